@@ -1,0 +1,113 @@
+"""Every error a caller can meet.
+
+    GatewayError
+    ├── ConfigError            a models.toml, task.toml or template is wrong
+    │   ├── UnknownModel       no entry of that name (the known ones are listed)
+    │   └── ModelNotPulled     the entry is known, its file is not on this machine
+    ├── DataError              a data file is wrong: which, in which line, what was expected
+    ├── RequestError           this request can not be answered; the next one may be
+    │   ├── InvalidRequest     a field is outside its range, or fields contradict
+    │   ├── ContextOverflow    the prompt does not fit the context: never cut in silence
+    │   ├── NoChatTemplate     chat asked of a model that has no chat template
+    │   └── Unsupported        the backend lacks a capability; never approximated unasked
+    ├── BackendError           the model or its server failed
+    │   ├── ModelLoadError     the weights can not be loaded (corrupt, absent, too large)
+    │   └── BackendUnavailable the server does not answer, or the engine is closed
+    ├── ComparisonRefused      two runs must not be compared, with the reason
+    └── StoreError             the run store can not be read or written
+
+Each carries a `hint`: what to do about it.
+"""
+
+
+class GatewayError(Exception):
+    """Base of all errors. `message` says what was wrong and where, `hint` what to do."""
+
+    retryable = False
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class ConfigError(GatewayError):
+    """A configuration file is wrong."""
+
+
+class UnknownModel(ConfigError):
+    """No model entry has this name."""
+
+
+class ModelNotPulled(ConfigError):
+    """The model's file is not on this machine yet."""
+
+
+class DataError(GatewayError):
+    """A data file is wrong; the message begins with `file:line:` where the line is known."""
+
+
+class RequestError(GatewayError):
+    """This one request can not be answered."""
+
+
+class InvalidRequest(RequestError):
+    """A field of the request is wrong. `parameter` names it where one field is to blame."""
+
+    def __init__(self, message: str, *, hint: str = "", parameter: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.parameter = parameter
+
+
+class ContextOverflow(RequestError):
+    """Prompt and answer do not fit the context.
+
+    Args:
+        needed: tokens that were asked for.
+        available: tokens of the effective context.
+    """
+
+    def __init__(self, needed: int, available: int, *, hint: str = "") -> None:
+        super().__init__(
+            f"the request needs {needed} tokens of context and the model has {available}",
+            hint=hint or "shorten the input or raise context_length in models.toml",
+        )
+        self.needed = needed
+        self.available = available
+
+
+class NoChatTemplate(RequestError):
+    """Messages were sent to a model without a chat template."""
+
+
+class Unsupported(RequestError):
+    """The backend can not do this. `capability` names what is missing."""
+
+    def __init__(self, capability: str, *, hint: str = "") -> None:
+        super().__init__(f"this backend does not support {capability}", hint=hint)
+        self.capability = capability
+
+
+class BackendError(GatewayError):
+    """The model or its server failed."""
+
+
+class ModelLoadError(BackendError):
+    """The weights can not be loaded."""
+
+
+class BackendUnavailable(BackendError):
+    """The backend does not answer; trying again later may help."""
+
+    retryable = True
+
+
+class ComparisonRefused(GatewayError):
+    """Two runs differ in something that makes their difference meaningless."""
+
+
+class StoreError(GatewayError):
+    """The run store can not be read or written."""

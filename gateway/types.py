@@ -1,0 +1,198 @@
+"""The values that cross the backend seam. Frozen, standard library only.
+
+A `GenerationRequest` goes in; a `Completion`, `Delta`s or `LabelScores` come out. Evaluation and
+serving share everything here and differ only in where the request comes from.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gateway.errors import InvalidRequest
+
+Role = Literal["system", "user", "assistant", "tool"]
+FinishReason = Literal["stop", "length"]
+ConstraintKind = Literal["choices", "json_schema", "regex"]
+
+Answer = str | float | Mapping[str, str]
+"""What a parsed completion or a gold value is: a label, a number, or named fields."""
+
+MAX_TOKENS_LIMIT = 1_000_000
+SEED_LIMIT = 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen. Every field is always sent; no server default is inherited.
+
+    Raises:
+        InvalidRequest: a field is not finite or outside the range given below.
+    """
+
+    temperature: float = 0.0
+    """0 is a greedy argmax (lowest token id wins a tie), never a small positive number."""
+    seed: int = 0
+    """Key of the request's own random generator, 0 <= seed < 2**64; unused when greedy."""
+    max_tokens: int = 256
+    """Most tokens to generate, at least 1."""
+    stop: tuple[str, ...] = ()
+    """Generation ends before the first of these texts, which is not part of the answer."""
+    top_p: float = 1.0
+    """Nucleus mass, 0 < top_p <= 1 (Holtzman et al. 2020)."""
+    top_k: int = 0
+    """Keep only the k most likely tokens; 0 keeps all."""
+    min_p: float = 0.0
+    """Drop tokens less likely than min_p times the most likely one, 0 <= min_p < 1."""
+
+    def __post_init__(self) -> None:
+        _require(0.0 <= self.temperature <= 100.0, "temperature", self.temperature, "0 to 100")
+        _require(0 <= self.seed < SEED_LIMIT, "seed", self.seed, "0 to 2**64 - 1")
+        _require(
+            1 <= self.max_tokens <= MAX_TOKENS_LIMIT, "max_tokens", self.max_tokens, "1 to 1000000"
+        )
+        _require(0.0 < self.top_p <= 1.0, "top_p", self.top_p, "above 0, at most 1")
+        _require(0 <= self.top_k <= MAX_TOKENS_LIMIT, "top_k", self.top_k, "0 to 1000000")
+        _require(0.0 <= self.min_p < 1.0, "min_p", self.min_p, "0 to below 1")
+        for text in self.stop:
+            _require(text != "", "stop", text, "texts that are not empty")
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What a completion may be: one of `choices`, a JSON document of a schema, or a regex match."""
+
+    kind: ConstraintKind
+    value: tuple[str, ...] | str
+    """`choices`: the texts. `json_schema`: the schema as JSON text. `regex`: the pattern."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One question to one model: either `messages` (chat) or `prompt` (raw text), never both.
+
+    Raises:
+        InvalidRequest: both or neither of `messages` and `prompt` are given.
+    """
+
+    model: str
+    messages: tuple[Message, ...] = ()
+    prompt: str | None = None
+    answer_start: str = ""
+    """Text with which the answer has already begun; the model goes on from it."""
+    sampling: Sampling = field(default_factory=Sampling)
+    constraint: Constraint | None = None
+    logprobs: int | None = None
+    """None: no log-probabilities. k >= 0: those of each token and of the k best alternatives."""
+
+    def __post_init__(self) -> None:
+        if (self.prompt is None) == (not self.messages):
+            raise InvalidRequest(
+                "a request has either messages or a prompt",
+                hint="give exactly one of the two",
+            )
+        if self.logprobs is not None:
+            _require(0 <= self.logprobs <= 1000, "logprobs", self.logprobs, "0 to 1000")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of a request; the same whatever was cached."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the seconds went. Measured, so never part of what is compared or replayed."""
+
+    queue_s: float = 0.0
+    """From submission until the request first took part in a forward pass."""
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+    cached_tokens: int = 0
+    """Prompt tokens that were already in memory and not computed again."""
+
+    @property
+    def total_s(self) -> float:
+        return self.queue_s + self.prefill_s + self.decode_s
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """Natural log-probability of one generated token, from the full softmax before any mask."""
+
+    token_id: int
+    text: str
+    logprob: float
+    top: tuple[tuple[int, str, float], ...] = ()
+    """The best alternatives: (token id, text, log-probability), most likely first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A finished generation."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+    usage: Usage
+    fingerprint: str
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    timings: Timings = field(default_factory=Timings)
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """One piece of a streamed generation; the last one carries the whole `completion`."""
+
+    text: str
+    completion: Completion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScores:
+    """For each label, ln P(the model answers exactly this label and stops | prompt).
+
+    All tuples have one entry per label, in the order asked.
+    """
+
+    labels: tuple[str, ...]
+    logprobs: tuple[float, ...]
+    """Sum over the label's tokens and the end of the turn, in nats."""
+    token_counts: tuple[int, ...]
+    """Tokens summed over, the end of the turn included."""
+    byte_counts: tuple[int, ...]
+    """UTF-8 length of each label."""
+    tokens_evaluated: int
+    """Tokens a computation without any cache forwards: the prompt once, the label trie once."""
+    prompt_tokens: int
+    exact: bool
+    """False when a log-probability is a bound or an approximation."""
+    fingerprint: str
+    timings: Timings = field(default_factory=Timings)
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """One unit-length vector a text, shape (texts, dimensions)."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    prompt_tokens: int
+    fingerprint: str
+
+
+def _require(holds: bool, name: str, value: Any, allowed: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        holds = False
+    if not holds:
+        raise InvalidRequest(f"{name} is {value!r}; allowed: {allowed}", parameter=name)
