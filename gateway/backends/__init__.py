@@ -1,0 +1,1 @@
+"""One file or folder a backend; all of them behind the protocol in `base`."""

@@ -1,0 +1,117 @@
+"""The seam: what every backend offers, and where each one is found.
+
+Backends are imported when first asked for, so that a GGUF user never loads torch.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from gateway.config import ModelSpec
+from gateway.errors import ConfigError
+from gateway.types import Completion, Delta, Embeddings, GenerationRequest, LabelScores
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedRequest:
+    """The exact input of a request: what the model reads."""
+
+    text: str
+    token_ids: tuple[int, ...]
+
+
+class Backend(Protocol):
+    """One loaded model. All methods may be awaited concurrently.
+
+    What a backend can not do raises `Unsupported`; nothing is approximated unasked.
+    """
+
+    spec: ModelSpec
+    identity: Mapping[str, str]
+    """Everything that may change a byte of a result, by name."""
+    fingerprint: str
+    """Digest of `identity`; carried by every result."""
+    warnings: tuple[str, ...]
+    """What on this machine weakens the promise of equal bytes."""
+    concurrency: int
+    """How many requests are worth sending at once."""
+
+    async def generate(self, request: GenerationRequest) -> Completion:
+        """The whole answer.
+
+        Raises:
+            ContextOverflow: prompt and `max_tokens` do not fit the context.
+            NoChatTemplate: messages for a model without a chat template.
+            InvalidRequest, Unsupported, BackendError: as their names say.
+        """
+        ...
+
+    def stream(self, request: GenerationRequest) -> AsyncIterator[Delta]:
+        """The answer in pieces; their texts joined equal `generate`'s text. Raises as it does."""
+        ...
+
+    async def score_labels(
+        self, request: GenerationRequest, labels: Sequence[str]
+    ) -> LabelScores:
+        """ln P(the answer is exactly this label, and ends) for each label. Raises as `generate`."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> Embeddings:
+        """One unit vector a text."""
+        ...
+
+    def render(self, request: GenerationRequest) -> RenderedRequest:
+        """What the model will read for this request."""
+        ...
+
+    def count(self, text: str) -> int:
+        """Tokens of a text that stands alone, without special tokens."""
+        ...
+
+    def head(self, text: str, tokens: int) -> str:
+        """The text of its first tokens."""
+        ...
+
+    def tail(self, text: str, tokens: int) -> str:
+        """The text of its last tokens."""
+        ...
+
+    async def close(self) -> None:
+        """Free the model. What is unfinished fails with `BackendUnavailable`."""
+        ...
+
+
+class BackendFactory(Protocol):
+    """How a backend is made from an entry of models.toml."""
+
+    def __call__(self, spec: ModelSpec, path: Path) -> Backend: ...
+
+
+_REGISTRY = {
+    "llama_cpp": "gateway.backends.llama_cpp.backend:LlamaCppBackend",
+    "fake": "gateway.backends.fake:FakeBackend",
+}
+
+
+def backend_names() -> tuple[str, ...]:
+    """Names that `backend = ...` in models.toml may have."""
+    return tuple(_REGISTRY)
+
+
+def load_backend(spec: ModelSpec, path: Path) -> Backend:
+    """Load a model; this takes seconds and belongs in a worker thread.
+
+    Raises:
+        ConfigError: the entry names an unknown backend.
+        BackendError: the backend or the weights can not be loaded.
+    """
+    if spec.backend not in _REGISTRY:
+        raise ConfigError(
+            f"model {spec.name}: unknown backend {spec.backend!r}",
+            hint=f"known: {', '.join(_REGISTRY)}",
+        )
+    module, name = _REGISTRY[spec.backend].split(":")
+    factory = cast(BackendFactory, getattr(import_module(module), name))
+    return factory(spec, path)

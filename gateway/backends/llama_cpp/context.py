@@ -1,0 +1,167 @@
+"""A llama context: the key-value memory of some sequences, and the forward pass.
+
+Everything here is called from one thread only, the engine's.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.backends.llama_cpp import library
+from gateway.backends.llama_cpp.model import GgufModel
+from gateway.errors import BackendError, ModelLoadError
+
+Logits = NDArray[np.float32]
+"""Shape (outputs, vocabulary)."""
+
+BATCH_TOKENS = 512
+"""Most tokens in one forward pass."""
+
+OUTPUTS_PER_PASS = 64
+"""Most positions whose logits one forward pass returns: 64 x 262,144 floats are 67 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One token to be fed."""
+
+    sequence: int
+    position: int
+    token: int
+    output: bool
+
+
+class Context:
+    """Memory for `sequences` sequences of `length` tokens each.
+
+    Each sequence has its own buffer (`kv_unified=False`), sliding windows keep every position
+    (`swa_full`, so that a prefix can be reused), and flash attention is off: it takes another
+    kernel for 64 or more query tokens than for fewer.
+
+    Raises:
+        ModelLoadError: the memory can not be had.
+    """
+
+    def __init__(self, model: GgufModel, *, sequences: int, length: int, threads: int) -> None:
+        lib = library.load()
+        params = lib.llama_context_default_params()
+        params.n_ctx = sequences * length
+        params.n_seq_max = sequences
+        params.n_batch = params.n_ubatch = BATCH_TOKENS
+        params.n_outputs_max = max(OUTPUTS_PER_PASS, sequences)
+        params.n_outputs_max_per_seq = 0
+        params.n_threads = params.n_threads_batch = threads
+        params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        params.kv_unified = False
+        params.swa_full = True
+        library.forget_errors()
+        self._handle = lib.llama_init_from_model(model.handle, params)
+        if not self._handle:
+            raise ModelLoadError(
+                f"{model.path}: no context of {sequences} x {length} tokens: "
+                f"{library.recent_errors()}",
+                hint="lower context_length or parallel in models.toml",
+            )
+        self._lib = lib
+        self._vocab_size = model.vocab_size
+        self._memory = lib.llama_get_memory(self._handle)
+        self._batch = lib.llama_batch_init(BATCH_TOKENS, 0, 1)
+        self.length: int = lib.llama_n_ctx_seq(self._handle)
+        self.sequences = sequences
+
+    def close(self) -> None:
+        """Free the memory."""
+        if self._handle:
+            self._lib.llama_batch_free(self._batch)
+            self._lib.llama_free(self._handle)
+            self._handle = None
+
+    def decode(self, rows: Sequence[Row]) -> list[Logits]:
+        """One forward pass.
+
+        Returns:
+            The logits, shape (vocabulary,), of each row with `output`, in order. They are views
+            that the next call overwrites.
+
+        Raises:
+            BackendError: the pass failed; the sequences it touched are no longer to be trusted.
+        """
+        batch = self._batch
+        batch.n_tokens = len(rows)
+        for i, row in enumerate(rows):
+            batch.token[i] = row.token
+            batch.pos[i] = row.position
+            batch.n_seq_id[i] = 1
+            batch.seq_id[i][0] = row.sequence
+            batch.logits[i] = row.output
+        code = self._lib.llama_decode(self._handle, batch)
+        if code != 0:
+            raise BackendError(f"llama_decode answered {code}: {library.recent_errors()}")
+        return [self._logits(i) for i, row in enumerate(rows) if row.output]
+
+    def _logits(self, index: int) -> Logits:
+        pointer = self._lib.llama_get_logits_ith(self._handle, index)
+        return np.ctypeslib.as_array(pointer, shape=(self._vocab_size,))
+
+    def truncate(self, sequence: int, length: int) -> bool:
+        """Keep the first `length` tokens of a sequence; False where the memory can not do it."""
+        return bool(self._lib.llama_memory_seq_rm(self._memory, sequence, length, -1))
+
+    def copy(self, source: int, target: int) -> None:
+        """Make `target` hold what `source` holds."""
+        self._lib.llama_memory_seq_rm(self._memory, target, -1, -1)
+        self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
+    @property
+    def state_bytes(self) -> int:
+        """Size of the whole state, in bytes."""
+        return int(self._lib.llama_state_get_size(self._handle))
+
+
+def embed(
+    model: GgufModel, texts: Sequence[Sequence[int]], *, threads: int
+) -> list[NDArray[np.float32]]:
+    """The mean of the last layer's states over each text's tokens, scaled to unit length.
+
+    A context of its own serves the call, so that the engine's sequences are not touched, and each
+    text runs alone, so that its bytes do not depend on the others.
+
+    Returns:
+        One vector of shape (dimensions,) a text.
+
+    Raises:
+        ModelLoadError: the memory can not be had.
+        BackendError: a pass failed.
+    """
+    lib = library.load()
+    longest = max(len(tokens) for tokens in texts)
+    params = lib.llama_context_default_params()
+    params.n_ctx = params.n_batch = params.n_ubatch = max(longest, 32)
+    params.n_threads = params.n_threads_batch = threads
+    params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    params.pooling_type = lib.LLAMA_POOLING_TYPE_MEAN
+    params.embeddings = True
+    handle = lib.llama_init_from_model(model.handle, params)
+    if not handle:
+        raise ModelLoadError(f"{model.path}: no context for embeddings: {library.recent_errors()}")
+    try:
+        return [_embed_one(lib, handle, tokens, model.dimensions) for tokens in texts]
+    finally:
+        lib.llama_free(handle)
+
+
+def _embed_one(
+    lib: "ctypes.CDLL", handle: int, tokens: Sequence[int], dimensions: int
+) -> NDArray[np.float32]:
+    lib.llama_memory_clear(lib.llama_get_memory(handle), True)
+    ids = (ctypes.c_int32 * len(tokens))(*tokens)
+    code = lib.llama_decode(handle, lib.llama_batch_get_one(ids, len(tokens)))
+    if code != 0:
+        raise BackendError(f"llama_decode answered {code}: {library.recent_errors()}")
+    pointer = lib.llama_get_embeddings_seq(handle, 0)
+    vector = np.ctypeslib.as_array(pointer, shape=(dimensions,)).copy()
+    norm = float(np.linalg.norm(vector.astype(np.float64)))
+    return (vector / np.float32(norm)) if norm > 0 else vector

@@ -1,0 +1,211 @@
+"""What a request asks of the engine, written as straight-line generators.
+
+A job yields `Step`s and is sent the logits that each step produced. It knows nothing of other
+jobs, batches or caches; the engine decides when and with whom a step runs.
+"""
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.backends.llama_cpp.context import Logits
+from gateway.constraints import Matcher
+from gateway.sampling import choose, log_normalizer, log_sum
+from gateway.text import TextAssembler
+from gateway.types import FinishReason, Sampling, TokenLogprob
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Make the sequence hold its first `keep` tokens and then `tokens`."""
+
+    keep: int
+    tokens: Sequence[int]
+    outputs: int = 1
+    """The logits after each of the last `outputs` tokens are wanted, at least 1."""
+
+
+_CHAIN_TOKENS = 32
+"""Most tokens of an unbranched stretch of the label trie that one step forwards."""
+
+Job = Generator[Step, Sequence[Logits], "Answer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What `generate` found."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+    logprobs: tuple[TokenLogprob, ...] | None
+    prompt_done: float
+    """`time.perf_counter()` when the prompt's logits came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What `score` found: one entry a label, in the order asked."""
+
+    logprobs: tuple[float, ...]
+    prompt_done: float
+
+
+Answer = Generated | Scored
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The few facts about tokens that jobs need."""
+
+    piece: Callable[[int], bytes]
+    end_tokens: frozenset[int]
+    """Ids that end a generation."""
+    stop_ids: NDArray[np.intp]
+    """Ids whose probabilities sum to that of the answer ending here."""
+
+
+def generate(
+    prompt: Sequence[int],
+    vocabulary: Vocabulary,
+    sampling: Sampling,
+    *,
+    logprobs: int | None = None,
+    matcher: Matcher | None = None,
+    on_text: Callable[[str], None] | None = None,
+) -> Job:
+    """Generate token by token until an end token, a stop text, or `max_tokens`.
+
+    Args:
+        logprobs: record each token's log-probability and that many alternatives.
+        matcher: the constraint's state; None lets every token through.
+        on_text: called with each piece of text as soon as no stop text can take it back.
+    """
+    (row,) = yield Step(0, prompt)
+    prompt_done = time.perf_counter()
+    assembler = TextAssembler(sampling.stop)
+    ids: list[int] = []
+    recorded: list[TokenLogprob] = []
+    reason: FinishReason = "length"
+    while True:
+        allowed = row if matcher is None else matcher.masked(row)
+        token = choose(allowed, sampling, len(ids))
+        if token in vocabulary.end_tokens:
+            reason = "stop"
+            break
+        ids.append(token)
+        if logprobs is not None:
+            recorded.append(_token_logprob(row, token, logprobs, vocabulary))
+        assembler.add(vocabulary.piece(token))
+        if on_text and (fresh := assembler.release()):
+            on_text(fresh)
+        if assembler.stopped or (matcher is not None and matcher.finished_by(token)):
+            reason = "stop"
+            break
+        if len(ids) == sampling.max_tokens:
+            break
+        (row,) = yield Step(len(prompt) + len(ids) - 1, [token])
+    assembler.finish()
+    if on_text and (fresh := assembler.release(final=True)):
+        on_text(fresh)
+    return Generated(
+        assembler.text,
+        tuple(ids),
+        reason,
+        tuple(recorded) if logprobs is not None else None,
+        prompt_done,
+    )
+
+
+@dataclass(slots=True)
+class TrieNode:
+    """A token of one or more labels; the root stands for the end of the prompt."""
+
+    children: "dict[int, TrieNode]" = field(default_factory=dict)
+    ends: list[int] = field(default_factory=list)
+    """Indices of the labels that end here."""
+
+
+def build_trie(labels: Sequence[Sequence[int]]) -> TrieNode:
+    """All labels' tokens; common beginnings are shared."""
+    root = TrieNode()
+    for index, tokens in enumerate(labels):
+        node = root
+        for token in tokens:
+            node = node.children.setdefault(token, TrieNode())
+        node.ends.append(index)
+    return root
+
+
+def count_nodes(root: TrieNode) -> int:
+    """Tokens that the trie adds to the prompt."""
+    return sum(1 + count_nodes(child) for child in root.children.values())
+
+
+def score(prompt: Sequence[int], labels: Sequence[Sequence[int]], vocabulary: Vocabulary) -> Job:
+    """For each label, the log-probability of its tokens after the prompt and of stopping there.
+
+    Every node of the label trie is forwarded once.
+    """
+    (row,) = yield Step(0, prompt)
+    prompt_done = time.perf_counter()
+    results = [0.0] * len(labels)
+    root = build_trie(labels)
+    pending = _visit(root, row, 0.0, vocabulary, results)
+    depth = [len(prompt)] * len(pending)
+    while pending:
+        token, node, so_far = pending.pop()
+        keep = depth.pop()
+        chain = _chain(token, node)
+        rows = yield Step(keep, [t for t, _ in chain], outputs=len(chain))
+        for (_, member), row in zip(chain, rows, strict=True):
+            keep += 1
+            children = _visit(member, row, so_far, vocabulary, results)
+            if len(children) == 1:
+                so_far = children[0][2]
+        if len(chain[-1][1].children) > 1 or len(chain) == _CHAIN_TOKENS:
+            pending += children
+            depth += [keep] * len(children)
+    return Scored(tuple(results), prompt_done)
+
+
+def _chain(token: int, node: TrieNode) -> list[tuple[int, TrieNode]]:
+    """The node and those below it up to the first branching: one step forwards them together."""
+    chain = [(token, node)]
+    while len(node.children) == 1 and len(chain) < _CHAIN_TOKENS:
+        ((token, node),) = node.children.items()
+        chain.append((token, node))
+    return chain
+
+
+def _visit(
+    node: TrieNode, row: Logits, so_far: float, vocabulary: Vocabulary, results: list[float]
+) -> list[tuple[int, TrieNode, float]]:
+    """Settle the labels that end at a node; return its children with their log-probabilities."""
+    normalizer = log_normalizer(row)
+    if node.ends:
+        stop = so_far + log_sum(row[vocabulary.stop_ids]) - normalizer
+        for index in node.ends:
+            results[index] = stop
+    return [
+        (token, child, so_far + float(row[token]) - normalizer)
+        for token, child in node.children.items()
+    ]
+
+
+def _token_logprob(row: Logits, token: int, count: int, vocabulary: Vocabulary) -> TokenLogprob:
+    normalizer = log_normalizer(row)
+    best = np.argsort(-row, kind="stable")[:count] if count else []
+
+    def text(i: int) -> str:
+        return vocabulary.piece(i).decode("utf-8", errors="replace")
+
+    return TokenLogprob(
+        token,
+        text(token),
+        float(row[token]) - normalizer,
+        tuple((int(i), text(int(i)), float(row[i]) - normalizer) for i in best),
+    )

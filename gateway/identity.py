@@ -1,0 +1,125 @@
+"""Digests and fingerprints: what makes two results comparable.
+
+Weights have two digests. The file's tells whether a download is whole. The contents' tells
+whether two models are one: Ollama rewrites a GGUF on import, so that the same tensors come with
+another file digest.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.errors import ModelLoadError
+
+_BLOCK = 1 << 20
+
+
+def digest_bytes(data: bytes) -> str:
+    """SHA-256 as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_text(text: str) -> str:
+    """SHA-256 of the UTF-8 text; a lone surrogate is digested as the escape that JSON gives it."""
+    return digest_bytes(text.encode("utf-8", errors="surrogatepass"))
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces, the same for equal values on every run."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def digest_json(value: Any) -> str:
+    """SHA-256 of the canonical JSON of a value."""
+    return digest_text(canonical_json(value))
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def gguf_contents_digest(path: Path) -> str:
+    """SHA-256 over a GGUF's tensors and the metadata that tells how to read them.
+
+    Tensors count by name, type, shape and data in order of name; metadata by the raw bytes of the
+    architecture's and the tokenizer's keys. The order in the file, names, licences and the chat
+    template (which has an identity of its own) do not count.
+
+    Raises:
+        ModelLoadError: the file is no readable GGUF.
+    """
+    from gguf import GGUFReader
+
+    try:
+        reader = GGUFReader(path)
+        architecture = str(reader.fields["general.architecture"].contents())
+    except (ValueError, KeyError, IndexError, OSError) as exc:
+        raise ModelLoadError(
+            f"{path}: no readable GGUF: {exc}", hint="the file may be incomplete; pull it again"
+        ) from exc
+    total = hashlib.sha256()
+    for name in sorted(reader.fields):
+        if name == "general.architecture" or name.startswith((f"{architecture}.", "tokenizer.")):
+            if name.startswith("tokenizer.chat_template"):
+                continue
+            total.update(name.encode() + b"\0")
+            for part in reader.fields[name].parts:
+                total.update(part.tobytes())
+    for tensor in sorted(reader.tensors, key=lambda t: str(t.name)):
+        shape = [int(n) for n in tensor.shape]
+        total.update(canonical_json([tensor.name, tensor.tensor_type.name, shape]).encode())
+        total.update(memoryview(tensor.data).cast("B"))
+    return total.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsDigests:
+    """Both digests of one weights file."""
+
+    file: str
+    contents: str
+
+
+def weights_digests(path: Path, memory: Path) -> WeightsDigests:
+    """Digests of a GGUF, computed once and remembered by path, size and modification time.
+
+    Args:
+        memory: JSON file in which they are remembered; made when absent, ignored when unreadable.
+    """
+    stat = path.stat()
+    key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+    known = _read_memory(memory)
+    if (entry := known.get(key)) is not None:
+        return WeightsDigests(entry["file"], entry["contents"])
+    found = WeightsDigests(file_digest(path), gguf_contents_digest(path))
+    known[key] = {"file": found.file, "contents": found.contents}
+    write_atomically(memory, json.dumps(known, indent=1, sort_keys=True))
+    return found
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that a reader, or a kill, never meets half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _read_memory(memory: Path) -> dict[str, Mapping[str, str]]:
+    try:
+        known = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}

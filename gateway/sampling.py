@@ -1,0 +1,63 @@
+"""From logits to the next token: greedy at temperature zero, else seeded and counter-based.
+
+The draw for token number n of a request depends on its seed and n only, so that the same seed
+gives the same text whatever runs beside it.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.types import Sampling
+
+Floats = NDArray[np.float32] | NDArray[np.float64]
+
+
+def log_normalizer(logits: Floats) -> float:
+    """ln of the sum of exponentials, in double precision. Input shape: (vocabulary,)."""
+    wide = logits.astype(np.float64)
+    top = float(wide.max())
+    return top + float(np.log(np.exp(wide - top).sum()))
+
+
+def log_sum(values: Floats) -> float:
+    """ln(sum(exp(values))) of a non-empty vector; -inf where every value is."""
+    top = float(values.max())
+    if top == -np.inf:
+        return top
+    return top + float(np.log(np.exp(values.astype(np.float64) - top).sum()))
+
+
+def choose(logits: Floats, sampling: Sampling, position: int) -> int:
+    """The next token's id.
+
+    Args:
+        logits: shape (vocabulary,); forbidden tokens at -inf.
+        position: how many tokens this request has already generated.
+    """
+    if sampling.temperature == 0.0:
+        return int(np.argmax(logits))
+    ids, probabilities = _candidates(logits, sampling)
+    bits = np.random.Philox(key=[sampling.seed, 0], counter=[0, 0, 0, position])
+    draw = np.random.Generator(bits).random()
+    index = int(np.searchsorted(np.cumsum(probabilities), draw * probabilities.sum(), "right"))
+    return int(ids[min(index, len(ids) - 1)])
+
+
+def _candidates(
+    logits: Floats, sampling: Sampling
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Ids and probabilities left by top-k, top-p and min-p in that order, most likely first."""
+    scaled = logits.astype(np.float64) / sampling.temperature
+    ids = np.argsort(-scaled, kind="stable")
+    if sampling.top_k:
+        ids = ids[: sampling.top_k]
+    probabilities = np.exp(scaled[ids] - scaled[ids[0]])
+    probabilities /= probabilities.sum()
+    kept = len(ids)
+    if sampling.top_p < 1.0:
+        kept = int(np.searchsorted(np.cumsum(probabilities), sampling.top_p)) + 1
+    if sampling.min_p > 0.0:
+        floor = sampling.min_p * probabilities[0]
+        kept = min(kept, int((probabilities >= floor).sum()))
+    kept = max(kept, 1)
+    return ids[:kept], probabilities[:kept]

