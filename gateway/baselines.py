@@ -9,13 +9,14 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, spmatrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from gateway.comparison import compare
 from gateway.errors import ComparisonRefused, DataError
@@ -30,6 +31,7 @@ TFIDF_RIDGE = "baseline:tfidf-ridge"
 
 FloatArray = npt.NDArray[np.float64]
 Features = csr_array | spmatrix
+Linear = TypeVar("Linear", LogisticRegression, Ridge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,8 @@ def tfidf_baseline(
 ) -> list[Prediction]:
     """Logistic regression (for numbers ridge) on TF-IDF of words and word pairs.
 
-    Deterministic. A label without a training item gets probability 0. Extraction: one model a
-    field.
+    Deterministic, on any number of threads. A label without a training item gets probability 0.
+    Extraction: one model a field.
 
     Raises:
         DataError: as `simple_baseline`.
@@ -215,7 +217,7 @@ def _logistic(
         # One class leaves nothing to learn, and the solver refuses it.
         return _majority(labels, texts, golds, test)
     features, asked = _features(texts, test)
-    model = LogisticRegression(C=10.0, max_iter=2000, random_state=0).fit(features, golds)
+    model = _fit(LogisticRegression(C=10.0, max_iter=2000, random_state=0), features, golds)
     shares = np.zeros((len(test), len(labels)))
     columns = [labels.index(label) for label in model.classes_]
     shares[:, columns] = model.predict_proba(asked)
@@ -226,8 +228,14 @@ def _ridge(texts: Sequence[str], golds: Sequence[float], test: Sequence[str]) ->
     if not test:
         return []
     features, asked = _features(texts, test)
-    model = Ridge(alpha=1.0, solver="lsqr", tol=1e-6, random_state=0).fit(features, golds)
+    model = _fit(Ridge(alpha=1.0, solver="lsqr", tol=1e-6, random_state=0), features, golds)
     return [float(value) for value in model.predict(asked)]
+
+
+def _fit(model: Linear, features: Features, golds: Sequence[str] | Sequence[float]) -> Linear:
+    # BLAS sums in another order on another number of threads, and the last digits follow.
+    with threadpool_limits(1, user_api="blas"):
+        return model.fit(features, golds)
 
 
 def _features(train: Sequence[str], test: Sequence[str]) -> tuple[Features, Features]:

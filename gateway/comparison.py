@@ -216,7 +216,8 @@ def _wilcoxon(a: Items, b: Items) -> tuple[float | None, str]:
     if deciding < FEWEST_DECIDING:
         few = _too_few(deciding, "of different error in the two cells")
         return None, "; ".join(part for part in (note, few) if part)
-    return float(wilcoxon(changes).pvalue), note
+    # Zeros have no sign. Left in, they make scipy approximate where it could count exactly.
+    return float(wilcoxon(changes[changes != 0.0]).pvalue), note
 
 
 def _error_changes(pairs: list[tuple[Prediction, Prediction]]) -> FloatArray:

@@ -92,7 +92,12 @@ def weights_digests(path: Path, memory: Path) -> WeightsDigests:
 
     Args:
         memory: JSON file in which they are remembered; made when absent, ignored when unreadable.
+
+    Raises:
+        ModelLoadError: the file is absent or no readable GGUF.
     """
+    if not path.is_file():
+        raise ModelLoadError(f"{path}: no such file")
     stat = path.stat()
     key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
     known = _read_memory(memory)

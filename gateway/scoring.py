@@ -50,7 +50,8 @@ above the estimate and their percentiles would be no interval for it (Vaicenavic
 
 DEFAULT_RESAMPLES = 2000
 BINS = 15
-"""Equal-width confidence bins, as in Guo et al. 2017 ("On Calibration of Modern Neural Networks")."""
+"""Equal-width confidence bins, after Guo et al. 2017 ("On Calibration of Modern Neural
+Networks")."""
 
 _EDGES = np.linspace(0.0, 1.0, BINS + 1)
 _CHUNK = 2_000_000
@@ -376,7 +377,9 @@ def _row_counts(codes: IntArray, width: int, *, weights: FloatArray | None = Non
 def _ratio(top: npt.NDArray[np.generic], bottom: npt.NDArray[np.generic]) -> FloatArray:
     """top / bottom, NaN where bottom is zero."""
     above, below = np.asarray(top, dtype=np.float64), np.asarray(bottom, dtype=np.float64)
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+    quotient = np.full(above.shape, np.nan)
+    np.divide(above, below, out=quotient, where=below > 0)
+    return quotient
 
 
 # Reading predictions

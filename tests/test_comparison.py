@@ -182,6 +182,12 @@ def test_any_numbers_give_a_p_value_or_a_reason(drawn: list[tuple[int, int, int]
     assert result.p_value is None or 0.0 <= result.p_value <= 1.0
 
 
+def test_six_smaller_errors_have_their_exact_p_value_however_many_are_equal() -> None:
+    golds = [0.0] * 60
+    a, b = cell("a", golds, [1.0] * 60), cell("b", golds, [2.0] * 6 + [1.0] * 54)
+    assert compared(a, b, "mae", "number").p_value == pytest.approx(2 * 0.5**6)
+
+
 def test_equal_errors_on_both_sides_of_the_gold_value_are_no_difference() -> None:
     golds = [0.3 * i for i in range(20)]
     a, b = [gold + 0.1 for gold in golds], [gold - 0.1 for gold in golds]

@@ -1,7 +1,10 @@
 """The llama.cpp backend: requests in, jobs to the engine, results out."""
 
 import asyncio
+import bisect
+import os
 import re
+import warnings
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -42,6 +45,9 @@ from gateway.types import (
 _MARK = "\ue000{}\ue001"
 """Stands for a control token's text inside a message while the chat template is rendered."""
 _MARKED = re.compile("\ue000([0-9]+)\ue001")
+_CHARACTERS_PER_TOKEN = 16
+"""Where a search for the length of a text begins; most texts have 3 to 5."""
+
 
 
 class LlamaCppBackend:
@@ -157,11 +163,23 @@ class LlamaCppBackend:
         return len(self._plain_tokens(text))
 
     def head(self, text: str, tokens: int) -> str:
-        return self._join(self._plain_tokens(text)[:tokens])
+        return text[: self._fitting(text, tokens, lambda length: text[:length])]
 
     def tail(self, text: str, tokens: int) -> str:
-        ids = self._plain_tokens(text)
-        return self._join(ids[max(0, len(ids) - tokens) :])
+        fits = self._fitting(text, tokens, lambda length: text[len(text) - length :])
+        return text[len(text) - fits :]
+
+    def _fitting(self, text: str, tokens: int, part: Callable[[int], str]) -> int:
+        """Most characters whose part of the text is at most that many tokens.
+
+        Characters are searched, not tokens cut: a vocabulary that lacks a byte loses it, so that
+        the pieces of some tokens do not join to the text again.
+        """
+        limit = min(len(text), tokens * _CHARACTERS_PER_TOKEN)
+        if self.count(part(limit)) <= tokens:
+            limit = len(text)
+        lengths = range(1, limit + 1)
+        return bisect.bisect_right(lengths, tokens, key=lambda length: self.count(part(length)))
 
     async def close(self) -> None:
         await asyncio.to_thread(self._engine.close)
@@ -323,14 +341,13 @@ class LlamaCppBackend:
     def _guidance_tokenizer(self) -> Any:
         from llguidance.llamacpp import lltokenizer_from_vocab
 
-        return lltokenizer_from_vocab(self._model.vocab, eos_token=list(self._model.end_tokens))
+        with warnings.catch_warnings():
+            # llguidance 1.9 calls a function that llama-cpp-python 0.3.36 calls deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return lltokenizer_from_vocab(self._model.vocab, eos_token=list(self._model.end_tokens))
 
     def _plain_tokens(self, text: str) -> list[int]:
         return self._model.tokenize(self._defuse((text, False)), add_special=False)
-
-    def _join(self, tokens: Sequence[int]) -> str:
-        data = b"".join(self._model.piece(t) for t in tokens)
-        return data.decode("utf-8", errors="ignore")
 
 
 def _template_source(spec: ModelSpec, model: GgufModel) -> str | None:
@@ -357,6 +374,4 @@ def _common(a: Sequence[int], b: Sequence[int]) -> int:
 
 
 def _usable_cores() -> int:
-    import os
-
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

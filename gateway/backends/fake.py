@@ -1,0 +1,181 @@
+"""A backend without a model, for tests of what calls a backend.
+
+Its tokens are UTF-8 bytes and its answers are a pure function of the request, so it keeps the
+promise of equal bytes and can be told to fail.
+"""
+
+import asyncio
+import hashlib
+import math
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+
+from gateway.backends.base import RenderedRequest
+from gateway.config import ModelSpec
+from gateway.errors import ContextOverflow, InvalidRequest, Unsupported
+from gateway.identity import digest_json, digest_text
+from gateway.types import (
+    Completion,
+    Delta,
+    Embeddings,
+    GenerationRequest,
+    LabelScores,
+    TokenLogprob,
+    Usage,
+)
+
+_DIMENSIONS = 8
+
+Script = Callable[[str], str]
+"""From the rendered prompt to the answer; may raise to make the request fail."""
+
+
+class FakeBackend:
+    """See `gateway.backends.base.Backend`.
+
+    Args:
+        script: writes the answers; by default a line made of the prompt's digest.
+        delay_s: how long each request takes.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        path: Path = Path(),
+        *,
+        script: Script | None = None,
+        delay_s: float = 0.0,
+    ) -> None:
+        self.spec = spec
+        self.identity: Mapping[str, str] = {
+            "backend": "fake",
+            "weights": digest_text(spec.name),
+            "context_length": str(spec.context_length),
+        }
+        self.fingerprint = digest_json(self.identity)
+        self.warnings: tuple[str, ...] = ()
+        self.concurrency = spec.parallel
+        self._script = script or (lambda prompt: f"answer {digest_text(prompt)}")
+        self._delay_s = delay_s
+        self.requests = 0
+        """How many requests reached the model."""
+
+    async def generate(self, request: GenerationRequest) -> Completion:
+        prompt = self.render(request)
+        self._check_context(len(prompt.token_ids) + request.sampling.max_tokens)
+        await self._work()
+        text = self._answer(request, prompt.text)
+        kept = text.encode()[: request.sampling.max_tokens]
+        answer, stopped = _cut_at_stop(kept.decode("utf-8", "ignore"), request.sampling.stop)
+        whole = stopped or len(kept) == len(text.encode())
+        ids = tuple(answer.encode()) if stopped else tuple(kept)
+        return Completion(
+            text=answer,
+            token_ids=ids,
+            finish_reason="stop" if whole else "length",
+            usage=Usage(len(prompt.token_ids), len(ids)),
+            fingerprint=self.fingerprint,
+            logprobs=_logprobs(ids, request.logprobs),
+        )
+
+    async def stream(self, request: GenerationRequest) -> AsyncIterator[Delta]:
+        completion = await self.generate(request)
+        for character in completion.text:
+            yield Delta(character)
+        yield Delta("", completion)
+
+    async def score_labels(self, request: GenerationRequest, labels: Sequence[str]) -> LabelScores:
+        if not labels or not all(labels) or len(set(labels)) != len(labels):
+            raise InvalidRequest("labels must be given, not empty, and differ", parameter="labels")
+        prompt = self.render(request)
+        self._check_context(len(prompt.token_ids) + max(len(x.encode()) for x in labels))
+        await self._work()
+        lengths = tuple(len(label.encode()) for label in labels)
+        return LabelScores(
+            labels=tuple(labels),
+            logprobs=tuple(-10.0 * _unit(f"{prompt.text}{label}") for label in labels),
+            token_counts=tuple(n + 1 for n in lengths),
+            byte_counts=lengths,
+            tokens_evaluated=len(prompt.token_ids) + sum(lengths),
+            prompt_tokens=len(prompt.token_ids),
+            exact=True,
+            fingerprint=self.fingerprint,
+        )
+
+    async def embed(self, texts: Sequence[str]) -> Embeddings:
+        if not texts or not all(texts):
+            raise InvalidRequest("texts must be given and not empty", parameter="input")
+        vectors = []
+        for text in texts:
+            raw = [_unit(f"{text}{i}") - 0.5 for i in range(_DIMENSIONS)]
+            norm = math.sqrt(sum(x * x for x in raw))
+            vectors.append(tuple(x / norm for x in raw))
+        return Embeddings(tuple(vectors), sum(len(t.encode()) for t in texts), self.fingerprint)
+
+    def render(self, request: GenerationRequest) -> RenderedRequest:
+        if request.prompt is not None:
+            text = request.prompt
+        else:
+            turns = (f"{m.role}: {m.content}\n" for m in request.messages)
+            text = "".join(turns) + "assistant: "
+        text += request.answer_start
+        return RenderedRequest(text, tuple(_encode(text)))
+
+    def count(self, text: str) -> int:
+        return len(_encode(text))
+
+    def head(self, text: str, tokens: int) -> str:
+        return _encode(text)[:tokens].decode("utf-8", "ignore")
+
+    def tail(self, text: str, tokens: int) -> str:
+        data = _encode(text)
+        return data[max(0, len(data) - tokens) :].decode("utf-8", "ignore")
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+    async def _work(self) -> None:
+        self.requests += 1
+        await asyncio.sleep(self._delay_s)
+
+    def _answer(self, request: GenerationRequest, prompt: str) -> str:
+        constraint = request.constraint
+        if constraint is None:
+            return self._script(prompt)
+        if constraint.kind != "choices":
+            raise Unsupported(f"{constraint.kind} constraints")
+        if not constraint.value:
+            raise InvalidRequest("a constraint needs at least one choice")
+        return min(constraint.value, key=lambda choice: _unit(f"{prompt}{choice}"))
+
+    def _check_context(self, needed: int) -> None:
+        if needed > self.spec.context_length:
+            raise ContextOverflow(needed, self.spec.context_length)
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidRequest("the text holds a lone surrogate", hint="send valid Unicode") from exc
+
+
+def _unit(text: str) -> float:
+    """A number in [0, 1) that depends on the text only."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / float(1 << 48)
+
+
+def _cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
+    found = [at for stop in stops if (at := text.find(stop)) >= 0]
+    return (text[: min(found)], True) if found else (text, False)
+
+
+def _logprobs(ids: Sequence[int], count: int | None) -> tuple[TokenLogprob, ...] | None:
+    if count is None:
+        return None
+    made = []
+    for i in ids:
+        text = bytes([i]).decode("utf-8", "replace")
+        top = tuple(((i + n) % 256, chr((i + n) % 256), -0.1 - n) for n in range(count))
+        made.append(TokenLogprob(i, text, -0.1, top))
+    return tuple(made)

@@ -1,0 +1,197 @@
+"""The scheduler changes no byte, survives failures, and lets go of what nobody waits for."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+
+import numpy as np
+import pytest
+
+from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.llama_cpp.context import Context, Row
+from gateway.backends.llama_cpp.engine import Engine
+from gateway.backends.llama_cpp.jobs import Generated, Job, Scored, Step, generate, score
+from gateway.errors import BackendError, BackendUnavailable
+from gateway.sampling import log_normalizer, log_sum
+from gateway.types import GenerationRequest, Message, Sampling
+
+WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi".split()
+
+
+@pytest.fixture(params=["smollm2", "gemma"], scope="module")
+def backend(request: pytest.FixtureRequest) -> LlamaCppBackend:
+    found: LlamaCppBackend = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def engine(backend: LlamaCppBackend) -> Iterator[Engine]:
+    context = Context(backend._model, sequences=2, length=2048, threads=2)
+    engine = Engine(context)
+    yield engine
+    engine.close()
+
+
+def prompt_of(backend: LlamaCppBackend, text: str) -> list[int]:
+    request = GenerationRequest("m", (Message("user", text),))
+    return list(backend.render(request).token_ids)
+
+
+def greedy(backend: LlamaCppBackend, prompt: list[int], tokens: int = 8) -> Job:
+    return generate(prompt, backend._vocabulary, Sampling(max_tokens=tokens), logprobs=1)
+
+
+def answer(engine: Engine, backend: LlamaCppBackend, prompt: list[int]) -> tuple[object, ...]:
+    done = engine.submit(prompt, greedy(backend, prompt)).result(timeout=120).answer
+    assert isinstance(done, Generated)
+    return done.text, done.token_ids, done.logprobs
+
+
+@pytest.mark.parametrize("shared", [1, 63, 64, 200, 700])
+def test_a_cached_beginning_changes_no_byte(
+    backend: LlamaCppBackend, engine: Engine, shared: int
+) -> None:
+    tokens = prompt_of(backend, " ".join(WORDS * 60))
+    prompt = tokens[: shared + 40]
+    cold = answer(engine, backend, prompt)
+    answer(engine, backend, [*tokens[:shared], *tokens[300:330]])
+    for _ in range(2):
+        assert answer(engine, backend, prompt) == cold
+    repeated = engine.submit(prompt, greedy(backend, prompt)).result(timeout=120)
+    assert repeated.timings.cached_tokens == len(prompt) - 1
+    assert (repeated.answer.text, repeated.answer.token_ids) == cold[:2]  # type: ignore[union-attr]
+
+
+def test_what_another_sequence_holds_is_copied_and_changes_no_byte(
+    backend: LlamaCppBackend, engine: Engine
+) -> None:
+    tokens = prompt_of(backend, " ".join(WORDS * 30))
+    first, second = tokens[:300], [*tokens[:280], *tokens[20:60]]
+    alone = answer(engine, backend, second)
+    answer(engine, backend, tokens[5:50])
+    answer(engine, backend, tokens[9:60])
+    held = engine.submit(first, greedy(backend, first, tokens=300))
+    beside = engine.submit(second, greedy(backend, second)).result(timeout=120)
+    held.cancel()
+    assert isinstance(beside.answer, Generated)
+    assert (beside.answer.text, beside.answer.token_ids, beside.answer.logprobs) == alone
+
+
+def test_more_requests_than_sequences_wait_their_turn(
+    backend: LlamaCppBackend, engine: Engine
+) -> None:
+    prompts = [prompt_of(backend, f"{word} " * n) for n, word in enumerate(WORDS[:9], start=1)]
+    alone = [answer(engine, backend, p) for p in prompts]
+    futures = [engine.submit(p, greedy(backend, p)) for p in prompts]
+    together = [f.result(timeout=120).answer for f in futures]
+    assert [(a.text, a.token_ids, a.logprobs) for a in together] == alone  # type: ignore[union-attr]
+
+
+def test_the_thread_count_changes_no_byte(backend: LlamaCppBackend) -> None:
+    prompt = prompt_of(backend, " ".join(WORDS * 12))
+    answers = []
+    for threads in (1, 2):
+        engine = Engine(Context(backend._model, sequences=1, length=1024, threads=threads))
+        answers.append(answer(engine, backend, prompt))
+        engine.close()
+    assert answers[0] == answers[1]
+
+
+def test_label_scores_equal_one_plain_forward_a_label(
+    backend: LlamaCppBackend, engine: Engine
+) -> None:
+    prompt = prompt_of(backend, "Is this a bug, a feature or a question? " + " ".join(WORDS))
+    labels = [prompt_of(backend, text)[-9:-3] for text in ("x y z", "x y w", "q")]
+    labels = [labels[0], labels[0][:2], [*labels[0][:2], *labels[1]], labels[2]]
+    done = engine.submit(prompt, score(prompt, labels, backend._vocabulary)).result(timeout=120)
+    assert isinstance(done.answer, Scored)
+    assert list(done.answer.logprobs) == [_naive(backend, prompt, label) for label in labels]
+
+
+def _naive(backend: LlamaCppBackend, prompt: list[int], label: list[int]) -> float:
+    """Everything in one forward pass on a fresh context, then read off."""
+    context = Context(backend._model, sequences=1, length=1024, threads=2)
+    whole = prompt + label
+    rows = context.decode(
+        [Row(0, i, token, i >= len(prompt) - 1) for i, token in enumerate(whole)]
+    )
+    total = 0.0
+    for row, token in zip(rows, label, strict=False):
+        total = total + float(row[token]) - log_normalizer(row)
+    result = total + log_sum(rows[-1][backend._vocabulary.stop_ids]) - log_normalizer(rows[-1])
+    context.close()
+    return result
+
+
+def test_a_label_that_begins_another_does_not_tie_with_it(
+    backend: LlamaCppBackend,
+) -> None:
+    request = GenerationRequest("m", (Message("user", "Is it a bug or a bug report?"),))
+    scores = asyncio.run(backend.score_labels(request, ["bug", "bug report"]))
+    assert scores.logprobs[0] != scores.logprobs[1]
+    assert scores.token_counts[0] < scores.token_counts[1]
+
+
+def test_a_job_that_raises_fails_alone(backend: LlamaCppBackend, engine: Engine) -> None:
+    prompt = prompt_of(backend, "hello")
+
+    def broken() -> Job:
+        yield Step(0, prompt)
+        raise ZeroDivisionError("in the job")
+
+    failing = engine.submit(prompt, broken())
+    beside = engine.submit(prompt, greedy(backend, prompt))
+    with pytest.raises(BackendError, match="in the job"):
+        failing.result(timeout=60)
+    assert beside.result(timeout=60).answer.text == answer(engine, backend, prompt)[0]  # type: ignore[union-attr]
+
+
+def test_a_failed_forward_pass_fails_its_jobs_and_the_next_works(
+    backend: LlamaCppBackend, engine: Engine
+) -> None:
+    outside = [backend._model.vocab_size + 7, 1]
+    with pytest.raises(BackendError, match="llama_decode"):
+        engine.submit(outside, greedy(backend, outside)).result(timeout=60)
+    prompt = prompt_of(backend, "hello")
+    assert answer(engine, backend, prompt) == answer(engine, backend, prompt)
+
+
+def test_closing_fails_what_is_unfinished_and_what_comes_after(
+    backend: LlamaCppBackend,
+) -> None:
+    engine = Engine(Context(backend._model, sequences=1, length=1024, threads=2))
+    prompt = prompt_of(backend, "Write a long poem.")
+    futures = [engine.submit(prompt, greedy(backend, prompt, tokens=900)) for _ in range(3)]
+    engine.close()
+    for future in futures:
+        with pytest.raises((BackendUnavailable, CancelledError)):
+            future.result(timeout=60)
+    with pytest.raises(BackendUnavailable):
+        engine.submit(prompt, greedy(backend, prompt))
+
+
+def test_sampled_tokens_do_not_depend_on_what_runs_beside(
+    backend: LlamaCppBackend, engine: Engine
+) -> None:
+    sampling = Sampling(temperature=1.2, seed=7, max_tokens=12, top_p=0.9, top_k=50, min_p=0.01)
+    prompt = prompt_of(backend, "Invent a word.")
+
+    def text() -> str:
+        job = generate(prompt, backend._vocabulary, sampling)
+        done = engine.submit(prompt, job).result(timeout=60).answer
+        assert isinstance(done, Generated)
+        return done.text
+
+    alone = text()
+    noise = [engine.submit(p, greedy(backend, p, 40)) for p in (prompt[:9], prompt[3:])]
+    assert text() == alone
+    for future in noise:
+        future.result(timeout=60)
+
+
+def test_logits_are_finite(backend: LlamaCppBackend) -> None:
+    context = Context(backend._model, sequences=1, length=256, threads=2)
+    (row,) = context.decode([Row(0, 0, 5, True)])
+    assert row.shape == (backend._model.vocab_size,)
+    assert np.isfinite(row).all()
+    context.close()

@@ -1,0 +1,53 @@
+"""Real models, loaded once for the whole session, and the real data where it is."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.config import ModelSpec, load_models
+from gateway.errors import ModelNotPulled
+from gateway.sources import locate
+
+ROOT = Path(__file__).parent.parent
+DATA = ROOT.parent / "shared" / "data"
+
+
+def spec_and_path(name: str) -> tuple[ModelSpec, Path]:
+    spec = load_models().get(name)
+    try:
+        return spec, locate(spec)
+    except ModelNotPulled as missing:
+        pytest.skip(str(missing))
+
+
+def _load(name: str) -> Iterator[LlamaCppBackend]:
+    backend = LlamaCppBackend(*spec_and_path(name))
+    yield backend
+    asyncio.run(backend.close())
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Iterator[LlamaCppBackend]:
+    """SmolLM2-135M-Instruct Q4_1: a chat model with a byte-level BPE vocabulary."""
+    yield from _load("smollm2-135m")
+
+
+@pytest.fixture(scope="session")
+def gemma() -> Iterator[LlamaCppBackend]:
+    """Gemma 3 270M Q4_K_M: a base model, sliding windows, a SentencePiece vocabulary, a BOS."""
+    yield from _load("gemma3-270m-plain")
+
+
+@pytest.fixture(scope="session")
+def issue_reports() -> Path:
+    return real_data("issue-reports")
+
+
+def real_data(name: str) -> Path:
+    folder = DATA / name
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent: this test reads real labelled data from there")
+    return folder
