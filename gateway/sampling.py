@@ -37,7 +37,10 @@ def choose(logits: Floats, sampling: Sampling, position: int) -> int:
     if sampling.temperature == 0.0:
         return int(np.argmax(logits))
     ids, probabilities = _candidates(logits, sampling)
-    bits = np.random.Philox(key=[sampling.seed, 0], counter=[0, 0, 0, position])
+    # As uint64 arrays: numpy passes a list with a large integer through floats and loses digits.
+    key = np.array([sampling.seed, 0], dtype=np.uint64)
+    counter = np.array([0, 0, 0, position], dtype=np.uint64)
+    bits = np.random.Philox(key=key, counter=counter)
     draw = np.random.Generator(bits).random()
     index = int(np.searchsorted(np.cumsum(probabilities), draw * probabilities.sum(), "right"))
     return int(ids[min(index, len(ids) - 1)])

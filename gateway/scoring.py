@@ -65,7 +65,10 @@ _EPS = float(np.finfo(np.float64).eps)
 class TimedItem:
     """What one item cost."""
 
-    seconds: float
+    latency_s: float
+    """From asking to the answer."""
+    wall_s: float
+    """Its share of what the cell took: items may run side by side."""
     tokens: int
     """Prompt and completion together."""
     right: bool | None
@@ -139,16 +142,16 @@ def is_right(prediction: Prediction, task_kind: TaskKind) -> bool | None:
 def timings(name: str, rows: Sequence[TimedItem]) -> CellTimings:
     """Latency and cost of one cell.
 
-    `total_s` sums the items' own seconds; it exceeds the wall clock where items ran side by side.
-    `tokens_per_s` is tokens over `total_s`, and 0 where no time was measured.
+    `total_s` is the cell's wall clock, also where items ran side by side. `tokens_per_s` is tokens
+    over `total_s`, and 0 where no time was measured.
 
     Raises:
         DataError: there are no rows.
     """
     if not rows:
         raise DataError(f"{name}: no item was timed", hint="run the cell first")
-    seconds = np.asarray([row.seconds for row in rows])
-    total = math.fsum(row.seconds for row in rows)
+    seconds = np.asarray([row.latency_s for row in rows])
+    total = math.fsum(row.wall_s for row in rows)
     right = sum(row.right is True for row in rows)
     return CellTimings(
         name=name,

@@ -17,6 +17,7 @@ from typing import Any
 from gateway.errors import StoreError
 from gateway.identity import canonical_json
 from gateway.results import Status
+from gateway.types import LabelScores
 
 _VERSION = 1
 _BUSY_SECONDS = 30.0
@@ -27,7 +28,8 @@ CREATE TABLE IF NOT EXISTS answers (
     item TEXT NOT NULL,
     status TEXT NOT NULL,
     body TEXT NOT NULL,
-    seconds REAL NOT NULL,
+    latency REAL NOT NULL,
+    wall REAL NOT NULL,
     committed TEXT NOT NULL,
     PRIMARY KEY (cell, item)
 ) WITHOUT ROWID;
@@ -67,6 +69,20 @@ class Observation:
     fingerprint: str = ""
     prompt_digest: str = ""
 
+    @property
+    def scores(self) -> LabelScores:
+        """The label scores, for a rule to turn into an answer."""
+        return LabelScores(
+            labels=self.labels,
+            logprobs=self.logprobs,
+            token_counts=self.token_counts,
+            byte_counts=self.byte_counts,
+            tokens_evaluated=self.tokens_evaluated,
+            prompt_tokens=self.prompt_tokens,
+            exact=self.exact,
+            fingerprint=self.fingerprint,
+        )
+
 
 class Store:
     """Answers and runs in one file.
@@ -88,16 +104,24 @@ class Store:
         """Close the file. What was put is already on disk."""
         self._db.close()
 
-    def put(self, cell: str, item: str, observation: Observation, seconds: float) -> None:
-        """Commit one answer. One that stands already stays, unless it had failed."""
+    def put(
+        self, cell: str, item: str, observation: Observation, latency: float, wall: float
+    ) -> None:
+        """Commit one answer. One that stands already stays, unless it had failed.
+
+        Args:
+            latency: seconds from asking to the answer.
+            wall: seconds since the cell's previous answer; their sum is what the cell took,
+                however many items ran side by side.
+        """
         body = canonical_json({**asdict(observation), "status": observation.status.value})
         with self._errors():
             self._db.execute(
-                "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?)"
+                "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (cell, item) DO UPDATE SET status = excluded.status,"
-                " body = excluded.body, seconds = excluded.seconds,"
+                " body = excluded.body, latency = excluded.latency, wall = excluded.wall,"
                 " committed = excluded.committed WHERE answers.status = 'failed'",
-                (cell, item, observation.status.value, body, seconds, _now()),
+                (cell, item, observation.status.value, body, latency, wall, _now()),
             )
 
     def answers(self, cell: str) -> dict[str, Observation]:
@@ -110,9 +134,10 @@ class Store:
         rows = self._rows("SELECT item FROM answers WHERE cell = ? AND status <> 'failed'", (cell,))
         return {item for (item,) in rows}
 
-    def seconds(self, cell: str) -> dict[str, float]:
-        """Measured seconds of each answer of a cell, by item digest."""
-        return dict(self._rows("SELECT item, seconds FROM answers WHERE cell = ?", (cell,)))
+    def timings(self, cell: str) -> dict[str, tuple[float, float]]:
+        """Measured (latency, wall) seconds of each answer of a cell, by item digest."""
+        rows = self._rows("SELECT item, latency, wall FROM answers WHERE cell = ?", (cell,))
+        return {item: (latency, wall) for item, latency, wall in rows}
 
     def put_run(self, run_id: str, task: str, body: Mapping[str, Any]) -> None:
         """Record what a run consists of; the same run again changes nothing but its time."""

@@ -382,7 +382,7 @@ def test_a_single_label_is_no_classification() -> None:
 
 
 def test_timings_are_percentiles_and_rates() -> None:
-    rows = [TimedItem(seconds=s, tokens=10, right=s < 3) for s in (4.0, 1.0, 2.0, 3.0)]
+    rows = [TimedItem(latency_s=s, wall_s=s, tokens=10, right=s < 3) for s in (4.0, 1.0, 2.0, 3.0)]
     measured = timings("cell", rows)
     assert (measured.n, measured.p50_s, measured.total_s) == (4, 2.5, 10.0)
     assert measured.p95_s == pytest.approx(3.85)
@@ -391,7 +391,7 @@ def test_timings_are_percentiles_and_rates() -> None:
 
 
 def test_timings_without_a_right_answer_or_any_time_stay_defined() -> None:
-    measured = timings("cell", [TimedItem(seconds=0.0, tokens=10, right=None)])
+    measured = timings("cell", [TimedItem(latency_s=0.0, wall_s=0.0, tokens=10, right=None)])
     assert measured.seconds_per_correct is None
     assert measured.tokens_per_s == 0.0
     with pytest.raises(DataError, match="no item"):

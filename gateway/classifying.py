@@ -1,0 +1,238 @@
+"""`gateway classify`: one text, or every row of a CSV, through the same strategies as a run."""
+
+import asyncio
+import csv
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from gateway.backends.base import Backend
+from gateway.calibration import Calibrator, ScoreRule
+from gateway.config import load_models, prompts_root
+from gateway.data import load_dataset
+from gateway.errors import ConfigError, DataError
+from gateway.exemplars import ExemplarSelector, dev_split
+from gateway.identity import canonical_json, digest_json
+from gateway.pool import ModelPool
+from gateway.prompts import load_template
+from gateway.results import Status
+from gateway.runner import Strategy, answer, content_free_items
+from gateway.store import Observation
+from gateway.tasks import Dataset, Item, Task, load_task
+from gateway.types import Answer, LabelScores
+
+_DEV_ITEMS = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How to classify."""
+
+    task: str
+    labels: tuple[str, ...] = ()
+    model: str | None = None
+    strategy: str = "zero_shot"
+    train: str | None = None
+    rule: str = ""
+    columns: Mapping[str, str] | None = None
+    prompts: Path | None = None
+    models_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """The answer to one text."""
+
+    status: Status
+    answer: Answer | None
+    probabilities: Mapping[str, float]
+    text: str
+    reason: str
+    model: str
+    fingerprint: str
+
+
+def one(asked: Asked, text: str) -> Classified:
+    """Classify one text, given as the task's main field.
+
+    Raises:
+        DataError: the text is empty.
+    """
+    if not text.strip():
+        raise DataError("there is no text to classify", hint='gateway classify "some text"')
+    task = load_task(asked.task, asked.prompts or prompts_root())
+    item = _item(task, text)
+
+    async def ask() -> Classified:
+        async with _session(asked, task, [item]) as session:
+            return await session.classify(item)
+
+    return asyncio.run(ask())
+
+
+def label_csv(asked: Asked, source: Path, target: Path | None, notes: Console) -> None:
+    """Write the CSV again with columns for status, label and probabilities.
+
+    Args:
+        target: None: standard output.
+    """
+    task = load_task(asked.task, asked.prompts or prompts_root())
+    data = load_dataset(str(source), task, labelled=False, columns=asked.columns or {})
+    with source.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    async def ask() -> tuple[list[Classified], tuple[str, ...]]:
+        async with _session(asked, task, data.items) as session:
+            steps = track(data.items, description="classifying", console=notes)
+            return [await session.classify(item) for item in steps], session.labels
+
+    answers, labels = asyncio.run(ask())
+    added = ["gateway_status", "gateway_answer", *(f"gateway_p_{label}" for label in labels)]
+    with (
+        target.open("w", encoding="utf-8", newline="")
+        if target
+        else open(sys.stdout.fileno(), "w", encoding="utf-8", newline="", closefd=False)
+    ) as out:
+        writer = csv.writer(out)
+        names = list(rows[0])
+        writer.writerow([*names, *added])
+        for row, found in zip(rows, answers, strict=True):
+            shares = [f"{found.probabilities[x]:.6f}" if found.probabilities else "" for x in labels]
+            writer.writerow(
+                [*(row[n] for n in names), found.status.value, _shown(found.answer), *shares]
+            )
+
+
+def show(found: Classified, console: Console, *, as_json: bool) -> None:
+    """Print the answer for a person, or as one line of JSON."""
+    if as_json:
+        console.file.write(canonical_json(asdict(found)) + "\n")
+        return
+    if found.status is not Status.OK:
+        console.print(f"[{found.status.value}] {found.reason}", markup=False, highlight=False)
+        return
+    console.print(_shown(found.answer), style="bold", markup=False, highlight=False)
+    if found.probabilities:
+        table = Table(show_header=False, box=None)
+        for label, share in sorted(found.probabilities.items(), key=lambda p: -p[1]):
+            table.add_row(f"{share:.3f}", label)
+        console.print(table)
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    task: Task
+    labels: tuple[str, ...]
+    strategy: Strategy
+    backend: Backend
+    calibrator: Calibrator | None
+
+    async def classify(self, item: Item) -> Classified:
+        seen = await answer(self.task, self.labels, self.strategy, self.backend, item)
+        probabilities: Mapping[str, float] = {}
+        found = seen.answer
+        if self.calibrator is not None and seen.status is Status.OK:
+            probabilities = self.calibrator.probabilities(seen.scores)
+            found = self.calibrator.best(probabilities)
+        return Classified(
+            seen.status,
+            found,
+            probabilities,
+            seen.text,
+            seen.reason,
+            self.backend.spec.name,
+            seen.fingerprint,
+        )
+
+
+@asynccontextmanager
+async def _session(asked: Asked, task: Task, items: Sequence[Item]) -> AsyncIterator[_Session]:
+    root = asked.prompts or prompts_root()
+    models = load_models(asked.models_file)
+    train = load_dataset(asked.train, task, columns=asked.columns or {}) if asked.train else None
+    labels = _labels(asked, task, train)
+    template = load_template(task, asked.strategy, root)
+    selector = None
+    if template.exemplars:
+        selector = ExemplarSelector.make(
+            "stratified" if train else "fixed",
+            task=task,
+            labels=labels,
+            count=template.exemplars,
+            train=train.items if train else (),
+            test=items,
+            seed=0,
+            root=root,
+        )
+    strategy = Strategy(template, selector)
+    pool = ModelPool(models)
+    try:
+        async with pool.lease(asked.model or models.default) as backend:
+            calibrator = None
+            if template.mode == "score":
+                calibrator = await _calibrator(asked, task, labels, strategy, backend, train, items)
+            yield _Session(task, labels, strategy, backend, calibrator)
+    finally:
+        await pool.close()
+
+
+async def _calibrator(
+    asked: Asked,
+    task: Task,
+    labels: tuple[str, ...],
+    strategy: Strategy,
+    backend: Backend,
+    train: Dataset | None,
+    items: Sequence[Item],
+) -> Calibrator:
+    try:
+        rule = ScoreRule(asked.rule or ("batch" if train else "sum"))
+    except ValueError as exc:
+        known = ", ".join(r.value for r in ScoreRule)
+        raise ConfigError(f"unknown score rule: {exc}", hint=f"known: {known}") from exc
+    dev: list[Item] = []
+    if rule is ScoreRule.BATCH and train is not None:
+        shown = set(strategy.selector.ids) if strategy.selector else set()
+        dev += dev_split(
+            train.items, test=items, exclude_ids=shown, size=_DEV_ITEMS, seed=0, labels=labels
+        )
+    free = content_free_items(task) if rule is ScoreRule.CONTEXTUAL else []
+
+    async def scores(asked_items: Sequence[Item]) -> list[LabelScores]:
+        seen = [await answer(task, labels, strategy, backend, item) for item in asked_items]
+        return [o.scores for o in seen if o.status is Status.OK]
+
+    return Calibrator.fit(rule, labels, content_free=await scores(free), dev=await scores(dev))
+
+
+def _labels(asked: Asked, task: Task, train: Dataset | None) -> tuple[str, ...]:
+    if task.kind != "classification":
+        return ()
+    if task.labels and asked.labels:
+        raise ConfigError(f"the task {task.name} has labels of its own", hint="leave out --labels")
+    labels = asked.labels or tuple(x.name for x in task.labels) or (train.labels if train else ())
+    if len(labels) < 2:
+        raise ConfigError(
+            f"the task {task.name} takes its labels from the data",
+            hint="give --labels a,b,c or --train FILE",
+        )
+    return labels
+
+
+def _item(task: Task, text: str) -> Item:
+    """The text as the task's last field, which is the long one; the others are empty."""
+    fields = {name: "" for name in task.fields}
+    fields[task.fields[-1]] = text
+    return Item("text", fields, None, None, digest_json(fields))
+
+
+def _shown(found: Answer | None) -> str:
+    if found is None:
+        return ""
+    return found if isinstance(found, str) else canonical_json(found)

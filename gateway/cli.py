@@ -1,0 +1,531 @@
+"""The command line: parse arguments, call the rest, print. No logic of its own.
+
+Exit codes: 0 done; 1 the model or the store failed, or items failed; 2 wrong usage, configuration
+or data; 3 a comparison was refused; 130 interrupted.
+"""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from gateway import __version__
+from gateway.errors import (
+    ComparisonRefused,
+    ConfigError,
+    DataError,
+    GatewayError,
+    RequestError,
+)
+
+app = typer.Typer(
+    name="gateway",
+    help="Evaluate local language models on your own labelled data. "
+    "The same request gives the same bytes, and every number can be replayed.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+models_app = typer.Typer(no_args_is_help=True, help="The models that the gateway knows.")
+prompts_app = typer.Typer(no_args_is_help=True, help="Tasks and their prompt strategies.")
+app.add_typer(models_app, name="models")
+app.add_typer(prompts_app, name="prompts")
+
+INTERRUPTED = 130
+REFUSED = 3
+USAGE = 2
+FAILED = 1
+
+out = Console()
+err = Console(stderr=True)
+
+TaskOption = Annotated[
+    str, typer.Option("--task", "-t", help="Task, a folder of the prompts (gateway prompts list).")
+]
+PromptsOption = Annotated[
+    Path | None, typer.Option("--prompts", help="Folder of tasks instead of the shipped one.")
+]
+ModelsOption = Annotated[
+    Path | None,
+    typer.Option("--models-file", help="A models.toml whose entries add to the shipped ones."),
+]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option("--store", help="SQLite file of answers [default: in your data folder]."),
+]
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option("--column", help="FIELD=NAME: the data's column for a field. Repeatable."),
+]
+
+
+def main() -> None:
+    """Entry point: errors become one message and an exit code."""
+    try:
+        app(standalone_mode=False)
+    except GatewayError as error:
+        show_error(error)
+        sys.exit(_exit_code(error))
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("interrupted: what was answered is kept, the same command goes on from there")
+        sys.exit(INTERRUPTED)
+    except typer.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except Exception as error:
+        # click's own usage errors know how to show themselves.
+        show: Callable[[], None] | None = getattr(error, "show", None)
+        if show is None:
+            raise
+        show()
+        sys.exit(getattr(error, "exit_code", USAGE))
+
+
+def show_error(error: GatewayError) -> None:
+    """What was wrong and where, and on a second line what to do."""
+    err.print(f"error: {error.message}", style="bold red", markup=False, highlight=False)
+    if error.hint:
+        err.print(f"  try: {error.hint}", markup=False, highlight=False)
+
+
+def _exit_code(error: GatewayError) -> int:
+    if isinstance(error, ComparisonRefused):
+        return REFUSED
+    return USAGE if isinstance(error, ConfigError | DataError | RequestError) else FAILED
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(__version__, highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    task: TaskOption,
+    data: Annotated[str, typer.Option(help="Labelled items: CSV, JSONL, Parquet or hf:NAME.")],
+    train: Annotated[
+        str | None,
+        typer.Option(help="Training data: exemplars, calibration and the baselines come from it."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Models, comma-separated.")
+    ] = None,
+    strategy: Annotated[
+        str, typer.Option("--strategy", "-s", help="Prompt strategies, comma-separated.")
+    ] = "zero_shot,few_shot,cot",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Items: a seeded sample, stratified by label.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of samples, exemplars and intervals.")] = 0,
+    exemplars: Annotated[
+        str, typer.Option(help="How exemplars are chosen: fixed, stratified or nearest.")
+    ] = "",
+    score_rule: Annotated[
+        str,
+        typer.Option(
+            help="How label scores become answers, comma-separated: sum, mean, per_byte, "
+            "contextual, batch. [default: sum, and batch where --train is given]"
+        ),
+    ] = "",
+    dev: Annotated[
+        int, typer.Option(min=1, help="Training items on which batch calibration is fitted.")
+    ] = 48,
+    column: ColumnOption = None,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for report.html, .md, .json and predictions.jsonl."),
+    ] = None,
+    store: StoreOption = None,
+    prompts: PromptsOption = None,
+    models_file: ModelsOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Ask a grid of models and prompt strategies, score it, say which is better.
+
+    Every answer is kept as it comes: interrupted at any moment, the same command goes on where it
+    was. Asked again, nothing is computed twice.
+
+    [bold]gateway run -t issue-triage --data test.csv --train train.csv --limit 150 --out report[/]
+    """
+    from gateway.config import load_models, prompts_root
+    from gateway.planning import Wanted, prepare
+
+    models = load_models(models_file)
+    names = _listed(model) or (models.default,)
+    for name in names:
+        models.get(name)
+    wanted = Wanted(
+        task=task,
+        data=data,
+        train=train,
+        models=names,
+        strategies=_listed(strategy),
+        prompts=prompts or prompts_root(),
+        limit=limit,
+        seed=seed,
+        exemplars=exemplars,
+        rules=_listed(score_rule),
+        dev_size=dev,
+        columns=_columns(column),
+    )
+    prepared = prepare(wanted)
+    with _open_store(store) as opened:
+        record = asyncio.run(_run(prepared, models, opened, quiet=quiet))
+        failed = _finish(record, opened, out_dir)
+    raise typer.Exit(FAILED if failed else 0)
+
+
+async def _run(prepared: Any, models: Any, store: Any, *, quiet: bool) -> Any:
+    from gateway import planning
+    from gateway.pool import ModelPool
+    from gateway.progress import RunProgress
+    from gateway.runner import run as run_plan
+
+    pool = ModelPool(models)
+    try:
+        with RunProgress(prepared.plan, err, quiet=quiet) as progress:
+            cells = await run_plan(prepared.plan, pool, store, progress.update)
+    finally:
+        await pool.close()
+    record = planning.record(prepared, cells)
+    store.put_run(record.run_id, record.task, record.to_json())
+    return record
+
+
+def _finish(record: Any, store: Any, out_dir: Path | None) -> bool:
+    """Print the tables, write the files; True when items failed."""
+    from gateway import evaluation
+    from gateway.identity import write_atomically
+    from gateway.report import write_report
+    from gateway.report.terminal import print_report, print_timings
+
+    predictions = evaluation.predictions_of(record, store)
+    report = evaluation.evaluate(record, predictions, evaluation.answers_of(record, store))
+    timings = evaluation.timings_of(record, store, predictions)
+    print_report(report, out)
+    print_timings(timings, out)
+    if out_dir is not None:
+        write_report(report, timings, out_dir)
+        lines = evaluation.predictions_jsonl(record, predictions)
+        write_atomically(out_dir / "predictions.jsonl", lines)
+        out.print(f"report: {out_dir / 'report.html'}", markup=False, highlight=False)
+    return any(cell.statuses.get("failed", 0) for cell in report.cells)
+
+
+@app.command()
+def report(
+    run_id: Annotated[str, typer.Argument(help="Id of the run, or its first digits.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the files.")],
+    store: StoreOption = None,
+) -> None:
+    """Make the report of a stored run again; no model is loaded."""
+    from gateway.evaluation import RunRecord
+
+    with _open_store(store) as opened:
+        _, raw = opened.run(run_id)
+        _finish(RunRecord.from_json(raw), opened, out_dir)
+
+
+@app.command()
+def score(
+    folder: Annotated[Path, typer.Argument(help="Folder given to gateway run --out.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap intervals.")] = 0,
+    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Score the predictions of a finished run again, from its files alone."""
+    from dataclasses import replace
+
+    from gateway.evaluation import load_predictions
+    from gateway.report.jsonfile import render_json
+    from gateway.report.terminal import print_report
+    from gateway.scoring import score_cell
+
+    found = _load_report(folder)
+    cells = [
+        score_cell(
+            name,
+            "baseline" if name.startswith("baseline:") else "model",
+            found.kind,
+            found.labels,
+            predictions,
+            seed=seed,
+        )
+        for name, predictions in load_predictions(folder).items()
+    ]
+    scored = replace(found, cells=tuple(cells), comparisons=(), disagreements=(), summary=())
+    if json_output:
+        out.file.write(render_json(scored))
+    else:
+        print_report(scored, out)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="FOLDER or FOLDER:CELL.")],
+    b: Annotated[str, typer.Argument(help="FOLDER or FOLDER:CELL, or the CELL of the first.")],
+    metric: Annotated[str, typer.Option(help="Instead of the task's own metric.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap interval.")] = 0,
+    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Compare two cells on the same items: difference, interval, test, flips.
+
+    Refused, with the reason, where the items, their labels or the label set differ.
+
+    [bold]gateway compare report:smollm2-135m/zero_shot/sum report:smollm2-135m/few_shot/sum[/]
+    """
+    from dataclasses import asdict
+
+    from gateway import comparison
+    from gateway.identity import canonical_json
+    from gateway.report.terminal import print_comparison
+
+    folder_a, cell_a = _folder_and_cell(a, None)
+    folder_b, cell_b = _folder_and_cell(b, folder_a)
+    report_a, report_b = _load_report(folder_a), _load_report(folder_b)
+    for what in ("task", "kind", "labels"):
+        if getattr(report_a, what) != getattr(report_b, what):
+            raise ComparisonRefused(
+                f"the runs differ in their {what}: {getattr(report_a, what)} and "
+                f"{getattr(report_b, what)}"
+            )
+    result = comparison.compare(
+        _cell(folder_a, cell_a),
+        _cell(folder_b, cell_b),
+        task_kind=report_a.kind,
+        labels=report_a.labels,
+        metric=metric or report_a.primary_metric,
+        seed=seed,
+    )
+    if json_output:
+        out.file.write(canonical_json(asdict(result)) + "\n")
+    else:
+        print_comparison(result, out)
+
+
+@app.command()
+def classify(
+    text: Annotated[
+        str | None, typer.Argument(help="The text. Absent or -: standard input.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="A text file, or a CSV to label.")
+    ] = None,
+    task: TaskOption = "issue-triage",
+    labels: Annotated[
+        str, typer.Option(help="Labels, comma-separated, for tasks that leave them open.")
+    ] = "",
+    model: Annotated[str | None, typer.Option("--model", "-m")] = None,
+    strategy: Annotated[str, typer.Option("--strategy", "-s")] = "zero_shot",
+    train: Annotated[
+        str | None, typer.Option(help="Training data for exemplars and batch calibration.")
+    ] = None,
+    score_rule: Annotated[str, typer.Option(help="sum, mean, per_byte, contextual, batch")] = "",
+    column: ColumnOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where the labelled CSV goes.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="One JSON object a text.")] = False,
+    prompts: PromptsOption = None,
+    models_file: ModelsOption = None,
+) -> None:
+    """Classify a text, a file, or every row of a CSV.
+
+    [bold]gateway classify "The page crashes when I scroll"[/]
+    """
+    from gateway import classifying
+
+    asked = classifying.Asked(
+        task=task,
+        labels=_listed(labels),
+        model=model,
+        strategy=strategy,
+        train=train,
+        rule=score_rule,
+        columns=_columns(column),
+        prompts=prompts,
+        models_file=models_file,
+    )
+    if file is not None and file.suffix.lower() == ".csv":
+        classifying.label_csv(asked, file, output, err)
+        return
+    if file is not None:
+        text = _read_text(file)
+    elif text in (None, "-"):
+        text = sys.stdin.read()
+    answer = classifying.one(asked, text or "")
+    classifying.show(answer, out, as_json=json_output)
+
+
+@models_app.command("list")
+def models_list(models_file: ModelsOption = None) -> None:
+    """All entries, and whether their files are on this machine."""
+    from gateway import showing
+    from gateway.config import load_models
+
+    showing.models_table(load_models(models_file), out)
+
+
+@models_app.command("show")
+def models_show(
+    name: Annotated[str, typer.Argument(help="Name of the entry.")],
+    models_file: ModelsOption = None,
+) -> None:
+    """What an entry is, what its file holds, and what makes its identity."""
+    from gateway import showing
+    from gateway.config import load_models
+
+    asyncio.run(showing.model_details(load_models(models_file).get(name), out))
+
+
+@models_app.command("pull")
+def models_pull(
+    name: Annotated[str | None, typer.Argument(help="Name; absent: the default model.")] = None,
+    models_file: ModelsOption = None,
+) -> None:
+    """Fetch a model's file and check its sha256. One that is here already is left as it is."""
+    from gateway.config import load_models
+    from gateway.sources import pull
+
+    models = load_models(models_file)
+    path = pull(models.get(name or models.default))
+    out.print(str(path), markup=False, highlight=False, soft_wrap=True)
+
+
+@prompts_app.command("list")
+def prompts_list(prompts: PromptsOption = None) -> None:
+    """Tasks and their strategies."""
+    from gateway import showing
+    from gateway.config import prompts_root
+
+    showing.prompts_table(prompts or prompts_root(), out)
+
+
+@prompts_app.command("show")
+def prompts_show(
+    task: Annotated[str, typer.Argument(help="Task.")],
+    strategy: Annotated[str, typer.Argument(help="Strategy.")],
+    prompts: PromptsOption = None,
+) -> None:
+    """A template as it is written."""
+    from gateway.config import prompts_root
+    from gateway.prompts import load_template
+    from gateway.tasks import load_task
+
+    root = prompts or prompts_root()
+    template = load_template(load_task(task, root), strategy, root)
+    out.file.write(template.source)
+
+
+@prompts_app.command("render")
+def prompts_render(
+    task: TaskOption,
+    data: Annotated[str, typer.Option(help="Data whose item is rendered.")],
+    strategy: Annotated[str, typer.Option("--strategy", "-s")] = "zero_shot",
+    item: Annotated[str, typer.Option(help="Id of the item; absent: the first.")] = "",
+    train: Annotated[str | None, typer.Option(help="Training data for exemplars.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    column: ColumnOption = None,
+    prompts: PromptsOption = None,
+    models_file: ModelsOption = None,
+) -> None:
+    """Print the exact text that the model will read for an item."""
+    from gateway import showing
+    from gateway.config import load_models, prompts_root
+    from gateway.planning import Wanted, prepare
+
+    models = load_models(models_file)
+    name = model or models.default
+    wanted = Wanted(
+        task=task,
+        data=data,
+        train=train,
+        models=(name,),
+        strategies=(strategy,),
+        prompts=prompts or prompts_root(),
+        seed=seed,
+        rules=("sum",),
+        columns=_columns(column),
+    )
+    asyncio.run(showing.rendered_prompt(prepare(wanted), models.get(name), item, out, err))
+
+
+@contextlib.contextmanager
+def _open_store(path: Path | None) -> Iterator[Any]:
+    from gateway.config import default_store
+    from gateway.store import Store
+
+    store = Store(path or default_store())
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def _columns(pairs: list[str] | None) -> dict[str, str]:
+    columns = {}
+    for pair in pairs or []:
+        field, separator, name = pair.partition("=")
+        if not separator or not field or not name:
+            raise ConfigError(f"--column {pair!r} is not FIELD=NAME")
+        columns[field] = name
+    return columns
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise DataError(f"{path}: can not be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise DataError(f"{path}: no UTF-8 text: byte {exc.start}") from exc
+
+
+def _load_report(folder: Path) -> Any:
+    from gateway.report.jsonfile import load_report
+
+    return load_report(_read_text(folder / "report.json"))
+
+
+def _folder_and_cell(text: str, other: Path | None) -> tuple[Path, str]:
+    """`FOLDER`, `FOLDER:CELL`, or only `CELL` where another folder is known."""
+    if Path(text).is_dir():
+        return Path(text), ""
+    folder, separator, cell = text.partition(":")
+    if separator and Path(folder).is_dir():
+        return Path(folder), cell
+    if other is not None:
+        return other, text
+    raise DataError(f"{text}: no such folder", hint="FOLDER:CELL, FOLDER as given to run --out")
+
+
+def _cell(folder: Path, name: str) -> Any:
+    from gateway.evaluation import load_predictions
+
+    found = load_predictions(folder)
+    if not name and len(found) == 1:
+        return next(iter(found.values()))
+    if name not in found:
+        raise DataError(
+            f"{folder}: no cell is called {name!r}" if name else f"{folder}: name a cell",
+            hint="FOLDER:CELL with one of: " + ", ".join(found),
+        )
+    return found[name]

@@ -1,0 +1,242 @@
+"""From what a person asks for on the command line to a `Plan` and its `RunRecord`."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from gateway import __version__
+from gateway.baselines import Example, all_baselines
+from gateway.calibration import ScoreRule
+from gateway.data import load_dataset
+from gateway.errors import ConfigError, DataError
+from gateway.evaluation import RecordedCell, RecordedItem, RunRecord
+from gateway.exemplars import ExemplarSelector, dev_split
+from gateway.identity import digest_json
+from gateway.prompts import PromptTemplate, load_template
+from gateway.results import Prediction
+from gateway.runner import Cell, Plan, Strategy, content_free_items
+from gateway.tasks import Dataset, Item, Task, load_task
+
+EXCERPT_CHARACTERS = 280
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a run was asked for."""
+
+    task: str
+    data: str
+    models: tuple[str, ...]
+    strategies: tuple[str, ...]
+    prompts: Path
+    train: str | None = None
+    limit: int | None = None
+    seed: int = 0
+    exemplars: str = ""
+    """Kind of exemplar selection; empty: stratified with training data, else fixed."""
+    rules: tuple[str, ...] = ()
+    """Empty: sum, and batch too where there is training data to fit it on."""
+    dev_size: int = 48
+    columns: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan and the data it was made from."""
+
+    wanted: Wanted
+    plan: Plan
+    data: Dataset
+    train: Dataset | None
+
+
+def prepare(wanted: Wanted) -> Prepared:
+    """Load the task, the data and the templates; choose exemplars and the dev split.
+
+    Raises:
+        ConfigError, DataError: before any model is loaded.
+    """
+    task = load_task(wanted.task, wanted.prompts)
+    columns = wanted.columns or {}
+    data = load_dataset(
+        wanted.data, task, columns=columns, limit=wanted.limit, sample_seed=wanted.seed
+    )
+    train = load_dataset(wanted.train, task, columns=columns) if wanted.train else None
+    labels = label_set(task, data, train)
+    templates = [load_template(task, name, wanted.prompts) for name in wanted.strategies]
+    strategies = tuple(_strategy(wanted, task, labels, t, data, train) for t in templates)
+    rules = _rules(wanted, train, [t.mode for t in templates])
+    dev: tuple[Item, ...] = ()
+    if ScoreRule.BATCH in rules and train is not None:
+        dev = _dev(wanted, strategies, labels, data, train)
+    plan = Plan(
+        task=task,
+        labels=labels,
+        models=wanted.models,
+        strategies=strategies,
+        rules=rules,
+        items=data.items,
+        dev=dev,
+    )
+    return Prepared(wanted, plan, data, train)
+
+
+def label_set(task: Task, data: Dataset, train: Dataset | None) -> tuple[str, ...]:
+    """The task's labels in its own order, or those of all the data, sorted."""
+    if task.kind != "classification":
+        return ()
+    if task.labels:
+        return tuple(label.name for label in task.labels)
+    found = sorted({*data.labels, *(train.labels if train else ())})
+    if len(found) < 2:
+        raise DataError(
+            f"{data.path}: the data holds {len(found)} labels; a classification needs two or more"
+        )
+    return tuple(found)
+
+
+def record(prepared: Prepared, cells: Sequence[Cell]) -> RunRecord:
+    """What the run consists of, baselines included, for the store and the report."""
+    plan, wanted = prepared.plan, prepared.wanted
+    scored = any(cell.mode == "score" for cell in cells)
+    return RunRecord(
+        task=plan.task.name,
+        kind=plan.task.kind,
+        primary_metric=plan.task.metric,
+        labels=plan.labels,
+        rules=tuple(rule.value for rule in plan.rules) if scored else (),
+        seed=wanted.seed,
+        items=tuple(
+            RecordedItem(item.id, item.digest, item.gold, excerpt(item)) for item in plan.items
+        ),
+        dev=tuple(item.digest for item in plan.dev),
+        content_free=tuple(item.digest for item in content_free_items(plan.task)),
+        cells=tuple(
+            RecordedCell(
+                c.name, c.model, c.strategy, c.digest, c.mode, c.fingerprint, c.warnings
+            )
+            for c in cells
+        ),
+        baselines=_baselines(prepared),
+        settings=_settings(prepared, cells),
+        warnings=_warnings(prepared),
+    )
+
+
+def excerpt(item: Item) -> str:
+    """The beginning of an item's text on one line, to recognise it by."""
+    text = " ".join(" / ".join(v for v in item.fields.values() if v).split())
+    return text if len(text) <= EXCERPT_CHARACTERS else text[: EXCERPT_CHARACTERS - 1] + "…"
+
+
+def _strategy(
+    wanted: Wanted,
+    task: Task,
+    labels: tuple[str, ...],
+    template: PromptTemplate,
+    data: Dataset,
+    train: Dataset | None,
+) -> Strategy:
+    if not template.exemplars:
+        return Strategy(template)
+    kind = wanted.exemplars or ("stratified" if train else "fixed")
+    selector = ExemplarSelector.make(
+        kind,
+        task=task,
+        labels=labels,
+        count=template.exemplars,
+        train=train.items if train else (),
+        test=data.items,
+        seed=wanted.seed,
+        root=wanted.prompts,
+    )
+    return Strategy(template, selector)
+
+
+def _rules(
+    wanted: Wanted, train: Dataset | None, modes: Sequence[str]
+) -> tuple[ScoreRule, ...]:
+    if "score" not in modes:
+        return ()
+    names = wanted.rules or (("sum", "batch") if train else ("sum",))
+    try:
+        rules = tuple(ScoreRule(name) for name in dict.fromkeys(names))
+    except ValueError as exc:
+        known = ", ".join(rule.value for rule in ScoreRule)
+        raise ConfigError(f"unknown score rule: {exc}", hint=f"known: {known}") from exc
+    if ScoreRule.BATCH in rules and train is None:
+        raise ConfigError(
+            "batch calibration is fitted on training data, never on the test items",
+            hint="give --train FILE, or another --score-rule",
+        )
+    return rules
+
+
+def _dev(
+    wanted: Wanted,
+    strategies: Sequence[Strategy],
+    labels: tuple[str, ...],
+    data: Dataset,
+    train: Dataset,
+) -> tuple[Item, ...]:
+    shown = {id_ for s in strategies if s.selector for id_ in s.selector.ids}
+    return dev_split(
+        train.items,
+        test=data.items,
+        exclude_ids=shown,
+        size=wanted.dev_size,
+        seed=wanted.seed,
+        labels=labels,
+    )
+
+
+def _baselines(prepared: Prepared) -> tuple[Prediction, ...]:
+    if prepared.train is None:
+        return ()
+    plan = prepared.plan
+    made = all_baselines(
+        plan.task.kind, plan.labels, _examples(prepared.train.items), _examples(plan.items)
+    )
+    return tuple(prediction for name in sorted(made) for prediction in made[name])
+
+
+def _examples(items: Sequence[Item]) -> list[Example]:
+    return [Example(item.id, "\n".join(item.fields.values()), item.gold) for item in items]
+
+
+def _settings(prepared: Prepared, cells: Sequence[Cell]) -> dict[str, str]:
+    wanted, plan = prepared.wanted, prepared.plan
+    settings = {
+        "gateway": __version__,
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "scikit-learn": version("scikit-learn"),
+        "task digest": plan.task.digest,
+        "data": Path(prepared.data.path).name,
+        "data digest": prepared.data.digest,
+        "items": f"{len(plan.items)}" + (f" (limit {wanted.limit})" if wanted.limit else ""),
+        "seed": str(wanted.seed),
+    }
+    if prepared.train is not None:
+        settings["train"] = Path(prepared.train.path).name
+        settings["train digest"] = prepared.train.digest
+    if plan.dev:
+        settings["dev items"] = str(len(plan.dev))
+    for strategy in plan.strategies:
+        settings[f"template {strategy.name}"] = strategy.template.digest
+        if strategy.selector:
+            chosen = strategy.selector.describe()
+            settings[f"exemplars {strategy.name}"] = digest_json(chosen)
+    for cell in cells:
+        for name, value in cell.identity.items():
+            settings[f"{cell.model} {name}"] = value
+    return settings
+
+
+def _warnings(prepared: Prepared) -> tuple[str, ...]:
+    empty = [i.id for i in prepared.plan.items if not any(v.strip() for v in i.fields.values())]
+    if not empty:
+        return ()
+    return (f"{len(empty)} items have no text at all, {empty[0]} the first.",)

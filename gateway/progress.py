@@ -1,0 +1,100 @@
+"""The progress bar of a run: done, rate, time left, running macro-F1."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+from rich.text import Text
+from sklearn.metrics import f1_score
+
+from gateway.results import Status
+from gateway.runner import Plan, Progress, calibration_items
+
+_NO_ANSWER = "\0"
+
+
+class RunProgress:
+    """Draws on a console while the block runs; draws nothing when `quiet`.
+
+    Off a terminal it prints one line a cell, when the cell ends.
+    """
+
+    def __init__(self, plan: Plan, console: Console, *, quiet: bool = False) -> None:
+        self._plan = plan
+        self._console = console
+        self._quiet = quiet
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[running]}"),
+            console=console,
+            disable=quiet or not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._done: dict[str, int] = {}
+        self._seen: dict[str, tuple[list[str], list[str]]] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.__exit__(kind, error, trace)
+
+    def update(self, event: Progress) -> None:
+        """Take one event of the runner."""
+        name = event.cell.name
+        total = len(self._plan.items) + len(calibration_items(self._plan, event.cell.mode))
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=total, running="")
+        self._done[name] = self._done.get(name, 0) + 1
+        self._bars.update(self._tasks[name], advance=1, running=self._running(event))
+        if self._done[name] == total and not (self._quiet or self._console.is_terminal):
+            self._console.print(f"{name}: {total} done", highlight=False, markup=False)
+
+    def _running(self, event: Progress) -> str:
+        """Macro-F1 over the test items of this session, by the plain sum rule."""
+        golds, answers = self._seen.setdefault(event.cell.name, ([], []))
+        answer = event.observation
+        if answer is not None and event.purpose == "test" and isinstance(event.item.gold, str):
+            golds.append(event.item.gold)
+            if answer.status is not Status.OK:
+                answers.append(_NO_ANSWER)
+            elif answer.labels:
+                scores = dict(zip(answer.labels, answer.logprobs, strict=True))
+                answers.append(max(answer.labels, key=scores.__getitem__))
+            else:
+                answers.append(str(answer.answer))
+        if not golds:
+            return ""
+        present = sorted(set(golds) | (set(answers) - {_NO_ANSWER}))
+        value = f1_score(golds, answers, labels=present, average="macro", zero_division=0.0)
+        return f"macro-F1 {value:.2f}"
+
+
+class _Rate(ProgressColumn):
+    """Items a second, or seconds an item where that is the larger number."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text("")
+        return Text(f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s/item")

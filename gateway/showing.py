@@ -1,0 +1,124 @@
+"""What the listing commands print."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gateway.backends.base import load_backend
+from gateway.config import HubSource, Models, ModelSpec, PathSource, PypiSource
+from gateway.errors import DataError, ModelNotPulled
+from gateway.planning import Prepared
+from gateway.pool import ModelPool
+from gateway.prompts import list_strategies, load_template
+from gateway.sources import locate
+from gateway.tasks import list_tasks, load_task
+from gateway.types import GenerationRequest
+
+
+def models_table(models: Models, console: Console) -> None:
+    """One row an entry."""
+    table = Table("model", "type", "here", "source", "description")
+    for name, spec in sorted(models.specs.items()):
+        shown = f"{name} (default)" if name == models.default else name
+        table.add_row(
+            *map(escape, (shown, spec.quantization, _here(spec), _source(spec), spec.description))
+        )
+    console.print(table)
+    origins = sorted({spec.origin for spec in models.specs.values()})
+    console.print("entries from: " + ", ".join(origins), markup=False, highlight=False)
+
+
+async def model_details(spec: ModelSpec, console: Console) -> None:
+    """The entry, and what loading its file tells."""
+    table = Table(show_header=False, box=None)
+    for key, value in asdict(spec).items():
+        if key != "source" and value not in ("", 0):
+            table.add_row(key, escape(str(value)))
+    table.add_row("source", escape(_source(spec)))
+    try:
+        path = locate(spec)
+    except ModelNotPulled as missing:
+        table.add_row("file", escape(str(missing)))
+        console.print(table)
+        return
+    table.add_row("file", f"{escape(str(path))} ({path.stat().st_size / 1e6:.0f} MB)")
+    backend = load_backend(spec, path)
+    try:
+        for key, value in backend.identity.items():
+            table.add_row(f"identity: {key}", escape(value))
+        table.add_row("fingerprint", backend.fingerprint)
+        for warning in backend.warnings:
+            table.add_row("warning", escape(warning))
+    finally:
+        await backend.close()
+    console.print(table)
+
+
+def prompts_table(root: Path, console: Console) -> None:
+    """One row a task and strategy."""
+    table = Table("task", "kind", "strategy", "mode", "labels")
+    for name in list_tasks(root):
+        task = load_task(name, root)
+        labels = ", ".join(label.name for label in task.labels) or "from the data"
+        for strategy in list_strategies(task, root):
+            mode = load_template(task, strategy, root).mode
+            shown = labels if task.kind == "classification" else "–"
+            table.add_row(*map(escape, (name, task.kind, strategy, mode, shown)))
+    console.print(table)
+    console.print(f"tasks from: {root}", markup=False, highlight=False)
+
+
+async def rendered_prompt(
+    prepared: Prepared, spec: ModelSpec, item_id: str, console: Console, notes: Console
+) -> None:
+    """The exact text that the model reads, on standard output; the rest on standard error."""
+    items = {item.id: item for item in prepared.plan.items}
+    if item_id and item_id not in items:
+        raise DataError(
+            f"{prepared.data.path}: no item has the id {item_id!r}",
+            hint=f"the first ids: {', '.join(list(items)[:5])}",
+        )
+    item = items[item_id] if item_id else prepared.plan.items[0]
+    strategy = prepared.plan.strategies[0]
+    pool = ModelPool(Models({spec.name: spec}, spec.name))
+    async with pool.lease(spec.name) as backend:
+        exemplars = strategy.selector.select(item) if strategy.selector else ()
+        prompt = strategy.template.render(
+            prepared.plan.task, prepared.plan.labels, item.fields, exemplars, backend
+        )
+        start = "" if strategy.template.reasoning_tokens else prompt.answer_start
+        request = GenerationRequest(spec.name, prompt.messages, answer_start=start)
+        rendered = backend.render(request)
+    await pool.close()
+    console.file.write(rendered.text + "\n")
+    notes.print(f"item {item.id}: {len(rendered.token_ids)} tokens", markup=False)
+    for field, (before, after) in prompt.shortened.items():
+        notes.print(f"{field} shortened from {before} to {after} tokens", markup=False)
+    if strategy.template.reasoning_tokens:
+        notes.print(
+            f"the model reasons up to {strategy.template.reasoning_tokens} tokens; then follows "
+            f"{prompt.answer_start!r}",
+            markup=False,
+        )
+
+
+def _here(spec: ModelSpec) -> str:
+    try:
+        locate(spec)
+    except ModelNotPulled:
+        return "no"
+    return "yes"
+
+
+def _source(spec: ModelSpec) -> str:
+    source = spec.source
+    if isinstance(source, PathSource):
+        return str(source.path)
+    if isinstance(source, HubSource):
+        return f"hub:{source.repo}/{source.file}@{source.revision}"
+    assert isinstance(source, PypiSource)
+    more = f" and {len(source.requirements) - 1} more" if len(source.requirements) > 1 else ""
+    return f"pypi:{source.requirements[0]}{more}"

@@ -1,0 +1,105 @@
+"""models.toml: entries, inheritance, and one clear error for each mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.backends.base import backend_names
+from gateway.chat_template import PLAIN, ChatTemplate
+from gateway.config import HubSource, PathSource, PypiSource, load_models, shipped
+from gateway.errors import ConfigError, UnknownModel
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "models.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_shipped_entries_load_and_the_default_is_one_of_them() -> None:
+    models = load_models()
+    spec = models.get(models.default)
+    assert isinstance(spec.source, PypiSource)
+    assert len(spec.sha256) == 64
+    assert (shipped("prompts") / "issue-triage" / "task.toml").is_file()
+
+
+def test_an_entry_takes_what_it_does_not_set_from_the_one_it_is_like() -> None:
+    models = load_models()
+    base, plain = models.get("gemma3-270m"), models.get("gemma3-270m-plain")
+    assert plain.source == base.source
+    assert plain.sha256 == base.sha256
+    assert (base.chat_template, plain.chat_template) == ("", "plain")
+
+
+def test_a_user_s_entry_adds_to_the_shipped_ones_and_may_replace_one(tmp_path: Path) -> None:
+    (tmp_path / "chat.jinja").write_text("{{ messages[0].content }}")
+    path = write(
+        tmp_path,
+        """
+        default = "mine"
+        [models.mine]
+        source = { path = "weights/m.gguf" }
+        chat_template = "chat.jinja"
+        [models.hub]
+        source = { hub = "owner/repo", file = "x.gguf" }
+        [models.smollm2-135m]
+        source = { path = "/elsewhere.gguf" }
+        """,
+    )
+    models = load_models(path)
+    assert models.default == "mine"
+    assert models.get("mine").source == PathSource(tmp_path / "weights" / "m.gguf")
+    assert models.get("mine").chat_template == "{{ messages[0].content }}"
+    assert models.get("hub").source == HubSource("owner/repo", "x.gguf", "main")
+    assert models.get("smollm2-135m").source == PathSource(Path("/elsewhere.gguf"))
+    assert "gemma3-270m" in models.specs
+
+
+def test_the_environment_names_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, "[models.mine]\nsource = { path = 'm.gguf' }")
+    monkeypatch.setenv("GATEWAY_MODELS", str(path))
+    assert "mine" in load_models().specs
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[models.x", "no valid TOML"),
+        ("[models.x]", "source"),
+        ("[models.x]\nsource = { path = 'm' }\ncontext = 5", "context"),
+        ("[models.x]\nsource = { path = 'm' }\ncontext_length = 1", "context_length"),
+        ("[models.x]\nsource = { path = 'm' }\nparallel = 1000", "parallel"),
+        ("[models.x]\nsource = { path = 'm' }\nsha256 = 'abc'", "sha256"),
+        ("[models.x]\nsource = { path = 'm' }\nbackend = 'gpt'", "backend"),
+        ("[models.x]\nsource = { path = 'm' }\nchat_template = 'no.jinja'", "no such file"),
+        ("[models.x]\nlike = 'nobody'", "nobody"),
+        ("[models.'../x']\nsource = { path = 'm' }", "models"),
+        ("default = 'nobody'", "nobody"),
+        ("surprise = 1", "surprise"),
+    ],
+)
+def test_a_mistake_is_named_with_its_file(tmp_path: Path, text: str, said: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_models(path)
+    assert str(path) in caught.value.message
+    assert said in caught.value.message
+
+
+def test_a_named_file_that_is_absent_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load_models(tmp_path / "absent.toml")
+
+
+def test_an_unknown_model_is_never_answered_by_another() -> None:
+    with pytest.raises(UnknownModel, match="smollm2-135m"):
+        load_models().get("gpt-5")
+
+
+def test_every_backend_that_an_entry_may_name_is_registered() -> None:
+    assert set(backend_names()) == {"llama_cpp", "fake"}
+
+
+def test_the_plain_template_compiles() -> None:
+    assert ChatTemplate(PLAIN)

@@ -1,0 +1,131 @@
+"""The dependency rules of the design, held by the imports themselves."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "gateway"
+STANDARD = set(sys.stdlib_module_names)
+
+PURE = ["types", "errors", "results"]
+NO_BACKEND = [
+    "tasks",
+    "data",
+    "prompts",
+    "exemplars",
+    "parsing",
+    "store",
+    "calibration",
+    "scoring",
+    "baselines",
+    "comparison",
+    "evaluation",
+    "report",
+]
+BACKEND_SDKS = {"httpx", "torch", "llama_cpp", "ollama", "transformers", "peft"}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(p for p in parts if p != "__init__")] = path
+    return found
+
+
+def imports(path: Path, *, lazy: bool = True) -> set[str]:
+    """Absolute names that a file imports, also inside functions unless `lazy` is off."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = ast.walk(tree) if lazy else iter(tree.body)
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module or ""
+            names |= {f"{module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def belongs(name: str, area: str) -> bool:
+    return name == area or name.startswith(f"{area}.")
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_core_values_import_only_the_standard_library_and_each_other(module: str) -> None:
+    for name in imports(PACKAGE / f"{module}.py"):
+        top = name.split(".")[0]
+        allowed = any(belongs(name, f"gateway.{other}") for other in PURE)
+        assert top in STANDARD or allowed, name
+
+
+@pytest.mark.parametrize("area", NO_BACKEND)
+def test_evaluation_never_imports_a_backend_the_server_or_an_sdk(area: str) -> None:
+    files = [path for name, path in modules().items() if belongs(name, area)]
+    assert files
+    for path in files:
+        for name in imports(path):
+            assert not belongs(name, "gateway.backends"), f"{path.name}: {name}"
+            assert not belongs(name, "gateway.server"), f"{path.name}: {name}"
+            assert name.split(".")[0] not in BACKEND_SDKS, f"{path.name}: {name}"
+
+
+def test_a_backend_never_imports_another() -> None:
+    for module, path in modules().items():
+        parts = module.split(".")
+        if parts[0] != "backends" or len(parts) < 2 or parts[1] == "base":
+            continue
+        for name in imports(path):
+            if belongs(name, "gateway.backends"):
+                other = name.split(".")[2]
+                assert other in ("base", parts[1]), f"{module}: {name}"
+
+
+def test_the_runner_and_the_pool_see_only_the_protocol() -> None:
+    for module in ("runner", "pool"):
+        for name in imports(PACKAGE / f"{module}.py"):
+            if belongs(name, "gateway.backends"):
+                assert belongs(name, "gateway.backends.base"), f"{module}: {name}"
+            assert not belongs(name, "gateway.server")
+
+
+def test_nothing_imports_the_command_line() -> None:
+    for path in modules().values():
+        assert not any(belongs(name, "gateway.cli") for name in imports(path)), path
+
+
+def test_only_config_reads_the_environment() -> None:
+    for module, path in modules().items():
+        text = path.read_text(encoding="utf-8")
+        if module not in ("config", "backends.llama_cpp.library"):
+            assert "environ" not in text, path
+            assert "getenv" not in text, path
+
+
+def test_importing_the_package_and_its_help_loads_no_heavy_library() -> None:
+    code = (
+        "import sys, gateway, gateway.cli\n"
+        "heavy = {'torch', 'llama_cpp', 'sklearn', 'scipy', 'matplotlib', 'pandas', 'datasets'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_template_environment_is_without_a_sandbox() -> None:
+    for path in modules().values():
+        for name in imports(path):
+            assert name not in ("jinja2.Environment", "jinja2.Template"), path
+
+
+def test_nothing_unpickles() -> None:
+    for path in modules().values():
+        for name in imports(path):
+            assert name.split(".")[0] not in ("pickle", "dill", "joblib", "shelve"), path
+        assert "LlamaDiskCache" not in path.read_text(encoding="utf-8")

@@ -1,0 +1,114 @@
+"""What makes two models one, and two results comparable."""
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import identity
+from gateway.errors import ModelLoadError
+from tests.conftest import spec_and_path
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), json_values, min_size=2))
+def test_the_digest_of_a_mapping_does_not_depend_on_its_order(value: dict[str, object]) -> None:
+    backwards = dict(reversed(value.items()))
+    assert identity.digest_json(value) == identity.digest_json(backwards)
+
+
+@given(st.text(alphabet=st.characters()))
+def test_any_text_has_a_digest(text: str) -> None:
+    assert len(identity.digest_text(text)) == 64
+
+
+def write_gguf(
+    path: Path, *, order: list[str], name: str = "m", scale: float = 1.0, vocab: str = "b"
+) -> Path:
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name(name)
+    writer.add_block_count(1)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(["a", vocab])
+    for tensor in order:
+        data = np.arange(64, dtype=np.float32).reshape(2, 32) * len(tensor) * scale
+        writer.add_tensor(tensor, data)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_a_rewritten_file_holds_the_same_model(tmp_path: Path) -> None:
+    one = write_gguf(tmp_path / "one.gguf", order=["x", "yy", "zzz"])
+    other = write_gguf(tmp_path / "other.gguf", order=["zzz", "x", "yy"], name="renamed")
+    assert identity.file_digest(one) != identity.file_digest(other)
+    assert identity.gguf_contents_digest(one) == identity.gguf_contents_digest(other)
+
+
+def test_one_changed_weight_or_token_is_another_model(tmp_path: Path) -> None:
+    same = identity.gguf_contents_digest(write_gguf(tmp_path / "a.gguf", order=["x"]))
+    weights = write_gguf(tmp_path / "b.gguf", order=["x"], scale=1.0001)
+    tokens = write_gguf(tmp_path / "c.gguf", order=["x"], vocab="c")
+    assert identity.gguf_contents_digest(weights) != same
+    assert identity.gguf_contents_digest(tokens) != same
+
+
+def test_a_changed_file_under_an_unchanged_name_is_another_model(tmp_path: Path) -> None:
+    memory = tmp_path / "digests.json"
+    path = write_gguf(tmp_path / "m.gguf", order=["x"])
+    before = identity.weights_digests(path, memory)
+    assert identity.weights_digests(path, memory) == before
+    path.unlink()
+    write_gguf(path, order=["x", "yy"])
+    assert identity.weights_digests(path, memory) != before
+
+
+def test_digests_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = tmp_path / "deep" / "digests.json"
+    path = write_gguf(tmp_path / "m.gguf", order=["x"])
+    first = identity.weights_digests(path, memory)
+
+    def never(_: Path) -> str:
+        raise AssertionError("computed twice")
+
+    monkeypatch.setattr(identity, "file_digest", never)
+    monkeypatch.setattr(identity, "gguf_contents_digest", never)
+    assert identity.weights_digests(path, memory) == first
+
+
+def test_a_damaged_memory_is_made_again(tmp_path: Path) -> None:
+    memory = tmp_path / "digests.json"
+    memory.write_text("{ half")
+    path = write_gguf(tmp_path / "m.gguf", order=["x"])
+    assert identity.weights_digests(path, memory).file == identity.file_digest(path)
+
+
+def test_the_default_model_s_file_is_the_one_that_its_entry_names() -> None:
+    spec, path = spec_and_path("smollm2-135m")
+    assert identity.file_digest(path) == spec.sha256
+
+
+def test_a_file_that_is_no_gguf_has_no_contents(tmp_path: Path) -> None:
+    path = tmp_path / "x.gguf"
+    path.write_bytes(b"not a model")
+    with pytest.raises(ModelLoadError, match=r"x\.gguf"):
+        identity.weights_digests(path, tmp_path / "digests.json")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "report.md"
+    identity.write_atomically(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        identity.write_atomically(path, "\ud800")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.md"]
