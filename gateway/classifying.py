@@ -23,7 +23,6 @@ from gateway.pool import ModelPool
 from gateway.prompts import load_template
 from gateway.results import Status
 from gateway.runner import Strategy, answer, content_free_items
-from gateway.store import Observation
 from gateway.tasks import Dataset, Item, Task, load_task
 from gateway.types import Answer, LabelScores
 
@@ -103,7 +102,9 @@ def label_csv(asked: Asked, source: Path, target: Path | None, notes: Console) -
         names = list(rows[0])
         writer.writerow([*names, *added])
         for row, found in zip(rows, answers, strict=True):
-            shares = [f"{found.probabilities[x]:.6f}" if found.probabilities else "" for x in labels]
+            shares = [
+                f"{found.probabilities[x]:.6f}" if found.probabilities else "" for x in labels
+            ]
             writer.writerow(
                 [*(row[n] for n in names), found.status.value, _shown(found.answer), *shares]
             )
@@ -227,7 +228,7 @@ def _labels(asked: Asked, task: Task, train: Dataset | None) -> tuple[str, ...]:
 
 def _item(task: Task, text: str) -> Item:
     """The text as the task's last field, which is the long one; the others are empty."""
-    fields = {name: "" for name in task.fields}
+    fields = dict.fromkeys(task.fields, "")
     fields[task.fields[-1]] = text
     return Item("text", fields, None, None, digest_json(fields))
 

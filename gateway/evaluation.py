@@ -150,9 +150,7 @@ def baselines_of(record: RunRecord) -> dict[str, list[Prediction]]:
 def evaluate(record: RunRecord, predictions: Predictions, answers: "Answers") -> Report:
     """Score, compare and summarise."""
     baselines = baselines_of(record)
-    cells = [
-        _scored(record, name, cell, baselines, answers) for name, cell in predictions.items()
-    ]
+    cells = [_scored(record, name, cell, baselines, answers) for name, cell in predictions.items()]
     cells += [
         score_cell(name, "baseline", record.kind, record.labels, cell, seed=record.seed)
         for name, cell in baselines.items()

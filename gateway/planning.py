@@ -114,9 +114,7 @@ def record(prepared: Prepared, cells: Sequence[Cell]) -> RunRecord:
         dev=tuple(item.digest for item in plan.dev),
         content_free=tuple(item.digest for item in content_free_items(plan.task)),
         cells=tuple(
-            RecordedCell(
-                c.name, c.model, c.strategy, c.digest, c.mode, c.fingerprint, c.warnings
-            )
+            RecordedCell(c.name, c.model, c.strategy, c.digest, c.mode, c.fingerprint, c.warnings)
             for c in cells
         ),
         baselines=_baselines(prepared),
@@ -155,9 +153,7 @@ def _strategy(
     return Strategy(template, selector)
 
 
-def _rules(
-    wanted: Wanted, train: Dataset | None, modes: Sequence[str]
-) -> tuple[ScoreRule, ...]:
+def _rules(wanted: Wanted, train: Dataset | None, modes: Sequence[str]) -> tuple[ScoreRule, ...]:
     if "score" not in modes:
         return ()
     names = wanted.rules or (("sum", "batch") if train else ("sum",))

@@ -278,9 +278,7 @@ async def _write(
     return _read(known, done, task, labels)
 
 
-def _read(
-    known: Observation, done: Completion, task: Task, labels: Sequence[str]
-) -> Observation:
+def _read(known: Observation, done: Completion, task: Task, labels: Sequence[str]) -> Observation:
     """Parse what was written. An unread answer that ran out of tokens is truncated."""
     if task.kind == "classification":
         parsed = parse_label(done.text, labels)

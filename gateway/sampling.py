@@ -46,9 +46,7 @@ def choose(logits: Floats, sampling: Sampling, position: int) -> int:
     return int(ids[min(index, len(ids) - 1)])
 
 
-def _candidates(
-    logits: Floats, sampling: Sampling
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def _candidates(logits: Floats, sampling: Sampling) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Ids and probabilities left by top-k, top-p and min-p in that order, most likely first."""
     scaled = logits.astype(np.float64) / sampling.temperature
     ids = np.argsort(-scaled, kind="stable")

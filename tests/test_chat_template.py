@@ -12,7 +12,7 @@ from gateway.types import Message
 
 CONVERSATION = (
     Message("system", "Be brief."),
-    Message("user", "  <b>Hi</b> & \"you\"\n"),
+    Message("user", '  <b>Hi</b> & "you"\n'),
     Message("assistant", "Yes?"),
     Message("user", "naïve 😀 'quotes'"),
 )
@@ -69,7 +69,8 @@ def test_the_default_model_s_own_template_renders_as_transformers_does(
 
 def test_the_day_comes_from_the_clock_that_is_given() -> None:
     template = ChatTemplate(
-        "{{ strftime_now('%d %B %Y') }}", clock=lambda: datetime(2026, 11, 24)  # noqa: DTZ001
+        "{{ strftime_now('%d %B %Y') }}",
+        clock=lambda: datetime(2026, 11, 24),  # noqa: DTZ001
     )
     assert template.render(CONVERSATION, special={}) == "24 November 2026"
 

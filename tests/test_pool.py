@@ -72,7 +72,7 @@ def test_a_request_for_another_model_waits_until_the_loaded_one_is_idle() -> Non
 
     async def scenario() -> list[str]:
         models = pool(loader)
-        return await asyncio.gather(use(models, "a", 0.05), use(models, "b"))
+        return list(await asyncio.gather(use(models, "a", 0.05), use(models, "b")))
 
     assert asyncio.run(scenario()) == ["a", "b"]
     assert loader.events == ["load a", "close a", "load b"]

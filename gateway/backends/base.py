@@ -52,9 +52,7 @@ class Backend(Protocol):
         """The answer in pieces; their texts joined equal `generate`'s text. Raises as it does."""
         ...
 
-    async def score_labels(
-        self, request: GenerationRequest, labels: Sequence[str]
-    ) -> LabelScores:
+    async def score_labels(self, request: GenerationRequest, labels: Sequence[str]) -> LabelScores:
         """ln P(the answer is exactly this label, and ends) for each label. Raises as `generate`."""
         ...
 

@@ -49,7 +49,6 @@ _CHARACTERS_PER_TOKEN = 16
 """Where a search for the length of a text begins; most texts have 3 to 5."""
 
 
-
 class LlamaCppBackend:
     """One GGUF file, served in process. See `gateway.backends.base.Backend`.
 
@@ -335,7 +334,9 @@ class LlamaCppBackend:
         stops = set(ends)
         if self.spec.end_of_turn:
             stops |= set(self._model.tokens_beginning_with(self.spec.end_of_turn))
-        return Vocabulary(self._model.piece, frozenset(ends), np.array(sorted(stops), dtype=np.intp))
+        return Vocabulary(
+            self._model.piece, frozenset(ends), np.array(sorted(stops), dtype=np.intp)
+        )
 
     @cached_property
     def _guidance_tokenizer(self) -> Any:

@@ -164,4 +164,4 @@ def _embed_one(
     pointer = lib.llama_get_embeddings_seq(handle, 0)
     vector = np.ctypeslib.as_array(pointer, shape=(dimensions,)).copy()
     norm = float(np.linalg.norm(vector.astype(np.float64)))
-    return (vector / np.float32(norm)) if norm > 0 else vector
+    return np.asarray(vector / norm, dtype=np.float32) if norm > 0 else vector

@@ -6,6 +6,7 @@ ends; what the sequence then holds stays as a cache for a later prompt with the 
 That none of this changes a byte is measured, not assumed: see `gateway certify`.
 """
 
+import contextlib
 import itertools
 import queue
 import threading
@@ -243,17 +244,13 @@ class Engine:
             cached_tokens=task.cached,
         )
         self._leave(task)
-        try:
+        with contextlib.suppress(InvalidStateError):  # cancelled while it ran
             task.future.set_result(Done(answer, timings))
-        except InvalidStateError:
-            pass  # Cancelled while it ran: nobody waits for it.
 
     def _fail(self, task: _Task, error: Exception) -> None:
         self._leave(task)
-        try:
+        with contextlib.suppress(InvalidStateError):  # cancelled while it ran
             task.future.set_exception(error)
-        except InvalidStateError:
-            pass  # Cancelled while it ran: nobody waits for it.
 
     def _leave(self, task: _Task) -> None:
         task.job.close()

@@ -198,7 +198,7 @@ def _visit(
 
 def _token_logprob(row: Logits, token: int, count: int, vocabulary: Vocabulary) -> TokenLogprob:
     normalizer = log_normalizer(row)
-    best = np.argsort(-row, kind="stable")[:count] if count else []
+    best = np.argsort(-row, kind="stable")[:count]
 
     def text(i: int) -> str:
         return vocabulary.piece(i).decode("utf-8", errors="replace")

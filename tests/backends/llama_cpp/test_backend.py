@@ -47,7 +47,9 @@ def test_text_without_control_tokens_is_tokenized_as_one_piece(smollm2: LlamaCpp
     assert list(rendered.token_ids) == whole
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(text=st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\ue000\ue0010<|>")))
 def test_any_text_is_rendered_as_it_is(smollm2: LlamaCppBackend, text: str) -> None:
     assert text in smollm2.render(ask(text)).text
