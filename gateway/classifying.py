@@ -166,6 +166,7 @@ async def _session(asked: Asked, task: Task, items: Sequence[Item]) -> AsyncIter
             task=task,
             labels=labels,
             count=template.exemplars,
+            nearest=template.nearest,
             train=train.items if train else (),
             test=items,
             seed=0,
@@ -200,9 +201,7 @@ async def _calibrator(
     dev: list[Item] = []
     if rule is ScoreRule.BATCH and train is not None:
         shown = set(strategy.selector.ids) if strategy.selector else set()
-        dev += dev_split(
-            train.items, test=items, exclude_ids=shown, size=_DEV_ITEMS, seed=0, labels=labels
-        )
+        dev += dev_split(train.items, test=items, exclude_ids=shown, size=_DEV_ITEMS, seed=0)
     free = content_free_items(task) if rule is ScoreRule.CONTEXTUAL else []
 
     async def scores(asked_items: Sequence[Item]) -> list[LabelScores]:

@@ -145,6 +145,7 @@ def _strategy(
         task=task,
         labels=labels,
         count=template.exemplars,
+        nearest=template.nearest,
         train=train.items if train else (),
         test=data.items,
         seed=wanted.seed,
@@ -184,7 +185,6 @@ def _dev(
         exclude_ids=shown,
         size=wanted.dev_size,
         seed=wanted.seed,
-        labels=labels,
     )
 
 
@@ -232,7 +232,8 @@ def _settings(prepared: Prepared, cells: Sequence[Cell]) -> dict[str, str]:
 
 
 def _warnings(prepared: Prepared) -> tuple[str, ...]:
+    said = [n for s in prepared.plan.strategies if s.selector for n in s.selector.notes]
     empty = [i.id for i in prepared.plan.items if not any(v.strip() for v in i.fields.values())]
-    if not empty:
-        return ()
-    return (f"{len(empty)} items have no text at all, {empty[0]} the first.",)
+    if empty:
+        said.append(f"{len(empty)} items have no text at all, {empty[0]} the first.")
+    return tuple(dict.fromkeys(said))

@@ -1,0 +1,186 @@
+"""A task: what is asked, which answers there are, and where both lie in the data.
+
+prompts/<task>/task.toml        kind, labels, fields, columns, metric
+prompts/<task>/<strategy>.j2    one template a strategy
+prompts/<task>/exemplars.jsonl  the exemplars of `--exemplars fixed`
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gateway.errors import ConfigError
+from gateway.identity import digest_json
+from gateway.names import check_name
+from gateway.results import TaskKind
+from gateway.types import Answer
+
+_METRICS: Mapping[TaskKind, tuple[str, ...]] = {
+    "classification": ("macro_f1", "weighted_f1", "accuracy"),
+    "number": ("mae", "median_ae", "within_one"),
+    "extraction": ("exact_match",),
+}
+"""Metrics that may decide which cell is best, the default first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One answer of a classification, and what it means."""
+
+    name: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is asked of every item."""
+
+    name: str
+    kind: TaskKind
+    description: str
+    fields: tuple[str, ...]
+    """Names of the input fields; the last one is the long one."""
+    columns: Mapping[str, tuple[str, ...]]
+    """Field -> names that its column may have in the data; the first that is there counts."""
+    answers: Mapping[str, tuple[str, ...]]
+    """The same for the answer: one name, or one for each field of an extraction."""
+    labels: tuple[Label, ...] = ()
+    """Empty where the labels come from the data."""
+    answer_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Extraction: the values that each answer field may have."""
+    minimum: float = 0.0
+    maximum: float = 0.0
+    """Number: the least and the greatest answer."""
+    metric: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Of what may change an answer."""
+        return digest_json(
+            {
+                "kind": self.kind,
+                "description": self.description,
+                "fields": self.fields,
+                "labels": [[label.name, label.description] for label in self.labels],
+                "values": {name: list(values) for name, values in self.answer_values.items()},
+                "range": [self.minimum, self.maximum],
+            }
+        )
+
+    def describe(self, label: str) -> str:
+        """The description of a label; empty where there is none."""
+        return next((known.description for known in self.labels if known.name == label), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One row of the data."""
+
+    id: str
+    fields: Mapping[str, str]
+    gold: Answer | None
+    """None where the data has no labels."""
+    line: int | None
+    """Where it stands in its file."""
+    digest: str
+    """Of the fields: what the model is asked about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The items of one file, in the file's order."""
+
+    path: str
+    items: tuple[Item, ...]
+    digest: str
+    """Of ids, fields and gold values."""
+    labels: tuple[str, ...]
+    """The labels found in the whole file, sorted, whatever the limit."""
+
+
+def load_task(name: str, root: Path) -> Task:
+    """The task in a folder of the root.
+
+    Raises:
+        ConfigError: there is no such task, or its task.toml is wrong.
+    """
+    path = root / check_name(name, "task") / "task.toml"
+    if not path.is_file():
+        raise ConfigError(
+            f"no task is called {name!r} in {root}",
+            hint=f"known: {', '.join(list_tasks(root)) or 'none'}",
+        )
+    try:
+        parsed = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as exc:
+        raise ConfigError(f"{path}: can not be read: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: no valid TOML: {exc}") from exc
+    except ValidationError as exc:
+        first: Any = exc.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        raise ConfigError(f"{path}: {where}: {first['msg']}") from exc
+    return Task(
+        name=name,
+        kind=parsed.kind,
+        description=parsed.description,
+        fields=tuple(parsed.fields),
+        columns={key: tuple(names) for key, names in parsed.fields.items()},
+        answers={key: tuple(names) for key, names in parsed.answer.items()},
+        labels=tuple(Label(label.name, label.description) for label in parsed.labels),
+        answer_values={key: tuple(values) for key, values in parsed.values.items()},
+        minimum=parsed.minimum,
+        maximum=parsed.maximum,
+        metric=parsed.metric or _METRICS[parsed.kind][0],
+    )
+
+
+def list_tasks(root: Path) -> list[str]:
+    """Names of the folders that hold a task.toml, sorted."""
+    return sorted(path.parent.name for path in root.glob("*/task.toml"))
+
+
+_Columns = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+_Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+
+
+class _Label(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(min_length=1, max_length=200)
+    description: str = ""
+
+
+class _File(BaseModel):
+    """task.toml as it is written; keys that are not known are an error."""
+
+    model_config = ConfigDict(extra="forbid")
+    kind: TaskKind
+    description: str = ""
+    metric: str = ""
+    fields: dict[_Identifier, _Columns] = Field(min_length=1)
+    answer: dict[_Identifier, _Columns] = Field(min_length=1)
+    labels: list[_Label] = []
+    values: dict[_Identifier, list[str]] = {}
+    minimum: float = 0.0
+    maximum: float = 0.0
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if self.metric and self.metric not in _METRICS[self.kind]:
+            raise ValueError(f"metric of a {self.kind}: one of {', '.join(_METRICS[self.kind])}")
+        if self.kind != "extraction" and len(self.answer) != 1:
+            raise ValueError(f"[answer] of a {self.kind} has one key")
+        if self.kind == "extraction" and set(self.values) != set(self.answer):
+            raise ValueError("[values] lists the allowed values of each key of [answer]")
+        if self.kind == "number" and not self.minimum < self.maximum:
+            raise ValueError("a number needs minimum and maximum, the one below the other")
+        names = [label.name for label in self.labels]
+        if len(set(names)) != len(names) or len(names) == 1:
+            raise ValueError("labels: two or more, each of another name, or none at all")
+        if both := set(self.fields) & set(self.answer):
+            raise ValueError(f"{min(both)} is both an input field and an answer")
+        return self
