@@ -5,6 +5,7 @@ Strict where a guess could be wrong: a text that names two labels is not read as
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -123,13 +124,14 @@ def _label(text: str, labels: Sequence[str]) -> str | None:
 
 def _mentions(text: str, labels: Sequence[str]) -> set[str | None]:
     """Labels that stand in a text as whole words; one within a longer one does not count."""
-    rest = text.casefold()
+    folded = Counter(label.casefold() for label in labels)
     found: set[str | None] = set()
     for label in sorted(labels, key=len, reverse=True):
-        pattern = re.compile(rf"(?<!\w){re.escape(label.casefold())}(?!\w)")
-        if pattern.search(rest):
+        case = re.IGNORECASE if folded[label.casefold()] == 1 else re.NOFLAG
+        pattern = re.compile(rf"(?<!\w){re.escape(label)}(?!\w)", case)
+        if pattern.search(text):
             found.add(label)
-            rest = pattern.sub("\0", rest)
+            text = pattern.sub("\0", text)
     return found
 
 

@@ -1,0 +1,147 @@
+"""Numbers and texts as a reader sees them, the same in every form of the report."""
+
+import re
+import unicodedata
+
+from gateway.results import Metric
+
+ABSENT = "–"
+"""Stands for a value that was not or could not be computed; never confused with a zero."""
+
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "mae", "median_ae"})
+"""As in `gateway.scoring`, which a reader of results need not import; a test holds them equal."""
+
+_METRIC_NAMES = {
+    "macro_f1": "macro-F1",
+    "weighted_f1": "weighted F1",
+    "accuracy": "accuracy",
+    "accuracy_answered": "accuracy of answered",
+    "coverage": "coverage",
+    "conformance": "conformance",
+    "log_loss": "log-loss",
+    "brier": "Brier score",
+    "ece": "ECE",
+    "mae": "MAE",
+    "median_ae": "median error",
+    "within_one": "within 1",
+    "exact_match": "exact match",
+}
+
+# Controls drive a terminal; bidirectional overrides make a text read as another one.
+_SPACES = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
+_HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """Untrusted text on one line: no control characters, lone surrogates as U+FFFD."""
+    return _SURROGATES.sub("\ufffd", _HIDDEN.sub("", _SPACES.sub(" ", text)))
+
+
+def shorten(text: str, width: int) -> str:
+    """At most `width` characters; what is cut out of the middle becomes an ellipsis.
+
+    The end of a cell's name tells it from its neighbours as much as the beginning does.
+    """
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return text[: width - 1 - tail] + "…" + text[len(text) - tail :]
+
+
+def metric_name(name: str) -> str:
+    """`macro_f1` as macro-F1, `field:priority` as "priority exact"; unknown names as they are."""
+    if name.startswith("field:"):
+        return f"{name.removeprefix('field:')} exact"
+    return _METRIC_NAMES.get(name, name)
+
+
+def direction(name: str) -> str:
+    """Which way the metric is better, in words."""
+    return "lower is better" if name in LOWER_IS_BETTER else "higher is better"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Fixed decimals, "–" for None, and no minus before a zero."""
+    return ABSENT if value is None else f"{_rounded(value, digits):.{digits}f}"
+
+
+def signed(value: float | None) -> str:
+    """Three decimals with a sign, which a zero has not."""
+    if value is None:
+        return ABSENT
+    rounded = _rounded(value, 3)
+    return f"{rounded:+.3f}" if rounded else "0.000"
+
+
+def interval(metric: Metric | None) -> str:
+    """`[0.41, 0.56]`, or nothing where no interval was computed."""
+    if metric is None or metric.low is None or metric.high is None:
+        return ""
+    return f"[{number(metric.low, 2)}, {number(metric.high, 2)}]"
+
+
+def signed_interval(metric: Metric) -> str:
+    """`[-0.012, +0.110]`, or nothing where no interval was computed."""
+    if metric.low is None or metric.high is None:
+        return ""
+    return f"[{signed(metric.low)}, {signed(metric.high)}]"
+
+
+def estimate(metric: Metric | None) -> str:
+    """The value and its interval, where there is one."""
+    if metric is None:
+        return ABSENT
+    return f"{number(metric.value)} {interval(metric)}".rstrip()
+
+
+def difference(metric: Metric) -> str:
+    """A signed value and its interval, where there is one."""
+    return f"{signed(metric.value)} {signed_interval(metric)}".rstrip()
+
+
+def p_value(p: float | None) -> str:
+    """Three decimals, `<0.001` below them, "–" where the test decides nothing."""
+    if p is None:
+        return ABSENT
+    return "<0.001" if p < 0.001 else number(p)
+
+
+def p_statement(p: float | None) -> str:
+    """`p = 0.034`, `p < 0.001`, or that there is none."""
+    if p is None:
+        return "no p-value"
+    return "p < 0.001" if p < 0.001 else f"p = {number(p)}"
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands separated, "–" for None."""
+    return ABSENT if value is None else f"{value:,.0f}"
+
+
+def plural(n: int, noun: str) -> str:
+    """`1 item`, `150 items`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def seconds(value: float | None) -> str:
+    """Seconds to three significant digits of use: 0.042, 3.14, 1,234."""
+    if value is None:
+        return ABSENT
+    if value < 1:
+        return number(value)
+    return number(value, 2) if value < 100 else count(value)
+
+
+def encodable(text: str, encoding: str) -> str:
+    """Cleaned text that a stream of this encoding can take."""
+    return clean(text).encode(encoding, errors="replace").decode(encoding)
+
+
+def display_width(text: str) -> int:
+    """Columns on a terminal, or characters of a plot: wide East Asian ones count double."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _rounded(value: float, digits: int) -> float:
+    return round(value, digits) + 0.0

@@ -1,0 +1,146 @@
+"""What every form of the report shows: which cell is best, in what order, which columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.report.format import LOWER_IS_BETTER
+from gateway.results import CellScore, Comparison, Confusion, Disagreement, Report, Status, TaskKind
+
+MOST_MATRIX_LABELS = 20
+"""A confusion matrix of more labels is no picture any more; its largest entries are listed."""
+
+MCNEMAR_NOTE = (
+    "McNemar's test asks which of two cells is right more often. It says nothing about macro-F1 "
+    "or any other metric; for those, read the interval of the difference."
+)
+WILCOXON_NOTE = "The Wilcoxon test asks whose absolute errors are smaller, item by item."
+
+METRIC_ORDER = (
+    "macro_f1",
+    "exact_match",
+    "mae",
+    "accuracy",
+    "weighted_f1",
+    "accuracy_answered",
+    "median_ae",
+    "within_one",
+    "log_loss",
+    "brier",
+    "ece",
+    "coverage",
+    "conformance",
+)
+_DETAIL_ORDER = ("model", "strategy", "rule", "mode", "level", "fingerprint")
+
+
+@dataclass(frozen=True, slots=True)
+class Confused:
+    """A gold label, what was answered instead, and how often. None: nothing was answered."""
+
+    gold: str
+    answer: str | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerGroup:
+    """The cells that gave one answer to an item."""
+
+    answer: str
+    right: bool
+    cells: tuple[str, ...]
+
+
+def best_cell(report: Report) -> CellScore | None:
+    """The model cell with the best primary metric; the first of equals, None without any."""
+    models = [cell for cell in ranked(report) if cell.kind == "model"]
+    return models[0] if models and report.primary_metric in models[0].metrics else None
+
+
+def ranked(report: Report) -> tuple[CellScore, ...]:
+    """Models before baselines, the best primary metric first, cells without one last."""
+    sign = 1.0 if report.primary_metric in LOWER_IS_BETTER else -1.0
+
+    def rank(cell: CellScore) -> tuple[bool, bool, float]:
+        metric = cell.metrics.get(report.primary_metric)
+        return cell.kind == "baseline", metric is None, sign * metric.value if metric else 0.0
+
+    return tuple(sorted(report.cells, key=rank))
+
+
+def metric_names(report: Report) -> tuple[str, ...]:
+    """Every metric that some cell has, the primary one first and even if none has it."""
+    found = {name for cell in report.cells for name in cell.metrics} - {report.primary_metric}
+    known = [name for name in METRIC_ORDER if name in found]
+    # Fields stand where the metrics of quality end and those of answering begin.
+    others = sorted(found - set(known))
+    answering = [name for name in known if name in ("coverage", "conformance")]
+    quality = [name for name in known if name not in answering]
+    return (report.primary_metric, *quality, *others, *answering)
+
+
+def not_ok(cell: CellScore) -> list[tuple[str, int]]:
+    """The statuses other than ok that occur, with their counts."""
+    names = [status.value for status in Status if status is not Status.OK]
+    return [(name, cell.statuses[name]) for name in names if cell.statuses.get(name)]
+
+
+def details(cell: CellScore) -> list[tuple[str, str]]:
+    """The details of a cell, the telling ones first, the others by name."""
+    first = [key for key in _DETAIL_ORDER if key in cell.details]
+    rest = sorted(cell.details.keys() - set(first))
+    return [(key, cell.details[key]) for key in (*first, *rest)]
+
+
+def confusions(confusion: Confusion, most: int = 20) -> list[Confused]:
+    """The commonest wrong or missing answers, the most frequent first."""
+    answers = (*confusion.labels, None)
+    found = [
+        Confused(gold, answer, count)
+        for gold, row in zip(confusion.labels, confusion.counts, strict=True)
+        for answer, count in zip(answers, row, strict=True)
+        if count and answer != gold
+    ]
+    return sorted(found, key=lambda c: -c.count)[:most]
+
+
+def is_matrix(confusion: Confusion) -> bool:
+    """Whether the matrix is small enough to be read as one."""
+    return len(confusion.labels) <= MOST_MATRIX_LABELS
+
+
+def answer_groups(
+    kind: TaskKind, item: Disagreement, order: Sequence[str]
+) -> tuple[AnswerGroup, ...]:
+    """Cells by their answer: the right ones first, then those that most cells gave."""
+    cells: dict[str, list[str]] = {}
+    known = [name for name in order if name in item.answers]
+    for name in (*known, *sorted(item.answers.keys() - set(known))):
+        cells.setdefault(item.answers[name], []).append(name)
+    groups = [
+        AnswerGroup(answer, is_right_text(kind, item.gold, answer), tuple(names))
+        for answer, names in cells.items()
+    ]
+    return tuple(sorted(groups, key=lambda g: (not g.right, -len(g.cells))))
+
+
+def is_right_text(kind: TaskKind, gold: str, answer: str) -> bool:
+    """Whether a shown answer is right, by the rule of `gateway.scoring.is_right`.
+
+    Numbers may be one away. Fields beyond those that the gold value names are not judged.
+    """
+    if kind == "number":
+        try:
+            return abs(float(answer) - float(gold)) <= 1.0 + 1e-9
+        except ValueError:
+            return False
+    if kind == "extraction":
+        return answer == gold or set(gold.split(", ")) <= set(answer.split(", "))
+    return answer == gold
+
+
+def test_note(comparisons: Sequence[Comparison]) -> str:
+    """What the significance tests of these comparisons are about."""
+    tests = " ".join(comparison.test for comparison in comparisons).lower()
+    notes = (("mcnemar", MCNEMAR_NOTE), ("wilcoxon", WILCOXON_NOTE))
+    return " ".join(note for name, note in notes if name in tests)
