@@ -185,9 +185,13 @@ async def _run_cell(
             last = now
             on_progress(Progress(cell, ask.item, observation, ask.purpose))
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(backend.concurrency, len(todo))):
-            group.create_task(worker())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(backend.concurrency, len(todo))):
+                group.create_task(worker())
+    except ExceptionGroup as several:
+        # Workers meet the same failure together; one of it is what the caller has to know.
+        raise several.exceptions[0] from None
 
 
 async def answer(
