@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 from rich.table import Table
 
 from gateway.backends.base import Backend
@@ -88,8 +88,7 @@ def label_csv(asked: Asked, source: Path, target: Path | None, notes: Console) -
 
     async def ask() -> tuple[list[Classified], tuple[str, ...]]:
         async with _session(asked, task, data.items) as session:
-            steps = track(data.items, description="classifying", console=notes)
-            return [await session.classify(item) for item in steps], session.labels
+            return await _all(session, data.items, notes), session.labels
 
     answers, labels = asyncio.run(ask())
     added = ["gateway_status", "gateway_answer", *(f"gateway_p_{label}" for label in labels)]
@@ -124,6 +123,21 @@ def show(found: Classified, console: Console, *, as_json: bool) -> None:
         for label, share in sorted(found.probabilities.items(), key=lambda p: -p[1]):
             table.add_row(f"{share:.3f}", label)
         console.print(table)
+
+
+async def _all(session: "_Session", items: Sequence[Item], notes: Console) -> list[Classified]:
+    """Every item, in their order; as many at once as the backend can use."""
+    room = asyncio.Semaphore(session.backend.concurrency)
+    with Progress(*Progress.get_default_columns(), console=notes) as bars:
+        bar = bars.add_task("classifying", total=len(items))
+
+        async def classify(item: Item) -> Classified:
+            async with room:
+                found = await session.classify(item)
+            bars.advance(bar)
+            return found
+
+        return await asyncio.gather(*map(classify, items))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,19 +187,34 @@ async def _session(asked: Asked, task: Task, items: Sequence[Item]) -> AsyncIter
             root=root,
         )
     strategy = Strategy(template, selector)
+    rule = _rule(asked, train)
     pool = ModelPool(models)
     try:
         async with pool.lease(asked.model or models.default) as backend:
             calibrator = None
             if template.mode == "score":
-                calibrator = await _calibrator(asked, task, labels, strategy, backend, train, items)
+                calibrator = await _calibrator(rule, task, labels, strategy, backend, train, items)
             yield _Session(task, labels, strategy, backend, calibrator)
     finally:
         await pool.close()
 
 
+def _rule(asked: Asked, train: Dataset | None) -> ScoreRule:
+    try:
+        rule = ScoreRule(asked.rule or ("batch" if train else "sum"))
+    except ValueError as exc:
+        known = ", ".join(r.value for r in ScoreRule)
+        raise ConfigError(f"unknown score rule: {exc}", hint=f"known: {known}") from exc
+    if rule is ScoreRule.BATCH and train is None:
+        raise ConfigError(
+            "batch calibration is fitted on training data",
+            hint="give --train FILE, or another --score-rule",
+        )
+    return rule
+
+
 async def _calibrator(
-    asked: Asked,
+    rule: ScoreRule,
     task: Task,
     labels: tuple[str, ...],
     strategy: Strategy,
@@ -193,11 +222,6 @@ async def _calibrator(
     train: Dataset | None,
     items: Sequence[Item],
 ) -> Calibrator:
-    try:
-        rule = ScoreRule(asked.rule or ("batch" if train else "sum"))
-    except ValueError as exc:
-        known = ", ".join(r.value for r in ScoreRule)
-        raise ConfigError(f"unknown score rule: {exc}", hint=f"known: {known}") from exc
     dev: list[Item] = []
     if rule is ScoreRule.BATCH and train is not None:
         shown = set(strategy.selector.ids) if strategy.selector else set()

@@ -67,15 +67,14 @@ ColumnOption = Annotated[
 def main() -> None:
     """Entry point: errors become one message and an exit code."""
     try:
-        app(standalone_mode=False)
+        # Not standalone: click returns the code of a typer.Exit instead of leaving with it.
+        code = app(standalone_mode=False)
     except GatewayError as error:
         show_error(error)
         sys.exit(_exit_code(error))
     except (KeyboardInterrupt, typer.Abort):
         err.print("interrupted: what was answered is kept, the same command goes on from there")
         sys.exit(INTERRUPTED)
-    except typer.Exit as exit_:
-        sys.exit(exit_.exit_code)
     except Exception as error:
         # click's own usage errors know how to show themselves.
         show: Callable[[], None] | None = getattr(error, "show", None)
@@ -83,6 +82,7 @@ def main() -> None:
             raise
         show()
         sys.exit(getattr(error, "exit_code", USAGE))
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def show_error(error: GatewayError) -> None:

@@ -1,0 +1,106 @@
+"""Killed at any moment and started again, a run goes on where it was."""
+
+import filecmp
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import environment
+from tests.cli.test_run import FILES
+from tests.conftest import spec_and_path
+
+WAIT_S = 300
+
+
+def command(data: Path, store: Path, out: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "gateway", "run", "-t", "issue-triage"),
+        *("-s", "zero_shot,cot", "--limit", "8", "--data", str(data / "test.csv")),
+        *("--store", str(store), "--out", str(out)),
+    ]
+
+
+def answered(store: Path) -> int:
+    try:
+        with sqlite3.connect(f"file:{store}?mode=ro", uri=True) as db:
+            return int(db.execute("SELECT count(*) FROM answers").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
+def start_and_stop(arguments: list[str], store: Path, after: int, how: signal.Signals) -> int:
+    with subprocess.Popen(
+        arguments, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        until = time.monotonic() + WAIT_S
+        while answered(store) < after:
+            assert child.poll() is None, child.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        child.send_signal(how)
+        _, said = child.communicate(timeout=WAIT_S)
+        assert "Traceback" not in said
+        return child.returncode
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    issue_reports: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    spec_and_path("smollm2-135m")
+    folder = tmp_path_factory.mktemp("whole")
+    done = subprocess.run(
+        command(issue_reports, folder / "s.sqlite", folder / "out"),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return folder / "out", done.stdout
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_run_stopped_twice_ends_in_the_same_bytes(
+    issue_reports: Path, tmp_path: Path, uninterrupted: tuple[Path, str], how: signal.Signals
+) -> None:
+    store, out = tmp_path / "s.sqlite", tmp_path / "out"
+    whole, table = uninterrupted
+    for after in (2, 10):
+        code = start_and_stop(command(issue_reports, store, out), store, after, how)
+        assert code == (130 if how is signal.SIGINT else -how)
+    assert not out.exists()
+    done = subprocess.run(
+        command(issue_reports, store, out),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert filecmp.cmpfiles(whole, out, FILES, shallow=False) == (FILES, [], [])
+    assert done.stdout.split("timings")[0] == table.split("timings")[0]
+
+
+def test_two_processes_share_one_store(
+    issue_reports: Path, tmp_path: Path, uninterrupted: tuple[Path, str]
+) -> None:
+    whole, _ = uninterrupted
+    store = tmp_path / "s.sqlite"
+    children = [
+        subprocess.Popen(
+            command(issue_reports, store, tmp_path / name),
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for name in "ab"
+    ]
+    for child in children:
+        _, said = child.communicate(timeout=WAIT_S)
+        assert child.returncode == 0, said
+    for name in "ab":
+        assert filecmp.cmpfiles(whole, tmp_path / name, FILES, shallow=False) == (FILES, [], [])

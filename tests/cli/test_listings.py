@@ -1,0 +1,85 @@
+import pytest
+
+from tests.cli.conftest import Gateway
+from tests.conftest import ROOT, spec_and_path
+
+SAMPLE = ROOT / "prompts" / "issue-triage" / "sample.csv"
+COMMANDS = ["run", "report", "score", "compare", "classify", "models", "prompts"]
+
+
+def test_help_lists_every_command(gateway: Gateway) -> None:
+    done = gateway("--help")
+    assert done.code == 0
+    assert all(command in done.out for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *((name,) for name in COMMANDS),
+        *(("models", name) for name in ("list", "show", "pull")),
+        *(("prompts", name) for name in ("list", "show", "render")),
+    ],
+)
+def test_every_command_explains_itself(gateway: Gateway, command: tuple[str, ...]) -> None:
+    done = gateway(*command, "--help")
+    assert done.code == 0
+    assert "Usage: gateway" in done.out
+
+
+def test_the_version_is_printed(gateway: Gateway) -> None:
+    done = gateway("--version")
+    assert (done.code, done.out.count(".")) == (0, 2)
+
+
+def test_no_command_shows_the_help(gateway: Gateway) -> None:
+    done = gateway()
+    assert done.code == 2
+    assert "Usage: gateway" in done.out + done.err
+
+
+def test_models_are_listed_with_where_they_are(gateway: Gateway) -> None:
+    done = gateway("models", "list")
+    assert done.code == 0
+    assert "smollm2-135m (default)" in done.out
+    assert "gemma3-270m" in done.out
+
+
+def test_a_model_is_shown_with_its_identity(gateway: Gateway) -> None:
+    spec_and_path("smollm2-135m")
+    done = gateway("models", "show", "smollm2-135m")
+    assert done.code == 0
+    for what in ("Apache-2.0", "Q4_1", "fingerprint", "identity: "):
+        assert what in done.out
+
+
+def test_an_unknown_model_is_never_another(gateway: Gateway) -> None:
+    for command in ("show", "pull"):
+        done = gateway("models", command, "smollm")
+        assert done.code == 2
+        assert "no model is called 'smollm'" in done.err
+
+
+def test_pulling_again_fetches_nothing(gateway: Gateway) -> None:
+    _, path = spec_and_path("smollm2-135m")
+    done = gateway("models", "pull")
+    assert (done.code, done.out.strip()) == (0, str(path))
+
+
+def test_prompts_are_listed_and_shown(gateway: Gateway) -> None:
+    listed = gateway("prompts", "list")
+    assert listed.code == 0
+    assert "issue-triage" in listed.out
+    shown = gateway("prompts", "show", "issue-triage", "cot")
+    assert shown.out == (ROOT / "prompts" / "issue-triage" / "cot.j2").read_text()
+
+
+def test_the_exact_text_that_the_model_reads_is_printed(gateway: Gateway) -> None:
+    spec_and_path("smollm2-135m")
+    done = gateway("prompts", "render", "-t", "issue-triage", "--data", SAMPLE, "--item", "s03")
+    assert done.code == 0, done.err
+    assert done.out.startswith("<|im_start|>system\nYou sort the issues")
+    assert done.out.endswith("<|im_start|>assistant\n\n")
+    assert "item s03:" in done.err
+    unknown = gateway("prompts", "render", "-t", "issue-triage", "--data", SAMPLE, "--item", "no")
+    assert (unknown.code, "no item has the id 'no'" in unknown.err) == (2, True)

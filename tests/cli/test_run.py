@@ -1,0 +1,159 @@
+import filecmp
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Gateway
+from tests.conftest import spec_and_path
+
+FILES = ["predictions.jsonl", "report.html", "report.json", "report.md"]
+GRID = ("run", "-t", "mine", "-s", "scored,shown,constrained", "--data", "test.csv")
+
+
+def test_a_run_prints_a_table_and_writes_its_files(gateway: Gateway, fake: Path) -> None:
+    done = gateway(*GRID, "--train", "train.csv", "--store", "s.sqlite", "--out", "out")
+    assert done.code == 0, done.err
+    assert "fake/scored/batch" in done.out
+    assert "baseline:tfidf-logreg" in done.out
+    assert "Best here:" in done.out
+    assert sorted(path.name for path in Path("out").iterdir()) == sorted(
+        [*FILES, "timings.json", "timings.md"]
+    )
+    lines = [json.loads(x) for x in Path("out/predictions.jsonl").read_text().splitlines()]
+    keys = [(line["cell"], line["item_id"]) for line in lines]
+    assert keys == sorted(keys)
+    assert len(keys) == 12 * 7
+
+
+def test_two_runs_in_fresh_stores_write_the_same_bytes(gateway: Gateway, fake: Path) -> None:
+    for name in "ab":
+        done = gateway(
+            *GRID, "--train", "train.csv", "--store", f"{name}.sqlite", "--out", name, "-q"
+        )
+        assert done.code == 0, done.err
+    assert filecmp.cmpfiles("a", "b", FILES, shallow=False) == (FILES, [], [])
+
+
+def test_a_stored_run_is_reported_again_without_a_model(gateway: Gateway, fake: Path) -> None:
+    gateway(*GRID, "--store", "s.sqlite", "--out", "a")
+    run_id = json.loads(Path("a/report.json").read_text())["run_id"]
+    Path("models.toml").unlink()
+    done = gateway("report", run_id[:6], "--store", "s.sqlite", "--out", "b")
+    assert done.code == 0, done.err
+    assert filecmp.cmpfiles("a", "b", FILES, shallow=False) == (FILES, [], [])
+    unknown = gateway("report", "ffffffffffff", "--store", "s.sqlite", "--out", "c")
+    assert unknown.code != 0
+    assert "no run" in unknown.err
+
+
+def test_scores_can_be_computed_again_from_the_files(gateway: Gateway, fake: Path) -> None:
+    gateway(*GRID, "--train", "train.csv", "--store", "s.sqlite", "--out", "a")
+    done = gateway("score", "a", "--json")
+    assert done.code == 0, done.err
+    want = {c["name"]: c["metrics"] for c in json.loads(Path("a/report.json").read_text())["cells"]}
+    assert {c["name"]: c["metrics"] for c in json.loads(done.out)["cells"]} == want
+    assert "fake/scored/sum" in gateway("score", "a").out
+
+
+def test_two_cells_are_compared(gateway: Gateway, fake: Path) -> None:
+    gateway(*GRID, "--store", "s.sqlite", "--out", "a")
+    pair = ("compare", "a:fake/scored/sum", "fake/constrained")
+    done = gateway(*pair)
+    assert done.code == 0, done.err
+    assert "McNemar" in done.out
+    found = json.loads(gateway(*pair, "--json").out)
+    counts = [found[k] for k in ("both_right", "only_a", "only_b", "both_wrong")]
+    assert sum(counts) == found["n"] == 12
+    assert len(found["flips"]) == found["only_a"] + found["only_b"]
+    unknown = gateway("compare", "a:nope", "fake/constrained")
+    assert (unknown.code, "no cell is called 'nope'" in unknown.err) == (2, True)
+    assert gateway("compare", "absent", "a").code == 2
+
+
+def test_runs_on_other_items_are_not_compared(gateway: Gateway, fake: Path) -> None:
+    gateway(*GRID, "--store", "s.sqlite", "--out", "a")
+    gateway(*GRID, "--store", "s.sqlite", "--out", "b", "--limit", "6")
+    done = gateway("compare", "a:fake/constrained", "b:fake/constrained")
+    assert done.code == 3
+    assert "items" in done.err
+
+
+def test_a_run_with_failed_items_says_so_and_exits_1(gateway: Gateway, fake: Path) -> None:
+    (fake / "prompts/mine/scored.j2").write_text(
+        '{# mode = "constrained"\nmax_tokens = 5000 #}{% block user %}{{ text }}{% endblock %}'
+    )
+    done = gateway("run", "-t", "mine", "-s", "scored", "--data", "test.csv", "--store", "s")
+    assert "12 truncated" in done.out or "truncated" in done.out
+    assert done.code == 0, "a prompt that does not fit is a result, counted and shown"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--data", "absent.csv"), "absent.csv: no such file"),
+        (("--data", "test.csv", "-t", "nope"), "no task is called 'nope'"),
+        (("--data", "test.csv", "-s", "nope"), "no strategy 'nope'"),
+        (("--data", "test.csv", "-s", ","), "strateg"),
+        (("--data", "test.csv", "-m", "nope"), "no model is called 'nope'"),
+        (("--data", "test.csv", "--models-file", "nope.toml"), "nope.toml: no such file"),
+        (("--data", "test.csv", "--limit", "0"), "--limit"),
+        (("--data", "test.csv", "--column", "x"), "is not FIELD=NAME"),
+        (("--data", "test.csv", "--column", "x=y"), "no field 'x'"),
+        (("--data", "test.csv", "--column", "text=y"), "no column for 'text'"),
+        (("--data", "test.csv", "--score-rule", "best"), "unknown score rule"),
+        (("--data", "test.csv", "-s", "shown", "--exemplars", "best"), "can not be chosen by"),
+        (("--data", "test.csv", "-s", "shown"), "no such file, and fixed exemplars"),
+        (("--data", "models.toml"), "unknown kind of file"),
+        (("--data", "test.csv", "--nope"), "No such option"),
+        ((), "Missing option"),
+    ],
+)
+def test_wrong_usage_is_one_message_and_exit_2(
+    gateway: Gateway, fake: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    task = () if "-t" in arguments else ("-t", "mine")
+    strategy = () if "-s" in arguments else ("-s", "scored")
+    done = gateway("run", *task, *strategy, "--store", "s.sqlite", *arguments)
+    assert done.code == 2
+    assert said in done.err
+    assert done.out == ""
+
+
+def test_a_store_that_is_none_is_an_error(gateway: Gateway, fake: Path) -> None:
+    Path("bad.sqlite").write_text("this is no database, but a text of some length" * 50)
+    done = gateway(*GRID, "--store", "bad.sqlite")
+    assert done.code == 1
+    assert "bad.sqlite" in done.err
+
+
+def test_an_output_folder_that_is_a_file_is_an_error(gateway: Gateway, fake: Path) -> None:
+    Path("out").write_text("x")
+    done = gateway(*GRID, "--store", "s.sqlite", "--out", "out")
+    assert done.code in (1, 2)
+    assert "out" in done.err
+
+
+def test_the_main_job_on_real_weights_gives_the_same_bytes_twice(
+    gateway: Gateway, issue_reports: Path, tmp_path: Path
+) -> None:
+    spec_and_path("smollm2-135m")
+    for name in "ab":
+        done = gateway(
+            *("run", "-t", "issue-triage", "-s", "zero_shot,few_shot,cot", "--limit", 6),
+            *("--data", issue_reports / "test.csv", "--train", issue_reports / "train.csv"),
+            *("--dev", 6, "--store", tmp_path / f"{name}.sqlite", "--out", tmp_path / name),
+        )
+        assert done.code == 0, done.err
+    assert filecmp.cmpfiles(tmp_path / "a", tmp_path / "b", FILES, shallow=False) == (FILES, [], [])
+    found = json.loads((tmp_path / "a" / "report.json").read_text())
+    assert [cell["name"] for cell in found["cells"]] == [
+        *(
+            f"smollm2-135m/{strategy}/{rule}"
+            for strategy in ("zero_shot", "few_shot", "cot")
+            for rule in ("sum", "batch")
+        ),
+        "baseline:majority",
+        "baseline:tfidf-logreg",
+    ]
+    assert all(cell["statuses"]["ok"] == 6 for cell in found["cells"])
