@@ -87,9 +87,10 @@ def main() -> None:
 
 def show_error(error: GatewayError) -> None:
     """What was wrong and where, and on a second line what to do."""
-    err.print(f"error: {error.message}", style="bold red", markup=False, highlight=False)
+    plain = {"markup": False, "highlight": False, "soft_wrap": True}
+    err.print(f"error: {error.message}", style="bold red", **plain)
     if error.hint:
-        err.print(f"  try: {error.hint}", markup=False, highlight=False)
+        err.print(f"  try: {error.hint}", **plain)
 
 
 def _exit_code(error: GatewayError) -> int:

@@ -12,9 +12,9 @@ from gateway.calibration import ScoreRule
 from gateway.data import load_dataset
 from gateway.errors import ConfigError, DataError
 from gateway.evaluation import RecordedCell, RecordedItem, RunRecord
-from gateway.exemplars import ExemplarSelector, dev_split
+from gateway.exemplars import ExemplarSelector, dev_split, without_near_duplicates
 from gateway.identity import digest_json
-from gateway.prompts import PromptTemplate, load_template
+from gateway.prompts import PromptTemplate, list_strategies, load_template
 from gateway.results import Prediction
 from gateway.runner import Cell, Plan, Strategy, content_free_items
 from gateway.tasks import Dataset, Item, Task, load_task
@@ -50,6 +50,8 @@ class Prepared:
     plan: Plan
     data: Dataset
     train: Dataset | None
+    clean: tuple[Item, ...] = ()
+    """The training items that are not (nearly) test items."""
 
 
 def prepare(wanted: Wanted) -> Prepared:
@@ -59,11 +61,17 @@ def prepare(wanted: Wanted) -> Prepared:
         ConfigError, DataError: before any model is loaded.
     """
     task = load_task(wanted.task, wanted.prompts)
+    if not wanted.strategies:
+        raise ConfigError(
+            "no strategy is named",
+            hint=f"known: {', '.join(list_strategies(task, wanted.prompts))}",
+        )
     columns = wanted.columns or {}
     data = load_dataset(
         wanted.data, task, columns=columns, limit=wanted.limit, sample_seed=wanted.seed
     )
     train = load_dataset(wanted.train, task, columns=columns) if wanted.train else None
+    clean = _clean(data, train)
     labels = label_set(task, data, train)
     templates = [load_template(task, name, wanted.prompts) for name in wanted.strategies]
     strategies = tuple(_strategy(wanted, task, labels, t, data, train) for t in templates)
@@ -80,7 +88,19 @@ def prepare(wanted: Wanted) -> Prepared:
         items=data.items,
         dev=dev,
     )
-    return Prepared(wanted, plan, data, train)
+    return Prepared(wanted, plan, data, train, clean)
+
+
+def _clean(data: Dataset, train: Dataset | None) -> tuple[Item, ...]:
+    if train is None:
+        return ()
+    clean, _ = without_near_duplicates(train.items, data.items)
+    if not clean:
+        raise DataError(
+            f"{train.path}: every training item is (nearly) a test item of {data.path}",
+            hint="give training data that the test items are not part of",
+        )
+    return tuple(clean)
 
 
 def label_set(task: Task, data: Dataset, train: Dataset | None) -> tuple[str, ...]:
@@ -189,11 +209,12 @@ def _dev(
 
 
 def _baselines(prepared: Prepared) -> tuple[Prediction, ...]:
+    """Their predictions; they learn from the training items that are not (nearly) test items."""
     if prepared.train is None:
         return ()
     plan = prepared.plan
     made = all_baselines(
-        plan.task.kind, plan.labels, _examples(prepared.train.items), _examples(plan.items)
+        plan.task.kind, plan.labels, _examples(prepared.clean), _examples(plan.items)
     )
     return tuple(prediction for name in sorted(made) for prediction in made[name])
 
@@ -233,6 +254,13 @@ def _settings(prepared: Prepared, cells: Sequence[Cell]) -> dict[str, str]:
 
 def _warnings(prepared: Prepared) -> tuple[str, ...]:
     said = [n for s in prepared.plan.strategies if s.selector for n in s.selector.notes]
+    if prepared.train is not None:
+        known = len(prepared.train.items)
+        if copies := known - len(prepared.clean):
+            said.append(
+                f"{copies} of {known} training items are (nearly) test "
+                "items; they are no exemplars, and neither baselines nor calibration saw them."
+            )
     empty = [i.id for i in prepared.plan.items if not any(v.strip() for v in i.fields.values())]
     if empty:
         said.append(f"{len(empty)} items have no text at all, {empty[0]} the first.")

@@ -76,3 +76,15 @@ def test_items_without_any_text_are_reported(tmp_path: Path) -> None:
     path.write_text("id,label,text\na,yes,\nb,no, \nc,no,x\n")
     warnings = record(prepare(replace(base, data=str(path))), []).warnings
     assert warnings == ("2 items have no text at all, a the first.",)
+
+
+def test_training_items_that_are_test_items_teach_nothing(tmp_path: Path) -> None:
+    base = prepared(tmp_path, "scored", train=True).wanted
+    mixed = tmp_path / "mixed.csv"
+    mixed.write_text((tmp_path / "train.csv").read_text() + "x,no,AMBER amberish!\n")
+    made = prepare(replace(base, train=str(mixed)))
+    kept = " ".join(item.id for item in made.clean)
+    assert kept == "moss nettle oak pine quartz reed sage thorn"
+    assert record(made, []).warnings[0].startswith("1 of 9 training items are (nearly) test items")
+    with pytest.raises(DataError, match="every training item is"):
+        prepare(replace(base, train=base.data))

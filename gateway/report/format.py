@@ -133,11 +133,6 @@ def seconds(value: float | None) -> str:
     return number(value, 2) if value < 100 else count(value)
 
 
-def encodable(text: str, encoding: str) -> str:
-    """Cleaned text that a stream of this encoding can take."""
-    return clean(text).encode(encoding, errors="replace").decode(encoding)
-
-
 def display_width(text: str) -> int:
     """Columns on a terminal, or characters of a plot: wide East Asian ones count double."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -68,6 +68,13 @@ def ranked(report: Report) -> tuple[CellScore, ...]:
     return tuple(sorted(report.cells, key=rank))
 
 
+def shown_name(cell: CellScore) -> str:
+    """The name, which tells of a baseline that it is one."""
+    if cell.kind == "model" or cell.name.startswith("baseline"):
+        return cell.name
+    return f"baseline:{cell.name}"
+
+
 def metric_names(report: Report) -> tuple[str, ...]:
     """Every metric that some cell has, the primary one first and even if none has it."""
     found = {name for cell in report.cells for name in cell.metrics} - {report.primary_metric}

@@ -8,11 +8,14 @@ from tests.cli.conftest import Gateway
 from tests.conftest import spec_and_path
 
 FILES = ["predictions.jsonl", "report.html", "report.json", "report.md"]
-GRID = ("run", "-t", "mine", "-s", "scored,shown,constrained", "--data", "test.csv")
+GRID = (
+    *("run", "-t", "mine", "-s", "scored,shown,constrained"),
+    *("--data", "test.csv", "--train", "train.csv"),
+)
 
 
 def test_a_run_prints_a_table_and_writes_its_files(gateway: Gateway, fake: Path) -> None:
-    done = gateway(*GRID, "--train", "train.csv", "--store", "s.sqlite", "--out", "out")
+    done = gateway(*GRID, "--store", "s.sqlite", "--out", "out")
     assert done.code == 0, done.err
     assert "fake/scored/batch" in done.out
     assert "baseline:tfidf-logreg" in done.out
@@ -28,9 +31,7 @@ def test_a_run_prints_a_table_and_writes_its_files(gateway: Gateway, fake: Path)
 
 def test_two_runs_in_fresh_stores_write_the_same_bytes(gateway: Gateway, fake: Path) -> None:
     for name in "ab":
-        done = gateway(
-            *GRID, "--train", "train.csv", "--store", f"{name}.sqlite", "--out", name, "-q"
-        )
+        done = gateway(*GRID, "--store", f"{name}.sqlite", "--out", name, "-q")
         assert done.code == 0, done.err
     assert filecmp.cmpfiles("a", "b", FILES, shallow=False) == (FILES, [], [])
 
@@ -44,11 +45,11 @@ def test_a_stored_run_is_reported_again_without_a_model(gateway: Gateway, fake: 
     assert filecmp.cmpfiles("a", "b", FILES, shallow=False) == (FILES, [], [])
     unknown = gateway("report", "ffffffffffff", "--store", "s.sqlite", "--out", "c")
     assert unknown.code != 0
-    assert "no run" in unknown.err
+    assert "0 runs begin with 'ffffffffffff'" in unknown.err
 
 
 def test_scores_can_be_computed_again_from_the_files(gateway: Gateway, fake: Path) -> None:
-    gateway(*GRID, "--train", "train.csv", "--store", "s.sqlite", "--out", "a")
+    gateway(*GRID, "--store", "s.sqlite", "--out", "a")
     done = gateway("score", "a", "--json")
     assert done.code == 0, done.err
     want = {c["name"]: c["metrics"] for c in json.loads(Path("a/report.json").read_text())["cells"]}
@@ -94,7 +95,7 @@ def test_a_run_with_failed_items_says_so_and_exits_1(gateway: Gateway, fake: Pat
         (("--data", "absent.csv"), "absent.csv: no such file"),
         (("--data", "test.csv", "-t", "nope"), "no task is called 'nope'"),
         (("--data", "test.csv", "-s", "nope"), "no strategy 'nope'"),
-        (("--data", "test.csv", "-s", ","), "strateg"),
+        (("--data", "test.csv", "-s", ","), "no strategy is named"),
         (("--data", "test.csv", "-m", "nope"), "no model is called 'nope'"),
         (("--data", "test.csv", "--models-file", "nope.toml"), "nope.toml: no such file"),
         (("--data", "test.csv", "--limit", "0"), "--limit"),

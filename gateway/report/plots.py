@@ -1,0 +1,178 @@
+"""Plots as inline SVG that takes its colours and its font from the page.
+
+The same values give the same bytes in every process: ids come from a fixed salt, no date is
+written, and text stays text, so that nothing depends on the fonts of the machine.
+"""
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gateway.report import format as fmt
+from gateway.report import view
+from gateway.results import CellScore, ReliabilityBin, Report
+
+# Stand-ins that matplotlib writes and `_themed` turns into the variables of report.css.
+_INK, _MUTED, _RULE = "#010101", "#020202", "#030303"
+_BEST, _MODEL, _BASELINE = "#040404", "#050505", "#060606"
+_VARIABLES = {
+    _INK: "--ink",
+    _MUTED: "--muted",
+    _RULE: "--rule",
+    _BEST: "--accent",
+    _MODEL: "--ink",
+    _BASELINE: "--muted",
+}
+
+_SETTINGS: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "text.color": _INK,
+    "text.parse_math": False,
+    "axes.labelcolor": _MUTED,
+    "axes.edgecolor": _RULE,
+    "xtick.color": _RULE,
+    "ytick.color": _RULE,
+    "xtick.labelcolor": _MUTED,
+    "ytick.labelcolor": _MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.solid_capstyle": "butt",
+}
+_NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+
+_LONGEST_NAME = 44
+_CHARACTER_INCHES = 0.077
+_ROW_INCHES = 0.27
+
+
+def forest_plot(report: Report) -> str:
+    """The primary metric of every cell that has it, with its interval; "" where none has."""
+    name = report.primary_metric
+    cells = [cell for cell in view.ranked(report) if name in cell.metrics]
+    if not cells:
+        return ""
+    names = [fmt.shorten(fmt.clean(view.shown_name(cell)), _LONGEST_NAME) for cell in cells]
+    margin = 0.25 + _CHARACTER_INCHES * max(map(fmt.display_width, names))
+    size = (margin + 4.4, 0.62 + _ROW_INCHES * len(cells))
+
+    def draw(figure: Figure) -> None:
+        bottom = 0.5 / size[1]
+        axes = figure.add_axes(
+            (margin / size[0], bottom, 4.2 / size[0], 1.0 - bottom - 0.08 / size[1])
+        )
+        best = view.best_cell(report)
+        for row, cell in enumerate(cells):
+            _draw_interval(axes, row, cell, name, is_best=cell is best)
+        _mark_best_baseline(axes, cells, name)
+        axes.set_ylim(len(cells) - 0.4, -0.6)
+        axes.set_yticks(range(len(cells)), names, color=_INK)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="x", color=_RULE, linewidth=0.6)
+        axes.set_axisbelow(True)
+        label = f"{fmt.clean(fmt.metric_name(name))} ({fmt.direction(name)})"
+        axes.set_xlabel(label)
+
+    return _svg(draw, size, salt="forest")
+
+
+def reliability_diagram(bins: Sequence[ReliabilityBin], salt: str) -> str:
+    """Accuracy against mean confidence; a dot's area grows with the number of its items.
+
+    Args:
+        bins: at least one.
+        salt: makes the ids of this plot differ from those of others on the page.
+    """
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_axes((0.17, 0.15, 0.8, 0.82))
+        axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=0.8, dashes=(4, 3))
+        most = max(b.count for b in bins)
+        for b in bins:
+            x = [b.mean_confidence, b.mean_confidence]
+            axes.plot(x, [b.mean_confidence, b.accuracy], color=_BEST, linewidth=1.0, alpha=0.5)
+        axes.scatter(
+            [b.mean_confidence for b in bins],
+            [b.accuracy for b in bins],
+            s=[12 + 70 * b.count / most for b in bins],
+            color=_BEST,
+            linewidths=0,
+            zorder=3,
+            clip_on=False,
+        )
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        axes.set_xlabel("mean confidence")
+        axes.set_ylabel("accuracy")
+        axes.grid(color=_RULE, linewidth=0.6)
+        axes.set_axisbelow(True)
+
+    return _svg(draw, (3.3, 3.1), salt=salt)
+
+
+def _draw_interval(axes: Axes, row: int, cell: CellScore, name: str, *, is_best: bool) -> None:
+    metric = cell.metrics[name]
+    baseline = cell.kind == "baseline"
+    color = _BEST if is_best else _BASELINE if baseline else _MODEL
+    if metric.low is not None and metric.high is not None:
+        axes.plot([metric.low, metric.high], [row, row], color=color, linewidth=1.6)
+    axes.plot(
+        [metric.value],
+        [row],
+        marker="s" if baseline else "o",
+        markersize=5 if baseline else 6,
+        markerfacecolor="none" if baseline else color,
+        markeredgecolor=color,
+    )
+
+
+def _mark_best_baseline(axes: Axes, cells: Sequence[CellScore], name: str) -> None:
+    """A line down from the value to beat. Cells come best first, so the first baseline has it."""
+    baselines = [cell.metrics[name].value for cell in cells if cell.kind == "baseline"]
+    if baselines:
+        axes.axvline(baselines[0], color=_BASELINE, linewidth=0.8, dashes=(2, 3), zorder=0)
+
+
+def _svg(draw: Callable[[Figure], None], size: tuple[float, float], salt: str) -> str:
+    # "default" first: a matplotlibrc on this machine must not change the report.
+    defaults: Any = matplotlib.rcParamsDefault
+    settings: Any = {**defaults, **_SETTINGS, "svg.hashsalt": f"gateway-{salt}"}
+    settings.pop("backend", None)
+    buffer = io.StringIO()
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        # A name in a script that DejaVu lacks is set by the browser, not by matplotlib.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure = Figure(figsize=size)
+        figure.patch.set_visible(False)
+        draw(figure)
+        for axes in figure.axes:
+            axes.patch.set_visible(False)
+        figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
+    return _themed(buffer.getvalue(), size)
+
+
+def _themed(svg: str, size: tuple[float, float]) -> str:
+    """The bare `<svg>` element, without namespaces, idle ids, and colours of its own."""
+    body = svg[svg.index("<svg") :].strip()
+    body = re.sub(r"<(defs)>\s*<style.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, count=1, flags=re.DOTALL)
+    body = re.sub(r'<g id="[^"]*"', "<g", body)
+    width, height = (round(72 * inches, 1) for inches in size)
+    start = f'<svg class="plot" viewBox="0 0 {width} {height}" style="--width: {width}px">'
+    body = re.sub(r"<svg[^>]*>", start, body, count=1)
+    # Text has no "<", so that only matplotlib's own tags are changed, never a label.
+    return re.sub(r"<[^>]*>", lambda tag: _recoloured(tag.group()), body)
+
+
+def _recoloured(tag: str) -> str:
+    for color, variable in _VARIABLES.items():
+        tag = tag.replace(color, f"var({variable})")
+    return re.sub(r"'DejaVu Sans'[^;\"]*", "inherit", tag)

@@ -1,0 +1,109 @@
+"""What every form of the report shows."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.comparison import answer_text, shown_answer
+from gateway.report import view
+from gateway.results import Confusion, Disagreement, Prediction, Status, TaskKind
+from gateway.scoring import is_right
+from gateway.types import Answer
+from tests.report import samples
+
+numbers = st.integers(-20, 20).map(lambda i: i / 4)
+words = st.sampled_from(["a", "b", "low", "high"])
+named = st.dictionaries(st.sampled_from(["type", "part", "priority"]), words, min_size=1)
+
+
+def test_the_best_cell_is_a_model_even_where_a_baseline_beats_it() -> None:
+    report = samples.number()
+    best = view.best_cell(report)
+    assert best is not None
+    assert (best.name, best.metrics["mae"].value) == ("smollm2-135m/few_shot/contextual", 2.31)
+    baselines = [c.metrics["mae"].value for c in report.cells if c.kind == "baseline"]
+    assert min(baselines) < 2.31
+
+
+def test_the_first_of_equals_is_best() -> None:
+    report = samples.classification()
+    twin = replace(report.cells[0], name="twin")
+    best = view.best_cell(replace(report, cells=(report.cells[0], twin)))
+    assert best is not None
+    assert best.name == report.cells[0].name
+
+
+def test_no_cell_is_best_where_none_has_the_metric() -> None:
+    assert view.best_cell(samples.unanswered()) is None
+    assert view.best_cell(samples.empty()) is None
+
+
+def test_models_come_before_baselines_and_the_better_before_the_worse() -> None:
+    shuffled = replace(samples.number(), cells=samples.number().cells[::-1])
+    cells = view.ranked(shuffled)
+    assert [c.kind for c in cells] == ["model", "model", "baseline", "baseline"]
+    assert [c.metrics["mae"].value for c in cells] == [2.31, 3.02, 2.12, 2.48]
+
+
+def test_metrics_are_shown_primary_first_and_answering_last() -> None:
+    names = view.metric_names(samples.extraction())
+    fields = ("field:component", "field:priority", "field:type")
+    assert names == ("exact_match", *fields, "coverage", "conformance")
+    assert view.metric_names(samples.unanswered()) == ("macro_f1", "coverage")
+
+
+def test_confusions_are_the_wrong_answers_by_frequency() -> None:
+    confusion = Confusion(("a", "b"), ((5, 1, 0), (3, 7, 2)))
+    assert view.confusions(confusion) == [
+        view.Confused("b", "a", 3),
+        view.Confused("b", None, 2),
+        view.Confused("a", "b", 1),
+    ]
+    assert len(view.confusions(confusion, most=1)) == 1
+
+
+def test_answers_are_grouped_right_ones_first() -> None:
+    answers = {"x": "bug", "y": "feature", "z": "feature", "w": "[failed]"}
+    groups = view.answer_groups("classification", Disagreement("1", "bug", "", answers), "zyxw")
+    assert groups == (
+        view.AnswerGroup("bug", True, ("x",)),
+        view.AnswerGroup("feature", False, ("z", "y")),
+        view.AnswerGroup("[failed]", False, ("w",)),
+    )
+
+
+@pytest.mark.parametrize("kind", ["classification", "number", "extraction"])
+def test_no_status_is_right(kind: TaskKind) -> None:
+    assert not view.is_right_text(kind, "5", "[unparsed]")
+
+
+@given(numbers, numbers)
+def test_numbers_are_judged_as_scoring_judges_them(gold: float, answer: float) -> None:
+    assert_judged_alike("number", gold, answer)
+
+
+@given(named, named)
+def test_fields_are_judged_as_scoring_judges_them(
+    gold: Mapping[str, str], answer: Mapping[str, str]
+) -> None:
+    assert_judged_alike("extraction", gold, answer)
+
+
+@given(words, words)
+def test_labels_are_judged_as_scoring_judges_them(gold: str, answer: str) -> None:
+    assert_judged_alike("classification", gold, answer)
+
+
+def assert_judged_alike(kind: TaskKind, gold: Answer, answer: Answer) -> None:
+    prediction = Prediction("cell", "1", Status.OK, answer, gold)
+    shown = view.is_right_text(kind, answer_text(gold), shown_answer(prediction))
+    assert shown == is_right(prediction, kind)
+
+
+def test_the_notes_are_about_the_tests_that_were_made() -> None:
+    assert view.test_note(samples.classification().comparisons) == view.MCNEMAR_NOTE
+    assert view.test_note(samples.number().comparisons) == view.WILCOXON_NOTE
+    assert view.test_note(()) == ""
