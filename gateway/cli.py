@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from gateway import __version__
 from gateway.errors import (
@@ -87,10 +88,10 @@ def main() -> None:
 
 def show_error(error: GatewayError) -> None:
     """What was wrong and where, and on a second line what to do."""
-    plain = {"markup": False, "highlight": False, "soft_wrap": True}
-    err.print(f"error: {error.message}", style="bold red", **plain)
+    # Not wrapped: a path that is cut in two can be neither copied nor searched for.
+    err.print(Text(f"error: {error.message}", style="bold red"), soft_wrap=True)
     if error.hint:
-        err.print(f"  try: {error.hint}", **plain)
+        err.print(Text(f"  try: {error.hint}"), soft_wrap=True)
 
 
 def _exit_code(error: GatewayError) -> int:

@@ -1,6 +1,7 @@
 """The dependency rules of the design, held by the imports themselves."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -96,16 +97,16 @@ def test_the_runner_and_the_pool_see_only_the_protocol() -> None:
 
 
 def test_nothing_imports_the_command_line() -> None:
-    for path in modules().values():
-        assert not any(belongs(name, "gateway.cli") for name in imports(path)), path
+    for module, path in modules().items():
+        if module != "__main__":
+            assert not any(belongs(name, "gateway.cli") for name in imports(path)), path
 
 
 def test_only_config_reads_the_environment() -> None:
     for module, path in modules().items():
         text = path.read_text(encoding="utf-8")
         if module not in ("config", "backends.llama_cpp.library"):
-            assert "environ" not in text, path
-            assert "getenv" not in text, path
+            assert not re.search(r"\bos\.(environ|getenv)|import (environ|getenv)", text), path
 
 
 def test_importing_the_package_and_its_help_loads_no_heavy_library() -> None:
