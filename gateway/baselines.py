@@ -20,8 +20,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from gateway.comparison import compare
 from gateway.errors import ComparisonRefused, DataError
+from gateway.metrics import LOWER_IS_BETTER, metric_name
 from gateway.results import Comparison, Prediction, Status, TaskKind
-from gateway.scoring import ANSWERED_ONLY, DEFAULT_RESAMPLES, LOWER_IS_BETTER
+from gateway.scoring import ANSWERED_ONLY, DEFAULT_RESAMPLES
 from gateway.types import Answer
 
 MAJORITY = "baseline:majority"
@@ -185,8 +186,11 @@ def _verdict(
 def _sentence(result: Comparison, name: str) -> str:
     low, high = result.difference.low, result.difference.high
     if low is None or high is None:
-        return f"Not said to beat {name}: no interval was computed for {result.metric}."
-    figures = f"{result.metric} differs by {result.difference.value:+.3f} [{low:+.3f}, {high:+.3f}]"
+        return (
+            f"Not said to beat {name}: no interval was computed for {metric_name(result.metric)}."
+        )
+    metric = metric_name(result.metric)
+    figures = f"{metric} differs by {result.difference.value:+.3f} [{low:+.3f}, {high:+.3f}]"
     if result.note and result.metric in ANSWERED_ONLY:
         figures += f" ({result.note})"
     # Where a lower value is better, the better side of zero is the negative one.

@@ -16,6 +16,7 @@ from gateway.calibration import Calibrator, ScoreRule
 from gateway.comparison import compare, shown_answer
 from gateway.errors import ComparisonRefused, DataError
 from gateway.identity import canonical_json, digest_json
+from gateway.metrics import LOWER_IS_BETTER, metric_name
 from gateway.results import (
     CellScore,
     CellTimings,
@@ -26,7 +27,7 @@ from gateway.results import (
     Status,
     TaskKind,
 )
-from gateway.scoring import LOWER_IS_BETTER, TimedItem, is_right, score_cell, timings
+from gateway.scoring import TimedItem, is_right, score_cell, timings
 from gateway.store import Observation, Store
 from gateway.types import Answer, LabelScores
 
@@ -407,12 +408,13 @@ def _summary(
     comparisons: Sequence[Comparison],
 ) -> tuple[str, ...]:
     if best is None:
-        return (f"No cell has a {record.primary_metric}: nothing was answered.",)
+        return (f"No cell has a {metric_name(record.primary_metric)}: nothing was answered.",)
     metric = best.metrics[record.primary_metric]
     value = f"{metric.value:.3f}"
     if metric.low is not None and metric.high is not None:
         value += f" (95% interval {metric.low:.3f} to {metric.high:.3f})"
-    said = [f"Best here: {best.name}, {record.primary_metric} {value}, n = {len(record.items)}."]
+    name = metric_name(record.primary_metric)
+    said = [f"Best here: {best.name}, {name} {value}, n = {len(record.items)}."]
     if comparisons:
         said.append(_certainty(best.name, comparisons))
     said += [f"{best.name}: {verdict}" for verdict in best.verdicts]

@@ -41,7 +41,6 @@ BoolArray = npt.NDArray[np.bool_]
 Statistic = Callable[[IntArray], FloatArray]
 """Item indices, shape (resamples, items) -> values, shape (resamples,); NaN where undefined."""
 
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "mae", "median_ae"})
 ANSWERED_ONLY = frozenset({"accuracy_answered", "log_loss", "brier", "ece", "mae", "median_ae"})
 """Metrics over items with an answer; two cells compare on them only where both answered."""
 WITHOUT_INTERVAL = frozenset({"ece"})

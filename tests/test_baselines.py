@@ -217,7 +217,7 @@ def test_a_lower_error_is_the_better_one() -> None:
         metric="mae",
         resamples=50,
     )
-    assert beaten.startswith("Beats far: mae differs by -1.000")
+    assert beaten.startswith("Beats far: MAE differs by -1.000")
     assert lost.startswith("Does not beat near")
 
 

@@ -105,7 +105,7 @@ def test_the_best_cell_is_named_with_its_doubt(tmp_path: Path) -> None:
         return "yes" if any(word in prompt for word in odd) else "no"
 
     report = ran(tmp_path, "written", "scored", pool=FakePool(script)).report
-    assert report.summary[0].startswith("Best here: fake/written, macro_f1 1.000")
+    assert report.summary[0].startswith("Best here: fake/written, macro-F1 1.000")
     assert [c.a for c in report.comparisons] == ["fake/written"] * 2
     verdicts = next(c.verdicts for c in report.cells if c.name == "fake/written")
     assert any(verdict.startswith("Beats baseline:majority") for verdict in verdicts)

@@ -28,7 +28,16 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("*.whl")
     venv.create(folder / "env", with_pip=True)
     made = folder / "env" / "bin" / "python"
-    install: list[str | Path] = [made, "-m", "pip", "install", "-q", "--no-deps", "--no-index", wheel]
+    install: list[str | Path] = [
+        made,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-index",
+        wheel,
+    ]
     subprocess.run(install, check=True, capture_output=True)
     pure = subprocess.run(
         [made, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],

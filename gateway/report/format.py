@@ -3,29 +3,11 @@
 import re
 import unicodedata
 
+from gateway.metrics import LOWER_IS_BETTER
 from gateway.results import Metric
 
 ABSENT = "–"
 """Stands for a value that was not or could not be computed; never confused with a zero."""
-
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "mae", "median_ae"})
-"""As in `gateway.scoring`, which a reader of results need not import; a test holds them equal."""
-
-_METRIC_NAMES = {
-    "macro_f1": "macro-F1",
-    "weighted_f1": "weighted F1",
-    "accuracy": "accuracy",
-    "accuracy_answered": "accuracy of answered",
-    "coverage": "coverage",
-    "conformance": "conformance",
-    "log_loss": "log-loss",
-    "brier": "Brier score",
-    "ece": "ECE",
-    "mae": "MAE",
-    "median_ae": "median error",
-    "within_one": "within 1",
-    "exact_match": "exact match",
-}
 
 # Controls drive a terminal; bidirectional overrides make a text read as another one.
 _SPACES = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
@@ -47,13 +29,6 @@ def shorten(text: str, width: int) -> str:
         return text
     tail = (width - 1) // 2
     return text[: width - 1 - tail] + "…" + text[len(text) - tail :]
-
-
-def metric_name(name: str) -> str:
-    """`macro_f1` as macro-F1, `field:priority` as "priority exact"; unknown names as they are."""
-    if name.startswith("field:"):
-        return f"{name.removeprefix('field:')} exact"
-    return _METRIC_NAMES.get(name, name)
 
 
 def direction(name: str) -> str:

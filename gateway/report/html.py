@@ -8,6 +8,7 @@ from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
+from gateway.metrics import metric_name
 from gateway.report import format as fmt
 from gateway.report import view
 from gateway.report.plots import forest_plot, reliability_diagram
@@ -89,7 +90,7 @@ def _templates() -> ImmutableSandboxedEnvironment:
         "difference": fmt.difference,
         "direction": fmt.direction,
         "interval": fmt.interval,
-        "metric_name": fmt.metric_name,
+        "metric_name": metric_name,
         "number": fmt.number,
         "p_value": fmt.p_value,
         "plural": fmt.plural,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from gateway.metrics import metric_name
 from gateway.report import format as fmt
 from gateway.report import view
 from gateway.results import CellScore, CellTimings, Comparison, Confusion, Report
@@ -68,7 +69,7 @@ def _cells(report: Report) -> Iterator[str]:
         return
     names = view.metric_names(report)
     best = view.best_cell(report)
-    header = ("cell", *(escape(fmt.metric_name(n)) for n in names), "not ok", "tokens per correct")
+    header = ("cell", *(escape(metric_name(n)) for n in names), "not ok", "tokens per correct")
     rows = []
     for cell in view.ranked(report):
         name = escape(view.shown_name(cell))
@@ -81,7 +82,7 @@ def _cells(report: Report) -> Iterator[str]:
             )
         )
     yield _table(header, rows)
-    primary = escape(fmt.metric_name(report.primary_metric))
+    primary = escape(metric_name(report.primary_metric))
     yield (
         f"Cells are ordered by {primary} ({fmt.direction(report.primary_metric)}), baselines last. "
         "Brackets hold 95% bootstrap intervals. Seconds are in timings.md."
@@ -106,7 +107,7 @@ def _comparison(comparison: Comparison) -> tuple[str, ...]:
         escape(comparison.a),
         escape(comparison.b),
         f"{comparison.n:,}",
-        escape(fmt.metric_name(comparison.metric)),
+        escape(metric_name(comparison.metric)),
         fmt.difference(comparison.difference),
         escape(comparison.test) or fmt.ABSENT,
         escape(fmt.p_value(comparison.p_value)),

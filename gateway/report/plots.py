@@ -14,6 +14,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gateway.metrics import metric_name
 from gateway.report import format as fmt
 from gateway.report import view
 from gateway.results import CellScore, ReliabilityBin, Report
@@ -78,7 +79,7 @@ def forest_plot(report: Report) -> str:
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color=_RULE, linewidth=0.6)
         axes.set_axisbelow(True)
-        label = f"{fmt.clean(fmt.metric_name(name))} ({fmt.direction(name)})"
+        label = f"{fmt.clean(metric_name(name))} ({fmt.direction(name)})"
         axes.set_xlabel(label)
 
     return _svg(draw, size, salt="forest")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from gateway.metrics import metric_name
 from gateway.report import format as fmt
 from gateway.report import view
 from gateway.report.grid import Column, Row, encoded, plain_table, print_grid
@@ -52,7 +53,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     _line(console, f"b: {comparison.b}", style="bold")
     _line(
         console,
-        f"{fmt.metric_name(comparison.metric)}, a minus b: {fmt.difference(comparison.difference)} "
+        f"{metric_name(comparison.metric)}, a minus b: {fmt.difference(comparison.difference)} "
         f"(95% interval; n = {comparison.n}; {fmt.direction(comparison.metric)})",
     )
     _line(console, f"{comparison.test or 'no test'}: {fmt.p_statement(comparison.p_value)}")
@@ -70,7 +71,7 @@ def _print_cells(report: Report, cells: Sequence[CellScore], console: Console) -
         [_row(cells, i, best) for i in range(len(cells))], _columns(report, cells), console
     )
     primary = report.primary_metric
-    notes = [f"{fmt.metric_name(primary)}: {fmt.direction(primary)}, 95% interval in brackets"]
+    notes = [f"{metric_name(primary)}: {fmt.direction(primary)}, 95% interval in brackets"]
     if best is not None:
         notes.insert(0, "* best")
     _say_dropped(dropped, notes, console)
@@ -100,7 +101,7 @@ def _columns(report: Report, cells: Sequence[CellScore]) -> list[Column]:
     if second != "coverage" and any(view.not_ok(cell) for cell in cells):
         optional.insert(0, "coverage")
     return [
-        Column(fmt.metric_name(primary), estimates),
+        Column(metric_name(primary), estimates),
         _metric_column(second, cells),
         Column("tok/correct", tokens),
         *(
@@ -114,7 +115,7 @@ def _columns(report: Report, cells: Sequence[CellScore]) -> list[Column]:
 def _metric_column(name: str, cells: Sequence[CellScore]) -> Column:
     metrics = [cell.metrics.get(name) for cell in cells]
     shown = tuple(fmt.number(metric.value if metric else None) for metric in metrics)
-    return Column(fmt.metric_name(name), shown)
+    return Column(metric_name(name), shown)
 
 
 def _say_dropped(dropped: Sequence[str], notes: list[str], console: Console) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.report.format import LOWER_IS_BETTER
+from gateway.metrics import LOWER_IS_BETTER
 from gateway.results import CellScore, Comparison, Confusion, Disagreement, Report, Status, TaskKind
 
 MOST_MATRIX_LABELS = 20

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from gateway.report import format as fmt
 from gateway.results import Metric
-from gateway.scoring import LOWER_IS_BETTER
 
 
 @given(st.text(st.characters()))
@@ -31,23 +30,6 @@ def test_a_shortened_text_fits_and_keeps_both_ends(text: str, width: int) -> Non
     short = fmt.shorten(text, width)
     assert len(short) <= width
     assert short == text or (short[0], short[-1]) == (text[0], text[-1])
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("macro_f1", "macro-F1"),
-        ("mae", "MAE"),
-        ("field:issue_type", "issue_type exact"),
-        ("new_metric", "new_metric"),
-    ],
-)
-def test_metrics_have_the_names_that_people_use(name: str, shown: str) -> None:
-    assert fmt.metric_name(name) == shown
-
-
-def test_the_report_and_the_scoring_agree_on_which_metrics_are_better_low() -> None:
-    assert fmt.LOWER_IS_BETTER == LOWER_IS_BETTER
 
 
 def test_numbers() -> None:
