@@ -372,6 +372,45 @@ def classify(
     classifying.show(answer, out, as_json=json_output)
 
 
+@app.command()
+def certify(
+    model: Annotated[str, typer.Argument(help="Name of the entry.")],
+    models_file: ModelsOption = None,
+    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Measure on this machine whether a model's bytes ever change, and keep the result.
+
+    The same requests run alone, together, shuffled, with cold and warm caches, in other chunks,
+    on one thread and in a fresh process; each byte is compared. Reports show the level. Exit code
+    1: the entry promises "bitwise" and something changed.
+
+    [bold]gateway certify smollm2-135m[/]
+    """
+    from dataclasses import asdict
+
+    from gateway import certificates, certify, showing
+    from gateway.config import certificates_file, load_models
+    from gateway.identity import canonical_json
+
+    spec = load_models(models_file).get(model)
+    with err.status("loading") as status:
+        made = asyncio.run(
+            certify.certify(
+                spec,
+                certify.load_pulled,
+                lambda: certify.in_fresh_process(model, models_file),
+                lambda name, done, total: status.update(f"{done + 1} of {total}: {name}"),
+            )
+        )
+    certificates.save(made, certificates_file())
+    if json_output:
+        out.file.write(canonical_json(asdict(made)) + "\n")
+    else:
+        showing.certificate(made, out)
+    kept = made.level is certificates.Level.BITWISE or spec.deterministic == "off"
+    raise typer.Exit(0 if kept else FAILED)
+
+
 @models_app.command("list")
 def models_list(models_file: ModelsOption = None) -> None:
     """All entries, and whether their files are on this machine."""

@@ -52,6 +52,7 @@ class PathSource:
     path: Path
 
 
+Determinism = Literal["bitwise", "off"]
 Source = PypiSource | HubSource | PathSource
 
 
@@ -77,6 +78,11 @@ class ModelSpec:
     """Sequences that run together."""
     threads: int = 0
     """0: as many as there are usable cores."""
+    batch_tokens: int = 512
+    """Most tokens in one forward pass."""
+    deterministic: Determinism = "bitwise"
+    """"bitwise": kernels whose results do not depend on what is batched or cached. "off": the
+    fastest ones."""
     origin: str = ""
     """The file that the entry is written in."""
 
@@ -114,6 +120,8 @@ class _Entry(BaseModel):
     end_of_turn: str = ""
     parallel: int = Field(default=4, ge=1, le=256)
     threads: int = Field(default=0, ge=0, le=1024)
+    batch_tokens: int = Field(default=512, ge=32, le=8192)
+    deterministic: Determinism = "bitwise"
 
 
 class _File(BaseModel):
@@ -194,6 +202,11 @@ def default_store() -> Path:
 def digest_memory() -> Path:
     """Where digests of weights are remembered."""
     return data_root() / "digests.json"
+
+
+def certificates_file() -> Path:
+    """Where what `gateway certify` measured is kept."""
+    return data_root() / "certificates.json"
 
 
 def _from_environment(name: str) -> Path | None:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from gateway.baselines import verdicts
 from gateway.calibration import Calibrator, ScoreRule
+from gateway.certificates import Level
 from gateway.comparison import compare, shown_answer
 from gateway.errors import ComparisonRefused, DataError
 from gateway.identity import canonical_json, digest_json
@@ -37,9 +38,6 @@ Predictions = Mapping[str, Sequence[Prediction]]
 MOST_DISAGREEMENTS = 60
 """How many items a report lists on which the cells disagree."""
 
-UNVERIFIED = "unverified"
-"""The level of determinism that is claimed for a cell which nothing has certified."""
-
 
 @dataclass(frozen=True, slots=True)
 class RecordedItem:
@@ -62,6 +60,8 @@ class RecordedCell:
     mode: str
     fingerprint: str
     warnings: tuple[str, ...] = ()
+    level: str = Level.UNVERIFIED.value
+    """Of determinism: what `gateway certify` had measured when the run ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +336,7 @@ def _details(
         "model": cell.model,
         "strategy": cell.strategy,
         "mode": cell.mode,
-        "level": UNVERIFIED,
+        "level": cell.level,
         "fingerprint": cell.fingerprint,
     }
     if cell.mode == "score":

@@ -9,6 +9,8 @@ from pathlib import Path
 from gateway import __version__
 from gateway.baselines import Example, all_baselines
 from gateway.calibration import ScoreRule
+from gateway.certificates import level_of
+from gateway.config import certificates_file
 from gateway.data import load_dataset
 from gateway.errors import ConfigError, DataError
 from gateway.evaluation import RecordedCell, RecordedItem, RunRecord
@@ -134,7 +136,16 @@ def record(prepared: Prepared, cells: Sequence[Cell]) -> RunRecord:
         dev=tuple(item.digest for item in plan.dev),
         content_free=tuple(item.digest for item in content_free_items(plan.task)),
         cells=tuple(
-            RecordedCell(c.name, c.model, c.strategy, c.digest, c.mode, c.fingerprint, c.warnings)
+            RecordedCell(
+                name=c.name,
+                model=c.model,
+                strategy=c.strategy,
+                digest=c.digest,
+                mode=c.mode,
+                fingerprint=c.fingerprint,
+                warnings=c.warnings,
+                level=level_of(c.fingerprint, certificates_file()).value,
+            )
             for c in cells
         ),
         baselines=_baselines(prepared),

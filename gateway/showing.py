@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway.backends.base import load_backend
-from gateway.config import HubSource, Models, ModelSpec, PathSource, PypiSource
+from gateway.certificates import Certificate, level_of
+from gateway.config import HubSource, Models, ModelSpec, PathSource, PypiSource, certificates_file
 from gateway.errors import DataError, ModelNotPulled
 from gateway.planning import Prepared
 from gateway.pool import ModelPool
@@ -50,11 +51,25 @@ async def model_details(spec: ModelSpec, console: Console) -> None:
         for key, value in backend.identity.items():
             table.add_row(f"identity: {key}", escape(value))
         table.add_row("fingerprint", backend.fingerprint)
+        level = level_of(backend.fingerprint, certificates_file())
+        table.add_row("determinism", f"{level.value} on this machine")
         for warning in backend.warnings:
             table.add_row("warning", escape(warning))
     finally:
         await backend.close()
     console.print(table)
+
+
+def certificate(made: Certificate, console: Console) -> None:
+    """The evidence, one row a trial, and the level."""
+    table = Table("trial", "requests", "texts changed", "log-probabilities changed")
+    for trial in made.trials:
+        counts = (trial.requests, trial.texts_changed, trial.logprobs_changed)
+        table.add_row(escape(trial.name), *map(str, counts))
+    console.print(table)
+    console.print(
+        f"{made.model} on {made.machine}: {made.level.value}", markup=False, highlight=False
+    )
 
 
 def prompts_table(root: Path, console: Console) -> None:

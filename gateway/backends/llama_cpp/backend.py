@@ -28,7 +28,7 @@ from gateway.backends.llama_cpp.jobs import (
     score,
 )
 from gateway.backends.llama_cpp.model import GgufModel, Segment
-from gateway.config import ModelSpec, digest_memory
+from gateway.config import Determinism, ModelSpec, digest_memory
 from gateway.constraints import GuidanceMatcher, grammar_of
 from gateway.errors import ContextOverflow, InvalidRequest, ModelLoadError, NoChatTemplate
 from gateway.identity import digest_json, digest_text, weights_digests
@@ -45,6 +45,12 @@ from gateway.types import (
 _MARK = "\ue000{}\ue001"
 """Stands for a control token's text inside a message while the chat template is rendered."""
 _MARKED = re.compile("\ue000([0-9]+)\ue001")
+_SETTINGS: Mapping[Determinism, str] = {
+    "bitwise": "kv_unified=0 flash_attn=0 extra_bufts=0",
+    "off": "kv_unified=0 flash_attn=auto extra_bufts=1",
+}
+"""What is asked of the library for each level of determinism."""
+
 _CHARACTERS_PER_TOKEN = 16
 """Where a search for the length of a text begins; most texts have 3 to 5."""
 
@@ -64,7 +70,8 @@ class LlamaCppBackend:
                 f"{path}: its sha256 is {digests.file}, models.toml says {spec.sha256}",
                 hint=f"the file changed or is incomplete: gateway models pull {spec.name}",
             )
-        self._model = GgufModel(path)
+        bitwise = spec.deterministic == "bitwise"
+        self._model = GgufModel(path, repack=not bitwise)
         length = min(spec.context_length, self._model.context_trained)
         try:
             context = Context(
@@ -72,6 +79,8 @@ class LlamaCppBackend:
                 sequences=spec.parallel,
                 length=length,
                 threads=spec.threads or _usable_cores(),
+                batch_tokens=spec.batch_tokens,
+                bitwise=bitwise,
             )
         except ModelLoadError:
             self._model.close()
@@ -80,7 +89,7 @@ class LlamaCppBackend:
         self._engine = Engine(context)
         self.concurrency = spec.parallel
         self._template_source = _template_source(spec, self._model)
-        self.warnings = library.build().weaknesses()
+        self.warnings = _weaknesses(spec)
         self.identity = self._identify(digests.contents)
         self.fingerprint = digest_json(self.identity)
 
@@ -94,8 +103,7 @@ class LlamaCppBackend:
             "context_length": str(self._context_length),
             "version": build.version,
             "build": build.system_info.strip(),
-            "settings": "kv_unified=0 flash_attn=0 extra_bufts=0 "
-            f"tiled_mm={int(build.tiled_kernels)}",
+            "settings": f"{_SETTINGS[self.spec.deterministic]} tiled_mm={int(build.tiled_kernels)}",
         }
 
     async def generate(self, request: GenerationRequest) -> Completion:
@@ -349,6 +357,16 @@ class LlamaCppBackend:
 
     def _plain_tokens(self, text: str) -> list[int]:
         return self._model.tokenize(self._defuse((text, False)), add_special=False)
+
+
+def _weaknesses(spec: ModelSpec) -> tuple[str, ...]:
+    """What lets results depend on batching and caches, each in one sentence."""
+    if spec.deterministic == "off":
+        return (
+            f'{spec.name} runs with deterministic = "off": results may depend on what is cached or '
+            "batched",
+        )
+    return library.build().weaknesses()
 
 
 def _template_source(spec: ModelSpec, model: GgufModel) -> str | None:

@@ -17,9 +17,6 @@ from gateway.errors import BackendError, ModelLoadError
 Logits = NDArray[np.float32]
 """Shape (outputs, vocabulary)."""
 
-BATCH_TOKENS = 512
-"""Most tokens in one forward pass."""
-
 OUTPUTS_PER_PASS = 64
 """Most positions whose logits one forward pass returns: 64 x 262,144 floats are 67 MB."""
 
@@ -41,20 +38,35 @@ class Context:
     (`swa_full`, so that a prefix can be reused), and flash attention is off: it takes another
     kernel for 64 or more query tokens than for fewer.
 
+    Args:
+        batch_tokens: most tokens in one forward pass.
+        bitwise: False lets the library choose flash attention where it is faster.
+
     Raises:
         ModelLoadError: the memory can not be had.
     """
 
-    def __init__(self, model: GgufModel, *, sequences: int, length: int, threads: int) -> None:
+    def __init__(
+        self,
+        model: GgufModel,
+        *,
+        sequences: int,
+        length: int,
+        threads: int,
+        batch_tokens: int = 512,
+        bitwise: bool = True,
+    ) -> None:
         lib = library.load()
         params = lib.llama_context_default_params()
         params.n_ctx = sequences * length
         params.n_seq_max = sequences
-        params.n_batch = params.n_ubatch = BATCH_TOKENS
+        params.n_batch = params.n_ubatch = batch_tokens
         params.n_outputs_max = max(OUTPUTS_PER_PASS, sequences)
         params.n_outputs_max_per_seq = 0
         params.n_threads = params.n_threads_batch = threads
-        params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        params.flash_attn_type = (
+            lib.LLAMA_FLASH_ATTN_TYPE_DISABLED if bitwise else lib.LLAMA_FLASH_ATTN_TYPE_AUTO
+        )
         params.kv_unified = False
         params.swa_full = True
         library.forget_errors()
@@ -68,9 +80,10 @@ class Context:
         self._lib = lib
         self._vocab_size = model.vocab_size
         self._memory = lib.llama_get_memory(self._handle)
-        self._batch = lib.llama_batch_init(BATCH_TOKENS, 0, 1)
+        self._batch = lib.llama_batch_init(batch_tokens, 0, 1)
         self.length: int = lib.llama_n_ctx_seq(self._handle)
         self.sequences = sequences
+        self.batch_tokens = batch_tokens
 
     def close(self) -> None:
         """Free the memory."""

@@ -15,13 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
-from gateway.backends.llama_cpp.context import (
-    BATCH_TOKENS,
-    OUTPUTS_PER_PASS,
-    Context,
-    Logits,
-    Row,
-)
+from gateway.backends.llama_cpp.context import OUTPUTS_PER_PASS, Context, Logits, Row
 from gateway.backends.llama_cpp.jobs import Answer, Job, Step
 from gateway.errors import BackendError, BackendUnavailable, GatewayError
 from gateway.types import Timings
@@ -213,7 +207,7 @@ class Engine:
         several logits ends in one pass, because the next pass overwrites them.
         """
         shares: list[tuple[_Task, int]] = []
-        tokens, outputs = BATCH_TOKENS, OUTPUTS_PER_PASS
+        tokens, outputs = self._context.batch_tokens, OUTPUTS_PER_PASS
         for task in sorted(self._running, key=lambda t: (len(t.pending) > _SHORT, t.submitted)):
             count = min(len(task.pending), tokens)
             if count < len(task.pending):

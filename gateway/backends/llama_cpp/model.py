@@ -22,17 +22,20 @@ class GgufModel:
     Weights are memory-mapped and not repacked (`use_extra_bufts=False`): repacked kernels sum in
     another order for one row than for many.
 
+    Args:
+        repack: let the library repack weights all the same, which is faster.
+
     Raises:
         ModelLoadError: the file is absent, no GGUF, truncated, or of an unknown architecture.
     """
 
-    def __init__(self, path: Path, *, gpu_layers: int = 0) -> None:
+    def __init__(self, path: Path, *, gpu_layers: int = 0, repack: bool = False) -> None:
         if not path.is_file():
             raise ModelLoadError(f"{path}: no such file")
         self.path = path
         lib = library.load()
         params = lib.llama_model_default_params()
-        params.use_extra_bufts = False
+        params.use_extra_bufts = repack
         params.n_gpu_layers = gpu_layers
         library.forget_errors()
         self.handle = lib.llama_model_load_from_file(str(path).encode(), params)

@@ -1,0 +1,94 @@
+"""Certification finds what changes, and does not find what does not."""
+
+import asyncio
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.backends.base import Backend
+from gateway.backends.fake import FakeBackend
+from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.certificates import Level
+from gateway.certify import Loader, Replies, answer_in_order, certify
+from gateway.config import ModelSpec, PathSource
+from gateway.types import Completion, GenerationRequest
+from tests.conftest import spec_and_path
+
+SPEC = ModelSpec("fake", PathSource(Path()), backend="fake", context_length=4096)
+
+
+class CrowdSensitive(FakeBackend):
+    """Answers otherwise when asked several things at once, as a shared batch does."""
+
+    running = 0
+
+    async def generate(self, request: GenerationRequest) -> Completion:
+        self.running += 1
+        await asyncio.sleep(0.001)
+        crowded = self.running > 1
+        done = await super().generate(request)
+        self.running -= 1
+        return replace(done, text=done.text + "!") if crowded else done
+
+
+class Forgetful(FakeBackend):
+    """Never answers twice the same."""
+
+    serial = itertools.count()
+
+    async def generate(self, request: GenerationRequest) -> Completion:
+        done = await super().generate(request)
+        return replace(done, text=f"{done.text}{next(self.serial)}")
+
+
+def level(kind: type[FakeBackend]) -> tuple[Level, dict[str, int]]:
+    def load(spec: ModelSpec) -> Backend:
+        return kind(spec)
+
+    def fresh() -> Replies:
+        return asyncio.run(answer_in_order(SPEC, load))
+
+    made = asyncio.run(certify(SPEC, load, fresh))
+    return made.level, {trial.name: trial.texts_changed for trial in made.trials}
+
+
+def test_what_never_changes_is_bitwise() -> None:
+    found, changed = level(FakeBackend)
+    assert found is Level.BITWISE
+    assert set(changed.values()) == {0}
+    assert len(changed) == 9
+
+
+def test_what_changes_in_company_is_repeatable_at_most() -> None:
+    found, changed = level(CrowdSensitive)
+    assert found is Level.REPEATABLE
+    assert changed["alone, one after another"] == changed["in a fresh process"] == 0
+    assert changed["8 together"] > 0
+
+
+def test_what_changes_by_itself_is_not_repeatable() -> None:
+    found, changed = level(Forgetful)
+    assert found is Level.UNREPEATABLE
+    assert all(changed.values())
+
+
+def real(name: str, **changes: object) -> tuple[ModelSpec, Loader]:
+    spec, path = spec_and_path(name)
+    spec = replace(spec, context_length=768, **changes)  # type: ignore[arg-type]
+    return spec, lambda entry: LlamaCppBackend(entry, path)
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m", "gemma3-270m"])
+def test_real_weights_are_bitwise(name: str) -> None:
+    made = asyncio.run(certify(*real(name), None))
+    assert [t for t in made.trials if t.texts_changed or t.logprobs_changed] == []
+    assert made.level is Level.BITWISE
+
+
+def test_a_context_that_is_not_invariant_is_found_out() -> None:
+    """The fastest settings: repacked weights and flash attention."""
+    made = asyncio.run(certify(*real("gemma3-270m", deterministic="off"), None))
+    assert made.level is not Level.BITWISE
+    assert sum(trial.logprobs_changed for trial in made.trials) > 0
