@@ -8,9 +8,9 @@ import json
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gateway.errors import InvalidRequest, Unsupported
+from gateway.sampling import Floats
 from gateway.types import Constraint
 
 _MAX_SCHEMA_CHARS = 200_000
@@ -23,7 +23,7 @@ repeat it until they run out of tokens."""
 class Matcher(Protocol):
     """What a generation needs of a constraint."""
 
-    def masked(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    def masked(self, logits: Floats) -> Floats:
         """A copy of the logits, shape (vocabulary,), with forbidden tokens at -inf."""
         ...
 
@@ -69,11 +69,11 @@ class GuidanceMatcher:
         self._matcher = _llguidance().LLMatcher(tokenizer, grammar)
         self._raise_if_broken()
 
-    def masked(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    def masked(self, logits: Floats) -> Floats:
         packed = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         self._raise_if_broken()
         allowed = np.unpackbits(packed, bitorder="little")[: len(logits)].astype(bool)
-        return np.where(allowed, logits, np.float32(-np.inf))
+        return np.where(allowed, logits, logits.dtype.type(-np.inf))
 
     def finished_by(self, token: int) -> bool:
         self._matcher.consume_token(token)

@@ -4,9 +4,12 @@ The draw for token number n of a request depends on its seed and n only, so that
 gives the same text whatever runs beside it.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.errors import InvalidRequest
 from gateway.types import Sampling
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
@@ -25,6 +28,41 @@ def log_sum(values: Floats) -> float:
     if top == -np.inf:
         return top
     return top + float(np.log(np.exp(values.astype(np.float64) - top).sum()))
+
+
+def adjusted(
+    logits: Floats, sampling: Sampling, prompt: Sequence[int], answer: Sequence[int]
+) -> Floats:
+    """Logits after repetition penalty, presence and frequency penalties, and bias, in that order.
+
+    The row itself where nothing changes, else a copy in double precision.
+
+    Args:
+        prompt: the ids that were read; only the repetition penalty counts them.
+        answer: the ids generated so far.
+
+    Raises:
+        InvalidRequest: a bias is for a token that the vocabulary lacks.
+    """
+    plain = sampling.presence_penalty == 0.0 == sampling.frequency_penalty
+    if plain and sampling.repetition_penalty == 1.0 and not sampling.logit_bias:
+        return logits
+    changed = logits.astype(np.float64)
+    if sampling.repetition_penalty != 1.0:
+        seen = np.unique(np.array([*prompt, *answer], dtype=np.intp))
+        values, penalty = changed[seen], sampling.repetition_penalty
+        changed[seen] = np.where(values > 0, values / penalty, values * penalty)
+    if not plain and answer:
+        ids, counts = np.unique(np.array(answer, dtype=np.intp), return_counts=True)
+        changed[ids] -= sampling.presence_penalty + sampling.frequency_penalty * counts
+    for token, bias in sampling.logit_bias:
+        if token >= len(changed):
+            raise InvalidRequest(
+                f"logit_bias is for token {token}; the vocabulary has {len(changed)}",
+                parameter="logit_bias",
+            )
+        changed[token] += bias
+    return changed
 
 
 def choose(logits: Floats, sampling: Sampling, position: int) -> int:

@@ -20,6 +20,7 @@ Answer = str | float | Mapping[str, str]
 
 MAX_TOKENS_LIMIT = 1_000_000
 SEED_LIMIT = 2**64
+TOKEN_ID_LIMIT = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,15 @@ class Sampling:
     """Keep only the k most likely tokens; 0 keeps all."""
     min_p: float = 0.0
     """Drop tokens less likely than min_p times the most likely one, 0 <= min_p < 1."""
+    repetition_penalty: float = 1.0
+    """Divides positive logits, and multiplies negative ones, of every token of the prompt and the
+    answer so far; 0 < penalty <= 10, 1 changes nothing (Keskar et al. 2019)."""
+    presence_penalty: float = 0.0
+    """Subtracted from the logit of every token of the answer so far, -2 to 2 (OpenAI API)."""
+    frequency_penalty: float = 0.0
+    """The same, once for each time that the token occurred, -2 to 2 (OpenAI API)."""
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """(token id, added to its logit), each token once, -100 to 100 (OpenAI API)."""
 
     def __post_init__(self) -> None:
         _require(0.0 <= self.temperature <= 100.0, "temperature", self.temperature, "0 to 100")
@@ -62,6 +72,16 @@ class Sampling:
         _require(0.0 < self.top_p <= 1.0, "top_p", self.top_p, "above 0, at most 1")
         _require(0 <= self.top_k <= MAX_TOKENS_LIMIT, "top_k", self.top_k, "0 to 1000000")
         _require(0.0 <= self.min_p < 1.0, "min_p", self.min_p, "0 to below 1")
+        penalty = self.repetition_penalty
+        _require(0.0 < penalty <= 10.0, "repetition_penalty", penalty, "above 0, at most 10")
+        for name in ("presence_penalty", "frequency_penalty"):
+            value = getattr(self, name)
+            _require(-2.0 <= value <= 2.0, name, value, "-2 to 2")
+        for token, bias in self.logit_bias:
+            _require(-100.0 <= bias <= 100.0, "logit_bias", bias, "-100 to 100")
+            _require(0 <= token < TOKEN_ID_LIMIT, "logit_bias", token, "ids of tokens")
+        once = len({token for token, _ in self.logit_bias}) == len(self.logit_bias)
+        _require(once, "logit_bias", self.logit_bias, "each token once")
         for text in self.stop:
             _require(text != "", "stop", text, "texts that are not empty")
 

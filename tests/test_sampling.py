@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import logsumexp
 
-from gateway.sampling import choose, log_normalizer, log_sum
+from gateway.errors import InvalidRequest
+from gateway.sampling import adjusted, choose, log_normalizer, log_sum
 from gateway.types import Sampling
 
 logits = arrays(
@@ -73,3 +74,32 @@ def test_normalizers_agree_with_scipy(row: np.ndarray[tuple[int], np.dtype[np.fl
 
 def test_the_log_sum_of_impossible_values_is_impossible() -> None:
     assert log_sum(np.full(3, -np.inf)) == -np.inf
+
+
+ROW = np.array([2.0, -2.0, 1.0, 0.0], dtype=np.float32)
+
+
+def test_without_penalties_the_row_itself_comes_back() -> None:
+    assert adjusted(ROW, Sampling(temperature=0.5), [0, 1], [2]) is ROW
+
+
+def test_repetition_counts_prompt_and_answer_once_each() -> None:
+    found = adjusted(ROW, Sampling(repetition_penalty=2.0), [0, 0, 1], [2, 2])
+    assert found.tolist() == [1.0, -4.0, 0.5, 0.0]
+
+
+def test_presence_and_frequency_count_the_answer_alone() -> None:
+    sampling = Sampling(presence_penalty=0.5, frequency_penalty=0.25)
+    assert adjusted(ROW, sampling, [0, 1], [2, 2, 3]).tolist() == [2.0, -2.0, 0.0, -0.75]
+    assert adjusted(ROW, sampling, [0, 1], []).tolist() == ROW.tolist()
+
+
+def test_a_bias_can_force_and_forbid() -> None:
+    assert choose(adjusted(ROW, Sampling(logit_bias=((3, 100.0),)), [], []), Sampling(), 0) == 3
+    assert choose(adjusted(ROW, Sampling(logit_bias=((0, -100.0),)), [], []), Sampling(), 0) == 2
+    assert ROW.tolist() == [2.0, -2.0, 1.0, 0.0]
+
+
+def test_a_bias_for_no_token_is_an_error() -> None:
+    with pytest.raises(InvalidRequest, match="the vocabulary has 4"):
+        adjusted(ROW, Sampling(logit_bias=((4, 1.0),)), [], [])

@@ -22,6 +22,12 @@ from gateway.types import GenerationRequest, Message, Sampling, Timings
         ("top_k", -1),
         ("min_p", 1.0),
         ("stop", ("",)),
+        ("repetition_penalty", 0.0),
+        ("presence_penalty", 2.1),
+        ("frequency_penalty", math.nan),
+        ("logit_bias", ((0, 101.0),)),
+        ("logit_bias", ((-1, 1.0),)),
+        ("logit_bias", ((0, 1.0), (0, 2.0))),
     ],
 )
 def test_a_sampling_field_outside_its_range_is_refused_by_name(field: str, value: object) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gateway.backends.llama_cpp.context import Logits
 from gateway.constraints import Matcher
-from gateway.sampling import choose, log_normalizer, log_sum
+from gateway.sampling import adjusted, choose, log_normalizer, log_sum
 from gateway.text import TextAssembler
 from gateway.types import FinishReason, Sampling, TokenLogprob
 
@@ -91,7 +91,8 @@ def generate(
     recorded: list[TokenLogprob] = []
     reason: FinishReason = "length"
     while True:
-        allowed = row if matcher is None else matcher.masked(row)
+        wanted = adjusted(row, sampling, prompt, ids)
+        allowed = wanted if matcher is None else matcher.masked(wanted)
         token = choose(allowed, sampling, len(ids))
         if token in vocabulary.end_tokens:
             reason = "stop"

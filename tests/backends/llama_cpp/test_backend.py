@@ -136,3 +136,25 @@ def test_the_identity_names_weights_template_build_and_context(smollm2: LlamaCpp
     assert other.identity["weights"] == smollm2.identity["weights"]
     assert other.fingerprint != smollm2.fingerprint
     asyncio.run(other.close())
+
+
+def test_penalties_and_biases_change_the_answer_and_not_the_log_probabilities(
+    smollm2: LlamaCppBackend,
+) -> None:
+    def first(sampling: Sampling) -> tuple[tuple[int, ...], float]:
+        request = replace(ask(text), sampling=sampling, logprobs=5)
+        done = asyncio.run(smollm2.generate(request))
+        assert done.logprobs is not None
+        return done.token_ids, {i: p for i, _, p in done.logprobs[0].top}[plain[0]]
+
+    text = "Write the word blue ten times."
+    short = Sampling(max_tokens=24)
+    plain = asyncio.run(smollm2.generate(replace(ask(text), sampling=short))).token_ids
+    _, likely = first(short)
+    banned, still = first(Sampling(max_tokens=24, logit_bias=((plain[0], -100.0),)))
+    assert banned[0] != plain[0]
+    assert still == likely
+    rare, _ = first(Sampling(max_tokens=24, frequency_penalty=2.0, presence_penalty=2.0))
+    assert len(set(rare)) / len(rare) > len(set(plain)) / len(plain)
+    again, _ = first(Sampling(max_tokens=24, frequency_penalty=2.0, presence_penalty=2.0))
+    assert again == rare
