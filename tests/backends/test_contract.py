@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.backends.base import Backend
@@ -174,6 +174,7 @@ def test_nothing_to_embed_is_refused(backend: Backend, texts: list[str]) -> None
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=60), n=st.integers(1, 20))
+@example(text="NULL", n=1)
 def test_head_and_tail_are_no_longer_than_asked(backend: Backend, text: str, n: int) -> None:
     if "\ud800" <= max(text, default="") <= "\udfff":
         return

@@ -17,7 +17,7 @@ from gateway import chat_template
 from gateway.backends.base import RenderedRequest
 from gateway.backends.llama_cpp import library
 from gateway.backends.llama_cpp.context import Context, embed
-from gateway.backends.llama_cpp.engine import Done, Engine
+from gateway.backends.llama_cpp.engine import Done, Engine, Stats
 from gateway.backends.llama_cpp.jobs import (
     Generated,
     Scored,
@@ -73,12 +73,13 @@ class LlamaCppBackend:
         bitwise = spec.deterministic == "bitwise"
         self._model = GgufModel(path, repack=not bitwise)
         length = min(spec.context_length, self._model.context_trained)
+        self.threads = spec.threads or _usable_cores()
         try:
             context = Context(
                 self._model,
                 sequences=spec.parallel,
                 length=length,
-                threads=spec.threads or _usable_cores(),
+                threads=self.threads,
                 batch_tokens=spec.batch_tokens,
                 bitwise=bitwise,
             )
@@ -153,13 +154,17 @@ class LlamaCppBackend:
             if not ids:
                 raise InvalidRequest(f"text {number} is empty", parameter="input")
             self._check_context(len(ids))
-        threads = self.spec.threads or _usable_cores()
-        vectors = await asyncio.to_thread(embed, self._model, tokens, threads=threads)
+        vectors = await asyncio.to_thread(embed, self._model, tokens, threads=self.threads)
         return Embeddings(
             tuple(tuple(float(x) for x in v) for v in vectors),
             sum(len(ids) for ids in tokens),
             self.fingerprint,
         )
+
+    @property
+    def stats(self) -> Stats:
+        """What the engine has done since the model was loaded."""
+        return self._engine.stats
 
     def render(self, request: GenerationRequest) -> RenderedRequest:
         segments = self._segments(request)
@@ -180,8 +185,11 @@ class LlamaCppBackend:
         """Most characters whose part of the text is at most that many tokens.
 
         Characters are searched, not tokens cut: a vocabulary that lacks a byte loses it, so that
-        the pieces of some tokens do not join to the text again.
+        the pieces of some tokens do not join to the text again. The whole text comes first: it
+        can be fewer tokens than a part of it ("NULL" is one token and "NUL" two).
         """
+        if self.count(text) <= tokens:
+            return len(text)
         limit = min(len(text), tokens * _CHARACTERS_PER_TOKEN)
         if self.count(part(limit)) <= tokens:
             limit = len(text)

@@ -26,6 +26,10 @@ _COPY_WORTH = 64
 _SHORT = 8
 """Steps of at most this many tokens (a generated token, a label's) go before prompts."""
 
+_PROMPT_BESIDE_SHORT = 128
+"""Most prompt tokens in a pass that also serves short steps: a generation beside a long prompt
+waits for so many tokens at a time, not for the whole of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -33,6 +37,19 @@ class Done:
 
     answer: Answer
     timings: Timings
+
+
+@dataclass(slots=True)
+class Stats:
+    """What the engine has done so far, and where its time went."""
+
+    passes: int = 0
+    tokens: int = 0
+    """Tokens forwarded; those found in a cache are none."""
+    decode_s: float = 0.0
+    """Within `llama_decode`."""
+    busy_s: float = 0.0
+    """With anything to do at all, `decode_s` included."""
 
 
 @dataclass(eq=False, slots=True)
@@ -68,6 +85,7 @@ class Engine:
         self._last_used = [0] * context.sequences
         self._clock = itertools.count(1)
         self._closed = False
+        self.stats = Stats()
         self._thread = threading.Thread(target=self._run, name="llama-engine", daemon=True)
         self._thread.start()
 
@@ -92,10 +110,12 @@ class Engine:
 
     def _run(self) -> None:
         while self._take_submissions():
+            begun = time.perf_counter()
             self._drop_cancelled()
             self._admit()
             if self._running:
                 self._pass()
+            self.stats.busy_s += time.perf_counter() - begun
         for task in self._running + self._waiting:
             self._fail(task, BackendUnavailable("the model was closed"))
         self._context.close()
@@ -183,6 +203,7 @@ class Engine:
         rows: list[Row] = []
         for task, count in shares:
             rows += self._rows(task, count)
+        begun = time.perf_counter()
         try:
             logits = self._context.decode(rows)
         except BackendError as error:
@@ -191,6 +212,9 @@ class Engine:
                 self._held[task.sequence].clear()
                 self._fail(task, error)
             return
+        self.stats.passes += 1
+        self.stats.tokens += len(rows)
+        self.stats.decode_s += time.perf_counter() - begun
         given = 0
         for task, count in shares:
             self._held[task.sequence] += task.pending[:count]
@@ -203,13 +227,17 @@ class Engine:
     def _shares(self) -> list[tuple[_Task, int]]:
         """How many tokens of which job this pass takes, in order of sequence.
 
-        Short steps go first, so that generation never waits for a prompt. A step that wants
-        several logits ends in one pass, because the next pass overwrites them.
+        Short steps go first, and prompts beside them come in pieces, so that generation never
+        waits long for a prompt. A step that wants several logits ends in one pass, because the
+        next pass overwrites them.
         """
         shares: list[tuple[_Task, int]] = []
         tokens, outputs = self._context.batch_tokens, OUTPUTS_PER_PASS
+        any_short = any(len(task.pending) <= _SHORT for task in self._running)
+        of_prompts = _PROMPT_BESIDE_SHORT if any_short else tokens
         for task in sorted(self._running, key=lambda t: (len(t.pending) > _SHORT, t.submitted)):
-            count = min(len(task.pending), tokens)
+            is_prompt = len(task.pending) > _SHORT
+            count = min(len(task.pending), tokens, of_prompts if is_prompt else tokens)
             if count < len(task.pending):
                 count = min(count, len(task.pending) - task.outputs)
             elif task.outputs > outputs:
@@ -219,6 +247,7 @@ class Engine:
             if count == len(task.pending):
                 outputs -= task.outputs
             tokens -= count
+            of_prompts -= count if is_prompt else 0
             shares.append((task, count))
         return sorted(shares, key=lambda share: share[0].sequence)
 

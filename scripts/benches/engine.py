@@ -1,0 +1,116 @@
+"""The engine against bare loops of `llama_decode` at the same settings, side by side in one run.
+
+prefill   label scoring of long prompts against one large prefill: tokens computed a second
+decode    8 generations together against a bare loop over 8 sequences: tokens a second
+overhead  share of the engine's busy time that is not spent within `llama_decode`
+"""
+
+import asyncio
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+from common import issues, load, show
+
+from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.llama_cpp.context import Context, Row
+from gateway.backends.llama_cpp.engine import Stats
+from gateway.types import GenerationRequest, Sampling
+
+SEQUENCES, ANSWER, ROUNDS = 8, 64, 3
+LABELS = ("bug", "feature", "question")
+
+
+def bare_prefill(backend: LlamaCppBackend, tokens: list[int]) -> float:
+    """Tokens a second of prompts of 512 tokens, each in one pass."""
+    context = Context(backend._model, sequences=1, length=1024, threads=backend.threads)
+    begun, count = time.perf_counter(), 0
+    for start in range(0, len(tokens) - 512, 512):
+        rows = [Row(0, i, t, i == 511) for i, t in enumerate(tokens[start : start + 512])]
+        context.decode(rows)
+        context.truncate(0, 0)
+        count += 512
+    seconds = time.perf_counter() - begun
+    context.close()
+    return count / seconds
+
+
+def bare_decode(backend: LlamaCppBackend, prompts: list[list[int]]) -> float:
+    """Tokens a second of a greedy loop over all sequences, the prompts not counted."""
+    context = Context(backend._model, sequences=len(prompts), length=1024, threads=backend.threads)
+    last = []
+    for sequence, prompt in enumerate(prompts):
+        rows = [Row(sequence, i, t, i == len(prompt) - 1) for i, t in enumerate(prompt)]
+        last.append(int(np.argmax(context.decode(rows)[0])))
+    begun = time.perf_counter()
+    for step in range(ANSWER - 1):
+        rows = [Row(s, len(prompts[s]) + step, last[s], True) for s in range(len(prompts))]
+        last = [int(np.argmax(row)) for row in context.decode(rows)]
+    seconds = time.perf_counter() - begun
+    context.close()
+    return len(prompts) * (ANSWER - 1) / seconds
+
+
+async def engine_prefill(backend: LlamaCppBackend, texts: list[str]) -> tuple[float, float]:
+    """Tokens forwarded a second while labels are scored, and the engine's overhead."""
+    before, begun = replace(backend.stats), time.perf_counter()
+    requests = [GenerationRequest("m", prompt=f"{text}\nLabel:") for text in texts]
+    await asyncio.gather(*(backend.score_labels(r, LABELS) for r in requests))
+    tokens = backend.stats.tokens - before.tokens
+    return tokens / (time.perf_counter() - begun), overhead(before, backend.stats)
+
+
+async def engine_decode(backend: LlamaCppBackend, prompts: list[str]) -> tuple[float, float]:
+    """Generated tokens a second of all together, and the engine's overhead.
+
+    The prompts are read before, and found in the cache.
+    """
+    sampling = Sampling(max_tokens=ANSWER, logit_bias=backend_never_ends(backend))
+    ask = [GenerationRequest("m", prompt=prompt, sampling=sampling) for prompt in prompts]
+    await asyncio.gather(*map(backend.generate, ask))
+    before, begun = replace(backend.stats), time.perf_counter()
+    done = await asyncio.gather(*map(backend.generate, ask))
+    seconds = time.perf_counter() - begun
+    count = sum(len(d.token_ids) for d in done)
+    return count / seconds, overhead(before, backend.stats)
+
+
+def backend_never_ends(backend: LlamaCppBackend) -> tuple[tuple[int, float], ...]:
+    return tuple((token, -100.0) for token in backend._model.end_tokens)
+
+
+def overhead(before: Stats, after: Stats) -> float:
+    busy, decode = after.busy_s - before.busy_s, after.decode_s - before.decode_s
+    return (busy - decode) / busy
+
+
+async def measure(name: str) -> list[list[str]]:
+    backend = load(name, parallel=SEQUENCES, context_length=1024)
+    texts = [backend.head(text, 500) for text in issues(24)]
+    tokens = [t for text in texts for t in backend._plain_tokens(text)]
+    starts = [backend.head(text, 24) for text in issues(SEQUENCES, skip=100)]
+    bare = max(bare_prefill(backend, tokens) for _ in range(ROUNDS))
+    scored = [await engine_prefill(backend, [f"{n}. {t}" for t in texts]) for n in range(ROUNDS)]
+    loop = max(
+        bare_decode(backend, [list(backend._plain_tokens(s)) for s in starts])
+        for _ in range(ROUNDS)
+    )
+    written = [await engine_decode(backend, starts) for _ in range(ROUNDS)]
+    await backend.close()
+    rows = []
+    for what, reference, found in (("prefill", bare, scored), ("decode x8", loop, written)):
+        best, spent = max(found)
+        ratio, share = f"{best / reference:.2f}", f"{spent:.1%}"
+        rows.append([name, what, f"{reference:.0f}", f"{best:.0f}", ratio, share])
+    return rows
+
+
+def main() -> None:
+    names = sys.argv[1:] or ["smollm2-135m", "gemma3-270m"]
+    rows = [row for name in names for row in asyncio.run(measure(name))]
+    columns = ["model", "what", "bare tokens/s", "engine tokens/s", "ratio", "overhead"]
+    show(f"engine, best of {ROUNDS}", columns, rows)
+
+
+main()
