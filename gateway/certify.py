@@ -115,7 +115,7 @@ async def certify(
         name = begin(f"4 together, in chunks of {tokens} tokens")
         await attempt(name, replace(spec, parallel=4, batch_tokens=tokens), shuffled, 4)
     await attempt(begin("alone, on one thread"), replace(alone, threads=1), order, 1)
-    repeatable = True
+    repeatable: bool | None = None
     if fresh_process is not None:
         begin("in a fresh process")
         elsewhere = await asyncio.to_thread(fresh_process)
@@ -245,9 +245,11 @@ def _compared(name: str, reference: Sequence[Reply], replies: Replies) -> Trial:
     )
 
 
-def _level(trials: Sequence[Trial], repeatable: bool) -> Level:
+def _level(trials: Sequence[Trial], repeatable: bool | None) -> Level:
     if not any(trial.texts_changed or trial.logprobs_changed for trial in trials):
         return Level.BITWISE
+    if repeatable is None:
+        return Level.UNVERIFIED
     return Level.REPEATABLE if repeatable else Level.UNREPEATABLE
 
 

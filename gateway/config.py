@@ -81,8 +81,8 @@ class ModelSpec:
     batch_tokens: int = 512
     """Most tokens in one forward pass."""
     deterministic: Determinism = "bitwise"
-    """"bitwise": kernels whose results do not depend on what is batched or cached. "off": the
-    fastest ones."""
+    """"bitwise": kernels whose results do not depend on what is batched or cached. "off": faster
+    ones may be taken."""
     origin: str = ""
     """The file that the entry is written in."""
 

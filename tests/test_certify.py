@@ -88,7 +88,7 @@ def test_real_weights_are_bitwise(name: str) -> None:
 
 
 def test_a_context_that_is_not_invariant_is_found_out() -> None:
-    """The fastest settings: repacked weights and flash attention."""
-    made = asyncio.run(certify(*real("gemma3-270m", deterministic="off"), None))
-    assert made.level is not Level.BITWISE
+    """Flash attention: another kernel for 64 query tokens or more than for a short tail."""
+    made = asyncio.run(certify(*real("smollm2-135m", deterministic="off"), None))
+    assert made.level is Level.UNVERIFIED, "no fresh process was asked"
     assert sum(trial.logprobs_changed for trial in made.trials) > 0

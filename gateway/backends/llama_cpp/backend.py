@@ -47,7 +47,7 @@ _MARK = "\ue000{}\ue001"
 _MARKED = re.compile("\ue000([0-9]+)\ue001")
 _SETTINGS: Mapping[Determinism, str] = {
     "bitwise": "kv_unified=0 flash_attn=0 extra_bufts=0",
-    "off": "kv_unified=0 flash_attn=auto extra_bufts=1",
+    "off": "kv_unified=0 flash_attn=auto extra_bufts=0",
 }
 """What is asked of the library for each level of determinism."""
 
@@ -71,7 +71,7 @@ class LlamaCppBackend:
                 hint=f"the file changed or is incomplete: gateway models pull {spec.name}",
             )
         bitwise = spec.deterministic == "bitwise"
-        self._model = GgufModel(path, repack=not bitwise)
+        self._model = GgufModel(path)
         length = min(spec.context_length, self._model.context_trained)
         self.threads = spec.threads or _usable_cores()
         try:

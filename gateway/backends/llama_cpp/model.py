@@ -20,22 +20,20 @@ class GgufModel:
     """A loaded GGUF file.
 
     Weights are memory-mapped and not repacked (`use_extra_bufts=False`): repacked kernels sum in
-    another order for one row than for many.
-
-    Args:
-        repack: let the library repack weights all the same, which is faster.
+    another order for one row than for many, and on a processor with AMX those of llama-cpp-python
+    0.3.36 end the process with a segmentation fault at the first pass of several rows.
 
     Raises:
         ModelLoadError: the file is absent, no GGUF, truncated, or of an unknown architecture.
     """
 
-    def __init__(self, path: Path, *, gpu_layers: int = 0, repack: bool = False) -> None:
+    def __init__(self, path: Path, *, gpu_layers: int = 0) -> None:
         if not path.is_file():
             raise ModelLoadError(f"{path}: no such file")
         self.path = path
         lib = library.load()
         params = lib.llama_model_default_params()
-        params.use_extra_bufts = repack
+        params.use_extra_bufts = False
         params.n_gpu_layers = gpu_layers
         library.forget_errors()
         self.handle = lib.llama_model_load_from_file(str(path).encode(), params)
