@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import io
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Table as Shown
 
 from gateway.backends.base import Backend
 from gateway.calibration import Calibrator, ScoreRule
@@ -18,11 +19,12 @@ from gateway.config import load_models, prompts_root
 from gateway.data import load_dataset
 from gateway.errors import ConfigError, DataError
 from gateway.exemplars import ExemplarSelector, dev_split
-from gateway.identity import canonical_json, digest_json
+from gateway.identity import canonical_json, digest_json, write_atomically
 from gateway.pool import ModelPool
 from gateway.prompts import load_template
 from gateway.results import Status
 from gateway.runner import Strategy, answer, content_free_items
+from gateway.tables import Table, read_table
 from gateway.tasks import Dataset, Item, Task, load_task
 from gateway.types import Answer, LabelScores
 
@@ -83,30 +85,34 @@ def label_csv(asked: Asked, source: Path, target: Path | None, notes: Console) -
     """
     task = load_task(asked.task, asked.prompts or prompts_root())
     data = load_dataset(str(source), task, labelled=False, columns=asked.columns or {})
-    with source.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
+    table = read_table(str(source))
 
     async def ask() -> tuple[list[Classified], tuple[str, ...]]:
         async with _session(asked, task, data.items) as session:
             return await _all(session, data.items, notes), session.labels
 
     answers, labels = asyncio.run(ask())
-    added = ["gateway_status", "gateway_answer", *(f"gateway_p_{label}" for label in labels)]
-    with (
-        target.open("w", encoding="utf-8", newline="")
-        if target
-        else open(sys.stdout.fileno(), "w", encoding="utf-8", newline="", closefd=False)
-    ) as out:
-        writer = csv.writer(out)
-        names = list(rows[0])
-        writer.writerow([*names, *added])
-        for row, found in zip(rows, answers, strict=True):
-            shares = [
-                f"{found.probabilities[x]:.6f}" if found.probabilities else "" for x in labels
-            ]
-            writer.writerow(
-                [*(row[n] for n in names), found.status.value, _shown(found.answer), *shares]
-            )
+    text = _with_answers(table, answers, labels)
+    if target is None:
+        sys.stdout.write(text)
+        return
+    try:
+        write_atomically(target, text)
+    except OSError as exc:
+        raise DataError(f"{target}: can not be written: {exc.strerror}") from exc
+
+
+def _with_answers(table: Table, answers: Sequence[Classified], labels: Sequence[str]) -> str:
+    """The table as CSV, with columns for status, answer and the labels' probabilities."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    shares = [f"gateway_p_{label}" for label in labels]
+    writer.writerow([*table.columns, "gateway_status", "gateway_answer", *shares])
+    for row, found in zip(table.rows, answers, strict=True):
+        given = [f"{found.probabilities[x]:.6f}" if found.probabilities else "" for x in labels]
+        kept = [row.values[name] for name in table.columns]
+        writer.writerow([*kept, found.status.value, _shown(found.answer), *given])
+    return out.getvalue()
 
 
 def show(found: Classified, console: Console, *, as_json: bool) -> None:
@@ -119,7 +125,7 @@ def show(found: Classified, console: Console, *, as_json: bool) -> None:
         return
     console.print(_shown(found.answer), style="bold", markup=False, highlight=False)
     if found.probabilities:
-        table = Table(show_header=False, box=None)
+        table = Shown(show_header=False, box=None)
         for label, share in sorted(found.probabilities.items(), key=lambda p: -p[1]):
             table.add_row(f"{share:.3f}", label)
         console.print(table)

@@ -166,6 +166,7 @@ def run(
     from gateway.config import load_models, prompts_root
     from gateway.planning import Wanted, prepare
 
+    _check_folder(out_dir)
     models = load_models(models_file)
     names = _listed(model) or (models.default,)
     for name in names:
@@ -515,6 +516,12 @@ def _open_store(path: Path | None) -> Iterator[Any]:
         yield store
     finally:
         store.close()
+
+
+def _check_folder(path: Path | None) -> None:
+    """Before minutes of work, not after them."""
+    if path is not None and path.exists() and not path.is_dir():
+        raise DataError(f"{path}: a file is in the way of the output folder")
 
 
 def _listed(text: str | None) -> tuple[str, ...]:

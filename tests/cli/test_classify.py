@@ -50,10 +50,13 @@ def test_a_csv_comes_back_with_labels_and_says_what_a_run_says(
     source, target = tmp_path / "in.csv", tmp_path / "out.csv"
     with (issue_reports / "test.csv").open(newline="") as file:
         rows = [row for row, _ in zip(csv.reader(file), range(4), strict=False)]
+    # Longer than the csv module takes by default.
+    rows[3][4] += "x" * 200_000
     with source.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     done = gateway("classify", "--file", source, "--output", target)
     assert done.code == 0, done.err
+    assert gateway("classify", "--file", source).out == target.read_text()
     with target.open(newline="") as file:
         back = list(csv.DictReader(file))
     assert [row["title"] for row in back] == [row[3] for row in rows[1:]]
