@@ -1,14 +1,15 @@
 """The scheduler changes no byte, survives failures, and lets go of what nobody waits for."""
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.backends.llama_cpp.context import Context, Row
+from gateway.backends.llama_cpp.context import Context, Logits, Row
 from gateway.backends.llama_cpp.engine import Engine
 from gateway.backends.llama_cpp.jobs import Generated, Job, Scored, Step, generate, score
 from gateway.errors import BackendError, BackendUnavailable
@@ -193,3 +194,37 @@ def test_logits_are_finite(backend: LlamaCppBackend) -> None:
     assert row.shape == (backend._model.vocab_size,)
     assert np.isfinite(row).all()
     context.close()
+
+
+def test_a_long_prompt_beside_a_generation_comes_in_pieces_and_changes_no_byte(
+    backend: LlamaCppBackend,
+) -> None:
+    short = prompt_of(backend, "Count to twenty.")
+    long = prompt_of(backend, " ".join(WORDS * 60))
+    assert len(long) > 500
+    alone = []
+    for prompt in (short, long):
+        engine = Engine(Context(backend._model, sequences=2, length=2048, threads=2))
+        alone.append(answer(engine, backend, prompt))
+        engine.close()
+    context = Context(backend._model, sequences=2, length=2048, threads=2)
+    passes: list[list[int]] = []
+    decode = context.decode
+
+    def spied(rows: Sequence[Row]) -> list[Logits]:
+        passes.append([sum(r.sequence == s for r in rows) for s in (0, 1)])
+        return decode(rows)
+
+    context.decode = spied  # type: ignore[method-assign]
+    engine = Engine(context)
+    writing = engine.submit(short, greedy(backend, short, tokens=24))
+    while len(passes) < 3:
+        time.sleep(0.001)
+    assert answer(engine, backend, long) == alone[1]
+    written = writing.result(timeout=120).answer
+    assert isinstance(written, Generated)
+    assert written.token_ids[:8] == alone[0][1]
+    engine.close()
+    both = [max(counts) for counts in passes if min(counts) == 1 and max(counts) > 8]
+    assert len(both) > 3
+    assert max(both) <= 128
