@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.tables import read_table
 from tests.cli.conftest import Gateway
 from tests.conftest import spec_and_path
 
@@ -56,9 +57,8 @@ def test_a_csv_comes_back_with_labels_and_says_what_a_run_says(
         csv.writer(file).writerows(rows)
     done = gateway("classify", "--file", source, "--output", target)
     assert done.code == 0, done.err
-    assert gateway("classify", "--file", source).out == target.read_text()
-    with target.open(newline="") as file:
-        back = list(csv.DictReader(file))
+    assert gateway("classify", "--file", source).out.encode() == target.read_bytes()
+    back = [row.values for row in read_table(str(target)).rows]
     assert [row["title"] for row in back] == [row[3] for row in rows[1:]]
     assert {row["gateway_status"] for row in back} == {"ok"}
     assert {row["gateway_answer"] for row in back} <= LABELS

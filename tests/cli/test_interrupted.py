@@ -16,10 +16,17 @@ from tests.conftest import spec_and_path
 
 WAIT_S = 300
 
+HEARING_INTERRUPTS = (
+    "import os, signal, sys;"
+    "signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
+"""A shell that starts the tests in the background lets them, and all they start, ignore SIGINT."""
+
 
 def command(data: Path, store: Path, out: Path) -> list[str]:
     return [
-        *(sys.executable, "-m", "gateway", "run", "-t", "issue-triage"),
+        *(sys.executable, "-c", HEARING_INTERRUPTS, "-m", "gateway", "run", "-t", "issue-triage"),
         *("-s", "zero_shot,cot", "--limit", "8", "--data", str(data / "test.csv")),
         *("--store", str(store), "--out", str(out)),
     ]
