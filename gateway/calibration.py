@@ -41,6 +41,19 @@ class ScoreRule(StrEnum):
     BATCH = "batch"
     """Log-probabilities less their mean over a dev batch."""
 
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The rule of that name.
+
+        Raises:
+            ConfigError: there is none; the hint lists the known ones.
+        """
+        try:
+            return cls(name)
+        except ValueError as exc:
+            known = ", ".join(rule.value for rule in cls)
+            raise ConfigError(f"unknown score rule: {exc}", hint=f"known: {known}") from exc
+
 
 @dataclass(frozen=True, slots=True)
 class Calibrator:

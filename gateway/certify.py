@@ -24,7 +24,7 @@ from gateway.certificates import Certificate, Level, Trial, machine
 from gateway.config import ModelSpec, load_models
 from gateway.errors import BackendError, InvalidRequest
 from gateway.identity import canonical_json
-from gateway.sources import locate
+from gateway.sources import weights_path
 from gateway.types import GenerationRequest, Sampling
 
 Loader = Callable[[ModelSpec], Backend]
@@ -155,7 +155,7 @@ def in_fresh_process(model: str, models_file: Path | None) -> Replies:
 
 def load_pulled(spec: ModelSpec) -> Backend:
     """The loader for models on this machine."""
-    return load_backend(spec, Path() if spec.backend == "fake" else locate(spec))
+    return load_backend(spec, weights_path(spec))
 
 
 def _questions(backend: Backend) -> list[_Question]:

@@ -206,11 +206,7 @@ async def _session(asked: Asked, task: Task, items: Sequence[Item]) -> AsyncIter
 
 
 def _rule(asked: Asked, train: Dataset | None) -> ScoreRule:
-    try:
-        rule = ScoreRule(asked.rule or ("batch" if train else "sum"))
-    except ValueError as exc:
-        known = ", ".join(r.value for r in ScoreRule)
-        raise ConfigError(f"unknown score rule: {exc}", hint=f"known: {known}") from exc
+    rule = ScoreRule.named(asked.rule or ("batch" if train else "sum"))
     if rule is ScoreRule.BATCH and train is None:
         raise ConfigError(
             "batch calibration is fitted on training data",

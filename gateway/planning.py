@@ -189,11 +189,7 @@ def _rules(wanted: Wanted, train: Dataset | None, modes: Sequence[str]) -> tuple
     if "score" not in modes:
         return ()
     names = wanted.rules or (("sum", "batch") if train else ("sum",))
-    try:
-        rules = tuple(ScoreRule(name) for name in dict.fromkeys(names))
-    except ValueError as exc:
-        known = ", ".join(rule.value for rule in ScoreRule)
-        raise ConfigError(f"unknown score rule: {exc}", hint=f"known: {known}") from exc
+    rules = tuple(map(ScoreRule.named, dict.fromkeys(names)))
     if ScoreRule.BATCH in rules and train is None:
         raise ConfigError(
             "batch calibration is fitted on training data, never on the test items",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.backends.base import Backend, load_backend
 from gateway.config import Models, ModelSpec
-from gateway.sources import locate
+from gateway.sources import weights_path
 
 Loader = Callable[[ModelSpec, Path], Backend]
 
@@ -74,8 +74,7 @@ class ModelPool:
             return loaded
 
     def _load(self, spec: ModelSpec) -> Backend:
-        path = Path() if spec.backend == "fake" else locate(spec)
-        return self._loader(spec, path)
+        return self._loader(spec, weights_path(spec))
 
     async def _make_room(self) -> bool:
         """Evict until one more fits; False while every loaded model is in use."""

@@ -64,6 +64,15 @@ def pull(spec: ModelSpec) -> Path:
     return target
 
 
+def weights_path(spec: ModelSpec) -> Path:
+    """What a backend is given to load: the located file, and nothing for the fake.
+
+    Raises:
+        ModelNotPulled: as `locate`.
+    """
+    return Path() if spec.backend == "fake" else locate(spec)
+
+
 def pulled_path(spec: ModelSpec) -> Path:
     """Where a pulled model lies: named by digest, so that entries of one file share it."""
     source = spec.source

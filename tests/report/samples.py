@@ -384,3 +384,7 @@ def _disagreement(kind: TaskKind, i: int, models: list[CellScore]) -> Disagreeme
         for j, cell in enumerate(models)
     }
     return Disagreement(f"issue-{i:04d}", right, _EXCERPTS[i % len(_EXCERPTS)], answers)
+
+
+ALL = [classification, many_labels, number, extraction, unanswered, empty]
+"""One report of each kind."""

@@ -19,14 +19,6 @@ from gateway.results import Report
 from tests.conftest import ROOT
 from tests.report import samples
 
-SAMPLES = [
-    samples.classification,
-    samples.many_labels,
-    samples.number,
-    samples.extraction,
-    samples.unanswered,
-    samples.empty,
-]
 VOID = {"meta", "wbr", "path", "use"}
 
 
@@ -64,7 +56,7 @@ class Page(HTMLParser):
         return [value for key, value in self.attributes if key == name]
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("sample", samples.ALL, ids=lambda f: f.__name__)
 def test_tags_are_balanced_ids_unique_and_links_lead_somewhere(
     sample: Callable[[], Report],
 ) -> None:
@@ -79,7 +71,7 @@ def test_tags_are_balanced_ids_unique_and_links_lead_somewhere(
     assert set(page.values("aria-labelledby")) <= set(ids)
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("sample", samples.ALL, ids=lambda f: f.__name__)
 def test_the_page_loads_nothing(sample: Callable[[], Report]) -> None:
     html = render_html(sample())
     page = Page(html)

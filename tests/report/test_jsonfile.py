@@ -13,15 +13,6 @@ from gateway.report.jsonfile import load_report, render_json, render_timings_jso
 from gateway.results import CellScore, Disagreement, Metric, Report
 from tests.report import samples
 
-SAMPLES = [
-    samples.classification,
-    samples.many_labels,
-    samples.number,
-    samples.extraction,
-    samples.unanswered,
-    samples.empty,
-]
-
 any_text = st.text(st.characters(), max_size=20)
 """Lone surrogates included: a prompt or an answer may hold them."""
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -53,7 +44,7 @@ reports = st.builds(
 )
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("sample", samples.ALL, ids=lambda f: f.__name__)
 def test_every_kind_of_report_comes_back_equal(sample: Callable[[], Report]) -> None:
     assert load_report(render_json(sample())) == sample()
 

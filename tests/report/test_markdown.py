@@ -11,15 +11,6 @@ from gateway.report.markdown import escape, render_markdown, render_timings
 from gateway.results import Report
 from tests.report import samples
 
-SAMPLES = [
-    samples.classification,
-    samples.many_labels,
-    samples.number,
-    samples.extraction,
-    samples.unanswered,
-    samples.empty,
-]
-
 
 def tables(text: str) -> list[list[str]]:
     """The lines of each table."""
@@ -37,7 +28,7 @@ def assert_tables_are_whole(text: str) -> None:
         assert len({columns(line) for line in table}) == 1, table
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("sample", samples.ALL, ids=lambda f: f.__name__)
 def test_every_row_of_a_table_has_the_columns_of_its_header(sample: Callable[[], Report]) -> None:
     assert_tables_are_whole(render_markdown(sample()))
 
