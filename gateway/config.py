@@ -80,6 +80,10 @@ class ModelSpec:
     """0: as many as there are usable cores."""
     batch_tokens: int = 512
     """Most tokens in one forward pass."""
+    adapter: Path | None = None
+    """A LoRA adapter in a GGUF file, for the model of `source`."""
+    adapter_scale: float = 1.0
+    """The adapter's part is multiplied by this."""
     deterministic: Determinism = "bitwise"
     """"bitwise": kernels whose results do not depend on what is batched or cached. "off": faster
     ones may be taken."""
@@ -121,6 +125,8 @@ class _Entry(BaseModel):
     parallel: int = Field(default=4, ge=1, le=256)
     threads: int = Field(default=0, ge=0, le=1024)
     batch_tokens: int = Field(default=512, ge=32, le=8192)
+    adapter: str | None = None
+    adapter_scale: float = Field(default=1.0, ge=-100, le=100, allow_inf_nan=False)
     deterministic: Determinism = "bitwise"
 
 
@@ -255,23 +261,29 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def _spec(name: str, entry: _Entry, path: Path) -> ModelSpec:
-    fields = entry.model_dump(exclude={"source", "sha256", "chat_template"})
+    fields = entry.model_dump(exclude={"source", "sha256", "chat_template", "adapter"})
     return ModelSpec(
         name=name,
-        source=_source(entry.source, path.parent),
+        source=_source(entry.source, path),
         sha256=entry.sha256 or "",
         chat_template=_template(entry.chat_template, path),
+        adapter=_beside(path, entry.adapter) if entry.adapter else None,
         origin=str(path),
         **fields,
     )
 
 
-def _source(source: _Pypi | _Hub | _Path, folder: Path) -> Source:
+def _source(source: _Pypi | _Hub | _Path, file: Path) -> Source:
     if isinstance(source, _Pypi):
         return PypiSource(tuple(source.pypi), tuple(source.parts))
     if isinstance(source, _Hub):
         return HubSource(source.hub, source.file, source.revision)
-    return PathSource((folder / Path(source.path).expanduser()).resolve())
+    return PathSource(_beside(file, source.path))
+
+
+def _beside(file: Path, path: str) -> Path:
+    """A path as it is written in a file: absolute, or from the file's folder."""
+    return (file.parent / Path(path).expanduser()).resolve()
 
 
 def _template(value: str, path: Path) -> str:

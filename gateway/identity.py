@@ -49,8 +49,8 @@ def gguf_contents_digest(path: Path) -> str:
     """SHA-256 over a GGUF's tensors and the metadata that tells how to read them.
 
     Tensors count by name, type, shape and data in order of name; metadata by the raw bytes of the
-    architecture's and the tokenizer's keys. The order in the file, names, licences and the chat
-    template (which has an identity of its own) do not count.
+    architecture's, the tokenizer's and an adapter's keys. The order in the file, names, licences and
+    the chat template (which has an identity of its own) do not count.
 
     Raises:
         ModelLoadError: the file is no readable GGUF.
@@ -66,7 +66,9 @@ def gguf_contents_digest(path: Path) -> str:
         ) from exc
     total = hashlib.sha256()
     for name in sorted(reader.fields):
-        if name == "general.architecture" or name.startswith((f"{architecture}.", "tokenizer.")):
+        if name == "general.architecture" or name.startswith(
+            (f"{architecture}.", "tokenizer.", "adapter.")
+        ):
             if name.startswith("tokenizer.chat_template"):
                 continue
             total.update(name.encode() + b"\0")

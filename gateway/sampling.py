@@ -1,7 +1,7 @@
 """From logits to the next token: greedy at temperature zero, else seeded and counter-based.
 
-The draw for token number n of a request depends on its seed and n only, so that the same seed
-gives the same text whatever runs beside it.
+The draw for token number n of a request depends on its seed, the number of its sample and n only,
+so that the same seed gives the same text whatever runs beside it.
 """
 
 from collections.abc import Sequence
@@ -28,6 +28,18 @@ def log_sum(values: Floats) -> float:
     if top == -np.inf:
         return top
     return top + float(np.log(np.exp(values.astype(np.float64) - top).sum()))
+
+
+def most_likely(logits: Floats, count: int) -> list[int]:
+    """Ids of the largest logits, largest first, equal ones in order of their ids; forbidden tokens
+    (-inf) are left out. Sorts no more of the vocabulary than it returns, ties apart."""
+    count = min(count, len(logits))
+    if count == 0:
+        return []
+    least = np.partition(logits, len(logits) - count)[len(logits) - count]
+    ids = np.flatnonzero((logits >= least) & (logits > -np.inf))
+    order = np.argsort(-logits[ids], kind="stable")[:count]
+    return [int(i) for i in ids[order]]
 
 
 def adjusted(
@@ -76,7 +88,7 @@ def choose(logits: Floats, sampling: Sampling, position: int) -> int:
         return int(np.argmax(logits))
     ids, probabilities = _candidates(logits, sampling)
     # As uint64 arrays: numpy passes a list with a large integer through floats and loses digits.
-    key = np.array([sampling.seed, 0], dtype=np.uint64)
+    key = np.array([sampling.seed, sampling.sample], dtype=np.uint64)
     counter = np.array([0, 0, 0, position], dtype=np.uint64)
     bits = np.random.Philox(key=key, counter=counter)
     draw = np.random.Generator(bits).random()

@@ -20,6 +20,7 @@ Answer = str | float | Mapping[str, str]
 
 MAX_TOKENS_LIMIT = 1_000_000
 SEED_LIMIT = 2**64
+SAMPLE_LIMIT = 2**32
 TOKEN_ID_LIMIT = 2**31
 
 
@@ -43,6 +44,9 @@ class Sampling:
     """0 is a greedy argmax (lowest token id wins a tie), never a small positive number."""
     seed: int = 0
     """Key of the request's own random generator, 0 <= seed < 2**64; unused when greedy."""
+    sample: int = 0
+    """Which of several samples for one seed this is, 0 <= sample < 2**32: each has a generator of
+    its own, so that the n-th answer is the same however many are asked for."""
     max_tokens: int = 256
     """Most tokens to generate, at least 1."""
     stop: tuple[str, ...] = ()
@@ -66,6 +70,7 @@ class Sampling:
     def __post_init__(self) -> None:
         _require(0.0 <= self.temperature <= 100.0, "temperature", self.temperature, "0 to 100")
         _require(0 <= self.seed < SEED_LIMIT, "seed", self.seed, "0 to 2**64 - 1")
+        _require(0 <= self.sample < SAMPLE_LIMIT, "sample", self.sample, "0 to 2**32 - 1")
         _require(
             1 <= self.max_tokens <= MAX_TOKENS_LIMIT, "max_tokens", self.max_tokens, "1 to 1000000"
         )
@@ -156,6 +161,11 @@ class TokenLogprob:
     logprob: float
     top: tuple[tuple[int, str, float], ...] = ()
     """The best alternatives: (token id, text, log-probability), most likely first."""
+    allowed_logprob: float | None = None
+    """Among what could be chosen: after penalties, bias and constraint, at temperature 1. None
+    where the request has none of them, because it is then `logprob`."""
+    allowed_top: tuple[tuple[int, str, float], ...] = ()
+    """As `top`, of what could be chosen; fewer where fewer could. Empty as `allowed_logprob`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,18 @@ class RenderedRequest:
     token_ids: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """What a loaded model takes, in bytes."""
+
+    weights: int
+    """Shared by every entry on the same file."""
+    cache: int
+    """Keys and values of all sequences; prompts' beginnings are kept in it, and it never grows."""
+    scratch: int
+    """For the intermediate values of a forward pass."""
+
+
 class Backend(Protocol):
     """One loaded model. All methods may be awaited concurrently.
 
@@ -74,6 +86,11 @@ class Backend(Protocol):
 
     def tail(self, text: str, tokens: int) -> str:
         """The text of its last tokens."""
+        ...
+
+    @property
+    def memory(self) -> MemoryUse:
+        """What the loaded model takes."""
         ...
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
-from gateway.backends.base import RenderedRequest
+from gateway.backends.base import MemoryUse, RenderedRequest
 from gateway.config import ModelSpec
 from gateway.errors import ContextOverflow, InvalidRequest, Unsupported
 from gateway.identity import digest_json, digest_text
@@ -130,6 +130,10 @@ class FakeBackend:
     def tail(self, text: str, tokens: int) -> str:
         data = _encode(text)
         return data[max(0, len(data) - tokens) :].decode("utf-8", "ignore")
+
+    @property
+    def memory(self) -> MemoryUse:
+        return MemoryUse(0, 0, 0)
 
     async def close(self) -> None:
         """Nothing to free."""

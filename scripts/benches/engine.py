@@ -88,12 +88,12 @@ def overhead(before: Stats, after: Stats) -> float:
 async def measure(name: str) -> list[list[str]]:
     backend = load(name, parallel=SEQUENCES, context_length=1024)
     texts = [backend.head(text, 500) for text in issues(24)]
-    tokens = [t for text in texts for t in backend._plain_tokens(text)]
+    tokens = [t for text in texts for t in backend._reader.plain_tokens(text)]
     starts = [backend.head(text, 24) for text in issues(SEQUENCES, skip=100)]
     bare = max(bare_prefill(backend, tokens) for _ in range(ROUNDS))
     scored = [await engine_prefill(backend, [f"{n}. {t}" for t in texts]) for n in range(ROUNDS)]
     loop = max(
-        bare_decode(backend, [list(backend._plain_tokens(s)) for s in starts])
+        bare_decode(backend, [list(backend._reader.plain_tokens(s)) for s in starts])
         for _ in range(ROUNDS)
     )
     written = [await engine_decode(backend, starts) for _ in range(ROUNDS)]

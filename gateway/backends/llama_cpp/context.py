@@ -10,9 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.backends.llama_cpp import adapter as adapters
 from gateway.backends.llama_cpp import library
+from gateway.backends.llama_cpp.adapter import Adapter
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.errors import BackendError, ModelLoadError
+from gateway.memory import available_bytes, readable
 
 Logits = NDArray[np.float32]
 """Shape (outputs, vocabulary)."""
@@ -43,7 +46,8 @@ class Context:
         bitwise: False lets the library choose flash attention where it is faster.
 
     Raises:
-        ModelLoadError: the memory can not be had.
+        ModelLoadError: the memory can not be had; found out before it is asked for, because the
+            system would end the process instead.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Context:
         bitwise: bool = True,
     ) -> None:
         lib = library.load()
+        _check_memory(model, sequences, length)
         params = lib.llama_context_default_params()
         params.n_ctx = sequences * length
         params.n_seq_max = sequences
@@ -77,6 +82,7 @@ class Context:
                 f"{library.recent_errors()}",
                 hint="lower context_length or parallel in models.toml",
             )
+        self.memory = library.memory_taken()
         self._lib = lib
         self._vocab_size = model.vocab_size
         self._memory = lib.llama_get_memory(self._handle)
@@ -84,6 +90,7 @@ class Context:
         self.length: int = lib.llama_n_ctx_seq(self._handle)
         self.sequences = sequences
         self.batch_tokens = batch_tokens
+        self._adapter: Adapter | None = None
 
     def close(self) -> None:
         """Free the memory."""
@@ -119,6 +126,12 @@ class Context:
         pointer = self._lib.llama_get_logits_ith(self._handle, index)
         return np.ctypeslib.as_array(pointer, shape=(self._vocab_size,))
 
+    def select(self, adapter: Adapter | None) -> None:
+        """Compute from now on with this adapter, or with the base model alone."""
+        if adapter != self._adapter:
+            adapters.select(self._handle, adapter)
+            self._adapter = adapter
+
     def truncate(self, sequence: int, length: int) -> bool:
         """Keep the first `length` tokens of a sequence; False where the memory can not do it."""
         return bool(self._lib.llama_memory_seq_rm(self._memory, sequence, length, -1))
@@ -128,10 +141,35 @@ class Context:
         self._lib.llama_memory_seq_rm(self._memory, target, -1, -1)
         self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
-    @property
-    def state_bytes(self) -> int:
-        """Size of the whole state, in bytes."""
-        return int(self._lib.llama_state_get_size(self._handle))
+
+_PROBE_TOKENS = 256
+
+
+def cache_bytes_per_token(model: GgufModel) -> float:
+    """What one token of one sequence takes in the cache, by the library's own account of a
+    small context."""
+    lib = library.load()
+    params = lib.llama_context_default_params()
+    params.n_ctx = params.n_batch = params.n_ubatch = _PROBE_TOKENS
+    params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    library.forget_errors()
+    handle = lib.llama_init_from_model(model.handle, params)
+    if not handle:
+        raise ModelLoadError(f"{model.path}: no context at all: {library.recent_errors()}")
+    taken = library.memory_taken()
+    lib.llama_free(handle)
+    return taken.cache / _PROBE_TOKENS
+
+
+def _check_memory(model: GgufModel, sequences: int, length: int) -> None:
+    needed = cache_bytes_per_token(model) * sequences * length
+    free = available_bytes()
+    if needed > free:
+        raise ModelLoadError(
+            f"{model.path}: {sequences} sequences of {length} tokens need {readable(needed)} of "
+            f"memory and {readable(free)} are free",
+            hint="lower context_length or parallel in models.toml",
+        )
 
 
 def embed(

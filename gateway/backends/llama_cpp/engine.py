@@ -1,13 +1,17 @@
 """The scheduler: one thread that owns the context and runs everybody's steps together.
 
 Each forward pass takes the pending tokens of several jobs, one-token steps first and longer ones
-in chunks, so that a long prompt does not stall the others. A job keeps its sequence until it
-ends; what the sequence then holds stays as a cache for a later prompt with the same beginning.
+in chunks, so that a long prompt does not stall the others. Jobs with different adapters never
+share a pass; those whose turn is longest ago come first. A job keeps its sequence until it ends;
+what the sequence then holds stays as a cache for a later prompt with the same beginning.
 That none of this changes a byte is measured, not assumed: see `gateway certify`.
+
+A library built with GGML_LLAMAFILE=ON multiplies one row by another kernel than several, so there
+the engine is `serial`: one job a pass, and its prompt in pieces whose borders depend on nothing
+but the prompt. A result is then again a function of the request alone.
 """
 
 import contextlib
-import itertools
 import queue
 import threading
 import time
@@ -15,13 +19,12 @@ from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
+from gateway.backends.llama_cpp.adapter import Adapter
 from gateway.backends.llama_cpp.context import OUTPUTS_PER_PASS, Context, Logits, Row
 from gateway.backends.llama_cpp.jobs import Answer, Job, Step
+from gateway.backends.llama_cpp.prefixes import Prefixes
 from gateway.errors import BackendError, BackendUnavailable, GatewayError
 from gateway.types import Timings
-
-_COPY_WORTH = 64
-"""Copying another sequence's memory pays when it saves at least this many tokens."""
 
 _SHORT = 8
 """Steps of at most this many tokens (a generated token, a label's) go before prompts."""
@@ -29,6 +32,9 @@ _SHORT = 8
 _PROMPT_BESIDE_SHORT = 128
 """Most prompt tokens in a pass that also serves short steps: a generation beside a long prompt
 waits for so many tokens at a time, not for the whole of it."""
+
+SERIAL_PIECE = 128
+"""Tokens of a prompt's piece in a serial engine, or as many as a pass takes where that is less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ class _Task:
 
     job: Job
     prompt: Sequence[int]
+    adapter: Adapter | None
     future: "Future[Done]" = field(default_factory=Future)
     submitted: float = field(default_factory=time.perf_counter)
     started: float = 0.0
@@ -67,6 +74,8 @@ class _Task:
     """Tokens of the current step that no forward pass has taken yet."""
     outputs: int = 0
     """How many of the last pending tokens want logits."""
+    served: int = 0
+    """Number of the last pass that took some of its tokens."""
 
 
 class Engine:
@@ -74,41 +83,63 @@ class Engine:
 
     Args:
         context: owned by the engine from now on, closed with it.
+        serial: one job a pass; see above.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, *, serial: bool = False) -> None:
         self._context = context
+        self._piece = min(SERIAL_PIECE, context.batch_tokens) if serial else 0
+        self._prefixes = Prefixes(context, self._piece or 1)
         self._inbox: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._waiting: list[_Task] = []
         self._running: list[_Task] = []
-        self._held: list[list[int]] = [[] for _ in range(context.sequences)]
-        self._last_used = [0] * context.sequences
-        self._clock = itertools.count(1)
         self._closed = False
+        self._door = threading.Lock()
+        """Held while somebody enters or the door is closed, so that nobody enters behind it."""
+        self.memory = context.memory
+        self.context_length = context.length
         self.stats = Stats()
         self._thread = threading.Thread(target=self._run, name="llama-engine", daemon=True)
         self._thread.start()
 
-    def submit(self, prompt: Sequence[int], job: Job) -> "Future[Done]":
+    def submit(
+        self, prompt: Sequence[int], job: Job, adapter: Adapter | None = None
+    ) -> "Future[Done]":
         """Queue a job whose first step feeds `prompt`. Cancelling the future frees its sequence.
 
         Raises:
             BackendUnavailable: the engine is closed.
         """
-        if self._closed:
-            raise BackendUnavailable("the model is closed")
-        task = _Task(job, prompt)
-        self._inbox.put(task)
+        task = _Task(job, prompt, adapter)
+        with self._door:
+            if self._closed:
+                raise BackendUnavailable("the model is closed")
+            self._inbox.put(task)
         return task.future
 
     def close(self) -> None:
         """Fail what is unfinished, end the thread, free the context."""
-        if not self._closed:
+        with self._door:
             self._closed = True
-            self._inbox.put(None)
-            self._thread.join()
+        self._inbox.put(None)
+        self._thread.join()
 
     def _run(self) -> None:
+        reason = BackendUnavailable("the model was closed")
+        try:
+            self._loop()
+        except Exception as error:  # noqa: BLE001 - whatever happens, nobody may wait forever
+            reason = BackendUnavailable(f"the engine stopped: {error!r}")
+        with self._door:
+            self._closed = True
+        while not self._inbox.empty():
+            if task := self._inbox.get():
+                self._waiting.append(task)
+        for task in self._running + self._waiting:
+            self._fail(task, reason)
+        self._context.close()
+
+    def _loop(self) -> None:
         while self._take_submissions():
             begun = time.perf_counter()
             self._drop_cancelled()
@@ -116,9 +147,6 @@ class Engine:
             if self._running:
                 self._pass()
             self.stats.busy_s += time.perf_counter() - begun
-        for task in self._running + self._waiting:
-            self._fail(task, BackendUnavailable("the model was closed"))
-        self._context.close()
 
     def _take_submissions(self) -> bool:
         """Collect what was submitted, waiting only when idle; False once closed."""
@@ -134,10 +162,8 @@ class Engine:
             idle = False
 
     def _drop_cancelled(self) -> None:
-        for task in self._running:
-            if task.future.cancelled():
-                task.job.close()
-        self._running = [t for t in self._running if not t.future.cancelled()]
+        for task in [t for t in self._running if t.future.cancelled()]:
+            self._leave(task)
         self._waiting = [t for t in self._waiting if not t.future.cancelled()]
 
     def _admit(self) -> None:
@@ -145,26 +171,11 @@ class Engine:
         while self._waiting and len(self._running) < self._context.sequences:
             task = self._waiting.pop(0)
             task.started = time.perf_counter()
-            task.sequence = self._sequence_for(task.prompt)
+            busy = {t.sequence for t in self._running}
+            task.sequence, task.cached = self._prefixes.claim(task.prompt, task.adapter, busy)
+            task.served = self.stats.passes
             self._running.append(task)
             self._advance(task, None)
-
-    def _sequence_for(self, prompt: Sequence[int]) -> int:
-        """The free sequence that holds most of the prompt's beginning, oldest among equals.
-
-        When a busy sequence holds much more of it, its memory is copied.
-        """
-        busy = {t.sequence for t in self._running}
-        free = [s for s in range(self._context.sequences) if s not in busy]
-        shared = {s: _common(held, prompt) for s, held in enumerate(self._held)}
-        chosen = max(free, key=lambda s: (shared[s], -self._last_used[s]))
-        best = max(shared, key=lambda s: shared[s])
-        if shared[best] >= shared[chosen] + _COPY_WORTH:
-            chosen = min(free, key=lambda s: self._last_used[s])
-            self._context.copy(best, chosen)
-            self._held[chosen] = list(self._held[best])
-        self._last_used[chosen] = next(self._clock)
-        return chosen
 
     def _advance(self, task: _Task, logits: Sequence[Logits] | None) -> None:
         """Let a job go on until its next step is known, or settle it."""
@@ -180,21 +191,8 @@ class Engine:
 
     def _begin(self, task: _Task, step: Step, *, first: bool) -> None:
         """Make room for a step and note which of its tokens are still to be computed."""
-        held = self._held[task.sequence]
-        keep = step.keep
-        fresh = list(step.tokens)
-        if first:
-            reused = min(_common(held, fresh), len(fresh) - step.outputs)
-            task.cached = keep = reused
-            fresh = fresh[reused:]
-        if keep < len(held):
-            if not self._context.truncate(task.sequence, keep):
-                # A recurrent memory can not go back: compute the beginning again.
-                self._context.truncate(task.sequence, 0)
-                fresh = held[:keep] + fresh
-                task.cached = keep = 0
-            del held[keep:]
-        task.pending = fresh
+        lost = [] if first else self._prefixes.keep(task.sequence, step.keep)
+        task.pending = [*lost, *step.tokens[task.cached if first else 0 :]]
         task.outputs = step.outputs
 
     def _pass(self) -> None:
@@ -205,11 +203,11 @@ class Engine:
             rows += self._rows(task, count)
         begun = time.perf_counter()
         try:
+            self._context.select(shares[0][0].adapter)
             logits = self._context.decode(rows)
         except BackendError as error:
             for task, _ in shares:
-                self._context.truncate(task.sequence, 0)
-                self._held[task.sequence].clear()
+                self._prefixes.keep(task.sequence, 0)
                 self._fail(task, error)
             return
         self.stats.passes += 1
@@ -217,7 +215,8 @@ class Engine:
         self.stats.decode_s += time.perf_counter() - begun
         given = 0
         for task, count in shares:
-            self._held[task.sequence] += task.pending[:count]
+            task.served = self.stats.passes
+            self._prefixes.add(task.sequence, task.pending[:count])
             del task.pending[:count]
             if not task.pending:
                 mine = logits[given : given + task.outputs]
@@ -227,21 +226,22 @@ class Engine:
     def _shares(self) -> list[tuple[_Task, int]]:
         """How many tokens of which job this pass takes, in order of sequence.
 
-        Short steps go first, and prompts beside them come in pieces, so that generation never
-        waits long for a prompt. A step that wants several logits ends in one pass, because the
-        next pass overwrites them.
+        The job served longest ago leads, and those with its adapter may join. Short steps go
+        first, and prompts beside them come in pieces, so that generation never waits long for a
+        prompt. A step that wants several logits ends in one pass, because the next pass
+        overwrites them.
         """
+        lead = min(self._running, key=lambda t: (t.served, t.submitted))
+        if self._piece:
+            return [(lead, _share(lead, self._piece, OUTPUTS_PER_PASS))]
+        together = [t for t in self._running if t.adapter == lead.adapter]
         shares: list[tuple[_Task, int]] = []
         tokens, outputs = self._context.batch_tokens, OUTPUTS_PER_PASS
-        any_short = any(len(task.pending) <= _SHORT for task in self._running)
+        any_short = any(len(task.pending) <= _SHORT for task in together)
         of_prompts = _PROMPT_BESIDE_SHORT if any_short else tokens
-        for task in sorted(self._running, key=lambda t: (len(t.pending) > _SHORT, t.submitted)):
+        for task in sorted(together, key=lambda t: (len(t.pending) > _SHORT, t.submitted)):
             is_prompt = len(task.pending) > _SHORT
-            count = min(len(task.pending), tokens, of_prompts if is_prompt else tokens)
-            if count < len(task.pending):
-                count = min(count, len(task.pending) - task.outputs)
-            elif task.outputs > outputs:
-                count = len(task.pending) - task.outputs
+            count = _share(task, min(tokens, of_prompts) if is_prompt else tokens, outputs)
             if count <= 0:
                 continue
             if count == len(task.pending):
@@ -252,7 +252,7 @@ class Engine:
         return sorted(shares, key=lambda share: share[0].sequence)
 
     def _rows(self, task: _Task, count: int) -> list[Row]:
-        start = len(self._held[task.sequence])
+        start = self._prefixes.length(task.sequence)
         first_output = len(task.pending) - task.outputs
         return [
             Row(task.sequence, start + i, task.pending[i], i >= first_output) for i in range(count)
@@ -279,11 +279,13 @@ class Engine:
         task.job.close()
         if task in self._running:
             self._running.remove(task)
+            self._prefixes.leave(task.sequence, task.prompt)
 
 
-def _common(held: Sequence[int], prompt: Sequence[int]) -> int:
-    """Length of the common beginning."""
-    for i, (a, b) in enumerate(zip(held, prompt, strict=False)):
-        if a != b:
-            return i
-    return min(len(held), len(prompt))
+def _share(task: _Task, tokens: int, outputs: int) -> int:
+    """How many of a job's pending tokens a pass takes that has room for so many of each; 0 or less
+    where none. Those that want logits are not parted."""
+    count = min(len(task.pending), tokens)
+    if count < len(task.pending) or task.outputs > outputs:
+        count = min(count, len(task.pending) - task.outputs)
+    return count

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gateway.backends.llama_cpp.context import Logits
 from gateway.constraints import Matcher
-from gateway.sampling import adjusted, choose, log_normalizer, log_sum
+from gateway.sampling import Floats, adjusted, choose, log_normalizer, log_sum, most_likely
 from gateway.text import TextAssembler
 from gateway.types import FinishReason, Sampling, TokenLogprob
 
@@ -99,7 +99,7 @@ def generate(
             break
         ids.append(token)
         if logprobs is not None:
-            recorded.append(_token_logprob(row, token, logprobs, vocabulary))
+            recorded.append(_token_logprob(row, allowed, token, logprobs, vocabulary))
         assembler.add(vocabulary.piece(token))
         if on_text and (fresh := assembler.release()):
             on_text(fresh)
@@ -197,16 +197,28 @@ def _visit(
     ]
 
 
-def _token_logprob(row: Logits, token: int, count: int, vocabulary: Vocabulary) -> TokenLogprob:
-    normalizer = log_normalizer(row)
-    best = np.argsort(-row, kind="stable")[:count]
-
-    def text(i: int) -> str:
-        return vocabulary.piece(i).decode("utf-8", errors="replace")
-
-    return TokenLogprob(
-        token,
-        text(token),
-        float(row[token]) - normalizer,
-        tuple((int(i), text(int(i)), float(row[i]) - normalizer) for i in best),
+def _token_logprob(
+    row: Logits, allowed: Floats, token: int, count: int, vocabulary: Vocabulary
+) -> TokenLogprob:
+    """Before and, where they differ, after penalties, bias and constraint."""
+    logprob, top = _ranked(row, token, count, vocabulary)
+    after, allowed_top = (
+        (None, ()) if allowed is row else _ranked(allowed, token, count, vocabulary)
     )
+    text = _text(vocabulary, token)
+    return TokenLogprob(token, text, logprob, top, after, allowed_top)
+
+
+def _ranked(
+    row: Floats, token: int, count: int, vocabulary: Vocabulary
+) -> tuple[float, tuple[tuple[int, str, float], ...]]:
+    """A token's log-probability and the most likely tokens; equal ones in order of their ids."""
+    normalizer = log_normalizer(row)
+    top = tuple(
+        (i, _text(vocabulary, i), float(row[i]) - normalizer) for i in most_likely(row, count)
+    )
+    return float(row[token]) - normalizer, top
+
+
+def _text(vocabulary: Vocabulary, token: int) -> str:
+    return vocabulary.piece(token).decode("utf-8", errors="replace")

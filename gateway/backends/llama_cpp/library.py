@@ -6,6 +6,7 @@ takes another order of summation for many rows than for one (DESIGN.md, "What wa
 
 import ctypes
 import os
+import re
 from collections import deque
 from dataclasses import dataclass
 from functools import cache
@@ -14,11 +15,17 @@ from typing import Any
 from gateway.errors import BackendError
 
 _TILED_KERNELS = "GGML_CPU_TILED_MM"
+_LOG_INFO = 2
 _LOG_WARN = 3
 _LOG_ERROR = 4
 _LOG_CONTINUED = 5
+_MIB = 1 << 20
+
+_BUFFER_SIZE = re.compile(r"(KV|RS|compute|output) buffer size = +([0-9.]+) MiB")
+"""What the library says of the memory that it takes: KV and RS (recurrent state) are the cache."""
 
 _log_lines: deque[str] = deque(maxlen=50)
+_buffers: list[tuple[str, float]] = []
 _kept_alive: list[Any] = []
 
 
@@ -48,6 +55,16 @@ class Build:
         if self.tiled_kernels:
             found.append(f"{_TILED_KERNELS} is not 0: results may depend on batching; unset it")
         return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a context has taken, in bytes, as the library reports it (to 10 kB)."""
+
+    cache: int
+    """Keys and values of all sequences; this is also the cache of prompts' beginnings."""
+    scratch: int
+    """For the intermediate values of a pass and its logits."""
 
 
 @cache
@@ -92,10 +109,22 @@ def recent_errors() -> str:
 
 
 def forget_errors() -> None:
-    """Forget earlier complaints, so that the next error names only its own."""
+    """Forget earlier complaints and sizes, so that the next ones are of what is made next."""
     _log_lines.clear()
+    _buffers.clear()
+
+
+def memory_taken() -> Memory:
+    """What was taken since `forget_errors`."""
+    cache = sum(size for kind, size in _buffers if kind in ("KV", "RS"))
+    rest = sum(size for kind, size in _buffers if kind not in ("KV", "RS"))
+    return Memory(int(cache * _MIB), int(rest * _MIB))
 
 
 def _remember_log_line(level: int, text: bytes, _data: Any) -> None:
+    if level == _LOG_INFO:
+        found = _BUFFER_SIZE.search(text.decode("utf-8", errors="replace"))
+        if found:
+            _buffers.append((found.group(1), float(found.group(2))))
     if level in (_LOG_WARN, _LOG_ERROR) or (level == _LOG_CONTINUED and _log_lines):
         _log_lines.append(text.decode("utf-8", errors="replace").strip())

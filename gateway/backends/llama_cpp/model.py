@@ -2,11 +2,14 @@
 
 import ctypes
 import re
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from gateway.backends.llama_cpp import library
+from gateway.backends.llama_cpp.adapter import Adapter, load_adapter
 from gateway.errors import InvalidRequest, ModelLoadError
 
 _PIECE_BYTES = 64
@@ -47,9 +50,23 @@ class GgufModel:
         self.vocab_size: int = lib.llama_vocab_n_tokens(self.vocab)
         self.context_trained: int = lib.llama_model_n_ctx_train(self.handle)
         self.dimensions: int = lib.llama_model_n_embd(self.handle)
+        self.weights_bytes: int = lib.llama_model_size(self.handle)
+        self._adapters: dict[str, Any] = {}
+        self._adapters_lock = threading.Lock()
+
+    def adapter(self, path: Path, digest: str, scale: float) -> Adapter:
+        """An adapter on these weights; of one content, one copy is loaded, whatever its scale.
+
+        Raises:
+            ModelLoadError: the file is no adapter for this model.
+        """
+        with self._adapters_lock:
+            if digest not in self._adapters:
+                self._adapters[digest] = load_adapter(self.handle, path)
+            return Adapter(self._adapters[digest], scale)
 
     def close(self) -> None:
-        """Free the weights; every context on them must have been closed before."""
+        """Free weights and adapters; every context on them must have been closed before."""
         if self.handle:
             self._lib.llama_model_free(self.handle)
             self.handle = None

@@ -39,7 +39,7 @@ def prompt_of(backend: LlamaCppBackend, text: str) -> list[int]:
 
 
 def greedy(backend: LlamaCppBackend, prompt: list[int], tokens: int = 8) -> Job:
-    return generate(prompt, backend._vocabulary, Sampling(max_tokens=tokens), logprobs=1)
+    return generate(prompt, backend._reader.vocabulary, Sampling(max_tokens=tokens), logprobs=1)
 
 
 def answer(engine: Engine, backend: LlamaCppBackend, prompt: list[int]) -> tuple[object, ...]:
@@ -104,7 +104,7 @@ def test_label_scores_equal_one_plain_forward_a_label(
     prompt = prompt_of(backend, "Is this a bug, a feature or a question? " + " ".join(WORDS))
     labels = [prompt_of(backend, text)[-9:-3] for text in ("x y z", "x y w", "q")]
     labels = [labels[0], labels[0][:2], [*labels[0][:2], *labels[1]], labels[2]]
-    done = engine.submit(prompt, score(prompt, labels, backend._vocabulary)).result(timeout=120)
+    done = engine.submit(prompt, score(prompt, labels, backend._reader.vocabulary)).result(timeout=120)
     assert isinstance(done.answer, Scored)
     assert list(done.answer.logprobs) == [_naive(backend, prompt, label) for label in labels]
 
@@ -117,7 +117,7 @@ def _naive(backend: LlamaCppBackend, prompt: list[int], label: list[int]) -> flo
     total = 0.0
     for row, token in zip(rows, label, strict=False):
         total = total + float(row[token]) - log_normalizer(row)
-    result = total + log_sum(rows[-1][backend._vocabulary.stop_ids]) - log_normalizer(rows[-1])
+    result = total + log_sum(rows[-1][backend._reader.vocabulary.stop_ids]) - log_normalizer(rows[-1])
     context.close()
     return result
 
@@ -176,7 +176,7 @@ def test_sampled_tokens_do_not_depend_on_what_runs_beside(
     prompt = prompt_of(backend, "Invent a word.")
 
     def text() -> str:
-        job = generate(prompt, backend._vocabulary, sampling)
+        job = generate(prompt, backend._reader.vocabulary, sampling)
         done = engine.submit(prompt, job).result(timeout=60).answer
         assert isinstance(done, Generated)
         return done.text

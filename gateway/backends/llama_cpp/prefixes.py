@@ -1,0 +1,101 @@
+"""What the sequences of a context hold: a cache of the beginnings of prompts.
+
+Its bound is the context's memory, which is taken when the model is loaded and never grows. A
+request takes the free sequence that holds most of its prompt; among equals, the one used longest
+ago is overwritten. What was computed with one adapter is never read by a request for another.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.backends.llama_cpp.adapter import Adapter
+from gateway.backends.llama_cpp.context import Context
+
+_COPY_WORTH = 64
+"""Copying another sequence's memory pays when it saves at least this many tokens."""
+
+
+@dataclass(slots=True)
+class _Held:
+    tokens: list[int] = field(default_factory=list)
+    adapter: Adapter | None = None
+    last_used: int = 0
+
+
+class Prefixes:
+    """Which tokens lie in which sequence; moves and cuts them in the context.
+
+    Args:
+        piece: where given, only whole pieces of a prompt, counted from its beginning, are reused.
+    """
+
+    def __init__(self, context: Context, piece: int = 1) -> None:
+        self._context = context
+        self._piece = piece
+        self._held = [_Held() for _ in range(context.sequences)]
+        self._clock = itertools.count(1)
+
+    def claim(
+        self, prompt: Sequence[int], adapter: Adapter | None, busy: set[int]
+    ) -> tuple[int, int]:
+        """A free sequence for a prompt, and how many of the prompt's tokens it already holds.
+
+        When a busy sequence holds much more of the prompt, its memory is copied. At least the last
+        token is left to be computed, because its logits are wanted.
+        """
+        free = [s for s in range(len(self._held)) if s not in busy]
+        shared = [
+            _common(held.tokens, prompt) if held.adapter == adapter else 0 for held in self._held
+        ]
+        chosen = max(free, key=lambda s: (shared[s], -self._held[s].last_used))
+        best = max(range(len(shared)), key=lambda s: shared[s])
+        reused = shared[chosen]
+        if shared[best] >= reused + _COPY_WORTH:
+            reused = shared[best]
+            chosen = min(free, key=lambda s: self._held[s].last_used)
+            self._context.copy(best, chosen)
+            self._held[chosen].tokens = list(self._held[best].tokens)
+        held = self._held[chosen]
+        held.adapter = adapter
+        held.last_used = next(self._clock)
+        reused = min(reused, len(prompt) - 1) // self._piece * self._piece
+        return chosen, reused - len(self.keep(chosen, reused))
+
+    def keep(self, sequence: int, length: int) -> list[int]:
+        """Cut a sequence to its first tokens.
+
+        Returns:
+            Those among them that were lost and are to be computed again: all, where the memory
+            can not go back (a recurrent model), else none.
+        """
+        tokens = self._held[sequence].tokens
+        lost: list[int] = []
+        if length < len(tokens):
+            if not self._context.truncate(sequence, length):
+                self._context.truncate(sequence, 0)
+                lost, length = tokens[:length], 0
+            del tokens[length:]
+        return lost
+
+    def length(self, sequence: int) -> int:
+        """How many tokens a sequence holds."""
+        return len(self._held[sequence].tokens)
+
+    def add(self, sequence: int, tokens: Sequence[int]) -> None:
+        """Note what a pass has computed."""
+        self._held[sequence].tokens += tokens
+
+    def leave(self, sequence: int, prompt: Sequence[int]) -> None:
+        """A request is done with the sequence. In pieces, only the prompt's whole ones stay."""
+        if self._piece > 1:
+            whole = min(len(prompt), self.length(sequence))
+            self.keep(sequence, whole // self._piece * self._piece)
+
+
+def _common(held: Sequence[int], prompt: Sequence[int]) -> int:
+    """Length of the common beginning."""
+    for i, (a, b) in enumerate(zip(held, prompt, strict=False)):
+        if a != b:
+            return i
+    return min(len(held), len(prompt))

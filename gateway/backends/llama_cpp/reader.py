@@ -1,0 +1,213 @@
+"""From a request to the tokens that the model reads: templates, control tokens in data, labels."""
+
+import bisect
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gateway import chat_template
+from gateway.backends.base import RenderedRequest
+from gateway.backends.llama_cpp.jobs import Vocabulary
+from gateway.backends.llama_cpp.model import GgufModel, Segment
+from gateway.config import ModelSpec
+from gateway.errors import InvalidRequest, NoChatTemplate
+from gateway.types import GenerationRequest, Message
+
+_MARK = "\ue000{}\ue001"
+"""Stands for a control token's text inside a message while the chat template is rendered."""
+_MARKED = re.compile("\ue000([0-9]+)\ue001")
+
+_CHARACTERS_PER_TOKEN = 16
+"""Where a search for the length of a text begins; most texts have 3 to 5."""
+
+
+class Reader:
+    """Reads requests as one entry of models.toml says, with the vocabulary of its file."""
+
+    def __init__(self, spec: ModelSpec, model: GgufModel) -> None:
+        self._spec = spec
+        self._model = model
+        self.template_source = _template_source(spec, model)
+
+    def render(self, request: GenerationRequest) -> RenderedRequest:
+        segments = self._segments(request)
+        tokens = self._tokenize(segments)
+        return RenderedRequest("".join(text for text, _ in segments), tuple(tokens))
+
+    def count(self, text: str) -> int:
+        return len(self.plain_tokens(text))
+
+    def head(self, text: str, tokens: int) -> str:
+        return text[: self._fitting(text, tokens, lambda length: text[:length])]
+
+    def tail(self, text: str, tokens: int) -> str:
+        fits = self._fitting(text, tokens, lambda length: text[len(text) - length :])
+        return text[len(text) - fits :]
+
+    def _fitting(self, text: str, tokens: int, part: Callable[[int], str]) -> int:
+        """Most characters whose part of the text is at most that many tokens.
+
+        Characters are searched, not tokens cut: a vocabulary that lacks a byte loses it, so that
+        the pieces of some tokens do not join to the text again. The whole text comes first: it
+        can be fewer tokens than a part of it ("NULL" is one token and "NUL" two).
+        """
+        if self.count(text) <= tokens:
+            return len(text)
+        limit = min(len(text), tokens * _CHARACTERS_PER_TOKEN)
+        if self.count(part(limit)) <= tokens:
+            limit = len(text)
+        lengths = range(1, limit + 1)
+        return bisect.bisect_right(lengths, tokens, key=lambda length: self.count(part(length)))
+
+    def split_labels(
+        self, request: GenerationRequest, labels: Sequence[str]
+    ) -> tuple[list[int], list[list[int]]]:
+        """The tokens that all labels share, and each label's own after them.
+
+        A label is tokenized together with the prompt before it, because a tokenizer may join the
+        end of the prompt and the beginning of the label into one token.
+        """
+        _check_labels(labels)
+        segments = self._segments(request)
+        whole = [self._tokenize(self._extend(segments, label)) for label in labels]
+        shared = min(_common(whole[0], other) for other in whole)
+        shared = min(shared, _common(whole[0], self._tokenize(segments)))
+        if shared == 0:
+            raise InvalidRequest("the prompt is empty: there is nothing to score labels after")
+        continuations = [tokens[shared:] for tokens in whole]
+        for label, tokens in zip(labels, continuations, strict=True):
+            if not tokens:
+                raise InvalidRequest(f"label {label!r} can not be tokenized after this prompt")
+        return whole[0][:shared], continuations
+
+    def _segments(self, request: GenerationRequest) -> list[Segment]:
+        """The text of a request, split where data must not be read as control tokens."""
+        if request.prompt is not None:
+            return self._extend([(request.prompt, True)], request.answer_start)
+        template = self._chat_template
+        hidden: list[str] = []
+        messages = [Message(m.role, self._hide(m.content, hidden)) for m in request.messages]
+        special = {
+            "bos_token": self._model.special_text("bos"),
+            "eos_token": self._model.special_text("eos"),
+        }
+        text = template.render(messages, special=special)
+        segments: list[Segment] = []
+        for number, piece in enumerate(_MARKED.split(text)):
+            if number % 2:
+                segments.append((hidden[int(piece)], False))
+            elif piece:
+                segments.append((piece, True))
+        return self._extend(segments, request.answer_start)
+
+    def _hide(self, content: str, hidden: list[str]) -> str:
+        """Put a mark in place of every control token's text in a message.
+
+        The marks' own characters, should data contain them, are hidden the same way.
+        """
+
+        def mark(found: re.Match[str]) -> str:
+            hidden.append(found.group())
+            return _MARK.format(len(hidden) - 1)
+
+        return self._data_pattern.sub(mark, content)
+
+    @cached_property
+    def _data_pattern(self) -> re.Pattern[str]:
+        control = self._model.control_pattern
+        marks = "[\ue000\ue001]"
+        return re.compile(f"{control.pattern}|{marks}" if control else marks)
+
+    def _extend(self, segments: Sequence[Segment], text: str) -> list[Segment]:
+        """Add text that is data, an answer's beginning or a label, to the last segment."""
+        if not text:
+            return list(segments)
+        control = self._model.control_pattern
+        if control and control.search(text):
+            return [*segments, (text, False)]
+        *before, (last, special) = segments
+        return [*before, (last + text, special)]
+
+    def _tokenize(self, segments: Sequence[Segment]) -> list[int]:
+        bos = self._model.special_text("bos")
+        already = bool(bos) and segments[0][0].startswith(bos)
+        split = [piece for s in segments for piece in self._defuse(s)]
+        return self._model.tokenize(split, add_special=not already)
+
+    def _defuse(self, segment: Segment) -> list[Segment]:
+        """Cut data that spells a control token after its first character.
+
+        llama.cpp finds user-defined control tokens even when told not to parse any; a token that
+        is cut in two it can not find.
+        """
+        text, parse_special = segment
+        control = self._model.control_pattern
+        if parse_special or control is None:
+            return [segment]
+        pieces: list[Segment] = []
+        start = 0
+        for found in control.finditer(text):
+            pieces.append((text[start : found.start() + 1], False))
+            start = found.start() + 1
+        pieces.append((text[start:], False))
+        return [p for p in pieces if p[0]]
+
+    @cached_property
+    def _chat_template(self) -> chat_template.ChatTemplate:
+        if self.template_source is None:
+            raise NoChatTemplate(
+                f"model {self._spec.name} has no chat template: {self._model.path.name} is a base "
+                "model, or its conversion lost the template",
+                hint='send a raw prompt, or give its entry in models.toml chat_template = "plain" '
+                "or the path of a Jinja file",
+            )
+        return chat_template.ChatTemplate(self.template_source)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        ends = self._model.end_tokens
+        stops = set(ends)
+        if self._spec.end_of_turn:
+            stops |= set(self._model.tokens_beginning_with(self._spec.end_of_turn))
+        return Vocabulary(
+            self._model.piece, frozenset(ends), np.array(sorted(stops), dtype=np.intp)
+        )
+
+    @cached_property
+    def guidance_tokenizer(self) -> Any:
+        from llguidance.llamacpp import lltokenizer_from_vocab
+
+        with warnings.catch_warnings():
+            # llguidance 1.9 calls a function that llama-cpp-python 0.3.36 calls deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return lltokenizer_from_vocab(self._model.vocab, eos_token=list(self._model.end_tokens))
+
+    def plain_tokens(self, text: str) -> list[int]:
+        return self._model.tokenize(self._defuse((text, False)), add_special=False)
+
+
+def _template_source(spec: ModelSpec, model: GgufModel) -> str | None:
+    if spec.chat_template == "plain":
+        return chat_template.PLAIN
+    return spec.chat_template or model.chat_template
+
+
+def _check_labels(labels: Sequence[str]) -> None:
+    if not labels:
+        raise InvalidRequest("no labels to score", parameter="labels")
+    if not all(labels):
+        raise InvalidRequest("a label is empty", parameter="labels")
+    if len(set(labels)) != len(labels):
+        raise InvalidRequest("two labels are equal", parameter="labels")
+
+
+def _common(a: Sequence[int], b: Sequence[int]) -> int:
+    """Length of the common beginning."""
+    for i, (x, y) in enumerate(zip(a, b, strict=False)):
+        if x != y:
+            return i
+    return min(len(a), len(b))
