@@ -49,8 +49,8 @@ def gguf_contents_digest(path: Path) -> str:
     """SHA-256 over a GGUF's tensors and the metadata that tells how to read them.
 
     Tensors count by name, type, shape and data in order of name; metadata by the raw bytes of the
-    architecture's, the tokenizer's and an adapter's keys. The order in the file, names, licences and
-    the chat template (which has an identity of its own) do not count.
+    architecture's, the tokenizer's and an adapter's keys. The order in the file, names, licences
+    and the chat template (which has an identity of its own) do not count.
 
     Raises:
         ModelLoadError: the file is no readable GGUF.

@@ -104,7 +104,9 @@ def test_label_scores_equal_one_plain_forward_a_label(
     prompt = prompt_of(backend, "Is this a bug, a feature or a question? " + " ".join(WORDS))
     labels = [prompt_of(backend, text)[-9:-3] for text in ("x y z", "x y w", "q")]
     labels = [labels[0], labels[0][:2], [*labels[0][:2], *labels[1]], labels[2]]
-    done = engine.submit(prompt, score(prompt, labels, backend._reader.vocabulary)).result(timeout=120)
+    done = engine.submit(prompt, score(prompt, labels, backend._reader.vocabulary)).result(
+        timeout=120
+    )
     assert isinstance(done.answer, Scored)
     assert list(done.answer.logprobs) == [_naive(backend, prompt, label) for label in labels]
 
@@ -117,7 +119,9 @@ def _naive(backend: LlamaCppBackend, prompt: list[int], label: list[int]) -> flo
     total = 0.0
     for row, token in zip(rows, label, strict=False):
         total = total + float(row[token]) - log_normalizer(row)
-    result = total + log_sum(rows[-1][backend._reader.vocabulary.stop_ids]) - log_normalizer(rows[-1])
+    result = (
+        total + log_sum(rows[-1][backend._reader.vocabulary.stop_ids]) - log_normalizer(rows[-1])
+    )
     context.close()
     return result
 
