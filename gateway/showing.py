@@ -7,10 +7,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.backends.base import load_backend
+from gateway.backends.base import Backend, load_backend
 from gateway.certificates import Certificate, level_of
 from gateway.config import HubSource, Models, ModelSpec, PathSource, PypiSource, certificates_file
 from gateway.errors import DataError, ModelNotPulled
+from gateway.memory import readable
 from gateway.planning import Prepared
 from gateway.pool import ModelPool
 from gateway.prompts import list_strategies, load_template
@@ -35,8 +36,12 @@ def models_table(models: Models, console: Console) -> None:
 async def model_details(spec: ModelSpec, console: Console) -> None:
     """The entry, and what loading its file tells."""
     table = Table(show_header=False, box=None)
+    table.add_column()
+    # Folded, not cut: a digest or a path of which a part is missing is of no use.
+    table.add_column(overflow="fold")
+    hidden = ("source",) if spec.adapter else ("source", "adapter", "adapter_scale")
     for key, value in asdict(spec).items():
-        if key != "source" and value not in ("", 0):
+        if key not in hidden and value not in ("", 0):
             table.add_row(key, escape(str(value)))
     table.add_row("source", escape(_source(spec)))
     try:
@@ -51,6 +56,7 @@ async def model_details(spec: ModelSpec, console: Console) -> None:
         for key, value in backend.identity.items():
             table.add_row(f"identity: {key}", escape(value))
         table.add_row("fingerprint", backend.fingerprint)
+        table.add_row("memory", _memory(backend))
         level = level_of(backend.fingerprint, certificates_file())
         table.add_row("determinism", f"{level.value} on this machine")
         for warning in backend.warnings:
@@ -126,6 +132,17 @@ def _here(spec: ModelSpec) -> str:
     except ModelNotPulled:
         return "no"
     return "yes"
+
+
+def _memory(backend: Backend) -> str:
+    """What the model takes, and what its cache of prompts' beginnings can hold."""
+    memory, spec = backend.memory, backend.spec
+    return (
+        f"weights {readable(memory.weights)}, keys and values {readable(memory.cache)} "
+        f"({spec.parallel} x {backend.identity.get('context_length', '?')} tokens; beginnings of "
+        "prompts stay in it until others need the room, those used longest ago go first), "
+        f"scratch {readable(memory.scratch)}"
+    )
 
 
 def _source(spec: ModelSpec) -> str:

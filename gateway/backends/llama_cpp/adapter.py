@@ -1,7 +1,7 @@
 """A LoRA adapter in a GGUF file, loaded onto a model."""
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from gateway.errors import ModelLoadError
 class Adapter:
     """What a pass is computed with, beside the weights. The model that loaded it frees it."""
 
-    handle: Any
+    digest: str
+    """Of the file's contents."""
     scale: float
     """The LoRA product is multiplied by alpha / rank and by this."""
+    handle: Any = field(compare=False, repr=False)
 
 
 def load_adapter(model_handle: Any, path: Path) -> Any:

@@ -2,7 +2,8 @@
 
 Each forward pass takes the pending tokens of several jobs, one-token steps first and longer ones
 in chunks, so that a long prompt does not stall the others. Jobs with different adapters never
-share a pass; those whose turn is longest ago come first. A job keeps its sequence until it ends;
+share a pass; they take turns of a tenth of a second, because the library plans its graph anew at
+every change, the one whose turn is longest ago first. A job keeps its sequence until it ends;
 what the sequence then holds stays as a cache for a later prompt with the same beginning.
 That none of this changes a byte is measured, not assumed: see `gateway certify`.
 
@@ -32,6 +33,10 @@ _SHORT = 8
 _PROMPT_BESIDE_SHORT = 128
 """Most prompt tokens in a pass that also serves short steps: a generation beside a long prompt
 waits for so many tokens at a time, not for the whole of it."""
+
+_TURN_S = 0.1
+"""How long passes go on with one adapter while jobs of another wait. A change costs about 6 ms
+(SmolLM2 135M, 2 cores), half of a pass over one token."""
 
 SERIAL_PIECE = 128
 """Tokens of a prompt's piece in a serial engine, or as many as a pass takes where that is less."""
@@ -93,6 +98,8 @@ class Engine:
         self._inbox: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._waiting: list[_Task] = []
         self._running: list[_Task] = []
+        self._adapter: Adapter | None = None
+        self._turn_ends = 0.0
         self._closed = False
         self._door = threading.Lock()
         """Held while somebody enters or the door is closed, so that nobody enters behind it."""
@@ -226,12 +233,11 @@ class Engine:
     def _shares(self) -> list[tuple[_Task, int]]:
         """How many tokens of which job this pass takes, in order of sequence.
 
-        The job served longest ago leads, and those with its adapter may join. Short steps go
-        first, and prompts beside them come in pieces, so that generation never waits long for a
-        prompt. A step that wants several logits ends in one pass, because the next pass
-        overwrites them.
+        One job leads, and those with its adapter may join. Short steps go first, and prompts
+        beside them come in pieces, so that generation never waits long for a prompt. A step that
+        wants several logits ends in one pass, because the next pass overwrites them.
         """
-        lead = min(self._running, key=lambda t: (t.served, t.submitted))
+        lead = self._lead()
         if self._piece:
             return [(lead, _share(lead, self._piece, OUTPUTS_PER_PASS))]
         together = [t for t in self._running if t.adapter == lead.adapter]
@@ -250,6 +256,16 @@ class Engine:
             of_prompts -= count if is_prompt else 0
             shares.append((task, count))
         return sorted(shares, key=lambda share: share[0].sequence)
+
+    def _lead(self) -> _Task:
+        """The job served longest ago, of those with the adapter whose turn it is."""
+        now = time.perf_counter()
+        mine = [t for t in self._running if t.adapter == self._adapter]
+        stays = mine and now < self._turn_ends
+        lead = min(mine if stays else self._running, key=lambda t: (t.served, t.submitted))
+        if lead.adapter != self._adapter:
+            self._adapter, self._turn_ends = lead.adapter, now + _TURN_S
+        return lead
 
     def _rows(self, task: _Task, count: int) -> list[Row]:
         start = self._prefixes.length(task.sequence)

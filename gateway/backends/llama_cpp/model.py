@@ -63,7 +63,7 @@ class GgufModel:
         with self._adapters_lock:
             if digest not in self._adapters:
                 self._adapters[digest] = load_adapter(self.handle, path)
-            return Adapter(self._adapters[digest], scale)
+            return Adapter(digest, scale, self._adapters[digest])
 
     def close(self) -> None:
         """Free weights and adapters; every context on them must have been closed before."""

@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context, Logits, Row
-from gateway.backends.llama_cpp.engine import Engine
+from gateway.backends.llama_cpp.engine import SERIAL_PIECE, Engine
 from gateway.backends.llama_cpp.jobs import Generated, Job, Scored, Step, generate, score
 from gateway.errors import BackendError, BackendUnavailable
 from gateway.sampling import log_normalizer, log_sum
@@ -192,6 +193,85 @@ def test_sampled_tokens_do_not_depend_on_what_runs_beside(
         future.result(timeout=60)
 
 
+def spy(context: Context) -> list[list[Row]]:
+    """The rows of every pass from now on."""
+    passes: list[list[Row]] = []
+    decode = context.decode
+
+    def spied(rows: Sequence[Row]) -> list[Logits]:
+        passes.append(list(rows))
+        return decode(rows)
+
+    context.decode = spied  # type: ignore[method-assign]
+    return passes
+
+
+def test_a_serial_engine_cuts_a_prompt_the_same_way_whatever_is_cached_or_waits(
+    backend: LlamaCppBackend,
+) -> None:
+    """What a stock build needs: a pass's shape depends on the request alone."""
+    context = Context(backend._model, sequences=2, length=2048, threads=2)
+    passes = spy(context)
+    engine = Engine(context, serial=True)
+    tokens = prompt_of(backend, " ".join(WORDS * 40))
+    prompt, other = tokens[:300], [*tokens[:290], *tokens[9:30]]
+
+    def shapes() -> list[tuple[int, int]]:
+        """First position and tokens of every pass over the prompt."""
+        found = [(rows[0].position, len(rows)) for rows in passes if len(rows) > 1]
+        passes.clear()
+        return found
+
+    cold = answer(engine, backend, prompt)
+    assert shapes() == [(0, SERIAL_PIECE), (SERIAL_PIECE, SERIAL_PIECE), (256, 44)]
+    assert answer(engine, backend, prompt) == cold
+    assert shapes() == [(256, 44)], "whole pieces are reused, and the rest is read as it was"
+    beside = [engine.submit(p, greedy(backend, p, 20)) for p in (other, tokens[5:200])]
+    assert answer(engine, backend, prompt) == cold
+    for future in beside:
+        future.result(timeout=120)
+    assert all(len({row.sequence for row in rows}) == 1 for rows in passes)
+    engine.close()
+
+
+def test_a_serial_engine_never_takes_generated_tokens_for_a_prompt(
+    backend: LlamaCppBackend,
+) -> None:
+    engine = Engine(Context(backend._model, sequences=1, length=2048, threads=2), serial=True)
+    prompt = prompt_of(backend, " ".join(WORDS * 30))[:250]
+    done = engine.submit(prompt, greedy(backend, prompt, 40)).result(timeout=120).answer
+    assert isinstance(done, Generated)
+    longer = [*prompt, *done.token_ids]
+    assert len(longer) > 2 * SERIAL_PIECE
+    again = engine.submit(longer, greedy(backend, longer)).result(timeout=120)
+    assert again.timings.cached_tokens == SERIAL_PIECE
+    engine.close()
+
+
+def test_a_pass_past_its_deadline_frees_its_sequence(backend: LlamaCppBackend) -> None:
+    """A caller that waits no longer cancels; what waits behind it goes on at once."""
+    spec, path = replace(backend.spec, parallel=1), backend._model.path
+    alone = LlamaCppBackend(spec, path)
+
+    def ask(text: str, tokens: int) -> GenerationRequest:
+        return GenerationRequest("m", prompt=text, sampling=Sampling(max_tokens=tokens))
+
+    async def scenario() -> tuple[str, int]:
+        late = asyncio.ensure_future(
+            asyncio.wait_for(alone.generate(ask("A long story. ", 3000)), timeout=0.3)
+        )
+        await asyncio.sleep(0.1)
+        text = (await alone.generate(ask("The sky is", 4))).text
+        with pytest.raises(TimeoutError):
+            await late
+        return text, alone.stats.tokens
+
+    text, tokens = asyncio.run(scenario())
+    assert text == asyncio.run(backend.generate(ask("The sky is", 4))).text
+    assert tokens < 1000, "the abandoned story was not written to its end"
+    asyncio.run(alone.close())
+
+
 def test_logits_are_finite(backend: LlamaCppBackend) -> None:
     context = Context(backend._model, sequences=1, length=256, threads=2)
     (row,) = context.decode([Row(0, 0, 5, True)])
@@ -212,14 +292,7 @@ def test_a_long_prompt_beside_a_generation_comes_in_pieces_and_changes_no_byte(
         alone.append(answer(engine, backend, prompt))
         engine.close()
     context = Context(backend._model, sequences=2, length=2048, threads=2)
-    passes: list[list[int]] = []
-    decode = context.decode
-
-    def spied(rows: Sequence[Row]) -> list[Logits]:
-        passes.append([sum(r.sequence == s for r in rows) for s in (0, 1)])
-        return decode(rows)
-
-    context.decode = spied  # type: ignore[method-assign]
+    passes = spy(context)
     engine = Engine(context)
     writing = engine.submit(short, greedy(backend, short, tokens=24))
     while len(passes) < 3:
@@ -229,6 +302,7 @@ def test_a_long_prompt_beside_a_generation_comes_in_pieces_and_changes_no_byte(
     assert isinstance(written, Generated)
     assert written.token_ids[:8] == alone[0][1]
     engine.close()
-    both = [max(counts) for counts in passes if min(counts) == 1 and max(counts) > 8]
+    counted = [[sum(r.sequence == s for r in rows) for s in (0, 1)] for rows in passes]
+    both = [max(counts) for counts in counted if min(counts) == 1 and max(counts) > 8]
     assert len(both) > 3
     assert max(both) <= 128
