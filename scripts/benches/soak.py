@@ -27,7 +27,7 @@ Said = tuple[object, ...]
 
 
 def requests(backend: LlamaCppBackend) -> list[GenerationRequest]:
-    """Short and long, greedy and drawn, free and constrained; see `ask` for those that are scored."""
+    """Short and long, greedy and drawn, free and constrained; `ask` scores some."""
     made = []
     for number, text in enumerate(issues(KINDS)):
         prompt = backend.head(text, (10, 20, 40, 80)[number % 4])
