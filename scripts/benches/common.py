@@ -37,14 +37,22 @@ def issues(count: int, *, skip: int = 0) -> list[str]:
     return [f"{row['title']}\n\n{row['body']}" for row in rows[skip : skip + count]]
 
 
-def bare_prefill(backend: LlamaCppBackend, tokens: list[int]) -> float:
-    """Tokens a second of prompts of 512 tokens, each in one pass, the last one's logits wanted."""
-    context = Context(backend._model, sequences=1, length=1024, threads=backend.threads)
+def bare_prefill(backend: LlamaCppBackend, tokens: list[int], behind: int = 0) -> float:
+    """Tokens a second of prompts of 512 tokens, each in one pass, the last one's logits wanted.
+
+    Args:
+        behind: tokens that each prompt attends to beside its own; they are read before.
+    """
+    length = behind + 512
+    context = Context(backend._model, sequences=1, length=length, threads=backend.threads)
+    for start in range(0, behind, 512):
+        piece = range(start, min(start + 512, behind))
+        context.decode([Row(0, i, tokens[i % len(tokens)], i == piece[-1]) for i in piece])
     begun, count = time.perf_counter(), 0
     for start in range(0, len(tokens) - 512, 512):
-        rows = [Row(0, i, t, i == 511) for i, t in enumerate(tokens[start : start + 512])]
-        context.decode(rows)
-        context.truncate(0, 0)
+        prompt = tokens[start : start + 512]
+        context.decode([Row(0, behind + i, t, i == 511) for i, t in enumerate(prompt)])
+        context.truncate(0, behind)
         count += 512
     seconds = time.perf_counter() - begun
     context.close()
