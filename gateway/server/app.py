@@ -1,8 +1,7 @@
 """The application, put together from its parts."""
 
-import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -23,6 +22,8 @@ from gateway.server.keys import KeyFile
 from gateway.server.metrics import Metrics
 from gateway.server.middleware import Authentication, BodyLimit, Exchanges, Guard
 from gateway.server.openai.chat import ChatRoutes
+from gateway.server.openai.completions import CompletionRoutes
+from gateway.server.openai.embeddings import EmbeddingRoutes
 from gateway.server.openai.errors import ErrorResponse, error_response, validation_failure
 from gateway.server.openai.models import ModelRoutes
 from gateway.server.requestlog import RequestLog
@@ -98,12 +99,12 @@ def _openai(service: Service) -> APIRouter:
         tags=["OpenAI"],
         responses={"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}},
     )
-    ModelRoutes(service).add_to(router)
-    ChatRoutes(service).add_to(router)
+    for routes in (ModelRoutes, ChatRoutes, CompletionRoutes, EmbeddingRoutes):
+        routes(service).add_to(router)
     return router
 
 
-def _middleware(settings: Settings, finished: object) -> list[Middleware]:
+def _middleware(settings: Settings, finished: Callable[[Exchange], None]) -> list[Middleware]:
     keys = KeyFile(settings.keys) if settings.keys else None
     cors = []
     if settings.origins:
@@ -157,8 +158,3 @@ async def _failed(request: Request, error: Exception) -> Response:
 def _told(request: Request, failure: Failure) -> Response:
     current().error = failure.code or str(failure.status)
     return render(request.url.path, failure)
-
-
-def openapi_json(app: FastAPI) -> str:
-    """The server's own description."""
-    return json.dumps(app.openapi(), indent=1)

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar, cast
 
 from gateway.backends.base import Backend
@@ -129,7 +130,7 @@ class Session:
 
     async def generate_all(self, requests: Sequence[GenerationRequest]) -> list[Completion]:
         """Several side by side, answers in the order asked. The first error ends them all."""
-        return await together([lambda r=r: self.generate(r) for r in requests])
+        return await together([partial(self.generate, request) for request in requests])
 
     async def stream(self, request: GenerationRequest) -> AsyncIterator[Delta]:
         """As the backend does."""

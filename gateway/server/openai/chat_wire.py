@@ -223,7 +223,7 @@ class AnswerMessage(Answered):
     role: Literal["assistant"]
     content: str | None
     refusal: None
-    tool_calls: list[MessageCall] = []
+    tool_calls: list[MessageCall] = Field(default_factory=list)
 
 
 FinishReason = Literal["stop", "length", "tool_calls"]
@@ -264,7 +264,7 @@ class ChunkDelta(Answered):
     role: Literal["assistant"] = "assistant"
     content: str | None = None
     refusal: None = None
-    tool_calls: list[DeltaCall] = []
+    tool_calls: list[DeltaCall] = Field(default_factory=list)
 
 
 class ChunkChoice(Answered):

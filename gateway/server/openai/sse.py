@@ -45,7 +45,7 @@ async def streamed(
     """
     events = events_of(produce)
     try:
-        first = await unless_gone(request.receive, anext(events))  # type: ignore[arg-type]
+        first = await unless_gone(request.receive, anext(events))
     except BaseException:
         await events.aclose()
         raise
