@@ -139,12 +139,17 @@ class Authentication:
 
 
 class BodyLimit:
-    """Refuses a body with more bytes than the limit, announced or not."""
+    """Refuses a body with more bytes than the limit, announced or not.
 
-    def __init__(self, app: ASGIApp, *, render: Render, most: int) -> None:
+    Args:
+        keep: put the body into the exchange, for the log.
+    """
+
+    def __init__(self, app: ASGIApp, *, render: Render, most: int, keep: bool) -> None:
         self._app = app
         self._render = render
         self._most = most
+        self._keep = keep
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -158,6 +163,8 @@ class BodyLimit:
         if not whole:
             await self._refuse(scope, receive, send)
             return
+        if self._keep:
+            current().body = body.decode("utf-8", "replace")
         given = False
 
         async def replay() -> Message:

@@ -52,8 +52,14 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def address_of(listener: socket.socket) -> str:
+    """The URL of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 async def serve(
-    pool: ModelPool,
+    make_pool: Callable[[], ModelPool],
     settings: Settings,
     listener: socket.socket,
     *,
@@ -63,12 +69,14 @@ async def serve(
     """Serve until a signal says to end.
 
     Args:
+        make_pool: called within the event loop that the pool then belongs to.
         preload: models to load before the first request.
         on_ready: called when they are loaded.
 
     Raises:
         ConfigError, BackendError: a model that was to be loaded can not be.
     """
+    pool = make_pool()
     app = create_app(pool, settings)
     service = service_of(app)
     try:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
@@ -15,6 +16,10 @@ ASKED: list[ChatCompletionMessageParam] = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": [{"type": "text", "text": "Name three colours."}]},
 ]
+REMOTE_SCHEMA = {
+    "type": "json_schema",
+    "json_schema": {"name": "x", "schema": {"$ref": "http://example.com/schema"}},
+}
 WEATHER: ChatCompletionToolParam = {
     "type": "function",
     "function": {
@@ -218,11 +223,7 @@ def test_tools_that_the_template_does_not_show_are_refused(client: openai.OpenAI
         ("best_guess", True, "best_guess"),
         ("messages", [{"role": "user", "content": [{"type": "image_url"}]}], "messages"),
         ("messages", [{"role": "owl", "content": "Hu"}], "messages[0].role"),
-        (
-            "response_format",
-            {"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "http://x/y"}}},
-            "response_format",
-        ),
+        ("response_format", REMOTE_SCHEMA, "response_format"),
     ],
 )
 def test_a_field_that_can_not_be_honoured_is_refused_by_name(
@@ -248,14 +249,13 @@ def test_a_prompt_that_does_not_fit_is_refused_and_the_next_one_answered(
     assert done.choices[0].finish_reason == "length"
 
 
-def test_legacy_completions_take_texts_and_tokens(client: openai.OpenAI) -> None:
+def test_legacy_completions_take_texts_and_tokens(client: openai.OpenAI, url: str) -> None:
     by_text = client.completions.create(model=CHAT, prompt="The sea is", max_tokens=6, logprobs=2)
     assert by_text.choices[0].logprobs is not None
     assert by_text.choices[0].logprobs.tokens is not None
     assert "".join(by_text.choices[0].logprobs.tokens) == by_text.choices[0].text
-    ids: Any = client.post(
-        "/tokenize", body={"model": CHAT, "text": "The sea is"}, cast_to=dict[str, Any]
-    )["tokens"]
+    asked = {"model": CHAT, "text": "The sea is"}
+    ids = httpx.post(f"{url}/tokenize", json=asked).json()["tokens"]
     by_tokens = client.completions.create(
         model=CHAT, prompt=[ids, ids], max_tokens=6, logprobs=2, echo=False
     )
@@ -285,3 +285,29 @@ def test_embeddings_are_equal_in_both_encodings(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.embeddings.create(model=CHAT, input="x", dimensions=7)
     assert caught.value.param == "dimensions"
+
+
+def test_responses_answer_in_one_piece_or_as_events(client: openai.OpenAI) -> None:
+    done = client.responses.create(
+        model=CHAT, instructions="Be brief.", input="Name three colours.", max_output_tokens=9
+    )
+    assert done.status == "incomplete"
+    assert done.usage is not None
+    assert done.usage.output_tokens == 9
+    chat = client.chat.completions.create(model=CHAT, messages=ASKED, max_tokens=9)
+    assert done.output_text == chat.choices[0].message.content
+    with client.responses.stream(
+        model=CHAT, instructions="Be brief.", input="Name three colours.", max_output_tokens=9
+    ) as stream:
+        events = list(stream)
+    assert [e.sequence_number for e in events] == list(range(len(events)))
+    texts = [e.delta for e in events if e.type == "response.output_text.delta"]
+    assert "".join(texts) == done.output_text
+    assert events[-1].type == "response.incomplete"
+
+
+def test_responses_hold_a_schema(client: openai.OpenAI) -> None:
+    parsed = client.responses.parse(
+        model=CHAT, input="Name a colour.", text_format=Colour, max_output_tokens=200
+    )
+    assert isinstance(parsed.output_parsed, Colour)

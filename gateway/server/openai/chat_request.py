@@ -9,7 +9,7 @@ from gateway.server import tools as calling
 from gateway.server.exchange import current
 from gateway.server.openai.chat_wire import ChatMessage, ChatRequest, NamedTool, ToolDefinition
 from gateway.server.service import Session
-from gateway.types import Constraint, GenerationRequest, Message, Role, Tool, ToolCall
+from gateway.types import Constraint, GenerationRequest, Message, Tool, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,7 @@ def _message(message: ChatMessage) -> Message:
         ToolCall(call.id, call.function.name, _arguments(call.function.arguments))
         for call in message.tool_calls or ()
     )
-    role: Role = "system" if message.role == "developer" else message.role
-    return Message(role, message.text, calls, message.tool_call_id or "")
+    return Message(message.plain_role, message.text, calls, message.tool_call_id or "")
 
 
 def _arguments(text: str) -> str:

@@ -52,12 +52,11 @@ class CompletionRequest(SamplingFields):
     @property
     def prompts(self) -> list[str | list[int]]:
         """One entry a prompt."""
-        given = self.prompt
-        if isinstance(given, str):
-            return [given]
-        if isinstance(given[0], int):
-            return [[token for token in given if isinstance(token, int)]]
-        return [entry for entry in given if not isinstance(entry, int)]
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        tokens = [entry for entry in self.prompt if isinstance(entry, int)]
+        others = [entry for entry in self.prompt if not isinstance(entry, int)]
+        return [tokens] if tokens else list(others)
 
 
 class LegacyLogprobs(Answered):
