@@ -3,23 +3,25 @@
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
+import openai
 import pytest
 
 from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend
 from gateway.config import ModelSpec
-from gateway.errors import ConfigError
+from gateway.errors import BackendUnavailable, ConfigError
 from gateway.pool import ModelPool
 from gateway.server.app import create_app, service_of
 from gateway.server.keys import create_key, read_keys, revoke_key
 from gateway.server.running import check_exposure
 from gateway.server.settings import Limits, Settings
+from gateway.types import Delta, GenerationRequest
 from tests.server.conftest import fake_models, serving
 
 CHAT = {"model": "fake", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 20}
@@ -292,3 +294,55 @@ def test_readiness_follows_loading_and_draining() -> None:
         assert sent_away.status_code == 503
         assert int(sent_away.headers["retry-after"]) >= 1
         assert httpx.get(f"{url}/health/live").status_code == 200
+
+
+def test_a_failure_inside_a_stream_comes_as_an_event_with_the_error_object() -> None:
+    class Failing(FakeBackend):
+        async def stream(self, request: GenerationRequest) -> AsyncIterator[Delta]:
+            yield Delta("so far")
+            raise BackendUnavailable("the model was closed")
+
+    app = create_app(ModelPool(fake_models(), loader=Failing), Settings(log_requests=False))
+    with serving(app) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0)
+        stream = client.chat.completions.create(
+            model="fake", messages=[{"role": "user", "content": "Hi"}], stream=True
+        )
+        said = ""
+        with client, pytest.raises(openai.APIError, match="the model was closed"):
+            for chunk in stream:
+                said += chunk.choices[0].delta.content or ""
+    assert said == "so far"
+
+
+def test_a_failure_before_a_stream_s_first_event_has_its_own_status() -> None:
+    class Failing(FakeBackend):
+        async def stream(self, request: GenerationRequest) -> AsyncIterator[Delta]:
+            raise BackendUnavailable("the model was closed")
+            yield Delta("")
+
+    app = create_app(ModelPool(fake_models(), loader=Failing), Settings(log_requests=False))
+    with serving(app) as url:
+        answer = httpx.post(url + URL, json={**CHAT, "stream": True})
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert error(answer)["code"] == "model_unavailable"
+
+
+def test_an_unforeseen_failure_is_a_500_that_tells_nothing_of_the_inside(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(prompt: str) -> str:
+        raise RuntimeError("secret")
+
+    def load(spec: ModelSpec, path: Path) -> Backend:
+        return FakeBackend(spec, path, script=broken)
+
+    app = create_app(ModelPool(fake_models(), loader=load), Settings(log_requests=False))
+    with serving(app) as url:
+        answer = httpx.post(url + URL, json=CHAT)
+        assert answer.status_code == 500
+        assert error(answer)["code"] == "internal_error"
+        assert "secret" not in answer.text
+        assert httpx.get(f"{url}/health/live").status_code == 200
+    assert "secret" in caplog.text

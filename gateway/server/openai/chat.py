@@ -43,7 +43,7 @@ class ChatRoutes:
             methods=["POST"],
             response_model=ChatCompletion,
             response_model_exclude_unset=True,
-            responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+            responses=sse.DOCUMENTED,
             summary="Answer a conversation",
         )
 

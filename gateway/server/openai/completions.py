@@ -36,7 +36,7 @@ class CompletionRoutes:
             methods=["POST"],
             response_model=TextCompletion,
             response_model_exclude_unset=True,
-            responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+            responses=sse.DOCUMENTED,
             summary="Go on with a text",
         )
 

@@ -35,7 +35,7 @@ class ResponseRoutes:
             self.create,
             methods=["POST"],
             response_model=Responded,
-            responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+            responses=sse.DOCUMENTED,
             summary="Answer a text",
         )
 
