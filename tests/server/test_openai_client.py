@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 from fastapi import FastAPI
+from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 from pydantic import BaseModel
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
@@ -351,7 +351,7 @@ def test_a_schema_that_can_not_be_enforced_is_refused_by_name(
         f"{url}/v1/chat/completions", content=json.dumps(body), headers=headers, timeout=60
     )
     assert answer.status_code == 400, answer.text
-    assert answer.json()["error"]["param"] == place
+    assert answer.json()["error"]["param"].startswith(place)
     done = client.chat.completions.create(model=CHAT, messages=ASKED, max_tokens=1)
     assert done.choices[0].finish_reason == "length"
 
