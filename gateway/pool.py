@@ -1,6 +1,7 @@
 """Loaded models: load on first use, share among callers, evict the least recently used, close."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,8 +21,21 @@ class _Loaded:
     last_used: int = 0
 
 
+@dataclass(slots=True)
+class _Loading:
+    users: int = 0
+    """Who waits for it. They count as users from the moment it is there, so that nobody evicts a
+    model between its loading and its first use."""
+    task: "asyncio.Task[_Loaded] | None" = None
+    loaded: _Loaded | None = None
+    """Once it is there; from then on its users are counted in it."""
+
+
 class ModelPool:
     """At most `max_loaded` models in memory; a request for another waits until one is free.
+
+    A model loads while others serve. Nobody starves: whoever asks for a loaded model after somebody
+    began to wait for room waits behind him.
 
     Args:
         models: the known entries; an unknown name is an error, never another model.
@@ -35,8 +49,16 @@ class ModelPool:
         self._max_loaded = max_loaded
         self._loader = loader
         self._loaded: dict[str, _Loaded] = {}
+        self._loading: dict[str, _Loading] = {}
         self._changed = asyncio.Condition()
-        self._clock = 0
+        self._tickets = itertools.count(1)
+        self._want_room: set[int] = set()
+        """Tickets of those who wait until a model can be evicted."""
+
+    @property
+    def loaded(self) -> dict[str, Backend]:
+        """The models in memory, by name."""
+        return {name: loaded.backend for name, loaded in self._loaded.items()}
 
     @asynccontextmanager
     async def lease(self, name: str) -> AsyncIterator[Backend]:
@@ -49,39 +71,88 @@ class ModelPool:
         try:
             yield loaded.backend
         finally:
-            async with self._changed:
-                loaded.users -= 1
-                self._changed.notify_all()
+            # Not under the lock: a cancelled caller must not fail to give its place back.
+            loaded.users -= 1
+            await self._tell()
 
     async def close(self) -> None:
         """Close every model; requests still running fail with `BackendUnavailable`."""
+        tasks = [loading.task for loading in self._loading.values() if loading.task]
+        await asyncio.gather(*tasks, return_exceptions=True)
         async with self._changed:
             for loaded in self._loaded.values():
                 await loaded.backend.close()
             self._loaded.clear()
 
     async def _acquire(self, spec: ModelSpec) -> _Loaded:
-        async with self._changed:
-            while spec.name not in self._loaded and not await self._make_room():
-                await self._changed.wait()
-            if spec.name not in self._loaded:
-                backend = await asyncio.to_thread(self._load, spec)
-                self._loaded[spec.name] = _Loaded(backend)
-            loaded = self._loaded[spec.name]
-            loaded.users += 1
-            self._clock += 1
-            loaded.last_used = self._clock
-            return loaded
+        ticket = next(self._tickets)
+        try:
+            async with self._changed:
+                while True:
+                    if (loaded := self._loaded.get(spec.name)) is not None:
+                        if min(self._want_room, default=ticket) >= ticket:
+                            loaded.users += 1
+                            loaded.last_used = ticket
+                            return loaded
+                    elif spec.name in self._loading or await self._make_room():
+                        break
+                    else:
+                        self._want_room.add(ticket)
+                    await self._changed.wait()
+                loading = self._loading.get(spec.name) or self._start_loading(spec)
+                loading.users += 1
+        finally:
+            if ticket in self._want_room:
+                self._want_room.discard(ticket)
+                await self._tell()
+        return await self._loaded_by(loading)
+
+    async def _loaded_by(self, loading: _Loading) -> _Loaded:
+        """Wait for a loading in which this caller is counted. A cancelled caller does not stop it:
+        a thread can not be stopped, and the next caller finds the model there."""
+        task = loading.task
+        assert task is not None
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            counted = loading.loaded or loading
+            counted.users -= 1
+            await self._tell()
+            raise
+
+    def _start_loading(self, spec: ModelSpec) -> _Loading:
+        loading = self._loading[spec.name] = _Loading()
+        loading.task = asyncio.create_task(self._load_in(spec, loading))
+        # Its error goes to those who wait for it; where nobody does any more, to nobody.
+        loading.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return loading
+
+    async def _load_in(self, spec: ModelSpec, loading: _Loading) -> _Loaded:
+        try:
+            backend = await asyncio.to_thread(self._load, spec)
+        except BaseException:
+            del self._loading[spec.name]
+            await self._tell()
+            raise
+        loading.loaded = loaded = _Loaded(backend, loading.users, next(self._tickets))
+        del self._loading[spec.name]
+        self._loaded[spec.name] = loaded
+        await self._tell()
+        return loaded
 
     def _load(self, spec: ModelSpec) -> Backend:
         return self._loader(spec, weights_path(spec))
 
     async def _make_room(self) -> bool:
         """Evict until one more fits; False while every loaded model is in use."""
-        while len(self._loaded) >= self._max_loaded:
+        while len(self._loaded) + len(self._loading) >= self._max_loaded:
             idle = [name for name, loaded in self._loaded.items() if loaded.users == 0]
             if not idle:
                 return False
             oldest = min(idle, key=lambda name: self._loaded[name].last_used)
             await self._loaded.pop(oldest).backend.close()
         return True
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()

@@ -25,11 +25,35 @@ TOKEN_ID_LIMIT = 2**31
 
 
 @dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may ask the caller to run."""
+
+    name: str
+    description: str = ""
+    parameters: str = "{}"
+    """JSON schema of its arguments, as JSON text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model's wish to have a function run."""
+
+    id: str
+    name: str
+    arguments: str
+    """A JSON object, as text."""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation."""
 
     role: Role
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Of an assistant's turn: what it asked for."""
+    tool_call_id: str = ""
+    """Of a tool's turn: which call it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +126,19 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One question to one model: either `messages` (chat) or `prompt` (raw text), never both.
+    """One question to one model: `messages` (chat), `prompt` (raw text) or `prompt_tokens`.
 
     Raises:
-        InvalidRequest: both or neither of `messages` and `prompt` are given.
+        InvalidRequest: not exactly one of the three is given.
     """
 
     model: str
     messages: tuple[Message, ...] = ()
     prompt: str | None = None
+    prompt_tokens: tuple[int, ...] = ()
+    """The very ids to read; nothing is put before them."""
+    tools: tuple[Tool, ...] = ()
+    """Shown to the model by the chat template; only with `messages`."""
     answer_start: str = ""
     """Text with which the answer has already begun; the model goes on from it."""
     sampling: Sampling = field(default_factory=Sampling)
@@ -119,11 +147,14 @@ class GenerationRequest:
     """None: no log-probabilities. k >= 0: those of each token and of the k best alternatives."""
 
     def __post_init__(self) -> None:
-        if (self.prompt is None) == (not self.messages):
+        given = (bool(self.messages), self.prompt is not None, bool(self.prompt_tokens))
+        if sum(given) != 1:
             raise InvalidRequest(
-                "a request has either messages or a prompt",
-                hint="give exactly one of the two",
+                "a request has either messages, a prompt or a prompt's tokens",
+                hint="give exactly one of the three",
             )
+        if self.tools and not self.messages:
+            raise InvalidRequest("tools go with messages", parameter="tools")
         if self.logprobs is not None:
             _require(0 <= self.logprobs <= 1000, "logprobs", self.logprobs, "0 to 1000")
 
@@ -187,6 +218,9 @@ class Delta:
 
     text: str
     completion: Completion | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of the tokens since the piece before, where they were asked for; joined over all pieces they
+    are the completion's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,16 @@ class Backend(Protocol):
     concurrency: int
     """How many requests are worth sending at once."""
 
+    @property
+    def context_length(self) -> int:
+        """Most tokens of prompt and answer together."""
+        ...
+
+    @property
+    def chat_template(self) -> str:
+        """Jinja source with which messages are rendered; empty where there is none."""
+        ...
+
     async def generate(self, request: GenerationRequest) -> Completion:
         """The whole answer.
 
@@ -74,6 +84,14 @@ class Backend(Protocol):
 
     def render(self, request: GenerationRequest) -> RenderedRequest:
         """What the model will read for this request."""
+        ...
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that a token adds to a text; none for a control token.
+
+        Raises:
+            InvalidRequest: the vocabulary has no such id.
+        """
         ...
 
     def count(self, text: str) -> int:

@@ -82,7 +82,7 @@ class FakeBackend:
         completion = await self.generate(request)
         for character in completion.text:
             yield Delta(character)
-        yield Delta("", completion)
+        yield Delta("", completion, completion.logprobs or ())
 
     async def score_labels(self, request: GenerationRequest, labels: Sequence[str]) -> LabelScores:
         if not labels or not all(labels) or len(set(labels)) != len(labels):
@@ -112,7 +112,26 @@ class FakeBackend:
             vectors.append(tuple(x / norm for x in raw))
         return Embeddings(tuple(vectors), sum(len(t.encode()) for t in texts), self.fingerprint)
 
+    @property
+    def context_length(self) -> int:
+        return self.spec.context_length
+
+    @property
+    def chat_template(self) -> str:
+        return self.spec.chat_template
+
+    def piece(self, token: int) -> bytes:
+        if not 0 <= token < 256:
+            raise InvalidRequest(f"token {token}: the vocabulary has 256")
+        return bytes([token])
+
     def render(self, request: GenerationRequest) -> RenderedRequest:
+        if request.prompt_tokens:
+            text = b"".join(map(self.piece, request.prompt_tokens)).decode("utf-8", "replace")
+            more = _encode(request.answer_start)
+            return RenderedRequest(text + request.answer_start, (*request.prompt_tokens, *more))
+        if request.tools:
+            raise Unsupported("tools")
         if request.prompt is not None:
             text = request.prompt
         else:

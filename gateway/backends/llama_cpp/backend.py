@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from gateway.backends.llama_cpp.context import Context, embed
 from gateway.backends.llama_cpp.engine import SERIAL_PIECE, Done, Engine, Stats
 from gateway.backends.llama_cpp.jobs import (
     Generated,
+    OnText,
     Scored,
     build_trie,
     count_nodes,
@@ -26,13 +27,24 @@ from gateway.config import Determinism, ModelSpec, digest_memory
 from gateway.constraints import GuidanceMatcher, grammar_of
 from gateway.errors import ContextOverflow, InvalidRequest, ModelLoadError
 from gateway.identity import digest_json, digest_text, weights_digests
-from gateway.types import Completion, Delta, Embeddings, GenerationRequest, LabelScores, Usage
+from gateway.types import (
+    Completion,
+    Delta,
+    Embeddings,
+    GenerationRequest,
+    LabelScores,
+    TokenLogprob,
+    Usage,
+)
 
 _SETTINGS: Mapping[Determinism, str] = {
     "bitwise": "kv_unified=0 flash_attn=0 extra_bufts=0",
     "off": "kv_unified=0 flash_attn=auto extra_bufts=0",
 }
 """What is asked of the library for each level of determinism."""
+
+_LONG_TEXT = 50_000
+"""Characters; so many are tokenized in some 20 ms."""
 
 _models: Shelf[tuple[object, ...], GgufModel] = Shelf()
 _engines: Shelf[tuple[object, ...], Engine] = Shelf()
@@ -122,17 +134,20 @@ class LlamaCppBackend:
 
     async def stream(self, request: GenerationRequest) -> AsyncIterator[Delta]:
         loop = asyncio.get_running_loop()
-        pieces: asyncio.Queue[str | None] = asyncio.Queue()
+        pieces: asyncio.Queue[Delta | None] = asyncio.Queue()
 
-        def put(text: str) -> None:
-            loop.call_soon_threadsafe(pieces.put_nowait, text)
+        def put(text: str, logprobs: tuple[TokenLogprob, ...]) -> None:
+            loop.call_soon_threadsafe(pieces.put_nowait, Delta(text, logprobs=logprobs))
 
         task = asyncio.ensure_future(self._generate(request, put))
         task.add_done_callback(lambda _: pieces.put_nowait(None))
         try:
-            while (text := await pieces.get()) is not None:
-                yield Delta(text)
-            yield Delta("", await task)
+            told = 0
+            while (delta := await pieces.get()) is not None:
+                told += len(delta.logprobs)
+                yield delta
+            completion = await task
+            yield Delta("", completion, (completion.logprobs or ())[told:])
         finally:
             task.cancel()
 
@@ -180,6 +195,17 @@ class LlamaCppBackend:
         taken = self._engine.memory
         return MemoryUse(self._model.weights_bytes, taken.cache, taken.scratch)
 
+    @property
+    def context_length(self) -> int:
+        return self._engine.context_length
+
+    @property
+    def chat_template(self) -> str:
+        return self._reader.template_source or ""
+
+    def piece(self, token: int) -> bytes:
+        return self._model.checked_piece(token)
+
     def render(self, request: GenerationRequest) -> RenderedRequest:
         return self._reader.render(request)
 
@@ -198,10 +224,8 @@ class LlamaCppBackend:
             await asyncio.to_thread(_engines.give_back, self._engine_key)
             _models.give_back(self._model_key)
 
-    async def _generate(
-        self, request: GenerationRequest, on_text: Callable[[str], None] | None
-    ) -> Completion:
-        prompt = self.render(request).token_ids
+    async def _generate(self, request: GenerationRequest, on_text: OnText | None) -> Completion:
+        prompt = await self._read(request)
         self._check_context(len(prompt) + request.sampling.max_tokens)
         sampling = request.sampling
         if request.messages and self.spec.end_of_turn and request.constraint is None:
@@ -230,6 +254,13 @@ class LlamaCppBackend:
             logprobs=answer.logprobs,
             timings=done.timings,
         )
+
+    async def _read(self, request: GenerationRequest) -> tuple[int, ...]:
+        """The prompt's tokens; a long text is read beside the event loop, which others need."""
+        length = len(request.prompt or "") + sum(len(m.content) for m in request.messages)
+        if length < _LONG_TEXT:
+            return self.render(request).token_ids
+        return (await asyncio.to_thread(self.render, request)).token_ids
 
     async def _run(self, prompt: Sequence[int], job: Any) -> Done:
         """Wait for a job; when the caller is cancelled, so is the job."""

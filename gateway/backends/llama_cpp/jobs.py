@@ -31,6 +31,8 @@ class Step:
 _CHAIN_TOKENS = 32
 """Most tokens of an unbranched stretch of the label trie that one step forwards."""
 
+OnText = Callable[[str, tuple[TokenLogprob, ...]], None]
+
 Job = Generator[Step, Sequence[Logits], "Answer"]
 
 
@@ -75,20 +77,22 @@ def generate(
     *,
     logprobs: int | None = None,
     matcher: Matcher | None = None,
-    on_text: Callable[[str], None] | None = None,
+    on_text: OnText | None = None,
 ) -> Job:
     """Generate token by token until an end token, a stop text, or `max_tokens`.
 
     Args:
         logprobs: record each token's log-probability and that many alternatives.
         matcher: the constraint's state; None lets every token through.
-        on_text: called with each piece of text as soon as no stop text can take it back.
+        on_text: called with each piece of text as soon as no stop text can take it back, and
+            with the log-probabilities that were recorded since the last call.
     """
     (row,) = yield Step(0, prompt)
     prompt_done = time.perf_counter()
     assembler = TextAssembler(sampling.stop)
     ids: list[int] = []
     recorded: list[TokenLogprob] = []
+    told = 0
     reason: FinishReason = "length"
     while True:
         wanted = adjusted(row, sampling, prompt, ids)
@@ -102,7 +106,8 @@ def generate(
             recorded.append(_token_logprob(row, allowed, token, logprobs, vocabulary))
         assembler.add(vocabulary.piece(token))
         if on_text and (fresh := assembler.release()):
-            on_text(fresh)
+            on_text(fresh, tuple(recorded[told:]))
+            told = len(recorded)
         if assembler.stopped or (matcher is not None and matcher.finished_by(token)):
             reason = "stop"
             break
@@ -111,7 +116,7 @@ def generate(
         (row,) = yield Step(len(prompt) + len(ids) - 1, [token])
     assembler.finish()
     if on_text and (fresh := assembler.release(final=True)):
-        on_text(fresh)
+        on_text(fresh, tuple(recorded[told:]))
     return Generated(
         assembler.text,
         tuple(ids),

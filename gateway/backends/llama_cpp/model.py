@@ -163,6 +163,24 @@ class GgufModel:
                 return buffer.raw[:count]
             size = -count
 
+    def checked_piece(self, token: int) -> bytes:
+        """As `piece`, for an id from outside.
+
+        Raises:
+            InvalidRequest: the vocabulary has no such id; the library would read past its end.
+        """
+        if not 0 <= token < self.vocab_size:
+            raise InvalidRequest(f"token {token}: the vocabulary has {self.vocab_size}")
+        return self.piece(token)
+
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """The tokens' text; control tokens have none.
+
+        Raises:
+            InvalidRequest: the vocabulary lacks one of them.
+        """
+        return b"".join(map(self.checked_piece, tokens)).decode("utf-8", "replace")
+
     def tokens_beginning_with(self, text: str) -> tuple[int, ...]:
         """Ids of all tokens whose text begins with `text`, ascending."""
         wanted = text.encode()

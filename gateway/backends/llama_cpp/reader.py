@@ -15,7 +15,7 @@ from gateway.backends.llama_cpp.jobs import Vocabulary
 from gateway.backends.llama_cpp.model import GgufModel, Segment
 from gateway.config import ModelSpec
 from gateway.errors import InvalidRequest, NoChatTemplate
-from gateway.types import GenerationRequest, Message
+from gateway.types import GenerationRequest
 
 _MARK = "\ue000{}\ue001"
 """Stands for a control token's text inside a message while the chat template is rendered."""
@@ -34,6 +34,8 @@ class Reader:
         self.template_source = _template_source(spec, model)
 
     def render(self, request: GenerationRequest) -> RenderedRequest:
+        if request.prompt_tokens:
+            return self._as_given(request)
         segments = self._segments(request)
         tokens = self._tokenize(segments)
         return RenderedRequest("".join(text for text, _ in segments), tuple(tokens))
@@ -84,18 +86,29 @@ class Reader:
                 raise InvalidRequest(f"label {label!r} can not be tokenized after this prompt")
         return whole[0][:shared], continuations
 
+    def _as_given(self, request: GenerationRequest) -> RenderedRequest:
+        more = self.plain_tokens(request.answer_start) if request.answer_start else []
+        text = self._model.text_of(request.prompt_tokens)
+        return RenderedRequest(text + request.answer_start, (*request.prompt_tokens, *more))
+
     def _segments(self, request: GenerationRequest) -> list[Segment]:
         """The text of a request, split where data must not be read as control tokens."""
+        if request.prompt_tokens:
+            raise InvalidRequest("labels are scored after a text, not after token ids")
         if request.prompt is not None:
             return self._extend([(request.prompt, True)], request.answer_start)
         template = self._chat_template
         hidden: list[str] = []
-        messages = [Message(m.role, self._hide(m.content, hidden)) for m in request.messages]
         special = {
             "bos_token": self._model.special_text("bos"),
             "eos_token": self._model.special_text("eos"),
         }
-        text = template.render(messages, special=special)
+        text = template.render(
+            request.messages,
+            special=special,
+            tools=request.tools,
+            hide=lambda data: self._hide(data, hidden),
+        )
         segments: list[Segment] = []
         for number, piece in enumerate(_MARKED.split(text)):
             if number % 2:

@@ -1,0 +1,218 @@
+"""What every request passes before a route sees it, from the outside in.
+
+`Exchanges` gives it a number, logs and counts it. `Guard` keeps web pages of other origins out.
+`Authentication` asks for a key. `BodyLimit` bounds what is read.
+"""
+
+import ipaddress
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.errors import GatewayError
+from gateway.server.exchange import Exchange, begin, current
+from gateway.server.failures import Failure, Forbidden, TooLarge, Unauthorized, failure_of
+from gateway.server.keys import KeyFile
+from gateway.server.rates import Rates
+
+logger = logging.getLogger("gateway.server")
+
+Render = Callable[[str, Failure], Response]
+"""From a path and a failure to the answer, in the wire format that the path speaks."""
+
+_PUBLIC = ("/health/", "/docs", "/redoc", "/openapi.json")
+"""Paths that say nothing about models or callers, and so need no key."""
+
+
+class Exchanges:
+    """Begins an `Exchange` for each request, and hands it to `finished` when the answer is sent.
+
+    Whatever the routes did not catch becomes an error object here, and a trace in the log.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, render: Render, finished: Callable[[Exchange], None]
+    ) -> None:
+        self._app = app
+        self._render = render
+        self._finished = finished
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = Exchange(f"req_{secrets.token_hex(12)}", scope["method"], scope["path"])
+        begin(exchange)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = exchange.id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        except Exception as error:  # the server outlives every request
+            logger.exception("request %s failed", exchange.id)
+            failure = failure_of(error)
+            exchange.error = failure.code or ""
+            if not exchange.status:
+                await self._render(scope["path"], failure)(scope, receive, answer)
+        finally:
+            exchange.route = getattr(scope.get("route"), "path", "unknown")
+            self._finished(exchange)
+
+
+class Guard:
+    """Refuses what a page of a foreign web site makes a browser send.
+
+    A Host that is neither an address, nor localhost, nor one of `hosts` is a name that somebody
+    pointed here (DNS rebinding). An Origin other than the server's own or one of `origins` is a
+    page that has no business here.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, render: Render, hosts: Sequence[str], origins: Sequence[str]
+    ) -> None:
+        self._app = app
+        self._render = render
+        self._hosts = {host.lower() for host in hosts} | {"localhost"}
+        self._origins = set(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (refusal := self._refusal(Headers(scope=scope))):
+            failure = failure_of(refusal)
+            current().error = failure.code or ""
+            await self._render(scope["path"], failure)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, headers: Headers) -> Forbidden | None:
+        host = headers.get("host", "")
+        name = _host_name(host)
+        if name not in self._hosts and not _is_address(name):
+            return Forbidden(
+                "this server is not asked under that host name", hint="its --allow-host names more"
+            )
+        origin = headers.get("origin")
+        if origin is None or origin in self._origins or urlsplit(origin).netloc == host:
+            return None
+        return Forbidden(
+            "pages of that origin may not ask this server", hint="its --allow-origin names more"
+        )
+
+
+class Authentication:
+    """Asks for a key on every path that is not public, and holds each key to its rate."""
+
+    def __init__(self, app: ASGIApp, *, render: Render, keys: KeyFile | None) -> None:
+        self._app = app
+        self._render = render
+        self._keys = keys
+        self._rates = Rates()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._keys is not None and _is_private(scope["path"]):
+            try:
+                self._admit(self._keys, Headers(scope=scope))
+            except GatewayError as error:
+                failure = failure_of(error)
+                current().error = failure.code or ""
+                await self._render(scope["path"], failure)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _admit(self, keys: KeyFile, headers: Headers) -> None:
+        scheme, _, shown = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not shown.strip():
+            raise Unauthorized("no API key", hint="send the header Authorization: Bearer KEY")
+        key = keys.find(shown.strip())
+        if key is None:
+            raise Unauthorized("this API key is not known")
+        current().key = key
+        self._rates.count(key)
+
+
+class BodyLimit:
+    """Refuses a body with more bytes than the limit, announced or not.
+
+    Args:
+        keep: put the body into the exchange, for the log.
+    """
+
+    def __init__(self, app: ASGIApp, *, render: Render, most: int, keep: bool) -> None:
+        self._app = app
+        self._render = render
+        self._most = most
+        self._keep = keep
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "0")
+        if not announced.isdecimal() or int(announced) > self._most:
+            await self._refuse(scope, receive, send)
+            return
+        body, whole = await self._read(receive)
+        if not whole:
+            await self._refuse(scope, receive, send)
+            return
+        if self._keep:
+            current().body = body.decode("utf-8", "replace")
+        given = False
+
+        async def replay() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, replay, send)
+
+    async def _read(self, receive: Receive) -> tuple[bytes, bool]:
+        """The body, and whether that is all of it."""
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return b"", False
+            body += message.get("body", b"")
+            if len(body) > self._most:
+                return b"", False
+            if not message.get("more_body", False):
+                return bytes(body), True
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        failure = failure_of(TooLarge(f"a request has at most {self._most} bytes"))
+        current().error = failure.code or ""
+        response = self._render(scope["path"], failure)
+        # What is left of the body is not read, so the connection can not be used again.
+        response.headers["connection"] = "close"
+        await response(scope, receive, send)
+
+
+def _is_private(path: str) -> bool:
+    return not path.startswith(_PUBLIC)
+
+
+def _host_name(host: str) -> str:
+    """The name of a Host header, without its port."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

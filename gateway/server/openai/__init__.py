@@ -1,0 +1,1 @@
+"""OpenAI's wire format, under /v1: pydantic models of what is sent, and the routes."""

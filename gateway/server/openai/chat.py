@@ -1,0 +1,194 @@
+"""POST /v1/chat/completions."""
+
+import time
+from functools import partial
+
+from fastapi import APIRouter, Request, Response
+
+from gateway.server import tools
+from gateway.server.exchange import current
+from gateway.server.openai import sse
+from gateway.server.openai.chat_request import Asked, ask
+from gateway.server.openai.chat_wire import (
+    AnswerMessage,
+    ChatChunk,
+    ChatCompletion,
+    ChatRequest,
+    Choice,
+    ChoiceLogprobs,
+    ChunkChoice,
+    ChunkDelta,
+    DeltaCall,
+    FinishReason,
+    FunctionCall,
+    MessageCall,
+)
+from gateway.server.openai.fields import usage
+from gateway.server.openai.logprobs import chat_logprobs
+from gateway.server.service import Service, Session, together
+from gateway.server.streams import Emit, unless_gone
+from gateway.types import Completion, TokenLogprob, ToolCall
+
+
+class ChatRoutes:
+    """The endpoint, on a service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def add_to(self, router: APIRouter) -> None:
+        router.add_api_route(
+            "/chat/completions",
+            self.create,
+            methods=["POST"],
+            response_model=ChatCompletion,
+            response_model_exclude_unset=True,
+            responses=sse.DOCUMENTED,
+            summary="Answer a conversation",
+        )
+
+    async def create(self, body: ChatRequest, request: Request) -> ChatCompletion | Response:
+        """One answer, or `n`, in one piece or streamed.
+
+        Temperature is 0 and the seed 0 unless the request says otherwise, and without `max_tokens`
+        the answer may fill the context.
+        """
+        if body.stream:
+            return await sse.streamed(request, lambda emit: self._stream(body, emit))
+        return await unless_gone(request.receive, self._complete(body))
+
+    async def _complete(self, body: ChatRequest) -> ChatCompletion:
+        async with self._service.session(body.model) as session:
+            asked = await ask(body, session)
+            done = await session.generate_all(asked.requests)
+            choices = [_choice(n, asked, answer, session) for n, answer in enumerate(done)]
+        return ChatCompletion(
+            id=answer_id(),
+            object="chat.completion",
+            created=int(time.time()),
+            model=body.model,
+            choices=choices,
+            usage=usage(done[0].usage.prompt_tokens, sum(d.usage.completion_tokens for d in done)),
+            system_fingerprint=done[0].fingerprint,
+        )
+
+    async def _stream(self, body: ChatRequest, emit: Emit[str]) -> None:
+        async with self._service.session(body.model) as session:
+            asked = await ask(body, session)
+            stream = _Stream(body, asked, session, emit)
+            done = await together([partial(stream.run, n) for n in range(len(asked.requests))])
+        if body.stream_options and body.stream_options.include_usage:
+            stream.tell_usage(done)
+        emit(sse.DONE)
+
+
+class _Stream:
+    """The chunks of one request."""
+
+    def __init__(self, body: ChatRequest, asked: Asked, session: Session, emit: Emit[str]) -> None:
+        self._asked = asked
+        self._session = session
+        self._emit = emit
+        self._id, self._created, self._model = answer_id(), int(time.time()), body.model
+        self._with_usage = bool(body.stream_options and body.stream_options.include_usage)
+
+    async def run(self, number: int) -> Completion:
+        """Stream one choice to its end."""
+        held = tools.HeldBack() if self._asked.tools else None
+        begun = False
+        async for delta in self._session.stream(self._asked.requests[number]):
+            if not begun:
+                begun = True
+                self._tell(number, ChunkDelta(role="assistant", content="", refusal=None))
+            if delta.completion is not None:
+                self._finish(number, delta.completion, delta.logprobs, held)
+                return delta.completion
+            text = delta.text
+            if held is not None:
+                text = "" if self._asked.enforced else held.add(text)
+            if text or delta.logprobs:
+                self._tell(number, ChunkDelta(content=text), logprobs=delta.logprobs)
+        raise RuntimeError("the backend's stream ended without its completion")
+
+    def tell_usage(self, done: list[Completion]) -> None:
+        """The chunk without choices that says what was used."""
+        spent = usage(done[0].usage.prompt_tokens, sum(d.usage.completion_tokens for d in done))
+        self._send(self._chunk([]).model_copy(update={"usage": spent}))
+
+    def _finish(
+        self,
+        number: int,
+        completion: Completion,
+        logprobs: tuple[TokenLogprob, ...],
+        held: tools.HeldBack | None,
+    ) -> None:
+        said = self._asked.read(completion.text, number)
+        if held is not None and (rest := held.rest(said.content)):
+            self._tell(number, ChunkDelta(content=rest))
+        if said.calls:
+            calls = [DeltaCall(index=i, **_call(c).model_dump()) for i, c in enumerate(said.calls)]
+            self._tell(number, ChunkDelta(tool_calls=calls))
+        if logprobs:
+            self._tell(number, ChunkDelta(content=""), logprobs=logprobs)
+        self._tell(number, ChunkDelta(), finish=_reason(completion, said))
+
+    def _tell(
+        self,
+        number: int,
+        delta: ChunkDelta,
+        *,
+        logprobs: tuple[TokenLogprob, ...] = (),
+        finish: FinishReason | None = None,
+    ) -> None:
+        shown = chat_logprobs(logprobs, self._session.backend.piece) if logprobs else None
+        choice = ChunkChoice(index=number, delta=delta, logprobs=shown, finish_reason=finish)
+        chunk = self._chunk([choice])
+        self._send(chunk.model_copy(update={"usage": None}) if self._with_usage else chunk)
+
+    def _chunk(self, choices: list[ChunkChoice]) -> ChatChunk:
+        return ChatChunk(
+            id=self._id,
+            object="chat.completion.chunk",
+            created=self._created,
+            model=self._model,
+            choices=choices,
+            system_fingerprint=self._session.backend.fingerprint,
+        )
+
+    def _send(self, chunk: ChatChunk) -> None:
+        self._emit(sse.data(chunk.model_dump_json(exclude_unset=True)))
+
+
+def answer_id() -> str:
+    """Ids differ from request to request; the answer in them need not."""
+    return "chatcmpl-" + current().id.removeprefix("req_")
+
+
+def _choice(number: int, asked: Asked, answer: Completion, session: Session) -> Choice:
+    said = asked.read(answer.text, number)
+    message = AnswerMessage(role="assistant", content=said.content, refusal=None)
+    if said.calls:
+        message = AnswerMessage(
+            role="assistant",
+            content=said.content or None,
+            refusal=None,
+            tool_calls=[_call(call) for call in said.calls],
+        )
+    logprobs: ChoiceLogprobs | None = None
+    if answer.logprobs is not None:
+        logprobs = chat_logprobs(answer.logprobs, session.backend.piece)
+    return Choice(
+        index=number, message=message, logprobs=logprobs, finish_reason=_reason(answer, said)
+    )
+
+
+def _call(call: ToolCall) -> MessageCall:
+    return MessageCall(
+        id=call.id,
+        type="function",
+        function=FunctionCall(name=call.name, arguments=call.arguments),
+    )
+
+
+def _reason(answer: Completion, said: tools.Said) -> FinishReason:
+    return "tool_calls" if said.calls else answer.finish_reason

@@ -1,0 +1,76 @@
+"""OpenAI's error object, for every failure."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from gateway.server.failures import Failure
+
+_UNION_TAGS = frozenset({"str", "int", "float", "bool", "none"})
+
+
+class ErrorBody(BaseModel):
+    """What was wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    """The field of the request that is to blame."""
+    code: str | None
+
+
+class ErrorResponse(BaseModel):
+    """The body of every answer that is no success."""
+
+    error: ErrorBody
+
+
+def error_json(failure: Failure) -> str:
+    """The error object; ASCII only, because a message may quote text that has no UTF-8 form."""
+    body = {
+        "message": failure.message,
+        "type": failure.kind,
+        "param": failure.parameter,
+        "code": failure.code,
+    }
+    return json.dumps({"error": body})
+
+
+def error_response(failure: Failure) -> Response:
+    """The whole answer."""
+    headers = {}
+    if failure.retry_after is not None:
+        headers["retry-after"] = str(failure.retry_after)
+    if failure.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return Response(error_json(failure), failure.status, headers, "application/json")
+
+
+def validation_failure(errors: Sequence[Any]) -> Failure:
+    """The first thing that pydantic found wrong, named as OpenAI names fields: messages[0].role."""
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        return Failure(400, "the body is no valid JSON", "invalid_request_error", "invalid_json")
+    where = _path(first["loc"])
+    if first["type"] == "extra_forbidden":
+        message = f"unknown or unsupported field: {where}"
+        return Failure(400, message, "invalid_request_error", "unknown_parameter", where)
+    code = "missing_required_parameter" if first["type"] == "missing" else "invalid_value"
+    message = f"{where or 'body'}: {first['msg']}"
+    return Failure(400, message, "invalid_request_error", code, where or None)
+
+
+def _path(loc: Sequence[str | int]) -> str:
+    """`messages[0].content`: without the names that pydantic gives the members of a union."""
+    path = ""
+    for part in loc[1:]:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif not path:
+            path = part
+        elif part.isidentifier() and part[0].islower() and part not in _UNION_TAGS:
+            path += f".{part}"
+    return path

@@ -1,0 +1,150 @@
+"""What the bodies of several endpoints share. Strict: no text becomes a number; nothing unknown."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from gateway.errors import InvalidRequest
+from gateway.types import Sampling
+
+MOST_CHOICES = 128
+MOST_STOPS = 16
+MOST_DEPTH = 64
+"""Levels of a JSON schema; llguidance reads no more than 128."""
+
+
+class Wire(BaseModel):
+    """Base of all bodies: a field that is not known is refused by its name."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+
+class Answered(BaseModel):
+    """Base of all answers. What was not set is not sent."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def _readable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("the text holds a NUL, which tokenizers lose or end at")
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise ValueError("the text holds a lone surrogate, so it has no UTF-8 form") from exc
+    return text
+
+
+Text = Annotated[str, AfterValidator(_readable)]
+Stop = Text | Annotated[list[Text], Field(max_length=MOST_STOPS)] | None
+Metadata = dict[str, str] | None
+
+
+class SamplingFields(Wire):
+    """Fields of the chat and the legacy endpoint that choose tokens. Absent or null: the gateway's
+    default, which is temperature 0 and seed 0."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=1 << 64)] | None = None
+    stop: Stop = None
+    n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    """Token id, as text -> what is added to its logit."""
+    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """Extension: keep the k most likely tokens; 0 keeps all."""
+    min_p: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Extension: drop tokens less likely than this share of the most likely one."""
+    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
+    """Extension: as in `Sampling`."""
+    user: str | None = None
+    """Accepted; who asks changes no answer."""
+
+    def sampling(self, max_tokens: int | None, *, sample: int = 0) -> Sampling:
+        """How tokens are chosen for the sample of that number."""
+        return Sampling(
+            temperature=self.temperature or 0.0,
+            seed=self.seed or 0,
+            sample=sample,
+            max_tokens=max_tokens or 1,
+            stop=stops(self.stop),
+            top_p=1.0 if self.top_p is None else self.top_p,
+            top_k=self.top_k or 0,
+            min_p=self.min_p or 0.0,
+            repetition_penalty=1.0 if self.repetition_penalty is None else self.repetition_penalty,
+            presence_penalty=self.presence_penalty or 0.0,
+            frequency_penalty=self.frequency_penalty or 0.0,
+            logit_bias=_biases(self.logit_bias or {}),
+        )
+
+
+class StreamOptions(Wire):
+    """How an answer is streamed."""
+
+    include_usage: bool | None = None
+    include_obfuscation: Literal[False] | None = None
+    """Padding against observers of the network is not added."""
+
+
+class Usage(Answered):
+    """Tokens. A prompt that is answered several times counts once, as OpenAI counts it."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+def usage(prompt_tokens: int, completion_tokens: int) -> Usage:
+    """With their sum."""
+    return Usage(
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        total_tokens=prompt_tokens + completion_tokens,
+    )
+
+
+def stops(stop: str | list[str] | None) -> tuple[str, ...]:
+    """The texts that end an answer.
+
+    Raises:
+        InvalidRequest: one is empty.
+    """
+    if stop is None:
+        return ()
+    return (stop,) if isinstance(stop, str) else tuple(stop)
+
+
+def _biases(given: Mapping[str, float]) -> tuple[tuple[int, float], ...]:
+    for token in given:
+        if not (token.isascii() and token.isdecimal() and len(token) < 11):
+            raise InvalidRequest(
+                f"logit_bias: {token!r} is no id of a token", parameter="logit_bias"
+            )
+    return tuple((int(token), bias) for token, bias in given.items())
+
+
+def _bounded(value: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what later steps, which recurse or are not Python, could not read."""
+    level: list[Any] = [value]
+    for _ in range(MOST_DEPTH):
+        inner: list[Any] = []
+        for entry in level:
+            if isinstance(entry, str):
+                _readable(entry)
+            elif isinstance(entry, dict):
+                inner += [*entry, *entry.values()]
+            elif isinstance(entry, list):
+                inner += entry
+        if not inner:
+            return value
+        level = inner
+    raise ValueError(f"nested deeper than {MOST_DEPTH} levels")
+
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_bounded)]
+"""A JSON object of bounded depth, such as a schema."""

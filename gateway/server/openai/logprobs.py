@@ -1,0 +1,44 @@
+"""Log-probabilities in OpenAI's two shapes.
+
+They are the model's own, from the full softmax before penalties, bias and constraints.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from gateway.server.openai.chat_wire import ChoiceLogprobs, TokenLogprobs, TopLogprob
+from gateway.types import TokenLogprob
+
+LEAST = -9999.0
+"""Stands for -inf, which JSON lacks; the number that OpenAI uses."""
+
+Piece = Callable[[int], bytes]
+
+
+def finite(logprob: float) -> float:
+    """A number that JSON has."""
+    return max(logprob, LEAST)
+
+
+def chat_logprobs(entries: Sequence[TokenLogprob], piece: Piece) -> ChoiceLogprobs:
+    """The chat endpoint's shape. `bytes` are the token's own, also where it is half a character.
+
+    Args:
+        piece: the bytes of a token.
+    """
+    content = [
+        TokenLogprobs(
+            token=entry.text,
+            logprob=finite(entry.logprob),
+            bytes=list(piece(entry.token_id)),
+            top_logprobs=_tops(entry.top, piece),
+        )
+        for entry in entries
+    ]
+    return ChoiceLogprobs(content=content, refusal=None)
+
+
+def _tops(top: Iterable[tuple[int, str, float]], piece: Piece) -> list[TopLogprob]:
+    return [
+        TopLogprob(token=text, logprob=finite(logprob), bytes=list(piece(token)))
+        for token, text, logprob in top
+    ]

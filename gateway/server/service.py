@@ -1,0 +1,209 @@
+"""The layer under every wire format: a model's name and a request in, completions out.
+
+A route opens a `Session` for the model that its client names. The session has passed the key's
+allow-list, has a place among the running requests and a loaded model, and ends by the deadline.
+Everything that it does is counted in the current `Exchange`. Cancelling the task cancels the work.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar, cast
+
+from gateway.backends.base import Backend, RenderedRequest
+from gateway.config import ModelSpec
+from gateway.errors import ContextOverflow, GatewayError, InvalidRequest, UnknownModel
+from gateway.pool import ModelPool
+from gateway.server.admission import Admission
+from gateway.server.exchange import Exchange, current
+from gateway.server.failures import DeadlinePassed, Forbidden
+from gateway.server.settings import Limits
+from gateway.sources import weights_path
+from gateway.types import Completion, Delta, Embeddings, GenerationRequest, LabelScores
+
+T = TypeVar("T")
+
+
+class Service:
+    """Models behind limits. One for an application, whatever wire formats it speaks."""
+
+    def __init__(self, pool: ModelPool, limits: Limits) -> None:
+        self.pool = pool
+        self.limits = limits
+        self.admission = Admission(limits.running, limits.waiting)
+        self.ready = False
+
+    async def preload(self, names: Sequence[str]) -> None:
+        """Load models before the first request asks for them; then the server is ready.
+
+        Raises:
+            ConfigError, BackendError: one of them can not be loaded.
+        """
+        for name in names:
+            async with self.pool.lease(name):
+                pass
+        self.ready = True
+
+    def models(self) -> list[ModelSpec]:
+        """Entries that the current caller may use and whose files are on this machine."""
+        return [spec for spec in self._allowed() if _is_here(spec)]
+
+    def model(self, name: str) -> ModelSpec:
+        """The entry of that name.
+
+        Raises:
+            UnknownModel: there is none; the hint lists those that the caller may use.
+            Forbidden: the caller's key does not allow it.
+            ModelNotPulled: its file is not on this machine.
+        """
+        if name not in self.pool.models.specs:
+            known = ", ".join(spec.name for spec in self._allowed())
+            raise UnknownModel(f"no model is called {name!r}", hint=f"known: {known}")
+        spec = self.pool.models.get(name)
+        key = current().key
+        if key is not None and not key.allows(name):
+            raise Forbidden(f"this API key does not allow the model {name!r}")
+        weights_path(spec)
+        return spec
+
+    @asynccontextmanager
+    async def session(self, name: str) -> AsyncIterator["Session"]:
+        """A place and a loaded model, for as long as the block runs.
+
+        Raises:
+            TooMany, Draining, DeadlinePassed: as their names say.
+            UnknownModel, Forbidden, ModelNotPulled, ModelLoadError: as `model` and the pool do.
+        """
+        spec = self.model(name)
+        exchange = current()
+        exchange.model = spec.name
+        exchange.adapter = spec.adapter.stem if spec.adapter else ""
+        left = max(self.limits.deadline_s - exchange.seconds, 0.0)
+        try:
+            async with asyncio.timeout(left) as deadline:
+                async with self.admission.place(), self.pool.lease(spec.name) as backend:
+                    exchange.waited_s = exchange.seconds
+                    yield Session(backend, exchange, self.limits)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise DeadlinePassed(
+                f"the request was not done within {self.limits.deadline_s:g} seconds",
+                hint="ask for fewer tokens, or raise the server's --deadline",
+            ) from None
+
+    def _allowed(self) -> list[ModelSpec]:
+        key = current().key
+        specs = self.pool.models.specs
+        return [specs[name] for name in sorted(specs) if key is None or key.allows(name)]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A loaded model that works for one exchange."""
+
+    backend: Backend
+    exchange: Exchange
+    limits: Limits
+
+    async def filling_context(self, request: GenerationRequest) -> GenerationRequest:
+        """The request with as many tokens for its answer as its prompt leaves in the context.
+
+        Raises:
+            ContextOverflow: it leaves none.
+        """
+        rendered = await self.render(request)
+        left = self.backend.context_length - len(rendered.token_ids)
+        if left < 1:
+            raise ContextOverflow(len(rendered.token_ids) + 1, self.backend.context_length)
+        return replace(request, sampling=replace(request.sampling, max_tokens=left))
+
+    async def generate(self, request: GenerationRequest) -> Completion:
+        """As the backend does."""
+        self._check_length(request)
+        completion = await self.backend.generate(request)
+        self.exchange.note(completion)
+        return completion
+
+    async def generate_all(self, requests: Sequence[GenerationRequest]) -> list[Completion]:
+        """Several side by side, answers in the order asked. The first error ends them all."""
+        return await together([partial(self.generate, request) for request in requests])
+
+    async def stream(self, request: GenerationRequest) -> AsyncIterator[Delta]:
+        """As the backend does."""
+        self._check_length(request)
+        deltas = cast("aclosing[AsyncIterator[Delta]]", aclosing(self.backend.stream(request)))  # type: ignore[type-var]
+        async with deltas as pieces:
+            async for delta in pieces:
+                if delta.completion is not None:
+                    self.exchange.note(delta.completion)
+                yield delta
+
+    async def score(self, request: GenerationRequest, labels: Sequence[str]) -> LabelScores:
+        """As the backend's `score_labels`."""
+        self._check_length(request)
+        scores = await self.backend.score_labels(request, labels)
+        self.exchange.prompt_tokens += scores.prompt_tokens
+        self.exchange.cached_tokens += scores.timings.cached_tokens
+        return scores
+
+    async def embed(self, texts: Sequence[str]) -> Embeddings:
+        """As the backend does."""
+        self.check_characters(sum(map(len, texts)), "input")
+        found = await self.backend.embed(texts)
+        self.exchange.prompt_tokens += found.prompt_tokens
+        return found
+
+    def _check_length(self, request: GenerationRequest) -> None:
+        parts = [m.content for m in request.messages] + [t.parameters for t in request.tools]
+        parts += [call.arguments for m in request.messages for call in m.tool_calls]
+        parts.append(request.prompt or "")
+        self.check_characters(sum(map(len, parts)), "messages" if request.messages else "prompt")
+
+    async def render(self, request: GenerationRequest) -> RenderedRequest:
+        """As the backend does, beside the event loop."""
+        self._check_length(request)
+        return await asyncio.to_thread(self.backend.render, request)
+
+    def check_characters(self, count: int, parameter: str) -> None:
+        """Refuse a text that is longer than the server's limit.
+
+        Raises:
+            InvalidRequest: it is.
+        """
+        if count > self.limits.prompt_chars:
+            raise InvalidRequest(
+                f"{count} characters are more than the server's limit of "
+                f"{self.limits.prompt_chars}",
+                parameter=parameter,
+            )
+
+
+async def together(works: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """Results of several works side by side, in their order.
+
+    Raises:
+        GatewayError: the first one that any of them raises; the others are cancelled.
+    """
+    if len(works) == 1:
+        return [await works[0]()]
+
+    async def call(work: Callable[[], Awaitable[T]]) -> T:
+        return await work()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(call(work)) for work in works]
+    except ExceptionGroup as several:
+        raise several.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def _is_here(spec: ModelSpec) -> bool:
+    try:
+        weights_path(spec)
+    except GatewayError:
+        return False
+    return True

@@ -1,0 +1,177 @@
+"""Tool calls: which text a model writes for one, how it is read back, how it is enforced.
+
+A chat template shows tools in the form that its model was trained on, and the gateway reads calls
+back in the same form. Known is the one of Hermes, Qwen and many others: a JSON object with `name`
+and `arguments` between <tool_call> and </tool_call>.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.errors import InvalidRequest
+from gateway.identity import canonical_json, digest_json
+from gateway.types import Constraint, Tool, ToolCall
+
+OPENING, CLOSING = "<tool_call>", "</tool_call>"
+ANSWER_START = f"{OPENING}\n"
+"""How an answer begins that must be a call."""
+
+_ID_DIGITS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer, parted into what was said and what is to be called."""
+
+    content: str
+    calls: tuple[ToolCall, ...]
+
+
+def check_readable(chat_template: str) -> None:
+    """Make sure that calls can be read back.
+
+    Raises:
+        InvalidRequest: the template has models write calls in another form.
+    """
+    if OPENING not in chat_template:
+        raise InvalidRequest(
+            "this model's chat template does not have tools called in a form that the gateway reads"
+            f" ({OPENING})",
+            hint="give its entry in models.toml a chat_template that does",
+            parameter="tools",
+        )
+
+
+def read_calls(text: str, tools: Sequence[Tool], salt: str) -> Said:
+    """Part an answer. What looks like a call and is none of a known tool stays text.
+
+    Args:
+        salt: told apart by it, equal calls in different turns get different ids; the same request
+            always gets the same.
+    """
+    content: list[str] = []
+    calls: list[ToolCall] = []
+    rest = text
+    while True:
+        before, opening, after = rest.partition(OPENING)
+        content.append(before)
+        if not opening:
+            break
+        body, _, rest = after.partition(CLOSING)
+        found = _call(body, tools, f"{salt}/{len(calls)}")
+        if found is None:
+            content.append(text[len(text) - len(opening) - len(after) :])
+            break
+        calls.append(found)
+    return Said("".join(content).rstrip("\n") if calls else text, tuple(calls))
+
+
+def read_enforced(text: str, tools: Sequence[Tool], salt: str) -> Said:
+    """The one call of an answer that `constraint_of` enforced. Cut short, it stays text."""
+    found = _call(text, tools, f"{salt}/0")
+    return Said("", (found,)) if found else Said(ANSWER_START + text, ())
+
+
+def constraint_of(tools: Sequence[Tool]) -> Constraint:
+    """Lets out just a JSON object that calls one of the tools with arguments of its schema.
+
+    Raises:
+        InvalidRequest: a schema is no JSON object.
+    """
+    definitions: dict[str, Any] = {}
+    calls = [_call_schema(tool, number, definitions) for number, tool in enumerate(tools)]
+    schema = calls[0] if len(calls) == 1 else {"anyOf": calls}
+    if definitions:
+        schema = {**schema, "$defs": definitions}
+    return Constraint("json_schema", json.dumps(schema))
+
+
+class HeldBack:
+    """Lets an answer's text through as it grows, up to where a call may begin."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._given = 0
+
+    def add(self, text: str) -> str:
+        """Take the next piece; return what is certainly content."""
+        self._text += text
+        at = self._text.find(OPENING)
+        end = at if at >= 0 else len(self._text) - self._doubtful()
+        # The line end between content and a call belongs to neither.
+        end = len(self._text[:end].rstrip("\n"))
+        fresh = self._text[self._given : max(end, self._given)]
+        self._given += len(fresh)
+        return fresh
+
+    def rest(self, content: str) -> str:
+        """What of the whole content was not let through yet."""
+        return content[self._given :]
+
+    def _doubtful(self) -> int:
+        """Length of the text's end that may be the beginning of a call."""
+        longest = min(len(self._text), len(OPENING) - 1)
+        return next((n for n in range(longest, 0, -1) if OPENING.startswith(self._text[-n:])), 0)
+
+
+def _call(body: str, tools: Sequence[Tool], salt: str) -> ToolCall | None:
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(parsed, dict) or not isinstance(parsed.get("arguments", {}), dict):
+        return None
+    name = parsed.get("name")
+    if not any(tool.name == name for tool in tools):
+        return None
+    arguments = json.dumps(parsed.get("arguments", {}), ensure_ascii=False)
+    number = digest_json([salt, name, arguments])[:_ID_DIGITS]
+    return ToolCall(f"call_{number}", str(name), arguments)
+
+
+def _call_schema(tool: Tool, number: int, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Schema of a call of one tool. Its own definitions move to the root, where references look."""
+    schema = _schema(tool)
+    local = {
+        name: f"tool{number}_{name}"
+        for key in ("$defs", "definitions")
+        for name in schema.get(key, {})
+    }
+    for key in ("$defs", "definitions"):
+        for name, definition in schema.pop(key, {}).items():
+            definitions[local[name]] = _renamed(definition, local)
+    return {
+        "type": "object",
+        "properties": {"name": {"const": tool.name}, "arguments": _renamed(schema, local)},
+        "required": ["name", "arguments"],
+        "additionalProperties": False,
+    }
+
+
+def _schema(tool: Tool) -> dict[str, Any]:
+    schema = json.loads(tool.parameters)
+    if not isinstance(schema, dict):
+        raise InvalidRequest(f"the schema of tool {tool.name!r} is no object", parameter="tools")
+    return {"type": "object", **schema}
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """The schema with references to its definitions pointing to their new names."""
+    if isinstance(value, list):
+        return [_renamed(v, names) for v in value]
+    if not isinstance(value, dict):
+        return value
+    made = {key: _renamed(v, names) for key, v in value.items()}
+    reference = made.get("$ref")
+    if isinstance(reference, str):
+        for root in ("#/$defs/", "#/definitions/"):
+            if (name := reference.removeprefix(root)) in names:
+                made["$ref"] = f"#/$defs/{names[name]}"
+    return made
+
+
+def salt_of(messages: Sequence[Any], sample: int) -> str:
+    """Of a conversation and the number of the answer: see `read_calls`."""
+    return digest_json([canonical_json([repr(m) for m in messages]), sample])
