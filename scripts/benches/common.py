@@ -44,7 +44,9 @@ def bare_prefill(backend: LlamaCppBackend, tokens: list[int], behind: int = 0) -
         behind: tokens that each prompt attends to beside its own; they are read before.
     """
     length = behind + 512
-    context = Context(backend._model, sequences=1, length=length, threads=backend.threads)
+    context = Context(
+        backend._model, sequences=1, length=length, threads=backend.threads, batch_tokens=512
+    )
     for start in range(0, behind, 512):
         piece = range(start, min(start + 512, behind))
         context.decode([Row(0, i, tokens[i % len(tokens)], i == piece[-1]) for i in piece])

@@ -42,7 +42,7 @@ class Context:
     kernel for 64 or more query tokens than for fewer.
 
     Args:
-        batch_tokens: most tokens in one forward pass.
+        batch_tokens: most tokens in one forward pass, and at least one for each sequence.
         bitwise: False lets the library choose flash attention where it is faster.
 
     Raises:
@@ -57,11 +57,12 @@ class Context:
         sequences: int,
         length: int,
         threads: int,
-        batch_tokens: int = 512,
+        batch_tokens: int = 128,
         bitwise: bool = True,
     ) -> None:
         lib = library.load()
         _check_memory(model, sequences, length)
+        batch_tokens = max(batch_tokens, sequences)
         params = lib.llama_context_default_params()
         params.n_ctx = sequences * length
         params.n_seq_max = sequences

@@ -114,7 +114,7 @@ def test_label_scores_equal_one_plain_forward_a_label(
 
 def _naive(backend: LlamaCppBackend, prompt: list[int], label: list[int]) -> float:
     """Everything in one forward pass on a fresh context, then read off."""
-    context = Context(backend._model, sequences=1, length=1024, threads=2)
+    context = Context(backend._model, sequences=1, length=1024, threads=2, batch_tokens=512)
     whole = prompt + label
     rows = context.decode([Row(0, i, token, i >= len(prompt) - 1) for i, token in enumerate(whole)])
     total = 0.0
