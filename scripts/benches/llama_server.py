@@ -30,7 +30,7 @@ class LlamaServer:
     """A running server. Prompts are token ids, so that it reads what the gateway reads."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
 
     async def ask(
         self, prompts: Sequence[Sequence[int]], tokens: int, together: int, *, endless: bool = False
@@ -42,7 +42,7 @@ class LlamaServer:
         """
         room = asyncio.Semaphore(together)
         limits = httpx.Limits(max_connections=together)
-        async with httpx.AsyncClient(base_url=self._url, timeout=600, limits=limits) as client:
+        async with httpx.AsyncClient(base_url=self.url, timeout=600, limits=limits) as client:
 
             async def one(prompt: Sequence[int]) -> Answer:
                 body = {
