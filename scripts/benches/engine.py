@@ -84,7 +84,7 @@ def overhead(before: Stats, after: Stats) -> float:
 
 async def measure(name: str) -> list[list[str]]:
     backend = load(name, parallel=SEQUENCES, context_length=1024)
-    texts = [backend.head(text, 500) for text in issues(24)]
+    texts = [backend.head(text, 500) for text in issues(12)]
     tokens = [t for text in texts for t in backend._reader.plain_tokens(text)]
     starts = [backend.head(text, 24) for text in issues(SEQUENCES, skip=100)]
     bare = max(bare_prefill(backend, tokens) for _ in range(ROUNDS))
