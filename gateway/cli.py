@@ -36,6 +36,8 @@ models_app = typer.Typer(no_args_is_help=True, help="The models that the gateway
 prompts_app = typer.Typer(no_args_is_help=True, help="Tasks and their prompt strategies.")
 app.add_typer(models_app, name="models")
 app.add_typer(prompts_app, name="prompts")
+keys_app = typer.Typer(no_args_is_help=True, help="API keys of gateway serve.")
+app.add_typer(keys_app, name="keys")
 
 INTERRUPTED = 130
 REFUSED = 3
@@ -58,6 +60,9 @@ ModelsOption = Annotated[
 StoreOption = Annotated[
     Path | None,
     typer.Option("--store", help="SQLite file of answers [default: in your data folder]."),
+]
+KeysOption = Annotated[
+    Path | None, typer.Option("--keys", help="File of API keys [default: in your data folder].")
 ]
 ColumnOption = Annotated[
     list[str] | None,
@@ -410,6 +415,151 @@ def certify(
         showing.certificate(made, out)
     kept = made.level is certificates.Level.BITWISE or spec.deterministic == "off"
     raise typer.Exit(0 if kept else FAILED)
+
+
+@app.command()
+def serve(
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Models to load before the first request."),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but this machine's own needs --keys.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
+    keys: Annotated[
+        Path | None,
+        typer.Option("--keys", help="File of API keys (gateway keys create); callers show one."),
+    ] = None,
+    max_loaded: Annotated[int, typer.Option(min=1, help="Models in memory at once.")] = 1,
+    running: Annotated[int, typer.Option(min=1, help="Requests worked on together.")] = 32,
+    waiting: Annotated[
+        int, typer.Option(min=0, help="Requests that may wait; more get 429 and Retry-After.")
+    ] = 256,
+    deadline: Annotated[
+        float, typer.Option(min=0.1, help="Seconds a request may take, waiting included.")
+    ] = 600.0,
+    drain: Annotated[
+        float, typer.Option(min=0, help="Seconds to finish accepted requests after SIGTERM.")
+    ] = 60.0,
+    max_body: Annotated[int, typer.Option(min=1024, help="Most bytes of a request.")] = 4 << 20,
+    max_prompt: Annotated[
+        int, typer.Option(min=1, help="Most characters of a prompt.")
+    ] = 1_000_000,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Host name clients may use, besides localhost and addresses."),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(help="Web origin whose pages may ask (CORS). Repeatable.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No line a request.")] = False,
+    log_prompts: Annotated[
+        bool, typer.Option("--log-prompts", help="Requests' bodies in their lines too.")
+    ] = False,
+    prompts: PromptsOption = None,
+    models_file: ModelsOption = None,
+) -> None:
+    """Serve the models behind OpenAI's API; the same request gives the same bytes.
+
+    [bold]gateway serve -m smollm2-135m[/]
+
+    Then, with OpenAI's client: OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="none").
+
+    Documentation of every endpoint is at /docs, metrics are at /metrics, /health/live and
+    /health/ready tell how the server is. On standard error is one line of JSON a request.
+    For other machines: [bold]gateway keys create me --keys keys.json[/] and
+    [bold]gateway serve --host 0.0.0.0 --keys keys.json[/]
+    """
+    from gateway.config import load_models
+    from gateway.pool import ModelPool
+    from gateway.server import running as process
+    from gateway.server.settings import Limits, Settings
+
+    settings = Settings(
+        limits=Limits(
+            body_bytes=max_body,
+            prompt_chars=max_prompt,
+            running=running,
+            waiting=waiting,
+            deadline_s=deadline,
+            drain_s=drain,
+        ),
+        keys=keys,
+        hosts=tuple(allow_host or ()),
+        origins=tuple(allow_origin or ()),
+        prompts=prompts,
+        log_requests=not quiet,
+        log_prompts=log_prompts,
+    )
+    process.check_exposure(host, settings)
+    models = load_models(models_file)
+    names = _listed(model)
+    for name in names:
+        models.get(name)
+    listener = process.bind(host, port)
+    address = process.address_of(listener)
+    asyncio.run(
+        process.serve(
+            lambda: ModelPool(models, max_loaded=max(max_loaded, len(names))),
+            settings,
+            listener,
+            preload=names,
+            on_ready=lambda: err.print(
+                f"serving on {address}/v1, docs at {address}/docs", markup=False, highlight=False
+            ),
+        )
+    )
+
+
+@keys_app.command("create")
+def keys_create(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Models it may ask, comma-separated; absent: all."),
+    ] = None,
+    rate: Annotated[int, typer.Option(min=0, help="Requests a minute; 0: any number.")] = 0,
+    keys: KeysOption = None,
+) -> None:
+    """Make a key and print it, this once: the file holds only its hash."""
+    from gateway.config import keys_file
+    from gateway.server.keys import create_key
+
+    path = keys or keys_file()
+    text = create_key(path, name, models=_listed(model), requests_per_minute=rate)
+    err.print(f"written to {path}", markup=False, highlight=False, soft_wrap=True)
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@keys_app.command("list")
+def keys_list(keys: KeysOption = None) -> None:
+    """Names, models and rates; never the keys."""
+    from gateway import showing
+    from gateway.config import keys_file
+    from gateway.server.keys import read_keys
+
+    rows = [
+        (
+            key.name,
+            ", ".join(key.models) or "all",
+            str(key.requests_per_minute or "any"),
+            key.created,
+        )
+        for key in read_keys(keys or keys_file())
+    ]
+    showing.keys_table(rows, out)
+
+
+@keys_app.command("revoke")
+def keys_revoke(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")], keys: KeysOption = None
+) -> None:
+    """Take a key out of the file; a running server refuses it from its next request on."""
+    from gateway.config import keys_file
+    from gateway.server.keys import revoke_key
+
+    revoke_key(keys or keys_file(), name)
 
 
 @models_app.command("list")

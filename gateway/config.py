@@ -210,6 +210,11 @@ def digest_memory() -> Path:
     return data_root() / "digests.json"
 
 
+def keys_file() -> Path:
+    """The file of API keys used when none is named."""
+    return data_root() / "keys.json"
+
+
 def certificates_file() -> Path:
     """Where what `gateway certify` measured is kept."""
     return data_root() / "certificates.json"

@@ -21,6 +21,16 @@ class _Loaded:
     last_used: int = 0
 
 
+@dataclass(slots=True)
+class _Loading:
+    users: int = 0
+    """Who waits for it. They count as users from the moment it is there, so that nobody evicts a
+    model between its loading and its first use."""
+    task: "asyncio.Task[_Loaded] | None" = None
+    loaded: _Loaded | None = None
+    """Once it is there; from then on its users are counted in it."""
+
+
 class ModelPool:
     """At most `max_loaded` models in memory; a request for another waits until one is free.
 
@@ -39,7 +49,7 @@ class ModelPool:
         self._max_loaded = max_loaded
         self._loader = loader
         self._loaded: dict[str, _Loaded] = {}
-        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._loading: dict[str, _Loading] = {}
         self._changed = asyncio.Condition()
         self._tickets = itertools.count(1)
         self._want_room: set[int] = set()
@@ -79,7 +89,8 @@ class ModelPool:
 
     async def close(self) -> None:
         """Close every model; requests still running fail with `BackendUnavailable`."""
-        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        tasks = [loading.task for loading in self._loading.values() if loading.task]
+        await asyncio.gather(*tasks, return_exceptions=True)
         async with self._changed:
             for loaded in self._loaded.values():
                 await loaded.backend.close()
@@ -88,41 +99,58 @@ class ModelPool:
     async def _acquire(self, spec: ModelSpec) -> _Loaded:
         ticket = next(self._tickets)
         try:
-            while True:
-                async with self._changed:
-                    while (loading := self._loading.get(spec.name)) is None:
-                        if (loaded := self._loaded.get(spec.name)) is not None:
-                            if min(self._want_room, default=ticket) >= ticket:
-                                loaded.users += 1
-                                loaded.last_used = next(self._tickets)
-                                return loaded
-                        elif await self._make_room():
-                            loading = self._start_loading(spec)
-                            break
-                        else:
-                            self._want_room.add(ticket)
-                        await self._changed.wait()
-                # A caller that is cancelled leaves the loading to the next one.
-                await asyncio.shield(loading)
+            async with self._changed:
+                while True:
+                    if (loaded := self._loaded.get(spec.name)) is not None:
+                        if min(self._want_room, default=ticket) >= ticket:
+                            loaded.users += 1
+                            loaded.last_used = ticket
+                            return loaded
+                    elif spec.name in self._loading or await self._make_room():
+                        break
+                    else:
+                        self._want_room.add(ticket)
+                    await self._changed.wait()
+                loading = self._loading.get(spec.name) or self._start_loading(spec)
+                loading.users += 1
         finally:
             if ticket in self._want_room:
                 self._want_room.discard(ticket)
                 await self._tell()
+        return await self._loaded_by(loading)
 
-    def _start_loading(self, spec: ModelSpec) -> "asyncio.Task[None]":
-        loading = asyncio.create_task(self._load_in(spec))
+    async def _loaded_by(self, loading: _Loading) -> _Loaded:
+        """Wait for a loading in which this caller is counted. A cancelled caller does not stop it:
+        a thread can not be stopped, and the next caller finds the model there."""
+        task = loading.task
+        assert task is not None
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            counted = loading.loaded or loading
+            counted.users -= 1
+            await self._tell()
+            raise
+
+    def _start_loading(self, spec: ModelSpec) -> _Loading:
+        loading = self._loading[spec.name] = _Loading()
+        loading.task = asyncio.create_task(self._load_in(spec, loading))
         # Its error goes to those who wait for it; where nobody does any more, to nobody.
-        loading.add_done_callback(lambda task: task.cancelled() or task.exception())
-        self._loading[spec.name] = loading
+        loading.task.add_done_callback(lambda task: task.cancelled() or task.exception())
         return loading
 
-    async def _load_in(self, spec: ModelSpec) -> None:
+    async def _load_in(self, spec: ModelSpec, loading: _Loading) -> _Loaded:
         try:
             backend = await asyncio.to_thread(self._load, spec)
-            self._loaded[spec.name] = _Loaded(backend, last_used=next(self._tickets))
-        finally:
+        except BaseException:
             del self._loading[spec.name]
             await self._tell()
+            raise
+        loading.loaded = loaded = _Loaded(backend, loading.users, next(self._tickets))
+        del self._loading[spec.name]
+        self._loaded[spec.name] = loaded
+        await self._tell()
+        return loaded
 
     def _load(self, spec: ModelSpec) -> Backend:
         return self._loader(spec, weights_path(spec))

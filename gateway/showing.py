@@ -1,5 +1,6 @@
 """What the listing commands print."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -31,6 +32,14 @@ def models_table(models: Models, console: Console) -> None:
     console.print(table)
     origins = sorted({spec.origin for spec in models.specs.values()})
     console.print("entries from: " + ", ".join(origins), markup=False, highlight=False)
+
+
+def keys_table(rows: Sequence[tuple[str, ...]], console: Console) -> None:
+    """One row an API key: name, models, requests a minute, when it was made."""
+    table = Table("key", "models", "requests a minute", "created")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console.print(table)
 
 
 async def model_details(spec: ModelSpec, console: Console) -> None:

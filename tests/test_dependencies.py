@@ -96,6 +96,34 @@ def test_the_runner_and_the_pool_see_only_the_protocol() -> None:
             assert not belongs(name, "gateway.server")
 
 
+def test_the_server_sees_only_the_protocol_and_never_the_runner() -> None:
+    files = {name: path for name, path in modules().items() if belongs(name, "server")}
+    assert len(files) > 10
+    for module, path in files.items():
+        for name in imports(path):
+            if belongs(name, "gateway.backends"):
+                assert belongs(name, "gateway.backends.base"), f"{module}: {name}"
+            assert not belongs(name, "gateway.runner"), f"{module}: {name}"
+            assert not belongs(name, "gateway.classifying"), f"{module}: {name}"
+
+
+def test_only_the_command_line_imports_the_server_and_only_the_server_its_libraries() -> None:
+    for module, path in modules().items():
+        if belongs(module, "server"):
+            continue
+        for name in imports(path):
+            assert module == "cli" or not belongs(name, "gateway.server"), f"{module}: {name}"
+            top = name.split(".")[0]
+            assert top not in ("fastapi", "starlette", "uvicorn", "prometheus_client"), module
+
+
+def test_openai_s_wire_format_stays_out_of_the_service_below_it() -> None:
+    wire = ("gateway.server.openai", "gateway.server.extensions", "gateway.server.app")
+    for module in ("service", "admission", "exchange", "failures", "streams", "tools", "keys"):
+        for name in imports(PACKAGE / "server" / f"{module}.py"):
+            assert not any(belongs(name, area) for area in wire), f"{module}: {name}"
+
+
 def test_nothing_imports_the_command_line() -> None:
     for module, path in modules().items():
         if module != "__main__":
@@ -112,7 +140,8 @@ def test_only_config_reads_the_environment() -> None:
 def test_importing_the_package_and_its_help_loads_no_heavy_library() -> None:
     code = (
         "import sys, gateway, gateway.cli\n"
-        "heavy = {'torch', 'llama_cpp', 'sklearn', 'scipy', 'matplotlib', 'pandas', 'datasets'}\n"
+        "heavy = {'torch', 'llama_cpp', 'sklearn', 'scipy', 'matplotlib', 'pandas', 'datasets',"
+        " 'fastapi', 'uvicorn'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,10 +1,10 @@
 """The application, put together from its parts."""
 
-import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +17,9 @@ from gateway import __version__
 from gateway.errors import GatewayError
 from gateway.pool import ModelPool
 from gateway.server.exchange import Exchange, current
+from gateway.server.extensions.classify import ClassifyRoutes
+from gateway.server.extensions.scores import ScoreRoutes
+from gateway.server.extensions.tokens import TokenRoutes
 from gateway.server.failures import Failure, failure_of
 from gateway.server.health import HealthRoutes
 from gateway.server.keys import KeyFile
@@ -25,12 +28,20 @@ from gateway.server.middleware import Authentication, BodyLimit, Exchanges, Guar
 from gateway.server.ollama.errors import error_response as ollama_error
 from gateway.server.ollama.routes import ollama_router
 from gateway.server.openai.chat import ChatRoutes
+from gateway.server.openai.completions import CompletionRoutes
+from gateway.server.openai.embeddings import EmbeddingRoutes
 from gateway.server.openai.errors import ErrorResponse, error_response, validation_failure
 from gateway.server.openai.models import ModelRoutes
+from gateway.server.openai.responses import ResponseRoutes
 from gateway.server.requestlog import RequestLog
 from gateway.server.service import Service
 from gateway.server.settings import Settings
 from gateway.server.streams import ClientGone
+
+_FAILURES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorResponse},
+    "5XX": {"model": ErrorResponse},
+}
 
 logger = logging.getLogger("gateway.server")
 
@@ -75,6 +86,7 @@ def create_app(pool: ModelPool, settings: Settings | None = None) -> FastAPI:
     )
     app.state.service = service
     app.include_router(_openai(service))
+    app.include_router(_extensions(service, settings))
     app.include_router(ollama_router(service))
     health = APIRouter(tags=["operation"])
     HealthRoutes(service).add_to(health)
@@ -99,14 +111,22 @@ def _openai(service: Service) -> APIRouter:
     router = APIRouter(
         prefix="/v1",
         tags=["OpenAI"],
-        responses={"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}},
+        responses=_FAILURES,
     )
-    ModelRoutes(service).add_to(router)
-    ChatRoutes(service).add_to(router)
+    for routes in (ModelRoutes, ChatRoutes, CompletionRoutes, EmbeddingRoutes, ResponseRoutes):
+        routes(service).add_to(router)
     return router
 
 
-def _middleware(settings: Settings, finished: object) -> list[Middleware]:
+def _extensions(service: Service, settings: Settings) -> APIRouter:
+    router = APIRouter(tags=["extensions"], responses=_FAILURES)
+    TokenRoutes(service).add_to(router)
+    ScoreRoutes(service).add_to(router)
+    ClassifyRoutes(service, settings.prompts).add_to(router)
+    return router
+
+
+def _middleware(settings: Settings, finished: Callable[[Exchange], None]) -> list[Middleware]:
     keys = KeyFile(settings.keys) if settings.keys else None
     cors = []
     if settings.origins:
@@ -124,7 +144,12 @@ def _middleware(settings: Settings, finished: object) -> list[Middleware]:
         Middleware(Guard, render=render, hosts=settings.hosts, origins=settings.origins),
         *cors,
         Middleware(Authentication, render=render, keys=keys),
-        Middleware(BodyLimit, render=render, most=settings.limits.body_bytes),
+        Middleware(
+            BodyLimit,
+            render=render,
+            most=settings.limits.body_bytes,
+            keep=settings.log_prompts,
+        ),
     ]
 
 
@@ -160,8 +185,3 @@ async def _failed(request: Request, error: Exception) -> Response:
 def _told(request: Request, failure: Failure) -> Response:
     current().error = failure.code or str(failure.status)
     return render(request.url.path, failure)
-
-
-def openapi_json(app: FastAPI) -> str:
-    """The server's own description."""
-    return json.dumps(app.openapi(), indent=1)

@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.errors import GatewayError
 from gateway.server.exchange import Exchange, begin, current
 from gateway.server.failures import Failure, Forbidden, TooLarge, Unauthorized, failure_of
 from gateway.server.keys import KeyFile
@@ -116,15 +117,14 @@ class Authentication:
         self._rates = Rates()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._keys is not None:
-            if not scope["path"].startswith(_PUBLIC) and scope["method"] != "OPTIONS":
-                try:
-                    self._admit(self._keys, Headers(scope=scope))
-                except Exception as error:  # noqa: BLE001 - every error here is an answer
-                    failure = failure_of(error)
-                    current().error = failure.code or ""
-                    await self._render(scope["path"], failure)(scope, receive, send)
-                    return
+        if scope["type"] == "http" and self._keys is not None and _is_private(scope["path"]):
+            try:
+                self._admit(self._keys, Headers(scope=scope))
+            except GatewayError as error:
+                failure = failure_of(error)
+                current().error = failure.code or ""
+                await self._render(scope["path"], failure)(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
     def _admit(self, keys: KeyFile, headers: Headers) -> None:
@@ -139,12 +139,17 @@ class Authentication:
 
 
 class BodyLimit:
-    """Refuses a body with more bytes than the limit, announced or not."""
+    """Refuses a body with more bytes than the limit, announced or not.
 
-    def __init__(self, app: ASGIApp, *, render: Render, most: int) -> None:
+    Args:
+        keep: put the body into the exchange, for the log.
+    """
+
+    def __init__(self, app: ASGIApp, *, render: Render, most: int, keep: bool) -> None:
         self._app = app
         self._render = render
         self._most = most
+        self._keep = keep
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -158,6 +163,8 @@ class BodyLimit:
         if not whole:
             await self._refuse(scope, receive, send)
             return
+        if self._keep:
+            current().body = body.decode("utf-8", "replace")
         given = False
 
         async def replay() -> Message:
@@ -189,6 +196,10 @@ class BodyLimit:
         # What is left of the body is not read, so the connection can not be used again.
         response.headers["connection"] = "close"
         await response(scope, receive, send)
+
+
+def _is_private(path: str) -> bool:
+    return not path.startswith(_PUBLIC)
 
 
 def _host_name(host: str) -> str:

@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar, cast
 
-from gateway.backends.base import Backend
+from gateway.backends.base import Backend, RenderedRequest
 from gateway.config import ModelSpec
 from gateway.errors import ContextOverflow, GatewayError, InvalidRequest, UnknownModel
 from gateway.pool import ModelPool
@@ -113,8 +114,7 @@ class Session:
         Raises:
             ContextOverflow: it leaves none.
         """
-        self._check_length(request)
-        rendered = await asyncio.to_thread(self.backend.render, request)
+        rendered = await self.render(request)
         left = self.backend.context_length - len(rendered.token_ids)
         if left < 1:
             raise ContextOverflow(len(rendered.token_ids) + 1, self.backend.context_length)
@@ -129,7 +129,7 @@ class Session:
 
     async def generate_all(self, requests: Sequence[GenerationRequest]) -> list[Completion]:
         """Several side by side, answers in the order asked. The first error ends them all."""
-        return await together([lambda r=r: self.generate(r) for r in requests])
+        return await together([partial(self.generate, request) for request in requests])
 
     async def stream(self, request: GenerationRequest) -> AsyncIterator[Delta]:
         """As the backend does."""
@@ -151,7 +151,7 @@ class Session:
 
     async def embed(self, texts: Sequence[str]) -> Embeddings:
         """As the backend does."""
-        self._check_characters(sum(map(len, texts)), "input")
+        self.check_characters(sum(map(len, texts)), "input")
         found = await self.backend.embed(texts)
         self.exchange.prompt_tokens += found.prompt_tokens
         return found
@@ -160,9 +160,19 @@ class Session:
         parts = [m.content for m in request.messages] + [t.parameters for t in request.tools]
         parts += [call.arguments for m in request.messages for call in m.tool_calls]
         parts.append(request.prompt or "")
-        self._check_characters(sum(map(len, parts)), "messages" if request.messages else "prompt")
+        self.check_characters(sum(map(len, parts)), "messages" if request.messages else "prompt")
 
-    def _check_characters(self, count: int, parameter: str) -> None:
+    async def render(self, request: GenerationRequest) -> RenderedRequest:
+        """As the backend does, beside the event loop."""
+        self._check_length(request)
+        return await asyncio.to_thread(self.backend.render, request)
+
+    def check_characters(self, count: int, parameter: str) -> None:
+        """Refuse a text that is longer than the server's limit.
+
+        Raises:
+            InvalidRequest: it is.
+        """
         if count > self.limits.prompt_chars:
             raise InvalidRequest(
                 f"{count} characters are more than the server's limit of "

@@ -1,4 +1,4 @@
-"""Work in a task of its own, whose events are read as they come; and work that ends with its client.
+"""Work in a task of its own, whose events are read as they come; work that ends with its client.
 
 The task owns every resource of the work: places, models, deadlines are entered and left in one
 task, and whoever stops reading ends it.

@@ -51,7 +51,8 @@ def read_calls(text: str, tools: Sequence[Tool], salt: str) -> Said:
         salt: told apart by it, equal calls in different turns get different ids; the same request
             always gets the same.
     """
-    content, calls = [], []
+    content: list[str] = []
+    calls: list[ToolCall] = []
     rest = text
     while True:
         before, opening, after = rest.partition(OPENING)

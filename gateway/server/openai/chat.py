@@ -1,6 +1,7 @@
 """POST /v1/chat/completions."""
 
 import time
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
@@ -42,7 +43,7 @@ class ChatRoutes:
             methods=["POST"],
             response_model=ChatCompletion,
             response_model_exclude_unset=True,
-            responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+            responses=sse.DOCUMENTED,
             summary="Answer a conversation",
         )
 
@@ -75,7 +76,7 @@ class ChatRoutes:
         async with self._service.session(body.model) as session:
             asked = await ask(body, session)
             stream = _Stream(body, asked, session, emit)
-            done = await together([lambda n=n: stream.run(n) for n in range(len(asked.requests))])
+            done = await together([partial(stream.run, n) for n in range(len(asked.requests))])
         if body.stream_options and body.stream_options.include_usage:
             stream.tell_usage(done)
         emit(sse.DONE)
@@ -112,7 +113,7 @@ class _Stream:
     def tell_usage(self, done: list[Completion]) -> None:
         """The chunk without choices that says what was used."""
         spent = usage(done[0].usage.prompt_tokens, sum(d.usage.completion_tokens for d in done))
-        self._send(ChatChunk(**self._frame(), choices=[], usage=spent))
+        self._send(self._chunk([]).model_copy(update={"usage": spent}))
 
     def _finish(
         self,
@@ -141,19 +142,18 @@ class _Stream:
     ) -> None:
         shown = chat_logprobs(logprobs, self._session.backend.piece) if logprobs else None
         choice = ChunkChoice(index=number, delta=delta, logprobs=shown, finish_reason=finish)
-        frame = self._frame()
-        if self._with_usage:
-            frame["usage"] = None
-        self._send(ChatChunk(**frame, choices=[choice]))
+        chunk = self._chunk([choice])
+        self._send(chunk.model_copy(update={"usage": None}) if self._with_usage else chunk)
 
-    def _frame(self) -> dict[str, object]:
-        return {
-            "id": self._id,
-            "object": "chat.completion.chunk",
-            "created": self._created,
-            "model": self._model,
-            "system_fingerprint": self._session.backend.fingerprint,
-        }
+    def _chunk(self, choices: list[ChunkChoice]) -> ChatChunk:
+        return ChatChunk(
+            id=self._id,
+            object="chat.completion.chunk",
+            created=self._created,
+            model=self._model,
+            choices=choices,
+            system_fingerprint=self._session.backend.fingerprint,
+        )
 
     def _send(self, chunk: ChatChunk) -> None:
         self._emit(sse.data(chunk.model_dump_json(exclude_unset=True)))

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gateway.errors import InvalidRequest
-from gateway.server import tools
+from gateway.server import tools as calling
 from gateway.server.exchange import current
 from gateway.server.openai.chat_wire import ChatMessage, ChatRequest, NamedTool, ToolDefinition
 from gateway.server.service import Session
-from gateway.types import Constraint, GenerationRequest, Message, Role, Tool, ToolCall
+from gateway.types import Constraint, GenerationRequest, Message, Tool, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,12 @@ class Asked:
     enforced: bool = False
     """The answer is a call and nothing else."""
 
-    def read(self, text: str, sample: int) -> tools.Said:
+    def read(self, text: str, sample: int) -> calling.Said:
         """Part the answer of one choice."""
         if not self.tools:
-            return tools.Said(text, ())
-        salt = tools.salt_of(self.requests[sample].messages, sample)
-        read = tools.read_enforced if self.enforced else tools.read_calls
+            return calling.Said(text, ())
+        salt = calling.salt_of(self.requests[sample].messages, sample)
+        read = calling.read_enforced if self.enforced else calling.read_calls
         return read(text, self.tools, salt)
 
 
@@ -48,7 +48,7 @@ async def ask(body: ChatRequest, session: Session) -> Asked:
     )
     offered = () if body.tool_choice == "none" else _tools(body.tools or ())
     if offered:
-        tools.check_readable(session.backend.chat_template)
+        calling.check_readable(session.backend.chat_template)
         request = _with_tools(body, request, offered)
     if body.most_tokens is None:
         request = await session.filling_context(request)
@@ -64,11 +64,11 @@ def _with_tools(
 ) -> GenerationRequest:
     request = replace(request, tools=offered)
     if body.enforces_call:
-        constraint = tools.constraint_of(_named(body.tool_choice, offered))
-        return replace(request, answer_start=tools.ANSWER_START, constraint=constraint)
+        constraint = calling.constraint_of(_named(body.tool_choice, offered))
+        return replace(request, answer_start=calling.ANSWER_START, constraint=constraint)
     if body.parallel_tool_calls is False:
         # The text after the first call is never written; the call is read without its end.
-        stop = (*request.sampling.stop, tools.CLOSING)
+        stop = (*request.sampling.stop, calling.CLOSING)
         return replace(request, sampling=replace(request.sampling, stop=stop))
     return request
 
@@ -94,8 +94,7 @@ def _message(message: ChatMessage) -> Message:
         ToolCall(call.id, call.function.name, _arguments(call.function.arguments))
         for call in message.tool_calls or ()
     )
-    role: Role = "system" if message.role == "developer" else message.role
-    return Message(role, message.text, calls, message.tool_call_id or "")
+    return Message(message.plain_role, message.text, calls, message.tool_call_id or "")
 
 
 def _arguments(text: str) -> str:

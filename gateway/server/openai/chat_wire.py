@@ -15,6 +15,7 @@ from gateway.server.openai.fields import (
     Usage,
     Wire,
 )
+from gateway.types import Role
 
 _NAME = r"^[A-Za-z0-9_-]{1,64}$"
 
@@ -62,6 +63,11 @@ class ChatMessage(Wire):
         if (self.tool_call_id is not None) != (self.role == "tool"):
             raise ValueError("a tool's turn, and no other, has a tool_call_id")
         return self
+
+    @property
+    def plain_role(self) -> Role:
+        """The role as chat templates know it: a developer's turn is a system turn."""
+        return "system" if self.role == "developer" else self.role
 
     @property
     def text(self) -> str:
@@ -223,7 +229,7 @@ class AnswerMessage(Answered):
     role: Literal["assistant"]
     content: str | None
     refusal: None
-    tool_calls: list[MessageCall] = []
+    tool_calls: list[MessageCall] = Field(default_factory=list)
 
 
 FinishReason = Literal["stop", "length", "tool_calls"]
@@ -264,7 +270,7 @@ class ChunkDelta(Answered):
     role: Literal["assistant"] = "assistant"
     content: str | None = None
     refusal: None = None
-    tool_calls: list[DeltaCall] = []
+    tool_calls: list[DeltaCall] = Field(default_factory=list)
 
 
 class ChunkChoice(Answered):

@@ -26,13 +26,17 @@ class Answered(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-def _no_nul(text: str) -> str:
+def _readable(text: str) -> str:
     if "\0" in text:
         raise ValueError("the text holds a NUL, which tokenizers lose or end at")
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise ValueError("the text holds a lone surrogate, so it has no UTF-8 form") from exc
     return text
 
 
-Text = Annotated[str, AfterValidator(_no_nul)]
+Text = Annotated[str, AfterValidator(_readable)]
 Stop = Text | Annotated[list[Text], Field(max_length=MOST_STOPS)] | None
 Metadata = dict[str, str] | None
 

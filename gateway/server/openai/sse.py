@@ -6,6 +6,7 @@ status of its own; what fails later comes as an event with the error object.
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +18,17 @@ from gateway.server.openai.errors import error_json
 from gateway.server.streams import ClientGone, Emit, events_of, unless_gone
 
 DONE = "data: [DONE]\n\n"
+
+_EVENT = {
+    "type": "object",
+    "description": "One event. `data` is JSON, or [DONE] at the end.",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": _EVENT}}}
+}
+"""What a route that can stream says of it in the OpenAPI document."""
 
 Produce = Callable[[Emit[str]], Awaitable[None]]
 """Does the work and emits whole events, each ending with an empty line."""
@@ -45,7 +57,7 @@ async def streamed(
     """
     events = events_of(produce)
     try:
-        first = await unless_gone(request.receive, anext(events))  # type: ignore[arg-type]
+        first = await unless_gone(request.receive, anext(events))
     except BaseException:
         await events.aclose()
         raise

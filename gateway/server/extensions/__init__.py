@@ -1,0 +1,1 @@
+"""What OpenAI's API lacks: tokens, label scores, classification."""

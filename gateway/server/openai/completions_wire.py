@@ -1,0 +1,90 @@
+"""Bodies of POST /v1/completions, OpenAI's legacy endpoint: a raw text goes on."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gateway.server.openai.fields import (
+    Answered,
+    SamplingFields,
+    StreamOptions,
+    Text,
+    Usage,
+)
+
+MOST_PROMPTS = 128
+DEFAULT_TOKENS = 16
+"""OpenAI's default of this endpoint."""
+
+TokenIds = Annotated[list[Annotated[int, Field(ge=0, lt=1 << 31)]], Field(min_length=1)]
+Prompt = (
+    Text
+    | TokenIds
+    | Annotated[list[Text], Field(min_length=1, max_length=MOST_PROMPTS)]
+    | Annotated[list[TokenIds], Field(min_length=1, max_length=MOST_PROMPTS)]
+)
+
+
+class CompletionRequest(SamplingFields):
+    """Texts, or the ids of their tokens, to go on with."""
+
+    model: Text
+    prompt: Prompt
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """16 where absent."""
+    echo: bool | None = None
+    """The prompt before the answer; not together with logprobs."""
+    logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    suffix: Literal[""] | None = None
+    """Text after the answer is not read by these models, so none may be given."""
+    best_of: Literal[1] | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.echo and self.logprobs is not None:
+            raise ValueError("echo: log-probabilities of a prompt are not computed")
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options needs stream: true")
+        return self
+
+    @property
+    def prompts(self) -> list[str | list[int]]:
+        """One entry a prompt."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        tokens = [entry for entry in self.prompt if isinstance(entry, int)]
+        others = [entry for entry in self.prompt if not isinstance(entry, int)]
+        return [tokens] if tokens else list(others)
+
+
+class LegacyLogprobs(Answered):
+    """One entry a token, in each list."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+    """Where each token begins in the answer, in characters."""
+
+
+class CompletionChoice(Answered):
+    """One answer, or what is new of it."""
+
+    index: int
+    text: str
+    logprobs: LegacyLogprobs | None
+    finish_reason: Literal["stop", "length"] | None
+
+
+class TextCompletion(Answered):
+    """The answers; in a stream, an event."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[CompletionChoice]
+    system_fingerprint: str
+    usage: Usage | None = None

@@ -1,0 +1,93 @@
+"""POST /v1/embeddings."""
+
+import base64
+import struct
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+
+from gateway.errors import InvalidRequest
+from gateway.server.openai.fields import Answered, Text, Wire
+from gateway.server.service import Service
+from gateway.server.streams import unless_gone
+
+MOST_TEXTS = 2048
+
+
+class EmbeddingRequest(Wire):
+    """Texts to embed. Token ids are not taken: a model's embedding is of a text."""
+
+    model: Text
+    input: Text | Annotated[list[Text], Field(min_length=1, max_length=MOST_TEXTS)]
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+    """Only the model's own number of dimensions: vectors are not cut."""
+    user: str | None = None
+
+
+class Embedding(Answered):
+    """The vector of one text, of unit length; as base64, little-endian 32-bit floats."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(Answered):
+    """Tokens."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingList(Answered):
+    """One entry a text, in their order."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingUsage
+
+
+class EmbeddingRoutes:
+    """The endpoint, on a service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def add_to(self, router: APIRouter) -> None:
+        router.add_api_route(
+            "/embeddings",
+            self.create,
+            methods=["POST"],
+            response_model=EmbeddingList,
+            summary="Vectors of texts",
+        )
+
+    async def create(self, body: EmbeddingRequest, request: Request) -> EmbeddingList:
+        """One vector a text, the mean of its tokens' last states, of length 1."""
+        return await unless_gone(request.receive, self._embed(body))
+
+    async def _embed(self, body: EmbeddingRequest) -> EmbeddingList:
+        texts = [body.input] if isinstance(body.input, str) else body.input
+        async with self._service.session(body.model) as session:
+            found = await session.embed(texts)
+        width = len(found.vectors[0])
+        if body.dimensions not in (None, width):
+            raise InvalidRequest(
+                f"dimensions is {body.dimensions}; this model has {width}", parameter="dimensions"
+            )
+        data = [
+            Embedding(object="embedding", index=n, embedding=_shown(vector, body.encoding_format))
+            for n, vector in enumerate(found.vectors)
+        ]
+        spent = EmbeddingUsage(prompt_tokens=found.prompt_tokens, total_tokens=found.prompt_tokens)
+        return EmbeddingList(object="list", data=data, model=body.model, usage=spent)
+
+
+def _shown(vector: Sequence[float], form: str | None) -> list[float] | str:
+    if form == "base64":
+        return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    return list(vector)

@@ -1,0 +1,162 @@
+"""Bodies of POST /v1/responses: text in, text out, nothing kept between requests."""
+
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gateway.server.openai.fields import Answered, JsonObject, Metadata, Text, Wire
+
+_NAME = r"^[A-Za-z0-9_-]{1,64}$"
+
+
+class InputPart(Wire):
+    """A part of a message; text is the only kind."""
+
+    type: Literal["input_text", "output_text"]
+    text: Text
+    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    logprobs: Annotated[list[Any], Field(max_length=0)] | None = None
+
+
+class InputMessage(Wire):
+    """One turn, of the client's or of an earlier answer."""
+
+    type: Literal["message"] = "message"
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | Annotated[list[InputPart], Field(min_length=1)]
+    id: str | None = None
+    status: Literal["completed", "incomplete"] | None = None
+
+    @property
+    def text(self) -> str:
+        """The content; parts follow each other without anything between."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text for part in self.content)
+
+
+class TextFormat(Wire):
+    """What the answer may be."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    name: Annotated[Text, Field(pattern=_NAME)] | None = None
+    description: Text | None = None
+    schema_: JsonObject | None = Field(default=None, alias="schema")
+    strict: bool | None = None
+    """The schema is enforced whether or not this is true."""
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> Self:
+        if (self.type == "json_schema") != (self.schema_ is not None):
+            raise ValueError("schema belongs to the type json_schema")
+        return self
+
+    @property
+    def schema_text(self) -> str | None:
+        """The schema as JSON, None where every text may come out."""
+        if self.type == "text":
+            return None
+        return json.dumps(self.schema_ or {"type": "object"})
+
+
+class TextOptions(Wire):
+    """How the text is to be."""
+
+    format: TextFormat | None = None
+
+
+class ResponseRequest(Wire):
+    """A text, or turns, to answer."""
+
+    model: Text
+    input: Text | Annotated[list[InputMessage], Field(min_length=1)]
+    instructions: Text | None = None
+    """A system turn before the input."""
+    max_output_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Absent: all that the prompt leaves of the context."""
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    stream: bool | None = None
+    text: TextOptions | None = None
+    truncation: Literal["disabled"] | None = None
+    store: Literal[False] | None = None
+    """Answers are not kept, so they can not be asked for by their id."""
+    tools: Annotated[list[Any], Field(max_length=0)] | None = None
+    tool_choice: Literal["none", "auto"] | None = None
+    metadata: Metadata = None
+    user: str | None = None
+
+
+class OutputText(Answered):
+    """The answer's text."""
+
+    type: Literal["output_text"]
+    text: str
+    annotations: list[str]
+
+
+class OutputMessage(Answered):
+    """The assistant's turn."""
+
+    id: str
+    type: Literal["message"]
+    role: Literal["assistant"]
+    status: Literal["in_progress", "completed", "incomplete"]
+    content: list[OutputText]
+
+
+class InputDetails(Answered):
+    """How many tokens were cached is not told here: it is no property of the request."""
+
+    cached_tokens: Literal[0] = 0
+
+
+class OutputDetails(Answered):
+    """These models' reasoning is part of their text."""
+
+    reasoning_tokens: Literal[0] = 0
+
+
+class ResponseUsage(Answered):
+    """Tokens."""
+
+    input_tokens: int
+    input_tokens_details: InputDetails
+    output_tokens: int
+    output_tokens_details: OutputDetails
+    total_tokens: int
+
+
+class Incomplete(Answered):
+    """Why an answer is not whole."""
+
+    reason: Literal["max_output_tokens"]
+
+
+class Responded(Answered):
+    """The answer."""
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    status: Literal["in_progress", "completed", "incomplete"]
+    error: None
+    incomplete_details: Incomplete | None
+    instructions: str | None
+    max_output_tokens: int | None
+    metadata: dict[str, str]
+    model: str
+    output: list[OutputMessage]
+    parallel_tool_calls: Literal[False]
+    previous_response_id: None
+    store: Literal[False]
+    temperature: float
+    text: dict[str, Any]
+    tool_choice: Literal["none"]
+    tools: list[Any]
+    top_p: float
+    truncation: Literal["disabled"]
+    usage: ResponseUsage | None
+    system_fingerprint: str
+    """Extension: see the chat endpoint's."""

@@ -1,0 +1,138 @@
+"""A server process: bound to a socket, told to end by a signal, ending without losing anything."""
+
+import asyncio
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+import uvicorn
+
+from gateway.errors import BackendUnavailable, ConfigError
+from gateway.pool import ModelPool
+from gateway.server.app import create_app, service_of
+from gateway.server.service import Service
+from gateway.server.settings import Settings
+
+logger = logging.getLogger("gateway.server")
+
+
+def check_exposure(host: str, settings: Settings) -> None:
+    """Make sure that nobody else's machine can ask without a key.
+
+    Raises:
+        ConfigError: the host is not this machine alone, and there is no file of keys.
+    """
+    if settings.keys is None and not _is_loopback(host):
+        raise ConfigError(
+            f"{host} can be reached from other machines, and no API keys are asked for",
+            hint="gateway keys create NAME --keys FILE, then --keys FILE; or --host 127.0.0.1",
+        )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 is any free one.
+
+    Raises:
+        BackendUnavailable: the address is taken or is none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as exc:
+        listener.close()
+        raise BackendUnavailable(
+            f"{host}:{port}: can not be listened on: {exc.strerror}", hint="another --port"
+        ) from exc
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """The URL of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def serve(
+    make_pool: Callable[[], ModelPool],
+    settings: Settings,
+    listener: socket.socket,
+    *,
+    preload: Sequence[str] = (),
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until a signal says to end.
+
+    Args:
+        make_pool: called within the event loop that the pool then belongs to.
+        preload: models to load before the first request.
+        on_ready: called when they are loaded.
+
+    Raises:
+        ConfigError, BackendError: a model that was to be loaded can not be.
+    """
+    pool = make_pool()
+    app = create_app(pool, settings)
+    service = service_of(app)
+    try:
+        await service.preload(preload)
+    except BaseException:
+        await pool.close()
+        raise
+    on_ready()
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, timeout_keep_alive=30
+    )
+    await _Server(config, service, settings.limits.drain_s).serve([listener])
+
+
+class _Server(uvicorn.Server):
+    """Ends in two steps: accepted requests finish while new ones are sent away, then it closes.
+
+    A second signal ends it at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service, drain_s: float) -> None:
+        super().__init__(config)
+        self._service = service
+        self._drain_s = drain_s
+        self._draining: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._service.admission.draining or self._loop is None:
+            self.should_exit = self.force_exit = True
+            return
+        self._service.admission.drain()
+        self._loop.call_soon_threadsafe(self._start_draining, signal.Signals(sig).name)
+
+    def _start_draining(self, name: str) -> None:
+        logger.warning("%s: finishing what was accepted", name)
+        self._draining = asyncio.create_task(self._drain())
+
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(self._drain_s):
+                await self._service.admission.emptied()
+        except TimeoutError:
+            logger.warning("not everything was finished within %g seconds", self._drain_s)
+            self.force_exit = True
+        self.should_exit = True
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

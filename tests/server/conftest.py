@@ -1,0 +1,79 @@
+"""A live server on an ephemeral port of this machine, with real weights."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import openai
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from gateway.config import Models, ModelSpec, PathSource
+from gateway.pool import ModelPool
+from gateway.server.app import create_app, service_of
+from gateway.server.running import bind
+from gateway.server.settings import Settings
+from tests.conftest import ROOT, spec_and_path
+
+TOOLS_TEMPLATE = (Path(__file__).parent / "tools.jinja").read_text(encoding="utf-8")
+CHAT, TOOLS = "smollm2-135m", "smollm2-tools"
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """The application behind a real socket, in a thread; its address."""
+    listener = bind("127.0.0.1", 0)
+    config = uvicorn.Config(app, log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
+    thread.start()
+    try:
+        yield "http://{}:{}".format(*_address(listener))
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _address(listener: socket.socket) -> tuple[str, int]:
+    host, port = listener.getsockname()[:2]
+    return str(host), int(port)
+
+
+def real_models() -> Models:
+    """SmolLM2 as it ships, and with a chat template that shows tools; both on one engine."""
+    spec, path = spec_and_path(CHAT)
+    spec = replace(spec, source=PathSource(path), parallel=4, context_length=2048)
+    tools = replace(spec, name=TOOLS, chat_template=TOOLS_TEMPLATE)
+    return Models({CHAT: spec, TOOLS: tools}, CHAT)
+
+
+def fake_models(**changes: object) -> Models:
+    """A model whose answers are made up, for what does not depend on them."""
+    spec = ModelSpec("fake", PathSource(ROOT), backend="fake")
+    return Models({"fake": replace(spec, **changes)}, "fake")  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def app() -> FastAPI:
+    made = create_app(ModelPool(real_models(), max_loaded=2), Settings(log_requests=False))
+    service_of(made).ready = True
+    return made
+
+
+@pytest.fixture(scope="session")
+def url(app: FastAPI) -> Iterator[str]:
+    """The address of the live server."""
+    with serving(app) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def client(url: str) -> Iterator[openai.OpenAI]:
+    """OpenAI's own client, which does not try again by itself."""
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as made:
+        yield made

@@ -1,0 +1,101 @@
+"""Tokens, label scores and classification over HTTP are what the backend itself says."""
+
+import asyncio
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.classifying import Asked, one
+from gateway.types import GenerationRequest, Message
+from tests.server.conftest import CHAT
+
+LABELS = ["red", "blue", "green as grass"]
+MESSAGES = [{"role": "user", "content": "Which colour has the sky?"}]
+
+
+@pytest.fixture(scope="module")
+def http(url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, timeout=60) as client:
+        yield client
+
+
+def asked(http: httpx.Client, path: str, **body: Any) -> dict[str, Any]:
+    answer = http.post(path, json={"model": CHAT, **body})
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def test_tokens_are_those_that_the_model_reads(
+    http: httpx.Client, smollm2: LlamaCppBackend
+) -> None:
+    text = "naïve 😀 <|im_end|> text"
+    rendered = smollm2.render(GenerationRequest(CHAT, prompt=text))
+    found = asked(http, "/tokenize", text=text)
+    assert found["tokens"] == list(rendered.token_ids)
+    assert found["count"] == len(rendered.token_ids)
+    chat = smollm2.render(GenerationRequest(CHAT, (Message("user", "Hi"),)))
+    messages = asked(http, "/tokenize", messages=[{"role": "user", "content": "Hi"}])
+    assert messages["text"] == chat.text
+    assert messages["tokens"] == list(chat.token_ids)
+
+
+def test_tokens_become_their_text_again(http: httpx.Client) -> None:
+    text = "two boats, naïve 😀"
+    tokens = asked(http, "/tokenize", text=text)["tokens"]
+    assert asked(http, "/detokenize", tokens=tokens) == {"text": text}
+
+
+def test_a_token_that_the_vocabulary_lacks_is_refused(http: httpx.Client) -> None:
+    for token in (1 << 30, 49152):
+        answer = http.post("/detokenize", json={"model": CHAT, "tokens": [token]})
+        assert answer.status_code == 400
+        body = {"model": CHAT, "prompt": [token], "max_tokens": 1}
+        assert http.post("/v1/completions", json=body).status_code == 400
+
+
+def test_scores_are_the_backend_s_own(http: httpx.Client, smollm2: LlamaCppBackend) -> None:
+    request = GenerationRequest(CHAT, (Message("user", MESSAGES[0]["content"]),))
+    own = asyncio.run(smollm2.score_labels(request, LABELS))
+    found = asked(http, "/v1/score", messages=MESSAGES, labels=LABELS)
+    assert [entry["logprob"] for entry in found["scores"]] == list(own.logprobs)
+    assert found["exact"] is True
+
+
+def test_probabilities_sum_to_one_and_the_largest_is_the_label(http: httpx.Client) -> None:
+    found = asked(http, "/v1/classify", messages=MESSAGES, labels=LABELS)
+    shares = {entry["label"]: entry["probability"] for entry in found["probabilities"]}
+    assert list(shares) == LABELS
+    assert math.isclose(sum(shares.values()), 1.0)
+    assert found["label"] == max(shares, key=lambda label: shares[label])
+
+
+def test_a_task_is_classified_as_the_command_line_does(http: httpx.Client) -> None:
+    text = "The app crashes when I press save"
+    found = asked(http, "/v1/classify", task="issue-triage", text=text)
+    own = one(Asked("issue-triage", model=CHAT), text)
+    assert found["label"] == own.answer
+    assert {p["label"]: p["probability"] for p in found["probabilities"]} == own.probabilities
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"task": "../etc", "text": "x"}, "task"),
+        ({"task": "issue-triage", "text": "x", "strategy": "few_shot"}, "strategy"),
+        ({"task": "issue-triage", "text": "x", "labels": ["a", "b"]}, "labels"),
+        ({"task": "issue-triage", "text": "x", "fields": {"owner": "me"}}, "fields"),
+        ({"task": "issue-triage", "text": "x", "score_rule": "batch"}, "score_rule"),
+        ({"messages": MESSAGES}, "labels"),
+        ({"messages": MESSAGES, "labels": ["a", "a"]}, "labels"),
+    ],
+)
+def test_what_can_not_be_classified_is_refused_by_name(
+    http: httpx.Client, body: dict[str, Any], param: str
+) -> None:
+    answer = http.post("/v1/classify", json={"model": CHAT, **body})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param
