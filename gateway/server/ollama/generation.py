@@ -33,7 +33,7 @@ class GenerationRoutes:
             methods=["POST"],
             response_model=ChatAnswer,
             response_model_exclude_unset=True,
-            responses={200: {"content": {ndjson.MEDIA_TYPE: {"schema": {"type": "string"}}}}},
+            responses=ndjson.DOCUMENTED,
             summary="Answer a conversation",
         )
         router.add_api_route(
@@ -42,7 +42,7 @@ class GenerationRoutes:
             methods=["POST"],
             response_model=GenerateAnswer,
             response_model_exclude_unset=True,
-            responses={200: {"content": {ndjson.MEDIA_TYPE: {"schema": {"type": "string"}}}}},
+            responses=ndjson.DOCUMENTED,
             summary="Answer a prompt",
         )
 

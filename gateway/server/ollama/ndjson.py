@@ -3,6 +3,7 @@ and gets a status of its own; what fails later comes as a last line with the err
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +14,15 @@ from gateway.server.failures import failure_of
 from gateway.server.ollama.errors import error_json
 from gateway.server.streams import ClientGone, Emit, events_of, unless_gone
 
-MEDIA_TYPE = "application/x-ndjson"
+_MEDIA_TYPE = "application/x-ndjson"
+
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer, or, unless `stream` is false, lines of which each is a part",
+        "content": {_MEDIA_TYPE: {}},
+    }
+}
+"""What a route that can stream says of it in the OpenAPI document."""
 
 
 async def streamed(request: Request, produce: Callable[[Emit[str]], Awaitable[None]]) -> Response:
@@ -38,7 +47,7 @@ class _Lines(Response):
     """Sends lines, and ends their work when the client is gone."""
 
     def __init__(self, first: str, rest: AsyncGenerator[str, None]) -> None:
-        super().__init__(media_type=MEDIA_TYPE, headers={"cache-control": "no-cache"})
+        super().__init__(media_type=_MEDIA_TYPE, headers={"cache-control": "no-cache"})
         del self.headers["content-length"]
         self._first = first
         self._rest = rest
