@@ -54,6 +54,8 @@ GENERATE = {
     "images": ["aGVsbG8="],
     "width": 64,
 }
+TOO_LARGE = "more than the limit"
+"""Refused before a wire format is known; below, with a body that fits what a socket holds."""
 REFUSED = [
     *((path, field, value) for path in ASKED for field, value in BOTH.items()),
     *(("/api/generate", field, value) for field, value in GENERATE.items()),
@@ -136,7 +138,7 @@ def test_raw_mode_takes_no_system_text(plain: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("path", list(ASKED))
-@pytest.mark.parametrize("what", list(NONSENSE))
+@pytest.mark.parametrize("what", [what for what in NONSENSE if what != TOO_LARGE])
 def test_nonsense_is_refused_and_the_next_request_answered(
     plain: httpx.Client, path: str, what: str
 ) -> None:
@@ -179,20 +181,21 @@ def test_a_failure_inside_a_stream_comes_as_its_last_line() -> None:
             raise BackendUnavailable("the model was closed")
 
     app = create_app(ModelPool(fake_models(), loader=Failing), Settings(log_requests=False))
-    said = ""
+    said: list[str | None] = []
     with serving(app) as url:
         parts = ollama.Client(url).generate("fake", "Hi", stream=True)
         with pytest.raises(ollama.ResponseError, match="the model was closed"):
-            for part in parts:
-                said += part.response or ""
-    assert said == "so far"
+            said.extend(part.response for part in parts)
+    assert said == ["so far"]
 
 
 def test_a_failure_before_a_stream_s_first_line_has_its_own_status() -> None:
     class Failing(FakeBackend):
         async def stream(self, request: GenerationRequest) -> AsyncIterator[Delta]:
+            nothing: tuple[Delta, ...] = ()
+            for delta in nothing:
+                yield delta
             raise BackendUnavailable("the model was closed")
-            yield Delta("")
 
     app = create_app(ModelPool(fake_models(), loader=Failing), Settings(log_requests=False))
     with serving(app) as url:

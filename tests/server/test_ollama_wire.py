@@ -1,7 +1,6 @@
 """Answers against recorded ones of a real Ollama server: status, fields and their types."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import httpx
