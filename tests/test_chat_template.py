@@ -8,7 +8,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.chat_template import PLAIN, ChatTemplate
 from gateway.errors import ConfigError, InvalidRequest
-from gateway.types import Message
+from gateway.types import Message, Tool, ToolCall
 
 CONVERSATION = (
     Message("system", "Be brief."),
@@ -97,3 +97,65 @@ def test_a_template_can_not_leave_the_sandbox(attack: str) -> None:
 def test_a_template_that_does_not_compile_is_said_to() -> None:
     with pytest.raises(ConfigError, match="compile"):
         ChatTemplate("{% for %}")
+
+
+SHOWS_TOOLS = (
+    "{% for tool in tools %}{{ tool | tojson }}{% endfor %}"
+    "{% for m in messages %}{{ m.content }}"
+    "{% for call in m.tool_calls or [] %}{{ call.function | tojson }}{% endfor %}{% endfor %}"
+)
+CALLED = Message("assistant", "", (ToolCall("1", "paint", '{"colour": "red"}'),))
+PAINT = Tool("paint", "Paints", '{"type": "object"}')
+
+
+def test_tools_and_calls_are_shown_as_transformers_shows_them() -> None:
+    turns = [
+        {"role": "user", "content": "Hi"},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [
+                {
+                    "id": "1",
+                    "type": "function",
+                    "function": {"name": "paint", "arguments": {"colour": "red"}},
+                }
+            ],
+        },
+    ]
+    tool = {
+        "type": "function",
+        "function": {"name": "paint", "description": "Paints", "parameters": {"type": "object"}},
+    }
+    rendered, _ = render_jinja_template(
+        conversations=[turns],
+        chat_template=SHOWS_TOOLS,
+        tools=[tool],
+        add_generation_prompt=True,
+    )
+    mine = ChatTemplate(SHOWS_TOOLS).render(
+        [Message("user", "Hi"), CALLED], special={}, tools=[PAINT]
+    )
+    assert [mine] == list(rendered)
+
+
+def test_what_a_template_would_leave_out_is_refused_by_name() -> None:
+    plain = ChatTemplate(
+        "{# tools, tool_calls #}tools{% for m in messages %}{{ m.content }}{% endfor %}"
+    )
+    with pytest.raises(InvalidRequest) as caught:
+        plain.render([Message("user", "Hi")], special={}, tools=[PAINT])
+    assert caught.value.parameter == "tools"
+    with pytest.raises(InvalidRequest) as caught:
+        plain.render([CALLED], special={})
+    assert caught.value.parameter == "messages"
+
+
+def test_every_text_of_the_caller_is_hidden_from_the_template() -> None:
+    tool = Tool("paint", "<end>", '{"type": "object", "title": "<end>", "enum": ["<end>"]}')
+    called = Message("assistant", "<end>", (ToolCall("1", "paint", '{"<end>": ["<end>"]}'),))
+    shown = ChatTemplate(SHOWS_TOOLS).render(
+        [called], special={}, tools=[tool], hide=lambda text: text.replace("<end>", "*")
+    )
+    assert "<end>" not in shown
+    assert shown.count("*") == 6

@@ -65,7 +65,7 @@ def read_calls(text: str, tools: Sequence[Tool], salt: str) -> Said:
             content.append(text[len(text) - len(opening) - len(after) :])
             break
         calls.append(found)
-    return Said("".join(content).strip("\n") if calls else text, tuple(calls))
+    return Said("".join(content).rstrip("\n") if calls else text, tuple(calls))
 
 
 def read_enforced(text: str, tools: Sequence[Tool], salt: str) -> Said:

@@ -211,3 +211,31 @@ def test_seeded_sampling_repeats_and_the_seed_matters(backend: Backend) -> None:
 
     assert text(1) == text(1)
     assert len({text(seed) for seed in range(4)}) > 1
+
+
+def test_streamed_log_probabilities_join_to_those_of_the_whole(backend: Backend) -> None:
+    request = replace(chat("Say something about the sea."), logprobs=2)
+    whole = run(backend.generate(request))
+    deltas = run(collect(backend, request))
+    assert tuple(entry for delta in deltas for entry in delta.logprobs) == whole.logprobs
+
+
+def test_the_tokens_of_a_prompt_are_answered_as_its_text_is(backend: Backend) -> None:
+    by_text = GenerationRequest("m", prompt="The sea is", sampling=Sampling(max_tokens=8))
+    ids = backend.render(by_text).token_ids
+    by_tokens = replace(by_text, prompt=None, prompt_tokens=ids)
+    assert run(backend.generate(by_tokens)).token_ids == run(backend.generate(by_text)).token_ids
+
+
+def test_pieces_of_an_answer_s_tokens_join_to_its_text(backend: Backend) -> None:
+    raw = GenerationRequest("m", prompt="Name a fruit.", sampling=Sampling(max_tokens=12))
+    done = run(backend.generate(raw))
+    assert b"".join(map(backend.piece, done.token_ids)).decode("utf-8", "replace") == done.text
+
+
+@pytest.mark.parametrize("token", [-1, 2**31 - 1])
+def test_a_token_that_the_vocabulary_lacks_is_refused(backend: Backend, token: int) -> None:
+    with pytest.raises(InvalidRequest):
+        backend.piece(token)
+    with pytest.raises(InvalidRequest):
+        run(backend.generate(GenerationRequest("m", prompt_tokens=(token,))))

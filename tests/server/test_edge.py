@@ -308,17 +308,21 @@ def test_a_failure_inside_a_stream_comes_as_an_event_with_the_error_object() -> 
         stream = client.chat.completions.create(
             model="fake", messages=[{"role": "user", "content": "Hi"}], stream=True
         )
-        said = ""
+        said: list[str] = []
+
+        def read() -> None:
+            said.extend(chunk.choices[0].delta.content or "" for chunk in stream)
+
         with client, pytest.raises(openai.APIError, match="the model was closed"):
-            for chunk in stream:
-                said += chunk.choices[0].delta.content or ""
-    assert said == "so far"
+            read()
+    assert "".join(said) == "so far"
 
 
 def test_a_failure_before_a_stream_s_first_event_has_its_own_status() -> None:
     class Failing(FakeBackend):
         async def stream(self, request: GenerationRequest) -> AsyncIterator[Delta]:
-            raise BackendUnavailable("the model was closed")
+            if request.model == "fake":
+                raise BackendUnavailable("the model was closed")
             yield Delta("")
 
     app = create_app(ModelPool(fake_models(), loader=Failing), Settings(log_requests=False))

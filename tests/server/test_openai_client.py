@@ -6,11 +6,14 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from fastapi import FastAPI
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 from pydantic import BaseModel
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.server.app import service_of
 from tests.server.conftest import CHAT, TOOLS
+from tests.server.test_edge import wait_until
 
 ASKED: list[ChatCompletionMessageParam] = [
     {"role": "system", "content": "Be brief."},
@@ -311,3 +314,64 @@ def test_responses_hold_a_schema(client: openai.OpenAI) -> None:
         model=CHAT, input="Name a colour.", text_format=Colour, max_output_tokens=200
     )
     assert isinstance(parsed.output_parsed, Colour)
+
+
+def nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(depth):
+        schema = {"type": "object", "properties": {"a": schema}}
+    return schema
+
+
+UNREADABLE: dict[str, dict[str, Any]] = {
+    "deep": nested(150),
+    "deeper": nested(300),
+    "a lone surrogate": {"type": "object", "properties": {"\ud800": {"type": "string"}}},
+    "no type": {"type": "colour"},
+    "a missing definition": {"$ref": "#/$defs/Nothing"},
+    "a pattern that is none": {"type": "string", "pattern": "("},
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+@pytest.mark.parametrize("place", ["response_format", "tools"])
+def test_a_schema_that_can_not_be_enforced_is_refused_by_name(
+    url: str, client: openai.OpenAI, name: str, place: str
+) -> None:
+    schema = UNREADABLE[name]
+    body: dict[str, Any] = {"model": TOOLS, "messages": ASKED, "max_tokens": 4}
+    if place == "tools":
+        function = {"name": "f", "parameters": schema}
+        body |= {"tools": [{"type": "function", "function": function}], "tool_choice": "required"}
+    else:
+        form = {"name": "f", "schema": schema, "strict": True}
+        body |= {"response_format": {"type": "json_schema", "json_schema": form}}
+    headers = {"content-type": "application/json"}
+    answer = httpx.post(
+        f"{url}/v1/chat/completions", content=json.dumps(body), headers=headers, timeout=60
+    )
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["param"].startswith(place)
+    done = client.chat.completions.create(model=CHAT, messages=ASKED, max_tokens=1)
+    assert done.choices[0].finish_reason == "length"
+
+
+def test_a_stream_that_is_closed_frees_its_sequence(app: FastAPI, client: openai.OpenAI) -> None:
+    admission = service_of(app).admission
+    streams = [
+        client.chat.completions.create(
+            model=CHAT,
+            messages=[{"role": "user", "content": f"Story {number}"}],
+            stream=True,
+            logit_bias={"0": -100, "2": -100},
+        )
+        for number in range(4)
+    ]
+    for stream in streams:
+        next(iter(stream))
+    assert admission.running == 4
+    for stream in streams:
+        stream.close()
+    wait_until(lambda: admission.running == 0)
+    done = client.chat.completions.create(model=CHAT, messages=ASKED, max_tokens=1)
+    assert done.choices[0].finish_reason == "length"

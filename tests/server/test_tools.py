@@ -1,6 +1,7 @@
 """Calls are read back from text, held back from a stream, and enforced by a schema."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -66,7 +67,7 @@ def test_a_stream_gives_just_the_content_however_it_is_cut(
     text = said + (CALL if called else "")
     held = HeldBack()
     borders = sorted({0, len(text), *(c for c in cuts if c < len(text))})
-    given_out = [held.add(text[a:b]) for a, b in zip(borders, borders[1:], strict=False)]
+    given_out = [held.add(text[a:b]) for a, b in pairwise(borders)]
     content = read_calls(text, TOOLS, "salt").content
     assert "".join(given_out) + held.rest(content) == content
 

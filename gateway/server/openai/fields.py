@@ -10,6 +10,8 @@ from gateway.types import Sampling
 
 MOST_CHOICES = 128
 MOST_STOPS = 16
+MOST_DEPTH = 64
+"""Levels of a JSON schema; llguidance reads no more than 128."""
 
 
 class Wire(BaseModel):
@@ -126,4 +128,23 @@ def _biases(given: Mapping[str, float]) -> tuple[tuple[int, float], ...]:
     return tuple((int(token), bias) for token, bias in given.items())
 
 
-JsonObject = dict[str, Any]
+def _bounded(value: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what later steps, which recurse or are not Python, could not read."""
+    level: list[Any] = [value]
+    for _ in range(MOST_DEPTH):
+        inner: list[Any] = []
+        for entry in level:
+            if isinstance(entry, str):
+                _readable(entry)
+            elif isinstance(entry, dict):
+                inner += [*entry, *entry.values()]
+            elif isinstance(entry, list):
+                inner += entry
+        if not inner:
+            return value
+        level = inner
+    raise ValueError(f"nested deeper than {MOST_DEPTH} levels")
+
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_bounded)]
+"""A JSON object of bounded depth, such as a schema."""
