@@ -42,6 +42,12 @@ Bytes = tuple[str, list[tuple[str, float]]]
 
 
 @pytest.fixture(scope="module")
+def api(url: str) -> Iterator[ollama.Client]:
+    with ollama.Client(url) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
 def backend(url: str) -> Iterator[LlamaCppBackend]:
     """The server's model, asked without a server."""
     spec, path = spec_and_path(CHAT)
@@ -66,7 +72,7 @@ def shown(text: str | None, entries: Any) -> Bytes:
 
 @pytest.mark.parametrize(("options", "meaning"), OPTIONS)
 def test_options_mean_what_the_gateway_s_own_fields_mean(
-    url: str, backend: LlamaCppBackend, options: dict[str, Any], meaning: dict[str, Any]
+    api: ollama.Client, backend: LlamaCppBackend, options: dict[str, Any], meaning: dict[str, Any]
 ) -> None:
     expected = own(
         backend,
@@ -77,30 +83,26 @@ def test_options_mean_what_the_gateway_s_own_fields_mean(
             logprobs=0,
         ),
     )
-    client = ollama.Client(url)
     asked: dict[str, Any] = {"options": {"num_predict": TOKENS, **options}, "logprobs": True}
-    chat = client.chat(CHAT, [{"role": "user", "content": QUESTION}], **asked)
+    chat = api.chat(CHAT, [{"role": "user", "content": QUESTION}], **asked)
     assert shown(chat.message.content, chat.logprobs) == expected
-    generated = client.generate(CHAT, QUESTION, **asked)
+    generated = api.generate(CHAT, QUESTION, **asked)
     assert shown(generated.response, generated.logprobs) == expected
 
 
-def test_options_change_what_is_said(url: str) -> None:
+def test_options_change_what_is_said(api: ollama.Client) -> None:
     """Otherwise the test above compares one text with itself."""
-    client = ollama.Client(url)
     said = {
-        client.generate(CHAT, QUESTION, options={"num_predict": TOKENS, **options}).response
+        api.generate(CHAT, QUESTION, options={"num_predict": TOKENS, **options}).response
         for options, _ in OPTIONS
     }
     assert len(said) >= 4
 
 
-def test_a_raw_prompt_is_read_as_it_is(url: str, backend: LlamaCppBackend) -> None:
+def test_a_raw_prompt_is_read_as_it_is(api: ollama.Client, backend: LlamaCppBackend) -> None:
     sampling = Sampling(max_tokens=TOKENS)
     expected = own(backend, GenerationRequest(CHAT, prompt=RAW, sampling=sampling, logprobs=0))
-    done = ollama.Client(url).generate(
-        CHAT, RAW, raw=True, logprobs=True, options={"num_predict": TOKENS}
-    )
+    done = api.generate(CHAT, RAW, raw=True, logprobs=True, options={"num_predict": TOKENS})
     assert shown(done.response, done.logprobs) == expected
     assert done.prompt_eval_count == len(
         backend.render(GenerationRequest(CHAT, prompt=RAW)).token_ids
@@ -137,10 +139,9 @@ def test_many_clients_of_both_apis_together_get_the_backend_s_own_bytes(
 
     async def ask() -> tuple[list[Bytes], list[Bytes]]:
         async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0) as other:
-            api = ollama.AsyncClient(url)
-            async with api:
+            async with ollama.AsyncClient(url) as asking:
                 both = await asyncio.gather(
-                    asyncio.gather(*(through_api(api, text) for text in questions)),
+                    asyncio.gather(*(through_api(asking, text) for text in questions)),
                     asyncio.gather(*(through_v1(other, text) for text in questions)),
                 )
         return both[0], both[1]

@@ -182,8 +182,8 @@ def test_a_failure_inside_a_stream_comes_as_its_last_line() -> None:
 
     app = create_app(ModelPool(fake_models(), loader=Failing), Settings(log_requests=False))
     said: list[str | None] = []
-    with serving(app) as url:
-        parts = ollama.Client(url).generate("fake", "Hi", stream=True)
+    with serving(app) as url, ollama.Client(url) as client:
+        parts = client.generate("fake", "Hi", stream=True)
         with pytest.raises(ollama.ResponseError, match="the model was closed"):
             said.extend(part.response for part in parts)
     assert said == ["so far"]

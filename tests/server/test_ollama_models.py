@@ -136,23 +136,23 @@ def test_a_key_sees_and_asks_only_its_own_models(tmp_path: Path) -> None:
         ModelPool(real_models(), max_loaded=2), Settings(log_requests=False, keys=keys)
     )
     with serving(app) as url:
-        with pytest.raises(ollama.ResponseError, match="no API key") as caught:
-            ollama.Client(url).list()
-        assert caught.value.status_code == 401
-        client = ollama.Client(url, headers={"authorization": f"Bearer {secret}"})
-        assert [model.model for model in client.list().models] == NAMES[:1]
-        with pytest.raises(ollama.ResponseError, match=TOOLS) as caught:
-            client.show(TOOLS)
-        assert caught.value.status_code == 403
-        with pytest.raises(ollama.ResponseError) as caught:
-            client.generate(TOOLS, keep_alive=0)
-        assert caught.value.status_code == 403
+        with ollama.Client(url) as client:
+            with pytest.raises(ollama.ResponseError, match="no API key") as caught:
+                client.list()
+            assert caught.value.status_code == 401
+        with ollama.Client(url, headers={"authorization": f"Bearer {secret}"}) as client:
+            assert [model.model for model in client.list().models] == NAMES[:1]
+            with pytest.raises(ollama.ResponseError, match=TOOLS) as caught:
+                client.show(TOOLS)
+            assert caught.value.status_code == 403
+            with pytest.raises(ollama.ResponseError) as caught:
+                client.generate(TOOLS, keep_alive=0)
+            assert caught.value.status_code == 403
 
 
 def test_a_model_without_a_file_is_listed_without_what_a_file_says() -> None:
     app = create_app(ModelPool(fake_models()), Settings(log_requests=False))
-    with serving(app) as url:
-        client = ollama.Client(url)
+    with serving(app) as url, ollama.Client(url) as client:
         (model,) = client.list().models
         assert (model.model, model.size) == ("fake:latest", 0)
         assert client.show("fake").modelinfo == {}

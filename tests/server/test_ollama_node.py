@@ -43,15 +43,12 @@ def test_the_javascript_client_gets_what_the_python_client_gets(
     )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    whole = ollama.Client(url).chat(
-        CHAT,
-        [
-            {"role": "system", "content": "Be brief."},
-            {"role": "user", "content": "Name three colours."},
-        ],
-        options={"num_predict": 16},
-        logprobs=True,
-    )
+    asked = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Name three colours."},
+    ]
+    with ollama.Client(url) as client:
+        whole = client.chat(CHAT, asked, options={"num_predict": 16}, logprobs=True)
     assert said["text"] == said["streamed"] == said["generated"] == whole.message.content
     assert said["logprobs"] == [entry.logprob for entry in whole.logprobs or ()]
     assert said["reason"] == whole.done_reason

@@ -174,11 +174,12 @@ def test_what_ollama_does_in_silence_or_calls_its_own_fault_is_the_client_s_erro
     assert shape(ours.json()) == {"error": "str"}
 
 
-def test_raw_prompts_are_answered_with_ollama_s_text(url: str) -> None:
-    """Same weights, same tokens, greedy: the texts agree as far as these kernels do."""
-    exchange = recorded("053-generate-raw")
-    ours = replayed(url, exchange).json()
-    theirs = exchange["response"]["json"]
-    assert ours["response"] == theirs["response"]
+def test_a_raw_prompt_is_read_as_ollama_reads_it(url: str) -> None:
+    """Same weights and tokens; kernels differ, so log-probabilities agree to a tenth of a nat."""
+    exchange = recorded("055-generate-raw-logprobs")
+    ours, theirs = replayed(url, exchange).json(), exchange["response"]["json"]
     assert ours["prompt_eval_count"] == theirs["prompt_eval_count"]
-    assert ours["eval_count"] == theirs["eval_count"]
+    assert ours["response"] == theirs["response"]
+    found = {e["token"]: e["logprob"] for e in ours["logprobs"][0]["top_logprobs"]}
+    for entry in theirs["logprobs"][0]["top_logprobs"][:5]:
+        assert found[entry["token"]] == pytest.approx(entry["logprob"], abs=0.1)

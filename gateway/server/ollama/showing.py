@@ -1,10 +1,13 @@
 """The texts of POST /api/show."""
 
+import struct
 from typing import Any
 
 from gateway.server.ollama.describing import Description
 from gateway.server.ollama.header import Header
 
+_DIGITS = 10
+"""Nine tell every 32 bit float from every other."""
 _NAME_WIDTH = 31
 """Columns of a parameter's name, as Ollama aligns them."""
 
@@ -34,7 +37,23 @@ def modelfile(found: Description) -> str:
 def model_info(found: Description, header: Header) -> dict[str, Any]:
     """The file's metadata. Arrays are null where the header was read without them."""
     count = {"general.parameter_count": header.parameters} if header.tensors else {}
-    return dict(sorted({**header.metadata, **count}.items()))
+    known = {**header.metadata, **count}
+    return {
+        name: _shortest(value) if isinstance(value, float) else value
+        for name, value in sorted(known.items())
+    }
+
+
+def _shortest(value: float) -> float:
+    """A 32 bit float as the shortest decimal that means it: 1e-05, not 9.999999747378752e-06."""
+    try:
+        data = struct.pack("<f", value)
+    except OverflowError:
+        return value
+    if struct.unpack("<f", data)[0] != value:
+        return value
+    digits = (float(f"{value:.{count}g}") for count in range(1, _DIGITS))
+    return next((short for short in digits if struct.pack("<f", short) == data), value)
 
 
 def _defaults(found: Description) -> dict[str, str]:
