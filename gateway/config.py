@@ -11,7 +11,7 @@ the same name replaces the shipped one:
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -53,6 +53,7 @@ class PathSource:
 
 
 Determinism = Literal["bitwise", "off"]
+Kernels = Literal["decode", "prefill"]
 Source = PypiSource | HubSource | PathSource
 
 
@@ -87,6 +88,9 @@ class ModelSpec:
     deterministic: Determinism = "bitwise"
     """"bitwise": kernels whose results do not depend on what is batched or cached. "off": faster
     ones may be taken."""
+    kernels: Kernels = "decode"
+    """Which of two invariant ways to multiply K-quants the process takes, the same for all entries:
+    "decode" is fast at one token at a time, "prefill" at many."""
     origin: str = ""
     """The file that the entry is written in."""
 
@@ -133,6 +137,7 @@ class _Entry(BaseModel):
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
     default: str | None = None
+    kernels: Kernels | None = None
     models: dict[Annotated[str, Field(pattern=_NAME)], _Entry] = {}
 
 
@@ -165,17 +170,20 @@ def load_models(user_file: Path | None = None) -> Models:
     Raises:
         ConfigError: a file does not parse, or a key is unknown or out of range.
     """
-    specs, default = _read(shipped("modelfiles") / "models.toml")
+    specs, written = _read(shipped("modelfiles") / "models.toml")
+    default, kernels = written.default, written.kernels
     wanted = user_file or _from_environment("GATEWAY_MODELS")
     own = wanted or Path(platformdirs.user_config_dir(_APP)) / "models.toml"
     if own.is_file():
-        more, own_default = _read(own)
+        more, written = _read(own)
         specs |= more
-        default = own_default or default
+        default, kernels = written.default or default, written.kernels or kernels
     elif wanted:
         raise ConfigError(f"{own}: no such file")
     if default not in specs:
         raise ConfigError(f"{own}: the default model {default!r} has no entry")
+    if kernels:
+        specs = {name: replace(spec, kernels=kernels) for name, spec in specs.items()}
     return Models(specs, default)
 
 
@@ -225,7 +233,7 @@ def _from_environment(name: str) -> Path | None:
     return Path(value).expanduser() if value else None
 
 
-def _read(path: Path) -> tuple[dict[str, ModelSpec], str]:
+def _read(path: Path) -> tuple[dict[str, ModelSpec], _File]:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
         parsed = _File.model_validate(_inherit(raw, path))
@@ -236,7 +244,7 @@ def _read(path: Path) -> tuple[dict[str, ModelSpec], str]:
     except ValidationError as exc:
         raise ConfigError(f"{path}: {_first_problem(exc)}") from exc
     specs = {name: _spec(name, entry, path) for name, entry in parsed.models.items()}
-    return specs, parsed.default or ""
+    return specs, parsed
 
 
 def _inherit(raw: dict[str, Any], path: Path) -> dict[str, Any]:

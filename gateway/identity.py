@@ -9,14 +9,16 @@ import hashlib
 import json
 import os
 import secrets
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gateway.errors import ModelLoadError
 
-_BLOCK = 1 << 20
+_REMEMBERED = {"file", "contents", "types"}
+"""What an entry of the memory holds; one of an earlier version is made again."""
 
 
 def digest_bytes(data: bytes) -> str:
@@ -81,12 +83,28 @@ def gguf_contents_digest(path: Path) -> str:
     return total.hexdigest()
 
 
+def gguf_tensor_types(path: Path) -> dict[str, int]:
+    """Weights of each quantization type that a GGUF's tensors really have, the most first.
+
+    The type in a file's name is what its maker asked for. Where a tensor's width does not divide
+    by the type's block (256 for K-quants), llama.cpp takes another type for it.
+    """
+    from gguf import GGUFReader
+
+    counts: Counter[str] = Counter()
+    for tensor in GGUFReader(path).tensors:
+        counts[tensor.tensor_type.name] += int(tensor.n_elements)
+    return dict(counts.most_common())
+
+
 @dataclass(frozen=True, slots=True)
 class WeightsDigests:
-    """Both digests of one weights file."""
+    """Both digests of one weights file, and what types its tensors have."""
 
     file: str
     contents: str
+    types: Mapping[str, int]
+    """Weights of each type, the most first."""
 
 
 def weights_digests(path: Path, memory: Path) -> WeightsDigests:
@@ -103,10 +121,11 @@ def weights_digests(path: Path, memory: Path) -> WeightsDigests:
     stat = path.stat()
     key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
     known = _read_memory(memory)
-    if (entry := known.get(key)) is not None:
-        return WeightsDigests(entry["file"], entry["contents"])
-    found = WeightsDigests(file_digest(path), gguf_contents_digest(path))
-    known[key] = {"file": found.file, "contents": found.contents}
+    entry = known.get(key)
+    if entry is not None and entry.keys() == _REMEMBERED:
+        return WeightsDigests(**entry)
+    found = WeightsDigests(file_digest(path), gguf_contents_digest(path), gguf_tensor_types(path))
+    known[key] = asdict(found)
     write_atomically(memory, json.dumps(known, indent=1, sort_keys=True))
     return found
 
@@ -125,7 +144,7 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
-def _read_memory(memory: Path) -> dict[str, Mapping[str, str]]:
+def _read_memory(memory: Path) -> dict[str, dict[str, Any]]:
     try:
         known = json.loads(memory.read_text(encoding="utf-8"))
     except (OSError, ValueError):

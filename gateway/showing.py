@@ -1,6 +1,6 @@
 """What the listing commands print."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,8 +10,17 @@ from rich.table import Table
 
 from gateway.backends.base import Backend, load_backend
 from gateway.certificates import Certificate, level_of
-from gateway.config import HubSource, Models, ModelSpec, PathSource, PypiSource, certificates_file
+from gateway.config import (
+    HubSource,
+    Models,
+    ModelSpec,
+    PathSource,
+    PypiSource,
+    certificates_file,
+    digest_memory,
+)
 from gateway.errors import DataError, ModelNotPulled
+from gateway.identity import weights_digests
 from gateway.memory import readable
 from gateway.planning import Prepared
 from gateway.pool import ModelPool
@@ -60,6 +69,8 @@ async def model_details(spec: ModelSpec, console: Console) -> None:
         console.print(table)
         return
     table.add_row("file", f"{escape(str(path))} ({path.stat().st_size / 1e6:.0f} MB)")
+    if path.suffix == ".gguf":
+        table.add_row("tensors", _types(weights_digests(path, digest_memory()).types))
     backend = load_backend(spec, path)
     try:
         for key, value in backend.identity.items():
@@ -152,6 +163,13 @@ def _memory(backend: Backend) -> str:
         "prompts stay in it until others need the room, those used longest ago go first), "
         f"scratch {readable(memory.scratch)}"
     )
+
+
+def _types(types: Mapping[str, int]) -> str:
+    """What the file really holds; norms, which are few and never quantized, go unnamed."""
+    total = sum(types.values())
+    shares = [(name, count / total) for name, count in types.items()]
+    return ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.005)
 
 
 def _source(spec: ModelSpec) -> str:

@@ -32,6 +32,14 @@ def test_an_entry_takes_what_it_does_not_set_from_the_one_it_is_like() -> None:
     assert (base.chat_template, plain.chat_template) == ("", "plain")
 
 
+def test_kernels_are_chosen_for_all_entries_at_once(tmp_path: Path) -> None:
+    assert {spec.kernels for spec in load_models().specs.values()} == {"decode"}
+    own = load_models(write(tmp_path, 'kernels = "prefill"'))
+    assert {spec.kernels for spec in own.specs.values()} == {"prefill"}
+    with pytest.raises(ConfigError, match="kernels"):
+        load_models(write(tmp_path, 'kernels = "fast"'))
+
+
 def test_a_user_s_entry_adds_to_the_shipped_ones_and_may_replace_one(tmp_path: Path) -> None:
     (tmp_path / "chat.jinja").write_text("{{ messages[0].content }}")
     path = write(

@@ -1,5 +1,6 @@
 """What makes two models one, and two results comparable."""
 
+import json
 from pathlib import Path
 
 import gguf
@@ -71,6 +72,25 @@ def test_a_changed_file_under_an_unchanged_name_is_another_model(tmp_path: Path)
     path.unlink()
     write_gguf(path, order=["x", "yy"])
     assert identity.weights_digests(path, memory) != before
+
+
+def test_the_types_that_a_file_really_holds_are_counted(tmp_path: Path) -> None:
+    _, path = spec_and_path("gemma3-270m")
+    types = identity.weights_digests(path, tmp_path / "digests.json").types
+    assert next(iter(types)) == "Q8_0", "the name says Q4_K_M; 640 does not divide by 256"
+    assert types["Q8_0"] > types["Q5_0"] > types["Q4_K"]
+    assert json.loads((tmp_path / "digests.json").read_text()).popitem()[1]["types"] == types
+
+
+def test_a_memory_of_an_earlier_version_is_made_again(tmp_path: Path) -> None:
+    memory = tmp_path / "digests.json"
+    path = write_gguf(tmp_path / "m.gguf", order=["x"])
+    whole = identity.weights_digests(path, memory)
+    known = json.loads(memory.read_text())
+    for entry in known.values():
+        del entry["types"]
+    memory.write_text(json.dumps(known))
+    assert identity.weights_digests(path, memory) == whole
 
 
 def test_digests_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,56 +1,99 @@
-"""Label scoring with a shared prefix and a trie of labels, against one forward pass a label.
+"""Label scoring with a shared prefix and a trie of labels, and how others do the same.
 
-Counts tokens that the engine forwarded, and those that scoring each label on its own would have
-(prompt and label, for every label of every item). The last column is how much the items cost with
-all labels against the first three of them, same items and same prompts.
+tokens    what the engine forwarded an item, and what one forward a label would (prompt and label)
+speed     the engine on many items; of the limit: tokens forwarded a second, against a large
+          prefill of the same model in the same run, behind as many tokens as the items' own have
+          before them on average (it asks for no logits; labels need all)
+77 / 3    seconds of all labels over those of the first three, same items and prompts
+peers     the same few items in a freshly loaded model of each, loading not counted: lm-eval (hf
+          backend, the same weights dequantized), and `llama_cpp.Llama`, which keeps the last
+          prompt as its cache, in a loop over labels
+
+Every label's log-probability is compared with an unshared computation (the prompt and the label in
+one pass of a fresh context), for the items that the peers see.
 """
 
 import asyncio
+import itertools
+import json
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from common import DATA, load, show
+from common import DATA, ROOT, bare_prefill, load, out, show
+from peer_llama_cpp import PerLabel
+from rich.progress import track
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.config import prompts_root
+from gateway.backends.llama_cpp.context import Context, Row
+from gateway.config import load_models, prompts_root
 from gateway.planning import Wanted, prepare
+from gateway.sampling import log_normalizer, log_sum
+from gateway.sources import locate
 from gateway.types import GenerationRequest
 
-ITEMS = 24
+NAME = "smollm2-135m"
+TURN_END = "<|im_end|>"
+"""SmolLM2's end of turn, which a label's score includes."""
 
 
-@dataclass
-class Spent:
-    tokens: int
+@dataclass(frozen=True)
+class Workload:
+    task: str
+    folder: str
+    strategy: str
+    items: int
+    peers: int
+    """Items for the peers, which need minutes for one."""
+
+    def name(self, labels: Sequence[str], items: int) -> str:
+        return f"{self.folder} {self.strategy}, {len(labels)} labels, n = {items}"
+
+
+WORKLOADS = (
+    Workload("issue-triage", "issue-reports", "few_shot", items=24, peers=6),
+    Workload("intent", "banking77", "few_shot", items=4, peers=0),
+    Workload("intent", "banking77", "zero_shot", items=24, peers=1),
+)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Some items, scored by a freshly loaded model."""
+
     seconds: float
+    tokens: int
+    alone: int
+    """Tokens that one forward a label would have taken."""
+    logprobs: list[tuple[float, ...]]
 
 
-async def score(
-    name: str, requests: list[GenerationRequest], labels: tuple[str, ...]
-) -> tuple[Spent, int]:
-    """Tokens and seconds of all requests in a fresh model, and the tokens one by one."""
-    backend = load(name)
+async def score(requests: Sequence[GenerationRequest], labels: Sequence[str]) -> Scored:
+    backend = load(NAME)
     begun = time.perf_counter()
     scores = await asyncio.gather(*(backend.score_labels(r, labels) for r in requests))
-    spent = Spent(backend.stats.tokens, time.perf_counter() - begun)
+    seconds, tokens = time.perf_counter() - begun, backend.stats.tokens
     await backend.close()
     alone = sum(s.prompt_tokens * len(labels) + sum(s.token_counts) - len(labels) for s in scores)
-    return spent, alone
+    return Scored(seconds, tokens, alone, [s.logprobs for s in scores])
 
 
 def requests_of(
-    backend: LlamaCppBackend, task: str, folder: str, strategy: str
+    backend: LlamaCppBackend, work: Workload
 ) -> tuple[list[GenerationRequest], tuple[str, ...]]:
-    data, train = DATA / folder / "test.csv", DATA / folder / "train.csv"
+    """The prompts that `gateway run` makes of the first items."""
     wanted = Wanted(
-        task=task,
-        data=str(data),
-        train=str(train),
+        task=work.task,
+        data=str(DATA / work.folder / "test.csv"),
+        train=str(DATA / work.folder / "train.csv"),
         models=("",),
-        strategies=(strategy,),
+        strategies=(work.strategy,),
         prompts=prompts_root(),
-        limit=ITEMS,
+        limit=work.items,
         rules=("sum",),
     )
     plan = prepare(wanted).plan
@@ -63,39 +106,147 @@ def requests_of(
     return made, plan.labels
 
 
-async def measure(name: str) -> list[list[str]]:
-    rows = []
-    for task, folder, strategy in (
-        ("issue-triage", "issue-reports", "few_shot"),
-        ("intent", "banking77", "zero_shot"),
-    ):
-        backend = load(name)
-        requests, labels = requests_of(backend, task, folder, strategy)
-        await backend.close()
-        spent, alone = await score(name, requests, labels)
-        times_three = "1.0"
-        if len(labels) > 3:
-            few, _ = await score(name, requests, labels[:3])
-            times_three = f"{spent.seconds / few.seconds:.1f}"
-        rows.append(
-            [
-                f"{folder} {strategy}",
-                str(len(labels)),
-                f"{alone / ITEMS:,.0f}",
-                f"{spent.tokens / ITEMS:,.0f}",
-                f"{alone / spent.tokens:.1f}x",
-                f"{spent.seconds / ITEMS:.2f}",
-                times_three,
-            ]
-        )
-    return rows
+def unshared(
+    backend: LlamaCppBackend, requests: Sequence[GenerationRequest], labels: Sequence[str]
+) -> list[tuple[float, ...]]:
+    """Every label's log-probability from a pass of its own over everything."""
+    context = Context(backend._model, sequences=1, length=2048, threads=backend.threads)
+    stops = backend._reader.vocabulary.stop_ids
+    found = []
+    for request in requests:
+        prompt, continuations = backend._reader.split_labels(request, labels)
+        scores = []
+        for label in continuations:
+            whole, total = [*prompt, *label], 0.0
+            rows: list[Any] = []
+            for start in range(0, len(whole), context.batch_tokens):
+                piece = whole[start : start + context.batch_tokens]
+                wanted = [
+                    Row(0, start + i, t, start + i >= len(prompt) - 1) for i, t in enumerate(piece)
+                ]
+                rows += [row.copy() for row in context.decode(wanted)]
+            for row, token in zip(rows, label, strict=False):
+                total = total + float(row[token]) - log_normalizer(row)
+            scores.append(total + log_sum(rows[-1][stops]) - log_normalizer(rows[-1]))
+            context.truncate(0, 0)
+        found.append(tuple(scores))
+    context.close()
+    return found
+
+
+def lm_eval(path: Path, items: list[tuple[str, list[str]]]) -> dict[str, Any]:
+    python = ROOT / ".venv-peers" / "bin" / "python"
+    if not python.is_file():
+        raise SystemExit("no .venv-peers: run scripts/peers first")
+    asked = {"gguf": str(path), "items": [{"prompt": p, "labels": ls} for p, ls in items]}
+    script = str(Path(__file__).with_name("peer_lm_eval.py"))
+    # -P: a bench of ours must not be taken for a package of that environment with the same name.
+    command = [str(python), "-P", script]
+    done = subprocess.run(
+        command, input=json.dumps(asked), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def best(scores: Sequence[float]) -> int:
+    return max(range(len(scores)), key=lambda i: scores[i])
+
+
+def own_figures(work: Workload) -> list[str]:
+    """The engine on all items, and on the first three labels."""
+    backend = load(NAME)
+    requests, labels = requests_of(backend, work)
+    prompts = [backend.render(request).token_ids for request in requests]
+    columns = zip(*prompts, strict=False)
+    shared = sum(1 for _ in itertools.takewhile(lambda column: len(set(column)) == 1, columns))
+    middle = (shared + sum(map(len, prompts)) // len(prompts)) // 2
+    limit = bare_prefill(backend, list(range(1000, 4000)), max(middle - 256, 0))
+    asyncio.run(backend.close())
+    whole = asyncio.run(score(requests, labels))
+    few = asyncio.run(score(requests, labels[:3])) if len(labels) > 3 else whole
+    return [
+        work.name(labels, work.items),
+        f"{whole.alone / work.items:,.0f}",
+        f"{whole.tokens / work.items:,.0f}",
+        f"{whole.alone / whole.tokens:.1f}x",
+        f"{whole.seconds / work.items:.2f}",
+        f"{whole.tokens / whole.seconds / limit:.2f}",
+        f"{whole.seconds / few.seconds:.1f}" if len(labels) > 3 else "",
+    ]
+
+
+def beside_peers(work: Workload) -> list[list[str]]:
+    """The gateway and each peer on the same few items."""
+    path = locate(load_models().get(NAME))
+    backend = load(NAME)
+    requests, labels = requests_of(backend, work)
+    requests = requests[: work.peers]
+    texts = [backend.render(request).text for request in requests]
+    split = [backend._reader.split_labels(request, labels) for request in requests]
+    (end,) = backend._model.tokenize([(TURN_END, True)], add_special=False)
+    reference = unshared(backend, requests, labels)
+    asyncio.run(backend.close())
+    mine = asyncio.run(score(requests, labels))
+
+    def row(who: str, seconds: float, scores: Sequence[Sequence[float]]) -> list[str]:
+        pairs = list(zip(scores, reference, strict=True))
+        apart = max(abs(a - b) for x, y in pairs for a, b in zip(x, y, strict=True))
+        same = sum(best(x) == best(y) for x, y in pairs)
+        slower = f"{seconds / mine.seconds:.1f}x"
+        agree = f"{same} of {work.peers}"
+        return [work.name(labels, work.peers), who, f"{seconds:.1f}", slower, f"{apart:.1g}", agree]
+
+    found = lm_eval(path, [(text, [f"{label}{TURN_END}" for label in labels]) for text in texts])
+    by_hand = PerLabel(path, length=2048, threads=backend.threads)
+    begun = time.perf_counter()
+    looped = [[by_hand.loop(p, [*label, end]) for label in labels] for p, labels in split]
+    seconds = time.perf_counter() - begun
+    by_itself = [completions(path, backend.threads, texts[0], labels)] if len(labels) == 3 else []
+    return [
+        row("gateway", mine.seconds, mine.logprobs),
+        row("llama_cpp.Llama, by hand", seconds, looped),
+        *by_itself,
+        row(f"lm-eval {found['version']}, hf", found["seconds"], found["scores"]),
+    ]
+
+
+def completions(path: Path, threads: int, text: str, labels: Sequence[str]) -> list[str]:
+    """`create_completion` for one item, which takes it a minute a label, and the engine on it."""
+    mine = asyncio.run(score([GenerationRequest("m", prompt=text)], labels))
+    model = PerLabel(path, length=2048, threads=threads)
+    begun = time.perf_counter()
+    theirs = [model.completion(text, f"{label}{TURN_END}") for label in labels]
+    seconds = time.perf_counter() - begun
+    apart = max(abs(a - b) for a, b in zip(theirs, mine.logprobs[0], strict=True))
+    same = "yes" if best(theirs) == best(mine.logprobs[0]) else "no"
+    ratio = f"{seconds / mine.seconds:.1f}x"
+    who = "llama_cpp.Llama, create_completion"
+    return ["one item of it", who, f"{seconds:.1f}", ratio, f"{apart:.1g}", same]
 
 
 def main() -> None:
-    name = sys.argv[1] if len(sys.argv) > 1 else "smollm2-135m"
-    columns = ["items", "labels", "tokens one by one", "tokens forwarded", "fewer", "s/item"]
-    rows = asyncio.run(measure(name))
-    show(f"labels, {name}, per item", [*columns, "all labels / 3"], rows)
+    """With "own" or "peers" only that half."""
+    asked = sys.argv[1:] or ["own", "peers"]
+    if "own" in asked:
+        show_own()
+    if "peers" in asked:
+        show_peers()
+
+
+def show_own() -> None:
+    own = [own_figures(work) for work in track(WORKLOADS, "items", console=out)]
+    columns = ["items", "tokens one by one", "forwarded", "fewer", "s/item", "of limit", "77 / 3"]
+    show(f"labels, {NAME}, per item", columns, own)
+
+
+def show_peers() -> None:
+    compared = [work for work in WORKLOADS if work.peers]
+    rows = [row for work in track(compared, "peers", console=out) for row in beside_peers(work)]
+    columns = ["items", "who", "s", "slower", "apart from unshared", "same answer"]
+    show("the same items, cold", columns, rows)
 
 
 main()

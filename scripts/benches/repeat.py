@@ -1,7 +1,8 @@
 """24 prompts of about 800 tokens, 40 greedy tokens each: asked twice, and beside 8 and 32 others.
 
 Counts texts and log-probabilities that differ by any bit from those of the first time, which a
-freshly loaded model gave, one prompt after another.
+freshly loaded model gave, one prompt after another. Beside it llama-server, the same tokens, with 8
+slots: asked one after another, then again, then 8 at a time.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import sys
 import time
 
 from common import issues, load, out, show
+from llama_server import llama_server
 from rich.progress import track
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
@@ -53,7 +55,19 @@ async def measure(name: str) -> list[list[str]]:
         rows.append(row)
         if backend is not alone:
             await backend.close()
+    tokens = [list(alone.render(GenerationRequest("m", prompt=p)).token_ids) for p in prompts]
+    path, threads = alone._model.path, alone.threads
     await alone.close()
+    with llama_server(path, slots=8, length=1024, threads=threads) as server:
+        told = await server.ask(tokens, ANSWER, 1)
+        for label, together in (("asked again", 1), ("8 together", 8)):
+            begun = time.perf_counter()
+            then = await server.ask(tokens, ANSWER, together)
+            seconds = time.perf_counter() - begun
+            texts = sum(a.text != b.text for a, b in zip(told, then, strict=True))
+            logprobs = sum(a.logprobs != b.logprobs for a, b in zip(told, then, strict=True))
+            what = f"llama-server, {label}"
+            rows.append([name, what, str(PROMPTS), str(texts), str(logprobs), f"{seconds:.0f}"])
     return rows
 
 

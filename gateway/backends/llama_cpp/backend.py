@@ -69,6 +69,7 @@ class LlamaCppBackend:
                 f"{path}: its sha256 is {digests.file}, models.toml says {spec.sha256}",
                 hint=f"the file changed or is incomplete: gateway models pull {spec.name}",
             )
+        kernels = library.settle_kernels(spec.kernels, digests.types)
         self.threads = spec.threads or _usable_cores()
         self._model_key = (digests.file,)
         self._model = _models.take(self._model_key, lambda: GgufModel(path))
@@ -96,7 +97,7 @@ class LlamaCppBackend:
         self.concurrency = spec.parallel
         self._reader = Reader(spec, self._model)
         self.warnings = _weaknesses(spec)
-        self.identity = self._identify(digests.contents, adapter_digest)
+        self.identity = self._identify(digests.contents, adapter_digest, kernels)
         self.fingerprint = digest_json(self.identity)
 
     def _make_engine(self) -> Engine:
@@ -110,11 +111,10 @@ class LlamaCppBackend:
         )
         return Engine(context, serial=self._serial)
 
-    def _identify(self, contents: str, adapter: str) -> Mapping[str, str]:
+    def _identify(self, contents: str, adapter: str, kernels: str) -> Mapping[str, str]:
         build = library.build()
-        settings = f"{_SETTINGS[self.spec.deterministic]} tiled_mm={int(build.tiled_kernels)}"
-        if self._serial:
-            settings += f" serial={min(SERIAL_PIECE, self.spec.batch_tokens)}"
+        serial = f"serial={min(SERIAL_PIECE, self.spec.batch_tokens)}" if self._serial else ""
+        settings = " ".join(filter(None, (_SETTINGS[self.spec.deterministic], kernels, serial)))
         identity = {
             "backend": "llama_cpp",
             "weights": contents,

@@ -1,20 +1,35 @@
 """The shared library: loading it with the settings that keep bytes equal, and what build it is.
 
-`GGML_CPU_TILED_MM=0` must be in the environment before the library loads: its tiled matrix kernel
-takes another order of summation for many rows than for one (DESIGN.md, "What was measured").
+K-quants have two kernels in the library (`ggml-cpu/tiled/tiled.cpp`): one row by one, and a tiled
+one that sums in another order. Left alone, the library takes the tiled one from 8 rows on, so that
+results depend on what is batched. Either one, taken always, is invariant: measured by
+`scripts/bench kernels`. The library reads which from the environment, once in a process.
 """
 
 import ctypes
 import os
 import re
+import threading
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from gateway.errors import BackendError
+from gateway.config import Kernels
+from gateway.errors import BackendError, ModelLoadError
 
-_TILED_KERNELS = "GGML_CPU_TILED_MM"
+_TILED = "GGML_CPU_TILED_MM"
+_TILED_ALWAYS = "GGML_CPU_TILED_MM_FORCE"
+
+_TILED_TYPES = frozenset(
+    (
+        *("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"),
+        *("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_XS"),
+    )
+)
+"""Types that have a tiled kernel (`ggml_tiled_supported`)."""
+
 _LOG_INFO = 2
 _LOG_WARN = 3
 _LOG_ERROR = 4
@@ -27,6 +42,8 @@ _BUFFER_SIZE = re.compile(r"(KV|RS|compute|output) buffer size = +([0-9.]+) MiB"
 _log_lines: deque[str] = deque(maxlen=50)
 _buffers: list[tuple[str, float]] = []
 _kept_alive: list[Any] = []
+_settled: list[Kernels] = []
+_settling = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +54,6 @@ class Build:
     """Of llama-cpp-python, which fixes the llama.cpp revision."""
     system_info: str
     """`llama_print_system_info`: instruction sets and compile options."""
-    tiled_kernels: bool
 
     @property
     def llamafile(self) -> bool:
@@ -46,15 +62,13 @@ class Build:
 
     def weaknesses(self) -> tuple[str, ...]:
         """What in this build lets results depend on batching and caches; empty is as it should."""
-        found = []
-        if self.llamafile:
-            found.append(
-                "llama-cpp-python was built with GGML_LLAMAFILE=ON: results may depend on what is "
-                'cached or batched; rebuild with CMAKE_ARGS="-DGGML_LLAMAFILE=OFF"'
-            )
-        if self.tiled_kernels:
-            found.append(f"{_TILED_KERNELS} is not 0: results may depend on batching; unset it")
-        return tuple(found)
+        if not self.llamafile:
+            return ()
+        return (
+            "llama-cpp-python was built with GGML_LLAMAFILE=ON: requests run one at a time, so "
+            "that results do not depend on what is batched; for speed rebuild it with "
+            'CMAKE_ARGS="-DGGML_LLAMAFILE=OFF"',
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +88,6 @@ def load() -> Any:
     Raises:
         BackendError: llama-cpp-python is not installed or does not load.
     """
-    os.environ.setdefault(_TILED_KERNELS, "0")
     try:
         import llama_cpp.llama_cpp as lib
     except (ImportError, OSError, RuntimeError) as exc:
@@ -99,8 +112,34 @@ def build() -> Build:
     return Build(
         version=llama_cpp.__version__,
         system_info=lib.llama_print_system_info().decode(),
-        tiled_kernels=os.environ[_TILED_KERNELS] != "0",
     )
+
+
+def settle_kernels(wanted: Kernels, types: Collection[str]) -> str:
+    """Take one of the two kernels for K-quants, for as long as the process lives.
+
+    Args:
+        types: those of the model's tensors.
+
+    Returns:
+        What the bytes of a model with these types depend on; empty where it has no K-quants.
+
+    Raises:
+        ModelLoadError: it needs the other kernel than the one that was taken before.
+    """
+    with _settling:
+        if not _settled:
+            _settled.append(wanted)
+            os.environ[_TILED] = os.environ[_TILED_ALWAYS] = str(int(wanted == "prefill"))
+        if not _TILED_TYPES.intersection(types):
+            return ""
+        if wanted != _settled[0]:
+            raise ModelLoadError(
+                f'kernels = "{wanted}": this process has loaded a model with "{_settled[0]}", and '
+                "the library can not change",
+                hint="give all models of one process the same kernels",
+            )
+        return f"tiled_mm={int(wanted == 'prefill')}"
 
 
 def recent_errors() -> str:

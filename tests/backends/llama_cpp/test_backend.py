@@ -26,9 +26,8 @@ def test_the_build_is_the_one_whose_results_repeat() -> None:
 
 
 def test_a_stock_build_is_said_to_be_weaker() -> None:
-    stock = library.Build("0", "CPU : LLAMAFILE = 1 | REPACK = 1", tiled_kernels=True)
+    stock = library.Build("0", "CPU : LLAMAFILE = 1 | REPACK = 1")
     assert "GGML_LLAMAFILE" in stock.weaknesses()[0]
-    assert "GGML_CPU_TILED_MM" in stock.weaknesses()[1]
 
 
 def test_control_tokens_written_in_data_stay_text(smollm2: LlamaCppBackend) -> None:
