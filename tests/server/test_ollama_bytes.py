@@ -138,12 +138,14 @@ def test_many_clients_of_both_apis_together_get_the_backend_s_own_bytes(
         return shown(choice.message.content, choice.logprobs.content if choice.logprobs else ())
 
     async def ask() -> tuple[list[Bytes], list[Bytes]]:
-        async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0) as other:
-            async with ollama.AsyncClient(url) as asking:
-                both = await asyncio.gather(
-                    asyncio.gather(*(through_api(asking, text) for text in questions)),
-                    asyncio.gather(*(through_v1(other, text) for text in questions)),
-                )
+        async with (
+            openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0) as other,
+            ollama.AsyncClient(url) as asking,
+        ):
+            both = await asyncio.gather(
+                asyncio.gather(*(through_api(asking, text) for text in questions)),
+                asyncio.gather(*(through_v1(other, text) for text in questions)),
+            )
         return both[0], both[1]
 
     through = asyncio.run(ask())

@@ -24,7 +24,7 @@ def add_to(router: APIRouter) -> None:
             path,
             _refusing(path, reason),
             methods=[method],
-            include_in_schema=method != "HEAD",
+            include_in_schema="{" not in path,
             status_code=403,
             summary="Refused",
             name=f"refuse{path.split('/{')[0].replace('/', '_')}_{method.lower()}",
