@@ -75,6 +75,18 @@ class ModelPool:
             loaded.users -= 1
             await self._tell()
 
+    async def unload(self, name: str) -> None:
+        """Close a model as soon as nobody uses it; one that is not loaded needs nothing."""
+        async with self._changed:
+            while (loaded := self._loaded.get(name)) is not None and loaded.users:
+                await self._changed.wait()
+            if loaded is None:
+                return
+            del self._loaded[name]
+            # Once begun it goes on: a half closed model would keep its memory.
+            await asyncio.shield(loaded.backend.close())
+        await self._tell()
+
     async def close(self) -> None:
         """Close every model; requests still running fail with `BackendUnavailable`."""
         tasks = [loading.task for loading in self._loading.values() if loading.task]

@@ -25,6 +25,8 @@ from gateway.server.health import HealthRoutes
 from gateway.server.keys import KeyFile
 from gateway.server.metrics import Metrics
 from gateway.server.middleware import Authentication, BodyLimit, Exchanges, Guard
+from gateway.server.ollama.errors import error_response as ollama_error
+from gateway.server.ollama.routes import ollama_router
 from gateway.server.openai.chat import ChatRoutes
 from gateway.server.openai.completions import CompletionRoutes
 from gateway.server.openai.embeddings import EmbeddingRoutes
@@ -85,6 +87,7 @@ def create_app(pool: ModelPool, settings: Settings | None = None) -> FastAPI:
     app.state.service = service
     app.include_router(_openai(service))
     app.include_router(_extensions(service, settings))
+    app.include_router(ollama_router(service))
     health = APIRouter(tags=["operation"])
     HealthRoutes(service).add_to(health)
     health.add_api_route("/metrics", exposition, response_class=Response, summary="Metrics")
@@ -101,7 +104,7 @@ def service_of(app: FastAPI) -> Service:
 
 def render(path: str, failure: Failure) -> Response:
     """A failure in the format that the path speaks."""
-    return error_response(failure)
+    return ollama_error(failure) if path.startswith("/api/") else error_response(failure)
 
 
 def _openai(service: Service) -> APIRouter:

@@ -1,0 +1,1 @@
+"""Ollama's wire format, under /api: pydantic models of what is sent, and the routes."""

@@ -1,0 +1,140 @@
+"""What an entry of models.toml is, in Ollama's terms: digest, size, family, template."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from gateway.chat_template import PLAIN
+from gateway.config import ModelSpec, digest_memory
+from gateway.errors import GatewayError, InvalidRequest
+from gateway.identity import digest_json, weights_digests
+from gateway.server.ollama.header import Header, read_header
+from gateway.server.tools import check_readable
+from gateway.sources import weights_path
+
+logger = logging.getLogger("gateway.server")
+
+_REMEMBERED = 256
+_FILE_TYPE_PREFIXES = ("MOSTLY_", "ALL_")
+_NOTHING = Header({}, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """All that can be told of a model without loading it."""
+
+    spec: ModelSpec
+    path: Path
+    digest: str
+    """Of the weights' contents; with an adapter, of its contents and scale too."""
+    size: int
+    """Bytes of all files."""
+    modified: datetime
+    header: Header
+
+    @property
+    def family(self) -> str:
+        """The architecture."""
+        return self.header.architecture
+
+    @property
+    def parameter_size(self) -> str:
+        """Number of weights as a person reads it: "134.52M", "7.2B"."""
+        count = self.header.parameters
+        if count >= 1e9:
+            return f"{count / 1e9:.1f}B"
+        return f"{count / 1e6:.2f}M" if count >= 1e6 else f"{count / 1e3:.0f}K"
+
+    @property
+    def quantization(self) -> str:
+        """The type of most tensors, as the file names it."""
+        from gguf import LlamaFileType
+
+        try:
+            name = str(LlamaFileType(self.header.metadata["general.file_type"]).name)
+        except (KeyError, ValueError):
+            return "unknown"
+        for prefix in _FILE_TYPE_PREFIXES:
+            name = name.removeprefix(prefix)
+        return name
+
+    @property
+    def template(self) -> str:
+        """The Jinja chat template that is used; empty where there is none."""
+        if self.spec.chat_template == "plain":
+            return PLAIN
+        return self.spec.chat_template or str(
+            self.header.metadata.get("tokenizer.chat_template", "")
+        )
+
+    @property
+    def capabilities(self) -> list[str]:
+        """What it can be asked for, in Ollama's words."""
+        return ["completion", *(["tools"] if _reads_tools(self.template) else []), "embedding"]
+
+    def number(self, key: str) -> int:
+        """A number that the architecture's metadata gives; 0 where it does not."""
+        found = self.header.metadata.get(f"{self.family}.{key}", 0)
+        return found if isinstance(found, int) else 0
+
+
+def describe(spec: ModelSpec) -> Description:
+    """Read an entry's files. A digest takes seconds when a file is new, and is then remembered.
+
+    Raises:
+        ModelNotPulled, ModelLoadError: a file is absent or can not be read.
+    """
+    path = weights_path(spec)
+    if not path.is_file():
+        # The fake backend has no file.
+        return Description(spec, path, digest_json(spec.name), 0, _moment(0.0), _NOTHING)
+    files = [path, spec.adapter] if spec.adapter else [path]
+    found = [file.stat() for file in files]
+    return Description(
+        spec,
+        path,
+        _digest(spec, path),
+        sum(stat.st_size for stat in found),
+        _moment(max(stat.st_mtime for stat in found)),
+        _header(path, found[0].st_size, found[0].st_mtime_ns),
+    )
+
+
+def describe_all(specs: Iterable[ModelSpec]) -> list[Description]:
+    """Of those entries whose files can be read; the log says which can not."""
+    found = []
+    for spec in specs:
+        try:
+            found.append(describe(spec))
+        except GatewayError as error:
+            logger.warning("model %s is not listed: %s", spec.name, error)
+    return found
+
+
+def _digest(spec: ModelSpec, path: Path) -> str:
+    weights = weights_digests(path, digest_memory()).contents
+    if spec.adapter is None:
+        return weights
+    adapter = weights_digests(spec.adapter, digest_memory()).contents
+    return digest_json([weights, adapter, repr(spec.adapter_scale)])
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _header(path: Path, size: int, modified_ns: int) -> Header:
+    """Remembered as long as the file is the same."""
+    return read_header(path)
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _reads_tools(template: str) -> bool:
+    try:
+        check_readable(template)
+    except InvalidRequest:
+        return False
+    return True

@@ -1,0 +1,41 @@
+"""Ollama's error object: one text, for every failure."""
+
+import json
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from gateway.server.failures import Failure
+
+_VALIDATOR_SAYS = "Value error, "
+"""What pydantic puts before the words of a validator of ours."""
+
+
+class ErrorAnswer(BaseModel):
+    """The body of every answer that is no success, and the last line of a stream that fails."""
+
+    error: str
+
+
+def error_json(failure: Failure) -> str:
+    """The error object; ASCII only, because a message may quote text that has no UTF-8 form."""
+    return json.dumps({"error": error_text(failure)})
+
+
+def error_text(failure: Failure) -> str:
+    """What was wrong, with the name of the field that is to blame."""
+    if failure.code == "missing_required_parameter":
+        return f"{failure.parameter} is required" if failure.parameter else "missing request body"
+    text = failure.message.replace(_VALIDATOR_SAYS, "")
+    blamed = failure.parameter if failure.code == "invalid_value" else None
+    return f"{blamed}: {text}" if blamed and blamed not in text else text
+
+
+def error_response(failure: Failure) -> Response:
+    """The whole answer."""
+    headers = {}
+    if failure.retry_after is not None:
+        headers["retry-after"] = str(failure.retry_after)
+    if failure.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return Response(error_json(failure), failure.status, headers, "application/json")

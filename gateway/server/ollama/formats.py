@@ -1,0 +1,28 @@
+"""`format`: "json", or the JSON schema that an answer has to match."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
+
+from gateway.server.openai.fields import JsonObject
+from gateway.types import Constraint
+
+_ANY_OBJECT = '{"type": "object"}'
+
+
+def _known(value: Any) -> Any:
+    if value in (None, "", "json") or isinstance(value, dict):
+        return value
+    raise ValueError(f'invalid format: {value!r:.80}; expected "json" or a JSON schema object')
+
+
+Format = Annotated[Literal["", "json"] | JsonObject | None, BeforeValidator(_known)]
+"""Empty or absent: every text may come out."""
+
+
+def constraint_of(wanted: str | JsonObject | None) -> Constraint | None:
+    """What an answer may be; None: anything."""
+    if not wanted and not isinstance(wanted, dict):
+        return None
+    return Constraint("json_schema", _ANY_OBJECT if wanted == "json" else json.dumps(wanted))

@@ -1,0 +1,104 @@
+"""`options`: how tokens are chosen and how many. Absent or null: the gateway's default, which is
+temperature 0, seed 0 and no penalty, not Ollama's."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from gateway.errors import InvalidRequest
+from gateway.server.ollama.refused import (
+    NoMirostat,
+    NoSampler,
+    NoTypical,
+    OperatorsChoice,
+    WholeText,
+)
+from gateway.server.openai.fields import MOST_STOPS, Text, Wire
+from gateway.types import MAX_TOKENS_LIMIT, SEED_LIMIT, Sampling
+
+
+def _no_zero(value: Any) -> Any:
+    if type(value) is int and value == 0:
+        raise ValueError("0 means no token to some and no limit to others; send -1 for no limit")
+    return value
+
+
+class Options(Wire):
+    """Every option of Ollama's; those that can not be honoured say so when they are sent."""
+
+    temperature: Annotated[float, Field(ge=0, le=100)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=SEED_LIMIT)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=MAX_TOKENS_LIMIT)] | None = None
+    """0 keeps all, and is the default."""
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    min_p: Annotated[float, Field(ge=0, lt=1)] | None = None
+    repeat_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
+    """As `Sampling.repetition_penalty`; 1 changes nothing, and is the default."""
+    repeat_last_n: WholeText = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    num_predict: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_TOKENS_LIMIT)] | Literal[-1, -2] | None,
+        BeforeValidator(_no_zero),
+    ] = None
+    """Most tokens of the answer. -1, -2 and absent: all that the prompt leaves of the context."""
+    num_ctx: Annotated[int, Field(ge=1)] | None = None
+    """Most tokens of prompt and answer together, not above the model's own context."""
+    stop: Annotated[list[Text], Field(max_length=MOST_STOPS)] | None = None
+
+    mirostat: NoMirostat = None
+    mirostat_tau: NoSampler = None
+    mirostat_eta: NoSampler = None
+    typical_p: NoTypical = None
+    tfs_z: NoTypical = None
+    penalize_newline: NoSampler = None
+    num_keep: NoSampler = None
+    numa: OperatorsChoice = None
+    num_batch: OperatorsChoice = None
+    num_gpu: OperatorsChoice = None
+    main_gpu: OperatorsChoice = None
+    num_thread: OperatorsChoice = None
+    low_vram: OperatorsChoice = None
+    f16_kv: OperatorsChoice = None
+    use_mmap: OperatorsChoice = None
+    use_mlock: OperatorsChoice = None
+    logits_all: OperatorsChoice = None
+    vocab_only: OperatorsChoice = None
+    embedding_only: OperatorsChoice = None
+
+    def sampling(self) -> Sampling:
+        """How tokens are chosen; how many there may be only the prompt's length tells."""
+        return Sampling(
+            temperature=self.temperature or 0.0,
+            seed=self.seed or 0,
+            max_tokens=1,
+            stop=tuple(self.stop or ()),
+            top_p=1.0 if self.top_p is None else self.top_p,
+            top_k=self.top_k or 0,
+            min_p=self.min_p or 0.0,
+            repetition_penalty=1.0 if self.repeat_penalty is None else self.repeat_penalty,
+            presence_penalty=self.presence_penalty or 0.0,
+            frequency_penalty=self.frequency_penalty or 0.0,
+        )
+
+    def context(self, available: int) -> int:
+        """Tokens of context that a request may use.
+
+        Args:
+            available: tokens of the model's context.
+
+        Raises:
+            InvalidRequest: more is asked for.
+        """
+        if self.num_ctx is not None and self.num_ctx > available:
+            raise InvalidRequest(
+                f"options.num_ctx is {self.num_ctx} and the model's context has {available} tokens",
+                hint="ask for at most that, or raise context_length in models.toml",
+                parameter="options.num_ctx",
+            )
+        return self.num_ctx or available
+
+    @property
+    def most_tokens(self) -> int | None:
+        """Of the answer; None: no limit but the context."""
+        return self.num_predict if self.num_predict and self.num_predict > 0 else None

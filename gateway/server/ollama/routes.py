@@ -1,0 +1,65 @@
+"""Ollama's API, put together: what is mounted on the application."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
+from fastapi.routing import APIRoute
+from starlette.datastructures import MutableHeaders
+
+from gateway.server.ollama import refusals
+from gateway.server.ollama.embedding import EmbeddingRoutes
+from gateway.server.ollama.errors import ErrorAnswer
+from gateway.server.ollama.generation import GenerationRoutes
+from gateway.server.ollama.keeping import Keeper
+from gateway.server.ollama.models import ModelRoutes
+from gateway.server.service import Service
+
+_GREETING = "Ollama is running"
+"""Clients look for these words to find out whether a server is Ollama's."""
+
+
+def ollama_router(service: Service) -> APIRouter:
+    """All endpoints, those outside of /api too."""
+    keeper = Keeper(service.pool)
+    api = APIRouter(
+        prefix="/api",
+        tags=["Ollama"],
+        route_class=_AnyContentType,
+        responses={"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}},
+    )
+    models = ModelRoutes(service, keeper)
+    models.add_to(api)
+    GenerationRoutes(service, keeper).add_to(api)
+    EmbeddingRoutes(service, keeper).add_to(api)
+    refusals.add_to(api)
+    # Ollama's command line and others ask with HEAD whether somebody is there.
+    api.add_api_route("/version", models.version, methods=["HEAD"], include_in_schema=False)
+    router = APIRouter()
+    router.include_router(api)
+    for method in ("GET", "HEAD"):
+        router.add_api_route(
+            "/", _root, methods=[method], response_class=PlainTextResponse, include_in_schema=False
+        )
+    return router
+
+
+class _AnyContentType(APIRoute):
+    """Reads every body as JSON, as Ollama does: `curl -d` calls it a form."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_json(request: Request) -> Response:
+            scope = dict(request.scope)
+            headers = MutableHeaders(raw=list(request.headers.raw))
+            headers["content-type"] = "application/json"
+            scope["headers"] = headers.raw
+            return await handle(Request(scope, request.receive))
+
+        return handle_json
+
+
+async def _root() -> str:
+    return _GREETING

@@ -1,0 +1,223 @@
+"""Bodies of POST /api/chat and /api/generate, and the parts of which their answers consist."""
+
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gateway.server.ollama.formats import Format
+from gateway.server.ollama.keep_alive import KeepAlive, seconds_of
+from gateway.server.ollama.logprobs import TokenLogprobs
+from gateway.server.ollama.options import Options
+from gateway.server.ollama.refused import (
+    NoContext,
+    NoImages,
+    NoPicture,
+    NoShift,
+    NoSuffix,
+    NoTemplate,
+    NoThinking,
+    NoThoughts,
+    NoTruncation,
+)
+from gateway.server.openai.fields import Answered, JsonObject, Text, Wire
+from gateway.server.tools import Said
+from gateway.types import ToolCall
+
+_MOST_TOOLS = 128
+
+
+class GenerationBody(Wire):
+    """What both endpoints take."""
+
+    model: Text
+    """Name of an entry, with or without ":latest"."""
+    options: Options | None = None
+    format: Format = None
+    stream: bool | None = None
+    """Absent or null: true, a line of JSON for each piece."""
+    keep_alive: KeepAlive = None
+    logprobs: bool | None = None
+    """Natural logarithms, from the model's own distribution before penalties and format."""
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    think: NoThinking = None
+    truncate: NoTruncation = None
+    shift: NoShift = None
+
+    @model_validator(mode="after")
+    def _asks_for_logprobs(self) -> Self:
+        if self.top_logprobs and not self.logprobs:
+            raise ValueError("top_logprobs needs logprobs: true")
+        return self
+
+    @property
+    def keep_seconds(self) -> float | None:
+        """How long the model stays loaded afterwards; None: undecided."""
+        return None if self.keep_alive is None else seconds_of(self.keep_alive)
+
+    @property
+    def alternatives(self) -> int | None:
+        """`GenerationRequest.logprobs`."""
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+
+class CalledFunction(Wire):
+    """What is called, and with what."""
+
+    name: Text
+    arguments: JsonObject
+    index: int | None = None
+
+
+class CallInMessage(Wire):
+    """A call that the assistant made earlier."""
+
+    function: CalledFunction
+    id: Text | None = None
+    type: Literal["function"] | None = None
+
+
+class ChatMessage(Wire):
+    """One turn."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: Text | None = None
+    tool_calls: list[CallInMessage] | None = None
+    tool_name: Text | None = None
+    """Of a tool's turn: the tool that answers."""
+    tool_call_id: Text | None = None
+    """Of a tool's turn: the call that it answers."""
+    images: NoImages = None
+    thinking: NoThoughts = None
+
+    @model_validator(mode="after")
+    def _fits_its_role(self) -> Self:
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError("tool_calls are an assistant's")
+        if (self.tool_name or self.tool_call_id) and self.role != "tool":
+            raise ValueError("tool_name and tool_call_id are a tool's")
+        return self
+
+
+class FunctionDefinition(Wire):
+    """A function that may be called."""
+
+    name: Text
+    description: Text | None = None
+    parameters: JsonObject | None = None
+
+
+class ToolDefinition(Wire):
+    """A tool; functions are the only kind."""
+
+    type: Literal["function"] | None = None
+    function: FunctionDefinition
+
+
+class ChatBody(GenerationBody):
+    """A conversation to go on with. Without a message the model is loaded, or unloaded."""
+
+    messages: list[ChatMessage] | None = None
+    tools: Annotated[list[ToolDefinition], Field(max_length=_MOST_TOOLS)] | None = None
+
+
+class GenerateBody(GenerationBody):
+    """One question, or a raw prompt. Without a prompt the model is loaded, or unloaded."""
+
+    prompt: Text | None = None
+    system: Text | None = None
+    raw: bool | None = None
+    """The prompt is read as it is, control tokens included, without a chat template."""
+    template: NoTemplate = None
+    suffix: NoSuffix = None
+    context: NoContext = None
+    images: NoImages = None
+    width: NoPicture = None
+    height: NoPicture = None
+    steps: NoPicture = None
+
+    @model_validator(mode="after")
+    def _raw_stands_alone(self) -> Self:
+        if self.raw and self.system:
+            raise ValueError("raw mode does not support system: write it into the prompt")
+        return self
+
+
+class Answer(Answered):
+    """One line of a stream, or the whole answer; counts and durations come with the end."""
+
+    model: str
+    created_at: str
+    done: bool
+    done_reason: Literal["stop", "length", "load", "unload"] | None = None
+    logprobs: list[TokenLogprobs] | None = None
+    total_duration: int | None = None
+    """Nanoseconds from the request's arrival, as all durations."""
+    load_duration: int | None = None
+    """Until the request had a place and its model was loaded."""
+    prompt_eval_count: int | None = None
+    """Tokens of the prompt, those that were cached included."""
+    prompt_eval_duration: int | None = None
+    eval_count: int | None = None
+    eval_duration: int | None = None
+
+
+class FunctionCall(Answered):
+    """A function's name and its arguments."""
+
+    index: int
+    name: str
+    arguments: dict[str, Any]
+
+
+class MessageCall(Answered):
+    """A call that the caller is asked to make."""
+
+    id: str
+    function: FunctionCall
+
+
+class AnswerMessage(Answered):
+    """The assistant's turn, or a piece of it."""
+
+    role: Literal["assistant"]
+    content: str
+    tool_calls: list[MessageCall] | None = None
+
+
+class ChatAnswer(Answer):
+    """Of /api/chat."""
+
+    message: AnswerMessage
+
+
+class GenerateAnswer(Answer):
+    """Of /api/generate."""
+
+    response: str
+
+
+def chat_answer(said: Said, frame: dict[str, Any]) -> ChatAnswer:
+    """What was said, as a message in the frame of all answers."""
+    calls = [_call(number, call) for number, call in enumerate(said.calls)]
+    more = {"tool_calls": calls} if calls else {}
+    message = AnswerMessage(role="assistant", content=said.content, **more)
+    return ChatAnswer(message=message, **frame)
+
+
+def generate_answer(said: Said, frame: dict[str, Any]) -> GenerateAnswer:
+    """What was said, as a text in the frame of all answers."""
+    return GenerateAnswer(response=said.content, **frame)
+
+
+def _call(number: int, call: ToolCall) -> MessageCall:
+    arguments = _parsed(call.arguments)
+    return MessageCall(
+        id=call.id, function=FunctionCall(index=number, name=call.name, arguments=arguments)
+    )
+
+
+def _parsed(arguments: str) -> dict[str, Any]:
+    parsed = json.loads(arguments)
+    assert isinstance(parsed, dict)
+    return parsed
