@@ -4,6 +4,8 @@
 `Authentication` asks for a key. `BodyLimit` bounds what is read.
 """
 
+import asyncio
+import contextlib
 import ipaddress
 import logging
 import secrets
@@ -24,6 +26,8 @@ logger = logging.getLogger("gateway.server")
 
 Render = Callable[[str, Failure], Response]
 """From a path and a failure to the answer, in the wire format that the path speaks."""
+
+_DISCARD_S = 1.0
 
 _PUBLIC = ("/health/", "/docs", "/redoc", "/openapi.json")
 """Paths that say nothing about models or callers, and so need no key."""
@@ -157,10 +161,11 @@ class BodyLimit:
             return
         announced = Headers(scope=scope).get("content-length", "0")
         if not announced.isdecimal() or int(announced) > self._most:
+            await self._discard(receive)
             await self._refuse(scope, receive, send)
             return
-        body, whole = await self._read(receive)
-        if not whole:
+        body = await self._read(receive)
+        if body is None:
             await self._refuse(scope, receive, send)
             return
         if self._keep:
@@ -176,18 +181,35 @@ class BodyLimit:
 
         await self._app(scope, replay, send)
 
-    async def _read(self, receive: Receive) -> tuple[bytes, bool]:
-        """The body, and whether that is all of it."""
+    async def _read(self, receive: Receive) -> bytes | None:
+        """The body; None where it is too large, or its client is gone."""
         body = bytearray()
         while True:
             message = await receive()
             if message["type"] != "http.request":
-                return b"", False
+                return None
             body += message.get("body", b"")
+            more = message.get("more_body", False)
             if len(body) > self._most:
-                return b"", False
-            if not message.get("more_body", False):
-                return bytes(body), True
+                if more:
+                    await self._discard(receive)
+                return None
+            if not more:
+                return bytes(body)
+
+    async def _discard(self, receive: Receive) -> None:
+        """Read on for as much as the limit again, and a moment at most.
+
+        A connection that is closed with bytes unread is reset, and the client may lose the answer
+        that says why. Whoever sends still more than this loses it.
+        """
+        left, more = self._most, True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DISCARD_S):
+                while more and left > 0:
+                    message = await receive()
+                    left -= len(message.get("body", b""))
+                    more = message["type"] == "http.request" and message.get("more_body", False)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure = failure_of(TooLarge(f"a request has at most {self._most} bytes"))

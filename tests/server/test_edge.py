@@ -105,6 +105,13 @@ def test_nonsense_is_refused_with_the_error_object_and_the_next_request_answered
     assert plain.post(URL, json=CHAT).status_code == 200
 
 
+def test_a_body_announced_too_large_is_refused_before_it_is_sent(plain: httpx.Client) -> None:
+    head = f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n"
+    with socket.create_connection((plain.base_url.host, plain.base_url.port or 80), 30) as link:
+        link.sendall(head.encode())
+        assert link.recv(4096).startswith(b"HTTP/1.1 413")
+
+
 def test_unknown_paths_and_methods_have_the_error_object(plain: httpx.Client) -> None:
     assert error(plain.get("/v1/nothing"))["code"] == "unknown_url"
     wrong = plain.get(URL)
