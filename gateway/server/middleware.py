@@ -27,7 +27,7 @@ logger = logging.getLogger("gateway.server")
 Render = Callable[[str, Failure], Response]
 """From a path and a failure to the answer, in the wire format that the path speaks."""
 
-_DISCARD_S = 1.0
+_DISCARD_S, _DISCARD_LIMITS = 1.0, 4
 
 _PUBLIC = ("/health/", "/docs", "/redoc", "/openapi.json")
 """Paths that say nothing about models or callers, and so need no key."""
@@ -198,12 +198,12 @@ class BodyLimit:
                 return bytes(body)
 
     async def _discard(self, receive: Receive) -> None:
-        """Read on for as much as the limit again, and a moment at most.
+        """Read on for some times the limit, and a moment at most.
 
         A connection that is closed with bytes unread is reset, and the client may lose the answer
         that says why. Whoever sends still more than this loses it.
         """
-        left, more = self._most, True
+        left, more = _DISCARD_LIMITS * self._most, True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DISCARD_S):
                 while more and left > 0:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from gateway.backends.llama_cpp.adapter import Adapter
 from gateway.backends.llama_cpp.context import OUTPUTS_PER_PASS, Context, Logits, Row
 from gateway.backends.llama_cpp.jobs import Answer, Job, Step
-from gateway.backends.llama_cpp.prefixes import Prefixes
+from gateway.backends.llama_cpp.prefixes import COPY_WORTH, Prefixes, common_length
 from gateway.errors import BackendError, BackendUnavailable, GatewayError
 from gateway.types import Timings
 
@@ -68,7 +68,7 @@ class _Task:
     """A submitted job on its way through the engine."""
 
     job: Job
-    prompt: Sequence[int]
+    prompt: list[int]
     adapter: Adapter | None
     future: "Future[Done]" = field(default_factory=Future)
     submitted: float = field(default_factory=time.perf_counter)
@@ -117,7 +117,7 @@ class Engine:
         Raises:
             BackendUnavailable: the engine is closed.
         """
-        task = _Task(job, prompt, adapter)
+        task = _Task(job, list(prompt), adapter)
         with self._door:
             if self._closed:
                 raise BackendUnavailable("the model is closed")
@@ -174,15 +174,38 @@ class Engine:
         self._waiting = [t for t in self._waiting if not t.future.cancelled()]
 
     def _admit(self) -> None:
-        """Give free sequences to waiting jobs, first come first served."""
-        while self._waiting and len(self._running) < self._context.sequences:
-            task = self._waiting.pop(0)
-            task.started = time.perf_counter()
-            busy = {t.sequence for t in self._running}
-            task.sequence, task.cached = self._prefixes.claim(task.prompt, task.adapter, busy)
-            task.served = self.stats.passes
-            self._running.append(task)
-            self._advance(task, None)
+        """Give free sequences to waiting jobs, first come first served.
+
+        A job whose beginning is being computed for another one waits until it can copy it, so that
+        what many prompts share is computed once also when they come together.
+        """
+        for task in self._waiting[: 2 * self._context.sequences]:
+            if len(self._running) == self._context.sequences:
+                return
+            if not self._is_coming(task):
+                self._waiting.remove(task)
+                self._start(task)
+
+    def _is_coming(self, task: _Task) -> bool:
+        """Whether a running job will soon hold much more of its prompt than is held now."""
+        soon = max(
+            (
+                common_length(other.prompt, task.prompt)
+                for other in self._running
+                if other.adapter == task.adapter
+                and self._prefixes.length(other.sequence) < len(other.prompt)
+            ),
+            default=0,
+        )
+        return soon >= self._prefixes.longest(task.prompt, task.adapter) + COPY_WORTH
+
+    def _start(self, task: _Task) -> None:
+        task.started = time.perf_counter()
+        busy = {t.sequence for t in self._running}
+        task.sequence, task.cached = self._prefixes.claim(task.prompt, task.adapter, busy)
+        task.served = self.stats.passes
+        self._running.append(task)
+        self._advance(task, None)
 
     def _advance(self, task: _Task, logits: Sequence[Logits] | None) -> None:
         """Let a job go on until its next step is known, or settle it."""

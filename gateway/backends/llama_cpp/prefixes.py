@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from gateway.backends.llama_cpp.adapter import Adapter
 from gateway.backends.llama_cpp.context import Context
 
-_COPY_WORTH = 64
+COPY_WORTH = 64
 """Copying another sequence's memory pays when it saves at least this many tokens."""
 
 
@@ -36,22 +36,18 @@ class Prefixes:
         self._held = [_Held() for _ in range(context.sequences)]
         self._clock = itertools.count(1)
 
-    def claim(
-        self, prompt: Sequence[int], adapter: Adapter | None, busy: set[int]
-    ) -> tuple[int, int]:
+    def claim(self, prompt: list[int], adapter: Adapter | None, busy: set[int]) -> tuple[int, int]:
         """A free sequence for a prompt, and how many of the prompt's tokens it already holds.
 
         When a busy sequence holds much more of the prompt, its memory is copied. At least the last
         token is left to be computed, because its logits are wanted.
         """
         free = [s for s in range(len(self._held)) if s not in busy]
-        shared = [
-            _common(held.tokens, prompt) if held.adapter == adapter else 0 for held in self._held
-        ]
+        shared = self._shared(prompt, adapter)
         chosen = max(free, key=lambda s: (shared[s], -self._held[s].last_used))
         best = max(range(len(shared)), key=lambda s: shared[s])
         reused = shared[chosen]
-        if shared[best] >= reused + _COPY_WORTH:
+        if shared[best] >= reused + COPY_WORTH:
             reused = shared[best]
             chosen = min(free, key=lambda s: self._held[s].last_used)
             self._context.copy(best, chosen)
@@ -61,6 +57,16 @@ class Prefixes:
         held.last_used = next(self._clock)
         reused = min(reused, len(prompt) - 1) // self._piece * self._piece
         return chosen, reused - len(self.keep(chosen, reused))
+
+    def longest(self, prompt: list[int], adapter: Adapter | None) -> int:
+        """How many of a prompt's first tokens lie in some sequence, busy or free."""
+        return max(self._shared(prompt, adapter))
+
+    def _shared(self, prompt: list[int], adapter: Adapter | None) -> list[int]:
+        return [
+            common_length(held.tokens, prompt) if held.adapter == adapter else 0
+            for held in self._held
+        ]
 
     def keep(self, sequence: int, length: int) -> list[int]:
         """Cut a sequence to its first tokens.
@@ -93,9 +99,13 @@ class Prefixes:
             self.keep(sequence, whole // self._piece * self._piece)
 
 
-def _common(held: Sequence[int], prompt: Sequence[int]) -> int:
-    """Length of the common beginning."""
-    for i, (a, b) in enumerate(zip(held, prompt, strict=False)):
-        if a != b:
-            return i
-    return min(len(held), len(prompt))
+def common_length(a: list[int], b: list[int]) -> int:
+    """Length of the common beginning. Whole stretches are compared at once, by halves."""
+    same, differ = 0, min(len(a), len(b)) + 1
+    while differ - same > 1:
+        middle = (same + differ) // 2
+        if a[same:middle] == b[same:middle]:
+            same = middle
+        else:
+            differ = middle
+    return same

@@ -64,6 +64,42 @@ def test_a_cached_beginning_changes_no_byte(
     assert (repeated.answer.text, repeated.answer.token_ids) == cold[:2]  # type: ignore[union-attr]
 
 
+def test_what_prompts_that_come_together_share_is_computed_once(
+    backend: LlamaCppBackend,
+) -> None:
+    tokens = prompt_of(backend, " ".join(WORDS * 40))
+    shared, tails = tokens[:256], [tokens[300 + n : 310 + n] for n in range(4)]
+    prompts = [[*shared, *tail] for tail in tails]
+    engines = [
+        Engine(Context(backend._model, sequences=4, length=1024, threads=2)) for _ in range(5)
+    ]
+    alone = [
+        answer(engine, backend, prompt) for engine, prompt in zip(engines[1:], prompts, strict=True)
+    ]
+    futures = [engines[0].submit(p, greedy(backend, p)) for p in prompts]
+    together = [f.result(timeout=120).answer for f in futures]
+    assert [(a.text, a.token_ids, a.logprobs) for a in together] == alone  # type: ignore[union-attr]
+    generated = sum(len(ids) for _, ids, _ in alone)  # type: ignore[misc, arg-type]
+    read = engines[0].stats.tokens - generated
+    assert read <= len(shared) + sum(map(len, tails)), "no prompt's beginning was read twice"
+    for engine in engines:
+        engine.close()
+
+
+def test_a_prompt_whose_beginning_was_to_come_goes_on_when_the_other_is_cancelled(
+    backend: LlamaCppBackend, engine: Engine
+) -> None:
+    tokens = prompt_of(backend, " ".join(WORDS * 100))
+    first, second = tokens[:900], [*tokens[:880], *tokens[20:40]]
+    reading = engine.submit(first, greedy(backend, first, tokens=300))
+    waiting = engine.submit(second, greedy(backend, second))
+    time.sleep(0.05)
+    reading.cancel()
+    done = waiting.result(timeout=120).answer
+    assert isinstance(done, Generated)
+    assert (done.text, done.token_ids, done.logprobs) == answer(engine, backend, second)
+
+
 def test_what_another_sequence_holds_is_copied_and_changes_no_byte(
     backend: LlamaCppBackend, engine: Engine
 ) -> None:
