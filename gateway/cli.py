@@ -99,6 +99,11 @@ def show_error(error: GatewayError) -> None:
         err.print(Text(f"  try: {error.hint}"), soft_wrap=True)
 
 
+def _note(text: str) -> None:
+    """A line beside the output proper."""
+    err.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def _exit_code(error: GatewayError) -> int:
     if isinstance(error, ComparisonRefused):
         return REFUSED
@@ -457,6 +462,13 @@ def serve(
     log_prompts: Annotated[
         bool, typer.Option("--log-prompts", help="Requests' bodies in their lines too.")
     ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record",
+            help="SQLite file in which every prompt and answer is kept, for gateway replay.",
+        ),
+    ] = None,
     prompts: PromptsOption = None,
     models_file: ModelsOption = None,
 ) -> None:
@@ -470,6 +482,7 @@ def serve(
     /health/ready tell how the server is. On standard error is one line of JSON a request.
     For other machines: [bold]gateway keys create me --keys keys.json[/] and
     [bold]gateway serve --host 0.0.0.0 --keys keys.json[/]
+    With [bold]--record traffic.sqlite[/] the traffic can be asked again: gateway replay.
     """
     from gateway.config import load_models
     from gateway.pool import ModelPool
@@ -491,6 +504,7 @@ def serve(
         prompts=prompts,
         log_requests=not quiet,
         log_prompts=log_prompts,
+        record=record,
     )
     process.check_exposure(host, settings)
     models = load_models(models_file)
@@ -499,15 +513,15 @@ def serve(
         models.get(name)
     listener = process.bind(host, port)
     address = process.address_of(listener)
+    if record is not None:
+        _note(f"every prompt and answer is kept in {record}")
     asyncio.run(
         process.serve(
             lambda: ModelPool(models, max_loaded=max(max_loaded, len(names))),
             settings,
             listener,
             preload=names,
-            on_ready=lambda: err.print(
-                f"serving on {address}/v1, docs at {address}/docs", markup=False, highlight=False
-            ),
+            on_ready=lambda: _note(f"serving on {address}/v1, docs at {address}/docs"),
         )
     )
 

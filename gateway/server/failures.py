@@ -20,6 +20,7 @@ from gateway.errors import (
     ModelNotPulled,
     NoChatTemplate,
     RequestError,
+    StoreError,
     UnknownModel,
     Unsupported,
 )
@@ -124,7 +125,8 @@ def failure_of(error: Exception) -> Failure:
         return Failure(
             503, str(error), "server_error", "model_unavailable", retry_after=_RETRY_SOON_S
         )
-    if isinstance(error, GatewayError):
+    # What is wrong with a file of the server's own is for its log.
+    if isinstance(error, GatewayError) and not isinstance(error, StoreError):
         return Failure(500, str(error), "server_error", "model_failed")
     return Failure(500, "the server failed; its log says why", "server_error", "internal_error")
 

@@ -39,3 +39,5 @@ class Settings:
     """One line of JSON a request on standard error."""
     log_prompts: bool = False
     """Requests' bodies in that line too."""
+    record: Path | None = None
+    """File in which every generation is kept, prompts and answers; None: nothing is."""
