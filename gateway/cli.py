@@ -526,6 +526,69 @@ def serve(
     )
 
 
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="Recording made by gateway serve --record.")],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Ask this model instead of those that answered."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many requests.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    models_file: ModelsOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Ask a server's recorded requests again, and compare the answers.
+
+    Record some traffic, then see that nothing changed, or what another model would have said:
+
+    [bold]gateway serve -m smollm2-135m --record traffic.sqlite[/]
+
+    [bold]gateway replay traffic.sqlite[/]
+
+    [bold]gateway replay traffic.sqlite --model gemma3-270m-it --limit 100[/]
+
+    An answer is byte-identical if its text, token ids, log-probabilities, usage and finish reason
+    are. The difference of two texts is 0 where they are equal and 1 where they share no word.
+    A model whose fingerprint changed is another model; the table names what changed in it.
+
+    Exit code 1: a model of the same fingerprint answered otherwise, or a request failed.
+    """
+    from dataclasses import asdict
+
+    from gateway import showing
+    from gateway.config import load_models
+    from gateway.identity import canonical_json
+    from gateway.recording import Recording
+
+    models = load_models(models_file)
+    with contextlib.closing(Recording.existing(file)) as recording:
+        made = asyncio.run(_replay(recording, models, model, limit, quiet=quiet))
+    if json_output:
+        shown = {**asdict(made), "broken": made.broken}
+        out.file.write(canonical_json(shown) + "\n")
+    else:
+        showing.replayed(made, out)
+    raise typer.Exit(FAILED if made.broken else 0)
+
+
+async def _replay(
+    recording: Any, models: Any, model: str | None, limit: int | None, *, quiet: bool
+) -> Any:
+    from gateway import replay as replaying
+    from gateway.pool import ModelPool
+    from gateway.progress import counted
+
+    pool = ModelPool(models)
+    try:
+        with counted("asked", recording.count_answered(limit), err, quiet=quiet) as done:
+            return await replaying.replay(recording, pool, model=model, limit=limit, on_done=done)
+    finally:
+        await pool.close()
+
+
 @keys_app.command("create")
 def keys_create(
     name: Annotated[str, typer.Argument(help="Whose key it is.")],

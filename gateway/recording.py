@@ -136,6 +136,11 @@ class Recording:
         found = dict(self._db.rows("SELECT status, count(*) FROM generations GROUP BY status"))
         return {ending: found.get(ending.value, 0) for ending in Ending}
 
+    def count_answered(self, limit: int | None = None) -> int:
+        """How many answered requests there are, at most `limit`."""
+        answered = self.counts()[Ending.ANSWERED]
+        return answered if limit is None else min(answered, limit)
+
     def models(self, limit: int | None = None) -> list[str]:
         """Who answered the first `limit` answered requests, by name."""
         rows = self._db.rows(
