@@ -437,6 +437,14 @@ def serve(
         typer.Option("--keys", help="File of API keys (gateway keys create); callers show one."),
     ] = None,
     max_loaded: Annotated[int, typer.Option(min=1, help="Models in memory at once.")] = 1,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Most memory of all loaded models, as 800MB or 4GiB: idle ones make room for "
+            "others, and one that is larger alone is refused with 507. "
+            "[default: what is free at the start, less a tenth and at least 512 MB]"
+        ),
+    ] = None,
     running: Annotated[int, typer.Option(min=1, help="Requests worked on together.")] = 32,
     waiting: Annotated[
         int, typer.Option(min=0, help="Requests that may wait; more get 429 and Retry-After.")
@@ -444,6 +452,9 @@ def serve(
     deadline: Annotated[
         float, typer.Option(min=0.1, help="Seconds a request may take, waiting included.")
     ] = 600.0,
+    upload: Annotated[
+        float, typer.Option(min=0.1, help="Seconds in which a request's body has to arrive.")
+    ] = 30.0,
     drain: Annotated[
         float, typer.Option(min=0, help="Seconds to finish accepted requests after SIGTERM.")
     ] = 60.0,
@@ -485,6 +496,7 @@ def serve(
     With [bold]--record traffic.sqlite[/] the traffic can be asked again: gateway replay.
     """
     from gateway.config import load_models
+    from gateway.memory import available_bytes, default_budget, parse_size, readable
     from gateway.pool import ModelPool
     from gateway.server import running as process
     from gateway.server.settings import Limits, Settings
@@ -496,6 +508,7 @@ def serve(
             running=running,
             waiting=waiting,
             deadline_s=deadline,
+            upload_s=upload,
             drain_s=drain,
         ),
         keys=keys,
@@ -511,13 +524,15 @@ def serve(
     names = _listed(model)
     for name in names:
         models.get(name)
+    budget = parse_size(memory) if memory else default_budget(available_bytes())
     listener = process.bind(host, port)
     address = process.address_of(listener)
+    _note(f"models may take {readable(budget)} of memory together")
     if record is not None:
         _note(f"every prompt and answer is kept in {record}")
     asyncio.run(
         process.serve(
-            lambda: ModelPool(models, max_loaded=max(max_loaded, len(names))),
+            lambda: ModelPool(models, max_loaded=max(max_loaded, len(names)), memory=budget),
             settings,
             listener,
             preload=names,

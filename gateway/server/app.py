@@ -149,6 +149,7 @@ def _middleware(settings: Settings, finished: Callable[[Exchange], None]) -> lis
             BodyLimit,
             render=render,
             most=settings.limits.body_bytes,
+            within=settings.limits.upload_s,
             keep=settings.log_prompts,
         ),
     ]

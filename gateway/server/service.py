@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 
 from gateway.backends.base import Backend, RenderedRequest
 from gateway.config import ModelSpec
-from gateway.errors import ContextOverflow, GatewayError, InvalidRequest, UnknownModel
+from gateway.errors import ConfigError, ContextOverflow, GatewayError, InvalidRequest, UnknownModel
 from gateway.pool import ModelPool
 from gateway.server.admission import Admission
 from gateway.server.exchange import Exchange, current
@@ -45,11 +45,16 @@ class Service:
         """Load models before the first request asks for them; then the server is ready.
 
         Raises:
-            ConfigError, BackendError: one of them can not be loaded.
+            ConfigError, BackendError: one of them can not be loaded, or not beside the others.
         """
         for name in names:
             async with self.pool.lease(name):
                 pass
+        if evicted := sorted(set(names) - self.pool.loaded.keys()):
+            raise ConfigError(
+                f"the models do not fit in memory together: {', '.join(evicted)} had to go again",
+                hint="name fewer of them, or give more --memory",
+            )
         self.ready = True
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend
 from gateway.config import ModelSpec
 from gateway.errors import BackendUnavailable, StoreError
-from gateway.pool import ModelPool
+from gateway.pool import Loader, ModelPool
 from gateway.recording import Ending, Recorded, Recording
 from gateway.server.app import create_app
 from gateway.server.settings import Limits, Settings
@@ -72,7 +72,8 @@ def test_failed_and_cancelled_generations_are_recorded_as_such(tmp_path: Path) -
     def failing(spec: ModelSpec, path: Path) -> Backend:
         return FakeBackend(spec, path, script=down)
 
-    for loader, limits in ((failing, {}), (slow(60), {"deadline_s": 0.3})):
+    cases: list[tuple[Loader, dict[str, float]]] = [(failing, {}), (slow(60), {"deadline_s": 0.3})]
+    for loader, limits in cases:
         app = create_app(ModelPool(fake_models(), loader=loader), settings(file, **limits))
         with serving(app) as url:
             for stream in (False, True):
