@@ -99,6 +99,11 @@ def show_error(error: GatewayError) -> None:
         err.print(Text(f"  try: {error.hint}"), soft_wrap=True)
 
 
+def _note(text: str) -> None:
+    """A line beside the output proper."""
+    err.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def _exit_code(error: GatewayError) -> int:
     if isinstance(error, ComparisonRefused):
         return REFUSED
@@ -432,6 +437,14 @@ def serve(
         typer.Option("--keys", help="File of API keys (gateway keys create); callers show one."),
     ] = None,
     max_loaded: Annotated[int, typer.Option(min=1, help="Models in memory at once.")] = 1,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Most memory of all loaded models, as 800MB or 4GiB: idle ones make room for "
+            "others, and one that is larger alone is refused with 507. "
+            "[default: what is free at the start, less a tenth and at least 512 MB]"
+        ),
+    ] = None,
     running: Annotated[int, typer.Option(min=1, help="Requests worked on together.")] = 32,
     waiting: Annotated[
         int, typer.Option(min=0, help="Requests that may wait; more get 429 and Retry-After.")
@@ -439,6 +452,9 @@ def serve(
     deadline: Annotated[
         float, typer.Option(min=0.1, help="Seconds a request may take, waiting included.")
     ] = 600.0,
+    upload: Annotated[
+        float, typer.Option(min=0.1, help="Seconds in which a request's body has to arrive.")
+    ] = 30.0,
     drain: Annotated[
         float, typer.Option(min=0, help="Seconds to finish accepted requests after SIGTERM.")
     ] = 60.0,
@@ -457,6 +473,13 @@ def serve(
     log_prompts: Annotated[
         bool, typer.Option("--log-prompts", help="Requests' bodies in their lines too.")
     ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record",
+            help="SQLite file in which every prompt and answer is kept, for gateway replay.",
+        ),
+    ] = None,
     prompts: PromptsOption = None,
     models_file: ModelsOption = None,
 ) -> None:
@@ -470,8 +493,10 @@ def serve(
     /health/ready tell how the server is. On standard error is one line of JSON a request.
     For other machines: [bold]gateway keys create me --keys keys.json[/] and
     [bold]gateway serve --host 0.0.0.0 --keys keys.json[/]
+    With [bold]--record traffic.sqlite[/] the traffic can be asked again: gateway replay.
     """
     from gateway.config import load_models
+    from gateway.memory import available_bytes, default_budget, parse_size, readable
     from gateway.pool import ModelPool
     from gateway.server import running as process
     from gateway.server.settings import Limits, Settings
@@ -483,6 +508,7 @@ def serve(
             running=running,
             waiting=waiting,
             deadline_s=deadline,
+            upload_s=upload,
             drain_s=drain,
         ),
         keys=keys,
@@ -491,25 +517,91 @@ def serve(
         prompts=prompts,
         log_requests=not quiet,
         log_prompts=log_prompts,
+        record=record,
     )
     process.check_exposure(host, settings)
     models = load_models(models_file)
     names = _listed(model)
     for name in names:
         models.get(name)
+    budget = parse_size(memory) if memory else default_budget(available_bytes())
     listener = process.bind(host, port)
     address = process.address_of(listener)
+    _note(f"models may take {readable(budget)} of memory together")
+    if record is not None:
+        _note(f"every prompt and answer is kept in {record}")
     asyncio.run(
         process.serve(
-            lambda: ModelPool(models, max_loaded=max(max_loaded, len(names))),
+            lambda: ModelPool(models, max_loaded=max(max_loaded, len(names)), memory=budget),
             settings,
             listener,
             preload=names,
-            on_ready=lambda: err.print(
-                f"serving on {address}/v1, docs at {address}/docs", markup=False, highlight=False
-            ),
+            on_ready=lambda: _note(f"serving on {address}/v1, docs at {address}/docs"),
         )
     )
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="Recording made by gateway serve --record.")],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Ask this model instead of those that answered."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many requests.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    models_file: ModelsOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Ask a server's recorded requests again, and compare the answers.
+
+    Record some traffic, then see that nothing changed, or what another model would have said:
+
+    [bold]gateway serve -m smollm2-135m --record traffic.sqlite[/]
+
+    [bold]gateway replay traffic.sqlite[/]
+
+    [bold]gateway replay traffic.sqlite --model gemma3-270m-it --limit 100[/]
+
+    An answer is byte-identical if its text, token ids, log-probabilities, usage and finish reason
+    are. The difference of two texts is 0 where they are equal and 1 where they share no word.
+    A model whose fingerprint changed is another model; the table names what changed in it.
+
+    Exit code 1: a model of the same fingerprint answered otherwise, or a request failed.
+    """
+    from dataclasses import asdict
+
+    from gateway import showing
+    from gateway.config import load_models
+    from gateway.identity import canonical_json
+    from gateway.recording import Recording
+
+    models = load_models(models_file)
+    with contextlib.closing(Recording.existing(file)) as recording:
+        made = asyncio.run(_replay(recording, models, model, limit, quiet=quiet))
+    if json_output:
+        shown = {**asdict(made), "broken": made.broken}
+        out.file.write(canonical_json(shown) + "\n")
+    else:
+        showing.replayed(made, out)
+    raise typer.Exit(FAILED if made.broken else 0)
+
+
+async def _replay(
+    recording: Any, models: Any, model: str | None, limit: int | None, *, quiet: bool
+) -> Any:
+    from gateway import replay as replaying
+    from gateway.pool import ModelPool
+    from gateway.progress import counted
+
+    pool = ModelPool(models)
+    try:
+        with counted("asked", recording.count_answered(limit), err, quiet=quiet) as done:
+            return await replaying.replay(recording, pool, model=model, limit=limit, on_done=done)
+    finally:
+        await pool.close()
 
 
 @keys_app.command("create")

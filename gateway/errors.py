@@ -11,7 +11,8 @@
     │   ├── NoChatTemplate     chat asked of a model that has no chat template
     │   └── Unsupported        the backend lacks a capability; never approximated unasked
     ├── BackendError           the model or its server failed
-    │   ├── ModelLoadError     the weights can not be loaded (corrupt, absent, too large)
+    │   ├── ModelLoadError     the weights can not be loaded (corrupt, absent)
+    │   │   └── ModelTooLarge  it takes more memory than all models together may
     │   └── BackendUnavailable the server does not answer, or the engine is closed
     ├── ComparisonRefused      two runs must not be compared, with the reason
     └── StoreError             the run store can not be read or written
@@ -97,6 +98,10 @@ class BackendError(GatewayError):
 
 class ModelLoadError(BackendError):
     """The weights can not be loaded."""
+
+
+class ModelTooLarge(ModelLoadError):
+    """The model takes more memory than all models together may. Waiting does not help."""
 
 
 class BackendUnavailable(BackendError):

@@ -1,5 +1,7 @@
-"""The progress bar of a run: done, rate, time left, running macro-F1."""
+"""Progress bars: of a run, with its macro-F1 so far, and of anything that is counted."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +23,25 @@ from gateway.results import Status
 from gateway.runner import Plan, Progress, calibration_items
 
 _NO_ANSWER = "\0"
+
+
+@contextmanager
+def counted(
+    what: str, total: int, console: Console, *, quiet: bool = False
+) -> Iterator[Callable[[], None]]:
+    """A bar on a terminal while the block runs; what it gives is called after each one."""
+    bars = Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=quiet or not console.is_terminal,
+    )
+    with bars:
+        task = bars.add_task(what, total=total)
+        yield lambda: bars.advance(task)
 
 
 class RunProgress:

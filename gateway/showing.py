@@ -1,6 +1,6 @@
 """What the listing commands print."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,9 +25,13 @@ from gateway.memory import readable
 from gateway.planning import Prepared
 from gateway.pool import ModelPool
 from gateway.prompts import list_strategies, load_template
+from gateway.replay import Replay
 from gateway.sources import locate
 from gateway.tasks import list_tasks, load_task
 from gateway.types import GenerationRequest
+
+_SHOWN = 10
+"""Ids or reasons that are named; --json has all of them."""
 
 
 def models_table(models: Models, console: Console) -> None:
@@ -49,6 +53,45 @@ def keys_table(rows: Sequence[tuple[str, ...]], console: Console) -> None:
     for row in rows:
         table.add_row(*map(escape, row))
     console.print(table)
+
+
+def replayed(made: Replay, console: Console) -> None:
+    """One row for each model then and model now; below, what is to be known of them."""
+    table = Table("then", "now", "fingerprint", "asked", "byte-identical", "texts equal", "failed")
+    table.add_column("mean difference")
+    for group in made.groups:
+        mean = group.mean_difference
+        fingerprints = group.recorded_fingerprint[:12]
+        if not group.same:
+            fingerprints += f" -> {group.fingerprint[:12]}"
+        counts = (group.asked, group.identical, group.texts_equal, len(group.failures))
+        table.add_row(
+            escape(group.recorded_model),
+            escape(group.model),
+            fingerprints,
+            *map(str, counts),
+            "–" if mean is None else f"{mean:.3f}",
+        )
+    console.print(table)
+    for line in _remarks(made):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _remarks(made: Replay) -> Iterator[str]:
+    for group in made.groups:
+        if not group.same:
+            parts = ", ".join(group.differing) or "the recording does not say in what"
+            yield f"{group.recorded_model} then and {group.model} now are two models: {parts}"
+        elif group.changed:
+            ids = ", ".join(map(str, group.changed[:_SHOWN]))
+            yield f"{group.model} is the same model and answered otherwise, requests {ids}"
+        for number, reason in group.failures[:_SHOWN]:
+            yield f"request {number} failed: {reason}"
+    if unanswered := made.failed_then + made.cancelled_then:
+        yield (
+            f"{unanswered} requests of the recording have no answer and were not asked: "
+            f"{made.failed_then} failed, {made.cancelled_then} were cancelled"
+        )
 
 
 async def model_details(spec: ModelSpec, console: Console) -> None:

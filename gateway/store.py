@@ -6,21 +6,17 @@ that asks the same thing of the same model. Two processes may write to one store
 """
 
 import json
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gateway.database import Database, Kind
 from gateway.errors import StoreError
 from gateway.identity import canonical_json
 from gateway.results import Status
 from gateway.types import LabelScores
-
-_VERSION = 1
-_BUSY_SECONDS = 30.0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -40,6 +36,8 @@ CREATE TABLE IF NOT EXISTS runs (
     body TEXT NOT NULL
 );
 """
+
+_KIND = Kind("run store", _SCHEMA, version=1, option="--store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +91,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-            self._prepare()
-        except (sqlite3.Error, OSError) as exc:
-            raise StoreError(f"{path}: not usable as a run store: {exc}") from exc
+        self._db = Database(path, _KIND)
 
     def close(self) -> None:
         """Close the file. What was put is already on disk."""
@@ -115,37 +108,36 @@ class Store:
                 however many items ran side by side.
         """
         body = canonical_json({**asdict(observation), "status": observation.status.value})
-        with self._errors():
-            self._db.execute(
-                "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (cell, item) DO UPDATE SET status = excluded.status,"
-                " body = excluded.body, latency = excluded.latency, wall = excluded.wall,"
-                " committed = excluded.committed WHERE answers.status = 'failed'",
-                (cell, item, observation.status.value, body, latency, wall, _now()),
-            )
+        self._db.execute(
+            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (cell, item) DO UPDATE SET status = excluded.status,"
+            " body = excluded.body, latency = excluded.latency, wall = excluded.wall,"
+            " committed = excluded.committed WHERE answers.status = 'failed'",
+            (cell, item, observation.status.value, body, latency, wall, _now()),
+        )
 
     def answers(self, cell: str) -> dict[str, Observation]:
         """All answers of a cell, by item digest."""
-        rows = self._rows("SELECT item, body FROM answers WHERE cell = ?", (cell,))
+        rows = self._db.rows("SELECT item, body FROM answers WHERE cell = ?", (cell,))
         return {item: _observation(body) for item, body in rows}
 
     def finished(self, cell: str) -> set[str]:
         """Digests of the items that need not be asked again: all but the failed ones."""
-        rows = self._rows("SELECT item FROM answers WHERE cell = ? AND status <> 'failed'", (cell,))
+        query = "SELECT item FROM answers WHERE cell = ? AND status <> 'failed'"
+        rows = self._db.rows(query, (cell,))
         return {item for (item,) in rows}
 
     def timings(self, cell: str) -> dict[str, tuple[float, float]]:
         """Measured (latency, wall) seconds of each answer of a cell, by item digest."""
-        rows = self._rows("SELECT item, latency, wall FROM answers WHERE cell = ?", (cell,))
+        rows = self._db.rows("SELECT item, latency, wall FROM answers WHERE cell = ?", (cell,))
         return {item: (latency, wall) for item, latency, wall in rows}
 
     def put_run(self, run_id: str, task: str, body: Mapping[str, Any]) -> None:
         """Record what a run consists of; the same run again changes nothing but its time."""
-        with self._errors():
-            self._db.execute(
-                "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)",
-                (run_id, task, _now(), canonical_json(body)),
-            )
+        self._db.execute(
+            "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)",
+            (run_id, task, _now(), canonical_json(body)),
+        )
 
     def run(self, prefix: str) -> tuple[str, dict[str, Any]]:
         """The run whose id begins with `prefix`: its whole id and its record.
@@ -153,7 +145,7 @@ class Store:
         Raises:
             StoreError: none or several begin so.
         """
-        rows = list(self._rows("SELECT run_id, body FROM runs ORDER BY started DESC", ()))
+        rows = list(self._db.rows("SELECT run_id, body FROM runs ORDER BY started DESC"))
         matching = [row for row in rows if row[0].startswith(prefix)]
         if len(matching) != 1:
             known = ", ".join(row[0] for row in rows[:5]) or "none"
@@ -162,29 +154,6 @@ class Store:
                 hint=f"the latest: {known}",
             )
         return matching[0][0], json.loads(matching[0][1])
-
-    def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _VERSION):
-            raise StoreError(
-                f"{self.path}: written by another version of the gateway ({version})",
-                hint="name another file with --store",
-            )
-        self._db.executescript(_SCHEMA)
-        self._db.execute(f"PRAGMA user_version = {_VERSION}")
-
-    def _rows(self, query: str, values: Iterable[Any]) -> Iterator[Any]:
-        with self._errors(), closing(self._db.execute(query, tuple(values))) as cursor:
-            yield from cursor.fetchall()
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as exc:
-            raise StoreError(f"{self.path}: {exc}") from exc
 
 
 _TUPLES = {"labels", "logprobs", "token_counts", "byte_counts", "exemplars"}

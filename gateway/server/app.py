@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from gateway import __version__
 from gateway.errors import GatewayError
 from gateway.pool import ModelPool
+from gateway.recording import Recording
 from gateway.server.exchange import Exchange, current
 from gateway.server.extensions.classify import ClassifyRoutes
 from gateway.server.extensions.scores import ScoreRoutes
@@ -33,6 +34,7 @@ from gateway.server.openai.embeddings import EmbeddingRoutes
 from gateway.server.openai.errors import ErrorResponse, error_response, validation_failure
 from gateway.server.openai.models import ModelRoutes
 from gateway.server.openai.responses import ResponseRoutes
+from gateway.server.recorder import Recorder
 from gateway.server.requestlog import RequestLog
 from gateway.server.service import Service
 from gateway.server.settings import Settings
@@ -51,9 +53,11 @@ def create_app(pool: ModelPool, settings: Settings | None = None) -> FastAPI:
 
     Raises:
         ConfigError: the file of keys can not be read.
+        StoreError: the file to record in can not be written, or holds something else.
     """
     settings = settings or Settings()
-    service = Service(pool, settings.limits)
+    recorder = Recorder(Recording(settings.record)) if settings.record else None
+    service = Service(pool, settings.limits, recorder)
     metrics = Metrics(service)
     log = RequestLog()
 
@@ -69,7 +73,7 @@ def create_app(pool: ModelPool, settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await pool.close()
+        await service.close()
 
     app = FastAPI(
         title="local-model-gateway",
@@ -148,6 +152,7 @@ def _middleware(settings: Settings, finished: Callable[[Exchange], None]) -> lis
             BodyLimit,
             render=render,
             most=settings.limits.body_bytes,
+            within=settings.limits.upload_s,
             keep=settings.log_prompts,
         ),
     ]

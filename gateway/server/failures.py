@@ -4,6 +4,7 @@ GatewayError
 └── Refused             the server itself says no
     ├── Unauthorized    401, no key or a wrong one
     ├── Forbidden       403, a key, host or origin that may not do this
+    ├── TooSlow         408, the body did not arrive in its time
     ├── TooLarge        413, more bytes than the limit
     ├── TooMany         429, the queue is full or the key's rate is used up
     ├── Draining        503, the server is ending
@@ -18,8 +19,10 @@ from gateway.errors import (
     GatewayError,
     InvalidRequest,
     ModelNotPulled,
+    ModelTooLarge,
     NoChatTemplate,
     RequestError,
+    StoreError,
     UnknownModel,
     Unsupported,
 )
@@ -47,6 +50,12 @@ class Forbidden(Refused):
     """The caller is known, or needs not be, and may not do this."""
 
     status, kind, code = 403, "permission_error", "forbidden"
+
+
+class TooSlow(Refused):
+    """The body did not arrive in its time."""
+
+    status, code = 408, "request_timeout"
 
 
 class TooLarge(Refused):
@@ -124,7 +133,10 @@ def failure_of(error: Exception) -> Failure:
         return Failure(
             503, str(error), "server_error", "model_unavailable", retry_after=_RETRY_SOON_S
         )
-    if isinstance(error, GatewayError):
+    if isinstance(error, ModelTooLarge):
+        return Failure(507, str(error), "server_error", "model_too_large", parameter="model")
+    # What is wrong with a file of the server's own is for its log.
+    if isinstance(error, GatewayError) and not isinstance(error, StoreError):
         return Failure(500, str(error), "server_error", "model_failed")
     return Failure(500, "the server failed; its log says why", "server_error", "internal_error")
 

@@ -1,7 +1,7 @@
 """What every request passes before a route sees it, from the outside in.
 
 `Exchanges` gives it a number, logs and counts it. `Guard` keeps web pages of other origins out.
-`Authentication` asks for a key. `BodyLimit` bounds what is read.
+`Authentication` asks for a key. `BodyLimit` bounds what is read, and how long that takes.
 """
 
 import asyncio
@@ -18,7 +18,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import GatewayError
 from gateway.server.exchange import Exchange, begin, current
-from gateway.server.failures import Failure, Forbidden, TooLarge, Unauthorized, failure_of
+from gateway.server.failures import (
+    Failure,
+    Forbidden,
+    TooLarge,
+    TooSlow,
+    Unauthorized,
+    failure_of,
+)
 from gateway.server.keys import KeyFile
 from gateway.server.rates import Rates
 
@@ -143,16 +150,22 @@ class Authentication:
 
 
 class BodyLimit:
-    """Refuses a body with more bytes than the limit, announced or not.
+    """Refuses a body with more bytes than the limit, announced or not, and one that does not
+    arrive: nobody holds a connection open by sending a byte now and then.
 
     Args:
+        most: bytes.
+        within: seconds, from the end of the headers to the end of the body.
         keep: put the body into the exchange, for the log.
     """
 
-    def __init__(self, app: ASGIApp, *, render: Render, most: int, keep: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, *, render: Render, most: int, within: float, keep: bool
+    ) -> None:
         self._app = app
         self._render = render
         self._most = most
+        self._within = within
         self._keep = keep
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -160,13 +173,20 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "0")
+        large = TooLarge(f"a request has at most {self._most} bytes")
         if not announced.isdecimal() or int(announced) > self._most:
             await self._discard(receive)
-            await self._refuse(scope, receive, send)
+            await self._refuse(large, scope, receive, send)
             return
-        body = await self._read(receive)
+        try:
+            async with asyncio.timeout(self._within):
+                body = await self._read(receive)
+        except TimeoutError:
+            slow = TooSlow(f"a request's body has to arrive within {self._within:g} seconds")
+            await self._refuse(slow, scope, receive, send)
+            return
         if body is None:
-            await self._refuse(scope, receive, send)
+            await self._refuse(large, scope, receive, send)
             return
         if self._keep:
             current().body = body.decode("utf-8", "replace")
@@ -211,8 +231,10 @@ class BodyLimit:
                     left -= len(message.get("body", b""))
                     more = message["type"] == "http.request" and message.get("more_body", False)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        failure = failure_of(TooLarge(f"a request has at most {self._most} bytes"))
+    async def _refuse(
+        self, refusal: GatewayError, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        failure = failure_of(refusal)
         current().error = failure.code or ""
         response = self._render(scope["path"], failure)
         # What is left of the body is not read, so the connection can not be used again.

@@ -75,14 +75,14 @@ async def serve(
 
     Raises:
         ConfigError, BackendError: a model that was to be loaded can not be.
+        StoreError: the file to record in can not be written, or holds something else.
     """
-    pool = make_pool()
-    app = create_app(pool, settings)
+    app = create_app(make_pool(), settings)
     service = service_of(app)
     try:
         await service.preload(preload)
     except BaseException:
-        await pool.close()
+        await service.close()
         raise
     on_ready()
     config = uvicorn.Config(

@@ -7,18 +7,19 @@ Everything that it does is counted in the current `Exchange`. Cancelling the tas
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar, cast
 
 from gateway.backends.base import Backend, RenderedRequest
 from gateway.config import ModelSpec
-from gateway.errors import ContextOverflow, GatewayError, InvalidRequest, UnknownModel
+from gateway.errors import ConfigError, ContextOverflow, GatewayError, InvalidRequest, UnknownModel
 from gateway.pool import ModelPool
 from gateway.server.admission import Admission
 from gateway.server.exchange import Exchange, current
 from gateway.server.failures import DeadlinePassed, Forbidden
+from gateway.server.recorder import Open, Recorder, unrecorded
 from gateway.server.settings import Limits
 from gateway.sources import weights_path
 from gateway.types import Completion, Delta, Embeddings, GenerationRequest, LabelScores
@@ -27,11 +28,16 @@ T = TypeVar("T")
 
 
 class Service:
-    """Models behind limits. One for an application, whatever wire formats it speaks."""
+    """Models behind limits. One for an application, whatever wire formats it speaks.
 
-    def __init__(self, pool: ModelPool, limits: Limits) -> None:
+    Args:
+        recorder: keeps every generation; it is closed with the service. None: nothing is kept.
+    """
+
+    def __init__(self, pool: ModelPool, limits: Limits, recorder: Recorder | None = None) -> None:
         self.pool = pool
         self.limits = limits
+        self._recorder = recorder
         self.admission = Admission(limits.running, limits.waiting)
         self.ready = False
 
@@ -39,12 +45,23 @@ class Service:
         """Load models before the first request asks for them; then the server is ready.
 
         Raises:
-            ConfigError, BackendError: one of them can not be loaded.
+            ConfigError, BackendError: one of them can not be loaded, or not beside the others.
         """
         for name in names:
             async with self.pool.lease(name):
                 pass
+        if evicted := sorted(set(names) - self.pool.loaded.keys()):
+            raise ConfigError(
+                f"the models do not fit in memory together: {', '.join(evicted)} had to go again",
+                hint="name fewer of them, or give more --memory",
+            )
         self.ready = True
+
+    async def close(self) -> None:
+        """Close the pool; then what was recorded is written to its end."""
+        await self.pool.close()
+        if self._recorder is not None:
+            await asyncio.to_thread(self._recorder.close)
 
     def models(self) -> list[ModelSpec]:
         """Entries that the current caller may use and whose files are on this machine."""
@@ -85,7 +102,7 @@ class Service:
             async with asyncio.timeout(left) as deadline:
                 async with self.admission.place(), self.pool.lease(spec.name) as backend:
                     exchange.waited_s = exchange.seconds
-                    yield Session(backend, exchange, self.limits)
+                    yield Session(backend, exchange, self.limits, self._recorder)
         except TimeoutError:
             if not deadline.expired():
                 raise
@@ -107,6 +124,7 @@ class Session:
     backend: Backend
     exchange: Exchange
     limits: Limits
+    recorder: Recorder | None = None
 
     async def filling_context(self, request: GenerationRequest) -> GenerationRequest:
         """The request with as many tokens for its answer as its prompt leaves in the context.
@@ -122,9 +140,11 @@ class Session:
 
     async def generate(self, request: GenerationRequest) -> Completion:
         """As the backend does."""
-        self._check_length(request)
-        completion = await self.backend.generate(request)
-        self.exchange.note(completion)
+        async with self._recorded(request) as record:
+            self._check_length(request)
+            completion = await self.backend.generate(request)
+            self.exchange.note(completion)
+            await record.answer(completion)
         return completion
 
     async def generate_all(self, requests: Sequence[GenerationRequest]) -> list[Completion]:
@@ -133,12 +153,13 @@ class Session:
 
     async def stream(self, request: GenerationRequest) -> AsyncIterator[Delta]:
         """As the backend does."""
-        self._check_length(request)
         deltas = cast("aclosing[AsyncIterator[Delta]]", aclosing(self.backend.stream(request)))  # type: ignore[type-var]
-        async with deltas as pieces:
+        async with self._recorded(request) as record, deltas as pieces:
+            self._check_length(request)
             async for delta in pieces:
                 if delta.completion is not None:
                     self.exchange.note(delta.completion)
+                    await record.answer(delta.completion)
                 yield delta
 
     async def score(self, request: GenerationRequest, labels: Sequence[str]) -> LabelScores:
@@ -155,6 +176,11 @@ class Session:
         found = await self.backend.embed(texts)
         self.exchange.prompt_tokens += found.prompt_tokens
         return found
+
+    def _recorded(self, request: GenerationRequest) -> AbstractAsyncContextManager[Open]:
+        if self.recorder is None:
+            return unrecorded()
+        return self.recorder.open(self.exchange.id, self.backend, request)
 
     def _check_length(self, request: GenerationRequest) -> None:
         parts = [m.content for m in request.messages] + [t.parameters for t in request.tools]

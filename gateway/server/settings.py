@@ -18,6 +18,8 @@ class Limits:
     """Requests that wait for one of those places; the next one is sent away."""
     deadline_s: float = 600.0
     """Seconds from a request's arrival to its end, waiting included."""
+    upload_s: float = 30.0
+    """Seconds in which a request's whole body has to arrive."""
     drain_s: float = 60.0
     """Seconds that accepted requests have to finish once the server is told to end."""
 
@@ -39,3 +41,5 @@ class Settings:
     """One line of JSON a request on standard error."""
     log_prompts: bool = False
     """Requests' bodies in that line too."""
+    record: Path | None = None
+    """File in which every generation is kept, prompts and answers; None: nothing is."""

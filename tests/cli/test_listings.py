@@ -4,7 +4,10 @@ from tests.cli.conftest import Gateway
 from tests.conftest import ROOT, spec_and_path
 
 SAMPLE = ROOT / "prompts" / "issue-triage" / "sample.csv"
-COMMANDS = ["run", "report", "score", "compare", "classify", "models", "prompts"]
+COMMANDS = [
+    *("run", "report", "score", "compare", "classify", "models", "prompts"),
+    *("serve", "replay", "keys", "certify"),
+]
 
 
 def test_help_lists_every_command(gateway: Gateway) -> None:

@@ -1,5 +1,6 @@
 """What a server does with those who may not ask, ask too much, or ask nonsense."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend
-from gateway.config import ModelSpec
+from gateway.config import Models, ModelSpec, PathSource
 from gateway.errors import BackendUnavailable, ConfigError
 from gateway.pool import ModelPool
 from gateway.server.app import create_app, service_of
@@ -357,3 +358,48 @@ def test_an_unforeseen_failure_is_a_500_that_tells_nothing_of_the_inside(
         assert "secret" not in answer.text
         assert httpx.get(f"{url}/health/live").status_code == 200
     assert "secret" in caplog.text
+
+
+def test_a_model_that_never_fits_in_memory_is_507_and_the_others_are_answered(
+    tmp_path: Path,
+) -> None:
+    heavy = tmp_path / "heavy.gguf"
+    heavy.write_bytes(bytes(3000))
+    light = fake_models().get("fake")
+    specs = {"fake": light, "heavy": ModelSpec("heavy", PathSource(heavy))}
+    pool = ModelPool(Models(specs, "fake"), memory=2000, loader=FakeBackend)
+    with serving(create_app(pool, Settings(log_requests=False))) as url:
+        refused = httpx.post(f"{url}{URL}", json={**CHAT, "model": "heavy"}, timeout=60)
+        answered = httpx.post(f"{url}{URL}", json=CHAT, timeout=60)
+    assert refused.status_code == 507
+    assert error(refused)["code"] == "model_too_large"
+    assert "heavy" in error(refused)["message"]
+    assert answered.status_code == 200
+
+
+def test_models_to_load_first_that_do_not_fit_together_stop_the_start(tmp_path: Path) -> None:
+    specs = {}
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(bytes(600))
+        specs[name] = ModelSpec(name, PathSource(tmp_path / name))
+    pool = ModelPool(Models(specs, "a"), max_loaded=2, memory=1000, loader=FakeBackend)
+    service = service_of(create_app(pool))
+    with pytest.raises(ConfigError, match="do not fit in memory together: a had to go"):
+        asyncio.run(service.preload(["a", "b"]))
+    assert not service.ready
+
+
+def test_a_body_that_does_not_arrive_is_408_and_frees_the_connection() -> None:
+    limits = Limits(upload_s=0.2)
+    app = create_app(ModelPool(fake_models()), Settings(limits=limits, log_requests=False))
+    with serving(app) as url:
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as slow_client:
+            head = f"POST {URL} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 100\r\n\r\n"
+            slow_client.sendall(head.encode() + b'{"model": ')
+            said = b""
+            while piece := slow_client.recv(4096):
+                said += piece
+        assert said.startswith(b"HTTP/1.1 408 ")
+        assert b"request_timeout" in said
+        assert httpx.post(f"{url}{URL}", json=CHAT, timeout=60).status_code == 200
