@@ -216,7 +216,7 @@ class ModelPool:
             if not idle:
                 return False
             oldest = min(idle, key=lambda name: self._loaded[name].last_used)
-            # Once begun it goes on, also where the caller is cancelled: half closed it kept its memory.
+            # Once begun it goes on: a half closed model would keep its memory.
             await asyncio.shield(self._loaded.pop(oldest).backend.close())
         return True
 
