@@ -563,7 +563,7 @@ def replay(
 
     [bold]gateway replay traffic.sqlite[/]
 
-    [bold]gateway replay traffic.sqlite --model gemma3-270m-it --limit 100[/]
+    [bold]gateway replay traffic.sqlite --model gemma3-270m-plain --limit 100[/]
 
     An answer is byte-identical if its text, token ids, log-probabilities, usage and finish reason
     are. The difference of two texts is 0 where they are equal and 1 where they share no word.

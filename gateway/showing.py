@@ -1,5 +1,6 @@
 """What the listing commands print."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -85,8 +86,9 @@ def _remarks(made: Replay) -> Iterator[str]:
         elif group.changed:
             ids = ", ".join(map(str, group.changed[:_SHOWN]))
             yield f"{group.model} is the same model and answered otherwise, requests {ids}"
-        for number, reason in group.failures[:_SHOWN]:
-            yield f"request {number} failed: {reason}"
+        reasons = Counter(reason for _, reason in group.failures)
+        for reason, count in reasons.most_common(_SHOWN):
+            yield f"{count} failed: {reason}"
     if unanswered := made.failed_then + made.cancelled_then:
         yield (
             f"{unanswered} requests of the recording have no answer and were not asked: "
