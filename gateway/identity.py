@@ -57,15 +57,23 @@ def gguf_contents_digest(path: Path) -> str:
     Raises:
         ModelLoadError: the file is no readable GGUF.
     """
+    return _contents_digest(*_read_gguf(path))
+
+
+def _read_gguf(path: Path) -> tuple[Any, str]:
+    """The reader of a GGUF, and its architecture. A large vocabulary takes seconds, so once."""
     from gguf import GGUFReader
 
     try:
         reader = GGUFReader(path)
-        architecture = str(reader.fields["general.architecture"].contents())
+        return reader, str(reader.fields["general.architecture"].contents())
     except (ValueError, KeyError, IndexError, OSError) as exc:
         raise ModelLoadError(
             f"{path}: no readable GGUF: {exc}", hint="the file may be incomplete; pull it again"
         ) from exc
+
+
+def _contents_digest(reader: Any, architecture: str) -> str:
     total = hashlib.sha256()
     for name in sorted(reader.fields):
         if name == "general.architecture" or name.startswith(
@@ -83,16 +91,14 @@ def gguf_contents_digest(path: Path) -> str:
     return total.hexdigest()
 
 
-def gguf_tensor_types(path: Path) -> dict[str, int]:
+def _tensor_types(reader: Any) -> dict[str, int]:
     """Weights of each quantization type that a GGUF's tensors really have, the most first.
 
     The type in a file's name is what its maker asked for. Where a tensor's width does not divide
     by the type's block (256 for K-quants), llama.cpp takes another type for it.
     """
-    from gguf import GGUFReader
-
     counts: Counter[str] = Counter()
-    for tensor in GGUFReader(path).tensors:
+    for tensor in reader.tensors:
         counts[tensor.tensor_type.name] += int(tensor.n_elements)
     return dict(counts.most_common())
 
@@ -124,7 +130,9 @@ def weights_digests(path: Path, memory: Path) -> WeightsDigests:
     entry = known.get(key)
     if entry is not None and entry.keys() == _REMEMBERED:
         return WeightsDigests(**entry)
-    found = WeightsDigests(file_digest(path), gguf_contents_digest(path), gguf_tensor_types(path))
+    reader, architecture = _read_gguf(path)
+    contents = _contents_digest(reader, architecture)
+    found = WeightsDigests(file_digest(path), contents, _tensor_types(reader))
     known[key] = asdict(found)
     write_atomically(memory, json.dumps(known, indent=1, sort_keys=True))
     return found

@@ -102,7 +102,7 @@ def test_digests_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         raise AssertionError("computed twice")
 
     monkeypatch.setattr(identity, "file_digest", never)
-    monkeypatch.setattr(identity, "gguf_contents_digest", never)
+    monkeypatch.setattr(identity, "_read_gguf", never)
     assert identity.weights_digests(path, memory) == first
 
 
