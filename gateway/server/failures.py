@@ -13,6 +13,8 @@ GatewayError
 
 from dataclasses import dataclass
 
+from starlette.responses import Response
+
 from gateway.errors import (
     BackendUnavailable,
     ContextOverflow,
@@ -95,6 +97,20 @@ class Failure:
     """The field that is to blame."""
     retry_after: int | None = None
     """Seconds."""
+
+
+def failed_response(failure: Failure, body: str) -> Response:
+    """The whole answer, with the headers that go with the failure.
+
+    Args:
+        body: the failure as JSON, in the wire format that was asked.
+    """
+    headers = {}
+    if failure.retry_after is not None:
+        headers["retry-after"] = str(failure.retry_after)
+    if failure.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return Response(body, failure.status, headers, "application/json")
 
 
 _RETRY_SOON_S = 1

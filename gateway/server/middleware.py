@@ -97,9 +97,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (refusal := self._refusal(Headers(scope=scope))):
-            failure = failure_of(refusal)
-            current().error = failure.code or ""
-            await self._render(scope["path"], failure)(scope, receive, send)
+            await _refused(self._render, scope, refusal)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -132,9 +130,7 @@ class Authentication:
             try:
                 self._admit(self._keys, Headers(scope=scope))
             except GatewayError as error:
-                failure = failure_of(error)
-                current().error = failure.code or ""
-                await self._render(scope["path"], failure)(scope, receive, send)
+                await _refused(self._render, scope, error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -234,12 +230,17 @@ class BodyLimit:
     async def _refuse(
         self, refusal: GatewayError, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        failure = failure_of(refusal)
-        current().error = failure.code or ""
-        response = self._render(scope["path"], failure)
+        response = _refused(self._render, scope, refusal)
         # What is left of the body is not read, so the connection can not be used again.
         response.headers["connection"] = "close"
         await response(scope, receive, send)
+
+
+def _refused(render: Render, scope: Scope, error: GatewayError) -> Response:
+    """The answer that says why, noted in the exchange."""
+    failure = failure_of(error)
+    current().error = failure.code or ""
+    return render(scope["path"], failure)
 
 
 def _is_private(path: str) -> bool:

@@ -6,9 +6,9 @@ and `arguments` between <tool_call> and </tool_call>.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.errors import InvalidRequest
 from gateway.identity import canonical_json, digest_json
@@ -27,6 +27,38 @@ class Said:
 
     content: str
     calls: tuple[ToolCall, ...]
+
+
+class Definition(Protocol):
+    """A function as a body describes it, in whatever wire format."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def description(self) -> str | None: ...
+
+    @property
+    def parameters(self) -> Mapping[str, Any] | None: ...
+
+
+def offered(functions: Iterable[Definition]) -> tuple[Tool, ...]:
+    """The tools that a body offers; one without parameters takes an empty object.
+
+    Raises:
+        InvalidRequest: two have one name.
+    """
+    made = tuple(
+        Tool(
+            function.name,
+            function.description or "",
+            json.dumps(function.parameters or {"type": "object", "properties": {}}),
+        )
+        for function in functions
+    )
+    if len({tool.name for tool in made}) < len(made):
+        raise InvalidRequest("two tools have one name", parameter="tools")
+    return made
 
 
 def check_readable(chat_template: str) -> None:

@@ -1,9 +1,6 @@
 """llama-server, as `scripts/peers` builds it: started on a file, asked over HTTP, stopped."""
 
 import asyncio
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,9 +9,9 @@ from typing import Any
 
 import httpx
 from common import ROOT
+from servers import started
 
 _PORT = 18080
-_START_S = 60
 
 
 @dataclass(frozen=True)
@@ -77,23 +74,5 @@ def llama_server(path: Path, *, slots: int, length: int, threads: int) -> Iterat
         *("-np", str(slots), "-c", str(slots * length)),
         *("-t", str(threads), "-tb", str(threads)),
     ]
-    url = f"http://127.0.0.1:{_PORT}"
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            _wait(process, url)
-            yield LlamaServer(url)
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _wait(process: "subprocess.Popen[bytes]", url: str) -> None:
-    until = time.monotonic() + _START_S
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/health").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.2)
-    raise SystemExit("llama-server does not start")
+    with started(command, _PORT, "/health") as url:
+        yield LlamaServer(url)

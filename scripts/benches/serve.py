@@ -11,7 +11,6 @@ throughput  8 and 32 clients, the same prompts and 48 tokens each through the sa
 import asyncio
 import os
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from pathlib import Path
 import httpx
 from common import ROOT, issues, load, out, show
 from llama_server import llama_server
+from servers import started
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.config import load_models
@@ -32,33 +32,6 @@ LENGTH, ANSWER = 512, 48
 ASKED = 200
 ROUNDS = 2
 CLIENTS = (8, 32)
-_START_S = 120
-
-
-@contextmanager
-def started(command: Sequence[str], port: int, ready: str) -> Iterator[str]:
-    """A server's address, once its page `ready` answers."""
-    url = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(list(command), stdout=log, stderr=log)
-        try:
-            until = time.monotonic() + _START_S
-            while not _answers(f"{url}{ready}"):
-                if time.monotonic() > until or process.poll() is not None:
-                    log.seek(0)
-                    raise SystemExit(log.read().decode()[-2000:])
-                time.sleep(0.2)
-            yield url
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 @contextmanager

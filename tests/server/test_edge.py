@@ -3,7 +3,6 @@
 import asyncio
 import json
 import socket
-import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +23,7 @@ from gateway.server.running import check_exposure
 from gateway.server.settings import Limits, Settings
 from gateway.types import Delta, GenerationRequest
 from tests.server.conftest import fake_models, serving
+from tests.server.waiting import wait_until
 
 CHAT = {"model": "fake", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 20}
 URL = "/v1/chat/completions"
@@ -253,15 +253,6 @@ def test_a_client_that_goes_away_frees_its_place(stream: bool) -> None:
             connection.sendall(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
             wait_until(lambda: admission.running == 1)
         wait_until(lambda: admission.running == 0)
-
-
-def wait_until(holds: Any) -> None:
-    pause = threading.Event()
-    for _ in range(2000):
-        if holds():
-            return
-        pause.wait(0.01)
-    raise AssertionError("it never came")
 
 
 def test_metrics_count_requests_and_tokens(plain: httpx.Client) -> None:

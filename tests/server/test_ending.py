@@ -13,7 +13,7 @@ import pytest
 from tests.cli.conftest import Gateway, environment, fake, gateway  # noqa: F401
 from tests.conftest import spec_and_path
 from tests.server.conftest import CHAT
-from tests.server.test_edge import wait_until
+from tests.server.waiting import wait_until
 
 LONG = {
     "model": CHAT,

@@ -14,7 +14,7 @@ from gateway.server.app import create_app
 from gateway.server.settings import Settings
 from gateway.types import Completion, GenerationRequest, Timings
 from tests.server.conftest import fake_models, serving
-from tests.server.test_edge import wait_until
+from tests.server.waiting import wait_until
 
 URL = "/v1/chat/completions"
 COUNT = "gateway_request_seconds_count"

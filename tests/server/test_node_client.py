@@ -1,8 +1,6 @@
 """OpenAI's own JavaScript client, unmodified, against a live server on real weights."""
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import openai
@@ -11,38 +9,22 @@ from fastapi import FastAPI
 
 from gateway.server.app import service_of
 from tests.server.conftest import CHAT, TOOLS
-from tests.server.test_edge import wait_until
+from tests.server.javascript import installed, said_by
+from tests.server.waiting import wait_until
 
-NODE = Path(__file__).parent / "node"
+SCRIPT = "chat.mjs"
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the script and the packages of the committed lock file."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("node or npm is absent: OpenAI's JavaScript client is tested with them")
-    folder = tmp_path_factory.mktemp("node")
-    for name in ("package.json", "package-lock.json", "chat.mjs"):
-        shutil.copy(NODE / name, folder)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
+    return installed("node", SCRIPT, tmp_path_factory.mktemp("node"), client="OpenAI")
 
 
 def test_the_javascript_client_gets_what_the_python_client_gets(
     node: Path, app: FastAPI, url: str, client: openai.OpenAI
 ) -> None:
-    done = subprocess.run(
-        ["node", "chat.mjs", url, CHAT, TOOLS],
-        cwd=node,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    said = said_by(node, SCRIPT, url, CHAT, TOOLS)
     whole = client.chat.completions.create(
         model=CHAT,
         messages=[

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from gateway.server.app import service_of
 from tests.server.conftest import CHAT, TOOLS
-from tests.server.test_edge import wait_until
+from tests.server.waiting import wait_until
 
 ASKED = [
     {"role": "system", "content": "Be brief."},

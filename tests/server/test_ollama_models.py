@@ -17,7 +17,7 @@ from gateway.server.keys import create_key
 from gateway.server.settings import Settings
 from tests.conftest import spec_and_path
 from tests.server.conftest import CHAT, TOOLS, fake_models, real_models, serving
-from tests.server.test_edge import wait_until
+from tests.server.waiting import wait_until
 
 NAMES = [f"{CHAT}:latest", f"{TOOLS}:latest"]
 

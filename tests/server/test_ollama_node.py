@@ -1,8 +1,5 @@
 """Ollama's own JavaScript client, unmodified, against a live server on real weights."""
 
-import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import ollama
@@ -11,38 +8,22 @@ from fastapi import FastAPI
 
 from gateway.server.app import service_of
 from tests.server.conftest import CHAT, TOOLS
-from tests.server.test_edge import wait_until
+from tests.server.javascript import installed, said_by
+from tests.server.waiting import wait_until
 
-NODE = Path(__file__).parent / "node_ollama"
+SCRIPT = "ollama.mjs"
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the script and the packages of the committed lock file."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("node or npm is absent: Ollama's JavaScript client is tested with them")
-    folder = tmp_path_factory.mktemp("node-ollama")
-    for name in ("package.json", "package-lock.json", "ollama.mjs"):
-        shutil.copy(NODE / name, folder)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
+    return installed("node_ollama", SCRIPT, tmp_path_factory.mktemp("node-ollama"), client="Ollama")
 
 
 def test_the_javascript_client_gets_what_the_python_client_gets(
     node: Path, app: FastAPI, url: str
 ) -> None:
-    done = subprocess.run(
-        ["node", "ollama.mjs", url, CHAT],
-        cwd=node,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    said = said_by(node, SCRIPT, url, CHAT)
     asked = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Name three colours."},

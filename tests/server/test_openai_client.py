@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.server.app import service_of
 from tests.server.conftest import CHAT, TOOLS
-from tests.server.test_edge import wait_until
+from tests.server.waiting import wait_until
 
 ASKED: list[ChatCompletionMessageParam] = [
     {"role": "system", "content": "Be brief."},

@@ -13,10 +13,9 @@ from gateway.errors import ConfigError, InvalidRequest
 from gateway.prompts import PromptTemplate, load_template
 from gateway.server.extensions.scores import Labels
 from gateway.server.openai.chat_wire import ChatMessage
-from gateway.server.openai.fields import Answered, Text, Wire
-from gateway.server.openai.logprobs import finite
 from gateway.server.service import Service, Session
 from gateway.server.streams import unless_gone
+from gateway.server.wire import Answered, Text, Wire, finite
 from gateway.tasks import Task, load_task
 from gateway.types import GenerationRequest, Message
 

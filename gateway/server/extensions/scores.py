@@ -6,10 +6,9 @@ from fastapi import APIRouter, Request
 from pydantic import Field, model_validator
 
 from gateway.server.openai.chat_wire import ChatMessage
-from gateway.server.openai.fields import Answered, Text, Wire
-from gateway.server.openai.logprobs import finite
 from gateway.server.service import Service
 from gateway.server.streams import unless_gone
+from gateway.server.wire import Answered, Text, Wire, finite
 from gateway.types import GenerationRequest, Message
 
 MOST_LABELS = 256

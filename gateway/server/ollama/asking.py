@@ -13,10 +13,9 @@ from gateway.server.ollama.wire import (
     ChatBody,
     ChatMessage,
     GenerateBody,
-    ToolDefinition,
 )
 from gateway.server.service import Session
-from gateway.types import GenerationRequest, Message, Tool, ToolCall
+from gateway.types import GenerationRequest, Message, ToolCall
 
 
 def chat_request(body: ChatBody, session: Session) -> GenerationRequest:
@@ -25,7 +24,7 @@ def chat_request(body: ChatBody, session: Session) -> GenerationRequest:
     Raises:
         InvalidRequest: fields contradict, or the model's template can not show the tools.
     """
-    offered = _tools(body.tools or ())
+    offered = tools.offered(tool.function for tool in body.tools or ())
     if offered:
         tools.check_readable(session.backend.chat_template)
     return GenerationRequest(
@@ -106,17 +105,3 @@ def _answered(message: ChatMessage, open_calls: Sequence[ToolCall]) -> str:
             return call.id
     named = f" of {message.tool_name!r}" if message.tool_name else ""
     raise InvalidRequest(f"a tool's turn answers no open call{named}", parameter="messages")
-
-
-def _tools(given: Sequence[ToolDefinition]) -> tuple[Tool, ...]:
-    made = tuple(
-        Tool(
-            definition.function.name,
-            definition.function.description or "",
-            json.dumps(definition.function.parameters or {"type": "object", "properties": {}}),
-        )
-        for definition in given
-    )
-    if len({tool.name for tool in made}) < len(made):
-        raise InvalidRequest("two tools have one name", parameter="tools")
-    return made

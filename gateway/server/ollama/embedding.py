@@ -13,9 +13,9 @@ from gateway.server.ollama.keeping import Keeper
 from gateway.server.ollama.names import entry_of
 from gateway.server.ollama.options import Options
 from gateway.server.ollama.refused import NoDimensions, NoTruncation
-from gateway.server.openai.fields import Answered, Text, Wire
 from gateway.server.service import Service
 from gateway.server.streams import unless_gone
+from gateway.server.wire import Answered, Text, Wire
 from gateway.types import Embeddings
 
 _MOST_TEXTS = 2048

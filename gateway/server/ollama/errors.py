@@ -5,7 +5,7 @@ import json
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway.server.failures import Failure
+from gateway.server.failures import Failure, failed_response
 
 _VALIDATOR_SAYS = "Value error, "
 """What pydantic puts before the words of a validator of ours."""
@@ -33,9 +33,4 @@ def error_text(failure: Failure) -> str:
 
 def error_response(failure: Failure) -> Response:
     """The whole answer."""
-    headers = {}
-    if failure.retry_after is not None:
-        headers["retry-after"] = str(failure.retry_after)
-    if failure.status == 401:
-        headers["www-authenticate"] = "Bearer"
-    return Response(error_json(failure), failure.status, headers, "application/json")
+    return failed_response(failure, error_json(failure))

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from gateway.server.openai.fields import JsonObject
+from gateway.server.wire import JsonObject
 from gateway.types import Constraint
 
 _ANY_OBJECT = '{"type": "object"}'

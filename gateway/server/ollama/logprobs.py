@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from gateway.server.openai.fields import Answered
-from gateway.server.openai.logprobs import finite
+from gateway.server.wire import Answered, finite
 from gateway.types import TokenLogprob
 
 

@@ -15,8 +15,8 @@ from gateway.server.ollama.describing import Description, describe, describe_all
 from gateway.server.ollama.header import read_header
 from gateway.server.ollama.keeping import Keeper
 from gateway.server.ollama.names import entry_of, tagged
-from gateway.server.openai.fields import Answered, Text, Wire
 from gateway.server.service import Service
+from gateway.server.wire import Answered, Text, Wire
 
 SPOKEN = "0.33.0"
 """The version of Ollama whose API this is; clients decide by it what they may ask."""

@@ -13,7 +13,7 @@ from gateway.server.ollama.refused import (
     OperatorsChoice,
     WholeText,
 )
-from gateway.server.openai.fields import MOST_STOPS, Text, Wire
+from gateway.server.wire import MOST_STOPS, Text, Wire
 from gateway.types import MAX_TOKENS_LIMIT, SEED_LIMIT, Sampling
 
 

@@ -20,8 +20,8 @@ from gateway.server.ollama.refused import (
     NoThoughts,
     NoTruncation,
 )
-from gateway.server.openai.fields import Answered, JsonObject, Text, Wire
 from gateway.server.tools import Said
+from gateway.server.wire import Answered, JsonObject, Text, Wire
 from gateway.types import ToolCall
 
 _MOST_TOOLS = 128

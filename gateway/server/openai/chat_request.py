@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from gateway.errors import InvalidRequest
 from gateway.server import tools as calling
 from gateway.server.exchange import current
-from gateway.server.openai.chat_wire import ChatMessage, ChatRequest, NamedTool, ToolDefinition
+from gateway.server.openai.chat_wire import ChatMessage, ChatRequest, NamedTool
 from gateway.server.service import Session
 from gateway.types import Constraint, GenerationRequest, Message, Tool, ToolCall
 
@@ -46,7 +46,8 @@ async def ask(body: ChatRequest, session: Session) -> Asked:
         constraint=_format(body),
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
     )
-    offered = () if body.tool_choice == "none" else _tools(body.tools or ())
+    given = () if body.tool_choice == "none" else body.tools or ()
+    offered = calling.offered(tool.function for tool in given)
     if offered:
         calling.check_readable(session.backend.chat_template)
         request = _with_tools(body, request, offered)
@@ -105,17 +106,3 @@ def _arguments(text: str) -> str:
     if not isinstance(parsed, dict):
         raise InvalidRequest("a call's arguments are no JSON object", parameter="messages")
     return text or "{}"
-
-
-def _tools(given: Sequence[ToolDefinition]) -> tuple[Tool, ...]:
-    made = tuple(
-        Tool(
-            definition.function.name,
-            definition.function.description or "",
-            json.dumps(definition.function.parameters or {"type": "object", "properties": {}}),
-        )
-        for definition in given
-    )
-    if len({tool.name for tool in made}) < len(made):
-        raise InvalidRequest("two tools have one name", parameter="tools")
-    return made

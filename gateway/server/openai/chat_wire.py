@@ -5,16 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gateway.server.openai.fields import (
-    Answered,
-    JsonObject,
-    Metadata,
-    SamplingFields,
-    StreamOptions,
-    Text,
-    Usage,
-    Wire,
-)
+from gateway.server.openai.fields import Metadata, SamplingFields, StreamOptions, Usage
+from gateway.server.wire import Answered, JsonObject, Text, Wire
 from gateway.types import Role
 
 _NAME = r"^[A-Za-z0-9_-]{1,64}$"

@@ -17,9 +17,9 @@ from gateway.server.openai.completions_wire import (
     TextCompletion,
 )
 from gateway.server.openai.fields import Usage, usage
-from gateway.server.openai.logprobs import finite
 from gateway.server.service import Service, Session, together
 from gateway.server.streams import Emit, unless_gone
+from gateway.server.wire import finite
 from gateway.types import Completion, GenerationRequest, TokenLogprob
 
 

@@ -4,13 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gateway.server.openai.fields import (
-    Answered,
-    SamplingFields,
-    StreamOptions,
-    Text,
-    Usage,
-)
+from gateway.server.openai.fields import SamplingFields, StreamOptions, Usage
+from gateway.server.wire import Answered, Text
 
 MOST_PROMPTS = 128
 DEFAULT_TOKENS = 16

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from gateway.errors import InvalidRequest
-from gateway.server.openai.fields import Answered, Text, Wire
 from gateway.server.service import Service
 from gateway.server.streams import unless_gone
+from gateway.server.wire import Answered, Text, Wire
 
 MOST_TEXTS = 2048
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway.server.failures import Failure
+from gateway.server.failures import Failure, failed_response
 
 _UNION_TAGS = frozenset({"str", "int", "float", "bool", "none"})
 
@@ -41,12 +41,7 @@ def error_json(failure: Failure) -> str:
 
 def error_response(failure: Failure) -> Response:
     """The whole answer."""
-    headers = {}
-    if failure.retry_after is not None:
-        headers["retry-after"] = str(failure.retry_after)
-    if failure.status == 401:
-        headers["www-authenticate"] = "Bearer"
-    return Response(error_json(failure), failure.status, headers, "application/json")
+    return failed_response(failure, error_json(failure))
 
 
 def validation_failure(errors: Sequence[Any]) -> Failure:

@@ -6,17 +6,10 @@ They are the model's own, from the full softmax before penalties, bias and const
 from collections.abc import Callable, Iterable, Sequence
 
 from gateway.server.openai.chat_wire import ChoiceLogprobs, TokenLogprobs, TopLogprob
+from gateway.server.wire import finite
 from gateway.types import TokenLogprob
 
-LEAST = -9999.0
-"""Stands for -inf, which JSON lacks; the number that OpenAI uses."""
-
 Piece = Callable[[int], bytes]
-
-
-def finite(logprob: float) -> float:
-    """A number that JSON has."""
-    return max(logprob, LEAST)
 
 
 def chat_logprobs(entries: Sequence[TokenLogprob], piece: Piece) -> ChoiceLogprobs:

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gateway.server.openai.fields import Answered, JsonObject, Metadata, Text, Wire
+from gateway.server.openai.fields import Metadata
+from gateway.server.wire import Answered, JsonObject, Text, Wire
 
 _NAME = r"^[A-Za-z0-9_-]{1,64}$"
 
