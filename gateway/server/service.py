@@ -82,7 +82,8 @@ class Service:
         key = current().key
         if key is not None and not key.allows(name):
             raise Forbidden(f"this API key does not allow the model {name!r}")
-        weights_path(spec)
+        if name not in self.pool.loaded:
+            weights_path(spec)
         return spec
 
     @asynccontextmanager

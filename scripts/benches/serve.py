@@ -1,7 +1,10 @@
 """The HTTP layer: what it adds to an answer, and its throughput beside other servers.
 
 latency     one client, answers of one token whose prompt is cached: seconds over HTTP against
-            seconds of the backend in this process, asked in turns; the middle of each
+            seconds of the backend in this process, asked in turns; the middle of each. The client
+            is the standard library's, which adds least of its own. Before each of them nothing
+            runs for a moment, or the threads of the one's pool would still spin on the cores of
+            the other
 throughput  8 and 32 clients, the same prompts and 48 tokens each through the same endpoint
             (/v1/completions) of the gateway, of llama-server with as many slots, and of
             llama-cpp-python's own server, one started after the other on the same file with the
@@ -9,6 +12,8 @@ throughput  8 and 32 clients, the same prompts and 48 tokens each through the sa
 """
 
 import asyncio
+import http.client
+import json
 import os
 import statistics
 import tempfile
@@ -30,6 +35,7 @@ from gateway.types import GenerationRequest, Sampling
 NAME = "smollm2-135m"
 LENGTH, ANSWER = 512, 48
 ASKED = 200
+SETTLE_S = 0.05
 ROUNDS = 2
 CLIENTS = (8, 32)
 
@@ -60,9 +66,9 @@ def llama_cpp_python(path: Path) -> Iterator[str]:
         yield url
 
 
-async def ask(client: httpx.AsyncClient, prompt: str, tokens: int, bias: dict[str, int]) -> int:
-    """Tokens of a greedy answer."""
-    body = {
+def body(prompt: str, tokens: int, bias: dict[str, int]) -> dict[str, object]:
+    """A greedy request."""
+    return {
         "model": "bench",
         "prompt": prompt,
         "max_tokens": tokens,
@@ -70,7 +76,11 @@ async def ask(client: httpx.AsyncClient, prompt: str, tokens: int, bias: dict[st
         "seed": 0,
         "logit_bias": bias,
     }
-    reply = await client.post("/v1/completions", json=body)
+
+
+async def ask(client: httpx.AsyncClient, prompt: str, tokens: int, bias: dict[str, int]) -> int:
+    """Tokens of a greedy answer."""
+    reply = await client.post("/v1/completions", json=body(prompt, tokens, bias))
     if reply.status_code != 200:
         raise SystemExit(f"{reply.url}: {reply.status_code}: {reply.text[:500]}")
     return int(reply.json()["usage"]["completion_tokens"])
@@ -93,15 +103,23 @@ async def latency(backend: LlamaCppBackend, path: Path, prompt: str) -> tuple[fl
     """Middle seconds of the backend alone, and over HTTP."""
     request = GenerationRequest("m", prompt=prompt, sampling=Sampling(max_tokens=1))
     alone, served = [], []
+    asked = json.dumps(body(prompt, 1, {}))
     with gateway(path, parallel=1) as url:
-        async with httpx.AsyncClient(base_url=url, timeout=600) as client:
-            for _ in range(ASKED):
-                begun = time.perf_counter()
-                await backend.generate(request)
-                alone.append(time.perf_counter() - begun)
-                begun = time.perf_counter()
-                await ask(client, prompt, 1, {})
-                served.append(time.perf_counter() - begun)
+        client = http.client.HTTPConnection(httpx.URL(url).netloc.decode())
+        for _ in range(ASKED):
+            await asyncio.sleep(SETTLE_S)
+            begun = time.perf_counter()
+            await backend.generate(request)
+            alone.append(time.perf_counter() - begun)
+            await asyncio.sleep(SETTLE_S)
+            begun = time.perf_counter()
+            client.request("POST", "/v1/completions", asked, {"content-type": "application/json"})
+            reply = client.getresponse()
+            reply.read()
+            served.append(time.perf_counter() - begun)
+            if reply.status != 200:
+                raise SystemExit(f"{url}: {reply.status}")
+        client.close()
     return statistics.median(alone), statistics.median(served)
 
 
