@@ -13,10 +13,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gateway.errors import ConfigError, UnknownModel
 
@@ -54,6 +54,7 @@ class PathSource:
 
 Determinism = Literal["bitwise", "off"]
 Kernels = Literal["decode", "prefill"]
+Attention = Literal["plain", "flash"]
 Source = PypiSource | HubSource | PathSource
 
 
@@ -89,6 +90,9 @@ class ModelSpec:
     deterministic: Determinism = "bitwise"
     """"bitwise": kernels whose results do not depend on what is batched or cached. "off": faster
     ones may be taken."""
+    attention: Attention = "plain"
+    """Which of two invariant ways to attend at "bitwise": "flash" is faster at generating, and
+    slower at prompts behind some hundred tokens of context; its values are kept as BF16."""
     kernels: Kernels = "decode"
     """Which of two invariant ways to multiply K-quants the process takes, the same for all entries:
     "decode" is fast at one token at a time, "prefill" at many."""
@@ -133,6 +137,16 @@ class _Entry(BaseModel):
     adapter: str | None = None
     adapter_scale: float = Field(default=1.0, ge=-100, le=100, allow_inf_nan=False)
     deterministic: Determinism = "bitwise"
+    attention: Attention = "plain"
+
+    @model_validator(mode="after")
+    def _attention_is_settled(self) -> Self:
+        if self.attention == "flash" and self.deterministic == "off":
+            raise ValueError(
+                'attention = "flash" is for deterministic = "bitwise": '
+                'with "off" the library chooses'
+            )
+        return self
 
 
 class _File(BaseModel):

@@ -21,7 +21,7 @@ DATA = ROOT.parent / "shared" / "data"
 out = Console()
 
 
-def load(name: str, **changes: object) -> LlamaCppBackend:
+def load(name: str, /, **changes: object) -> LlamaCppBackend:
     """A model by its name, with some keys of its entry changed."""
     spec: ModelSpec = load_models().get(name)
     return LlamaCppBackend(replace(spec, **changes), locate(spec))

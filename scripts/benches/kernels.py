@@ -6,6 +6,7 @@ bitwise   what the gateway takes: no flash attention, no repacked weights, K-qua
 prefill   `kernels = "prefill"`: K-quants always by the tiled kernel
 tiled     the library's own way with K-quants: the tiled kernel from 8 rows on
 flash     flash attention
+attention `attention = "flash"`: flash attention with values of BF16, so that it has one kernel
 repack    weights repacked for the processor
 fastest   all of the library's own
 
@@ -35,7 +36,7 @@ from gguf import GGUFReader, GGUFValueType, GGUFWriter
 from rich.progress import track
 
 from gateway.backends.llama_cpp import library
-from gateway.backends.llama_cpp.context import Context, Row
+from gateway.backends.llama_cpp.context import Attending, Context, Row
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.config import load_models
 from gateway.sources import locate
@@ -48,7 +49,7 @@ SEQUENCES, LENGTH = 32, 200
 class Setting:
     tiled: str = "0"
     always: str = "0"
-    flash: bool = False
+    attention: Attending = "plain"
     repack: bool = False
 
 
@@ -56,9 +57,10 @@ SETTINGS = {
     "bitwise": Setting(),
     "prefill": Setting(tiled="1", always="1"),
     "tiled": Setting(tiled="1"),
-    "flash": Setting(flash=True),
+    "flash": Setting(attention="any"),
+    "attention": Setting(attention="flash"),
     "repack": Setting(repack=True),
-    "fastest": Setting(tiled="1", flash=True, repack=True),
+    "fastest": Setting(tiled="1", attention="any", repack=True),
 }
 
 PLANS: tuple[tuple[tuple[int, ...], int], ...] = (
@@ -88,11 +90,13 @@ def load(path: Path, setting: Setting) -> Context:
         return plain(file, params)
 
     lib.llama_model_load_from_file = repacking
-    if setting.flash:
-        lib.LLAMA_FLASH_ATTN_TYPE_DISABLED = lib.LLAMA_FLASH_ATTN_TYPE_ENABLED
-    threads = os.cpu_count() or 1
     return Context(
-        GgufModel(path), sequences=SEQUENCES, length=640, threads=threads, batch_tokens=512
+        GgufModel(path),
+        sequences=SEQUENCES,
+        length=640,
+        threads=os.cpu_count() or 1,
+        batch_tokens=512,
+        attention=setting.attention,
     )
 
 

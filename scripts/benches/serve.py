@@ -1,14 +1,13 @@
 """The HTTP layer: what it adds to an answer, and its throughput beside other servers.
 
 latency     one client, answers of one token whose prompt is cached: seconds over HTTP against
-            seconds of the backend in this process, asked in turns; the middle of each. The client
-            is the standard library's, which adds least of its own. Before each of them nothing
-            runs for a moment, or the threads of the one's pool would still spin on the cores of
-            the other
+            seconds of the backend without, in turns and on one engine, for which the server runs
+            in a thread of this process; the middle of each. The client is the standard library's,
+            which adds least of its own
 throughput  8 and 32 clients, the same prompts and 48 tokens each through the same endpoint
             (/v1/completions) of the gateway, of llama-server with as many slots, and of
             llama-cpp-python's own server, one started after the other on the same file with the
-            same threads
+            same threads; the gateway's entry has `attention = "flash"`, which suits generation
 """
 
 import asyncio
@@ -17,25 +16,30 @@ import json
 import os
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import uvicorn
 from common import ROOT, issues, load, out, show
 from llama_server import llama_server
 from servers import started
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.config import load_models
+from gateway.config import Models, load_models
+from gateway.pool import ModelPool
+from gateway.server.app import create_app
+from gateway.server.running import bind
+from gateway.server.settings import Settings
 from gateway.sources import locate
 from gateway.types import GenerationRequest, Sampling
 
 NAME = "smollm2-135m"
 LENGTH, ANSWER = 512, 48
 ASKED = 200
-SETTLE_S = 0.05
 ROUNDS = 2
 CLIENTS = (8, 32)
 
@@ -47,7 +51,7 @@ def gateway(path: Path, parallel: int) -> Iterator[str]:
         models = Path(folder) / "models.toml"
         models.write_text(
             f'[models.bench]\nsource = {{ path = "{path}" }}\n'
-            f"parallel = {parallel}\ncontext_length = {LENGTH}\n"
+            f'parallel = {parallel}\ncontext_length = {LENGTH}\nattention = "flash"\n'
         )
         program = str(ROOT / ".venv" / "bin" / "gateway")
         options = ["serve", "-m", "bench", "--models-file", str(models), "--port", "18081", "-q"]
@@ -78,6 +82,19 @@ def body(prompt: str, tokens: int, bias: dict[str, int]) -> dict[str, object]:
     }
 
 
+@contextmanager
+def in_a_thread(models: Models) -> Iterator[tuple[str, int]]:
+    """The server's host and port."""
+    app = create_app(ModelPool(models), Settings(log_requests=False))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    listener = bind("127.0.0.1", 0)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
+    thread.start()
+    yield listener.getsockname()
+    server.should_exit = True
+    thread.join()
+
+
 async def ask(client: httpx.AsyncClient, prompt: str, tokens: int, bias: dict[str, int]) -> int:
     """Tokens of a greedy answer."""
     reply = await client.post("/v1/completions", json=body(prompt, tokens, bias))
@@ -99,37 +116,35 @@ async def throughput(url: str, prompts: Sequence[str], clients: int, bias: dict[
     return best
 
 
-async def latency(backend: LlamaCppBackend, path: Path, prompt: str) -> tuple[float, float]:
+async def latency(backend: LlamaCppBackend, prompt: str) -> tuple[float, float]:
     """Middle seconds of the backend alone, and over HTTP."""
     request = GenerationRequest("m", prompt=prompt, sampling=Sampling(max_tokens=1))
     alone, served = [], []
     asked = json.dumps(body(prompt, 1, {}))
-    with gateway(path, parallel=1) as url:
-        client = http.client.HTTPConnection(httpx.URL(url).netloc.decode())
+    with in_a_thread(Models({"bench": backend.spec}, "bench")) as address:
+        client = http.client.HTTPConnection(*address)
         for _ in range(ASKED):
-            await asyncio.sleep(SETTLE_S)
             begun = time.perf_counter()
             await backend.generate(request)
             alone.append(time.perf_counter() - begun)
-            await asyncio.sleep(SETTLE_S)
             begun = time.perf_counter()
             client.request("POST", "/v1/completions", asked, {"content-type": "application/json"})
             reply = client.getresponse()
             reply.read()
             served.append(time.perf_counter() - begun)
             if reply.status != 200:
-                raise SystemExit(f"{url}: {reply.status}")
+                raise SystemExit(f"/v1/completions: {reply.status}")
         client.close()
     return statistics.median(alone), statistics.median(served)
 
 
 def main() -> None:
     path = locate(load_models().get(NAME))
-    backend = load(NAME, parallel=1, context_length=LENGTH)
+    backend = load(NAME, name="bench", parallel=1, context_length=LENGTH, attention="flash")
     bias = {str(token): -100 for token in backend._model.end_tokens}
     texts = issues(max(CLIENTS), skip=100)
     prompts = [backend.head(text, 24) for text in texts]
-    alone, served = asyncio.run(latency(backend, path, prompts[0]))
+    alone, served = asyncio.run(latency(backend, prompts[0]))
     asyncio.run(backend.close())
     out.print(
         f"latency: backend {alone * 1e3:.1f} ms, over HTTP {served * 1e3:.1f} ms, "

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.backends.base import MemoryUse, RenderedRequest
 from gateway.backends.llama_cpp import library
-from gateway.backends.llama_cpp.context import Context, embed
+from gateway.backends.llama_cpp.context import Attending, Context, embed
 from gateway.backends.llama_cpp.engine import SERIAL_PIECE, Done, Engine, Stats
 from gateway.backends.llama_cpp.jobs import (
     Generated,
@@ -23,7 +23,7 @@ from gateway.backends.llama_cpp.jobs import (
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.llama_cpp.reader import Reader
 from gateway.backends.llama_cpp.shelf import Shelf
-from gateway.config import Determinism, ModelSpec, digest_memory
+from gateway.config import ModelSpec, digest_memory
 from gateway.constraints import GuidanceMatcher, grammar_of
 from gateway.errors import ContextOverflow, InvalidRequest, ModelLoadError
 from gateway.identity import digest_json, digest_text, weights_digests
@@ -37,11 +37,12 @@ from gateway.types import (
     Usage,
 )
 
-_SETTINGS: Mapping[Determinism, str] = {
-    "bitwise": "kv_unified=0 flash_attn=0 extra_bufts=0",
-    "off": "kv_unified=0 flash_attn=auto extra_bufts=0",
+_SETTINGS: Mapping[Attending, str] = {
+    "plain": "kv_unified=0 flash_attn=0 extra_bufts=0",
+    "flash": "kv_unified=0 flash_attn=1 type_v=bf16 extra_bufts=0",
+    "any": "kv_unified=0 flash_attn=auto extra_bufts=0",
 }
-"""What is asked of the library for each level of determinism."""
+"""What is asked of the library for each way to attend."""
 
 _LONG_TEXT = 50_000
 """Characters; so many are tokenized in some 20 ms."""
@@ -80,7 +81,9 @@ class LlamaCppBackend:
                 self._adapter = self._model.adapter(
                     spec.adapter, adapter_digest, spec.adapter_scale
                 )
-            self._serial = spec.deterministic == "bitwise" and library.build().llamafile
+            bitwise = spec.deterministic == "bitwise"
+            self._attending: Attending = spec.attention if bitwise else "any"
+            self._serial = bitwise and library.build().llamafile
             self._engine_key = (
                 *self._model_key,
                 spec.parallel,
@@ -88,6 +91,7 @@ class LlamaCppBackend:
                 self.threads,
                 spec.batch_tokens,
                 spec.deterministic,
+                spec.attention,
             )
             self._engine = _engines.take(self._engine_key, self._make_engine)
         except Exception:
@@ -107,14 +111,14 @@ class LlamaCppBackend:
             length=min(self.spec.context_length, self._model.context_trained),
             threads=self.threads,
             batch_tokens=self.spec.batch_tokens,
-            bitwise=self.spec.deterministic == "bitwise",
+            attention=self._attending,
         )
         return Engine(context, serial=self._serial)
 
     def _identify(self, contents: str, adapter: str, kernels: str) -> Mapping[str, str]:
         build = library.build()
         serial = f"serial={min(SERIAL_PIECE, self.spec.batch_tokens)}" if self._serial else ""
-        settings = " ".join(filter(None, (_SETTINGS[self.spec.deterministic], kernels, serial)))
+        settings = " ".join(filter(None, (_SETTINGS[self._attending], kernels, serial)))
         identity = {
             "backend": "llama_cpp",
             "weights": contents,

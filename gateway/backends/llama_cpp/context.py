@@ -4,10 +4,12 @@ Everything here is called from one thread only, the engine's.
 """
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 
 from gateway.backends.llama_cpp import adapter as adapters
@@ -24,6 +26,19 @@ OUTPUTS_PER_PASS = 64
 """Most positions whose logits one forward pass returns: 64 x 262,144 floats are 67 MB."""
 
 
+Attending = Literal["plain", "flash", "any"]
+"""How a context attends.
+
+"plain": as separate products of matrices.
+"flash": in one operation. It has three kernels (`ggml_compute_forward_flash_attn_ext_f16` in
+`ggml-cpu/ops.cpp`): for 64 or more query tokens, for a single one behind many, and for all else.
+The first two want keys and values of one type. So values are BF16 beside keys of F16, and the third
+is always taken.
+"any": what the library finds faster; its bytes depend on what is batched."""
+
+_FLASH: Mapping[Attending, str] = {"plain": "DISABLED", "flash": "ENABLED", "any": "AUTO"}
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One token to be fed."""
@@ -37,13 +52,12 @@ class Row:
 class Context:
     """Memory for `sequences` sequences of `length` tokens each.
 
-    Each sequence has its own buffer (`kv_unified=False`), sliding windows keep every position
-    (`swa_full`, so that a prefix can be reused), and flash attention is off: it takes another
-    kernel for 64 or more query tokens than for fewer.
+    Each sequence has its own buffer (`kv_unified=False`), and sliding windows keep every position
+    (`swa_full`, so that a prefix can be reused).
 
     Args:
         batch_tokens: most tokens in one forward pass, and at least one for each sequence.
-        bitwise: False lets the library choose flash attention where it is faster.
+        attention: see `Attending`.
 
     Raises:
         ModelLoadError: the memory can not be had; found out before it is asked for, because the
@@ -58,7 +72,7 @@ class Context:
         length: int,
         threads: int,
         batch_tokens: int = 128,
-        bitwise: bool = True,
+        attention: Attending = "plain",
     ) -> None:
         lib = library.load()
         _check_memory(model, sequences, length)
@@ -70,9 +84,9 @@ class Context:
         params.n_outputs_max = max(OUTPUTS_PER_PASS, sequences)
         params.n_outputs_max_per_seq = 0
         params.n_threads = params.n_threads_batch = threads
-        params.flash_attn_type = (
-            lib.LLAMA_FLASH_ATTN_TYPE_DISABLED if bitwise else lib.LLAMA_FLASH_ATTN_TYPE_AUTO
-        )
+        params.flash_attn_type = getattr(lib, f"LLAMA_FLASH_ATTN_TYPE_{_FLASH[attention]}")
+        if attention == "flash":
+            params.type_v = GGMLQuantizationType.BF16
         params.kv_unified = False
         params.swa_full = True
         library.forget_errors()
