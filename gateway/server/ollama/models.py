@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from gateway import __version__
+from gateway.backends.base import Backend
 from gateway.errors import InvalidRequest
 from gateway.server.ollama import showing
 from gateway.server.ollama.answering import timestamp
@@ -156,10 +157,13 @@ class ModelRoutes:
 
     async def ps(self) -> Processes:
         """Those that are in memory."""
-        loaded = self._service.pool.loaded
-        specs = [spec for spec in self._service.models() if spec.name in loaded]
+        before = self._service.pool.loaded
+        specs = [spec for spec in self._service.models() if spec.name in before]
         found = await asyncio.to_thread(describe_all, specs)
-        return Processes(models=[self._running(d) for d in found if d.spec.name in loaded])
+        # Some may have gone while their files were read.
+        loaded = self._service.pool.loaded
+        still = [description for description in found if description.spec.name in loaded]
+        return Processes(models=[self._running(d, loaded[d.spec.name]) for d in still])
 
     async def show(self, body: ShowBody) -> Shown:
         """Metadata, tensors, template and the defaults that apply."""
@@ -205,9 +209,8 @@ class ModelRoutes:
             capabilities=found.capabilities,
         )
 
-    def _running(self, found: Description) -> Running:
+    def _running(self, found: Description, backend: Backend) -> Running:
         name = self._name(found)
-        backend = self._service.pool.loaded[found.spec.name]
         ends = self._keeper.ends(found.spec.name)
         memory = backend.memory
         return Running(
