@@ -1,6 +1,6 @@
 """What is told of models, and how they are loaded and unloaded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,11 +9,13 @@ import ollama
 import pytest
 from gguf import GGUFReader
 
-from gateway.config import digest_memory
+from gateway.config import ModelSpec, digest_memory
 from gateway.identity import weights_digests
 from gateway.pool import ModelPool
 from gateway.server.app import create_app
 from gateway.server.keys import create_key
+from gateway.server.ollama import models as routes
+from gateway.server.ollama.describing import Description, describe_all
 from gateway.server.settings import Settings
 from tests.conftest import spec_and_path
 from tests.server.conftest import CHAT, TOOLS, fake_models, real_models, serving
@@ -158,3 +160,23 @@ def test_a_model_without_a_file_is_listed_without_what_a_file_says() -> None:
         assert client.show("fake").modelinfo == {}
         client.generate("fake")
         assert running(client) == ["fake:latest"]
+
+
+def test_a_model_that_goes_while_files_are_read_is_not_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = ModelPool(real_models(), max_loaded=2)
+    app = create_app(pool, Settings(log_requests=False))
+    with serving(app) as url, ollama.Client(url) as client:
+
+        def describe_slowly(specs: Sequence[ModelSpec]) -> list[Description]:
+            found = describe_all(specs)
+            with ollama.Client(url) as other:
+                other.generate(CHAT, keep_alive=0)
+            wait_until(lambda: CHAT not in pool.loaded)
+            return found
+
+        client.generate(CHAT, "Hi", options={"num_predict": 1})
+        assert running(client) == NAMES[:1]
+        monkeypatch.setattr(routes, "describe_all", describe_slowly)
+        assert running(client) == []
