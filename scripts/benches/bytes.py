@@ -13,8 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,13 +21,12 @@ from typing import Any
 
 import ollama
 import openai
-from common import ROOT, issues, load, out, show
+from common import issues, load, out, show
 from rich.progress import track
-from servers import started
+from servers import PROGRAM, gateway
 
 PROMPTS, TOKENS, ANSWER, CLIENTS, PORT = 24, 800, 40, 32, 18084
 LENGTH = 1024
-PROGRAM = str(ROOT / ".venv" / "bin" / "gateway")
 
 TEMPLATE = f"""{{# mode = "generate"
 max_tokens = {ANSWER} #}}
@@ -63,13 +61,6 @@ class Way:
     name: str
     clients: int
     turns: tuple[tuple[Ask, bool], ...]
-
-
-@contextmanager
-def gateway(models: Path) -> Iterator[str]:
-    options = ["serve", "-m", "bench", "--models-file", str(models), "--port", str(PORT), "-q"]
-    with started([PROGRAM, *options], PORT, "/health/ready") as url:
-        yield url
 
 
 async def through_v1(client: openai.AsyncOpenAI, prompt: str, stream: bool) -> Said:
@@ -177,7 +168,7 @@ def measure(name: str) -> list[list[str]]:
         many, few = folder / "many.toml", folder / "few.toml"
         many.write_text(entry(path, CLIENTS))
         few.write_text(entry(path, 4))
-        with gateway(many) as url:
+        with gateway(many, PORT) as url:
             found = asyncio.run(over_http(url, prompts))
         begun = time.perf_counter()
         texts = through_run(folder, few, prompts[:PROMPTS])

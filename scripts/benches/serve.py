@@ -27,7 +27,7 @@ import httpx
 import uvicorn
 from common import ROOT, issues, load, out, show
 from llama_server import llama_server
-from servers import started
+from servers import gateway, started
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.config import Models, load_models
@@ -46,7 +46,7 @@ CLIENTS = (8, 32)
 
 
 @contextmanager
-def gateway(path: Path, parallel: int) -> Iterator[str]:
+def serving(path: Path, parallel: int) -> Iterator[str]:
     """The gateway on an entry of its own, with so many sequences."""
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder) / "models.toml"
@@ -54,9 +54,7 @@ def gateway(path: Path, parallel: int) -> Iterator[str]:
             f'[models.bench]\nsource = {{ path = "{path}" }}\n'
             f'parallel = {parallel}\ncontext_length = {LENGTH}\nattention = "flash"\n'
         )
-        program = str(ROOT / ".venv" / "bin" / "gateway")
-        options = ["serve", "-m", "bench", "--models-file", str(models), "--port", "18081", "-q"]
-        with started([program, *options], 18081, "/health/ready") as url:
+        with gateway(models, 18081) as url:
             yield url
 
 
@@ -177,7 +175,7 @@ def main() -> None:
     threads = os.cpu_count() or 1
     for clients in CLIENTS:
         with (
-            gateway(path, clients) as own,
+            serving(path, clients) as own,
             llama_server(path, slots=clients, length=LENGTH, threads=threads) as other,
             llama_cpp_python(path) as python,
         ):

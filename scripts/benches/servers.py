@@ -5,9 +5,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
+from common import ROOT
 
+PROGRAM = str(ROOT / ".venv" / "bin" / "gateway")
 _START_S = 120
 
 
@@ -28,6 +31,14 @@ def started(command: Sequence[str], port: int, ready: str) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait()
+
+
+@contextmanager
+def gateway(models: Path, port: int) -> Iterator[str]:
+    """The gateway with the entry `bench` of a models.toml loaded."""
+    options = ["serve", "-m", "bench", "--models-file", str(models), "--port", str(port), "-q"]
+    with started([PROGRAM, *options], port, "/health/ready") as url:
+        yield url
 
 
 def _answers(url: str) -> bool:

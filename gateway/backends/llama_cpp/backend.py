@@ -90,8 +90,7 @@ class LlamaCppBackend:
                 spec.context_length,
                 self.threads,
                 spec.batch_tokens,
-                spec.deterministic,
-                spec.attention,
+                self._attending,
             )
             self._engine = _engines.take(self._engine_key, self._make_engine)
         except Exception:
