@@ -92,7 +92,7 @@ class ModelSpec:
     ones may be taken."""
     attention: Attention = "plain"
     """Which of two invariant ways to attend at "bitwise": "flash" is faster at generating, and
-    slower at prompts behind some hundred tokens of context; its values are kept as BF16."""
+    slower at prompts behind some hundred tokens of context; its keys are kept as Q8_0."""
     kernels: Kernels = "decode"
     """Which of two invariant ways to multiply K-quants the process takes, the same for all entries:
     "decode" is fast at one token at a time, "prefill" at many."""

@@ -6,7 +6,7 @@ bitwise   what the gateway takes: no flash attention, no repacked weights, K-qua
 prefill   `kernels = "prefill"`: K-quants always by the tiled kernel
 tiled     the library's own way with K-quants: the tiled kernel from 8 rows on
 flash     flash attention
-attention `attention = "flash"`: flash attention with values of BF16, so that it has one kernel
+attention `attention = "flash"`: flash attention with keys of Q8_0, so that it has one kernel
 repack    weights repacked for the processor
 fastest   all of the library's own
 

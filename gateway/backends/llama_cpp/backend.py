@@ -39,7 +39,7 @@ from gateway.types import (
 
 _SETTINGS: Mapping[Attending, str] = {
     "plain": "kv_unified=0 flash_attn=0 extra_bufts=0",
-    "flash": "kv_unified=0 flash_attn=1 type_v=bf16 extra_bufts=0",
+    "flash": "kv_unified=0 flash_attn=1 type_k=q8_0 extra_bufts=0",
     "any": "kv_unified=0 flash_attn=auto extra_bufts=0",
 }
 """What is asked of the library for each way to attend."""

@@ -32,8 +32,7 @@ Attending = Literal["plain", "flash", "any"]
 "plain": as separate products of matrices.
 "flash": in one operation. It has three kernels (`ggml_compute_forward_flash_attn_ext_f16` in
 `ggml-cpu/ops.cpp`): for 64 or more query tokens, for a single one behind many, and for all else.
-The first two want keys and values of one type. So values are BF16 beside keys of F16, and the third
-is always taken.
+The first two want keys of F16 or F32. So keys are Q8_0, and the third is always taken.
 "any": what the library finds faster; its bytes depend on what is batched."""
 
 _FLASH: Mapping[Attending, str] = {"plain": "DISABLED", "flash": "ENABLED", "any": "AUTO"}
@@ -75,7 +74,7 @@ class Context:
         attention: Attending = "plain",
     ) -> None:
         lib = library.load()
-        _check_memory(model, sequences, length)
+        _check_memory(model, sequences, length, attention)
         batch_tokens = max(batch_tokens, sequences)
         params = lib.llama_context_default_params()
         params.n_ctx = sequences * length
@@ -84,9 +83,7 @@ class Context:
         params.n_outputs_max = max(OUTPUTS_PER_PASS, sequences)
         params.n_outputs_max_per_seq = 0
         params.n_threads = params.n_threads_batch = threads
-        params.flash_attn_type = getattr(lib, f"LLAMA_FLASH_ATTN_TYPE_{_FLASH[attention]}")
-        if attention == "flash":
-            params.type_v = GGMLQuantizationType.BF16
+        _set_attention(lib, params, attention)
         params.kv_unified = False
         params.swa_full = True
         library.forget_errors()
@@ -160,13 +157,19 @@ class Context:
 _PROBE_TOKENS = 256
 
 
-def cache_bytes_per_token(model: GgufModel) -> float:
+def _set_attention(lib: "ctypes.CDLL", params: "ctypes.Structure", attention: Attending) -> None:
+    params.flash_attn_type = getattr(lib, f"LLAMA_FLASH_ATTN_TYPE_{_FLASH[attention]}")
+    if attention == "flash":
+        params.type_k = GGMLQuantizationType.Q8_0
+
+
+def cache_bytes_per_token(model: GgufModel, attention: Attending = "plain") -> float:
     """What one token of one sequence takes in the cache, by the library's own account of a
     small context."""
     lib = library.load()
     params = lib.llama_context_default_params()
     params.n_ctx = params.n_batch = params.n_ubatch = _PROBE_TOKENS
-    params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    _set_attention(lib, params, attention)
     library.forget_errors()
     handle = lib.llama_init_from_model(model.handle, params)
     if not handle:
@@ -176,8 +179,8 @@ def cache_bytes_per_token(model: GgufModel) -> float:
     return taken.cache / _PROBE_TOKENS
 
 
-def _check_memory(model: GgufModel, sequences: int, length: int) -> None:
-    needed = cache_bytes_per_token(model) * sequences * length
+def _check_memory(model: GgufModel, sequences: int, length: int, attention: Attending) -> None:
+    needed = cache_bytes_per_token(model, attention) * sequences * length
     free = available_bytes()
     if needed > free:
         raise ModelLoadError(

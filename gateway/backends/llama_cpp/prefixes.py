@@ -1,8 +1,9 @@
 """What the sequences of a context hold: a cache of the beginnings of prompts.
 
 Its bound is the context's memory, which is taken when the model is loaded and never grows. A
-request takes the free sequence that holds most of its prompt; among equals, the one used longest
-ago is overwritten. What was computed with one adapter is never read by a request for another.
+request takes the free sequence that holds most of its prompt, unless more would be overwritten
+there than it saves: then, and among equals, it takes the one used longest ago. What was computed
+with one adapter is never read by a request for another.
 """
 
 import itertools
@@ -13,7 +14,8 @@ from gateway.backends.llama_cpp.adapter import Adapter
 from gateway.backends.llama_cpp.context import Context
 
 COPY_WORTH = 64
-"""Copying another sequence's memory pays when it saves at least this many tokens."""
+"""Copying another sequence's memory pays when it saves at least this many tokens, and keeping a
+sequence for a later prompt when it holds so many more than are shared."""
 
 
 @dataclass(slots=True)
@@ -39,19 +41,22 @@ class Prefixes:
     def claim(self, prompt: list[int], adapter: Adapter | None, busy: set[int]) -> tuple[int, int]:
         """A free sequence for a prompt, and how many of the prompt's tokens it already holds.
 
-        When a busy sequence holds much more of the prompt, its memory is copied. At least the last
-        token is left to be computed, because its logits are wanted.
+        When another sequence, busy or worth keeping, holds much more of the prompt, its memory is
+        copied. At least the last token is left to be computed, because its logits are wanted.
         """
         free = [s for s in range(len(self._held)) if s not in busy]
+        oldest = min(free, key=lambda s: self._held[s].last_used)
         shared = self._shared(prompt, adapter)
         chosen = max(free, key=lambda s: (shared[s], -self._held[s].last_used))
+        if self.length(chosen) >= 2 * shared[chosen] + COPY_WORTH:
+            chosen = oldest
         best = max(range(len(shared)), key=lambda s: shared[s])
-        reused = shared[chosen]
-        if shared[best] >= reused + COPY_WORTH:
-            reused = shared[best]
-            chosen = min(free, key=lambda s: self._held[s].last_used)
+        if shared[best] >= shared[chosen] + COPY_WORTH:
+            chosen = oldest
+            shared[chosen] = shared[best]
             self._context.copy(best, chosen)
             self._held[chosen].tokens = list(self._held[best].tokens)
+        reused = shared[chosen]
         held = self._held[chosen]
         held.adapter = adapter
         held.last_used = next(self._clock)

@@ -59,7 +59,7 @@ def test_flash_attention_changes_no_byte(name: str) -> None:
 def test_each_way_is_a_model_of_its_own(name: str) -> None:
     plain, flash = made(name), made(name, attention="flash")
     assert plain.fingerprint != flash.fingerprint
-    assert "flash_attn=1 type_v=bf16" in flash.identity["settings"]
+    assert "flash_attn=1 type_k=q8_0" in flash.identity["settings"]
     assert answers(plain, together=False) != answers(flash, together=False)
     for backend in (plain, flash):
         asyncio.run(backend.close())

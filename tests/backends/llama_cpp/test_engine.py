@@ -64,6 +64,21 @@ def test_a_cached_beginning_changes_no_byte(
     assert (repeated.answer.text, repeated.answer.token_ids) == cold[:2]  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("shared", "reused", "kept"), [(20, 0, 399), (150, 150, 399), (350, 350, 350)]
+)
+def test_a_long_prompt_is_overwritten_only_for_more_than_is_lost(
+    backend: LlamaCppBackend, engine: Engine, shared: int, reused: int, kept: int
+) -> None:
+    tokens = prompt_of(backend, " ".join(WORDS * 60))
+    first = tokens[:400]
+    second = [*first[:shared], *tokens[shared + 1 : shared + 40]]
+    answer(engine, backend, first)
+    for prompt, cached in ((second, reused), (first, kept)):
+        done = engine.submit(prompt, greedy(backend, prompt)).result(timeout=120)
+        assert done.timings.cached_tokens == cached
+
+
 def test_what_prompts_that_come_together_share_is_computed_once(
     backend: LlamaCppBackend,
 ) -> None:
