@@ -689,6 +689,38 @@ def models_pull(
     out.print(str(path), markup=False, highlight=False, soft_wrap=True)
 
 
+@models_app.command("import-ollama")
+def models_import_ollama(
+    name: Annotated[
+        str | None, typer.Argument(help="As `ollama list` writes it; absent: say which there are.")
+    ] = None,
+    entry: Annotated[
+        str, typer.Option("--as", help="Name of the entry; absent: the model's own.")
+    ] = "",
+    models_file: ModelsOption = None,
+) -> None:
+    """Make a model of an Ollama on this machine an entry of your models.toml.
+
+    Its file is read where it lies: nothing is downloaded or copied, and no server is needed.
+    """
+    from gateway import importing, ollama_store
+    from gateway.config import ollama_root, own_models
+
+    root = ollama_root()
+    if name is None:
+        names = ollama_store.listed(root)
+        for each in names:
+            out.print(each, markup=False, highlight=False)
+        if not names:
+            err.print(f"no models in {root}", markup=False, highlight=False)
+        return
+    file = models_file or own_models()
+    made = importing.add_entry(file, ollama_store.resolve(root, name), entry)
+    out.print(made.text, markup=False, highlight=False, soft_wrap=True)
+    for line in [f"written to {file}", *made.remarks]:
+        err.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 @prompts_app.command("list")
 def prompts_list(prompts: PromptsOption = None) -> None:
     """Tasks and their strategies."""

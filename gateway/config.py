@@ -6,6 +6,7 @@ the same name replaces the shipped one:
     GATEWAY_MODELS   the user's models.toml (default: models.toml in the user's config folder)
     GATEWAY_PROMPTS  a folder of tasks (default: the shipped ones)
     GATEWAY_DATA     where pulled models and the run store lie (default: the user's data folder)
+    OLLAMA_MODELS    where an Ollama server keeps its models (default: where it does by default)
 """
 
 import os
@@ -23,7 +24,7 @@ from gateway.errors import ConfigError, UnknownModel
 _APP = "local-model-gateway"
 _PACKAGE = Path(__file__).parent
 _SHA256 = r"^[0-9a-f]{64}$"
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+ENTRY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,18 @@ class PathSource:
     path: Path
 
 
+@dataclass(frozen=True, slots=True)
+class OllamaSource:
+    """A model in the store of an Ollama server on this machine; the server is not needed."""
+
+    name: str
+    """As `ollama list` writes it."""
+
+
 Determinism = Literal["bitwise", "off"]
 Kernels = Literal["decode", "prefill"]
 Attention = Literal["plain", "flash"]
-Source = PypiSource | HubSource | PathSource
+Source = PypiSource | HubSource | PathSource | OllamaSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +127,16 @@ class _Path(BaseModel):
     path: str
 
 
+class _Ollama(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    ollama: str
+
+
 class _Entry(BaseModel):
     """An entry as it is written; keys that are not known are an error."""
 
     model_config = ConfigDict(extra="forbid")
-    source: _Pypi | _Hub | _Path
+    source: _Pypi | _Hub | _Path | _Ollama
     backend: Literal["llama_cpp", "fake"] = "llama_cpp"
     sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
     description: str = ""
@@ -153,7 +167,7 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
     default: str | None = None
     kernels: Kernels | None = None
-    models: dict[Annotated[str, Field(pattern=_NAME)], _Entry] = {}
+    models: dict[Annotated[str, Field(pattern=ENTRY_NAME)], _Entry] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +202,7 @@ def load_models(user_file: Path | None = None) -> Models:
     specs, written = _read(shipped("modelfiles") / "models.toml")
     default, kernels = written.default, written.kernels
     wanted = user_file or _from_environment("GATEWAY_MODELS")
-    own = wanted or Path(platformdirs.user_config_dir(_APP)) / "models.toml"
+    own = wanted or own_models()
     if own.is_file():
         more, written = _read(own)
         specs |= more
@@ -200,6 +214,12 @@ def load_models(user_file: Path | None = None) -> Models:
     if kernels:
         specs = {name: replace(spec, kernels=kernels) for name, spec in specs.items()}
     return Models(specs, default)
+
+
+def own_models() -> Path:
+    """The user's models.toml, whether it is there or not."""
+    default = Path(platformdirs.user_config_dir(_APP)) / "models.toml"
+    return _from_environment("GATEWAY_MODELS") or default
 
 
 def shipped(folder: Literal["prompts", "modelfiles"]) -> Path:
@@ -221,6 +241,14 @@ def data_root() -> Path:
 def models_root() -> Path:
     """Where pulled models lie."""
     return data_root() / "models"
+
+
+def ollama_root() -> Path:
+    """Where an Ollama server keeps its models: as OLLAMA_MODELS says, else the folder of this
+    user, or that of the system's service where only it is there."""
+    own, service = Path.home() / ".ollama/models", Path("/usr/share/ollama/.ollama/models")
+    default = service if service.is_dir() and not own.is_dir() else own
+    return _from_environment("OLLAMA_MODELS") or default
 
 
 def default_store() -> Path:
@@ -301,7 +329,9 @@ def _spec(name: str, entry: _Entry, path: Path) -> ModelSpec:
     )
 
 
-def _source(source: _Pypi | _Hub | _Path, file: Path) -> Source:
+def _source(source: _Pypi | _Hub | _Path | _Ollama, file: Path) -> Source:
+    if isinstance(source, _Ollama):
+        return OllamaSource(source.ollama)
     if isinstance(source, _Pypi):
         return PypiSource(tuple(source.pypi), tuple(source.parts))
     if isinstance(source, _Hub):

@@ -15,12 +15,13 @@ from gateway.config import (
     HubSource,
     Models,
     ModelSpec,
+    OllamaSource,
     PathSource,
     PypiSource,
     certificates_file,
     digest_memory,
 )
-from gateway.errors import DataError, ModelNotPulled
+from gateway.errors import ConfigError, DataError, ModelLoadError, ModelNotPulled
 from gateway.identity import weights_digests
 from gateway.memory import readable
 from gateway.planning import Prepared
@@ -109,12 +110,14 @@ async def model_details(spec: ModelSpec, console: Console) -> None:
     table.add_row("source", escape(_source(spec)))
     try:
         path = locate(spec)
-    except ModelNotPulled as missing:
-        table.add_row("file", escape(str(missing)))
+    except (ModelNotPulled, ModelLoadError, ConfigError) as unusable:
+        table.add_row("file", escape(str(unusable)))
+        if unusable.hint:
+            table.add_row("", escape(unusable.hint))
         console.print(table)
         return
     table.add_row("file", f"{escape(str(path))} ({path.stat().st_size / 1e6:.0f} MB)")
-    if path.suffix == ".gguf":
+    if spec.backend == "llama_cpp":
         table.add_row("tensors", _types(weights_digests(path, digest_memory()).types))
     backend = load_backend(spec, path)
     try:
@@ -196,6 +199,8 @@ def _here(spec: ModelSpec) -> str:
         locate(spec)
     except ModelNotPulled:
         return "no"
+    except (ConfigError, ModelLoadError):
+        return "unusable"  # `models show` says why
     return "yes"
 
 
@@ -223,6 +228,8 @@ def _source(spec: ModelSpec) -> str:
         return str(source.path)
     if isinstance(source, HubSource):
         return f"hub:{source.repo}/{source.file}@{source.revision}"
+    if isinstance(source, OllamaSource):
+        return f"ollama:{source.name}"
     assert isinstance(source, PypiSource)
     more = f" and {len(source.requirements) - 1} more" if len(source.requirements) > 1 else ""
     return f"pypi:{source.requirements[0]}{more}"

