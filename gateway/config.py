@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, Self
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gateway import modelfile
 from gateway.errors import ConfigError, UnknownModel
 
 _APP = "local-model-gateway"
@@ -107,6 +108,8 @@ class ModelSpec:
     "decode" is fast at one token at a time, "prefill" at many."""
     origin: str = ""
     """The file that the entry is written in."""
+    left_out: tuple[str, ...] = ()
+    """What the source's Modelfile says and the gateway does not do, a sentence each."""
 
 
 class _Pypi(BaseModel):
@@ -132,11 +135,16 @@ class _Ollama(BaseModel):
     ollama: str
 
 
+class _Modelfile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    modelfile: str
+
+
 class _Entry(BaseModel):
     """An entry as it is written; keys that are not known are an error."""
 
     model_config = ConfigDict(extra="forbid")
-    source: _Pypi | _Hub | _Path | _Ollama
+    source: _Pypi | _Hub | _Path | _Ollama | _Modelfile
     backend: Literal["llama_cpp", "fake"] = "llama_cpp"
     sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
     description: str = ""
@@ -317,6 +325,8 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def _spec(name: str, entry: _Entry, path: Path) -> ModelSpec:
+    if isinstance(entry.source, _Modelfile):
+        return _of_modelfile(name, entry, entry.source, path)
     fields = entry.model_dump(exclude={"source", "sha256", "chat_template", "adapter"})
     return ModelSpec(
         name=name,
@@ -327,6 +337,42 @@ def _spec(name: str, entry: _Entry, path: Path) -> ModelSpec:
         origin=str(path),
         **fields,
     )
+
+
+def _of_modelfile(name: str, entry: _Entry, source: _Modelfile, path: Path) -> ModelSpec:
+    """The entry with what the Modelfile says of weights, adapter and context, where it says none
+    of its own."""
+    file = _beside(path, source.modelfile)
+    try:
+        read = modelfile.parse(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: models.{name}: {file} can not be read: {exc}") from exc
+    except ConfigError as exc:
+        raise ConfigError(f"{file}: {exc.message}", hint=exc.hint) from exc
+    if len(read.adapters) > 1:
+        raise ConfigError(f"{file}: {len(read.adapters)} adapters; one can be run")
+    said: dict[str, object] = {"source": _from(read.source, file)}
+    if read.adapters:
+        said["adapter"] = str(_beside(file, read.adapters[0]))
+    if length := read.last("num_ctx"):
+        said["context_length"] = length
+    own = entry.model_dump(exclude={"source"}, exclude_unset=True)
+    try:
+        whole = _Entry.model_validate({**said, **own})
+    except ValidationError as exc:
+        raise ConfigError(f"{file}: {_first_problem(exc)}") from exc
+    others = {key for key, _ in read.parameters} - {"num_ctx"}
+    remarks = list(modelfile.left_out(read.template, read.system, others))
+    remarks += [f"left out: {other.upper()}" for other in read.others]
+    return replace(_spec(name, whole, path), left_out=tuple(remarks))
+
+
+def _from(value: str, file: Path) -> dict[str, str]:
+    """FROM is a file where it looks like one or is one, else a model in the store of Ollama."""
+    path = _beside(file, value)
+    if value.startswith((".", "/", "~")) or value.endswith(".gguf") or path.is_file():
+        return {"path": str(path)}
+    return {"ollama": value}
 
 
 def _source(source: _Pypi | _Hub | _Path | _Ollama, file: Path) -> Source:

@@ -9,6 +9,7 @@ from pathlib import Path
 from gateway.config import ENTRY_NAME, load_models, shipped
 from gateway.errors import ConfigError
 from gateway.identity import write_atomically
+from gateway.modelfile import left_out
 from gateway.ollama_store import Stored
 
 
@@ -62,12 +63,7 @@ def _context(stored: Stored) -> int | None:
 
 
 def _remarks(stored: Stored) -> Iterator[str]:
-    if stored.template:
-        yield "left out: Ollama's chat template; the file's own is used, where it has one"
-    if stored.system:
-        yield f"left out: the system prompt {stored.system!r}; send it as a message"
     taken = {"num_ctx"} if _context(stored) is not None else set()
-    if parameters := sorted(set(stored.parameters) - taken):
-        yield f"left out: the parameters {', '.join(parameters)}; a request says its own"
+    yield from left_out(stored.template, stored.system, set(stored.parameters) - taken)
     if stored.others:
         yield f"left out: {', '.join(stored.others)}; only text is read and written"

@@ -103,11 +103,13 @@ async def model_details(spec: ModelSpec, console: Console) -> None:
     table.add_column()
     # Folded, not cut: a digest or a path of which a part is missing is of no use.
     table.add_column(overflow="fold")
-    hidden = ("source",) if spec.adapter else ("source", "adapter", "adapter_scale")
+    hidden = {"source", "left_out"} | (set() if spec.adapter else {"adapter", "adapter_scale"})
     for key, value in asdict(spec).items():
         if key not in hidden and value not in ("", 0):
             table.add_row(key, escape(str(value)))
     table.add_row("source", escape(_source(spec)))
+    for remark in spec.left_out:
+        table.add_row("warning", escape(remark))
     try:
         path = locate(spec)
     except (ModelNotPulled, ModelLoadError, ConfigError) as unusable:

@@ -6,7 +6,15 @@ import pytest
 
 from gateway.backends.base import backend_names
 from gateway.chat_template import PLAIN, ChatTemplate
-from gateway.config import HubSource, PathSource, PypiSource, load_models, shipped
+from gateway.config import (
+    HubSource,
+    ModelSpec,
+    OllamaSource,
+    PathSource,
+    PypiSource,
+    load_models,
+    shipped,
+)
 from gateway.errors import ConfigError, UnknownModel
 
 
@@ -111,3 +119,51 @@ def test_every_backend_that_an_entry_may_name_is_registered() -> None:
 
 def test_the_plain_template_compiles() -> None:
     assert ChatTemplate(PLAIN)
+
+
+MODELFILE = """FROM {weights}
+ADAPTER lora.gguf
+SYSTEM Be brief.
+PARAMETER num_ctx 512
+PARAMETER top_k 5
+MESSAGE user hello
+"""
+
+
+def of_modelfile(folder: Path, text: str, more: str = "") -> ModelSpec:
+    (folder / "Modelfile").write_text(text)
+    file = folder / "models.toml"
+    file.write_text(f'[models.m]\nsource = {{ modelfile = "Modelfile" }}\n{more}')
+    return load_models(file).get("m")
+
+
+def test_a_modelfile_gives_weights_adapter_and_context(tmp_path: Path) -> None:
+    spec = of_modelfile(tmp_path, MODELFILE.format(weights="./m.gguf"))
+    assert spec.source == PathSource(tmp_path / "m.gguf")
+    assert (spec.adapter, spec.context_length) == (tmp_path / "lora.gguf", 512)
+    said = " ".join(spec.left_out)
+    assert all(what in said for what in ("Be brief.", "top_k", "MESSAGE"))
+    assert "num_ctx" not in said
+    spec = of_modelfile(tmp_path, MODELFILE.format(weights="smol:plain"), "context_length = 256")
+    assert spec.source == OllamaSource("smol:plain")
+    assert spec.context_length == 256
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("FORM x", "Modelfile: line 1"),
+        ("FROM m\nPARAMETER num_ctx many", "context_length"),
+        ("FROM m\nADAPTER a\nADAPTER b", "2 adapters"),
+    ],
+)
+def test_a_wrong_modelfile_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        of_modelfile(tmp_path, text)
+
+
+def test_an_absent_modelfile_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text('[models.m]\nsource = { modelfile = "none" }\n')
+    with pytest.raises(ConfigError, match=r"models\.m: .*none can not be read"):
+        load_models(file)

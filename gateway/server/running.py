@@ -5,10 +5,13 @@ import ipaddress
 import logging
 import signal
 import socket
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from gateway.errors import BackendUnavailable, ConfigError
 from gateway.pool import ModelPool
@@ -58,6 +61,25 @@ def address_of(listener: socket.socket) -> str:
     """The URL of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def in_a_thread(app: FastAPI) -> Iterator[socket.socket]:
+    """An application behind a free port of this machine, in a thread of this process, for as long
+    as the block runs: for tests and measurements, which want to look at both sides.
+
+    Yields:
+        The listening socket; `address_of` has its URL.
+    """
+    listener = bind("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
+    thread.start()
+    try:
+        yield listener
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 async def serve(

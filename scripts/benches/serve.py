@@ -16,7 +16,6 @@ import os
 import socket
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import httpx
-import uvicorn
 from common import ROOT, issues, load, out, show
 from llama_server import llama_server
 from servers import gateway, started
@@ -33,7 +31,7 @@ from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.config import Models, load_models
 from gateway.pool import ModelPool
 from gateway.server.app import create_app
-from gateway.server.running import bind
+from gateway.server.running import in_a_thread
 from gateway.server.settings import Settings
 from gateway.sources import locate
 from gateway.types import GenerationRequest, Sampling
@@ -79,19 +77,6 @@ def body(prompt: str, tokens: int, bias: dict[str, int]) -> dict[str, object]:
         "seed": 0,
         "logit_bias": bias,
     }
-
-
-@contextmanager
-def in_a_thread(models: Models) -> Iterator[tuple[str, int]]:
-    """The server's host and port."""
-    app = create_app(ModelPool(models), Settings(log_requests=False))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
-    listener = bind("127.0.0.1", 0)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
-    thread.start()
-    yield listener.getsockname()
-    server.should_exit = True
-    thread.join()
 
 
 async def ask(
@@ -142,9 +127,11 @@ async def latency(backend: LlamaCppBackend, prompt: str) -> tuple[float, float]:
     content = json.dumps(body(prompt, 1, {})).encode()
     head = "POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     asked = f"{head}content-length: {len(content)}\r\n\r\n".encode() + content
+    models = Models({"bench": backend.spec}, "bench")
+    app = create_app(ModelPool(models), Settings(log_requests=False))
     with (
-        in_a_thread(Models({"bench": backend.spec}, "bench")) as address,
-        socket.create_connection(address) as client,
+        in_a_thread(app) as listener,
+        socket.create_connection(listener.getsockname()) as client,
         client.makefile("rb") as replies,
     ):
         for _ in range(ASKED):

@@ -1,8 +1,5 @@
 """A live server on an ephemeral port of this machine, with real weights."""
 
-import asyncio
-import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,13 +7,12 @@ from pathlib import Path
 
 import openai
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from gateway.config import Models, ModelSpec, PathSource
 from gateway.pool import ModelPool
 from gateway.server.app import create_app, service_of
-from gateway.server.running import bind
+from gateway.server.running import address_of, in_a_thread
 from gateway.server.settings import Settings
 from tests.conftest import ROOT, spec_and_path
 
@@ -27,21 +23,8 @@ CHAT, TOOLS = "smollm2-135m", "smollm2-tools"
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
     """The application behind a real socket, in a thread; its address."""
-    listener = bind("127.0.0.1", 0)
-    config = uvicorn.Config(app, log_config=None, access_log=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
-    thread.start()
-    try:
-        yield "http://{}:{}".format(*_address(listener))
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-def _address(listener: socket.socket) -> tuple[str, int]:
-    host, port = listener.getsockname()[:2]
-    return str(host), int(port)
+    with in_a_thread(app) as listener:
+        yield address_of(listener)
 
 
 def real_models() -> Models:
