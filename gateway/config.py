@@ -101,8 +101,8 @@ class ModelSpec:
     """"bitwise": kernels whose results do not depend on what is batched or cached. "off": faster
     ones may be taken."""
     attention: Attention = "plain"
-    """Which of two invariant ways to attend at "bitwise": "flash" is faster at generating, and
-    slower at prompts behind some hundred tokens of context; its keys are kept as Q8_0."""
+    """Which of two invariant ways to attend at "bitwise": "flash" is faster at generating;
+    its keys are kept as Q8_0, in little more than half of the memory."""
     kernels: Kernels = "decode"
     """Which of two invariant ways to multiply K-quants the process takes, the same for all entries:
     "decode" is fast at one token at a time, "prefill" at many."""
