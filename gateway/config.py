@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Self
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gateway import modelfile
+from gateway import modelfile, ollama_store
 from gateway.errors import ConfigError, UnknownModel
 
 _APP = "local-model-gateway"
@@ -255,7 +255,8 @@ def ollama_root() -> Path:
     """Where an Ollama server keeps its models: as OLLAMA_MODELS says, else the folder of this
     user, or that of the system's service where only it is there."""
     own, service = Path.home() / ".ollama/models", Path("/usr/share/ollama/.ollama/models")
-    default = service if service.is_dir() and not own.is_dir() else own
+    # Not Path.is_dir, which fails where a folder above may not be entered.
+    default = service if os.path.isdir(service) and not os.path.isdir(own) else own
     return _from_environment("OLLAMA_MODELS") or default
 
 
@@ -377,6 +378,10 @@ def _from(value: str, file: Path) -> dict[str, str]:
 
 def _source(source: _Pypi | _Hub | _Path | _Ollama, file: Path) -> Source:
     if isinstance(source, _Ollama):
+        try:
+            ollama_store.parts_of(source.ollama)
+        except ConfigError as exc:
+            raise ConfigError(f"{file}: {exc.message}", hint=exc.hint) from exc
         return OllamaSource(source.ollama)
     if isinstance(source, _Pypi):
         return PypiSource(tuple(source.pypi), tuple(source.parts))

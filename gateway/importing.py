@@ -66,4 +66,4 @@ def _remarks(stored: Stored) -> Iterator[str]:
     taken = {"num_ctx"} if _context(stored) is not None else set()
     yield from left_out(stored.template, stored.system, set(stored.parameters) - taken)
     if stored.others:
-        yield f"left out: {', '.join(stored.others)}; only text is read and written"
+        yield f"left out: {', '.join(stored.others)}, which the gateway does not use"

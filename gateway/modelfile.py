@@ -23,6 +23,8 @@ _KNOWN = {
 }
 _LINE = re.compile(r"\s*(\w+)[^\S\n]+", re.ASCII)
 _QUOTES = ('"""', '"')
+_SHOWN = 200
+"""Characters of a system prompt that a remark quotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ def left_out(template: str, system: str, parameters: Iterable[str]) -> Iterator[
     if template:
         yield "left out: Ollama's chat template; the file's own is used, where it has one"
     if system:
-        yield f"left out: the system prompt {system!r}; send it as a message"
+        shown = system if len(system) <= _SHOWN else f"{system[:_SHOWN]}…"
+        yield f"left out: the system prompt {shown!r}; send it as a message"
     if names := sorted(set(parameters)):
         yield f"left out: the parameters {', '.join(names)}; a request says its own"
 

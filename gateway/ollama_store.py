@@ -62,9 +62,17 @@ def resolve(root: Path, name: str) -> Stored:
     Raises:
         ConfigError: that is no name.
         ModelNotPulled: the store, the model or one of its layers is absent.
-        ModelLoadError: it is not one GGUF file, or its manifest can not be read.
+        ModelLoadError: it is not one GGUF file, or something of it can not be read.
     """
-    path = root / "manifests" / Path(*_parts(name))
+    parts = parts_of(name)
+    try:
+        return _resolve(root, name, parts)
+    except OSError as exc:  # a store of another user's, or a name that is too long for a file
+        raise ModelLoadError(f"{exc.filename}: can not be read: {exc.strerror}") from exc
+
+
+def _resolve(root: Path, name: str, parts: tuple[str, str, str, str]) -> Stored:
+    path = root / "manifests" / Path(*parts)
     if not path.is_file():
         raise ModelNotPulled(f"{name} is not in the Ollama store {root}", hint=_known(root, name))
     layers = [
@@ -106,8 +114,12 @@ def _files(manifests: Path) -> Iterator[Path]:
     return (p for p in manifests.glob("*/*/*/*") if p.is_file() and not p.name.startswith("."))
 
 
-def _parts(name: str) -> tuple[str, str, str, str]:
-    """Host, namespace, model and tag; each fits into a path and leaves no folder."""
+def parts_of(name: str) -> tuple[str, str, str, str]:
+    """Host, namespace, model and tag of a name; each is one part of a path.
+
+    Raises:
+        ConfigError: that is no name.
+    """
     *before, last = name.split("/")
     model, _, tag = last.partition(":")
     given = [*[_DEFAULT_HOST, _DEFAULT_NAMESPACE][: max(0, 2 - len(before))], *before, model]
@@ -140,11 +152,8 @@ def _blob(root: Path, name: str, digest: str) -> Path:
 
 
 def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            found = file.read(_MOST_TEXT + 1)
-    except OSError as exc:
-        raise ModelLoadError(f"{path}: can not be read: {exc.strerror}") from exc
+    with path.open("rb") as file:
+        found = file.read(_MOST_TEXT + 1)
     if len(found) > _MOST_TEXT:
         raise ModelLoadError(f"{path}: more than {_MOST_TEXT} bytes of text")
     return found.decode("utf-8", errors="replace")

@@ -114,8 +114,6 @@ async def model_details(spec: ModelSpec, console: Console) -> None:
         path = locate(spec)
     except (ModelNotPulled, ModelLoadError, ConfigError) as unusable:
         table.add_row("file", escape(str(unusable)))
-        if unusable.hint:
-            table.add_row("", escape(unusable.hint))
         console.print(table)
         return
     table.add_row("file", f"{escape(str(path))} ({path.stat().st_size / 1e6:.0f} MB)")

@@ -167,3 +167,9 @@ def test_an_absent_modelfile_is_named(tmp_path: Path) -> None:
     file.write_text('[models.m]\nsource = { modelfile = "none" }\n')
     with pytest.raises(ConfigError, match=r"models\.m: .*none can not be read"):
         load_models(file)
+
+
+def test_a_wrong_name_of_an_ollama_model_is_named(tmp_path: Path) -> None:
+    file = write(tmp_path, '[models.m]\nsource = { ollama = "../x" }\n')
+    with pytest.raises(ConfigError, match=r"models\.toml: '\.\./x' is no name"):
+        load_models(file)

@@ -131,3 +131,9 @@ def test_no_name_leaves_the_folder(tmp_path_factory: pytest.TempPathFactory, nam
 def test_what_is_no_name_is_said(root: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="no name"):
         resolve(root, name)
+
+
+def test_what_can_not_be_read_is_said(root: Path, make: Made) -> None:
+    make(NAMES["smol"], ("model", b"GGUF"))
+    with pytest.raises(ModelLoadError, match="can not be read"):
+        resolve(root, "a" * 256)
