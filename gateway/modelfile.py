@@ -1,7 +1,8 @@
 """Ollama's Modelfile: reading one.
 
-Grammar: Ollama's `parser/parser.go`, version 0.33. A line is an instruction, in any case, and its
-value; a value in quotes, single or triple, may go over several lines; # begins a comment line.
+Grammar: Ollama's `parser/parser.go`. A line is an instruction, in any case, and its value; a value
+that begins with a quote, single or triple, goes on to the next line that ends with it; # begins a
+comment line.
 """
 
 import re
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from gateway.errors import ConfigError
 
 _ONE_EACH = ("from", "template", "system")
+_NAMED = ("parameter", "message")
 _KNOWN = {
     *_ONE_EACH,
     "adapter",
@@ -20,8 +22,9 @@ _KNOWN = {
     "renderer",
     "parser",
     "requires",
+    "draft",
 }
-_LINE = re.compile(r"\s*(\w+)[^\S\n]+", re.ASCII)
+_LINE = re.compile(r"\s*(?P<instruction>[A-Za-z]+)[ \t](?P<value>.*)", re.DOTALL)
 _QUOTES = ('"""', '"')
 _SHOWN = 200
 """Characters of a system prompt that a remark quotes."""
@@ -54,14 +57,13 @@ def parse(text: str) -> Modelfile:
         ConfigError: an instruction is unknown or has no value, quotes are open, or FROM is absent.
     """
     found: dict[str, list[str]] = {name: [] for name in _KNOWN}
-    for instruction, value in _instructions(text):
-        found[instruction].append(value)
-    if not found["from"]:
-        raise ConfigError("a Modelfile needs a line FROM", hint="FROM ./model.gguf")
     parameters = []
-    for line in found["parameter"]:
-        name, _, value = line.partition(" ")
-        parameters.append((name.lower(), _unquoted(value.strip())))
+    for instruction, name, value in _instructions(text):
+        found[instruction].append(value)
+        if instruction == "parameter":
+            parameters.append((name, value))
+    if not "".join(found["from"][-1:]):
+        raise ConfigError("a Modelfile needs a line FROM", hint="FROM ./model.gguf")
     read = {*_ONE_EACH, "adapter", "parameter", "license"}
     return Modelfile(
         source=found["from"][-1],
@@ -84,47 +86,40 @@ def left_out(template: str, system: str, parameters: Iterable[str]) -> Iterator[
         yield f"left out: the parameters {', '.join(names)}; a request says its own"
 
 
-def _instructions(text: str) -> Iterator[tuple[str, str]]:
-    position, text = 0, text.replace("\r\n", "\n")
-    while position < len(text):
-        end = _end(text, position)
-        line = text[position:end].strip()
-        if not line or line.startswith("#"):
-            position = end + 1
+def _instructions(text: str) -> Iterator[tuple[str, str, str]]:
+    """Instruction in small letters, the name of its parameter or role, and value."""
+    text = re.sub("\r\n?", "\n", text.removeprefix("\ufeff"))
+    lines = iter(enumerate(text.split("\n"), 1))
+    for number, line in lines:
+        bare = line.strip()
+        if not bare or bare.startswith("#"):
             continue
-        where = f"line {text.count(chr(10), 0, position) + 1}"
-        start = _LINE.match(text, position)
-        if start is None or start.end() >= end:
-            raise ConfigError(f"{where}: {line!r} is no instruction and its value")
-        instruction = start[1].lower()
+        start = _LINE.fullmatch(line)
+        if start is None:
+            raise ConfigError(f"line {number}: {bare!r} is no instruction and its value")
+        instruction = start["instruction"].lower()
         if instruction not in _KNOWN:
             raise ConfigError(
-                f"{where}: {start[1]!r} is no instruction",
+                f"line {number}: {start['instruction']!r} is no instruction",
                 hint=f"known: {', '.join(sorted(_KNOWN))}",
             )
-        value, position = _value(text, start.end(), where)
-        yield instruction, value
+        name, value = "", start["value"]
+        if instruction in _NAMED:
+            name, gap, value = value.strip().partition(" ")
+            if not gap:
+                raise ConfigError(f"line {number}: {bare!r} has no value")
+        while (whole := _unquoted(value.strip())) is None:
+            following = next(lines, None)
+            if following is None:
+                raise ConfigError(f"line {number}: the quotes are not closed")
+            value += "\n" + following[1]
+        yield instruction, name, whole
 
 
-def _value(text: str, begin: int, where: str) -> tuple[str, int]:
-    """A value, and where what follows its line begins."""
+def _unquoted(value: str) -> str | None:
+    """A value without the quotes around it; None where they are open at its end."""
     for quote in _QUOTES:
-        if text.startswith(quote, begin):
-            begin += len(quote)
-            close = text.find(quote, begin)
-            if close < 0:
-                raise ConfigError(f"{where}: the quotes {quote} are not closed")
-            return text[begin:close], _end(text, close) + 1
-    end = _end(text, begin)
-    return text[begin:end].strip(), end + 1
-
-
-def _end(text: str, begin: int) -> int:
-    """Of the line."""
-    found = text.find("\n", begin)
-    return len(text) if found < 0 else found
-
-
-def _unquoted(value: str) -> str:
-    quoted = len(value) > 1 and value[0] == value[-1] == '"'
-    return value[1:-1] if quoted else value
+        if value.startswith(quote):
+            closed = len(value) >= 2 * len(quote) and value.endswith(quote)
+            return value[len(quote) : -len(quote)] if closed else None
+    return value

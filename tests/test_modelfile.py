@@ -18,11 +18,11 @@ FROM ./model.gguf
 adapter lora.gguf
 TEMPLATE """{{ if .System }}{{ .System }}
 {{ end }}# {{ .Prompt }}"""
-System "Be brief
+System "Be "brief" now
 and kind."
 PARAMETER num_ctx 1024
 PARAMETER stop "<|im_end|>"
-parameter STOP User:
+parameter stop User:
 LICENSE """
 Apache
 """
@@ -35,7 +35,7 @@ def test_every_instruction_is_read() -> None:
         source="./model.gguf",
         adapters=("lora.gguf",),
         template="{{ if .System }}{{ .System }}\n{{ end }}# {{ .Prompt }}",
-        system="Be brief\nand kind.",
+        system='Be "brief" now\nand kind.',
         parameters=(("num_ctx", "1024"), ("stop", "<|im_end|>"), ("stop", "User:")),
         others=("message",),
     )
@@ -66,6 +66,8 @@ def test_what_a_real_server_writes_says_what_the_server_says(name: str) -> None:
         ("SYSTEM hello", "FROM"),
         ("FROM x\nFORM y", "line 2: 'FORM'"),
         ("FROM x\n\nSYSTEM", "line 3"),
+        ("FROM x\nPARAMETER seed", "line 2"),
+        ("FROM \nSYSTEM x", "FROM"),
         ('FROM x\nSYSTEM """open', "line 2"),
         ('FROM x\nSYSTEM "open', "line 2"),
     ],
