@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from gateway import modelfile, ollama_store
 from gateway.errors import ConfigError, UnknownModel
@@ -140,11 +148,33 @@ class _Modelfile(BaseModel):
     modelfile: str
 
 
+_KINDS = ("path", "hub", "pypi", "ollama", "modelfile")
+
+
+def _kind(source: object) -> str:
+    """Which of the kinds of source is meant, by the key that only it has."""
+    return next((k for k in _KINDS if isinstance(source, Mapping) and k in source), "")
+
+
+_AnySource = Annotated[
+    Annotated[_Path, Tag("path")]
+    | Annotated[_Hub, Tag("hub")]
+    | Annotated[_Pypi, Tag("pypi")]
+    | Annotated[_Ollama, Tag("ollama")]
+    | Annotated[_Modelfile, Tag("modelfile")],
+    Discriminator(
+        _kind,
+        custom_error_type="source",
+        custom_error_message=f"a source has one of the keys {', '.join(_KINDS)}",
+    ),
+]
+
+
 class _Entry(BaseModel):
     """An entry as it is written; keys that are not known are an error."""
 
     model_config = ConfigDict(extra="forbid")
-    source: _Pypi | _Hub | _Path | _Ollama | _Modelfile
+    source: _AnySource
     backend: Literal["llama_cpp", "fake"] = "llama_cpp"
     sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
     description: str = ""

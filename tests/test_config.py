@@ -173,3 +173,17 @@ def test_a_wrong_name_of_an_ollama_model_is_named(tmp_path: Path) -> None:
     file = write(tmp_path, '[models.m]\nsource = { ollama = "../x" }\n')
     with pytest.raises(ConfigError, match=r"models\.toml: '\.\./x' is no name"):
         load_models(file)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ('{ url = "x" }', "one of the keys path, hub, pypi, ollama, modelfile"),
+        ('"m.gguf"', "one of the keys"),
+        ('{ hub = "a/b" }', r"models\.m\.source\.hub\.file: Field required"),
+        ('{ path = "x", sha = "y" }', r"source\.path\.sha: Extra"),
+    ],
+)
+def test_a_wrong_source_says_what_its_kind_wants(tmp_path: Path, source: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_models(write(tmp_path, f"[models.m]\nsource = {source}\n"))
