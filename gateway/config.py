@@ -34,6 +34,7 @@ _APP = "local-model-gateway"
 _PACKAGE = Path(__file__).parent
 _SHA256 = r"^[0-9a-f]{64}$"
 ENTRY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+"""What can name an entry."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,19 +11,9 @@ from dataclasses import dataclass
 
 from gateway.errors import ConfigError
 
-_ONE_EACH = ("from", "template", "system")
+_OTHERS = {"message", "renderer", "parser", "requires", "draft"}
+_KNOWN = {"from", "adapter", "template", "system", "parameter", "license", *_OTHERS}
 _NAMED = ("parameter", "message")
-_KNOWN = {
-    *_ONE_EACH,
-    "adapter",
-    "parameter",
-    "license",
-    "message",
-    "renderer",
-    "parser",
-    "requires",
-    "draft",
-}
 _LINE = re.compile(r"\s*(?P<instruction>[A-Za-z]+)[ \t](?P<value>.*)", re.DOTALL)
 _QUOTES = ('"""', '"')
 _SHOWN = 200
@@ -56,22 +46,19 @@ def parse(text: str) -> Modelfile:
     Raises:
         ConfigError: an instruction is unknown or has no value, quotes are open, or FROM is absent.
     """
-    found: dict[str, list[str]] = {name: [] for name in _KNOWN}
-    parameters = []
-    for instruction, name, value in _instructions(text):
-        found[instruction].append(value)
-        if instruction == "parameter":
-            parameters.append((name, value))
-    if not "".join(found["from"][-1:]):
+    instructions = list(_instructions(text))
+    last = {instruction: value for instruction, _, value in instructions}
+    if not last.get("from"):
         raise ConfigError("a Modelfile needs a line FROM", hint="FROM ./model.gguf")
-    read = {*_ONE_EACH, "adapter", "parameter", "license"}
     return Modelfile(
-        source=found["from"][-1],
-        adapters=tuple(found["adapter"]),
-        template="".join(found["template"][-1:]),
-        system="".join(found["system"][-1:]),
-        parameters=tuple(parameters),
-        others=tuple(sorted(name for name in _KNOWN - read if found[name])),
+        source=last["from"],
+        adapters=tuple(value for each, _, value in instructions if each == "adapter"),
+        template=last.get("template", ""),
+        system=last.get("system", ""),
+        parameters=tuple(
+            (name, value) for each, name, value in instructions if each == "parameter"
+        ),
+        others=tuple(sorted(_OTHERS & last.keys())),
     )
 
 

@@ -15,6 +15,14 @@ ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
 
 
+def recorded_exchange(name: str) -> str:
+    """An exchange with a real Ollama server, the text of its JSON."""
+    file = ROOT.parent / "shared" / "ollama-wire" / f"{name}.json"
+    if not file.is_file():
+        pytest.skip(f"{file} is absent: recorded exchanges are read from there")
+    return file.read_text(encoding="utf-8")
+
+
 def spec_and_path(name: str) -> tuple[ModelSpec, Path]:
     spec = load_models().get(name)
     try:

@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import ConfigError
 from gateway.modelfile import Modelfile, left_out, parse
-from tests.conftest import ROOT
-
-WIRE = ROOT.parent / "shared" / "ollama-wire"
+from tests.conftest import recorded_exchange
 
 WRITTEN = '''# comment
 FROM ./model.gguf
@@ -46,10 +44,7 @@ def test_every_instruction_is_read() -> None:
 
 @pytest.mark.parametrize("name", ["026-show", "028-show-adapter", "029-show-derived"])
 def test_what_a_real_server_writes_says_what_the_server_says(name: str) -> None:
-    file = WIRE / f"{name}.json"
-    if not file.is_file():
-        pytest.skip(f"{file} is absent: recorded exchanges are read from there")
-    shown = json.loads(file.read_text(encoding="utf-8"))["response"]["json"]
+    shown = json.loads(recorded_exchange(name))["response"]["json"]
     read = parse(shown["modelfile"])
     assert "/blobs/sha256-" in read.source
     assert read.template == shown["template"]

@@ -1,8 +1,8 @@
 """Ollama's folder is read as the server reads it, and nothing outside of it."""
 
 import hashlib
-import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from gateway.errors import ConfigError, ModelLoadError, ModelNotPulled
 from gateway.ollama_store import listed, resolve
+from tests.ollama_stores import write_model
 
-Made = Callable[..., None]
-KIND = "application/vnd.ollama.image."
+Made = Callable[..., list[Path]]
 NAMES = {
     "smol": "registry.ollama.ai/library/smol/latest",
     "smol:plain": "registry.ollama.ai/library/smol/plain",
@@ -29,20 +29,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make(root: Path) -> Made:
-    """Write a model of these layers where the server would."""
-
-    def write(path: str, *layers: tuple[str, bytes]) -> None:
-        (root / "blobs").mkdir(parents=True, exist_ok=True)
-        entries = []
-        for kind, content in layers:
-            digest = hashlib.sha256(content).hexdigest()
-            (root / "blobs" / f"sha256-{digest}").write_bytes(content)
-            entries.append({"mediaType": KIND + kind, "digest": f"sha256:{digest}", "size": 1})
-        manifest = root / "manifests" / path
-        manifest.parent.mkdir(parents=True, exist_ok=True)
-        manifest.write_text(json.dumps({"schemaVersion": 2, "layers": entries}))
-
-    return write
+    return partial(write_model, root)
 
 
 @pytest.mark.parametrize("name", NAMES)

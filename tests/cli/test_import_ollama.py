@@ -8,25 +8,18 @@ import pytest
 
 from tests.cli.conftest import Gateway
 from tests.conftest import spec_and_path
+from tests.ollama_stores import write_model
 
-KIND = "application/vnd.ollama.image."
+MANIFEST = "registry.ollama.ai/library/smol/plain"
+SAID = (("system", b"Be brief."), ("params", b'{"num_ctx": 512}'))
 
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's models.toml, beside a store with the default model in it."""
-    spec, path = spec_and_path("smollm2-135m")
+    _, path = spec_and_path("smollm2-135m")
     root = tmp_path / "ollama"
-    manifest = root / "manifests/registry.ollama.ai/library/smol/plain"
-    for folder in (manifest.parent, root / "blobs"):
-        folder.mkdir(parents=True)
-    (root / "blobs" / f"sha256-{spec.sha256}").symlink_to(path)
-    layers = [("model", spec.sha256)]
-    for kind, digit, text in (("system", "1", "Be brief."), ("params", "2", '{"num_ctx": 512}')):
-        (root / "blobs" / f"sha256-{digit * 64}").write_text(text)
-        layers.append((kind, digit * 64))
-    entries = [{"mediaType": KIND + kind, "digest": f"sha256:{hex_}"} for kind, hex_ in layers]
-    manifest.write_text(json.dumps({"layers": entries}))
+    write_model(root, MANIFEST, ("model", path), *SAID)
     monkeypatch.setenv("OLLAMA_MODELS", str(root))
     own = tmp_path / "own" / "models.toml"
     monkeypatch.setenv("GATEWAY_MODELS", str(own))
@@ -35,14 +28,9 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def add_adapter(models: Path) -> Path:
     """Make Ollama's model one with an adapter."""
+    _, path = spec_and_path("smollm2-135m")
     root = models.parent.parent / "ollama"
-    blob = root / "blobs" / f"sha256-{'3' * 64}"
-    blob.write_bytes(b"GGUF")
-    manifest = root / "manifests/registry.ollama.ai/library/smol/plain"
-    layers = json.loads(manifest.read_text())["layers"]
-    layers.append({"mediaType": KIND + "adapter", "digest": f"sha256:{'3' * 64}"})
-    manifest.write_text(json.dumps({"layers": layers}))
-    return blob
+    return write_model(root, MANIFEST, ("model", path), *SAID, ("adapter", b"GGUF"))[-1]
 
 
 def test_the_store_is_listed(gateway: Gateway, models: Path) -> None:

@@ -6,10 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import recorded_exchange
 from tests.server.conftest import CHAT
-
-RECORDINGS = ROOT.parent / "shared" / "ollama-wire"
 
 PLAIN = "smol:plain"
 """What the recording server called SmolLM2."""
@@ -82,10 +80,7 @@ LEFT_OUT = {"context"}
 
 
 def recorded(name: str) -> dict[str, Any]:
-    file = RECORDINGS / f"{name}.json"
-    if not file.is_file():
-        pytest.skip(f"{file} is absent: answers are compared with recorded ones from there")
-    found = json.loads(file.read_text(encoding="utf-8").replace(PLAIN, CHAT))
+    found = json.loads(recorded_exchange(name).replace(PLAIN, CHAT))
     assert isinstance(found, dict)
     return found
 

@@ -154,16 +154,16 @@ class Context:
         self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
 
-_PROBE_TOKENS = 256
-
-
 def _set_attention(lib: "ctypes.CDLL", params: "ctypes.Structure", attention: Attending) -> None:
     params.flash_attn_type = getattr(lib, f"LLAMA_FLASH_ATTN_TYPE_{_FLASH[attention]}")
     if attention == "flash":
         params.type_k = GGMLQuantizationType.Q8_0
 
 
-def cache_bytes_per_token(model: GgufModel, attention: Attending = "plain") -> float:
+_PROBE_TOKENS = 256
+
+
+def cache_bytes_per_token(model: GgufModel, attention: Attending) -> float:
     """What one token of one sequence takes in the cache, by the library's own account of a
     small context."""
     lib = library.load()
@@ -210,7 +210,7 @@ def embed(
     params = lib.llama_context_default_params()
     params.n_ctx = params.n_batch = params.n_ubatch = max(longest, 32)
     params.n_threads = params.n_threads_batch = threads
-    params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    _set_attention(lib, params, "plain")
     params.pooling_type = lib.LLAMA_POOLING_TYPE_MEAN
     params.embeddings = True
     handle = lib.llama_init_from_model(model.handle, params)
