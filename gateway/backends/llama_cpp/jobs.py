@@ -8,11 +8,9 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gateway.backends.llama_cpp.context import Logits
 from gateway.constraints import Matcher
+from gateway.llama.reader import Vocabulary
 from gateway.sampling import Floats, adjusted, choose, log_normalizer, log_sum, most_likely
 from gateway.text import TextAssembler
 from gateway.types import FinishReason, Sampling, TokenLogprob
@@ -57,17 +55,6 @@ class Scored:
 
 
 Answer = Generated | Scored
-
-
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """The few facts about tokens that jobs need."""
-
-    piece: Callable[[int], bytes]
-    end_tokens: frozenset[int]
-    """Ids that end a generation."""
-    stop_ids: NDArray[np.intp]
-    """Ids whose probabilities sum to that of the answer ending here."""
 
 
 def generate(
