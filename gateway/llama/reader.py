@@ -85,7 +85,7 @@ class Reader:
         A label is tokenized together with the prompt before it, because a tokenizer may join the
         end of the prompt and the beginning of the label into one token.
         """
-        _check_labels(labels)
+        check_labels(labels)
         segments = self._segments(request)
         whole = [self._tokenize(self._extend(segments, label)) for label in labels]
         shared = min(_common(whole[0], other) for other in whole)
@@ -221,7 +221,10 @@ def _template_source(spec: ModelSpec, model: GgufVocabulary) -> str | None:
     return spec.chat_template or model.chat_template
 
 
-def _check_labels(labels: Sequence[str]) -> None:
+def check_labels(labels: Sequence[str]) -> None:
+    """Raises:
+    InvalidRequest: there are none, one is empty, or two are equal.
+    """
     if not labels:
         raise InvalidRequest("no labels to score", parameter="labels")
     if not all(labels):

@@ -120,12 +120,16 @@ class GgufVocabulary:
             raise InvalidRequest(f"the text can not be tokenized in {room} tokens")
         return list(buffer[:count])
 
-    def piece(self, token: int) -> bytes:
-        """The bytes that a token adds to the text; empty for control tokens."""
+    def piece(self, token: int, *, control: bool = False) -> bytes:
+        """The bytes that a token adds to the text.
+
+        Args:
+            control: write control tokens too, which otherwise add none.
+        """
         size = _PIECE_BYTES
         while True:
             buffer = ctypes.create_string_buffer(size)
-            count = self._lib.llama_token_to_piece(self.vocab, token, buffer, size, 0, False)
+            count = self._lib.llama_token_to_piece(self.vocab, token, buffer, size, 0, control)
             if count >= 0:
                 return buffer.raw[:count]
             size = -count

@@ -14,8 +14,6 @@ from gateway.backends.llama_cpp.jobs import (
     Generated,
     OnText,
     Scored,
-    build_trie,
-    count_nodes,
     generate,
     score,
 )
@@ -27,6 +25,7 @@ from gateway.errors import ContextOverflow, InvalidRequest, ModelLoadError
 from gateway.identity import digest_json, digest_text, weights_digests
 from gateway.llama import library
 from gateway.llama.reader import Reader
+from gateway.llama.trie import build_trie, count_nodes
 from gateway.types import (
     Completion,
     Delta,
