@@ -23,8 +23,8 @@ SEED_LIMIT = 2**64
 SAMPLE_LIMIT = 2**32
 TOKEN_ID_LIMIT = 2**31
 UNTOLD_TOKEN = -1
-"""Stands for a token whose id a server does not tell: one of several with the same bytes, or a part
-of a character."""
+"""Stands for a token whose id a server does not tell: it names none, one of several with the same
+bytes, or a part of a character."""
 
 
 @dataclass(frozen=True, slots=True)

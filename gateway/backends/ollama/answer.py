@@ -5,7 +5,15 @@ from gateway.backends.ollama.asking import Asked
 from gateway.backends.ollama.reading import ServerReader
 from gateway.backends.ollama.wire import Line, TokenEntry
 from gateway.errors import BackendError, ContextOverflow, Unsupported
-from gateway.types import Completion, Delta, FinishReason, Timings, TokenLogprob, Usage
+from gateway.types import (
+    UNTOLD_TOKEN,
+    Completion,
+    Delta,
+    FinishReason,
+    Timings,
+    TokenLogprob,
+    Usage,
+)
 
 _NS = 1e9
 
@@ -45,7 +53,7 @@ class Answer:
 
         Raises:
             ContextOverflow: the server read less than was sent, or stopped where its context ends.
-            Unsupported: it tells no log-probabilities, from which the tokens are known.
+            Unsupported: log-probabilities were asked for and it tells none.
             BackendError: it read more than was sent, or does not say how much.
         """
         last = self._last
@@ -53,12 +61,8 @@ class Answer:
         assert last.done
         self._check_prompt(last)
         self._check_length(last)
-        if self._text and not self.entries:
-            raise Unsupported(
-                "an Ollama server that tells no log-probabilities", hint="0.12.11 is the first"
-            )
         reason: FinishReason = "length" if last.done_reason == "length" else "stop"
-        ids = tuple(self._reader.token_of(entry.data) for entry in self.entries)
+        ids = self._tokens(last)
         return Completion(
             text=asking.unquoted(self._text) if self._asked.quoted else self._text,
             token_ids=ids,
@@ -78,6 +82,16 @@ class Answer:
         """The last piece: what was not passed on before, and the whole."""
         text = completion.text if self._asked.quoted else ""
         return Delta(text, completion, self._logprobs(self._told))
+
+    def _tokens(self, last: Line) -> tuple[int, ...]:
+        """Ids, of which a server that tells no log-probabilities tells only how many there are."""
+        if self.entries or not self._text:
+            return tuple(self._reader.token_of(entry.data) for entry in self.entries)
+        if self._asked.alternatives is not None:
+            raise Unsupported(
+                "log-probabilities on this Ollama server", hint="0.12.11 is the first that has them"
+            )
+        return (UNTOLD_TOKEN,) * last.eval_count
 
     def _logprobs(self, start: int) -> tuple[TokenLogprob, ...]:
         if self._asked.alternatives is None:

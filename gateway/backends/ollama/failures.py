@@ -36,7 +36,10 @@ from gateway.errors import (
 _BUSY = {408, 429, 502, 503, 504}
 _IN_A_STREAM = -1
 """The client's status of an error that came as a line."""
-_TOO_LONG = re.compile(r"exceeds the available context size|longer than the context length")
+_TOO_LONG = re.compile(
+    r"exceeds the available context size|longer than the context length"
+    r"|exceeds the context length"
+)
 _SIZES = re.compile(r"\((\d+) tokens\).*\((\d+) tokens\)")
 
 
