@@ -177,7 +177,7 @@ def run(
     from gateway.planning import Wanted, prepare
 
     _check_folder(out_dir)
-    models = load_models(models_file)
+    models = load_models(models_file).serving(_listed(model))
     names = _listed(model) or (models.default,)
     for name in names:
         models.get(name)
@@ -403,7 +403,7 @@ def certify(
     from gateway.config import certificates_file, load_models
     from gateway.identity import canonical_json
 
-    spec = load_models(models_file).get(model)
+    spec = load_models(models_file).serving([model]).get(model)
     with err.status("loading") as status:
         made = asyncio.run(
             certify.certify(
@@ -520,8 +520,8 @@ def serve(
         record=record,
     )
     process.check_exposure(host, settings)
-    models = load_models(models_file)
     names = _listed(model)
+    models = load_models(models_file).serving(names)
     for name in names:
         models.get(name)
     budget = parse_size(memory) if memory else default_budget(available_bytes())
@@ -578,7 +578,7 @@ def replay(
     from gateway.identity import canonical_json
     from gateway.recording import Recording
 
-    models = load_models(models_file)
+    models = load_models(models_file).serving(_listed(model))
     with contextlib.closing(Recording.existing(file)) as recording:
         made = asyncio.run(_replay(recording, models, model, limit, quiet=quiet))
     if json_output:
@@ -655,12 +655,24 @@ def keys_revoke(
 
 
 @models_app.command("list")
-def models_list(models_file: ModelsOption = None) -> None:
-    """All entries, and whether their files are on this machine."""
-    from gateway import showing
+def models_list(
+    ollama: Annotated[
+        bool, typer.Option("--ollama", help="The models of the Ollama server instead.")
+    ] = False,
+    models_file: ModelsOption = None,
+) -> None:
+    """All entries, and whether their files are on this machine.
+
+    With [bold]--ollama[/] the models of the Ollama server, which need no entry: every command takes
+    them by the name that is listed, such as ollama:llama3.2:1b.
+    """
+    from gateway import on_ollama, showing
     from gateway.config import load_models
 
-    showing.models_table(load_models(models_file), out)
+    if ollama:
+        asyncio.run(on_ollama.models_table(on_ollama.the_server(), out))
+    else:
+        showing.models_table(load_models(models_file), out)
 
 
 @models_app.command("show")
@@ -672,7 +684,8 @@ def models_show(
     from gateway import showing
     from gateway.config import load_models
 
-    asyncio.run(showing.model_details(load_models(models_file).get(name), out))
+    models = load_models(models_file).serving([name])
+    asyncio.run(showing.model_details(models.get(name), out))
 
 
 @models_app.command("pull")
@@ -680,13 +693,39 @@ def models_pull(
     name: Annotated[str | None, typer.Argument(help="Name; absent: the default model.")] = None,
     models_file: ModelsOption = None,
 ) -> None:
-    """Fetch a model's file and check its sha256. One that is here already is left as it is."""
-    from gateway.config import load_models
+    """Fetch a model's file and check its sha256. One that is here already is left as it is.
+
+    [bold]gateway models pull ollama:llama3.2:1b[/] has the Ollama server fetch it.
+    """
+    from gateway import on_ollama
+    from gateway.config import ON_OLLAMA, load_models
     from gateway.sources import pull
 
     models = load_models(models_file)
+    if name is not None and name.startswith(ON_OLLAMA) and name not in models.specs:
+        model = on_ollama.name_on_server(name)
+        found = asyncio.run(on_ollama.pull(on_ollama.the_server(), model, err))
+        out.print(found.digest, markup=False, highlight=False)
+        return
     path = pull(models.get(name or models.default))
     out.print(str(path), markup=False, highlight=False, soft_wrap=True)
+
+
+@models_app.command("remove")
+def models_remove(
+    name: Annotated[str, typer.Argument(help="Such as ollama:llama3.2:1b.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
+) -> None:
+    """Have the Ollama server delete one of its models. Files that no other model uses go too."""
+    from gateway import on_ollama
+
+    model = on_ollama.name_on_server(name)
+    server = on_ollama.the_server()
+    found = asyncio.run(server.model(model))
+    if not yes:
+        typer.confirm(f"delete {found.name} from {server.host}?", abort=True, err=True)
+    asyncio.run(server.delete(found.name))
+    _note(f"deleted {found.name} from {server.host}")
 
 
 @models_app.command("import-ollama")
@@ -764,7 +803,7 @@ def prompts_render(
     from gateway.config import load_models, prompts_root
     from gateway.planning import Wanted, prepare
 
-    models = load_models(models_file)
+    models = load_models(models_file).serving(_listed(model))
     name = model or models.default
     wanted = Wanted(
         task=task,

@@ -1,5 +1,6 @@
 """What the listing commands print."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -110,21 +111,24 @@ async def model_details(spec: ModelSpec, console: Console) -> None:
     table.add_row("source", escape(_source(spec)))
     for remark in spec.left_out:
         table.add_row("warning", escape(remark))
-    try:
-        path = locate(spec)
-    except (ModelNotPulled, ModelLoadError, ConfigError) as unusable:
-        table.add_row("file", escape(str(unusable)))
-        console.print(table)
-        return
-    table.add_row("file", f"{escape(str(path))} ({path.stat().st_size / 1e6:.0f} MB)")
+    path = Path()
+    if spec.backend != "ollama":
+        try:
+            path = locate(spec)
+        except (ModelNotPulled, ModelLoadError, ConfigError) as unusable:
+            table.add_row("file", escape(str(unusable)))
+            console.print(table)
+            return
+        table.add_row("file", f"{escape(str(path))} ({path.stat().st_size / 1e6:.0f} MB)")
     if spec.backend == "llama_cpp":
         table.add_row("tensors", _types(weights_digests(path, digest_memory()).types))
-    backend = load_backend(spec, path)
+    backend = await asyncio.to_thread(load_backend, spec, path)
     try:
         for key, value in backend.identity.items():
             table.add_row(f"identity: {key}", escape(value))
         table.add_row("fingerprint", backend.fingerprint)
-        table.add_row("memory", _memory(backend))
+        if backend.memory.weights:
+            table.add_row("memory", _memory(backend))
         level = level_of(backend.fingerprint, certificates_file())
         table.add_row("determinism", f"{level.value} on this machine")
         for warning in backend.warnings:
@@ -195,6 +199,8 @@ async def rendered_prompt(
 
 
 def _here(spec: ModelSpec) -> str:
+    if spec.backend == "ollama":
+        return "server"
     try:
         locate(spec)
     except ModelNotPulled:
