@@ -251,7 +251,8 @@ def _of_answers(made: Parity, totals: Totals) -> Iterator[str]:
     """Nothing of models that are asked different things: that they agree would be luck."""
     if totals.inputs_different:
         return
-    same = "" if totals.inputs_unknown else "Inputs are the same and "
+    unknown = totals.inputs_unknown > 0
+    same = "Whatever they read, " if unknown else "Inputs are the same and "
     if made.labels:
         yield from _of_labels(totals, same)
     if differ := totals.compared - totals.texts_equal:

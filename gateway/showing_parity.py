@@ -80,7 +80,7 @@ def _facts(made: Parity) -> Table:
 
 def _remarks(made: Parity) -> Iterator[str]:
     if made.differing:
-        yield f"A and B are two models: {', '.join(made.differing)} differ"
+        yield f"A and B are two models, which differ in: {', '.join(made.differing)}"
     else:
         yield "A and B are one model by all that makes a fingerprint"
     for letter, side in (("A", made.a), ("B", made.b)):
@@ -116,13 +116,15 @@ def _differences(item: ItemParity) -> Iterator[str]:
 
 
 def _tokens(parting: Parting) -> str:
-    shown = []
-    for token, text in zip(parting.token_ids, parting.texts, strict=True):
-        if token is None:
-            shown.append("the end")
-        else:
-            shown.append(f"{token}" if text is None else f"{token} {text!r}")
-    return " and ".join(shown)
+    return " and ".join(map(_token, parting.token_ids, parting.texts))
+
+
+def _token(token: int | None, text: str | None) -> str:
+    if token is None:
+        return "the end"
+    if text is None:
+        return f"{token}"
+    return f"{token} {text!r}" if text else f"{token} (a control token)"
 
 
 def _items(count: int) -> str:

@@ -164,7 +164,7 @@ def test_what_a_model_can_not_tell_is_unknown_and_not_equal(tmp_path: Path) -> N
     unknown, unscored, texts = verdict(made)
     assert unknown.startswith("What they read is not known on 12 of 12 items")
     assert unscored == "Both scored the labels of 0 of 12 items."
-    assert texts.startswith("all texts")
+    assert texts.startswith("Whatever they read, all texts")
 
 
 def test_texts_that_differ_agree_up_to_a_token(tmp_path: Path) -> None:
