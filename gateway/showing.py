@@ -29,9 +29,9 @@ from gateway.planning import Prepared
 from gateway.pool import ModelPool
 from gateway.prompts import list_strategies, load_template
 from gateway.replay import Replay
+from gateway.runner import question
 from gateway.sources import locate
 from gateway.tasks import list_tasks, load_task
-from gateway.types import GenerationRequest
 
 _SHOWN = 10
 """Ids or reasons that are named; --json has all of them."""
@@ -178,22 +178,17 @@ async def rendered_prompt(
     strategy = prepared.plan.strategies[0]
     pool = ModelPool(Models({spec.name: spec}, spec.name))
     async with pool.lease(spec.name) as backend:
-        exemplars = strategy.selector.select(item) if strategy.selector else ()
-        prompt = strategy.template.render(
-            prepared.plan.task, prepared.plan.labels, item.fields, exemplars, backend
-        )
-        start = "" if strategy.template.reasoning_tokens else prompt.answer_start
-        request = GenerationRequest(spec.name, prompt.messages, answer_start=start)
-        rendered = backend.render(request)
+        asked = question(prepared.plan.task, prepared.plan.labels, strategy, backend, item)
+        rendered = backend.render(asked.request)
     await pool.close()
     console.file.write(rendered.text + "\n")
     notes.print(f"item {item.id}: {len(rendered.token_ids)} tokens", markup=False)
-    for field, (before, after) in prompt.shortened.items():
+    for field, (before, after) in asked.prompt.shortened.items():
         notes.print(f"{field} shortened from {before} to {after} tokens", markup=False)
     if strategy.template.reasoning_tokens:
         notes.print(
             f"the model reasons up to {strategy.template.reasoning_tokens} tokens; then follows "
-            f"{prompt.answer_start!r}",
+            f"{asked.prompt.answer_start!r}",
             markup=False,
         )
 
