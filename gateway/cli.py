@@ -628,7 +628,7 @@ def parity(
 
     For one model's weights behind two backends, in two formats or two settings:
 
-    [bold]gateway parity smollm2-135m smollm2-server -t issue-triage --data test.csv --limit 50[/]
+    [bold]gateway parity smollm2-135m ollama:smol:plain -t issue-triage --data test.csv[/]
 
     For each item: whether both read the same tokens; whether they write the same text at
     temperature 0; and, where the task has labels, whether both score the same label highest and
@@ -645,7 +645,7 @@ def parity(
     from gateway.identity import canonical_json
     from gateway.planning import Wanted, prepare
 
-    models = load_models(models_file)
+    models = load_models(models_file).serving((a, b))
     for name in (a, b):
         models.get(name)
     wanted = Wanted(

@@ -170,7 +170,7 @@ def evaluate(record: RunRecord, predictions: Predictions, answers: "Answers") ->
         comparisons=comparisons,
         disagreements=_disagreements(record, predictions),
         summary=_summary(record, cells, best, comparisons),
-        warnings=_warnings(record, cells),
+        warnings=_warnings(record, cells, answers),
     )
 
 
@@ -447,7 +447,7 @@ def _decided(comparison: Comparison) -> bool:
     return low is not None and high is not None and (low > 0 or high < 0)
 
 
-def _warnings(record: RunRecord, cells: Sequence[CellScore]) -> tuple[str, ...]:
+def _warnings(record: RunRecord, cells: Sequence[CellScore], answers: "Answers") -> tuple[str, ...]:
     said = list(record.warnings)
     for cell in record.cells:
         said += [w for w in cell.warnings if w not in said]
@@ -459,4 +459,8 @@ def _warnings(record: RunRecord, cells: Sequence[CellScore]) -> tuple[str, ...]:
             said.append(f"{scored.name}: {failed} items failed; run again to ask them again.")
         if not scored.exact:
             said.append(f"{scored.name}: some log-probabilities are bounds, not exact.")
+    for name, observed in answers.items():
+        asked = (observed[item.digest] for item in record.items if item.digest in observed)
+        if again := sum(answer.retries > 0 for answer in asked):
+            said.append(f"{name}: {again} answers came only after the server was asked again.")
     return tuple(said)

@@ -18,7 +18,7 @@ from gateway.pool import ModelPool
 from gateway.runner import Plan, question, reason
 from gateway.sources import weights_path
 from gateway.tasks import Item
-from gateway.types import Completion, LabelScores, Sampling
+from gateway.types import UNTOLD_TOKEN, Completion, LabelScores, Sampling
 
 Inputs = Literal["equal", "different", "unknown"]
 Reasons = tuple[tuple[str, str], ...]
@@ -437,7 +437,7 @@ def _parting(
 
 def _agreeing(a: Completion, b: Completion) -> int | None:
     # A text without tokens is of a backend that does not tell them.
-    if any(done.text and not done.token_ids for done in (a, b)):
+    if any((done.text and not done.token_ids) or UNTOLD_TOKEN in done.token_ids for done in (a, b)):
         return None
     return _common(a.token_ids, b.token_ids)
 

@@ -66,6 +66,8 @@ class Observation:
     """Ids of the exemplars, in the order shown."""
     fingerprint: str = ""
     prompt_digest: str = ""
+    retries: int = 0
+    """How many times a server had to be asked again before it answered."""
 
     @property
     def scores(self) -> LabelScores:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -127,3 +127,18 @@ def test_a_cell_that_answers_nothing_is_counted_and_not_compared(tmp_path: Path)
     assert cell.statuses[Status.UNPARSED.value] == 12
     assert cell.metrics["coverage"].value == 0
     assert report.comparisons == ()
+
+
+def test_answers_for_which_a_server_had_to_be_asked_again_are_counted(tmp_path: Path) -> None:
+    made = ran(tmp_path, "constrained")
+    (cell,) = made.record.cells
+    store = Store(tmp_path / "store.sqlite")
+    answers = evaluation.answers_of(made.record, store)[cell.name]
+    store.close()
+    first = made.record.items[0].digest
+    again = {**answers, first: replace(answers[first], retries=2)}
+    report = evaluation.evaluate(made.record, made.predictions, {cell.name: again})
+    assert "fake/constrained: 1 answers came only after the server was asked again." in (
+        report.warnings
+    )
+    assert not any("asked again" in warning for warning in made.report.warnings)
