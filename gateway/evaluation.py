@@ -278,18 +278,21 @@ def _prediction(
 ) -> Prediction:
     probabilities = None
     read: Answer | None = answer.answer
+    status, reason = answer.status, answer.reason
     if calibrator is not None and answer.status is Status.OK:
         probabilities = calibrator.probabilities(answer.scores)
         read = calibrator.best(probabilities)
+        if reason := calibrator.undecided(answer.scores, str(read)):
+            status, read, probabilities = Status.UNPARSED, None, None
     return Prediction(
         cell=name,
         item_id=item.item_id,
-        status=answer.status,
+        status=status,
         answer=read,
         gold=item.gold,
         probabilities=probabilities,
         raw_text=answer.text,
-        reason=answer.reason,
+        reason=reason,
         exact=answer.exact,
         prompt_tokens=answer.prompt_tokens,
         completion_tokens=answer.completion_tokens,

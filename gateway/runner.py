@@ -284,6 +284,7 @@ async def _score(
         token_counts=scores.token_counts,
         byte_counts=scores.byte_counts,
         exact=scores.exact,
+        bounds=scores.bounds,
         prompt_tokens=known.prompt_tokens if reasoned else scores.prompt_tokens,
         tokens_evaluated=known.tokens_evaluated + scores.tokens_evaluated,
         retries=known.retries + scores.timings.retries,

@@ -257,8 +257,8 @@ def test_a_status_is_shown_in_brackets() -> None:
 
 
 def test_items_whose_scores_are_bounds_are_counted_beside_the_difference() -> None:
-    golds: list[Answer] = ["a", "b", "a"]
-    exact = cell("x", golds, ["a", "b", "a"])
-    bounds = [replace(p, exact=i > 0) for i, p in enumerate(cell("y", golds, ["a", "a", "a"]))]
+    golds: list[Answer] = ["bug", "feature", "bug"]
+    exact = cell("x", golds, ["bug", "feature", "bug"])
+    bounds = [replace(p, exact=i > 0) for i, p in enumerate(cell("y", golds, ["bug"] * 3))]
     assert "bounds, not exact: 0 of a, 1 of b" in compared(exact, bounds).note
     assert "bounds" not in compared(exact, exact).note

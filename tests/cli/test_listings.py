@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from tests.cli.conftest import Gateway
@@ -86,3 +88,17 @@ def test_the_exact_text_that_the_model_reads_is_printed(gateway: Gateway) -> Non
     assert "item s03:" in done.err
     unknown = gateway("prompts", "render", "-t", "issue-triage", "--data", SAMPLE, "--item", "no")
     assert (unknown.code, "no item has the id 'no'" in unknown.err) == (2, True)
+
+
+def test_a_package_that_a_command_needs_is_named_with_what_brings_it(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Python does where it finds none: a None in its table of modules."""
+    for name in [n for n in sys.modules if n.startswith("gateway.backends.ollama")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "gateway.on_ollama", raising=False)
+    monkeypatch.setitem(sys.modules, "ollama", None)
+    done = gateway("models", "list", "--ollama")
+    assert done.code == 2
+    assert "ollama is not installed" in done.err
+    assert "local-model-gateway[ollama]" in done.err
