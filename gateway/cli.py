@@ -800,16 +800,16 @@ def models_pull(
     [bold]gateway models pull ollama:llama3.2:1b[/] has the Ollama server fetch it.
     """
     from gateway import on_ollama
-    from gateway.config import ON_OLLAMA, load_models
+    from gateway.config import load_models
     from gateway.sources import pull
 
-    models = load_models(models_file)
-    if name is not None and name.startswith(ON_OLLAMA) and name not in models.specs:
-        model = on_ollama.name_on_server(name)
-        found = asyncio.run(on_ollama.pull(on_ollama.the_server(), model, err))
-        out.print(found.digest, markup=False, highlight=False)
+    models = load_models(models_file).serving([name] if name else [])
+    spec = models.get(name or models.default)
+    if spec.backend == "ollama":
+        found = asyncio.run(on_ollama.pull(*on_ollama.server_of(spec), err))
+        out.print(f"{found.name} {found.digest}", markup=False, highlight=False, soft_wrap=True)
         return
-    path = pull(models.get(name or models.default))
+    path = pull(spec)
     out.print(str(path), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -817,12 +817,14 @@ def models_pull(
 def models_remove(
     name: Annotated[str, typer.Argument(help="Such as ollama:llama3.2:1b.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
+    models_file: ModelsOption = None,
 ) -> None:
     """Have the Ollama server delete one of its models. Files that no other model uses go too."""
     from gateway import on_ollama
+    from gateway.config import load_models
 
-    model = on_ollama.name_on_server(name)
-    server = on_ollama.the_server()
+    spec = load_models(models_file).serving([name]).get(name)
+    server, model = on_ollama.server_of(spec)
     found = asyncio.run(server.model(model))
     if not yes:
         typer.confirm(f"delete {found.name} from {server.host}?", abort=True, err=True)

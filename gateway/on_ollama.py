@@ -17,7 +17,7 @@ from rich.table import Table
 
 from gateway.backends.ollama import wire
 from gateway.backends.ollama.server import Server, same_name
-from gateway.config import ON_OLLAMA, ollama_host, ollama_key
+from gateway.config import ON_OLLAMA, ModelSpec, OllamaSource, ollama_host, ollama_key
 from gateway.errors import ConfigError
 from gateway.memory import readable
 
@@ -31,17 +31,19 @@ def the_server() -> Server:
     return Server(host, key=ollama_key(host))
 
 
-def name_on_server(name: str) -> str:
-    """The model's name without "ollama:".
+def server_of(spec: ModelSpec) -> tuple[Server, str]:
+    """Where an entry's model is, and what it is called there.
 
     Raises:
-        ConfigError: the name does not begin so.
+        ConfigError: it is not on a server.
     """
-    if not name.startswith(ON_OLLAMA):
+    if spec.backend != "ollama" or not isinstance(spec.source, OllamaSource):
         raise ConfigError(
-            f"{name!r} is no model of an Ollama server", hint=f"its names begin with {ON_OLLAMA!r}"
+            f"{spec.name!r} is no model of an Ollama server",
+            hint=f"such as {ON_OLLAMA}llama3.2:1b; gateway models list --ollama",
         )
-    return name.removeprefix(ON_OLLAMA)
+    host = spec.host or ollama_host()
+    return Server(host, key=ollama_key(host)), spec.source.name
 
 
 async def models_table(server: Server, console: Console) -> None:

@@ -23,6 +23,13 @@ def gateway_process(models: str, folder: Path) -> Iterator[str]:
         models: text of a models.toml.
         folder: where that is written.
     """
+    with mortal_process(models, folder) as (url, _):
+        yield url
+
+
+@contextmanager
+def mortal_process(models: str, folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """As `gateway_process`, with the process, for tests that end it."""
     file = folder / "served.toml"
     file.write_text(models, encoding="utf-8")
     command = [sys.executable, "-m", "gateway", "serve", "--port", "0", "--quiet"]
@@ -31,7 +38,7 @@ def gateway_process(models: str, folder: Path) -> Iterator[str]:
     with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(command, stderr=out, stdout=out, env=dict(os.environ))
     try:
-        yield _address(process, log)
+        yield _address(process, log), process
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)

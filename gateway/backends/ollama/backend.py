@@ -172,8 +172,8 @@ class OllamaBackend:
     def render(self, request: GenerationRequest) -> RenderedRequest:
         if request.messages and self.route == "chat":
             raise Unsupported(
-                "showing what Ollama's own chat template makes of messages",
-                hint='route = "raw" in models.toml',
+                "counting the tokens that Ollama's own chat template makes of messages",
+                hint='route = "raw" in models.toml; through the gateway\'s server, send max_tokens',
             )
         return self._reader.reader.render(request)
 

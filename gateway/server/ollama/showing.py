@@ -25,7 +25,10 @@ def parameters(found: Description) -> str:
 def modelfile(found: Description) -> str:
     """The entry as a Modelfile. Files go by their names alone: where they lie is not told."""
     lines = ["# An entry of models.toml, shown as a Modelfile; its chat template is Jinja."]
-    lines.append(f"FROM ./{found.path.name}")
+    if found.path.name:
+        lines.append(f"FROM ./{found.path.name}")
+    else:
+        lines.append("# Its weights are on another server.")
     if found.spec.adapter is not None:
         lines.append(f"ADAPTER ./{found.spec.adapter.name}")
     lines += [f"PARAMETER {name} {value}" for name, value in _defaults(found).items()]
