@@ -54,6 +54,8 @@ class Translation:
     """Kinds that the model's own template refuses and this one renders."""
     strips: bool
     """The model's own template strips white space around messages, which Go's language can not."""
+    loses_system: bool
+    """Both leave out the text of a system message."""
     otherwise: tuple[str, ...]
     """Unusual kinds of conversation of which the two make two texts."""
 
@@ -79,30 +81,30 @@ def translate(source: str, special: Mapping[str, str], added: str) -> Translatio
     checked = [
         (candidate, differences(own, candidate)) for candidate in dict.fromkeys(_candidates(texts))
     ]
-    fitting = [(candidate, found) for candidate, found in checked if all(map(_allowed, found))]
+    fitting = [(candidate, found) for candidate, found in checked if not _prohibitive(found)]
     if not fitting:
-        _, nearest = min(checked, key=lambda pair: len(pair[1]))
-        unlike = [difference for difference in nearest if not _allowed(difference)]
-        raise _no_family(f"the nearest Go template differs for {', '.join(kinds(unlike))}")
+        nearest = min((_prohibitive(found) for _, found in checked), key=len)
+        raise _no_family(f"the nearest Go template differs for {', '.join(kinds(nearest))}")
     candidate, found = min(fitting, key=lambda pair: len(kinds(pair[1])))
-    return _translation(own, candidate, found, texts.assistant_close)
+    return _translation(own, candidate, found, texts)
 
 
 def _translation(
-    own: OwnTemplate, source: str, found: Sequence[Difference], answer_end: str
+    own: OwnTemplate, source: str, found: Sequence[Difference], texts: "_Texts"
 ) -> Translation:
     differing = {difference.probe for difference in found}
     same = [probe for probe in probes() if probe not in differing]
     refused = [probe for probe in same if _refuses(own, probe)]
-    texts = [each for each in found if each.own is not None]
+    rendered = [each for each in found if each.own is not None]
     return Translation(
         source=source,
-        answer_end=answer_end,
+        answer_end=texts.assistant_close,
         alike=len(same) - len(refused),
-        refused=tuple(dict.fromkeys(probe.kind for probe in refused)),
+        refused=tuple(dict.fromkeys(probe.kind for probe in refused if not probe.spaced)),
         rendered_only_here=tuple(kinds([each for each in found if each.own is None])),
-        strips=any(each.only_space for each in texts),
-        otherwise=tuple(kinds([each for each in texts if not each.only_space])),
+        strips=any(each.only_space for each in rendered),
+        loses_system=texts.system_open is None and not texts.system_refused,
+        otherwise=tuple(kinds([each for each in rendered if not each.only_space])),
     )
 
 
@@ -114,13 +116,20 @@ def _refuses(own: OwnTemplate, probe: Probe) -> bool:
     return False
 
 
-def _allowed(difference: Difference) -> bool:
-    """Whether a template with this difference can be used."""
+def _prohibitive(found: Sequence[Difference]) -> list[Difference]:
+    """The differences with which a Go template can not stand for the model's own."""
+    strips = any(each.probe.spaced and each.only_space for each in found)
+    return [each for each in found if not _allowed(each, strips)]
+
+
+def _allowed(difference: Difference, strips: bool) -> bool:
     if difference.own is None:
         return True
     if difference.probe.spaced:
         return difference.only_space
-    return not difference.probe.usual
+    # A template that strips may strip its own text too, where a message's text is empty.
+    empty = any(not message.content for message in difference.probe.messages)
+    return not difference.probe.usual or (strips and empty and difference.only_space)
 
 
 def _check_same_every_day(own: OwnTemplate, later: OwnTemplate) -> None:
@@ -175,16 +184,18 @@ def _read_off(own: OwnTemplate) -> _Texts | None:
     if turns is None:
         return None
     first, to_assistant, to_user, end = turns
-    user_close = _shared(_ending(own, "u"), to_assistant, end)
-    assistant_close = _shared(_ending(own, "ua"), to_user)
+    user_close = _close(own, "u", to_assistant, end)
+    assistant_close = _close(own, "ua", to_user)
     system = _between(own, "su")
+    user_open = to_user.removeprefix(assistant_close)
     start = own.special.get("bos_token", "")
-    if not (start and first.startswith(start) and (system is None or system[0].startswith(start))):
+    once = not user_open.startswith(start)
+    if not (once and all(each[0].startswith(start) for each in (turns, system) if each)):
         start = ""
     return _Texts(
         start=start,
         first_user_open=first.removeprefix(start),
-        user_open=to_user.removeprefix(assistant_close),
+        user_open=user_open,
         user_close=user_close,
         assistant_open=to_assistant.removeprefix(user_close),
         assistant_close=assistant_close,
@@ -210,15 +221,17 @@ def _between(own: OwnTemplate, roles: str, *, begin_answer: bool = True) -> list
     return pieces[::2] if in_order else None
 
 
-def _ending(own: OwnTemplate, roles: str) -> str:
-    """What closes the last message."""
+def _close(own: OwnTemplate, roles: str, *following: str) -> str:
+    """What closes the last message: the following texts begin with it.
+
+    Some templates put an end of text behind a conversation in which no answer begins.
+    """
     pieces = _between(own, roles, begin_answer=False)
-    return pieces[-1] if pieces else ""
-
-
-def _shared(text: str, *others: str) -> str:
-    """The text if all others begin with it, else nothing."""
-    return text if all(other.startswith(text) for other in others) else ""
+    ending = pieces[-1] if pieces else ""
+    for close in (ending, ending.removesuffix(own.special.get("eos_token", ""))):
+        if all(text.startswith(close) for text in following):
+            return close
+    return ""
 
 
 # The shapes
