@@ -254,7 +254,7 @@ def _level(trials: Sequence[Trial], repeatable: bool | None) -> Level:
 
 
 def _main(model: str, models_file: str | None = None) -> None:
-    spec = load_models(Path(models_file) if models_file else None).get(model)
+    spec = load_models(Path(models_file) if models_file else None).serving([model]).get(model)
     replies = asyncio.run(answer_in_order(spec, load_pulled))
     print(json.dumps([[reply.said, reply.logprobs] for reply in replies]))
 

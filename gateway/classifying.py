@@ -175,7 +175,7 @@ class _Session:
 @asynccontextmanager
 async def _session(asked: Asked, task: Task, items: Sequence[Item]) -> AsyncIterator[_Session]:
     root = asked.prompts or prompts_root()
-    models = load_models(asked.models_file)
+    models = load_models(asked.models_file).serving([asked.model] if asked.model else [])
     train = load_dataset(asked.train, task, columns=asked.columns or {}) if asked.train else None
     labels = _labels(asked, task, train)
     template = load_template(task, asked.strategy, root)

@@ -177,7 +177,7 @@ def run(
     from gateway.planning import Wanted, prepare
 
     _check_folder(out_dir)
-    models = load_models(models_file)
+    models = load_models(models_file).serving(_listed(model))
     names = _listed(model) or (models.default,)
     for name in names:
         models.get(name)
@@ -403,7 +403,7 @@ def certify(
     from gateway.config import certificates_file, load_models
     from gateway.identity import canonical_json
 
-    spec = load_models(models_file).get(model)
+    spec = load_models(models_file).serving([model]).get(model)
     with err.status("loading") as status:
         made = asyncio.run(
             certify.certify(
@@ -520,8 +520,8 @@ def serve(
         record=record,
     )
     process.check_exposure(host, settings)
-    models = load_models(models_file)
     names = _listed(model)
+    models = load_models(models_file).serving(names)
     for name in names:
         models.get(name)
     budget = parse_size(memory) if memory else default_budget(available_bytes())
@@ -578,7 +578,7 @@ def replay(
     from gateway.identity import canonical_json
     from gateway.recording import Recording
 
-    models = load_models(models_file)
+    models = load_models(models_file).serving(_listed(model))
     with contextlib.closing(Recording.existing(file)) as recording:
         made = asyncio.run(_replay(recording, models, model, limit, quiet=quiet))
     if json_output:
@@ -600,6 +600,82 @@ async def _replay(
     try:
         with counted("asked", recording.count_answered(limit), err, quiet=quiet) as done:
             return await replaying.replay(recording, pool, model=model, limit=limit, on_done=done)
+    finally:
+        await pool.close()
+
+
+@app.command()
+def parity(
+    a: Annotated[str, typer.Argument(help="Name of an entry.")],
+    b: Annotated[str, typer.Argument(help="Name of another entry.")],
+    task: TaskOption,
+    data: Annotated[str, typer.Option(help="Labelled items: CSV, JSONL, Parquet or hf:NAME.")],
+    train: Annotated[
+        str | None, typer.Option(help="Training data that exemplars are chosen from.")
+    ] = None,
+    strategy: Annotated[str, typer.Option("--strategy", "-s")] = "zero_shot",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Items: a seeded sample, stratified by label.")
+    ] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="Most tokens of each text.")] = 20,
+    column: ColumnOption = None,
+    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    prompts: PromptsOption = None,
+    models_file: ModelsOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Ask two models the same items: does what was measured with one hold for the other?
+
+    For one model's weights behind two backends, in two formats or two settings:
+
+    [bold]gateway parity smollm2-135m smollm2-server -t issue-triage --data test.csv --limit 50[/]
+
+    For each item: whether both read the same tokens; whether they write the same text at
+    temperature 0; and, where the task has labels, whether both score the same label highest and
+    how far the labels' log-probabilities (in nats) are apart. What a model can not tell is
+    unknown, not equal. Scores that are bounds are counted, and enter no difference. Where the
+    strategy lets the model reason, tokens and texts are those before its reasoning, and labels
+    are scored after it. One model is in memory at a time.
+
+    Exit code 0: both answered all items, and all inputs, texts and labels are equal. Exit code 1:
+    something differs, failed, or is not known.
+    """
+    from gateway import showing_parity as showing
+    from gateway.config import load_models, prompts_root
+    from gateway.identity import canonical_json
+    from gateway.planning import Wanted, prepare
+
+    models = load_models(models_file)
+    for name in (a, b):
+        models.get(name)
+    wanted = Wanted(
+        task=task,
+        data=data,
+        train=train,
+        models=(a, b),
+        strategies=(strategy,),
+        prompts=prompts or prompts_root(),
+        limit=limit,
+        rules=("sum",),
+        columns=_columns(column),
+    )
+    made = asyncio.run(_parity(prepare(wanted).plan, models, tokens, quiet=quiet))
+    if json_output:
+        out.file.write(canonical_json(showing.parity_json(made)) + "\n")
+    else:
+        showing.parity_table(made, out)
+    raise typer.Exit(0 if made.holds else FAILED)
+
+
+async def _parity(plan: Any, models: Any, tokens: int, *, quiet: bool) -> Any:
+    from gateway import parity as comparing
+    from gateway.pool import ModelPool
+    from gateway.progress import counted
+
+    pool = ModelPool(models)
+    try:
+        with counted("asked", 2 * len(plan.items), err, quiet=quiet) as done:
+            return await comparing.parity(plan, pool, tokens=tokens, on_done=done)
     finally:
         await pool.close()
 
@@ -655,12 +731,24 @@ def keys_revoke(
 
 
 @models_app.command("list")
-def models_list(models_file: ModelsOption = None) -> None:
-    """All entries, and whether their files are on this machine."""
-    from gateway import showing
+def models_list(
+    ollama: Annotated[
+        bool, typer.Option("--ollama", help="The models of the Ollama server instead.")
+    ] = False,
+    models_file: ModelsOption = None,
+) -> None:
+    """All entries, and whether their files are on this machine.
+
+    With [bold]--ollama[/] the models of the Ollama server, which need no entry: every command takes
+    them by the name that is listed, such as ollama:llama3.2:1b.
+    """
+    from gateway import on_ollama, showing
     from gateway.config import load_models
 
-    showing.models_table(load_models(models_file), out)
+    if ollama:
+        asyncio.run(on_ollama.models_table(on_ollama.the_server(), out))
+    else:
+        showing.models_table(load_models(models_file), out)
 
 
 @models_app.command("show")
@@ -672,7 +760,8 @@ def models_show(
     from gateway import showing
     from gateway.config import load_models
 
-    asyncio.run(showing.model_details(load_models(models_file).get(name), out))
+    models = load_models(models_file).serving([name])
+    asyncio.run(showing.model_details(models.get(name), out))
 
 
 @models_app.command("pull")
@@ -680,13 +769,39 @@ def models_pull(
     name: Annotated[str | None, typer.Argument(help="Name; absent: the default model.")] = None,
     models_file: ModelsOption = None,
 ) -> None:
-    """Fetch a model's file and check its sha256. One that is here already is left as it is."""
-    from gateway.config import load_models
+    """Fetch a model's file and check its sha256. One that is here already is left as it is.
+
+    [bold]gateway models pull ollama:llama3.2:1b[/] has the Ollama server fetch it.
+    """
+    from gateway import on_ollama
+    from gateway.config import ON_OLLAMA, load_models
     from gateway.sources import pull
 
     models = load_models(models_file)
+    if name is not None and name.startswith(ON_OLLAMA) and name not in models.specs:
+        model = on_ollama.name_on_server(name)
+        found = asyncio.run(on_ollama.pull(on_ollama.the_server(), model, err))
+        out.print(found.digest, markup=False, highlight=False)
+        return
     path = pull(models.get(name or models.default))
     out.print(str(path), markup=False, highlight=False, soft_wrap=True)
+
+
+@models_app.command("remove")
+def models_remove(
+    name: Annotated[str, typer.Argument(help="Such as ollama:llama3.2:1b.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
+) -> None:
+    """Have the Ollama server delete one of its models. Files that no other model uses go too."""
+    from gateway import on_ollama
+
+    model = on_ollama.name_on_server(name)
+    server = on_ollama.the_server()
+    found = asyncio.run(server.model(model))
+    if not yes:
+        typer.confirm(f"delete {found.name} from {server.host}?", abort=True, err=True)
+    asyncio.run(server.delete(found.name))
+    _note(f"deleted {found.name} from {server.host}")
 
 
 @models_app.command("import-ollama")
@@ -764,7 +879,7 @@ def prompts_render(
     from gateway.config import load_models, prompts_root
     from gateway.planning import Wanted, prepare
 
-    models = load_models(models_file)
+    models = load_models(models_file).serving(_listed(model))
     name = model or models.default
     wanted = Wanted(
         task=task,

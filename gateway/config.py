@@ -7,14 +7,17 @@ the same name replaces the shipped one:
     GATEWAY_PROMPTS  a folder of tasks (default: the shipped ones)
     GATEWAY_DATA     where pulled models and the run store lie (default: the user's data folder)
     OLLAMA_MODELS    where an Ollama server keeps its models (default: where it does by default)
+    OLLAMA_HOST      where an Ollama server answers (default: this machine, port 11434)
+    OLLAMA_API_KEY   shown to the server of OLLAMA_HOST, and to no other
 """
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import (
@@ -33,6 +36,9 @@ from gateway.errors import ConfigError, UnknownModel
 _APP = "local-model-gateway"
 _PACKAGE = Path(__file__).parent
 _SHA256 = r"^[0-9a-f]{64}$"
+_OLLAMA_PORT = 11434
+ON_OLLAMA = "ollama:"
+"""A name that begins so is a model of the Ollama server, and needs no entry."""
 ENTRY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 """What can name an entry."""
 
@@ -74,6 +80,7 @@ class OllamaSource:
 Determinism = Literal["bitwise", "off"]
 Kernels = Literal["decode", "prefill"]
 Attention = Literal["plain", "flash"]
+Route = Literal["raw", "chat"]
 Source = PypiSource | HubSource | PathSource | OllamaSource
 
 
@@ -119,6 +126,11 @@ class ModelSpec:
     """The file that the entry is written in."""
     left_out: tuple[str, ...] = ()
     """What the source's Modelfile says and the gateway does not do, a sentence each."""
+    host: str = ""
+    """URL of the Ollama server, for backend "ollama"; empty: `ollama_host`."""
+    route: Route | None = None
+    """How an Ollama server is given messages: "raw", as the text that the model's own chat template
+    makes, or "chat", to be rendered by Ollama's. None: raw where that template is known."""
 
 
 class _Pypi(BaseModel):
@@ -149,6 +161,11 @@ class _Modelfile(BaseModel):
     modelfile: str
 
 
+_SERVER_ONLY = {"host", "route"}
+_IN_PROCESS_ONLY = {
+    *("sha256", "adapter", "adapter_scale", "deterministic", "attention", "batch_tokens"),
+}
+
 _KINDS = ("path", "hub", "pypi", "ollama", "modelfile")
 
 
@@ -176,7 +193,7 @@ class _Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     source: _AnySource
-    backend: Literal["llama_cpp", "fake"] = "llama_cpp"
+    backend: Literal["llama_cpp", "ollama", "fake"] = "llama_cpp"
     sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
     description: str = ""
     license: str = ""
@@ -191,6 +208,26 @@ class _Entry(BaseModel):
     adapter_scale: float = Field(default=1.0, ge=-100, le=100, allow_inf_nan=False)
     deterministic: Determinism = "bitwise"
     attention: Attention = "plain"
+    host: Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+$")] = ""
+    route: Route | None = None
+
+    @model_validator(mode="after")
+    def _keys_are_the_backend_s(self) -> Self:
+        if self.backend != "ollama":
+            if wrong := sorted(_SERVER_ONLY & self.model_fields_set):
+                raise ValueError(f'{", ".join(wrong)}: only with backend = "ollama"')
+        elif not isinstance(self.source, _Ollama):
+            raise ValueError('backend = "ollama" has a source { ollama = "NAME" }')
+        elif wrong := sorted(_IN_PROCESS_ONLY & self.model_fields_set):
+            raise ValueError(f"{', '.join(wrong)}: decided by the Ollama server, not here")
+        return self
+
+    @model_validator(mode="after")
+    def _one_at_a_time_on_a_server(self) -> Self:
+        """Where requests that run together change each other, that is asked for, not a default."""
+        if self.backend == "ollama" and "parallel" not in self.model_fields_set:
+            self.parallel = 1
+        return self
 
     @model_validator(mode="after")
     def _attention_is_settled(self) -> Self:
@@ -215,6 +252,15 @@ class Models:
 
     specs: Mapping[str, ModelSpec]
     default: str
+
+    def serving(self, names: Iterable[str]) -> "Models":
+        """These and, of the names, those that begin with "ollama:": models of the Ollama server.
+
+        Raises:
+            ConfigError: such a name is none of a model.
+        """
+        new = [n for n in names if n.startswith(ON_OLLAMA) and n not in self.specs]
+        return replace(self, specs={**self.specs, **{name: _on_ollama(name) for name in new}})
 
     def get(self, name: str) -> ModelSpec:
         """The entry of that name.
@@ -255,6 +301,12 @@ def load_models(user_file: Path | None = None) -> Models:
     return Models(specs, default)
 
 
+def _on_ollama(name: str) -> ModelSpec:
+    model = name.removeprefix(ON_OLLAMA)
+    ollama_store.parts_of(model)
+    return ModelSpec(name, OllamaSource(model), backend="ollama", parallel=1, origin="its name")
+
+
 def own_models() -> Path:
     """The user's models.toml, whether it is there or not."""
     default = Path(platformdirs.user_config_dir(_APP)) / "models.toml"
@@ -289,6 +341,31 @@ def ollama_root() -> Path:
     # Not Path.is_dir, which fails where a folder above may not be entered.
     default = service if os.path.isdir(service) and not os.path.isdir(own) else own
     return _from_environment("OLLAMA_MODELS") or default
+
+
+def ollama_host() -> str:
+    """URL of the Ollama server: OLLAMA_HOST as Ollama reads it, without a path, else this machine.
+
+    An address to listen on at all of this machine's own (0.0.0.0) is asked as 127.0.0.1.
+    """
+    given = os.environ.get("OLLAMA_HOST", "").strip().strip("\"'")
+    scheme, _, rest = given.rpartition("://")
+    ports = {"http": 80, "https": 443}
+    parts = urlsplit(f"{scheme or 'http'}://{rest or '127.0.0.1'}")
+    host = {None: "127.0.0.1", "": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(  # noqa: S104
+        parts.hostname, parts.hostname
+    )
+    try:
+        port = parts.port or ports.get(scheme, _OLLAMA_PORT)
+    except ValueError:
+        raise ConfigError(f"OLLAMA_HOST={given!r} has no port that is one") from None
+    shown = f"[{host}]" if host and ":" in host else host
+    return f"{parts.scheme}://{shown}:{port}"
+
+
+def ollama_key(host: str) -> str:
+    """What to show to an Ollama server, empty for any but that of OLLAMA_HOST."""
+    return os.environ.get("OLLAMA_API_KEY", "") if host == ollama_host() else ""
 
 
 def default_store() -> Path:

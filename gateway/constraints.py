@@ -48,7 +48,7 @@ def grammar_of(constraint: Constraint) -> str:
         grammar = lib.LLMatcher.grammar_from_lark(f"start: {alternatives}")
     elif constraint.kind == "json_schema":
         grammar = lib.LLMatcher.grammar_from_json_schema(
-            _schema(constraint.value), overrides=_ONE_LINE
+            checked_schema(constraint.value), overrides=_ONE_LINE
         )
     else:
         grammar = lib.LLMatcher.grammar_from_regex(constraint.value)
@@ -85,7 +85,12 @@ class GuidanceMatcher:
             raise InvalidRequest(f"the constraint failed: {self._matcher.get_error()}")
 
 
-def _schema(text: str | tuple[str, ...]) -> str:
+def checked_schema(text: str | tuple[str, ...]) -> str:
+    """The text of a JSON schema, if that is what it is.
+
+    Raises:
+        InvalidRequest: it is too long, no JSON, or no object.
+    """
     if not isinstance(text, str) or len(text) > _MAX_SCHEMA_CHARS:
         raise InvalidRequest(f"a JSON schema is a text of at most {_MAX_SCHEMA_CHARS} characters")
     try:

@@ -15,6 +15,7 @@
     │   ├── ModelLoadError     the weights can not be loaded (corrupt, absent)
     │   │   └── ModelTooLarge  it takes more memory than all models together may
     │   └── BackendUnavailable the server does not answer, or the engine is closed
+    │       └── BackendTimeout it did not answer in time
     ├── ComparisonRefused      two runs must not be compared, with the reason
     └── StoreError             the run store can not be read or written
 
@@ -72,13 +73,15 @@ class ContextOverflow(RequestError):
     """Prompt and answer do not fit the context.
 
     Args:
-        needed: tokens that were asked for.
-        available: tokens of the effective context.
+        needed: tokens that were asked for; 0 where a server only says that they are too many.
+        available: tokens of the effective context; 0 likewise.
     """
 
     def __init__(self, needed: int, available: int, *, hint: str = "") -> None:
         super().__init__(
-            f"the request needs {needed} tokens of context and the model has {available}",
+            f"the request needs {needed} tokens of context and the model has {available}"
+            if needed
+            else "the request needs more tokens than the model's context has",
             hint=hint or "shorten the input or raise context_length in models.toml",
         )
         self.needed = needed
@@ -113,6 +116,12 @@ class BackendUnavailable(BackendError):
     """The backend does not answer; trying again later may help."""
 
     retryable = True
+
+
+class BackendTimeout(BackendUnavailable):
+    """The server did not answer in time. Asking again at once would only add to its work."""
+
+    retryable = False
 
 
 class ComparisonRefused(GatewayError):

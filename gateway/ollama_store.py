@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 
 from gateway.errors import ConfigError, ModelLoadError, ModelNotPulled
+from gateway.identity import digest_bytes
 
 _KIND = "application/vnd.ollama.image."
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,255}")
@@ -102,6 +103,18 @@ def _resolve(root: Path, name: str, parts: tuple[str, str, str, str]) -> Stored:
         parameters=_json(params[0], TypeAdapter(dict[str, JsonValue])) if params else {},
         others=tuple(sorted({kind for kind, _ in layers} - known)),
     )
+
+
+def resolve_same(root: Path, name: str, digest: str) -> Stored | None:
+    """A model of the store if it is the one that a server names by this digest, which is the
+    sha256 of its manifest; None where the store lacks it, has another, or can not be read."""
+    try:
+        path = root / "manifests" / Path(*parts_of(name))
+        if digest_bytes(path.read_bytes()) != digest:
+            return None
+        return resolve(root, name)
+    except (OSError, ConfigError, ModelLoadError):
+        return None
 
 
 def listed(root: Path) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from gateway.backends.base import Backend
 from gateway.calibration import ScoreRule
 from gateway.errors import ContextOverflow, RequestError
-from gateway.exemplars import ExemplarSelector
+from gateway.exemplars import Exemplar, ExemplarSelector
 from gateway.identity import digest_json
 from gateway.parsing import answer_schema, parse_json_fields, parse_label, parse_number
 from gateway.pool import ModelPool
@@ -38,6 +38,21 @@ class Strategy:
     @property
     def name(self) -> str:
         return self.template.strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a strategy asks of one item, before the model has said anything."""
+
+    request: GenerationRequest
+    """As the model reads it first: with the beginning of the answer, or, where the strategy lets
+    the model reason, without."""
+    prompt: RenderedPrompt
+    exemplars: tuple[Exemplar, ...]
+
+    def after(self, thought: Completion) -> GenerationRequest:
+        """The request for the answer, after what the model thought."""
+        return replace(self.request, answer_start=thought.text.rstrip() + self.prompt.answer_start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,37 +213,54 @@ async def answer(
     task: Task, labels: Sequence[str], strategy: Strategy, backend: Backend, item: Item
 ) -> Observation:
     """What one cell says to one item. A request that can not be answered gets a status."""
-    exemplars = strategy.selector.select(item) if strategy.selector else ()
-    prompt = strategy.template.render(task, labels, item.fields, exemplars, backend)
-    request = GenerationRequest(backend.spec.name, prompt.messages)
+    asked = question(task, labels, strategy, backend, item)
+    request = asked.request
     known = Observation(
         Status.FAILED,
-        shortened=dict(prompt.shortened),
-        exemplars=tuple(e.item_id for e in exemplars),
+        shortened=dict(asked.prompt.shortened),
+        exemplars=tuple(e.item_id for e in asked.exemplars),
         fingerprint=backend.fingerprint,
     )
     try:
         if strategy.template.reasoning_tokens:
-            request, known = await _reason(request, known, strategy.template, backend)
-        request = replace(request, answer_start=request.answer_start + prompt.answer_start)
+            thought = await reason(asked, strategy, backend)
+            request, known = asked.after(thought), _reasoned(known, thought)
         known = replace(known, prompt_digest=_prompt_digest(backend, request))
         if strategy.template.mode == "score":
             return await _score(request, known, labels, backend)
-        return await _write(request, known, task, labels, strategy.template, prompt, backend)
+        return await _write(request, known, task, labels, strategy.template, asked.prompt, backend)
     except ContextOverflow as error:
         return replace(known, status=Status.TRUNCATED, reason=str(error))
     except RequestError as error:
         return replace(known, status=Status.FAILED, reason=str(error))
 
 
-async def _reason(
-    request: GenerationRequest, known: Observation, template: PromptTemplate, backend: Backend
-) -> tuple[GenerationRequest, Observation]:
-    """Let the model think up to its budget; the answer is then asked after what it thought."""
+def question(
+    task: Task, labels: Sequence[str], strategy: Strategy, backend: Backend, item: Item
+) -> Question:
+    """A strategy's question about an item, as this backend is asked it.
+
+    Raises:
+        ConfigError: the template fails.
+        RequestError: the backend can not read the item's texts.
+    """
+    exemplars = strategy.selector.select(item) if strategy.selector else ()
+    prompt = strategy.template.render(task, labels, item.fields, exemplars, backend)
+    # A model that reasons first begins its answer after its reasoning.
+    start = "" if strategy.template.reasoning_tokens else prompt.answer_start
+    request = GenerationRequest(backend.spec.name, prompt.messages, answer_start=start)
+    return Question(request, prompt, exemplars)
+
+
+async def reason(asked: Question, strategy: Strategy, backend: Backend) -> Completion:
+    """Let the model think up to the strategy's budget. Raises as `Backend.generate`."""
+    template = strategy.template
     sampling = Sampling(max_tokens=template.reasoning_tokens, stop=template.reasoning_stop)
-    thought = await backend.generate(replace(request, sampling=sampling))
-    begun = replace(request, answer_start=thought.text.rstrip())
-    return begun, replace(
+    return await backend.generate(replace(asked.request, sampling=sampling))
+
+
+def _reasoned(known: Observation, thought: Completion) -> Observation:
+    return replace(
         known,
         text=thought.text,
         reasoning_cut=thought.finish_reason == "length",

@@ -1,5 +1,6 @@
 """What the listing commands print."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -28,9 +29,9 @@ from gateway.planning import Prepared
 from gateway.pool import ModelPool
 from gateway.prompts import list_strategies, load_template
 from gateway.replay import Replay
+from gateway.runner import question
 from gateway.sources import locate
 from gateway.tasks import list_tasks, load_task
-from gateway.types import GenerationRequest
 
 _SHOWN = 10
 """Ids or reasons that are named; --json has all of them."""
@@ -110,21 +111,24 @@ async def model_details(spec: ModelSpec, console: Console) -> None:
     table.add_row("source", escape(_source(spec)))
     for remark in spec.left_out:
         table.add_row("warning", escape(remark))
-    try:
-        path = locate(spec)
-    except (ModelNotPulled, ModelLoadError, ConfigError) as unusable:
-        table.add_row("file", escape(str(unusable)))
-        console.print(table)
-        return
-    table.add_row("file", f"{escape(str(path))} ({path.stat().st_size / 1e6:.0f} MB)")
+    path = Path()
+    if spec.backend != "ollama":
+        try:
+            path = locate(spec)
+        except (ModelNotPulled, ModelLoadError, ConfigError) as unusable:
+            table.add_row("file", escape(str(unusable)))
+            console.print(table)
+            return
+        table.add_row("file", f"{escape(str(path))} ({path.stat().st_size / 1e6:.0f} MB)")
     if spec.backend == "llama_cpp":
         table.add_row("tensors", _types(weights_digests(path, digest_memory()).types))
-    backend = load_backend(spec, path)
+    backend = await asyncio.to_thread(load_backend, spec, path)
     try:
         for key, value in backend.identity.items():
             table.add_row(f"identity: {key}", escape(value))
         table.add_row("fingerprint", backend.fingerprint)
-        table.add_row("memory", _memory(backend))
+        if backend.memory.weights:
+            table.add_row("memory", _memory(backend))
         level = level_of(backend.fingerprint, certificates_file())
         table.add_row("determinism", f"{level.value} on this machine")
         for warning in backend.warnings:
@@ -174,27 +178,24 @@ async def rendered_prompt(
     strategy = prepared.plan.strategies[0]
     pool = ModelPool(Models({spec.name: spec}, spec.name))
     async with pool.lease(spec.name) as backend:
-        exemplars = strategy.selector.select(item) if strategy.selector else ()
-        prompt = strategy.template.render(
-            prepared.plan.task, prepared.plan.labels, item.fields, exemplars, backend
-        )
-        start = "" if strategy.template.reasoning_tokens else prompt.answer_start
-        request = GenerationRequest(spec.name, prompt.messages, answer_start=start)
-        rendered = backend.render(request)
+        asked = question(prepared.plan.task, prepared.plan.labels, strategy, backend, item)
+        rendered = backend.render(asked.request)
     await pool.close()
     console.file.write(rendered.text + "\n")
     notes.print(f"item {item.id}: {len(rendered.token_ids)} tokens", markup=False)
-    for field, (before, after) in prompt.shortened.items():
+    for field, (before, after) in asked.prompt.shortened.items():
         notes.print(f"{field} shortened from {before} to {after} tokens", markup=False)
     if strategy.template.reasoning_tokens:
         notes.print(
             f"the model reasons up to {strategy.template.reasoning_tokens} tokens; then follows "
-            f"{prompt.answer_start!r}",
+            f"{asked.prompt.answer_start!r}",
             markup=False,
         )
 
 
 def _here(spec: ModelSpec) -> str:
+    if spec.backend == "ollama":
+        return "server"
     try:
         locate(spec)
     except ModelNotPulled:

@@ -78,12 +78,12 @@ def pull(spec: ModelSpec) -> Path:
 
 
 def weights_path(spec: ModelSpec) -> Path:
-    """What a backend is given to load: the located file, and nothing for the fake.
+    """What a backend is given to load: the located file, and nothing where a server has it.
 
     Raises:
         ModelNotPulled: as `locate`.
     """
-    return Path() if spec.backend == "fake" else locate(spec)
+    return locate(spec) if spec.backend == "llama_cpp" else Path()
 
 
 def pulled_path(spec: ModelSpec) -> Path:

@@ -22,6 +22,9 @@ MAX_TOKENS_LIMIT = 1_000_000
 SEED_LIMIT = 2**64
 SAMPLE_LIMIT = 2**32
 TOKEN_ID_LIMIT = 2**31
+UNTOLD_TOKEN = -1
+"""Stands for a token whose id a server does not tell: it names none, one of several with the same
+bytes, or a part of a character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +180,8 @@ class Timings:
     decode_s: float = 0.0
     cached_tokens: int = 0
     """Prompt tokens that were already in memory and not computed again."""
+    retries: int = 0
+    """How many times a server had to be asked again before it answered."""
 
     @property
     def total_s(self) -> float:

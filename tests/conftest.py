@@ -10,6 +10,7 @@ from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.config import ModelSpec, load_models
 from gateway.errors import ModelNotPulled
 from gateway.sources import locate
+from tests.ollama_server import gateway_process
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -59,3 +60,11 @@ def real_data(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent: this test reads real labelled data from there")
     return folder
+
+
+@pytest.fixture(scope="session")
+def ollama_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The gateway's own /api in another process, with the models that are pulled."""
+    spec_and_path("smollm2-135m")
+    with gateway_process("", tmp_path_factory.mktemp("served")) as url:
+        yield url

@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from gateway.backends.llama_cpp import library
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context, Row
 from gateway.certificates import machine
 from gateway.config import ModelSpec, load_models
+from gateway.llama import library
 from gateway.sources import locate
 
 ROOT = Path(__file__).parents[2]

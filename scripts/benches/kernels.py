@@ -35,10 +35,10 @@ from common import out, show
 from gguf import GGUFReader, GGUFValueType, GGUFWriter
 from rich.progress import track
 
-from gateway.backends.llama_cpp import library
 from gateway.backends.llama_cpp.context import Attending, Context, Row
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.config import load_models
+from gateway.llama import library
 from gateway.sources import locate
 
 TYPES = ("F16", "Q8_0", "Q5_0", "Q4_0", "Q6_K", "Q4_K_M")

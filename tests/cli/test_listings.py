@@ -6,7 +6,7 @@ from tests.conftest import ROOT, spec_and_path
 SAMPLE = ROOT / "prompts" / "issue-triage" / "sample.csv"
 COMMANDS = [
     *("run", "report", "score", "compare", "classify", "models", "prompts"),
-    *("serve", "replay", "keys", "certify"),
+    *("serve", "replay", "parity", "keys", "certify"),
 ]
 
 

@@ -13,10 +13,10 @@ from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 
 from gateway.backends.llama_cpp import adapter as adapters
-from gateway.backends.llama_cpp import library
 from gateway.backends.llama_cpp.adapter import Adapter
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.errors import BackendError, ModelLoadError
+from gateway.llama import library
 from gateway.memory import available_bytes, readable
 
 Logits = NDArray[np.float32]

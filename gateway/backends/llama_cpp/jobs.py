@@ -6,13 +6,12 @@ jobs, batches or caches; the engine decides when and with whom a step runs.
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
 
 from gateway.backends.llama_cpp.context import Logits
 from gateway.constraints import Matcher
+from gateway.llama.reader import Vocabulary
+from gateway.llama.trie import TrieNode, build_trie
 from gateway.sampling import Floats, adjusted, choose, log_normalizer, log_sum, most_likely
 from gateway.text import TextAssembler
 from gateway.types import FinishReason, Sampling, TokenLogprob
@@ -57,17 +56,6 @@ class Scored:
 
 
 Answer = Generated | Scored
-
-
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """The few facts about tokens that jobs need."""
-
-    piece: Callable[[int], bytes]
-    end_tokens: frozenset[int]
-    """Ids that end a generation."""
-    stop_ids: NDArray[np.intp]
-    """Ids whose probabilities sum to that of the answer ending here."""
 
 
 def generate(
@@ -124,31 +112,6 @@ def generate(
         tuple(recorded) if logprobs is not None else None,
         prompt_done,
     )
-
-
-@dataclass(slots=True)
-class TrieNode:
-    """A token of one or more labels; the root stands for the end of the prompt."""
-
-    children: "dict[int, TrieNode]" = field(default_factory=dict)
-    ends: list[int] = field(default_factory=list)
-    """Indices of the labels that end here."""
-
-
-def build_trie(labels: Sequence[Sequence[int]]) -> TrieNode:
-    """All labels' tokens; common beginnings are shared."""
-    root = TrieNode()
-    for index, tokens in enumerate(labels):
-        node = root
-        for token in tokens:
-            node = node.children.setdefault(token, TrieNode())
-        node.ends.append(index)
-    return root
-
-
-def count_nodes(root: TrieNode) -> int:
-    """Tokens that the trie adds to the prompt."""
-    return sum(1 + count_nodes(child) for child in root.children.values())
 
 
 def score(prompt: Sequence[int], labels: Sequence[Sequence[int]], vocabulary: Vocabulary) -> Job:

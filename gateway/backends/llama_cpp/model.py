@@ -1,56 +1,35 @@
-"""Weights and vocabulary of one GGUF file, loaded once and shared by any number of contexts."""
+"""Weights of one GGUF file, loaded once and shared by any number of contexts."""
 
 import ctypes
-import re
 import threading
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gateway.backends.llama_cpp import library
 from gateway.backends.llama_cpp.adapter import Adapter, load_adapter
-from gateway.errors import InvalidRequest, ModelLoadError
+from gateway.llama.vocabulary import GgufVocabulary
 
-_PIECE_BYTES = 64
 _METADATA_BYTES = 4096
 
-Segment = tuple[str, bool]
-"""Text, and whether control tokens written in it are to be read as control tokens."""
 
-
-class GgufModel:
+class GgufModel(GgufVocabulary):
     """A loaded GGUF file.
 
     Weights are memory-mapped and not repacked (`use_extra_bufts=False`): repacked kernels sum in
     another order for one row than for many, and on a processor with AMX those of llama-cpp-python
     0.3.36 end the process with a segmentation fault at the first pass of several rows.
 
+    Closing it frees weights and adapters; every context on them must have been closed before.
+
     Raises:
         ModelLoadError: the file is absent, no GGUF, truncated, or of an unknown architecture.
     """
 
     def __init__(self, path: Path, *, gpu_layers: int = 0) -> None:
-        if not path.is_file():
-            raise ModelLoadError(f"{path}: no such file")
-        self.path = path
-        lib = library.load()
-        params = lib.llama_model_default_params()
-        params.use_extra_bufts = False
-        params.n_gpu_layers = gpu_layers
-        library.forget_errors()
-        self.handle = lib.llama_model_load_from_file(str(path).encode(), params)
-        if not self.handle:
-            raise ModelLoadError(
-                f"{path}: llama.cpp can not load it: {library.recent_errors()}",
-                hint="the file may be incomplete or corrupt; pull it again",
-            )
-        self._lib = lib
-        self.vocab = lib.llama_model_get_vocab(self.handle)
-        self.vocab_size: int = lib.llama_vocab_n_tokens(self.vocab)
-        self.context_trained: int = lib.llama_model_n_ctx_train(self.handle)
-        self.dimensions: int = lib.llama_model_n_embd(self.handle)
-        self.weights_bytes: int = lib.llama_model_size(self.handle)
+        super().__init__(path, use_extra_bufts=False, n_gpu_layers=gpu_layers)
+        self.context_trained: int = self._lib.llama_model_n_ctx_train(self.handle)
+        self.dimensions: int = self._lib.llama_model_n_embd(self.handle)
+        self.weights_bytes: int = self._lib.llama_model_size(self.handle)
         self._adapters: dict[str, Any] = {}
         self._adapters_lock = threading.Lock()
 
@@ -65,18 +44,6 @@ class GgufModel:
                 self._adapters[digest] = load_adapter(self.handle, path)
             return Adapter(digest, scale, self._adapters[digest])
 
-    def close(self) -> None:
-        """Free weights and adapters; every context on them must have been closed before."""
-        if self.handle:
-            self._lib.llama_model_free(self.handle)
-            self.handle = None
-
-    @cached_property
-    def chat_template(self) -> str | None:
-        """The Jinja chat template of the file's metadata, or None."""
-        found = self._lib.llama_model_chat_template(self.handle, None)
-        return found.decode() if found else None
-
     @cached_property
     def description(self) -> str:
         """Architecture, size and quantization type as llama.cpp names them."""
@@ -88,100 +55,3 @@ class GgufModel:
     def parameters(self) -> int:
         """Number of weights."""
         return int(self._lib.llama_model_n_params(self.handle))
-
-    @cached_property
-    def end_tokens(self) -> tuple[int, ...]:
-        """Ids that end a generation (end of turn, end of text), ascending."""
-        is_end = self._lib.llama_vocab_is_eog
-        return tuple(i for i in range(self.vocab_size) if is_end(self.vocab, i))
-
-    def special_text(self, which: str) -> str:
-        """Text of the `bos` or `eos` token, empty where the vocabulary has none."""
-        token = getattr(self._lib, f"llama_vocab_{which}")(self.vocab)
-        return self.token_text(token) if token >= 0 else ""
-
-    def token_text(self, token: int) -> str:
-        """A token as the vocabulary writes it, control tokens included."""
-        return str(self._lib.llama_vocab_get_text(self.vocab, token).decode("utf-8", "replace"))
-
-    @cached_property
-    def control_pattern(self) -> re.Pattern[str] | None:
-        """Matches what would be read as a control token; text from data must not become one."""
-        attr = self._lib.llama_vocab_get_attr
-        control = self._lib.LLAMA_TOKEN_ATTR_CONTROL | self._lib.LLAMA_TOKEN_ATTR_UNKNOWN
-        defined = self._lib.LLAMA_TOKEN_ATTR_USER_DEFINED
-        template = self.chat_template or ""
-        texts = []
-        for token in range(self.vocab_size):
-            kind = attr(self.vocab, token)
-            if kind & (control | defined):
-                text = self.token_text(token)
-                if text and (kind & control or (len(text) > 1 and text in template)):
-                    texts.append(text)
-        if not texts:
-            return None
-        return re.compile("|".join(re.escape(t) for t in sorted(texts, key=len, reverse=True)))
-
-    def tokenize(self, segments: Sequence[Segment], *, add_special: bool) -> list[int]:
-        """Token ids of the segments' texts in order.
-
-        Args:
-            add_special: put the tokens that the vocabulary asks for (a BOS) around the text.
-
-        Raises:
-            InvalidRequest: a text holds a lone surrogate and so has no UTF-8 form.
-        """
-        tokens: list[int] = []
-        for number, (text, parse_special) in enumerate(segments):
-            tokens += self._tokenize(text, add_special and number == 0, parse_special)
-        return tokens
-
-    def _tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
-        try:
-            data = text.encode()
-        except UnicodeEncodeError as exc:
-            raise InvalidRequest(
-                f"the text holds a lone surrogate at character {exc.start}",
-                hint="send valid Unicode",
-            ) from exc
-        room = len(data) + 8
-        buffer = (ctypes.c_int32 * room)()
-        count = self._lib.llama_tokenize(
-            self.vocab, data, len(data), buffer, room, add_special, parse_special
-        )
-        if count < 0:
-            raise InvalidRequest(f"the text can not be tokenized in {room} tokens")
-        return list(buffer[:count])
-
-    def piece(self, token: int) -> bytes:
-        """The bytes that a token adds to the text; empty for control tokens."""
-        size = _PIECE_BYTES
-        while True:
-            buffer = ctypes.create_string_buffer(size)
-            count = self._lib.llama_token_to_piece(self.vocab, token, buffer, size, 0, False)
-            if count >= 0:
-                return buffer.raw[:count]
-            size = -count
-
-    def checked_piece(self, token: int) -> bytes:
-        """As `piece`, for an id from outside.
-
-        Raises:
-            InvalidRequest: the vocabulary has no such id; the library would read past its end.
-        """
-        if not 0 <= token < self.vocab_size:
-            raise InvalidRequest(f"token {token}: the vocabulary has {self.vocab_size}")
-        return self.piece(token)
-
-    def text_of(self, tokens: Sequence[int]) -> str:
-        """The tokens' text; control tokens have none.
-
-        Raises:
-            InvalidRequest: the vocabulary lacks one of them.
-        """
-        return b"".join(map(self.checked_piece, tokens)).decode("utf-8", "replace")
-
-    def tokens_beginning_with(self, text: str) -> tuple[int, ...]:
-        """Ids of all tokens whose text begins with `text`, ascending."""
-        wanted = text.encode()
-        return tuple(t for t in range(self.vocab_size) if self.piece(t).startswith(wanted))

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.backends.llama_cpp import library
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.config import ModelSpec, PathSource, load_models
 from gateway.errors import GatewayError, ModelLoadError, NoChatTemplate
+from gateway.llama import library
 from gateway.sources import locate
 from gateway.types import Constraint, GenerationRequest, Message, Sampling
 from tests.conftest import spec_and_path

@@ -4,17 +4,18 @@ import bisect
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway import chat_template
 from gateway.backends.base import RenderedRequest
-from gateway.backends.llama_cpp.jobs import Vocabulary
-from gateway.backends.llama_cpp.model import GgufModel, Segment
 from gateway.config import ModelSpec
 from gateway.errors import InvalidRequest, NoChatTemplate
+from gateway.llama.vocabulary import GgufVocabulary, Segment
 from gateway.types import GenerationRequest
 
 _MARK = "\ue000{}\ue001"
@@ -25,10 +26,21 @@ _CHARACTERS_PER_TOKEN = 16
 """Where a search for the length of a text begins; most texts have 3 to 5."""
 
 
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The few facts about tokens that generating and scoring need."""
+
+    piece: Callable[[int], bytes]
+    end_tokens: frozenset[int]
+    """Ids that end a generation."""
+    stop_ids: NDArray[np.intp]
+    """Ids whose probabilities sum to that of the answer ending here."""
+
+
 class Reader:
     """Reads requests as one entry of models.toml says, with the vocabulary of its file."""
 
-    def __init__(self, spec: ModelSpec, model: GgufModel) -> None:
+    def __init__(self, spec: ModelSpec, model: GgufVocabulary) -> None:
         self._spec = spec
         self._model = model
         self.template_source = _template_source(spec, model)
@@ -73,7 +85,7 @@ class Reader:
         A label is tokenized together with the prompt before it, because a tokenizer may join the
         end of the prompt and the beginning of the label into one token.
         """
-        _check_labels(labels)
+        check_labels(labels)
         segments = self._segments(request)
         whole = [self._tokenize(self._extend(segments, label)) for label in labels]
         shared = min(_common(whole[0], other) for other in whole)
@@ -203,13 +215,16 @@ class Reader:
         return self._model.tokenize(self._defuse((text, False)), add_special=False)
 
 
-def _template_source(spec: ModelSpec, model: GgufModel) -> str | None:
+def _template_source(spec: ModelSpec, model: GgufVocabulary) -> str | None:
     if spec.chat_template == "plain":
         return chat_template.PLAIN
     return spec.chat_template or model.chat_template
 
 
-def _check_labels(labels: Sequence[str]) -> None:
+def check_labels(labels: Sequence[str]) -> None:
+    """Raises:
+    InvalidRequest: there are none, one is empty, or two are equal.
+    """
     if not labels:
         raise InvalidRequest("no labels to score", parameter="labels")
     if not all(labels):

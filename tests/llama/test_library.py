@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from gateway.backends.llama_cpp import library
 from gateway.errors import ModelLoadError
+from gateway.llama import library
 from tests.conftest import ROOT, spec_and_path
 
 ANSWERS = """

@@ -1,0 +1,94 @@
+"""The models of an Ollama server: which there are, fetching one, forgetting one."""
+
+from collections.abc import AsyncIterator
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+
+from gateway.backends.ollama import wire
+from gateway.backends.ollama.server import Server, same_name
+from gateway.config import ON_OLLAMA, ollama_host, ollama_key
+from gateway.errors import ConfigError
+from gateway.memory import readable
+
+_DIGITS = 12
+"""Of a digest that is shown to people."""
+
+
+def the_server() -> Server:
+    """The one that OLLAMA_HOST names, or this machine's."""
+    host = ollama_host()
+    return Server(host, key=ollama_key(host))
+
+
+def name_on_server(name: str) -> str:
+    """The model's name without "ollama:".
+
+    Raises:
+        ConfigError: the name does not begin so.
+    """
+    if not name.startswith(ON_OLLAMA):
+        raise ConfigError(
+            f"{name!r} is no model of an Ollama server", hint=f"its names begin with {ON_OLLAMA!r}"
+        )
+    return name.removeprefix(ON_OLLAMA)
+
+
+async def models_table(server: Server, console: Console) -> None:
+    """One row a model of the server, with the name by which every command takes it."""
+    table = Table("model", "type", "size", "context", "digest")
+    loaded = await server.running()
+    for listed in await server.models():
+        context = [r.context_length for r in loaded if same_name(r.name, listed.name)]
+        table.add_row(
+            escape(f"{ON_OLLAMA}{listed.name}"),
+            escape(f"{listed.details.parameter_size} {listed.details.quantization_level}"),
+            readable(listed.size),
+            f"loaded, {context[0]} tokens" if context else "",
+            listed.digest[:_DIGITS],
+        )
+    console.print(table)
+    version = await server.version()
+    console.print(
+        f"Ollama {version} at {server.host}", markup=False, highlight=False, soft_wrap=True
+    )
+
+
+async def pull(server: Server, model: str, notes: Console) -> wire.Listed:
+    """Have the server fetch a model; returns what it then has."""
+    await show_progress(server.pull(model), notes)
+    return await server.model(model)
+
+
+async def show_progress(lines: AsyncIterator[wire.Progress], notes: Console) -> None:
+    """Draw a bar for each file that is transferred, and print each other step once."""
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=notes,
+        disable=not notes.is_terminal,
+    )
+    tasks: dict[str, TaskID] = {}
+    said = ""
+    with bars:
+        async for line in lines:
+            if line.digest and line.total:
+                if line.digest not in tasks:
+                    tasks[line.digest] = bars.add_task(line.status, total=line.total)
+                bars.update(tasks[line.digest], completed=line.completed, total=line.total)
+            elif line.status != said:
+                bars.console.print(line.status, markup=False, highlight=False)
+            said = line.status
