@@ -121,6 +121,8 @@ class _Run:
         return value
 
     def _command(self, command: Operand | Call, dot: Value) -> Value:
+        if command == Constant(None):
+            raise ExecutionFails("Go template: nil is no value of its own")
         return self._call(command, dot) if isinstance(command, Call) else self._read(command, dot)
 
     def _read(self, operand: Operand, dot: Value) -> Value:
@@ -252,6 +254,8 @@ def _index(function: str, arguments: Sequence[Value]) -> Value:
     """An element; a byte of a string is a number."""
     _count(function, arguments, 1, None)
     value, *places = arguments
+    if value is None:
+        raise ExecutionFails("Go template: nothing has no elements")
     for place in places:
         if isinstance(value, Mapping) and isinstance(place, str):
             value = value.get(place)

@@ -43,7 +43,7 @@ _ESCAPE = re.compile(
 _SHORT = dict(zip('abfnrtv\\"', '\a\b\f\n\r\t\v\\"', strict=True))
 _END = re.compile(r"[ \t\r\n]-\}\}|\}\}")
 _COMMENT = re.compile(r"/\*.*?\*/(?P<end>[ \t\r\n]-\}\}|\}\})", re.DOTALL)
-_FUNCTIONS = {"and", "or", "not", "eq", "ne", "lt", "le", "gt", "ge", "len", "index", "slice"}
+FUNCTIONS = {"and", "or", "not", "eq", "ne", "lt", "le", "gt", "ge", "len", "index", "slice"}
 _WORDS = {"true": True, "false": False, "nil": None}
 
 
@@ -134,6 +134,8 @@ class _Parser:
                     found.pop()
                 return found
             token = _TOKEN.match(self.source, self.position)
+            if self.position >= len(self.source):
+                self._fail("an action has no }}")
             if token is None:
                 self._fail(f"{self.source[self.position : self.position + 20]!r} is not read here")
             if found or token.lastgroup != "space":
@@ -225,7 +227,7 @@ class _Parser:
                 self._fail(f"{self.tokens[-1].text!r} can not follow a value")
             return operand
         self.tokens.pop()
-        if token.text not in _FUNCTIONS:
+        if token.text not in FUNCTIONS:
             self._fail(f"the function {token.text} is not read here")
         arguments: list[Operand] = []
         while self._skip_space() and self.tokens[-1].text not in ("|", ")"):
