@@ -2,10 +2,6 @@
 
 import contextlib
 import json
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -19,7 +15,8 @@ from gateway.go_template.reading import FUNCTIONS, parse
 from gateway.go_template.tree import ExecutionFails, Struct, Value
 from gateway.template_check import conversation, probes
 from gateway.types import GenerationRequest, Message, Role
-from tests.conftest import ROOT, recorded_exchange
+from tests.conftest import recorded_exchange
+from tests.go_oracle import Go
 
 SPOKEN = conversation("suau", ["Be brief.", "Hi {{ . }}", "naïve 日本", ""])
 
@@ -113,45 +110,7 @@ def test_any_text_is_a_template_or_is_refused(source: str) -> None:
 # Against Go itself
 
 
-@dataclass(frozen=True)
-class Answer:
-    text: str
-    error: str
-    at: str
-
-
-Oracle = Callable[[str, tuple[Message, ...]], Answer]
-
-
-@pytest.fixture(scope="module")
-def go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
-    """Go's own text/template, in a process that answers a line with a line."""
-    compiler = shutil.which("go")
-    if compiler is None:
-        pytest.skip("go is not installed: templates are not compared with Go's own execution")
-    program = tmp_path_factory.mktemp("go") / "oracle"
-    build = [compiler, "build", "-o", program, str(ROOT / "tests" / "go_oracle" / "main.go")]
-    subprocess.run(build, check=True, capture_output=True, cwd=program.parent)
-    with subprocess.Popen(
-        [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        asked, answered = process.stdin, process.stdout
-
-        def ask(source: str, messages: tuple[Message, ...]) -> Answer:
-            turns = [{"Role": m.role, "Content": m.content} for m in messages]
-            system = "\n\n".join(m.content for m in messages if m.role == "system")
-            question = {"template": source, "system": system, "messages": turns}
-            asked.write(json.dumps(question) + "\n")
-            asked.flush()
-            return Answer(**json.loads(answered.readline()))
-
-        yield ask
-        asked.close()
-
-
-def agree(go: Oracle, source: str, messages: tuple[Message, ...]) -> None:
+def agree(go: Go, source: str, messages: tuple[Message, ...]) -> None:
     """What is rendered here is what Go renders; where Go is said to fail, Go fails."""
     theirs = go(source, messages)
     try:
@@ -165,7 +124,7 @@ def agree(go: Oracle, source: str, messages: tuple[Message, ...]) -> None:
 
 
 @pytest.mark.parametrize("source", RENDERED)
-def test_go_agrees_on_the_examples(go: Oracle, source: str) -> None:
+def test_go_agrees_on_the_examples(go: Go, source: str) -> None:
     agree(go, source, SPOKEN)
 
 
@@ -214,8 +173,59 @@ TEMPLATE = st.lists(st.recursive(TEXT | ACTION, blocks, max_leaves=8), max_size=
     contents=["a"],
 )
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_go_agrees_on_any_template(go: Oracle, source: str, contents: list[str]) -> None:
+def test_go_agrees_on_any_template(go: Go, source: str, contents: list[str]) -> None:
     agree(go, source, conversation("sua"[: len(contents)], contents))
+
+
+ATOM = st.sampled_from(
+    [
+        *('eq .Role "user"', 'ne $m.Role "system"', "$.System", ".Content", "$.Absent"),
+        *("eq $i 0", "lt $i 1", "eq (len (slice $.Messages $i)) 1", "$.Tools", "$x", "ne $x 2"),
+        *("(index $.Messages 0).Content", "gt .Role $m.Content", "true", "len .Content | eq 2"),
+    ]
+)
+CONDITION = st.recursive(
+    ATOM,
+    lambda inner: (
+        inner.map("not ({})".format)
+        | st.tuples(st.sampled_from(["and", "or"]), inner, inner).map(
+            "{0[0]} ({0[1]}) ({0[2]})".format
+        )
+    ),
+    max_leaves=4,
+)
+WRITTEN = st.sampled_from(
+    [
+        "{{ .Content }}",
+        "{{- $m.Role -}}",
+        "{{ $i }}",
+        "{{ $x = len .Content }}",
+        '{{ "{{" }}',
+        "{{$x}}",
+    ]
+)
+
+
+def branches(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    body = st.lists(inner, max_size=3).map("".join)
+    form = (
+        "{0[0]}if {0[1]}{0[2]}{0[3]}{{{{ else if {0[4]} }}}}{0[5]}"
+        "{{{{- else -}}}}{0[6]}{{{{ end }}}}"
+    )
+    return st.tuples(LEFT, CONDITION, RIGHT, body, CONDITION, body, body).map(form.format)
+
+
+TURN = st.lists(st.recursive(TEXT | WRITTEN, branches, max_leaves=8), max_size=5).map("".join)
+
+
+@given(turn=TURN, contents=st.lists(st.text(max_size=4), min_size=1, max_size=3))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_go_agrees_on_templates_like_those_of_chats(go: Go, turn: str, contents: list[str]) -> None:
+    source = f"{{{{ $x := 0 }}}}a {{{{- range $i, $m := .Messages }}}}{turn}{{{{ end }}}} b"
+    messages = conversation("sua"[: len(contents)], contents)
+    theirs = go(source, messages)
+    if theirs.at != "parse":
+        assert (theirs.text, theirs.error) == (execute(parse(source), data(messages)), ""), source
 
 
 # As Ollama uses it
