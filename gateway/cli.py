@@ -845,16 +845,16 @@ def models_modelfile(
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of Ollama's sampler.")] = 0,
     models_file: ModelsOption = None,
 ) -> None:
-    """Write an Ollama Modelfile, with which Ollama reads and answers as the gateway does.
+    """Write an Ollama Modelfile, with which Ollama reads the text that the gateway reads.
 
     [bold]gateway models modelfile smollm2-135m --output Modelfile[/]
 
     [bold]ollama create smollm2-135m -f Modelfile[/]
 
-    Ollama takes a built-in chat template in place of the model's own, and samples. The Modelfile
-    says the model's own template in Go's language, checked by rendering conversations with both,
-    and sets every sampling parameter for greedy answers. What still differs is said in its
-    comments.
+    Left alone, Ollama takes a built-in chat template in place of the model's own, and samples.
+    The Modelfile says the model's own template in Go's language, checked by rendering
+    conversations with both, and sets every sampling parameter for greedy answers. What still
+    differs is said in its comments.
     """
     from gateway import modelfile_writer
     from gateway.config import load_models

@@ -149,11 +149,12 @@ def _facts(path: Path) -> _Facts:
     vocabulary = GgufVocabulary(path)
     try:
         architecture = vocabulary.metadata("general.architecture")
+        bos, eos = (vocabulary.special_text(which) for which in ("bos", "eos"))
         added = vocabulary.tokenize([("", True)], add_special=True)
         return _Facts(
             template=vocabulary.chat_template or "",
-            special={f"{which}_token": vocabulary.special_text(which) for which in ("bos", "eos")},
-            added=vocabulary.token_text(added[0]) if added else "",
+            special={"bos_token": bos, "eos_token": eos},
+            added=bos if added and vocabulary.token_text(added[0]) == bos else "",
             context_trained=int(vocabulary.metadata(f"{architecture}.context_length") or 0),
         )
     finally:

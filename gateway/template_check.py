@@ -45,13 +45,12 @@ class OwnTemplate:
     added: str = ""
     """What the vocabulary puts before a prompt by itself; it is no part of the text."""
 
-    def render(self, messages: Sequence[Message], *, begin_answer: bool = True) -> str:
-        """The text without what the vocabulary adds.
-
-        Raises:
-            InvalidRequest: the template refuses the conversation.
-        """
-        text = self.template.render(messages, special=self.special, begin_answer=begin_answer)
+    def render(self, messages: Sequence[Message], *, begin_answer: bool = True) -> str | None:
+        """The text without what the vocabulary adds; None where the template refuses."""
+        try:
+            text = self.template.render(messages, special=self.special, begin_answer=begin_answer)
+        except InvalidRequest:
+            return None
         return text.removeprefix(self.added)
 
 
@@ -91,7 +90,7 @@ def differences(own: OwnTemplate, go_source: str) -> list[Difference]:
         GoTemplateError: it does not parse, or uses what can not be rendered here.
     """
     template = OllamaTemplate(go_source)
-    pairs = ((probe, _own(own, probe), _go(template, probe)) for probe in probes())
+    pairs = ((probe, own.render(probe.messages), _go(template, probe)) for probe in probes())
     return [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
 
 
@@ -142,13 +141,6 @@ def _odd() -> Iterator[Probe]:
     for (roles, kind), text in product(_ODD.items(), _TEXTS[:1]):
         texts = [f"{text} ({i})" for i in range(len(roles))]
         yield Probe(kind, conversation(roles, texts), usual=False)
-
-
-def _own(own: OwnTemplate, probe: Probe) -> str | None:
-    try:
-        return own.render(probe.messages)
-    except InvalidRequest:
-        return None
 
 
 def _go(template: OllamaTemplate, probe: Probe) -> str | None:

@@ -87,6 +87,7 @@ def test_an_adapter_is_named_and_its_scale_can_not_be(tmp_path: Path) -> None:
 
 def test_what_can_not_be_said_is_refused_with_a_way_out(tmp_path: Path) -> None:
     base, _ = spec_and_path("gemma3-270m")
+    path = PathSource(spec_and_path("smollm2-135m")[1])
     with pytest.raises(ConfigError, match='chat_template = "plain"'):
         write_modelfile(base)
     with pytest.raises(ConfigError, match="model smollm2-135m: the chat template is of no family"):
@@ -94,8 +95,7 @@ def test_what_can_not_be_said_is_refused_with_a_way_out(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="backend is fake"):
         write_modelfile(smol(backend="fake"))
     with pytest.raises(ModelLoadError, match="sha256"):
-        path = spec_and_path("smollm2-135m")[1]
-        write_modelfile(smol(source=PathSource(path), sha256="0" * 64))
+        write_modelfile(smol(source=path, sha256="0" * 64))
     with pytest.raises(ModelNotPulled):
         write_modelfile(smol(source=PathSource(tmp_path / "absent.gguf")))
     with pytest.raises(ConfigError, match="three quotes"):
