@@ -8,5 +8,6 @@ Everything else is an error, never a guess. Strings are counted in bytes, as Go 
     tree.py       the nodes and the values
     reading.py    text -> nodes
     executing.py  nodes and a value -> text
+    functions.py  what a template may call
     ollama.py     a conversation -> the value, and what Ollama does to the nodes
 """

@@ -3,10 +3,11 @@
 Reference: the execution of Go's package text/template (exec.go, funcs.go).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.errors import GoTemplateError
+from gateway.go_template.functions import FUNCTIONS, described, is_true
 from gateway.go_template.tree import (
     Block,
     Call,
@@ -21,7 +22,7 @@ from gateway.go_template.tree import (
 )
 
 _MOST_STEPS = 200_000
-"""Nodes that are executed: a template may come from anywhere, and ranges multiply."""
+"""Nodes and operands that are executed: a template may come from anywhere, and ranges multiply."""
 _MOST_TEXT = 1 << 24
 """Characters that are written."""
 
@@ -48,9 +49,7 @@ class _Run:
 
     def nodes(self, nodes: Sequence[Node], dot: Value) -> None:
         for node in nodes:
-            self.steps += 1
-            if self.steps > _MOST_STEPS:
-                raise GoTemplateError(f"Go template: more than {_MOST_STEPS} steps")
+            self._step()
             if isinstance(node, Text):
                 self._write(node.text)
             elif isinstance(node, Block):
@@ -59,6 +58,11 @@ class _Run:
                 self._give(node.pipeline, dot)
             else:
                 self._write(_shown(self._value(node.pipeline, dot)))
+
+    def _step(self) -> None:
+        self.steps += 1
+        if self.steps > _MOST_STEPS:
+            raise GoTemplateError(f"Go template: more than {_MOST_STEPS} steps")
 
     def _write(self, text: str) -> None:
         self.length += len(text)
@@ -72,7 +76,7 @@ class _Run:
             self._range(block, dot)
         else:
             value = self._give(block.pipeline, dot)
-            if _true(value):
+            if is_true(value):
                 self.nodes(block.body, value if block.kind == "with" else dot)
             else:
                 self.nodes(block.otherwise or (), dot)
@@ -83,7 +87,7 @@ class _Run:
         if elements is None:
             elements = ()
         if isinstance(elements, str) or not isinstance(elements, Sequence):
-            raise GoTemplateError(f"Go template: range over {_type(elements)} is not done here")
+            raise GoTemplateError(f"Go template: range over {described(elements)} is not done here")
         outside = len(self.variables)
         for number, element in enumerate(elements):
             given: tuple[Value, ...] = (number, element)
@@ -126,6 +130,7 @@ class _Run:
         return self._call(command, dot) if isinstance(command, Call) else self._read(command, dot)
 
     def _read(self, operand: Operand, dot: Value) -> Value:
+        self._step()
         if isinstance(operand, Constant):
             return operand.value
         value = dot
@@ -141,7 +146,7 @@ class _Run:
         if call.function in ("and", "or"):
             return self._until(call, dot, last, wanted=call.function == "or")
         arguments = [*(self._read(each, dot) for each in call.arguments), *last]
-        return _FUNCTIONS[call.function](call.function, arguments)
+        return FUNCTIONS[call.function](call.function, arguments)
 
     def _until(self, call: Call, dot: Value, last: tuple[Value, ...], *, wanted: bool) -> Value:
         """The first argument that is true, or false; those after it are not computed."""
@@ -150,7 +155,7 @@ class _Run:
             raise ExecutionFails(f"Go template: {call.function} needs an argument")
         for argument in call.arguments:
             value = self._read(argument, dot)
-            if _true(value) == wanted:
+            if is_true(value) == wanted:
                 return value
         return last[0] if last else value
 
@@ -162,11 +167,7 @@ def _field(value: Value, name: str) -> Value:
         return value.fields[name]
     if isinstance(value, Mapping):
         return value.get(name)
-    raise ExecutionFails(f"Go template: {_type(value)} has no field {name}")
-
-
-def _true(value: Value) -> bool:
-    return True if isinstance(value, Struct) else bool(value)
+    raise ExecutionFails(f"Go template: {described(value)} has no field {name}")
 
 
 def _shown(value: Value) -> str:
@@ -178,136 +179,4 @@ def _shown(value: Value) -> str:
         return str(value)
     if value is None:
         return "<no value>"
-    raise GoTemplateError(f"Go template: {_type(value)} is not written here")
-
-
-def _type(value: Value) -> str:
-    if isinstance(value, bool):
-        return "a truth value"
-    if isinstance(value, str | int):
-        return "a string" if isinstance(value, str) else "a number"
-    if value is None:
-        return "nothing"
-    return "a list" if isinstance(value, Sequence) else "a structure"
-
-
-def _count(function: str, arguments: Sequence[Value], least: int, most: int | None) -> None:
-    if len(arguments) < least or (most is not None and len(arguments) > most):
-        raise ExecutionFails(f"Go template: {function} can not take {len(arguments)} arguments")
-
-
-def _not(function: str, arguments: Sequence[Value]) -> Value:
-    _count(function, arguments, 1, 1)
-    return not _true(arguments[0])
-
-
-def _equal(function: str, arguments: Sequence[Value]) -> Value:
-    """Whether the first is equal to one of the others; ne takes one other."""
-    _count(function, arguments, 2, 2 if function == "ne" else None)
-    first, *others = arguments
-    for other in others:
-        _check_comparable(function, first, other)
-        if first == other:
-            return function == "eq"
-    return function == "ne"
-
-
-def _order(function: str, arguments: Sequence[Value]) -> Value:
-    _count(function, arguments, 2, 2)
-    first, second = arguments
-    _check_comparable(function, first, second)
-    if isinstance(first, str) and isinstance(second, str):
-        return _compared(function, first.encode(), second.encode())
-    if isinstance(first, bool) or not isinstance(first, int) or not isinstance(second, int):
-        raise ExecutionFails(f"Go template: {function} can not order {_type(first)}")
-    return _compared(function, first, second)
-
-
-def _compared(function: str, first: int | bytes, second: int | bytes) -> bool:
-    # Both are of one type, which _check_comparable has seen to.
-    less, same = first < second, first == second  # type: ignore[operator]
-    return {"lt": less, "le": less or same, "gt": not less and not same, "ge": not less}[function]
-
-
-def _check_comparable(function: str, first: Value, second: Value) -> None:
-    if first is None or second is None:
-        # What Go says to that has changed between its versions.
-        raise GoTemplateError(f"Go template: {function} of nothing is not done here")
-    basic = isinstance(first, str | int) and isinstance(second, str | int)
-    if not basic or _type(first) != _type(second):
-        raise ExecutionFails(
-            f"Go template: {function} can not compare {_type(first)} and {_type(second)}"
-        )
-
-
-def _length(function: str, arguments: Sequence[Value]) -> Value:
-    _count(function, arguments, 1, 1)
-    (value,) = arguments
-    if isinstance(value, str):
-        return len(value.encode())
-    if isinstance(value, Sequence | Mapping):
-        return len(value)
-    raise ExecutionFails(f"Go template: {_type(value)} has no length")
-
-
-def _index(function: str, arguments: Sequence[Value]) -> Value:
-    """An element; a byte of a string is a number."""
-    _count(function, arguments, 1, None)
-    value, *places = arguments
-    if value is None:
-        raise ExecutionFails("Go template: nothing has no elements")
-    for place in places:
-        if isinstance(value, Mapping) and isinstance(place, str):
-            value = value.get(place)
-            continue
-        if not isinstance(value, Sequence):
-            raise ExecutionFails(f"Go template: {_type(value)} has no elements")
-        elements = value.encode() if isinstance(value, str) else value
-        value = elements[_place_in(place, len(elements) - 1)]
-    return value
-
-
-def _slice(function: str, arguments: Sequence[Value]) -> Value:
-    _count(function, arguments, 1, 3)
-    value, *limits = arguments
-    if isinstance(value, str):
-        data = value.encode()
-        start, end = _limits(limits, len(data))
-        try:
-            return data[start:end].decode()
-        except UnicodeDecodeError as exc:
-            raise GoTemplateError("Go template: slice cuts a character in two") from exc
-    if not isinstance(value, Sequence):
-        raise ExecutionFails(f"Go template: {_type(value)} can not be sliced")
-    start, end = _limits(limits, len(value))
-    return value[start:end]
-
-
-def _limits(limits: Sequence[Value], length: int) -> tuple[int, int]:
-    places = [_place_in(limit, length) for limit in limits]
-    start, end = [*places, *(0, length)[len(places) :]]
-    if start > end:
-        raise ExecutionFails(f"Go template: slice from {start} to {end}")
-    return start, end
-
-
-def _place_in(place: Value, last: int) -> int:
-    if isinstance(place, bool) or not isinstance(place, int):
-        raise ExecutionFails(f"Go template: {_type(place)} is no index")
-    if not 0 <= place <= last:
-        raise ExecutionFails(f"Go template: index {place} is out of range")
-    return place
-
-
-_FUNCTIONS: Mapping[str, Callable[[str, Sequence[Value]], Value]] = {
-    "not": _not,
-    "eq": _equal,
-    "ne": _equal,
-    "lt": _order,
-    "le": _order,
-    "gt": _order,
-    "ge": _order,
-    "len": _length,
-    "index": _index,
-    "slice": _slice,
-}
+    raise GoTemplateError(f"Go template: {described(value)} is not written here")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from gateway.errors import GoTemplateError
+from gateway.go_template.functions import FUNCTIONS
 from gateway.go_template.tree import (
     Action,
     Block,
@@ -24,6 +25,8 @@ from gateway.go_template.tree import (
 _SPACE = " \t\r\n"
 _DEEPEST = 50
 """Levels of blocks or parentheses inside each other."""
+_LONGEST = 1 << 16
+"""Characters of a template; real ones have a few thousand."""
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\r\n]+)
@@ -43,8 +46,9 @@ _ESCAPE = re.compile(
 _SHORT = dict(zip('abfnrtv\\"', '\a\b\f\n\r\t\v\\"', strict=True))
 _END = re.compile(r"[ \t\r\n]-\}\}|\}\}")
 _COMMENT = re.compile(r"/\*.*?\*/(?P<end>[ \t\r\n]-\}\}|\}\})", re.DOTALL)
-FUNCTIONS = {"and", "or", "not", "eq", "ne", "lt", "le", "gt", "ge", "len", "index", "slice"}
 _WORDS = {"true": True, "false": False, "nil": None}
+_BLOCKS: dict[str, Kind] = {"if": "if", "with": "with", "range": "range"}
+_CALLED = {"and", "or", *FUNCTIONS}
 
 
 def parse(source: str) -> tuple[Node, ...]:
@@ -53,6 +57,8 @@ def parse(source: str) -> tuple[Node, ...]:
     Raises:
         GoTemplateError: it is wrong, or uses what is not read here; with the line.
     """
+    if len(source) > _LONGEST:
+        raise GoTemplateError(f"Go template: more than {_LONGEST} characters")
     return _Parser(source).nodes()
 
 
@@ -60,7 +66,8 @@ def parse(source: str) -> tuple[Node, ...]:
 class _Token:
     kind: str
     text: str
-    line: int
+    at: int
+    """In the template."""
 
 
 @dataclass(slots=True)
@@ -139,7 +146,7 @@ class _Parser:
             if token is None:
                 self._fail(f"{self.source[self.position : self.position + 20]!r} is not read here")
             if found or token.lastgroup != "space":
-                found.append(_Token(str(token.lastgroup), token.group(), self._line()))
+                found.append(_Token(str(token.lastgroup), token.group(), self.position))
             # The space before -}} belongs to it.
             self.position = token.end()
             if token.lastgroup == "space" and self.source.startswith("-}}", self.position):
@@ -150,9 +157,9 @@ class _Parser:
         self.position = position
 
     def _node(self, keyword: str) -> Node:
-        if keyword in ("if", "with", "range"):
+        if keyword in _BLOCKS:
             self.tokens.pop()
-            return self._block("if" if keyword == "if" else _kind(keyword))
+            return self._block(_BLOCKS[keyword])
         pipeline = self._pipeline()
         self._done()
         return Action(pipeline)
@@ -202,9 +209,10 @@ class _Parser:
 
     def _variables(self, ranges: bool) -> tuple[tuple[str, ...], bool]:
         """The variables before := or =; none where the variable is an operand."""
+        if not self._skip_space() or self.tokens[-1].kind != "variable":
+            return (), True
         before = list(self.tokens)
         found: list[str] = []
-        self._skip_space()
         while self.tokens and self.tokens[-1].kind == "variable":
             found.append(self.tokens.pop().text)
             if self._take(":="):
@@ -227,7 +235,7 @@ class _Parser:
                 self._fail(f"{self.tokens[-1].text!r} can not follow a value")
             return operand
         self.tokens.pop()
-        if token.text not in FUNCTIONS:
+        if token.text not in _CALLED:
             self._fail(f"the function {token.text} is not read here")
         arguments: list[Operand] = []
         while self._skip_space() and self.tokens[-1].text not in ("|", ")"):
@@ -316,13 +324,7 @@ class _Parser:
         if self.depth > _DEEPEST:
             self._fail(f"more than {_DEEPEST} levels")
 
-    def _line(self) -> int:
-        return self.source.count("\n", 0, self.position) + 1
-
     def _fail(self, what: str) -> NoReturn:
-        line = self.tokens[-1].line if self.tokens else self._line()
+        at = self.tokens[-1].at if self.tokens else self.position
+        line = self.source.count("\n", 0, at) + 1
         raise GoTemplateError(f"Go template, line {line}: {what}")
-
-
-def _kind(keyword: str) -> Kind:
-    return "range" if keyword == "range" else "with"
