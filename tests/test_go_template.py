@@ -264,6 +264,13 @@ def test_a_template_without_messages_gets_one_question_after_the_other(
     assert OllamaTemplate(source).render(conversation(roles, texts)) == wanted
 
 
+def test_messages_in_a_parenthesis_with_a_field_do_not_make_a_template_one_of_messages() -> None:
+    inside = "{{ if (index .Messages 0) }}{{ .Prompt }}{{ end }}"
+    assert OllamaTemplate(inside).render(SPOKEN) == "<no value>"
+    with pytest.raises(ExecutionFails, match="nothing has no elements"):
+        OllamaTemplate("{{ (index .Messages 0).Content }}").render(SPOKEN)
+
+
 def test_what_ollama_fails_at_is_not_rendered() -> None:
     with pytest.raises(GoTemplateError, match="else"):
         OllamaTemplate("{{ if .System }}{{ .Response }}{{ else }}x{{ end }}").render(SPOKEN)
@@ -299,6 +306,21 @@ def test_a_real_server_read_as_many_tokens_as_are_rendered(
     answered = recorded["response"]["json"]
     read = answered.get("prompt_eval_count") or answered["usage"]["prompt_tokens"]
     assert len(smollm2.render(request).token_ids) == read
+
+
+def test_the_template_that_a_server_shows_for_a_base_model_is_not_what_its_chat_reads(
+    gemma: LlamaCppBackend,
+) -> None:
+    """It shows only the question, and its inner server, asked to chat, writes ChatML."""
+    recorded = json.loads(recorded_exchange("110-base-model-chat"))
+    shown = json.loads(recorded_exchange("109-base-model-show"))["response"]["json"]["template"]
+    chatml = json.loads(recorded_exchange("026-show"))["response"]["json"]["template"]
+    messages = _messages(recorded["request"]["json"], "")
+    counts = [
+        len(gemma.render(GenerationRequest("gemma", prompt=text)).token_ids)
+        for text in (OllamaTemplate(source).render(messages) for source in (shown, chatml))
+    ]
+    assert counts == [22, recorded["response"]["json"]["prompt_eval_count"]]
 
 
 def _messages(asked: dict[str, object], default: str) -> list[Message]:

@@ -25,6 +25,9 @@ class OllamaTemplate:
     all system messages joined as .System. Another one is executed once for each question and
     its answer, with .System, .Prompt and .Response, and the last time it is cut behind .Response.
 
+    Of a model without a template, Ollama shows {{ .Prompt }}; in a chat, though, the server inside
+    it writes ChatML (recorded with version 0.33).
+
     Raises:
         GoTemplateError: it does not parse, or uses what is not rendered here.
     """

@@ -79,7 +79,10 @@ Operand = Constant | Path
 
 
 def names(nodes: Sequence[Node]) -> Iterator[str]:
-    """Every field that a template names."""
+    """The fields that a template names, without those of and in a parenthesis that has fields.
+
+    Reference: `Identifiers` in Ollama's `template/template.go`.
+    """
     for node in nodes:
         if isinstance(node, Action | Block):
             yield from _pipeline_names(node.pipeline)
@@ -91,7 +94,9 @@ def names(nodes: Sequence[Node]) -> Iterator[str]:
 def _pipeline_names(pipeline: Pipeline) -> Iterator[str]:
     for command in pipeline.commands:
         for operand in command.arguments if isinstance(command, Call) else (command,):
-            if isinstance(operand, Path):
+            if isinstance(operand, Constant):
+                continue
+            if isinstance(operand.start, str):
                 yield from operand.names
-                if isinstance(operand.start, Pipeline):
-                    yield from _pipeline_names(operand.start)
+            elif not operand.names:
+                yield from _pipeline_names(operand.start)

@@ -7,6 +7,7 @@ import pytest
 from gateway.modelfile import parse
 from tests.cli.conftest import Gateway
 from tests.conftest import spec_and_path
+from tests.ollama_stores import write_model
 
 
 def test_it_is_printed_or_written_to_a_file(gateway: Gateway, tmp_path: Path) -> None:
@@ -33,6 +34,23 @@ def test_what_is_written_is_an_entry_s_source_again(
     assert again.code == 0, again.err
     assert parse(again.out) == parse((tmp_path / "Modelfile").read_text(encoding="utf-8"))
     assert parse(again.out).source == str(path)
+
+
+def test_a_model_of_ollama_s_own_store_gets_its_own_template_back(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, path = spec_and_path("smollm2-135m")
+    root = tmp_path / "ollama"
+    manifest = "registry.ollama.ai/library/smol/plain"
+    blob, _ = write_model(root, manifest, ("model", path), ("template", b"{{ .Prompt }}"))
+    models = tmp_path / "models.toml"
+    models.write_text('[models.stored]\nsource = { ollama = "smol:plain" }\n')
+    monkeypatch.setenv("OLLAMA_MODELS", str(root))
+    monkeypatch.setenv("GATEWAY_MODELS", str(models))
+    stored, own = (gateway("models", "modelfile", name) for name in ("stored", "smollm2-135m"))
+    assert stored.code == 0, stored.err
+    assert parse(stored.out).source == str(blob)
+    assert parse(stored.out).template == parse(own.out).template
 
 
 def test_what_can_not_be_written_is_said_with_a_way_out(gateway: Gateway, tmp_path: Path) -> None:
