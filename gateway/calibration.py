@@ -108,6 +108,19 @@ class Calibrator:
         shares = np.exp(_normalised(_normalised(raw) - np.asarray(self.offset)))
         return dict(zip(self.labels, shares.tolist(), strict=True))
 
+    def undecided(self, scores: LabelScores, best: str) -> str:
+        """Why `best` is not known to be the best label; empty where it is.
+
+        A bound may stand for anything below it: it can lose, but not win.
+        """
+        if not scores.bounds or not scores.bounds[scores.labels.index(best)]:
+            return ""
+        count = sum(scores.bounds)
+        return (
+            f"undecided: of {count} of {len(scores.labels)} labels only a bound is known, and the "
+            'largest of all is one; a strategy of mode "constrained" asks for the label itself'
+        )
+
     def best(self, probabilities: Mapping[str, float]) -> str:
         """The most probable label; of several equally probable ones the first in label order."""
         return max(self.labels, key=probabilities.__getitem__)

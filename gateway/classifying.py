@@ -55,6 +55,8 @@ class Classified:
     probabilities: Mapping[str, float]
     text: str
     reason: str
+    exact: bool
+    """False: a probability rests on a bound or an approximation."""
     model: str
     fingerprint: str
 
@@ -107,11 +109,12 @@ def _with_answers(table: Table, answers: Sequence[Classified], labels: Sequence[
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     shares = [f"gateway_p_{label}" for label in labels]
-    writer.writerow([*table.columns, "gateway_status", "gateway_answer", *shares])
+    writer.writerow([*table.columns, "gateway_status", "gateway_answer", "gateway_exact", *shares])
     for row, found in zip(table.rows, answers, strict=True):
         given = [f"{found.probabilities[x]:.6f}" if found.probabilities else "" for x in labels]
         kept = [row.values[name] for name in table.columns]
-        writer.writerow([*kept, found.status.value, _shown(found.answer), *given])
+        exact = "yes" if found.exact else "no"
+        writer.writerow([*kept, found.status.value, _shown(found.answer), exact, *given])
     return out.getvalue()
 
 
@@ -129,6 +132,8 @@ def show(found: Classified, console: Console, *, as_json: bool) -> None:
         for label, share in sorted(found.probabilities.items(), key=lambda p: -p[1]):
             table.add_row(f"{share:.3f}", label)
         console.print(table)
+    if not found.exact:
+        console.print("≈ some of these rest on bounds or approximations", markup=False)
 
 
 async def _all(session: "_Session", items: Sequence[Item], notes: Console) -> list[Classified]:
@@ -157,16 +162,19 @@ class _Session:
     async def classify(self, item: Item) -> Classified:
         seen = await answer(self.task, self.labels, self.strategy, self.backend, item)
         probabilities: Mapping[str, float] = {}
-        found = seen.answer
+        status, found, reason = seen.status, seen.answer, seen.reason
         if self.calibrator is not None and seen.status is Status.OK:
             probabilities = self.calibrator.probabilities(seen.scores)
             found = self.calibrator.best(probabilities)
+            if reason := self.calibrator.undecided(seen.scores, found):
+                status, found, probabilities = Status.UNPARSED, None, {}
         return Classified(
-            seen.status,
+            status,
             found,
             probabilities,
             seen.text,
-            seen.reason,
+            reason,
+            seen.exact,
             self.backend.spec.name,
             seen.fingerprint,
         )

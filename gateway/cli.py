@@ -44,6 +44,16 @@ REFUSED = 3
 USAGE = 2
 FAILED = 1
 
+_EXTRAS = {
+    "ollama": "ollama",
+    "httpx": "ollama",
+    "gguf": "llama-cpp",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
+}
+"""Packages that only some commands need, and the extra that brings each."""
+
 out = Console()
 err = Console(stderr=True)
 
@@ -81,6 +91,16 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         err.print("interrupted: what was answered is kept, the same command goes on from there")
         sys.exit(INTERRUPTED)
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        extra = _EXTRAS[error.name]
+        show_error(
+            ConfigError(
+                f"{error.name} is not installed", hint=f"pip install 'local-model-gateway[{extra}]'"
+            )
+        )
+        sys.exit(USAGE)
     except Exception as error:
         # click's own usage errors know how to show themselves.
         show: Callable[[], None] | None = getattr(error, "show", None)
@@ -395,7 +415,12 @@ def certify(
     on one thread and in a fresh process; each byte is compared. Reports show the level. Exit code
     1: the entry promises "bitwise" and something changed.
 
+    A model of an Ollama server is unloaded and loaded again where a cold cache is wanted. Nothing
+    is promised for it: the level is what was measured.
+
     [bold]gateway certify smollm2-135m[/]
+
+    [bold]gateway certify ollama:llama3.2:1b[/]
     """
     from dataclasses import asdict
 
@@ -418,7 +443,8 @@ def certify(
         out.file.write(canonical_json(asdict(made)) + "\n")
     else:
         showing.certificate(made, out)
-    kept = made.level is certificates.Level.BITWISE or spec.deterministic == "off"
+    promised = spec.deterministic == "bitwise" and spec.backend != "ollama"
+    kept = made.level is certificates.Level.BITWISE or not promised
     raise typer.Exit(0 if kept else FAILED)
 
 
@@ -628,7 +654,7 @@ def parity(
 
     For one model's weights behind two backends, in two formats or two settings:
 
-    [bold]gateway parity smollm2-135m smollm2-server -t issue-triage --data test.csv --limit 50[/]
+    [bold]gateway parity smollm2-135m ollama:smol:plain -t issue-triage --data test.csv[/]
 
     For each item: whether both read the same tokens; whether they write the same text at
     temperature 0; and, where the task has labels, whether both score the same label highest and
@@ -645,7 +671,7 @@ def parity(
     from gateway.identity import canonical_json
     from gateway.planning import Wanted, prepare
 
-    models = load_models(models_file)
+    models = load_models(models_file).serving((a, b))
     for name in (a, b):
         models.get(name)
     wanted = Wanted(

@@ -91,8 +91,16 @@ def compare(
             for x, y, ok_x, ok_y in zip(first, second, right_a, right_b, strict=True)
             if ok_x != ok_y
         ),
-        note="; ".join(part for part in (left_out, note) if part),
+        note="; ".join(part for part in (left_out, note, _bounds(first, second)) if part),
     )
+
+
+def _bounds(a: Sequence[Prediction], b: Sequence[Prediction]) -> str:
+    """How many items rest on log-probabilities that are bounds."""
+    counts = [sum(not prediction.exact for prediction in cell) for cell in (a, b)]
+    if not any(counts):
+        return ""
+    return f"scores that are bounds, not exact: {counts[0]} of a, {counts[1]} of b"
 
 
 def shown_answer(prediction: Prediction) -> str:

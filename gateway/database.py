@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
+
 from gateway.errors import StoreError
 
 _BUSY_SECONDS = 30.0
+_PAUSE_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +84,22 @@ class Database:
                 f"{self.path}: written by another version of the gateway ({version})",
                 hint=_another(kind),
             )
-        self._db.execute("PRAGMA journal_mode = WAL")
+        self._use_write_ahead_log()
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute(f"PRAGMA application_id = {kind.application}")
         self._db.executescript(kind.schema)
         self._db.execute(f"PRAGMA user_version = {kind.version}")
+
+    def _use_write_ahead_log(self) -> None:
+        """SQLite does not wait here while another process writes, whatever its timeout says."""
+        for attempt in Retrying(
+            retry=retry_if_exception(_is_busy),
+            stop=stop_after_delay(_BUSY_SECONDS),
+            wait=wait_fixed(_PAUSE_SECONDS),
+            reraise=True,
+        ):
+            with attempt:
+                self._db.execute("PRAGMA journal_mode = WAL")
 
     def _pragma(self, name: str) -> int:
         (value,) = self._db.execute(f"PRAGMA {name}").fetchone()
@@ -97,6 +111,11 @@ class Database:
             yield
         except sqlite3.Error as exc:
             raise StoreError(f"{self.path}: {exc}") from exc
+
+
+def _is_busy(error: BaseException) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error, sqlite3.OperationalError) and code == sqlite3.SQLITE_BUSY
 
 
 def _another(kind: Kind) -> str:

@@ -170,7 +170,7 @@ def evaluate(record: RunRecord, predictions: Predictions, answers: "Answers") ->
         comparisons=comparisons,
         disagreements=_disagreements(record, predictions),
         summary=_summary(record, cells, best, comparisons),
-        warnings=_warnings(record, cells),
+        warnings=_warnings(record, cells, answers),
     )
 
 
@@ -278,18 +278,21 @@ def _prediction(
 ) -> Prediction:
     probabilities = None
     read: Answer | None = answer.answer
+    status, reason = answer.status, answer.reason
     if calibrator is not None and answer.status is Status.OK:
         probabilities = calibrator.probabilities(answer.scores)
         read = calibrator.best(probabilities)
+        if reason := calibrator.undecided(answer.scores, str(read)):
+            status, read, probabilities = Status.UNPARSED, None, None
     return Prediction(
         cell=name,
         item_id=item.item_id,
-        status=answer.status,
+        status=status,
         answer=read,
         gold=item.gold,
         probabilities=probabilities,
         raw_text=answer.text,
-        reason=answer.reason,
+        reason=reason,
         exact=answer.exact,
         prompt_tokens=answer.prompt_tokens,
         completion_tokens=answer.completion_tokens,
@@ -447,7 +450,7 @@ def _decided(comparison: Comparison) -> bool:
     return low is not None and high is not None and (low > 0 or high < 0)
 
 
-def _warnings(record: RunRecord, cells: Sequence[CellScore]) -> tuple[str, ...]:
+def _warnings(record: RunRecord, cells: Sequence[CellScore], answers: "Answers") -> tuple[str, ...]:
     said = list(record.warnings)
     for cell in record.cells:
         said += [w for w in cell.warnings if w not in said]
@@ -459,4 +462,8 @@ def _warnings(record: RunRecord, cells: Sequence[CellScore]) -> tuple[str, ...]:
             said.append(f"{scored.name}: {failed} items failed; run again to ask them again.")
         if not scored.exact:
             said.append(f"{scored.name}: some log-probabilities are bounds, not exact.")
+    for name, observed in answers.items():
+        asked = (observed[item.digest] for item in record.items if item.digest in observed)
+        if again := sum(answer.retries > 0 for answer in asked):
+            said.append(f"{name}: {again} answers came only after the server was asked again.")
     return tuple(said)

@@ -18,7 +18,7 @@ from gateway.pool import ModelPool
 from gateway.runner import Plan, question, reason
 from gateway.sources import weights_path
 from gateway.tasks import Item
-from gateway.types import Completion, LabelScores, Sampling
+from gateway.types import UNTOLD_TOKEN, Completion, LabelScores, Sampling
 
 Inputs = Literal["equal", "different", "unknown"]
 Reasons = tuple[tuple[str, str], ...]
@@ -59,8 +59,9 @@ class Parting:
 class LabelParity:
     """How two models score the labels of one item. The pairs are of the first and the second."""
 
-    best: tuple[str, str]
-    """The label of the largest log-probability; of equal ones, the task's first."""
+    best: tuple[str | None, str | None]
+    """The label of the largest log-probability; of equal ones, the task's first. None: not known,
+    because only a bound is known of it."""
     exact: tuple[bool, bool]
     """False: some log-probability is a bound, so that differences say little."""
     differences: tuple[float, ...]
@@ -68,8 +69,13 @@ class LabelParity:
 
     @property
     def agree(self) -> bool:
-        """Whether the best label is the same."""
-        return self.best[0] == self.best[1]
+        """Whether the best label is known of both, and the same."""
+        return self.decided and self.best[0] == self.best[1]
+
+    @property
+    def decided(self) -> bool:
+        """Whether the best label is known of both."""
+        return None not in self.best
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,7 @@ class ItemParity:
     @property
     def differs(self) -> bool:
         """Whether anything was seen to differ; what is unknown was not seen."""
-        disagree = self.labels is not None and not self.labels.agree
+        disagree = self.labels is not None and self.labels.decided and not self.labels.agree
         return self.inputs == "different" or self.texts[0] != self.texts[1] or disagree
 
 
@@ -112,6 +118,8 @@ class Totals:
     mean_agreeing_tokens: float | None
     labels_scored: int
     """Items whose labels both scored; what follows is of these."""
+    labels_undecided: int
+    """Items of which one of them does not know the best label; they neither agree nor differ."""
     labels_agree: int
     not_exact: tuple[int, int]
     """Items of which the first, and the second, gave a bound."""
@@ -154,6 +162,7 @@ class Parity:
             tokens_unknown=len(self.items) - len(agreeing),
             mean_agreeing_tokens=_mean(agreeing),
             labels_scored=len(scored),
+            labels_undecided=sum(not labels.decided for labels in scored),
             labels_agree=sum(labels.agree for labels in scored),
             not_exact=(
                 sum(not labels.exact[0] for labels in scored),
@@ -269,11 +278,18 @@ def _of_labels(totals: Totals, same: str) -> Iterator[str]:
         yield f"Both scored the labels of {totals.labels_scored} of {totals.compared} items."
     if not totals.labels_scored:
         return
-    if differ := totals.labels_scored - totals.labels_agree:
+    decided = totals.labels_scored - totals.labels_undecided
+    if totals.labels_undecided:
         yield (
-            f"{same}labels differ on {differ} of {totals.labels_scored} items: a score measured "
-            "with one does not hold for the other."
+            f"On {totals.labels_undecided} of {totals.labels_scored} items one of them knows no "
+            "more than bounds of its labels' log-probabilities, and so not which label is best."
         )
+    if differ := decided - totals.labels_agree:
+        yield (
+            f"{same}labels differ on {differ} of {decided} items: a score measured with one does "
+            "not hold for the other."
+        )
+    if differ or totals.labels_undecided:
         return
     # Only by the rule sum: the others rest on counts of tokens or on other requests too.
     yield (
@@ -437,7 +453,7 @@ def _parting(
 
 def _agreeing(a: Completion, b: Completion) -> int | None:
     # A text without tokens is of a backend that does not tell them.
-    if any(done.text and not done.token_ids for done in (a, b)):
+    if any((done.text and not done.token_ids) or UNTOLD_TOKEN in done.token_ids for done in (a, b)):
         return None
     return _common(a.token_ids, b.token_ids)
 
@@ -460,8 +476,9 @@ def _labels(a: LabelScores, b: LabelScores) -> LabelParity:
     )
 
 
-def _best(scores: LabelScores) -> str:
-    return scores.labels[scores.logprobs.index(max(scores.logprobs))]
+def _best(scores: LabelScores) -> str | None:
+    index = scores.logprobs.index(max(scores.logprobs))
+    return None if scores.bounds and scores.bounds[index] else scores.labels[index]
 
 
 def _length(ids: tuple[int, ...] | None) -> int | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from gateway.backends.base import Backend
 from gateway.calibration import ScoreRule
-from gateway.errors import ContextOverflow, RequestError
+from gateway.errors import ContextOverflow, RequestError, Unsupported
 from gateway.exemplars import Exemplar, ExemplarSelector
 from gateway.identity import digest_json
 from gateway.parsing import answer_schema, parse_json_fields, parse_label, parse_number
@@ -267,6 +267,7 @@ def _reasoned(known: Observation, thought: Completion) -> Observation:
         prompt_tokens=thought.usage.prompt_tokens,
         completion_tokens=thought.usage.completion_tokens,
         tokens_evaluated=thought.usage.prompt_tokens + thought.usage.completion_tokens,
+        retries=thought.timings.retries,
     )
 
 
@@ -283,8 +284,10 @@ async def _score(
         token_counts=scores.token_counts,
         byte_counts=scores.byte_counts,
         exact=scores.exact,
+        bounds=scores.bounds,
         prompt_tokens=known.prompt_tokens if reasoned else scores.prompt_tokens,
         tokens_evaluated=known.tokens_evaluated + scores.tokens_evaluated,
+        retries=known.retries + scores.timings.retries,
     )
 
 
@@ -310,6 +313,7 @@ async def _write(
         tokens_evaluated=known.tokens_evaluated
         + done.usage.prompt_tokens
         + done.usage.completion_tokens,
+        retries=known.retries + done.timings.retries,
     )
     return _read(known, done, task, labels)
 
@@ -347,5 +351,10 @@ def _constrained(
 
 
 def _prompt_digest(backend: Backend, request: GenerationRequest) -> str:
-    """Of the very tokens that the model reads."""
-    return digest_json(list(backend.render(request).token_ids))
+    """Of the very tokens that the model reads, or, where only a server knows them, of what it is
+    sent; how the server renders that is part of the cell's identity."""
+    try:
+        return digest_json(list(backend.render(request).token_ids))
+    except Unsupported:
+        sent = [(message.role, message.content) for message in request.messages]
+        return digest_json({"sent": sent, "answer_start": request.answer_start})

@@ -66,6 +66,7 @@ def _facts(made: Parity) -> Table:
     if made.labels:
         rows += [
             ("labels scored by both", totals.labels_scored),
+            ("best label not known of both", totals.labels_undecided),
             ("labels agree", totals.labels_agree),
             ("label scores not exact, A", totals.not_exact[0]),
             ("label scores not exact, B", totals.not_exact[1]),
@@ -112,7 +113,7 @@ def _differences(item: ItemParity) -> Iterator[str]:
         known = ABSENT if agreeing is None else agreeing
         yield f"texts differ, tokens that agree: {known}"
     if item.labels is not None and not item.labels.agree:
-        yield f"labels {' and '.join(item.labels.best)}"
+        yield f"labels {' and '.join(filter(None, item.labels.best))}"
 
 
 def _tokens(parting: Parting) -> str:

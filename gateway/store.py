@@ -55,6 +55,8 @@ class Observation:
     token_counts: tuple[int, ...] = ()
     byte_counts: tuple[int, ...] = ()
     exact: bool = True
+    bounds: tuple[bool, ...] = ()
+    """As `LabelScores.bounds`."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     tokens_evaluated: int = 0
@@ -66,6 +68,8 @@ class Observation:
     """Ids of the exemplars, in the order shown."""
     fingerprint: str = ""
     prompt_digest: str = ""
+    retries: int = 0
+    """How many times a server had to be asked again before it answered."""
 
     @property
     def scores(self) -> LabelScores:
@@ -78,6 +82,7 @@ class Observation:
             tokens_evaluated=self.tokens_evaluated,
             prompt_tokens=self.prompt_tokens,
             exact=self.exact,
+            bounds=self.bounds,
             fingerprint=self.fingerprint,
         )
 
@@ -156,14 +161,14 @@ class Store:
         return matching[0][0], json.loads(matching[0][1])
 
 
-_TUPLES = {"labels", "logprobs", "token_counts", "byte_counts", "exemplars"}
+_TUPLES = {"labels", "logprobs", "token_counts", "byte_counts", "exemplars", "bounds"}
 _NAMES = {field.name for field in fields(Observation)}
 
 
 def _observation(body: str) -> Observation:
     raw = {k: v for k, v in json.loads(body).items() if k in _NAMES}
     for name in _TUPLES:
-        raw[name] = tuple(raw[name])
+        raw[name] = tuple(raw.get(name, ()))
     if raw["shortened"] is not None:
         raw["shortened"] = {k: (a, b) for k, (a, b) in raw["shortened"].items()}
     return Observation(**{**raw, "status": Status(raw["status"])})

@@ -249,6 +249,9 @@ class LabelScores:
     """False when a log-probability is a bound or an approximation."""
     fingerprint: str
     timings: Timings = field(default_factory=Timings)
+    bounds: tuple[bool, ...] = ()
+    """Of which labels no more is known than that the log-probability is at most what stands there.
+    Empty: of none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Facts about score rules: what they divide by, what they take away, what they never do."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -167,3 +168,17 @@ def test_a_label_without_bytes_can_not_be_scored_per_byte() -> None:
         Calibrator.fit(ScoreRule.PER_BYTE, ("", "a")).probabilities(
             scored((-1.0, -1.0), ("", "a"), (1, 2))
         )
+
+
+@pytest.mark.parametrize(
+    ("bounds", "decided"),
+    [((), True), ((False, True, True), True), ((True, False, False), False)],
+)
+def test_a_label_of_which_only_a_bound_is_known_can_lose_but_not_win(
+    bounds: tuple[bool, ...], decided: bool
+) -> None:
+    rule = fitted(ScoreRule.SUM)
+    scores = replace(scored((-1.0, -3.0, -4.0)), bounds=bounds, exact=not any(bounds))
+    best = rule.best(rule.probabilities(scores))
+    assert best == "bug"
+    assert (rule.undecided(scores, best) == "") is decided

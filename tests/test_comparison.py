@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -253,3 +254,11 @@ def test_an_answer_is_shown_as_a_person_writes_it(answer: Answer | None, expecte
 def test_a_status_is_shown_in_brackets() -> None:
     (item,) = cell("a", ["bug"], [None])
     assert shown_answer(item) == "[unparsed]"
+
+
+def test_items_whose_scores_are_bounds_are_counted_beside_the_difference() -> None:
+    golds: list[Answer] = ["bug", "feature", "bug"]
+    exact = cell("x", golds, ["bug", "feature", "bug"])
+    bounds = [replace(p, exact=i > 0) for i, p in enumerate(cell("y", golds, ["bug"] * 3))]
+    assert "bounds, not exact: 0 of a, 1 of b" in compared(exact, bounds).note
+    assert "bounds" not in compared(exact, exact).note

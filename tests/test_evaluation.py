@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from gateway.errors import DataError
 from gateway.evaluation import RunRecord
 from gateway.results import Prediction, Report, Status
 from gateway.runner import run
-from gateway.store import Store
+from gateway.store import Observation, Store
 from tests.grids import FakePool, prepared
 
 
@@ -127,3 +127,38 @@ def test_a_cell_that_answers_nothing_is_counted_and_not_compared(tmp_path: Path)
     assert cell.statuses[Status.UNPARSED.value] == 12
     assert cell.metrics["coverage"].value == 0
     assert report.comparisons == ()
+
+
+def test_answers_for_which_a_server_had_to_be_asked_again_are_counted(tmp_path: Path) -> None:
+    made = ran(tmp_path, "constrained")
+    (cell,) = made.record.cells
+    store = Store(tmp_path / "store.sqlite")
+    answers = evaluation.answers_of(made.record, store)[cell.name]
+    store.close()
+    first = made.record.items[0].digest
+    again = {**answers, first: replace(answers[first], retries=2)}
+    report = evaluation.evaluate(made.record, made.predictions, {cell.name: again})
+    assert "fake/constrained: 1 answers came only after the server was asked again." in (
+        report.warnings
+    )
+    assert not any("asked again" in warning for warning in made.report.warnings)
+
+
+def test_an_item_whose_best_label_is_known_by_a_bound_alone_has_no_answer(tmp_path: Path) -> None:
+    made = ran(tmp_path, "scored", train=False)
+    (cell,) = made.record.cells
+    store = Store(tmp_path / "bounds.sqlite")
+    for item in made.record.items:
+        store.put(cell.digest, item.digest, _with_bounds(made, cell.digest, item.digest), 0.1, 0.1)
+    found = evaluation.predictions_of(made.record, store)["fake/scored/sum"]
+    store.close()
+    assert {p.status for p in found} == {Status.UNPARSED}
+    assert all(p.answer is None and p.probabilities is None and not p.exact for p in found)
+    assert found[0].reason.startswith("undecided: of 2 of 2 labels only a bound is known")
+
+
+def _with_bounds(made: Ran, cell: str, item: str) -> Observation:
+    store = Store(made.store.path)
+    answer = store.answers(cell)[item]
+    store.close()
+    return replace(answer, exact=False, bounds=(True,) * len(answer.labels))

@@ -60,6 +60,14 @@ class Silent(FakeBackend):
         raise Unsupported("label scores")
 
 
+class Bounds(FakeBackend):
+    """Knows no more than bounds of its labels."""
+
+    async def score_labels(self, request: GenerationRequest, labels: Sequence[str]) -> LabelScores:
+        scores = await super().score_labels(request, labels)
+        return replace(scores, exact=False, bounds=(True,) * len(labels))
+
+
 class Scores(FakeBackend):
     """Adds to the log-probabilities; gives a bound for items in which a word occurs."""
 
@@ -186,11 +194,21 @@ def test_labels_are_compared_by_the_best_and_by_each_difference(tmp_path: Path) 
     assert near.totals.mean_difference == pytest.approx(0.375)
     opposite = compared(plan, Scores(A, 50.0, 0.0), Scores(B, 0.0, 50.0))
     assert (opposite.totals.labels_scored, opposite.totals.labels_agree) == (ITEMS, 0)
+    assert opposite.totals.labels_undecided == 0
     labels = opposite.items[0].labels
     assert labels is not None
     assert labels.best == ("yes", "no")
     said, _ = verdict(opposite)
     assert said.startswith("Inputs are the same and labels differ on 12 of 12 items")
+
+
+def test_labels_of_which_only_bounds_are_known_neither_agree_nor_differ(tmp_path: Path) -> None:
+    made = compared(plan_of(tmp_path), FakeBackend(A), Bounds(B))
+    assert not made.holds
+    assert (made.totals.labels_undecided, made.totals.labels_agree) == (ITEMS, 0)
+    assert not any(item.differs for item in made.items)
+    said, _ = verdict(made)
+    assert said.startswith("On 12 of 12 items one of them knows no more than bounds")
 
 
 def test_labels_that_agree_with_other_scores_are_not_the_same_to_the_bit(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,20 @@ os.kill(os.getpid(), signal.SIGKILL)
     store = Store(path)
     assert len(store.finished("cell")) == 400
     store.close()
+
+
+def test_a_store_is_opened_while_another_process_is_making_it(tmp_path: Path) -> None:
+    """Who changes to the write-ahead log beside a writer is refused at once, not made to wait."""
+    path = tmp_path / "runs.sqlite"
+    maker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    maker.execute("BEGIN IMMEDIATE")
+    ended = threading.Timer(0.3, lambda: maker.execute("COMMIT"))
+    ended.start()
+    store = Store(path)
+    store.put("cell", "item", OK, 0.0, 0.0)
+    store.close()
+    ended.join()
+    maker.close()
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id(tmp_path: Path) -> None:

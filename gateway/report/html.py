@@ -67,6 +67,7 @@ def render_html(report: Report) -> str:
         forest=_svg(forest_plot(report)),
         compared=[_compared(report.kind, comparison) for comparison in report.comparisons],
         test_note=view.test_note(report.comparisons),
+        bounds_note="" if all(cell.exact for cell in report.cells) else view.BOUNDS_NOTE,
         disagreements=[
             (item, view.answer_groups(report.kind, item, order)) for item in report.disagreements
         ],

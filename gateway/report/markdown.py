@@ -87,6 +87,8 @@ def _cells(report: Report) -> Iterator[str]:
         f"Cells are ordered by {primary} ({fmt.direction(report.primary_metric)}), baselines last. "
         "Brackets hold 95% bootstrap intervals. Seconds are in timings.md."
     )
+    if not all(cell.exact for cell in report.cells):
+        yield f"{view.BOUNDS_NOTE}."
 
 
 def _comparisons(report: Report) -> Iterator[str]:

@@ -74,6 +74,8 @@ def _print_cells(report: Report, cells: Sequence[CellScore], console: Console) -
     notes = [f"{metric_name(primary)}: {fmt.direction(primary)}, 95% interval in brackets"]
     if best is not None:
         notes.insert(0, "* best")
+    if not all(cell.exact for cell in cells):
+        notes.append(view.BOUNDS_NOTE)
     _say_dropped(dropped, notes, console)
 
 
@@ -83,8 +85,8 @@ def _row(cells: Sequence[CellScore], i: int, best: CellScore | None) -> Row:
         return Row(view.shown_name(cell), style="dim")
     ends = i + 1 < len(cells) and cells[i + 1].kind == "baseline"
     if cell is best:
-        return Row(cell.name, mark="*", style="bold", ends_section=ends)
-    return Row(cell.name, ends_section=ends)
+        return Row(view.shown_name(cell), mark="*", style="bold", ends_section=ends)
+    return Row(view.shown_name(cell), ends_section=ends)
 
 
 def _columns(report: Report, cells: Sequence[CellScore]) -> list[Column]:

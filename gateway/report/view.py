@@ -13,6 +13,9 @@ MCNEMAR_NOTE = (
     "McNemar's test asks which of two cells is right more often. It says nothing about macro-F1 "
     "or any other metric; for those, read the interval of the difference."
 )
+BOUNDS = "≈"
+"""Stands behind the name of a cell whose scores are not all exact."""
+BOUNDS_NOTE = f"{BOUNDS} some log-probabilities are bounds or approximations, not exact"
 WILCOXON_NOTE = "The Wilcoxon test asks whose absolute errors are smaller, item by item."
 
 METRIC_ORDER = (
@@ -69,9 +72,9 @@ def ranked(report: Report) -> tuple[CellScore, ...]:
 
 
 def shown_name(cell: CellScore) -> str:
-    """The name, which tells of a baseline that it is one."""
+    """The name, which tells of a baseline that it is one, and of bounds that they are."""
     if cell.kind == "model" or cell.name.startswith("baseline"):
-        return cell.name
+        return cell.name if cell.exact else f"{cell.name} {BOUNDS}"
     return f"baseline:{cell.name}"
 
 

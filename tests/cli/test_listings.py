@@ -1,6 +1,9 @@
+import subprocess
+import sys
+
 import pytest
 
-from tests.cli.conftest import Gateway
+from tests.cli.conftest import Gateway, environment
 from tests.conftest import ROOT, spec_and_path
 
 SAMPLE = ROOT / "prompts" / "issue-triage" / "sample.csv"
@@ -86,3 +89,18 @@ def test_the_exact_text_that_the_model_reads_is_printed(gateway: Gateway) -> Non
     assert "item s03:" in done.err
     unknown = gateway("prompts", "render", "-t", "issue-triage", "--data", SAMPLE, "--item", "no")
     assert (unknown.code, "no item has the id 'no'" in unknown.err) == (2, True)
+
+
+def test_a_package_that_a_command_needs_is_named_with_what_brings_it() -> None:
+    """A None in Python's table of modules is one that it does not find."""
+    code = (
+        "import sys; sys.modules['ollama'] = None; sys.argv[1:] = ['models', 'list', '--ollama']\n"
+        "from gateway.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=False
+    )
+    assert done.returncode == 2
+    assert "ollama is not installed" in done.stderr
+    assert "local-model-gateway[ollama]" in done.stderr
+    assert "Traceback" not in done.stderr

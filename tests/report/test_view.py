@@ -1,6 +1,6 @@
 """What every form of the report shows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 
 from gateway.comparison import answer_text, shown_answer
 from gateway.report import view
-from gateway.results import Confusion, Disagreement, Prediction, Status, TaskKind
+from gateway.report.html import render_html
+from gateway.report.markdown import render_markdown
+from gateway.results import Confusion, Disagreement, Prediction, Report, Status, TaskKind
 from gateway.scoring import is_right
 from gateway.types import Answer
 from tests.report import samples
+from tests.report.test_terminal import report_text
 
 numbers = st.integers(-20, 20).map(lambda i: i / 4)
 words = st.sampled_from(["a", "b", "low", "high"])
@@ -107,3 +110,14 @@ def test_the_notes_are_about_the_tests_that_were_made() -> None:
     assert view.test_note(samples.classification().comparisons) == view.MCNEMAR_NOTE
     assert view.test_note(samples.number().comparisons) == view.WILCOXON_NOTE
     assert view.test_note(()) == ""
+
+
+@pytest.mark.parametrize("render", [render_markdown, render_html, report_text])
+def test_a_cell_whose_scores_are_bounds_is_marked_in_every_form(
+    render: Callable[[Report], str],
+) -> None:
+    report = samples.classification()
+    assert not all(cell.exact for cell in report.cells)
+    assert "≈ some log-probabilities are bounds" in " ".join(render(report).split())
+    exact = replace(report, cells=tuple(replace(cell, exact=True) for cell in report.cells))
+    assert "≈" not in render(exact)

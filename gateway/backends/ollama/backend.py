@@ -88,7 +88,7 @@ class OllamaBackend:
         self._reader = ServerReader(reader, vocabulary)
         self.route: Route = spec.route or ("raw" if reader.template_source else "chat")
         self.identity: Mapping[str, str] = identity_of(
-            self._served, self.route, reader.template_source or "", self._stored, spec.threads
+            self._served, spec, self.route, reader.template_source or "", self._stored
         )
         self.fingerprint = digest_json(self.identity)
         self.warnings = weaknesses(self._served, self.route)
@@ -292,6 +292,7 @@ class OllamaBackend:
             exact=all(each.exact for each in scores),
             fingerprint=self.fingerprint,
             timings=Timings(retries=retries),
+            bounds=tuple(not each.exact for each in scores),
         )
 
     async def _alternatives(self, tokens: Sequence[int]) -> labels.Alternatives | None:

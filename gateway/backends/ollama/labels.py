@@ -6,8 +6,8 @@ that of the last of them, and at most what the 20 leave over: the score is then 
 
 What ends an answer are control tokens, of which the server tells no name: all have an empty text.
 Which one is meant is only certain of the most likely token, where the model ends its answer at
-once. The others may or may not end it: counted in full, they make the score an upper bound, which
-is taken for exact as long as they add less than `EXACT_WITHIN`.
+once. The others may or may not end it: where, counted in full, they add less than `EXACT_WITHIN`,
+the score is taken for exact without them, else it is the upper bound with them.
 """
 
 import math
@@ -19,8 +19,8 @@ from gateway.llama.trie import TrieNode, build_trie
 
 TOP = 20
 """Most alternatives that Ollama tells (`top_logprobs`)."""
-EXACT_WITHIN = 1e-4
-"""Nats by which a score may be too high and still be called exact: a hundredth of what the same
+EXACT_WITHIN = 0.01
+"""Nats by which a score may be too low and still be called exact: a tenth of what the same
 question asked twice changes on such a server."""
 _LEAST = 1e-9
 """What the 20 leave over at least, against rounding."""
@@ -116,6 +116,7 @@ def _end(alternatives: Alternatives | None, stops: Stops, reader: ServerReader) 
     missing = len(stops.written) + stops.hidden - len(sure) - len(unsure)
     rest = max(1.0 - sum(math.exp(logprob) for _, logprob in alternatives.tokens), _LEAST)
     extra = sum(unsure) + min(rest, max(0, missing) * math.exp(alternatives.unseen))
-    total = sum(sure) + extra
-    exact = bool(sure) and math.log(total / sum(sure)) < EXACT_WITHIN
-    return LabelScore(min(0.0, math.log(max(total, _LEAST))), exact)
+    known, most = sum(sure), sum(sure) + extra
+    if known and math.log(most / known) < EXACT_WITHIN:
+        return LabelScore(math.log(known), exact=True)
+    return LabelScore(min(0.0, math.log(max(most, _LEAST))), exact=False)

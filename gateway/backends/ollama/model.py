@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gateway.backends.ollama.server import Server, same_name
 from gateway.backends.ollama.wire import Shown
-from gateway.config import digest_memory
+from gateway.config import ModelSpec, digest_memory
 from gateway.errors import BackendError, ModelLoadError
 from gateway.identity import digest_json, digest_text, weights_digests
 from gateway.ollama_store import Stored
@@ -79,7 +79,7 @@ async def check_unchanged(server: Server, known: ServedModel) -> None:
 
 
 def identity_of(
-    served: ServedModel, route: str, template: str, stored: Stored | None, threads: int
+    served: ServedModel, spec: ModelSpec, route: str, template: str, stored: Stored | None
 ) -> Mapping[str, str]:
     """Everything that is known to change a byte, by name.
 
@@ -93,7 +93,8 @@ def identity_of(
         "route": route,
         "context_length": str(served.context_length),
         "version": served.version,
-        "settings": f"num_thread={threads}",
+        "settings": f"num_thread={spec.threads}",
+        "end_of_turn": spec.end_of_turn,
     }
     if route == "raw":
         identity["chat_template"] = digest_text(template)
