@@ -127,6 +127,7 @@ def test_a_value_comes_back_or_is_refused(template: str, stop: str) -> None:
 
 
 def test_the_shipped_modelfile_is_what_is_written_today() -> None:
+    """It is made by the command in its first line; FROM is the bare name of the file."""
     file = shipped("modelfiles") / SHIPPED
     lines = file.read_text(encoding="utf-8").splitlines()
     written = write_modelfile(load_models().get("smollm2-135m")).splitlines()
