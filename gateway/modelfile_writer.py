@@ -10,8 +10,7 @@ Grammar of values: Ollama's `parser/parser.go`, version 0.33, which drops in sil
 
 import textwrap
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gateway.chat_template import PLAIN
@@ -20,26 +19,13 @@ from gateway.errors import ConfigError, ModelLoadError
 from gateway.identity import weights_digests, write_atomically
 from gateway.llama.vocabulary import GgufVocabulary
 from gateway.sources import locate
-from gateway.template_check import probes
+from gateway.template_check import own_template, probes
 from gateway.template_families import Translation, translate
 
 _WIDTH = 98
 _THREE = '"""'
 _GREEDY = {"temperature": 0, "top_k": 0, "top_p": 1, "min_p": 0, "repeat_penalty": 1}
 """So that no default of Ollama's applies."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What the file says."""
-
-    template: str
-    """Jinja; empty where it has none."""
-    special: dict[str, str]
-    added: str
-    """What the vocabulary puts before every prompt."""
-    context_trained: int
-    """Tokens; 0: the file does not say."""
 
 
 def write_modelfile(spec: ModelSpec, *, seed: int = 0) -> str:
@@ -62,11 +48,12 @@ def write_modelfile(spec: ModelSpec, *, seed: int = 0) -> str:
             f"{path}: its sha256 is {sha256}, models.toml says {spec.sha256}",
             hint=f"the file changed or is incomplete: gateway models pull {spec.name}",
         )
-    facts = _facts(path)
+    vocabulary = GgufVocabulary(path)
     try:
-        made = translate(_template(spec, facts, path), facts.special, facts.added)
-    except ConfigError as exc:
-        raise ConfigError(f"model {spec.name}: {exc.message}", hint=exc.hint) from exc
+        made = _translated(spec, vocabulary)
+        length = _context_length(spec, vocabulary)
+    finally:
+        vocabulary.close()
     return "\n".join(
         [
             *_comments(spec, sha256, seed, made),
@@ -74,7 +61,7 @@ def write_modelfile(spec: ModelSpec, *, seed: int = 0) -> str:
             f"FROM {_bare(str(path))}",
             *([f"ADAPTER {_bare(str(spec.adapter.absolute()))}"] if spec.adapter else []),
             f"TEMPLATE {quoted(made.source)}",
-            *_parameters(spec, facts, seed, made.answer_end),
+            *_parameters(length, seed, _stops(made.answer_end, spec.end_of_turn)),
             "",
         ]
     )
@@ -106,12 +93,12 @@ def quoted(value: str) -> str:
             raise ConfigError(
                 f"a Modelfile can not hold the character U+{ord(character):04X} in {value[:60]!r}: "
                 "Ollama's parser drops it",
-                hint="give the entry a chat_template and an end_of_turn without it",
+                hint="it must not stand in the entry's chat_template, end_of_turn or paths",
             )
     if _THREE in value:
         raise ConfigError(
             f"a Modelfile can not hold three quotes in a row, as in {value[:60]!r}",
-            hint="give the entry a chat_template and an end_of_turn without them",
+            hint="they must not stand in the entry's chat_template, end_of_turn or paths",
         )
     quote = _THREE if '"' in value or "\n" in value else '"'
     return f"{quote}{value}{quote}"
@@ -145,46 +132,43 @@ def _check_sayable(spec: ModelSpec) -> None:
         )
 
 
-def _facts(path: Path) -> _Facts:
-    vocabulary = GgufVocabulary(path)
-    try:
-        architecture = vocabulary.metadata("general.architecture")
-        bos, eos = (vocabulary.special_text(which) for which in ("bos", "eos"))
-        added = vocabulary.tokenize([("", True)], add_special=True)
-        return _Facts(
-            template=vocabulary.chat_template or "",
-            special={"bos_token": bos, "eos_token": eos},
-            added=bos if added and vocabulary.token_text(added[0]) == bos else "",
-            context_trained=int(vocabulary.metadata(f"{architecture}.context_length") or 0),
-        )
-    finally:
-        vocabulary.close()
-
-
-def _template(spec: ModelSpec, facts: _Facts, path: Path) -> str:
-    """The Jinja template that the gateway uses for this entry."""
-    found = PLAIN if spec.chat_template == "plain" else spec.chat_template or facts.template
-    if not found:
+def _translated(spec: ModelSpec, vocabulary: GgufVocabulary) -> Translation:
+    """The Jinja template that the gateway uses for this entry, in Go's language."""
+    source = PLAIN if spec.chat_template == "plain" else spec.chat_template
+    source = source or vocabulary.chat_template or ""
+    if not source:
         raise ConfigError(
-            f"it has no chat template: {path.name} is a base model, or its conversion lost the "
-            "template",
+            f"model {spec.name} has no chat template: {vocabulary.path.name} is a base model, or "
+            "its conversion lost the template",
             hint='give its entry chat_template = "plain" or the path of a Jinja file',
         )
-    return found
+    try:
+        own = own_template(source, vocabulary)
+        return translate(source, own.special, own.added)
+    except ConfigError as exc:
+        raise ConfigError(f"model {spec.name}: {exc.message}", hint=exc.hint) from exc
 
 
-def _parameters(spec: ModelSpec, facts: _Facts, seed: int, answer_end: str) -> Iterator[str]:
-    length = min(spec.context_length, facts.context_trained or spec.context_length)
+def _context_length(spec: ModelSpec, vocabulary: GgufVocabulary) -> int:
+    """Tokens, at most those that the model was trained for, where its file says."""
+    architecture = vocabulary.metadata("general.architecture")
+    trained = vocabulary.metadata(f"{architecture}.context_length")
+    return min(spec.context_length, int(trained)) if trained else spec.context_length
+
+
+def _parameters(length: int, seed: int, stops: Sequence[str]) -> Iterator[str]:
     for name, value in {"num_ctx": length, **_GREEDY, "seed": seed}.items():
         yield f"PARAMETER {name} {value}"
-    for text in _stops(answer_end.strip() or answer_end, spec.end_of_turn):
+    for text in stops:
         yield f"PARAMETER stop {quoted(text)}"
 
 
-def _stops(*texts: str) -> list[str]:
-    """Texts that end an answer; one that holds another comes too late."""
-    given = list(dict.fromkeys(filter(None, texts)))
-    return [text for text in given if not any(other in text for other in given if other != text)]
+def _stops(answer_end: str, end_of_turn: str) -> list[str]:
+    """Texts that end an answer, without one that holds another and so comes too late."""
+    given = {text for text in (answer_end.strip() or answer_end, end_of_turn) if text}
+    return sorted(
+        text for text in given if not any(other in text for other in given if other != text)
+    )
 
 
 def _comments(spec: ModelSpec, sha256: str, seed: int, made: Translation) -> Iterator[str]:

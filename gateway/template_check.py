@@ -10,6 +10,7 @@ from gateway.chat_template import ChatTemplate
 from gateway.errors import InvalidRequest
 from gateway.go_template.ollama import OllamaTemplate
 from gateway.go_template.tree import ExecutionFails
+from gateway.llama.vocabulary import GgufVocabulary
 from gateway.types import Message, Role
 
 _TEXTS = (
@@ -51,6 +52,21 @@ class OwnTemplate:
         except InvalidRequest:
             return None
         return text.removeprefix(self.added)
+
+
+def own_template(source: str, vocabulary: GgufVocabulary) -> OwnTemplate:
+    """A Jinja chat template with what the vocabulary of its model says.
+
+    Raises:
+        ConfigError: the template does not compile.
+    """
+    bos, eos = (vocabulary.special_text(which) for which in ("bos", "eos"))
+    first = vocabulary.tokenize([("", True)], add_special=True)[:1]
+    return OwnTemplate(
+        ChatTemplate(source),
+        special={"bos_token": bos, "eos_token": eos},
+        added=bos if bos and [vocabulary.token_text(token) for token in first] == [bos] else "",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def test_an_answer_ends_where_the_entry_says() -> None:
     assert stops == ["\n"]
     ends = write_modelfile(smol(end_of_turn='"Q:"'))
     stops = [value for name, value in parse(ends).parameters if name == "stop"]
-    assert stops == ["<|im_end|>", '"Q:"']
+    assert stops == ['"Q:"', "<|im_end|>"]
 
 
 def test_an_adapter_is_named_and_its_scale_can_not_be(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.chat_template import PLAIN, ChatTemplate
 from gateway.errors import GoTemplateError
-from gateway.template_check import OwnTemplate, differences, kinds, probes
+from gateway.template_check import OwnTemplate, differences, kinds, own_template, probes
 from tests.conftest import recorded_exchange
 
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -24,7 +24,7 @@ def shown(name: str) -> str:
 def test_ollama_s_template_for_the_default_model_loses_its_system_prompt(
     smollm2: LlamaCppBackend,
 ) -> None:
-    own = OwnTemplate(ChatTemplate(smollm2.chat_template), SPECIAL)
+    own = own_template(smollm2.chat_template, smollm2._model)
     found = differences(own, shown("026-show"))
     usual = [difference for difference in found if difference.probe.usual]
     assert kinds(usual) == ["a user's message", "two questions", "three questions"]
@@ -68,6 +68,15 @@ def test_both_refusing_is_no_difference_and_one_refusing_is() -> None:
     assert all(each.probe.messages[0].role == "system" for each in found)
     failing = '{{ if eq (index .Messages 0).Role "system" }}{{ slice "" 1 }}{{ end }}' + go
     assert not [each for each in differences(own, failing) if each.probe.usual]
+
+
+def test_the_vocabulary_says_which_tokens_it_adds(
+    smollm2: LlamaCppBackend, gemma: LlamaCppBackend
+) -> None:
+    assert own_template(PLAIN, gemma._model).added == "<bos>"
+    own = own_template(PLAIN, smollm2._model)
+    assert own.added == ""
+    assert own.special == {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
 
 
 def test_what_can_not_be_rendered_here_is_said() -> None:

@@ -116,9 +116,12 @@ FAMILIES = {
 """A template of the family, and what stands behind an answer."""
 
 
-@pytest.mark.parametrize("added", ["<s>", ""])
+BOTH_WAYS = pytest.mark.parametrize("added", ["<s>", ""])
+
+
+@BOTH_WAYS
 @pytest.mark.parametrize("family", FAMILIES)
-def test_both_templates_make_the_same_text(go: Go, family: str, added: str) -> None:
+def test_both_templates_make_the_same_text(family: str, added: str) -> None:
     source, answer_end = FAMILIES[family]
     made = translate(source, SPECIAL, added)
     assert made.answer_end == answer_end
@@ -126,6 +129,12 @@ def test_both_templates_make_the_same_text(go: Go, family: str, added: str) -> N
     for difference in differences(own, made.source):
         assert not difference.probe.usual or difference.own is None or difference.only_space
         assert not difference.only_space or made.strips
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("family", FAMILIES)
+def test_go_itself_renders_the_template_so(go: Go, family: str, added: str) -> None:
+    made = translate(FAMILIES[family][0], SPECIAL, added)
     template = OllamaTemplate(made.source)
     for probe in probes():
         if probe.usual:
