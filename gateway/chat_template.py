@@ -67,6 +67,7 @@ class ChatTemplate:
         special: Mapping[str, str],
         tools: Sequence[Tool] = (),
         hide: Callable[[str], str] = lambda text: text,
+        begin_answer: bool = True,
     ) -> str:
         """The conversation as text that ends where the assistant's answer begins.
 
@@ -74,6 +75,7 @@ class ChatTemplate:
             special: texts of `bos_token`, `eos_token` and the like.
             tools: functions that the template describes to the model.
             hide: applied to every text that comes from the caller.
+            begin_answer: off: the text ends with the last message (`add_generation_prompt`).
 
         Raises:
             InvalidRequest: the template refuses the conversation (roles out of order, say), or
@@ -95,7 +97,7 @@ class ChatTemplate:
         if tools:
             variables["tools"] = [_function(tool, hide) for tool in tools]
         try:
-            return self._template.render(add_generation_prompt=True, **variables)
+            return self._template.render(add_generation_prompt=begin_answer, **variables)
         except (jinja2.TemplateError, TypeError, RecursionError) as exc:
             raise InvalidRequest(f"the chat template refuses the conversation: {exc}") from exc
 

@@ -864,6 +864,37 @@ def models_import_ollama(
         err.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+@models_app.command("modelfile")
+def models_modelfile(
+    name: Annotated[str, typer.Argument(help="Name of the entry; its weights are a GGUF file.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File, instead of standard output.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of Ollama's sampler.")] = 0,
+    models_file: ModelsOption = None,
+) -> None:
+    """Write an Ollama Modelfile, with which Ollama reads the text that the gateway reads.
+
+    [bold]gateway models modelfile smollm2-135m --output Modelfile[/]
+
+    [bold]ollama create smollm2-135m -f Modelfile[/]
+
+    Left alone, Ollama takes a built-in chat template in place of the model's own, and samples.
+    The Modelfile says the model's own template in Go's language, checked by rendering
+    conversations with both, and sets every sampling parameter for greedy answers. What still
+    differs is said in its comments.
+    """
+    from gateway import modelfile_writer
+    from gateway.config import load_models
+
+    text = modelfile_writer.write_modelfile(load_models(models_file).get(name), seed=seed)
+    if output is None:
+        out.file.write(text)
+        return
+    modelfile_writer.save_modelfile(output, text)
+    _note(f"written to {output}")
+
+
 @prompts_app.command("list")
 def prompts_list(prompts: PromptsOption = None) -> None:
     """Tasks and their strategies."""

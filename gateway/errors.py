@@ -3,7 +3,8 @@
     GatewayError
     ├── ConfigError            a models.toml, task.toml or template is wrong
     │   ├── UnknownModel       no entry of that name (the known ones are listed)
-    │   └── ModelNotPulled     the entry is known, its file is not on this machine
+    │   ├── ModelNotPulled     the entry is known, its file is not on this machine
+    │   └── GoTemplateError    a template of Ollama's is wrong, or can not be rendered here
     ├── DataError              a data file is wrong: which, in which line, what was expected
     ├── RequestError           this request can not be answered; the next one may be
     │   ├── InvalidRequest     a field is outside its range, or fields contradict
@@ -46,6 +47,10 @@ class UnknownModel(ConfigError):
 
 class ModelNotPulled(ConfigError):
     """The model's file is not on this machine yet."""
+
+
+class GoTemplateError(ConfigError):
+    """A template of Ollama's does not parse, fails, or uses what is not rendered here."""
 
 
 class DataError(GatewayError):

@@ -1,6 +1,7 @@
 """Real models, loaded once for the whole session, and the real data where it is."""
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.config import ModelSpec, load_models
 from gateway.errors import ModelNotPulled
 from gateway.sources import locate
+from tests.go_oracle import Go, running
 from tests.ollama_server import gateway_process
 
 ROOT = Path(__file__).parent.parent
@@ -48,6 +50,16 @@ def smollm2() -> Iterator[LlamaCppBackend]:
 def gemma() -> Iterator[LlamaCppBackend]:
     """Gemma 3 270M Q4_K_M: a base model, sliding windows, a SentencePiece vocabulary, a BOS."""
     yield from _load("gemma3-270m-plain")
+
+
+@pytest.fixture(scope="session")
+def go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Go]:
+    """Go's own execution of templates."""
+    compiler = shutil.which("go")
+    if compiler is None:
+        pytest.skip("go is not installed: templates are not compared with Go's own execution")
+    with running(compiler, tmp_path_factory.mktemp("go")) as ask:
+        yield ask
 
 
 @pytest.fixture(scope="session")

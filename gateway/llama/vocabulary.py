@@ -11,6 +11,7 @@ from gateway.errors import InvalidRequest, ModelLoadError
 from gateway.llama import library
 
 _PIECE_BYTES = 64
+_VALUE_BYTES = 256
 
 Segment = tuple[str, bool]
 """Text, and whether control tokens written in it are to be read as control tokens."""
@@ -55,6 +56,16 @@ class GgufVocabulary:
         """The Jinja chat template of the file's metadata, or None."""
         found = self._lib.llama_model_chat_template(self.handle, None)
         return found.decode() if found else None
+
+    def metadata(self, key: str) -> str:
+        """A number or text of the file's metadata, as text; empty where it has none."""
+        size = _VALUE_BYTES
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            length = self._lib.llama_model_meta_val_str(self.handle, key.encode(), buffer, size)
+            if length < size:
+                return buffer.value.decode("utf-8", "replace")
+            size = length + 1
 
     @cached_property
     def end_tokens(self) -> tuple[int, ...]:
