@@ -895,6 +895,34 @@ def models_modelfile(
     _note(f"written to {output}")
 
 
+@models_app.command("push-ollama")
+def models_push_ollama(
+    name: Annotated[str, typer.Argument(help="Name of the entry; its weights are a GGUF file.")],
+    as_name: Annotated[
+        str, typer.Option("--as", help="What it is called on the server; absent: as the entry.")
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of Ollama's sampler.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a model that has the name.")
+    ] = False,
+    models_file: ModelsOption = None,
+) -> None:
+    """Create an entry on the Ollama server, as gateway models modelfile says it.
+
+    [bold]gateway models push-ollama smollm2-135m[/]
+
+    Weights, adapter, template and parameters are sent; files that the server has are not sent
+    again. OLLAMA_HOST says where the server is.
+    """
+    from gateway import on_ollama, pushing
+    from gateway.config import load_models
+
+    spec = load_models(models_file).get(name)
+    server = on_ollama.the_server()
+    made = asyncio.run(pushing.push(server, spec, as_name or name, err, seed=seed, force=force))
+    out.print(f"{made.name} {made.digest}", markup=False, highlight=False, soft_wrap=True)
+
+
 @prompts_app.command("list")
 def prompts_list(prompts: PromptsOption = None) -> None:
     """Tasks and their strategies."""

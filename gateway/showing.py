@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gateway import ollama_store
 from gateway.backends.base import Backend, load_backend
 from gateway.certificates import Certificate, level_of
 from gateway.config import (
@@ -21,15 +22,18 @@ from gateway.config import (
     PypiSource,
     certificates_file,
     digest_memory,
+    ollama_root,
 )
 from gateway.errors import ConfigError, DataError, ModelLoadError, ModelNotPulled
 from gateway.identity import weights_digests
+from gateway.llama.vocabulary import GgufVocabulary
 from gateway.memory import readable
 from gateway.planning import Prepared
 from gateway.pool import ModelPool
 from gateway.prompts import list_strategies, load_template
 from gateway.replay import Replay
 from gateway.runner import question
+from gateway.showing_template import template_remarks
 from gateway.sources import locate
 from gateway.tasks import list_tasks, load_task
 
@@ -133,9 +137,29 @@ async def model_details(spec: ModelSpec, console: Console) -> None:
         table.add_row("determinism", f"{level.value} on this machine")
         for warning in backend.warnings:
             table.add_row("warning", escape(warning))
+        for remark in await asyncio.to_thread(_of_ollama_s_template, spec, path, backend):
+            table.add_row("Ollama's template", escape(remark))
     finally:
         await backend.close()
     console.print(table)
+
+
+def _of_ollama_s_template(spec: ModelSpec, path: Path, backend: Backend) -> list[str]:
+    """Where the model is one of Ollama's: how its chat differs from the model's own."""
+    if spec.backend == "ollama":
+        from gateway.backends.ollama.backend import OllamaBackend
+
+        assert isinstance(backend, OllamaBackend)
+        served = backend.served.shown.template
+        return list(template_remarks(backend.own_template, served, backend.vocabulary))
+    if not isinstance(spec.source, OllamaSource):
+        return []
+    vocabulary = GgufVocabulary(path)
+    try:
+        template = ollama_store.resolve(ollama_root(), spec.source.name).template
+        return list(template_remarks(vocabulary.chat_template or "", template, vocabulary))
+    finally:
+        vocabulary.close()
 
 
 def certificate(made: Certificate, console: Console) -> None:

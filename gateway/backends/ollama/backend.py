@@ -106,6 +106,16 @@ class OllamaBackend:
         return served, vocabulary_of(shown.model_info, served.name)
 
     @property
+    def vocabulary(self) -> GgufVocabulary:
+        """Of the model, as its file or the server tells it."""
+        return self._reader.vocabulary
+
+    @property
+    def own_template(self) -> str:
+        """The model's own chat template in Jinja, whatever the route; empty: not known."""
+        return self._reader.reader.template_source or ""
+
+    @property
     def served(self) -> ServedModel:
         """What the server said of the model when it was loaded."""
         return self._served

@@ -32,6 +32,8 @@ _CONNECT_S, _ANSWER_S = 5.0, 600.0
 """Seconds until somebody answers at all, and until the next bytes come: a large model is loaded
 before its first answer."""
 
+_ABSENT = 404
+
 _Shape = TypeVar("_Shape", bound=Said)
 
 
@@ -40,6 +42,15 @@ class _Client(ollama.AsyncClient):
 
     async def one(self, shape: type[_Shape], method: str, path: str, body: Any = None) -> _Shape:
         return await self._request(shape, method, path, json=body)
+
+    async def has(self, path: str) -> bool:
+        try:
+            await self._request_raw("HEAD", path)  # type: ignore[no-untyped-call]
+        except ollama.ResponseError as error:
+            if error.status_code == _ABSENT:
+                return False
+            raise
+        return True
 
     async def lines(self, shape: type[_Shape], path: str, body: Any) -> AsyncGenerator[_Shape]:
         found: Any = await self._request(shape, "POST", path, json=body, stream=True)
@@ -164,6 +175,15 @@ class Server:
             fields: those of POST /api/create, such as `from`, `files`, `template`, `parameters`.
         """
         return self._lines(Progress, "", "/api/create", {"model": model, **fields})
+
+    async def has_file(self, digest: str) -> bool:
+        """Whether it was sent before.
+
+        Args:
+            digest: "sha256:" and 64 hexadecimal digits.
+        """
+        with translated(self.host, ""):
+            return await self._http().has(f"/api/blobs/{digest}")
 
     async def upload(self, file: Path) -> str:
         """Send a file, for `create`; returns its digest. One that is there is sent again."""
