@@ -404,6 +404,55 @@ def classify(
 
 
 @app.command()
+def ask(
+    prompt: Annotated[
+        str | None, typer.Argument(help="The prompt. Absent or -: standard input.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m")] = None,
+    system: Annotated[str, typer.Option(help="System prompt.")] = "",
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Read the prompt as it is, without a chat template.")
+    ] = False,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Most tokens of the answer.")
+    ] = 512,
+    temperature: Annotated[float, typer.Option(min=0, max=100, help="0: greedy.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sampler; unused when greedy.")] = 0,
+    stop: Annotated[
+        list[str] | None, typer.Option(help="The answer ends before this text. Repeatable.")
+    ] = None,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="The whole answer as JSON, tokens and counts too.")
+    ] = False,
+    models_file: ModelsOption = None,
+) -> None:
+    """Ask a model one thing and print its answer as it comes.
+
+    [bold]gateway ask "Name three colours."[/]
+
+    [bold]gateway ask -m ollama:llama3.2:1b --seed 42 --max-tokens 512 "Name three colours."[/]
+    """
+    from gateway import asking
+    from gateway.config import load_models
+    from gateway.exact import completion_to_json
+    from gateway.types import Sampling
+
+    models = load_models(models_file).serving(_listed(model))
+    name = model or models.default
+    models.get(name)
+    text = sys.stdin.read() if prompt in (None, "-") else prompt
+    sampling = Sampling(
+        temperature=temperature, seed=seed, max_tokens=max_tokens, stop=tuple(stop or ())
+    )
+    asked = asking.Prompt(text or "", system, raw)
+    show = (lambda _: None) if json_output else asking.to_standard_output
+    done = asking.ask(models, name, asked, sampling, show)
+    out.file.write((completion_to_json(done) if json_output else "") + "\n")
+    if done.finish_reason == "length":
+        _note(f"ended at its limit of {max_tokens} tokens")
+
+
+@app.command()
 def certify(
     model: Annotated[str, typer.Argument(help="Name of the entry.")],
     models_file: ModelsOption = None,

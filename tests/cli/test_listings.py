@@ -9,7 +9,7 @@ from tests.conftest import ROOT, spec_and_path
 SAMPLE = ROOT / "prompts" / "issue-triage" / "sample.csv"
 COMMANDS = [
     *("run", "report", "score", "compare", "classify", "models", "prompts"),
-    *("serve", "replay", "parity", "keys", "certify"),
+    *("serve", "replay", "parity", "keys", "certify", "ask"),
 ]
 
 
@@ -23,7 +23,18 @@ def test_help_lists_every_command(gateway: Gateway) -> None:
     "command",
     [
         *((name,) for name in COMMANDS),
-        *(("models", name) for name in ("list", "show", "pull", "import-ollama")),
+        *(
+            ("models", name)
+            for name in (
+                "list",
+                "show",
+                "pull",
+                "remove",
+                "import-ollama",
+                "modelfile",
+                "push-ollama",
+            )
+        ),
         *(("prompts", name) for name in ("list", "show", "render")),
     ],
 )
