@@ -1,5 +1,6 @@
 """models.toml: entries, inheritance, and one clear error for each mistake."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from gateway.config import (
     PathSource,
     PypiSource,
     load_models,
+    ollama_host,
+    ollama_key,
     shipped,
 )
 from gateway.errors import ConfigError, UnknownModel
@@ -114,7 +117,7 @@ def test_an_unknown_model_is_never_answered_by_another() -> None:
 
 
 def test_every_backend_that_an_entry_may_name_is_registered() -> None:
-    assert set(backend_names()) == {"llama_cpp", "fake"}
+    assert set(backend_names()) == {"llama_cpp", "ollama", "fake"}
 
 
 def test_the_plain_template_compiles() -> None:
@@ -187,3 +190,84 @@ def test_a_wrong_name_of_an_ollama_model_is_named(tmp_path: Path) -> None:
 def test_a_wrong_source_says_what_its_kind_wants(tmp_path: Path, source: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         load_models(write(tmp_path, f"[models.m]\nsource = {source}\n"))
+
+
+SERVED = '[models.m]\nbackend = "ollama"\nsource = { ollama = "llama3.2:1b" }\n'
+
+
+def test_an_entry_on_an_ollama_server_asks_one_thing_at_a_time_unless_it_says_so(
+    tmp_path: Path,
+) -> None:
+    spec = load_models(write(tmp_path, SERVED)).get("m")
+    assert (spec.backend, spec.source) == ("ollama", OllamaSource("llama3.2:1b"))
+    assert (spec.parallel, spec.route, spec.host) == (1, None, "")
+    more = 'parallel = 3\nroute = "chat"\nhost = "http://box:11434"\n'
+    spec = load_models(write(tmp_path, SERVED + more)).get("m")
+    assert (spec.parallel, spec.route, spec.host) == (3, "chat", "http://box:11434")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (SERVED + f'sha256 = "{"0" * 64}"', "sha256: decided by the Ollama server"),
+        (SERVED + 'attention = "flash"', "attention: decided by the Ollama server"),
+        (SERVED + 'host = "box:11434"', "host"),
+        (SERVED + 'host = "http://box:11434/path"', "host"),
+        (SERVED + 'route = "guess"', "route"),
+        ('[models.m]\nbackend = "ollama"\nsource = { path = "x" }', "has a source { ollama"),
+        ('[models.m]\nsource = { path = "x" }\nroute = "raw"', "route: only with backend"),
+        ('[models.m]\nsource = { ollama = "x" }\nhost = "http://b"', "host: only with backend"),
+    ],
+)
+def test_keys_that_an_entry_s_backend_does_not_have_are_refused(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        load_models(write(tmp_path, text))
+
+
+def test_a_model_of_the_ollama_server_needs_no_entry_but_is_asked_for_by_name() -> None:
+    models = load_models()
+    with pytest.raises(UnknownModel):
+        models.get("ollama:llama3.2:1b")
+    spec = models.serving(["smollm2-135m", "ollama:llama3.2:1b"]).get("ollama:llama3.2:1b")
+    assert (spec.backend, spec.source) == ("ollama", OllamaSource("llama3.2:1b"))
+    with pytest.raises(ConfigError, match="no name of an Ollama model"):
+        models.serving(["ollama:a/b/c/d"])
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("", "http://127.0.0.1:11434"),
+        ("0.0.0.0", "http://127.0.0.1:11434"),
+        ("0.0.0.0:8080", "http://127.0.0.1:8080"),
+        (":8080", "http://127.0.0.1:8080"),
+        ("box", "http://box:11434"),
+        ("http://box", "http://box:80"),
+        ("https://box/", "https://box:443"),
+        ("[::1]:8080", "http://[::1]:8080"),
+        (' "box:1" ', "http://box:1"),
+    ],
+)
+def test_ollama_host_is_read_as_ollama_reads_it(
+    monkeypatch: pytest.MonkeyPatch, given: str, url: str
+) -> None:
+    """Cases: `Host` in Ollama's `envconfig/config.go`."""
+    monkeypatch.setenv("OLLAMA_HOST", given)
+    assert ollama_host() == url
+
+
+def test_a_port_that_is_none_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "box:99999")
+    with pytest.raises(ConfigError, match="no port that is one"):
+        ollama_host()
+
+
+def test_the_key_is_shown_to_the_server_of_the_environment_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "https://box")
+    monkeypatch.setenv("OLLAMA_API_KEY", "secret")
+    assert ollama_key("https://box:443") == "secret"
+    assert ollama_key("http://elsewhere:11434") == ""

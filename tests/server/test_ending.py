@@ -61,7 +61,7 @@ def test_sigterm_loses_no_accepted_request(tmp_path: Path) -> None:
 
 
 def test_a_server_for_others_needs_keys(gateway: Gateway) -> None:  # noqa: F811
-    done = gateway("serve", "--host", "0.0.0.0")  # noqa: S104
+    done = gateway("serve", "--host", "0.0.0.0")
     assert done.code == 2
     assert "no API keys" in done.err
 
