@@ -108,6 +108,7 @@ REFUSED: dict[str, tuple[type[GatewayError], str]] = {
     "064-generate-bad-json": (InvalidRequest, "unexpected EOF"),
     "065-generate-empty-body": (InvalidRequest, "missing request body"),
     "066-method-not-allowed": (BackendError, "405 method not allowed"),
+    "067-unknown-path": (BackendError, "404 page not found"),
     "069-generate-raw-too-long-truncate-false": (ContextOverflow, "3001 tokens of context"),
     "070-generate-raw-too-long-no-shift": (ContextOverflow, "more tokens than the model's context"),
     "072-chat-too-long-truncate-false": (ContextOverflow, "3054 tokens of context"),
