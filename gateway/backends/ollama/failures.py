@@ -56,7 +56,8 @@ def translated(host: str, model: str) -> Iterator[None]:
     try:
         yield
     except ollama.ResponseError as exc:
-        raise of_status(exc.status_code, exc.error, host, model) from exc
+        # The client takes the error out of its body, and that may be an object and no text.
+        raise of_status(exc.status_code, json.dumps(exc.error), host, model) from exc
     except httpx.TimeoutException as exc:
         raise BackendTimeout(
             f"the Ollama server at {host} did not answer in time: {type(exc).__name__}",
@@ -111,7 +112,7 @@ def of_status(status: int, text: str, host: str, model: str) -> GatewayError:
 
 def innermost(text: str) -> str:
     """The message in an error, which may be JSON, and JSON inside that again."""
-    for _ in range(4):
+    for _ in range(5):
         try:
             found = json.loads(text)
         except ValueError:

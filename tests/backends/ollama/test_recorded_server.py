@@ -359,3 +359,13 @@ def test_steps_before_a_failure_are_told(replay: Replay) -> None:
     ):
         run(pull())
     assert asked[0].body == exchange.body
+
+
+def test_an_error_that_is_an_object_is_read_too(replay: Replay) -> None:
+    """/v1 answers so, and so may what stands between the gateway and the server."""
+    exchange = Exchange("105-v1-embeddings")
+    with (
+        replay.answering(exchange.answer("POST /api/embed")),
+        pytest.raises(Unsupported, match="does not support embeddings"),
+    ):
+        run(Server(replay.url).embed("smol:plain", ["a"], {}))
