@@ -1,6 +1,7 @@
 """What a real server said, read by `Server`: facts as they are, refusals as errors."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -369,3 +370,13 @@ def test_an_error_that_is_an_object_is_read_too(replay: Replay) -> None:
         pytest.raises(Unsupported, match="does not support embeddings"),
     ):
         run(Server(replay.url).embed("smol:plain", ["a"], {}))
+
+
+@pytest.mark.parametrize("mark", ["\u0085", "\u2028", "\u2029"])
+def test_a_character_that_ends_lines_elsewhere_ends_none_here(replay: Replay, mark: str) -> None:
+    """JSON lets all three stand as they are."""
+    exchange = Exchange("054-generate-raw-stream")
+    answer = exchange.answer().saying(json.dumps(" permission"), f'"{mark}"')
+    with replay.answering(answer):
+        found = run(lines(Server(replay.url), exchange))
+    assert "".join(line.text for line in found).endswith(f"without a{mark}")
