@@ -171,8 +171,8 @@ class Replay:
     A question that it has no answer for gets status 599 and fails the test that asked it.
     """
 
-    def __init__(self, *always: Answer) -> None:
-        self._always = {answer.question: answer for answer in always}
+    def __init__(self) -> None:
+        self._always: dict[str, Answer] = {}
         self._next: defaultdict[str, deque[Answer]] = defaultdict(deque)
         self._received: list[Received] = []
         self._unexpected: list[Received] = []
@@ -182,6 +182,10 @@ class Replay:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
+
+    def always(self, *answers: Answer) -> None:
+        """Answer these questions so, whenever they are asked."""
+        self._always |= {answer.question: answer for answer in answers}
 
     @contextmanager
     def answering(self, *answers: Answer) -> Iterator[list[Received]]:

@@ -60,7 +60,8 @@ def serve() -> Iterator[Serve]:
 
     @cache
     def one(model: str, **entry: Any) -> Replayed:
-        replay = Replay(*standing(model))
+        replay = Replay()
+        replay.always(*standing(model))
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("OLLAMA_MODELS", "/nonexistent")
             with replay.answering(Exchange("005-ps-empty").answer()):
