@@ -10,6 +10,10 @@ from gateway.errors import BackendError, ModelLoadError
 from gateway.identity import digest_json, digest_text, weights_digests
 from gateway.ollama_store import Stored
 
+_UNTOLD_TEMPLATE = "{{ .Prompt }}"
+"""Shown of a model without a chat template. Conversations are not rendered by it: the recorded
+server counted 74 tokens where it would give 38 at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
@@ -109,6 +113,11 @@ def weaknesses(served: ServedModel, route: str) -> tuple[str, ...]:
     """What of the server's can not be switched off or is not known, each in one sentence."""
     said = []
     if route == "chat":
+        if served.shown.template.strip() == _UNTOLD_TEMPLATE:
+            said.append(
+                f"{served.name} has no chat template: Ollama renders conversations by a template "
+                "that it does not tell"
+            )
         if served.shown.system:
             said.append(
                 f"{served.name} on Ollama: the system prompt of its Modelfile is put before "

@@ -94,9 +94,10 @@ def test_a_vocabulary_that_the_server_tells_is_that_of_the_file(serve: Serve) ->
         ("smol:lora", ()),
         ("smol:t0", ("system prompt",)),
         ("smol:derived", ("2 messages",)),
+        ("gemma:base", ("template that it does not tell",)),
     ],
 )
-def test_what_a_modelfile_puts_before_conversations_is_warned_of(
+def test_what_a_conversation_is_given_unasked_is_warned_of(
     serve: Serve, model: str, said: tuple[str, ...]
 ) -> None:
     warnings = serve(model).backend.warnings
