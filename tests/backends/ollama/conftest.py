@@ -61,7 +61,7 @@ def serve() -> Iterator[Serve]:
     @cache
     def one(model: str, **entry: Any) -> Replayed:
         replay = Replay()
-        replay.always(*standing(model))
+        replay.always(*standing(model, int(entry.get("context_length", CONTEXT))))
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("OLLAMA_MODELS", "/nonexistent")
             with replay.answering(Exchange("005-ps-empty").answer()):
