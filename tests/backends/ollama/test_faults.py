@@ -246,6 +246,27 @@ def test_a_server_that_went_away_is_unavailable_and_closing_is_no_error(whole: A
     asyncio.run(backend.close())
 
 
+def test_a_closed_backend_is_unavailable_and_reads_nothing_that_is_freed(replay: Replay) -> None:
+    replay.always(*standing("smol:plain"))
+    backend = OllamaBackend(entry_for("smol:plain", replay.url))
+    asyncio.run(backend.close())
+    request = Exchange(EXCHANGE).request()
+    for ask in (
+        backend.generate(request),
+        backend.score_labels(request, ["a", "b"]),
+        backend.embed(["a"]),
+    ):
+        with pytest.raises(BackendUnavailable, match="closed"):
+            asyncio.run(ask)
+    for read in (
+        lambda: backend.render(request),
+        lambda: backend.count("text"),
+        lambda: backend.piece(1),
+    ):
+        with pytest.raises(BackendUnavailable, match="closed"):
+            read()
+
+
 @pytest.mark.parametrize("recorded", ["001-root", "067-unknown-path"])
 def test_a_server_that_is_no_ollama_is_not_taken_for_one(replay: Replay, recorded: str) -> None:
     with (
