@@ -171,7 +171,11 @@ def test_any_other_failure_is_not_asked_again(
 
 @pytest.mark.parametrize(
     "line",
-    ["{", "null", "[]", "<html>", '{"response": 1}', '{"done": true}', '{"logprobs": [{}]}'],
+    [
+        *("{", "null", "[]", "<html>", '{"response": 1}', '{"logprobs": [{}]}'),
+        *('{"done": true}', '{"done": true, "done_reason": "load"}'),
+        '{"message": {"content": "", "thinking": "hm"}}',
+    ],
 )
 def test_a_line_that_is_no_answer_is_an_error_and_no_text(
     serve: Serve, whole: Answer, line: str

@@ -12,7 +12,7 @@ from gateway.backends.base import Backend
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.ollama.backend import OllamaBackend
 from gateway.errors import BackendError, InvalidRequest, Unsupported
-from gateway.types import UNTOLD_TOKEN, Completion, Delta, GenerationRequest, LabelScores
+from gateway.types import UNTOLD_TOKEN, Completion, Delta, GenerationRequest, LabelScores, Tool
 from tests.backends.ollama.conftest import CONTEXT, Serve, own_template
 from tests.ollama_replay import Answer, Exchange, Received
 
@@ -56,6 +56,8 @@ COMPARED = [
     "115-repeat-3-warm",
 ]
 """Raw prompts whose answers came with log-probabilities, of weights that are here too."""
+PARTING = ["053-generate-raw", "073-chat-past-context"]
+"""Longer greedy answers; that of 053 parts from the engine's behind 20 characters: 0.065 nats."""
 TOLERANCE = 0.25
 """Nats between the recorded server and the engine on the same weights and tokens. Measured, the
 largest of all alternatives of all tokens: 0.135 in 055, 0.194 in 111, 0.050 in 113 to 115. The
@@ -328,6 +330,26 @@ def test_the_engine_gives_what_the_server_gave_for_the_same_tokens(
             assert found[token] == pytest.approx(logprob, abs=TOLERANCE)
 
 
+@pytest.mark.parametrize("name", PARTING)
+def test_longer_answers_part_where_two_tokens_are_about_as_likely(
+    smollm2: LlamaCppBackend, name: str
+) -> None:
+    exchange = Exchange(name)
+    request = exchange.request() if "prompt" in exchange.body else as_chatml(exchange)
+    own = run(smollm2.generate(replace(request, logprobs=WIDE)))
+    theirs = exchange.text
+    for entry in own.logprobs or ():
+        if not theirs.startswith(entry.text):
+            taken = max((top for top in entry.top if theirs.startswith(top[1])), key=by_length)
+            assert entry.logprob - taken[2] < TOLERANCE
+            return
+        theirs = theirs.removeprefix(entry.text)
+
+
+def by_length(alternative: tuple[int, str, float]) -> int:
+    return len(alternative[1])
+
+
 def test_the_same_question_three_times_gave_the_same_log_probabilities_here(serve: Serve) -> None:
     """Of a prompt that fits one pass; the gateway promises it of no Ollama server."""
     found = [replayed(serve, Exchange(name))[0] for name in COMPARED[2:]]
@@ -414,6 +436,15 @@ def test_embeddings_of_a_model_that_writes_are_not_supported(serve: Serve) -> No
         run(served.backend.embed(exchange.body["input"]))
     (body,) = [each.body for each in asked if each.path == "/api/embed"]
     assert body == {**exchange.body, "truncate": False, "options": {"num_ctx": CONTEXT}}
+
+
+def test_tools_are_not_shown_to_the_server_s_own_template(serve: Serve) -> None:
+    """Which of them it can show it says only when asked, as in 043."""
+    served = serve("smol:plain")
+    request = replace(Exchange("032-chat").request(), tools=(Tool("f"),))
+    with served.replay.answering() as asked, pytest.raises(Unsupported, match="tools"):
+        run(served.backend.generate(request))
+    assert asked == []
 
 
 def test_what_a_seed_s_samples_are_drawn_by_is_a_seed_that_the_server_takes(serve: Serve) -> None:

@@ -1,14 +1,17 @@
 """What the backend makes of the models of a real server: identity, context, route, warnings."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.ollama.backend import OllamaBackend
 from gateway.backends.ollama.model import check_unchanged
 from gateway.backends.ollama.server import Server
 from gateway.errors import BackendError, ModelLoadError, ModelNotPulled, Unsupported
+from gateway.identity import file_digest
 from gateway.types import GenerationRequest, Message
 from tests.backends.ollama.conftest import (
     CONTEXT,
@@ -20,7 +23,9 @@ from tests.backends.ollama.conftest import (
     running,
     standing,
 )
+from tests.conftest import spec_and_path
 from tests.ollama_replay import Answer, Exchange, Replay
+from tests.ollama_stores import write_model
 
 EVIDENCE = [
     "002-version",
@@ -190,6 +195,24 @@ def test_another_model_under_the_name_or_another_server_is_noticed(serve: Serve)
             pytest.raises(BackendError, match="when it was loaded and is"),
         ):
             asyncio.run(check)
+
+
+def test_a_model_whose_files_are_here_is_known_by_its_contents_and_read_from_its_file(
+    replay: Replay, tmp_path: Path, smollm2: LlamaCppBackend
+) -> None:
+    """Whatever file Ollama makes of the weights when it imports them."""
+    name = "registry.ollama.ai/library/smol/plain"
+    write_model(tmp_path, name, ("model", spec_and_path("smollm2-135m")[1]))
+    manifest = file_digest(tmp_path / "manifests" / name)
+    tags = Exchange("118-tags-all").answer().saying(digest_of("smol:plain"), manifest)
+    replay.always(*standing("smol:plain"), tags)
+    with replay.answering(Exchange("005-ps-empty").answer()) as asked:
+        backend = OllamaBackend(entry_for("smol:plain", replay.url))
+    assert "POST /api/show verbose" not in [each.question for each in asked]
+    assert backend.identity["weights"] == smollm2.identity["weights"]
+    assert backend.route == "raw"
+    assert backend.chat_template == smollm2.chat_template
+    asyncio.run(backend.close())
 
 
 def test_a_server_that_does_not_tell_the_context_is_believed(plain: Replay) -> None:
