@@ -1,4 +1,4 @@
-"""A server that answers with what a real Ollama server said, byte for byte.
+"""A server that answers with what a real Ollama server said: status, type, and lines or JSON.
 
 The recorded exchanges are read from the shared folder. What they lack, a fault of the network for
 example, is made of them by `Answer`'s fields.
@@ -44,6 +44,7 @@ class Answer:
 
     @property
     def data(self) -> bytes:
+        """The whole body."""
         ends = "\n" if "ndjson" in self.kind else ""
         return "".join(line + ends for line in self.lines).encode()
 
@@ -58,6 +59,7 @@ class Received:
 
     @property
     def body(self) -> dict[str, Any]:
+        """Its JSON; empty where there is none."""
         found = json.loads(self.data) if self.data and _BLOBS not in self.path else {}
         assert isinstance(found, dict)
         return found
@@ -180,7 +182,9 @@ class Replay:
         self._over = threading.Event()
         self._server = _Listening(self)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
         self._thread.start()
 
     def always(self, *answers: Answer) -> None:
@@ -207,12 +211,14 @@ class Replay:
             self._next.clear()
 
     def close(self) -> None:
+        """Stop listening; may be done twice."""
         self._over.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 
     def answer_to(self, received: Received) -> Answer:
+        """What to say; called by the thread of a connection."""
         with self._lock:
             self._received.append(received)
             asked = received.question

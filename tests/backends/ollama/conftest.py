@@ -60,11 +60,13 @@ def serve() -> Iterator[Serve]:
 
     @cache
     def one(model: str, **entry: Any) -> Replayed:
+        facts = standing(model, int(entry.get("context_length", CONTEXT)))
+        empty = Exchange("005-ps-empty").answer()
         replay = Replay()
-        replay.always(*standing(model, int(entry.get("context_length", CONTEXT))))
+        replay.always(*facts)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("OLLAMA_MODELS", "/nonexistent")
-            with replay.answering(Exchange("005-ps-empty").answer()):
+            with replay.answering(empty):
                 backend = OllamaBackend(entry_for(model, replay.url, **entry))
         made.append(Replayed(backend, replay))
         return made[-1]

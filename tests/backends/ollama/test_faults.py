@@ -214,6 +214,8 @@ def impatient(replay: Replay) -> Iterator[OllamaBackend]:
     """A backend that waits a moment for an answer; its server is `replay`."""
     replay.always(*standing("smol:plain"))
     made = OllamaBackend(entry_for("smol:plain", replay.url))
+    # So that only the answer itself has to come in so short a time.
+    asyncio.run(made._check_unchanged(True))
     made._server = Server(replay.url, answer_s=PATIENCE_S)
     yield made
     asyncio.run(made.close())
@@ -231,16 +233,14 @@ def test_no_answer_in_time_is_a_timeout_and_not_asked_again(
     assert count(asked) == 1
 
 
-def test_nobody_who_listens_is_unavailable(serve: Serve) -> None:
-    replay = Replay()
+def test_nobody_who_listens_is_unavailable(replay: Replay) -> None:
     replay.close()
     with pytest.raises(BackendUnavailable, match="no Ollama server answers at") as caught:
         OllamaBackend(entry_for("smol:plain", replay.url))
     assert "ollama serve" in caught.value.hint
 
 
-def test_a_server_that_went_away_is_unavailable_and_closing_is_no_error(whole: Answer) -> None:
-    replay = Replay()
+def test_a_server_that_went_away_is_unavailable_and_closing_is_no_error(replay: Replay) -> None:
     replay.always(*standing("smol:plain"))
     with replay.answering(Exchange("005-ps-empty").answer()):
         backend = OllamaBackend(entry_for("smol:plain", replay.url))

@@ -60,8 +60,8 @@ PARTING = ["053-generate-raw", "073-chat-past-context"]
 """Longer greedy answers; that of 053 parts from the engine's behind 20 characters: 0.065 nats."""
 TOLERANCE = 0.25
 """Nats between the recorded server and the engine on the same weights and tokens. Measured, the
-largest of all alternatives of all tokens: 0.135 in 055, 0.194 in 111, 0.050 in 113 to 115. The
-server multiplies by kernels that repack and quantize; other processors have others again."""
+largest of all alternatives of all tokens: 0.135 in 055, 0.194 in 111, 0.050 in 113 to 115. Their
+kernels differ, and those of other processors differ again."""
 WIDE = 100
 """Alternatives among which those that the server told are looked for: one of the 20 of 055 is not
 among the 20 of the engine."""
@@ -351,7 +351,7 @@ def by_length(alternative: tuple[int, str, float]) -> int:
 
 
 def test_the_same_question_three_times_gave_the_same_log_probabilities_here(serve: Serve) -> None:
-    """Of a prompt that fits one pass; the gateway promises it of no Ollama server."""
+    """The gateway promises it of no Ollama server: the recordings' own page tells of others."""
     found = [replayed(serve, Exchange(name))[0] for name in COMPARED[2:]]
     assert found[0].logprobs == found[1].logprobs == found[2].logprobs
 
