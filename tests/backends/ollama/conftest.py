@@ -39,15 +39,10 @@ class Replayed:
 Serve = Callable[..., Replayed]
 
 
-@pytest.fixture(autouse=True)
-def _no_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The vocabulary comes from the server, not from a store of this machine's."""
-    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path))
-
-
 @pytest.fixture
-def replay() -> Iterator[Replay]:
-    """A server that knows no answer yet."""
+def replay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Replay]:
+    """A server that knows no answer yet, and whose store, empty at first, is `tmp_path`."""
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path))
     made = Replay()
     yield made
     made.close()
