@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gateway.errors import InvalidRequest, ModelLoadError
+from gateway.errors import BackendUnavailable, InvalidRequest, ModelLoadError
 from gateway.llama import library
 
 _PIECE_BYTES = 64
@@ -42,8 +42,19 @@ class GgufVocabulary:
                 f"{path}: llama.cpp can not load it: {library.recent_errors()}",
                 hint="the file may be incomplete or corrupt; pull it again",
             )
-        self.vocab = self._lib.llama_model_get_vocab(self.handle)
-        self.vocab_size: int = self._lib.llama_vocab_n_tokens(self.vocab)
+        self._vocab = self._lib.llama_model_get_vocab(self.handle)
+        self.vocab_size: int = self._lib.llama_vocab_n_tokens(self._vocab)
+
+    @property
+    def vocab(self) -> Any:
+        """The library's `llama_vocab`.
+
+        Raises:
+            BackendUnavailable: it is closed; the library would read what is freed.
+        """
+        if not self.handle:
+            raise BackendUnavailable(f"the model of {self.path.name} is closed")
+        return self._vocab
 
     def close(self) -> None:
         """Free what the library holds; nothing of it may be used afterwards."""

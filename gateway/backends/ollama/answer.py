@@ -52,7 +52,8 @@ class Answer:
         """The whole answer, once its last line is there.
 
         Raises:
-            ContextOverflow: the server read less than was sent, or stopped where its context ends.
+            ContextOverflow: prompt and limit do not fit, the server read less than was sent, or it
+                stopped where its context ends.
             Unsupported: log-probabilities were asked for and it tells none.
             BackendError: it read more than was sent, or does not say how much.
         """
@@ -111,8 +112,13 @@ class Answer:
             )
 
     def _check_length(self, last: Line) -> None:
-        """An answer that ends for its length before its limit has met the end of the context."""
-        limit = self._asked.max_tokens
+        """Prompt and limit must fit the context. On route "chat" only the answer tells how long the
+        prompt was, and the server goes on past the context in silence, whatever `shift` says.
+
+        An answer that ends for its length before its limit has met the end of the context.
+        """
+        limit, read = self._asked.max_tokens, last.prompt_eval_count
+        if read + limit > self._asked.context_length:
+            raise ContextOverflow(read + limit, self._asked.context_length)
         if last.done_reason == "length" and last.eval_count < limit:
-            read = last.prompt_eval_count
             raise ContextOverflow(read + limit, read + last.eval_count)

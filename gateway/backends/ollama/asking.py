@@ -36,6 +36,11 @@ class Asked:
         """Its name on the server."""
         return str(self.body["model"])
 
+    @property
+    def context_length(self) -> int:
+        """Tokens of prompt and answer together."""
+        return int(self.body["options"]["num_ctx"])
+
 
 def options(sampling: Sampling) -> dict[str, Any]:
     """Every option that changes which token is chosen, so that no default of the server or of a

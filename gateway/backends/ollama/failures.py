@@ -5,7 +5,7 @@
 | nobody listens, or the connection drops           | `BackendUnavailable` |
 | 408, 429, 502, 503, 504                           | `BackendUnavailable` |
 | no answer in time                                 | `BackendTimeout`     |
-| 404                                               | `ModelNotPulled`     |
+| 404, but for a path that the server lacks         | `ModelNotPulled`     |
 | prompt and answer do not fit the context          | `ContextOverflow`    |
 | 400, or a format that the server can not read     | `InvalidRequest`     |
 | 501                                               | `Unsupported`        |
@@ -36,6 +36,8 @@ from gateway.errors import (
 _BUSY = {408, 429, 502, 503, 504}
 _IN_A_STREAM = -1
 """The client's status of an error that came as a line."""
+_NO_SUCH_PATH = "404 page not found"
+"""What Go's HTTP server says; nothing is known of the model then."""
 _TOO_LONG = re.compile(
     r"exceeds the available context size|longer than the context length"
     r"|exceeds the context length"
@@ -54,7 +56,8 @@ def translated(host: str, model: str) -> Iterator[None]:
     try:
         yield
     except ollama.ResponseError as exc:
-        raise of_status(exc.status_code, exc.error, host, model) from exc
+        # The client takes the error out of its body, and that may be an object and no text.
+        raise of_status(exc.status_code, json.dumps(exc.error), host, model) from exc
     except httpx.TimeoutException as exc:
         raise BackendTimeout(
             f"the Ollama server at {host} did not answer in time: {type(exc).__name__}",
@@ -88,7 +91,7 @@ def of_status(status: int, text: str, host: str, model: str) -> GatewayError:
         text: the body, or the error of a line.
     """
     said = innermost(text)
-    if status == 404 and model:
+    if status == 404 and model and said != _NO_SUCH_PATH:
         return ModelNotPulled(
             f"{model} is not on the Ollama server at {host}: {said}",
             hint=f"gateway models pull ollama:{model}",
@@ -109,7 +112,7 @@ def of_status(status: int, text: str, host: str, model: str) -> GatewayError:
 
 def innermost(text: str) -> str:
     """The message in an error, which may be JSON, and JSON inside that again."""
-    for _ in range(4):
+    for _ in range(5):
         try:
             found = json.loads(text)
         except ValueError:

@@ -10,6 +10,10 @@ from gateway.errors import BackendError, ModelLoadError
 from gateway.identity import digest_json, digest_text, weights_digests
 from gateway.ollama_store import Stored
 
+_UNTOLD_TEMPLATE = "{{ .Prompt }}"
+"""Shown of a model without a chat template. Conversations are rendered by another: in the recorded
+chat with such a model the server counted 74 tokens, as in ChatML, and the texts alone are 39."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
@@ -110,6 +114,11 @@ def weaknesses(served: ServedModel, route: str) -> tuple[str, ...]:
     """What of the server's can not be switched off or is not known, each in one sentence."""
     said = []
     if route == "chat":
+        if served.shown.template.strip() == _UNTOLD_TEMPLATE:
+            said.append(
+                f"{served.name} has no chat template: Ollama renders conversations by a template "
+                "that it does not tell"
+            )
         if served.shown.system:
             said.append(
                 f"{served.name} on Ollama: the system prompt of its Modelfile is put before "

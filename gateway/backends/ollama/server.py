@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -53,10 +54,28 @@ class _Client(ollama.AsyncClient):
         return True
 
     async def lines(self, shape: type[_Shape], path: str, body: Any) -> AsyncGenerator[_Shape]:
-        found: Any = await self._request(shape, "POST", path, json=body, stream=True)
-        async with aclosing(found):
-            async for line in found:
-                yield line
+        async with self._client.stream("POST", path, json=body) as response:
+            if not response.is_success:
+                await response.aread()
+                raise ollama.ResponseError(response.text, response.status_code)
+            async with aclosing(_split(response)) as lines:
+                async for line in lines:
+                    said = json.loads(line)
+                    if error := said.get("error"):
+                        raise ollama.ResponseError(json.dumps({"error": error}))
+                    yield shape(**said)
+
+
+async def _split(response: httpx.Response) -> AsyncGenerator[bytes]:
+    """The lines of a stream. httpx ends them at characters too, such as U+0085, that may stand in
+    the texts of an answer."""
+    begun = b""
+    async for data in response.aiter_bytes():
+        *whole, begun = (begun + data).split(b"\n")
+        for line in whole:
+            yield line
+    if begun:
+        yield begun
 
 
 class Server:
