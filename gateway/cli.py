@@ -875,8 +875,9 @@ def models_remove(
     spec = load_models(models_file).serving([name]).get(name)
     server, model = on_ollama.server_of(spec)
     found = asyncio.run(server.model(model))
-    if not yes:
-        typer.confirm(f"delete {found.name} from {server.host}?", abort=True, err=True)
+    if not yes and not typer.confirm(f"delete {found.name} from {server.host}?", err=True):
+        _note("nothing was deleted")
+        raise typer.Exit(FAILED)
     asyncio.run(server.delete(found.name))
     _note(f"deleted {found.name} from {server.host}")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Gateway
-from tests.conftest import spec_and_path
+from tests.conftest import recorded_exchange, spec_and_path
 from tests.ollama_stores import write_model
 
 MANIFEST = "registry.ollama.ai/library/smol/plain"
@@ -95,3 +95,17 @@ def test_what_is_not_there_says_what_there_is(gateway: Gateway, models: Path) ->
     assert "ollama pull llama3.2:1b" in done.err
     assert "smol:plain" in done.err
     assert not models.exists()
+
+
+def test_where_ollama_s_template_differs_from_the_model_s_own_is_shown(
+    gateway: Gateway, models: Path
+) -> None:
+    """Ollama's built-in template for this model loses its default system prompt."""
+    shown = json.loads(recorded_exchange("026-show"))["response"]["json"]
+    assert gateway("models", "import-ollama", "smol:plain").code == 0
+    _, path = spec_and_path("smollm2-135m")
+    template = ("template", str(shown["template"]).encode())
+    write_model(models.parent.parent / "ollama", MANIFEST, ("model", path), template)
+    said = " ".join(gateway("models", "show", "smol:plain").out.split())
+    assert "renders otherwise than the model's own: a user's message" in said
+    assert "You are a helpful AI assistant named SmolLM" in said

@@ -34,6 +34,8 @@ _CONNECT_S, _ANSWER_S = 5.0, 600.0
 before its first answer."""
 
 _ABSENT = 404
+_MOST_LINE = 1 << 24
+"""Bytes; one with 20 alternatives of a token has some 2,000."""
 
 _Shape = TypeVar("_Shape", bound=Said)
 
@@ -72,6 +74,8 @@ async def _split(response: httpx.Response) -> AsyncGenerator[bytes]:
     begun = b""
     async for data in response.aiter_bytes():
         *whole, begun = (begun + data).split(b"\n")
+        if len(begun) > _MOST_LINE:
+            raise ValueError(f"a line of more than {_MOST_LINE} bytes")
         for line in whole:
             yield line
     if begun:

@@ -22,6 +22,7 @@ TESTED = {
     *test_recorded_server.SHOWN,
     *test_recorded_server.MADE,
     *test_recorded_server.UPLOADED,
+    *test_recorded_server.SENT_BEFORE,
     *test_recorded_server.WRITTEN,
     *test_recorded_server.OTHERS,
     *test_recorded_server.REFUSED,

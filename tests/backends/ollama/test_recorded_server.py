@@ -40,6 +40,7 @@ MADE = [
     "108-base-model-create",
 ]
 UPLOADED = ["011-blob-upload", "016-lora-upload", "018-bad-upload", "107-base-model-upload"]
+SENT_BEFORE = {"009-blob-head-absent": False, "012-blob-head-present": True}
 WRITTEN = [
     "032-chat",
     "033-chat-again-warm",
@@ -276,6 +277,15 @@ def test_a_file_is_uploaded_under_its_digest(replay: Replay, name: str, file: Pa
     assert asked[0].path == Exchange("018-bad-upload").path
     assert asked[0].path.endswith(digest)
     assert asked[0].data == file.read_bytes()
+
+
+@pytest.mark.parametrize("name", SENT_BEFORE)
+def test_whether_a_file_was_sent_before_is_asked(replay: Replay, name: str) -> None:
+    exchange = Exchange(name)
+    with replay.answering(exchange.answer()) as asked:
+        found = run(Server(replay.url).has_file(exchange.path.removeprefix("/api/blobs/")))
+    assert found is SENT_BEFORE[name]
+    assert (asked[0].method, asked[0].path) == (exchange.method, exchange.path)
 
 
 def test_a_model_is_deleted(replay: Replay) -> None:
