@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any
 
 from gateway.config import Kernels
+from gateway.engine.context import Memory
 from gateway.errors import BackendError, ModelLoadError
 
 _TILED = "GGML_CPU_TILED_MM"
@@ -69,16 +70,6 @@ class Build:
             "that results do not depend on what is batched; for speed rebuild it with "
             'CMAKE_ARGS="-DGGML_LLAMAFILE=OFF"',
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What a context has taken, in bytes, as the library reports it (to 10 kB)."""
-
-    cache: int
-    """Keys and values of all sequences; this is also the cache of prompts' beginnings."""
-    scratch: int
-    """For the intermediate values of a pass and its logits."""
 
 
 @cache

@@ -4,16 +4,15 @@ import bisect
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gateway import chat_template
 from gateway.backends.base import RenderedRequest
 from gateway.config import ModelSpec
+from gateway.engine.jobs import Vocabulary
 from gateway.errors import InvalidRequest, NoChatTemplate
 from gateway.llama.vocabulary import GgufVocabulary, Segment
 from gateway.types import GenerationRequest
@@ -24,17 +23,6 @@ _MARKED = re.compile("\ue000([0-9]+)\ue001")
 
 _CHARACTERS_PER_TOKEN = 16
 """Where a search for the length of a text begins; most texts have 3 to 5."""
-
-
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """The few facts about tokens that generating and scoring need."""
-
-    piece: Callable[[int], bytes]
-    end_tokens: frozenset[int]
-    """Ids that end a generation."""
-    stop_ids: NDArray[np.intp]
-    """Ids whose probabilities sum to that of the answer ending here."""
 
 
 class Reader:

@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.backends.llama_cpp.context import Context, Row
+from gateway.backends.llama_cpp.context import Context
 from gateway.certificates import machine
 from gateway.config import ModelSpec, load_models
+from gateway.engine.context import Row
 from gateway.llama import library
 from gateway.sources import locate
 

@@ -18,8 +18,9 @@ from common import bare_prefill, issues, load, show
 from llama_server import LlamaServer, llama_server
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.backends.llama_cpp.context import Context, Row
-from gateway.backends.llama_cpp.engine import Stats
+from gateway.backends.llama_cpp.context import Context
+from gateway.engine.context import Row
+from gateway.engine.engine import Stats
 from gateway.types import GenerationRequest, Sampling
 
 SEQUENCES, ANSWER, ROUNDS = 8, 64, 3

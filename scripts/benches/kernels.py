@@ -35,9 +35,10 @@ from common import out, show
 from gguf import GGUFReader, GGUFValueType, GGUFWriter
 from rich.progress import track
 
-from gateway.backends.llama_cpp.context import Attending, Context, Row
+from gateway.backends.llama_cpp.context import Attending, Context
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.config import load_models
+from gateway.engine.context import Row
 from gateway.llama import library
 from gateway.sources import locate
 

@@ -30,8 +30,9 @@ from peer_llama_cpp import PerLabel
 from rich.progress import track
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.backends.llama_cpp.context import Context, Row
+from gateway.backends.llama_cpp.context import Context
 from gateway.config import load_models, prompts_root
+from gateway.engine.context import Row
 from gateway.planning import Wanted, prepare
 from gateway.sampling import log_normalizer, log_sum
 from gateway.sources import locate

@@ -9,23 +9,23 @@ from typing import Any
 
 from gateway.backends.base import MemoryUse, RenderedRequest
 from gateway.backends.llama_cpp.context import Attending, Context, embed
-from gateway.backends.llama_cpp.engine import SERIAL_PIECE, Done, Engine, Stats
-from gateway.backends.llama_cpp.jobs import (
+from gateway.backends.llama_cpp.model import GgufModel
+from gateway.backends.llama_cpp.shelf import Shelf
+from gateway.config import ModelSpec, digest_memory
+from gateway.constraints import GuidanceMatcher, grammar_of
+from gateway.engine.engine import SERIAL_PIECE, Done, Engine, Stats
+from gateway.engine.jobs import (
     Generated,
     OnText,
     Scored,
     generate,
     score,
 )
-from gateway.backends.llama_cpp.model import GgufModel
-from gateway.backends.llama_cpp.shelf import Shelf
-from gateway.config import ModelSpec, digest_memory
-from gateway.constraints import GuidanceMatcher, grammar_of
+from gateway.engine.trie import build_trie, count_nodes
 from gateway.errors import ContextOverflow, InvalidRequest, ModelLoadError
 from gateway.identity import digest_json, digest_text, weights_digests
 from gateway.llama import library
 from gateway.llama.reader import Reader
-from gateway.llama.trie import build_trie, count_nodes
 from gateway.types import (
     Completion,
     Delta,

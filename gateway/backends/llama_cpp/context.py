@@ -5,7 +5,6 @@ Everything here is called from one thread only, the engine's.
 
 import ctypes
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,16 +14,10 @@ from numpy.typing import NDArray
 from gateway.backends.llama_cpp import adapter as adapters
 from gateway.backends.llama_cpp.adapter import Adapter
 from gateway.backends.llama_cpp.model import GgufModel
+from gateway.engine.context import OUTPUTS_PER_PASS, Logits, Row
 from gateway.errors import BackendError, ModelLoadError
 from gateway.llama import library
 from gateway.memory import available_bytes, readable
-
-Logits = NDArray[np.float32]
-"""Shape (outputs, vocabulary)."""
-
-OUTPUTS_PER_PASS = 64
-"""Most positions whose logits one forward pass returns: 64 x 262,144 floats are 67 MB."""
-
 
 Attending = Literal["plain", "flash", "any"]
 """How a context attends.
@@ -36,16 +29,6 @@ The first two want keys of F16 or F32. So keys are Q8_0, and the third is always
 "any": what the library finds faster; its bytes depend on what is batched."""
 
 _FLASH: Mapping[Attending, str] = {"plain": "DISABLED", "flash": "ENABLED", "any": "AUTO"}
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One token to be fed."""
-
-    sequence: int
-    position: int
-    token: int
-    output: bool
 
 
 class Context:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.backends.ollama.reading import ServerReader
-from gateway.llama.trie import TrieNode, build_trie
+from gateway.engine.trie import TrieNode, build_trie
 
 TOP = 20
 """Most alternatives that Ollama tells (`top_logprobs`)."""

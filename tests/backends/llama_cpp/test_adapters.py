@@ -12,8 +12,9 @@ import pytest
 from gateway.backends.llama_cpp import backend as module
 from gateway.backends.llama_cpp.adapter import Adapter
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.backends.llama_cpp.context import Context, Logits, Row
+from gateway.backends.llama_cpp.context import Context
 from gateway.config import ModelSpec
+from gateway.engine.context import Logits, Row
 from gateway.errors import GatewayError, ModelLoadError
 from gateway.types import Completion, GenerationRequest, Message, Sampling
 from tests.adapters import write_adapter

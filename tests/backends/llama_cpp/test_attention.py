@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.backends.llama_cpp.context import Attending, Context, Row
+from gateway.backends.llama_cpp.context import Attending, Context
+from gateway.engine.context import Row
 from gateway.types import Completion, GenerationRequest, Sampling
 from tests.conftest import spec_and_path
 

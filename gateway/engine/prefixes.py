@@ -10,8 +10,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.backends.llama_cpp.adapter import Adapter
-from gateway.backends.llama_cpp.context import Context
+from gateway.engine.context import Adapter, Context
 
 COPY_WORTH = 64
 """Copying another sequence's memory pays when it saves at least this many tokens, and keeping a

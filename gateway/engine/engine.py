@@ -20,10 +20,9 @@ from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
-from gateway.backends.llama_cpp.adapter import Adapter
-from gateway.backends.llama_cpp.context import OUTPUTS_PER_PASS, Context, Logits, Row
-from gateway.backends.llama_cpp.jobs import Answer, Job, Step
-from gateway.backends.llama_cpp.prefixes import COPY_WORTH, Prefixes, common_length
+from gateway.engine.context import OUTPUTS_PER_PASS, Adapter, Context, Logits, Row
+from gateway.engine.jobs import Answer, Job, Step
+from gateway.engine.prefixes import COPY_WORTH, Prefixes, common_length
 from gateway.errors import BackendError, BackendUnavailable, GatewayError
 from gateway.types import Timings
 
@@ -106,7 +105,7 @@ class Engine:
         self.memory = context.memory
         self.context_length = context.length
         self.stats = Stats()
-        self._thread = threading.Thread(target=self._run, name="llama-engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
     def submit(

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
-from gateway.backends.llama_cpp.context import Logits
+import numpy as np
+from numpy.typing import NDArray
+
 from gateway.constraints import Matcher
-from gateway.llama.reader import Vocabulary
-from gateway.llama.trie import TrieNode, build_trie
+from gateway.engine.context import Logits
+from gateway.engine.trie import TrieNode, build_trie
 from gateway.sampling import Floats, adjusted, choose, log_normalizer, log_sum, most_likely
 from gateway.text import TextAssembler
 from gateway.types import FinishReason, Sampling, TokenLogprob
@@ -56,6 +58,17 @@ class Scored:
 
 
 Answer = Generated | Scored
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The few facts about tokens that generating and scoring need."""
+
+    piece: Callable[[int], bytes]
+    end_tokens: frozenset[int]
+    """Ids that end a generation."""
+    stop_ids: NDArray[np.intp]
+    """Ids whose probabilities sum to that of the answer ending here."""
 
 
 def generate(

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.backends.llama_cpp.context import Context, Logits, Row
-from gateway.backends.llama_cpp.engine import SERIAL_PIECE, Engine
-from gateway.backends.llama_cpp.jobs import Generated, Job, Scored, Step, generate, score
+from gateway.backends.llama_cpp.context import Context
+from gateway.engine.context import Logits, Row
+from gateway.engine.engine import SERIAL_PIECE, Engine
+from gateway.engine.jobs import Generated, Job, Scored, Step, generate, score
 from gateway.errors import BackendError, BackendUnavailable
 from gateway.sampling import log_normalizer, log_sum
 from gateway.types import GenerationRequest, Message, Sampling

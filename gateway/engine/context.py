@@ -1,0 +1,76 @@
+"""What the scheduler needs of whatever computes: memory for sequences, and forward passes."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Logits = NDArray[np.float32]
+"""Shape (outputs, vocabulary)."""
+
+OUTPUTS_PER_PASS = 64
+"""Most positions whose logits one forward pass returns: 64 x 262,144 floats are 67 MB."""
+
+Adapter = Hashable
+"""What a pass is computed with, beside the weights. Equal ones compute the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One token to be fed."""
+
+    sequence: int
+    position: int
+    token: int
+    output: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a context has taken, in bytes."""
+
+    cache: int
+    """Keys and values of all sequences; this is also the cache of prompts' beginnings."""
+    scratch: int
+    """For the intermediate values of a pass and its logits."""
+
+
+class Context(Protocol):
+    """Memory for some sequences. Everything is called from one thread only, the engine's."""
+
+    sequences: int
+    length: int
+    """Tokens of one sequence."""
+    batch_tokens: int
+    """Most tokens in one forward pass."""
+    memory: Memory
+
+    def decode(self, rows: Sequence[Row]) -> Sequence[Logits]:
+        """One forward pass.
+
+        Returns:
+            The logits, shape (vocabulary,), of each row with `output`, in order. They may be views
+            that the next call overwrites.
+
+        Raises:
+            BackendError: the pass failed; the sequences it touched are no longer to be trusted.
+        """
+        ...
+
+    def select(self, adapter: Any) -> None:
+        """Compute from now on with this adapter, or, None, with the base model alone."""
+        ...
+
+    def truncate(self, sequence: int, length: int) -> bool:
+        """Keep the first `length` tokens of a sequence; False where the memory can not do it."""
+        ...
+
+    def copy(self, source: int, target: int) -> None:
+        """Make `target` hold what `source` holds."""
+        ...
+
+    def close(self) -> None:
+        """Free the memory."""
+        ...
