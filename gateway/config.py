@@ -81,6 +81,7 @@ Determinism = Literal["bitwise", "off"]
 Kernels = Literal["decode", "prefill"]
 Attention = Literal["plain", "flash"]
 Route = Literal["raw", "chat"]
+Dtype = Literal["float32", "bfloat16", "float16"]
 Source = PypiSource | HubSource | PathSource | OllamaSource
 
 
@@ -126,6 +127,10 @@ class ModelSpec:
     """The file that the entry is written in."""
     left_out: tuple[str, ...] = ()
     """What the source's Modelfile says and the gateway does not do, a sentence each."""
+    dtype: Dtype = "float32"
+    """Of weights and computation, for backend "transformers"."""
+    device: str = "cpu"
+    """As torch names it, for backend "transformers"."""
     host: str = ""
     """URL of the Ollama server, for backend "ollama"; empty: `ollama_host`."""
     route: Route | None = None
@@ -162,6 +167,8 @@ class _Modelfile(BaseModel):
 
 
 _SERVER_ONLY = {"host", "route"}
+_TORCH_ONLY = {"dtype", "device"}
+_LLAMA_ONLY = {"attention", "adapter", "adapter_scale"}
 _IN_PROCESS_ONLY = {
     *("sha256", "adapter", "adapter_scale", "deterministic", "attention", "batch_tokens"),
 }
@@ -193,7 +200,7 @@ class _Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     source: _AnySource
-    backend: Literal["llama_cpp", "ollama", "fake"] = "llama_cpp"
+    backend: Literal["llama_cpp", "transformers", "ollama", "fake"] = "llama_cpp"
     sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
     description: str = ""
     license: str = ""
@@ -208,11 +215,18 @@ class _Entry(BaseModel):
     adapter_scale: float = Field(default=1.0, ge=-100, le=100, allow_inf_nan=False)
     deterministic: Determinism = "bitwise"
     attention: Attention = "plain"
+    dtype: Dtype = "float32"
+    device: Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:[0-9]+)?)$")] = "cpu"
     host: Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+$")] = ""
     route: Route | None = None
 
     @model_validator(mode="after")
     def _keys_are_the_backend_s(self) -> Self:
+        if self.backend != "transformers":
+            if wrong := sorted(_TORCH_ONLY & self.model_fields_set):
+                raise ValueError(f'{", ".join(wrong)}: only with backend = "transformers"')
+        elif wrong := sorted(_LLAMA_ONLY & self.model_fields_set):
+            raise ValueError(f'{", ".join(wrong)}: only with backend = "llama_cpp"')
         if self.backend != "ollama":
             if wrong := sorted(_SERVER_ONLY & self.model_fields_set):
                 raise ValueError(f'{", ".join(wrong)}: only with backend = "ollama"')

@@ -83,7 +83,7 @@ def weights_path(spec: ModelSpec) -> Path:
     Raises:
         ModelNotPulled: as `locate`.
     """
-    return locate(spec) if spec.backend == "llama_cpp" else Path()
+    return Path() if spec.backend in ("fake", "ollama") else locate(spec)
 
 
 def pulled_path(spec: ModelSpec) -> Path:

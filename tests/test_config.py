@@ -117,7 +117,7 @@ def test_an_unknown_model_is_never_answered_by_another() -> None:
 
 
 def test_every_backend_that_an_entry_may_name_is_registered() -> None:
-    assert set(backend_names()) == {"llama_cpp", "ollama", "fake"}
+    assert set(backend_names()) == {"llama_cpp", "transformers", "ollama", "fake"}
 
 
 def test_the_plain_template_compiles() -> None:

@@ -88,6 +88,18 @@ def test_a_backend_never_imports_another() -> None:
                 assert other in ("base", parts[1]), f"{module}: {name}"
 
 
+@pytest.mark.parametrize("area", ["engine", "llama", "go_template"])
+def test_what_backends_share_imports_none_of_them(area: str) -> None:
+    files = {name: path for name, path in modules().items() if belongs(name, area)}
+    assert files
+    for module, path in files.items():
+        for name in imports(path):
+            if belongs(name, "gateway.backends"):
+                assert belongs(name, "gateway.backends.base"), f"{module}: {name}"
+            assert not belongs(name, "gateway.server"), f"{module}: {name}"
+            assert area == "llama" or name.split(".")[0] not in BACKEND_SDKS, f"{module}: {name}"
+
+
 def test_the_runner_the_pool_and_parity_see_only_the_protocol() -> None:
     for module in ("runner", "pool", "parity"):
         for name in imports(PACKAGE / f"{module}.py"):

@@ -124,6 +124,7 @@ class BackendFactory(Protocol):
 
 _REGISTRY = {
     "llama_cpp": "gateway.backends.llama_cpp.backend:LlamaCppBackend",
+    "transformers": "gateway.backends.transformers.backend:TransformersBackend",
     "ollama": "gateway.backends.ollama.backend:OllamaBackend",
     "fake": "gateway.backends.fake:FakeBackend",
 }

@@ -2,19 +2,18 @@
 
 import ctypes
 import re
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from gateway.engine.tokenizer import Segment
 from gateway.errors import BackendUnavailable, InvalidRequest, ModelLoadError
 from gateway.llama import library
 
 _PIECE_BYTES = 64
 _VALUE_BYTES = 256
-
-Segment = tuple[str, bool]
-"""Text, and whether control tokens written in it are to be read as control tokens."""
 
 
 class GgufVocabulary:
@@ -83,6 +82,16 @@ class GgufVocabulary:
         """Ids that end a generation (end of turn, end of text), ascending."""
         is_end = self._lib.llama_vocab_is_eog
         return tuple(i for i in range(self.vocab_size) if is_end(self.vocab, i))
+
+    @cached_property
+    def guidance_tokenizer(self) -> Any:
+        """The same as an `llguidance.LLTokenizer`."""
+        from llguidance.llamacpp import lltokenizer_from_vocab
+
+        with warnings.catch_warnings():
+            # llguidance 1.9 calls a function that llama-cpp-python 0.3.36 calls deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return lltokenizer_from_vocab(self.vocab, eos_token=list(self.end_tokens))
 
     def special_text(self, which: str) -> str:
         """Text of the `bos` or `eos` token, empty where the vocabulary has none."""

@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Coroutine, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -13,10 +14,11 @@ from hypothesis import strategies as st
 from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend
 from gateway.backends.ollama.backend import OllamaBackend
+from gateway.backends.transformers.backend import TransformersBackend
 from gateway.config import ModelSpec, PathSource
 from gateway.errors import ContextOverflow, InvalidRequest
 from gateway.types import Constraint, Delta, GenerationRequest, Message, Sampling
-from tests.conftest import ROOT
+from tests.conftest import ROOT, spec_and_path
 from tests.ollama_server import on_server
 
 T = TypeVar("T")
@@ -26,9 +28,14 @@ def run(awaitable: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(awaitable)
 
 
-@pytest.fixture(
-    params=["fake", "smollm2", "gemma", "ollama-smollm2", "ollama-gemma"], scope="module"
-)
+PARAMS = [
+    *("fake", "smollm2", "gemma"),
+    *("ollama-smollm2", "ollama-gemma"),
+    "transformers-smollm2",
+]
+
+
+@pytest.fixture(params=PARAMS, scope="module")
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     server, _, name = request.param.rpartition("-")
     if name == "fake":
@@ -38,11 +45,21 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     if not server:
         yield own
         return
+    if server == "transformers":
+        torch = TransformersBackend(*on_torch(own.spec))
+        yield torch
+        run(torch.close())
+        return
     served = OllamaBackend(
         on_server(own.spec, request.getfixturevalue("ollama_url"), chat_template=own.chat_template)
     )
     yield served
     run(served.close())
+
+
+def on_torch(spec: ModelSpec) -> tuple[ModelSpec, Path]:
+    """The same weights, dequantized."""
+    return replace(spec, backend="transformers"), spec_and_path(spec.name)[1]
 
 
 def is_on_a_server(backend: Backend) -> bool:

@@ -33,6 +33,7 @@ from gateway.config import (
     ollama_key,
     ollama_root,
 )
+from gateway.engine.reader import Reader, check_labels
 from gateway.engine.trie import build_trie, count_nodes
 from gateway.errors import (
     BackendError,
@@ -43,7 +44,6 @@ from gateway.errors import (
     Unsupported,
 )
 from gateway.identity import digest_json
-from gateway.llama.reader import Reader, check_labels
 from gateway.llama.vocabulary import GgufVocabulary
 from gateway.types import (
     Completion,

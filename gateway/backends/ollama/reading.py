@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.backends.base import RenderedRequest
+from gateway.engine.reader import Reader
 from gateway.errors import ModelLoadError, Unsupported
-from gateway.llama.reader import Reader
 from gateway.llama.vocabulary import GgufVocabulary
 from gateway.types import UNTOLD_TOKEN
 

@@ -16,8 +16,8 @@ from gateway.backends.ollama.labels import (
     score,
 )
 from gateway.backends.ollama.reading import ServerReader
+from gateway.engine.reader import Reader
 from gateway.errors import InvalidRequest
-from gateway.llama.reader import Reader
 from gateway.planning import Wanted, prepare
 from gateway.runner import question
 from gateway.types import GenerationRequest

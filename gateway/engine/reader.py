@@ -2,10 +2,8 @@
 
 import bisect
 import re
-import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -13,8 +11,8 @@ from gateway import chat_template
 from gateway.backends.base import RenderedRequest
 from gateway.config import ModelSpec
 from gateway.engine.jobs import Vocabulary
+from gateway.engine.tokenizer import Segment, Tokenizer
 from gateway.errors import InvalidRequest, NoChatTemplate
-from gateway.llama.vocabulary import GgufVocabulary, Segment
 from gateway.types import GenerationRequest
 
 _MARK = "\ue000{}\ue001"
@@ -28,10 +26,10 @@ _CHARACTERS_PER_TOKEN = 16
 class Reader:
     """Reads requests as one entry of models.toml says, with the vocabulary of its file."""
 
-    def __init__(self, spec: ModelSpec, model: GgufVocabulary) -> None:
+    def __init__(self, spec: ModelSpec, tokenizer: Tokenizer) -> None:
         self._spec = spec
-        self._model = model
-        self.template_source = _template_source(spec, model)
+        self.tokenizer = tokenizer
+        self.template_source = _template_source(spec, tokenizer)
 
     def render(self, request: GenerationRequest) -> RenderedRequest:
         if request.prompt_tokens:
@@ -88,7 +86,7 @@ class Reader:
 
     def _as_given(self, request: GenerationRequest) -> RenderedRequest:
         more = self.plain_tokens(request.answer_start) if request.answer_start else []
-        text = self._model.text_of(request.prompt_tokens)
+        text = self.tokenizer.text_of(request.prompt_tokens)
         return RenderedRequest(text + request.answer_start, (*request.prompt_tokens, *more))
 
     def _segments(self, request: GenerationRequest) -> list[Segment]:
@@ -100,8 +98,8 @@ class Reader:
         template = self._chat_template
         hidden: list[str] = []
         special = {
-            "bos_token": self._model.special_text("bos"),
-            "eos_token": self._model.special_text("eos"),
+            "bos_token": self.tokenizer.special_text("bos"),
+            "eos_token": self.tokenizer.special_text("eos"),
         }
         text = template.render(
             request.messages,
@@ -131,7 +129,7 @@ class Reader:
 
     @cached_property
     def _data_pattern(self) -> re.Pattern[str]:
-        control = self._model.control_pattern
+        control = self.tokenizer.control_pattern
         marks = "[\ue000\ue001]"
         return re.compile(f"{control.pattern}|{marks}" if control else marks)
 
@@ -139,17 +137,17 @@ class Reader:
         """Add text that is data, an answer's beginning or a label, to the last segment."""
         if not text:
             return list(segments)
-        control = self._model.control_pattern
+        control = self.tokenizer.control_pattern
         if control and control.search(text):
             return [*segments, (text, False)]
         *before, (last, special) = segments
         return [*before, (last + text, special)]
 
     def _tokenize(self, segments: Sequence[Segment]) -> list[int]:
-        bos = self._model.special_text("bos")
+        bos = self.tokenizer.special_text("bos")
         already = bool(bos) and segments[0][0].startswith(bos)
         split = [piece for s in segments for piece in self._defuse(s)]
-        return self._model.tokenize(split, add_special=not already)
+        return self.tokenizer.tokenize(split, add_special=not already)
 
     def _defuse(self, segment: Segment) -> list[Segment]:
         """Cut data that spells a control token after its first character.
@@ -158,7 +156,7 @@ class Reader:
         is cut in two it can not find.
         """
         text, parse_special = segment
-        control = self._model.control_pattern
+        control = self.tokenizer.control_pattern
         if parse_special or control is None:
             return [segment]
         pieces: list[Segment] = []
@@ -173,8 +171,8 @@ class Reader:
     def _chat_template(self) -> chat_template.ChatTemplate:
         if self.template_source is None:
             raise NoChatTemplate(
-                f"model {self._spec.name} has no chat template: {self._model.path.name} is a base "
-                "model, or its conversion lost the template",
+                f"model {self._spec.name} has no chat template: {self.tokenizer.path.name} is a "
+                "base model, or its conversion lost the template",
                 hint='send a raw prompt, or give its entry in models.toml chat_template = "plain" '
                 "or the path of a Jinja file",
             )
@@ -182,31 +180,22 @@ class Reader:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        ends = self._model.end_tokens
+        ends = self.tokenizer.end_tokens
         stops = set(ends)
         if self._spec.end_of_turn:
-            stops |= set(self._model.tokens_beginning_with(self._spec.end_of_turn))
+            stops |= set(self.tokenizer.tokens_beginning_with(self._spec.end_of_turn))
         return Vocabulary(
-            self._model.piece, frozenset(ends), np.array(sorted(stops), dtype=np.intp)
+            self.tokenizer.piece, frozenset(ends), np.array(sorted(stops), dtype=np.intp)
         )
 
-    @cached_property
-    def guidance_tokenizer(self) -> Any:
-        from llguidance.llamacpp import lltokenizer_from_vocab
-
-        with warnings.catch_warnings():
-            # llguidance 1.9 calls a function that llama-cpp-python 0.3.36 calls deprecated.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return lltokenizer_from_vocab(self._model.vocab, eos_token=list(self._model.end_tokens))
-
     def plain_tokens(self, text: str) -> list[int]:
-        return self._model.tokenize(self._defuse((text, False)), add_special=False)
+        return self.tokenizer.tokenize(self._defuse((text, False)), add_special=False)
 
 
-def _template_source(spec: ModelSpec, model: GgufVocabulary) -> str | None:
+def _template_source(spec: ModelSpec, tokenizer: Tokenizer) -> str | None:
     if spec.chat_template == "plain":
         return chat_template.PLAIN
-    return spec.chat_template or model.chat_template
+    return spec.chat_template or tokenizer.chat_template
 
 
 def check_labels(labels: Sequence[str]) -> None:

@@ -1,0 +1,1 @@
+"""Models of Hugging Face's transformers, in this process, on torch."""

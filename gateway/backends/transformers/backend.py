@@ -1,0 +1,130 @@
+"""The transformers backend: a GGUF file dequantized, or a folder of safetensors, on torch."""
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gateway.backends.base import MemoryUse
+from gateway.backends.transformers.model import TorchModel
+from gateway.config import ModelSpec, digest_memory
+from gateway.engine.backend import EngineBackend
+from gateway.engine.engine import SERIAL_PIECE, Engine
+from gateway.engine.reader import Reader
+from gateway.engine.shelf import Shelf
+from gateway.errors import InvalidRequest, ModelLoadError
+from gateway.identity import digest_json, digest_text, weights_digests
+from gateway.llama.vocabulary import GgufVocabulary
+from gateway.types import Embeddings
+
+_models: Shelf[tuple[object, ...], TorchModel] = Shelf()
+
+
+class TransformersBackend(EngineBackend):
+    """A causal language model on torch. See `gateway.backends.base.Backend`.
+
+    At "bitwise" one request is computed at a time, a prompt in pieces of `SERIAL_PIECE` tokens
+    counted from its beginning, of which whole ones are kept for the next prompt: torch takes other
+    kernels for other shapes, and so every shape is a function of the request alone. With
+    `deterministic = "off"` beginnings of any length are reused.
+
+    Raises:
+        ModelLoadError: a file can not be loaded or is not the one that the entry describes.
+    """
+
+    def __init__(self, spec: ModelSpec, path: Path) -> None:
+        self.spec = spec
+        digests = weights_digests(path, digest_memory())
+        if spec.sha256 and digests.file != spec.sha256:
+            raise ModelLoadError(
+                f"{path}: its sha256 is {digests.file}, models.toml says {spec.sha256}",
+                hint=f"the file changed or is incomplete: gateway models pull {spec.name}",
+            )
+        self.threads = spec.threads or _usable_cores()
+        self._serial = spec.deterministic == "bitwise"
+        self._key = (digests.file, spec.dtype, spec.device)
+        self._model = _models.take(
+            self._key, lambda: TorchModel(path, dtype=spec.dtype, device=spec.device)
+        )
+        try:
+            self._vocabulary = GgufVocabulary(path)
+            self._engine = self._make_engine()
+        except Exception:
+            _models.give_back(self._key)
+            raise
+        self._adapter = None
+        self._closed = False
+        self.concurrency = spec.parallel
+        self._reader = Reader(spec, self._vocabulary)
+        self.warnings = _weaknesses(spec)
+        self.identity = self._identify(digests.contents)
+        self.fingerprint = digest_json(self.identity)
+
+    def _make_engine(self) -> Engine:
+        from gateway.backends.transformers.context import TorchContext
+
+        context = TorchContext(
+            self._model,
+            sequences=self.spec.parallel,
+            length=min(self.spec.context_length, self._model.context_trained),
+            batch_tokens=self.spec.batch_tokens,
+            threads=self.threads,
+        )
+        return Engine(context, serial=self._serial)
+
+    def _identify(self, contents: str) -> Mapping[str, str]:
+        import torch
+        import transformers
+
+        serial = f"serial={min(SERIAL_PIECE, self.spec.batch_tokens)}" if self._serial else ""
+        return {
+            "backend": "transformers",
+            "weights": contents,
+            "dtype": self.spec.dtype,
+            "device": self.spec.device,
+            "attention": str(self._model.config._attn_implementation),
+            "chat_template": digest_text(self._reader.template_source or ""),
+            "end_of_turn": self.spec.end_of_turn,
+            "context_length": str(self._engine.context_length),
+            "version": f"transformers {transformers.__version__}, torch {torch.__version__}",
+            "build": torch.backends.cpu.get_cpu_capability(),
+            "settings": serial,
+        }
+
+    async def embed(self, texts: Sequence[str]) -> Embeddings:
+        if not texts:
+            raise InvalidRequest("no text to embed", parameter="input")
+        tokens = [self._vocabulary.tokenize([(t, False)], add_special=True) for t in texts]
+        for number, ids in enumerate(tokens):
+            if not ids:
+                raise InvalidRequest(f"text {number} is empty", parameter="input")
+            self._check_context(len(ids))
+        from gateway.backends.transformers.embedding import embed
+
+        vectors = await asyncio.to_thread(embed, self._model, tokens)
+        return Embeddings(tuple(vectors), sum(len(ids) for ids in tokens), self.fingerprint)
+
+    @property
+    def memory(self) -> MemoryUse:
+        taken = self._engine.memory
+        return MemoryUse(self._model.weights_bytes, taken.cache, taken.scratch)
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(self._engine.close)
+            self._vocabulary.close()
+            _models.give_back(self._key)
+
+
+def _weaknesses(spec: ModelSpec) -> tuple[str, ...]:
+    """What lets results depend on batching and caches, each in one sentence."""
+    if spec.deterministic == "off":
+        return (
+            f'{spec.name} runs with deterministic = "off": results may depend on what is cached',
+        )
+    return ()
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

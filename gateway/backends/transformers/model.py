@@ -1,0 +1,93 @@
+"""Weights of a causal language model, loaded once and shared by any number of contexts."""
+
+from pathlib import Path
+from typing import Any
+
+from gateway.config import Dtype
+from gateway.errors import BackendError, ModelLoadError
+
+_GGUF = ".gguf"
+
+
+class TorchModel:
+    """A loaded model.
+
+    A GGUF file is dequantized as it is read: the same weights as in llama.cpp, in `dtype`. What
+    transformers notes of that, a quantizer and its configuration, is taken off again: it forbids
+    training and saving, though nothing is quantized any more.
+
+    Args:
+        path: a GGUF file, or a folder with config.json and safetensors.
+        device: as torch names it.
+
+    Raises:
+        BackendError: torch or transformers is not installed.
+        ModelLoadError: the files are absent, of an unknown architecture, or pickled.
+    """
+
+    def __init__(self, path: Path, *, dtype: Dtype, device: str) -> None:
+        torch, transformers = _libraries()
+        self.path = path
+        self.device = torch.device(device)
+        folder = path.parent if path.suffix == _GGUF else path
+        more: dict[str, Any] = {"gguf_file": path.name} if path.suffix == _GGUF else {}
+        try:
+            loaded = transformers.AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=getattr(torch, dtype),
+                local_files_only=True,
+                use_safetensors=None if more else True,
+                trust_remote_code=False,
+                **more,
+            )
+            self.module = loaded.to(self.device).eval()
+        except (OSError, ValueError, RuntimeError, KeyError, ImportError) as exc:
+            raise ModelLoadError(
+                f"{path}: transformers can not load it: {exc}",
+                hint="a folder with config.json and safetensors, or a GGUF file of an architecture "
+                "that transformers reads",
+            ) from exc
+        _forget_quantization(self.module)
+        self.module.requires_grad_(False)
+        self.config = self.module.config.get_text_config()
+
+    @property
+    def context_trained(self) -> int:
+        """Tokens that the model was trained for."""
+        return int(self.config.max_position_embeddings)
+
+    @property
+    def vocab_size(self) -> int:
+        """Logits of a position."""
+        return int(self.config.vocab_size)
+
+    @property
+    def weights_bytes(self) -> int:
+        """What the weights take; one that is used twice (tied embeddings) counts once."""
+        return sum(p.numel() * p.element_size() for p in self.module.parameters())
+
+    def close(self) -> None:
+        """Let go of the weights."""
+        del self.module
+
+
+def _forget_quantization(module: Any) -> None:
+    for holder, name in (
+        (module, "hf_quantizer"),
+        (module, "quantization_method"),
+        (module.config, "quantization_config"),
+    ):
+        if hasattr(holder, name):
+            delattr(holder, name)
+    module.is_quantized = False
+
+
+def _libraries() -> tuple[Any, Any]:
+    try:
+        import torch
+        import transformers
+    except ImportError as exc:
+        raise BackendError(
+            f"{exc.name} is not installed", hint="pip install 'local-model-gateway[transformers]'"
+        ) from exc
+    return torch, transformers

@@ -1,0 +1,71 @@
+"""What reading a request needs of a model's tokenizer."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+Segment = tuple[str, bool]
+"""Text, and whether control tokens written in it are to be read as control tokens."""
+
+
+class Tokenizer(Protocol):
+    """A model's vocabulary, and how it makes tokens of text."""
+
+    path: Path
+    """The file or folder that it comes from."""
+
+    @property
+    def chat_template(self) -> str | None:
+        """The model's own, in Jinja."""
+        ...
+
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """Ids that end a generation (end of turn, end of text), ascending."""
+        ...
+
+    @property
+    def control_pattern(self) -> re.Pattern[str] | None:
+        """Matches what would be read as a control token; text from data must not become one."""
+        ...
+
+    @property
+    def guidance_tokenizer(self) -> Any:
+        """The same as an `llguidance.LLTokenizer`."""
+        ...
+
+    def special_text(self, which: str) -> str:
+        """Text of the `bos` or `eos` token, empty where there is none."""
+        ...
+
+    def tokenize(self, segments: Sequence[Segment], *, add_special: bool) -> list[int]:
+        """Token ids of the segments' texts in order.
+
+        Args:
+            add_special: put the tokens that the vocabulary asks for (a BOS) before the text.
+
+        Raises:
+            InvalidRequest: a text holds a lone surrogate and so has no UTF-8 form.
+        """
+        ...
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that a token adds to the text; none for a control token."""
+        ...
+
+    def checked_piece(self, token: int) -> bytes:
+        """As `piece`, for an id from outside.
+
+        Raises:
+            InvalidRequest: the vocabulary has no such id.
+        """
+        ...
+
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """The tokens' text. Raises as `checked_piece`."""
+        ...
+
+    def tokens_beginning_with(self, text: str) -> tuple[int, ...]:
+        """Ids of all tokens whose text begins with `text`, ascending."""
+        ...
