@@ -111,7 +111,8 @@ class ModelSpec:
     """Most tokens in one forward pass. 128 stay in the processor's cache: passes of 512 are 7%
     slower at the beginning of a prompt and 13% behind 640 tokens (SmolLM2 135M, 2 cores)."""
     adapter: Path | None = None
-    """A LoRA adapter in a GGUF file, for the model of `source`."""
+    """For the model of `source`: a LoRA adapter in a GGUF file, or, for backend "transformers", a
+    folder that PEFT has saved."""
     adapter_scale: float = 1.0
     """The adapter's part is multiplied by this."""
     deterministic: Determinism = "bitwise"
@@ -168,7 +169,7 @@ class _Modelfile(BaseModel):
 
 _SERVER_ONLY = {"host", "route"}
 _TORCH_ONLY = {"dtype", "device"}
-_LLAMA_ONLY = {"attention", "adapter", "adapter_scale"}
+_LLAMA_ONLY = {"attention", "adapter_scale"}
 _IN_PROCESS_ONLY = {
     *("sha256", "adapter", "adapter_scale", "deterministic", "attention", "batch_tokens"),
 }

@@ -6,22 +6,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway.backends.base import MemoryUse
-from gateway.backends.transformers.model import TorchModel
+from gateway.backends.transformers.model import GGUF, TorchModel
+from gateway.backends.transformers.tokenizer import FolderTokenizer
 from gateway.config import ModelSpec, digest_memory
 from gateway.engine.backend import EngineBackend
 from gateway.engine.engine import SERIAL_PIECE, Engine
 from gateway.engine.reader import Reader
 from gateway.engine.shelf import Shelf
 from gateway.errors import InvalidRequest, ModelLoadError
-from gateway.identity import digest_json, digest_text, weights_digests
+from gateway.identity import digest_json, digest_text, file_digest, weights_digests
 from gateway.llama.vocabulary import GgufVocabulary
 from gateway.types import Embeddings
 
 _models: Shelf[tuple[object, ...], TorchModel] = Shelf()
+_engines: Shelf[tuple[object, ...], Engine] = Shelf()
 
 
 class TransformersBackend(EngineBackend):
-    """A causal language model on torch. See `gateway.backends.base.Backend`.
+    """A causal language model on torch, with a PEFT adapter where the entry names one.
+
+    Entries on the same weights share one copy of them; where they differ in nothing but the adapter
+    or the template, they share one engine, which computes one adapter at a time.
+    See `gateway.backends.base.Backend`.
 
     At "bitwise" one request is computed at a time, a prompt in pieces of `SERIAL_PIECE` tokens
     counted from its beginning, of which whole ones are kept for the next prompt: torch takes other
@@ -32,32 +38,37 @@ class TransformersBackend(EngineBackend):
         ModelLoadError: a file can not be loaded or is not the one that the entry describes.
     """
 
+    _adapter: str | None
+
     def __init__(self, spec: ModelSpec, path: Path) -> None:
         self.spec = spec
-        digests = weights_digests(path, digest_memory())
-        if spec.sha256 and digests.file != spec.sha256:
-            raise ModelLoadError(
-                f"{path}: its sha256 is {digests.file}, models.toml says {spec.sha256}",
-                hint=f"the file changed or is incomplete: gateway models pull {spec.name}",
-            )
+        digest = _digest(spec, path)
         self.threads = spec.threads or _usable_cores()
         self._serial = spec.deterministic == "bitwise"
-        self._key = (digests.file, spec.dtype, spec.device)
+        self._model_key = (digest, spec.dtype, spec.device)
         self._model = _models.take(
-            self._key, lambda: TorchModel(path, dtype=spec.dtype, device=spec.device)
+            self._model_key, lambda: TorchModel(path, dtype=spec.dtype, device=spec.device)
         )
         try:
-            self._vocabulary = GgufVocabulary(path)
-            self._engine = self._make_engine()
+            self._adapter = self._model.add_adapter(spec.adapter) if spec.adapter else None
+            self._tokenizer = _tokenizer(path, self._model)
+            self._engine_key = (
+                *self._model_key,
+                spec.parallel,
+                spec.context_length,
+                self.threads,
+                spec.batch_tokens,
+                self._serial,
+            )
+            self._engine = _engines.take(self._engine_key, self._make_engine)
         except Exception:
-            _models.give_back(self._key)
+            _models.give_back(self._model_key)
             raise
-        self._adapter = None
         self._closed = False
         self.concurrency = spec.parallel
-        self._reader = Reader(spec, self._vocabulary)
+        self._reader = Reader(spec, self._tokenizer)
         self.warnings = _weaknesses(spec)
-        self.identity = self._identify(digests.contents)
+        self.identity = self._identify(digest)
         self.fingerprint = digest_json(self.identity)
 
     def _make_engine(self) -> Engine:
@@ -72,14 +83,14 @@ class TransformersBackend(EngineBackend):
         )
         return Engine(context, serial=self._serial)
 
-    def _identify(self, contents: str) -> Mapping[str, str]:
+    def _identify(self, weights: str) -> Mapping[str, str]:
         import torch
         import transformers
 
         serial = f"serial={min(SERIAL_PIECE, self.spec.batch_tokens)}" if self._serial else ""
-        return {
+        identity = {
             "backend": "transformers",
-            "weights": contents,
+            "weights": weights,
             "dtype": self.spec.dtype,
             "device": self.spec.device,
             "attention": str(self._model.config._attn_implementation),
@@ -90,18 +101,19 @@ class TransformersBackend(EngineBackend):
             "build": torch.backends.cpu.get_cpu_capability(),
             "settings": serial,
         }
+        return identity | ({"adapter": self._adapter} if self._adapter else {})
 
     async def embed(self, texts: Sequence[str]) -> Embeddings:
         if not texts:
             raise InvalidRequest("no text to embed", parameter="input")
-        tokens = [self._vocabulary.tokenize([(t, False)], add_special=True) for t in texts]
+        tokens = [self._tokenizer.tokenize([(t, False)], add_special=True) for t in texts]
         for number, ids in enumerate(tokens):
             if not ids:
                 raise InvalidRequest(f"text {number} is empty", parameter="input")
             self._check_context(len(ids))
         from gateway.backends.transformers.embedding import embed
 
-        vectors = await asyncio.to_thread(embed, self._model, tokens)
+        vectors = await asyncio.to_thread(embed, self._model, tokens, self._adapter)
         return Embeddings(tuple(vectors), sum(len(ids) for ids in tokens), self.fingerprint)
 
     @property
@@ -112,9 +124,38 @@ class TransformersBackend(EngineBackend):
     async def close(self) -> None:
         if not self._closed:
             self._closed = True
-            await asyncio.to_thread(self._engine.close)
-            self._vocabulary.close()
-            _models.give_back(self._key)
+            await asyncio.to_thread(_engines.give_back, self._engine_key)
+            self._tokenizer.close()
+            _models.give_back(self._model_key)
+
+
+def _digest(spec: ModelSpec, path: Path) -> str:
+    """Of the weights' contents: of a GGUF as everywhere, of a folder all that a model is read from.
+
+    Raises:
+        ModelLoadError: it is not the file that the entry describes, or no folder of safetensors.
+    """
+    if path.suffix == GGUF:
+        digests = weights_digests(path, digest_memory())
+        if spec.sha256 and digests.file != spec.sha256:
+            raise ModelLoadError(
+                f"{path}: its sha256 is {digests.file}, models.toml says {spec.sha256}",
+                hint=f"the file changed or is incomplete: gateway models pull {spec.name}",
+            )
+        return digests.contents
+    if spec.sha256:
+        raise ModelLoadError(f"model {spec.name}: sha256 is of a file, and {path} is a folder")
+    files = sorted(path.glob("*.safetensors"))
+    if not files:
+        raise ModelLoadError(
+            f"{path}: no safetensors in it", hint="a pickle (.bin, .pt) runs code and is not read"
+        )
+    named = [*files, path / "config.json", path / "tokenizer.json"]
+    return digest_json([[file.name, file_digest(file)] for file in named if file.is_file()])
+
+
+def _tokenizer(path: Path, model: TorchModel) -> "GgufVocabulary | FolderTokenizer":
+    return GgufVocabulary(path) if path.suffix == GGUF else FolderTokenizer(path, model.end_tokens)
 
 
 def _weaknesses(spec: ModelSpec) -> tuple[str, ...]:

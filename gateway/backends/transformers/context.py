@@ -34,7 +34,9 @@ class TorchContext:
         self.sequences = sequences
         self.length = length
         self.batch_tokens = max(batch_tokens, sequences)
+        self._model = model
         self._module: Any = model.module
+        self._adapter: str | None = None
         self._device = model.device
         self._threads = threads
         self.memory = Memory(_cache_bytes(model) * sequences * length, 0)
@@ -50,13 +52,18 @@ class TorchContext:
     def decode(self, rows: Sequence[Row]) -> list[Logits]:
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
-        found: list[Logits] = []
         try:
-            with torch.inference_mode():
-                for _, group in groupby(rows, key=lambda row: row.sequence):
-                    found += self._forward(list(group))
+            with self._model.lock, torch.inference_mode():
+                self._model.adapters.select(self._adapter)
+                with self._model.adapters.switched():
+                    return self._forward_each(rows)
         except (RuntimeError, ValueError, IndexError) as exc:
             raise BackendError(f"the forward pass failed: {exc}") from exc
+
+    def _forward_each(self, rows: Sequence[Row]) -> list[Logits]:
+        found: list[Logits] = []
+        for _, group in groupby(rows, key=lambda row: row.sequence):
+            found += self._forward(list(group))
         return found
 
     def _forward(self, rows: Sequence[Row]) -> Iterator[Logits]:
@@ -77,8 +84,8 @@ class TorchContext:
         if wanted:
             yield from done.logits[0].float().cpu().numpy()
 
-    def select(self, adapter: Any) -> None:
-        assert adapter is None
+    def select(self, adapter: str | None) -> None:
+        self._adapter = adapter
 
     def truncate(self, sequence: int, length: int) -> bool:
         """What is held is what the next pass says; nothing has to be done."""
@@ -90,7 +97,7 @@ class TorchContext:
 
     def close(self) -> None:
         """Let go of the memory."""
-        del self._cache, self._module
+        del self._cache, self._module, self._model
 
 
 def _cache_bytes(model: TorchModel) -> int:

@@ -7,7 +7,9 @@ import torch
 from gateway.backends.transformers.model import TorchModel
 
 
-def embed(model: TorchModel, texts: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
+def embed(
+    model: TorchModel, texts: Sequence[Sequence[int]], adapter: str | None
+) -> list[tuple[float, ...]]:
     """The mean of the last states over each text's tokens, scaled to unit length.
 
     Each text runs alone, so that its bytes do not depend on the others.
@@ -15,8 +17,10 @@ def embed(model: TorchModel, texts: Sequence[Sequence[int]]) -> list[tuple[float
     Returns:
         One vector of shape (dimensions,) a text.
     """
-    with torch.inference_mode():
-        return [tuple(_embed_one(model, tokens)) for tokens in texts]
+    with model.lock, torch.inference_mode():
+        model.adapters.select(adapter)
+        with model.adapters.switched():
+            return [tuple(_embed_one(model, tokens)) for tokens in texts]
 
 
 def _embed_one(model: TorchModel, tokens: Sequence[int]) -> Iterator[float]:

@@ -1,12 +1,14 @@
 """Weights of a causal language model, loaded once and shared by any number of contexts."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
+from gateway.backends.transformers.adapters import Adapters, adapter_digest
 from gateway.config import Dtype
 from gateway.errors import BackendError, ModelLoadError
 
-_GGUF = ".gguf"
+GGUF = ".gguf"
 
 
 class TorchModel:
@@ -29,8 +31,8 @@ class TorchModel:
         torch, transformers = _libraries()
         self.path = path
         self.device = torch.device(device)
-        folder = path.parent if path.suffix == _GGUF else path
-        more: dict[str, Any] = {"gguf_file": path.name} if path.suffix == _GGUF else {}
+        folder = path.parent if path.suffix == GGUF else path
+        more: dict[str, Any] = {"gguf_file": path.name} if path.suffix == GGUF else {}
         try:
             loaded = transformers.AutoModelForCausalLM.from_pretrained(
                 folder,
@@ -50,6 +52,9 @@ class TorchModel:
         _forget_quantization(self.module)
         self.module.requires_grad_(False)
         self.config = self.module.config.get_text_config()
+        self.adapters = Adapters(self.module)
+        self.lock = threading.Lock()
+        """Held while a pass runs, and while an adapter is put on the layers."""
 
     @property
     def context_trained(self) -> int:
@@ -66,9 +71,22 @@ class TorchModel:
         """What the weights take; one that is used twice (tied embeddings) counts once."""
         return sum(p.numel() * p.element_size() for p in self.module.parameters())
 
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """Ids that end a generation, as generation_config.json lists them."""
+        found = self.module.generation_config.eos_token_id
+        return tuple(found) if isinstance(found, list) else () if found is None else (found,)
+
+    def add_adapter(self, folder: Path) -> str:
+        """Load a PEFT adapter onto the layers, once; returns its digest. Raises as `Adapters`."""
+        digest = adapter_digest(folder)
+        with self.lock:
+            self.adapters.load(folder, digest)
+        return digest
+
     def close(self) -> None:
         """Let go of the weights."""
-        del self.module
+        del self.module, self.adapters
 
 
 def _forget_quantization(module: Any) -> None:
