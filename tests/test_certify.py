@@ -61,6 +61,19 @@ def test_what_never_changes_is_bitwise() -> None:
     assert len(changed) == 9
 
 
+def test_a_server_is_not_told_its_threads_and_chunks() -> None:
+    def load(spec: ModelSpec) -> Backend:
+        assert (spec.threads, spec.batch_tokens) == (SPEC.threads, SPEC.batch_tokens)
+        return FakeBackend(spec)
+
+    made = asyncio.run(certify(replace(SPEC, backend="ollama"), load, None))
+    names = [trial.name for trial in made.trials]
+    assert names == [
+        *("alone, one after another", "shuffled, then asked again"),
+        *("2 together", "4 together", "8 together"),
+    ]
+
+
 def test_what_changes_in_company_is_repeatable_at_most() -> None:
     found, changed = level(CrowdSensitive)
     assert found is Level.REPEATABLE

@@ -1,6 +1,8 @@
 """PEFT adapters on a loaded model: any number on one base, one at a time in a pass."""
 
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,14 @@ def adapter_digest(folder: Path) -> str:
             hint="save it with PEFT's save_pretrained, which writes safetensors",
         )
     return digest_json([file_digest(weights), file_digest(config)])
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """peft 0.21 asks transformers 5.23 for a property that the latter calls deprecated."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        yield
 
 
 class Adapters:
@@ -70,12 +80,13 @@ class Adapters:
                     f"{folder}: adapters of type {kind} are not supported",
                     hint=f"supported: {', '.join(sorted(_IN_PLACE))}",
                 )
-            if self._peft is None:
-                self._peft = PeftModel.from_pretrained(
-                    self._base, str(folder), adapter_name=digest, is_trainable=False
-                )
-            else:
-                self._peft.load_adapter(str(folder), adapter_name=digest, is_trainable=False)
+            with quiet_peft():
+                if self._peft is None:
+                    self._peft = PeftModel.from_pretrained(
+                        self._base, str(folder), adapter_name=digest, is_trainable=False
+                    )
+                else:
+                    self._peft.load_adapter(str(folder), adapter_name=digest, is_trainable=False)
         except (ValueError, RuntimeError, KeyError, OSError, TypeError) as exc:
             raise ModelLoadError(
                 f"{folder}: can not be loaded onto this base model: {exc}",

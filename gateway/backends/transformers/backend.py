@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway.backends.base import MemoryUse
+from gateway.backends.transformers import library
 from gateway.backends.transformers.model import GGUF, TorchModel
 from gateway.backends.transformers.tokenizer import FolderTokenizer
 from gateway.config import ModelSpec, digest_memory
@@ -84,9 +85,7 @@ class TransformersBackend(EngineBackend):
         return Engine(context, serial=self._serial)
 
     def _identify(self, weights: str) -> Mapping[str, str]:
-        import torch
-        import transformers
-
+        torch, transformers = library.load()
         serial = f"serial={min(SERIAL_PIECE, self.spec.batch_tokens)}" if self._serial else ""
         identity = {
             "backend": "transformers",
@@ -163,6 +162,11 @@ def _weaknesses(spec: ModelSpec) -> tuple[str, ...]:
     if spec.deterministic == "off":
         return (
             f'{spec.name} runs with deterministic = "off": results may depend on what is cached',
+        )
+    if library.depends_on_threads():
+        return (
+            f"{spec.name}: torch's products of matrices change with the number of threads here; "
+            "MKL was used before it could be told MKL_CBWR=AVX2,STRICT",
         )
     return ()
 

@@ -4,9 +4,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from gateway.backends.transformers import library
 from gateway.backends.transformers.adapters import Adapters, adapter_digest
 from gateway.config import Dtype
-from gateway.errors import BackendError, ModelLoadError
+from gateway.errors import ModelLoadError
 
 GGUF = ".gguf"
 
@@ -28,7 +29,7 @@ class TorchModel:
     """
 
     def __init__(self, path: Path, *, dtype: Dtype, device: str) -> None:
-        torch, transformers = _libraries()
+        torch, transformers = library.load()
         self.path = path
         self.device = torch.device(device)
         folder = path.parent if path.suffix == GGUF else path
@@ -98,14 +99,3 @@ def _forget_quantization(module: Any) -> None:
         if hasattr(holder, name):
             delattr(holder, name)
     module.is_quantized = False
-
-
-def _libraries() -> tuple[Any, Any]:
-    try:
-        import torch
-        import transformers
-    except ImportError as exc:
-        raise BackendError(
-            f"{exc.name} is not installed", hint="pip install 'local-model-gateway[transformers]'"
-        ) from exc
-    return torch, transformers

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backends.transformers.adapters import quiet_peft
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.config import ModelSpec
 from tests.conftest import spec_and_path
@@ -52,10 +53,11 @@ def adapters(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         torch.manual_seed(0)
         config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"])
-        model = peft.get_peft_model(base, config)
+        with quiet_peft():
+            model = peft.get_peft_model(base, config)
         optimizer = torch.optim.AdamW(model.parameters(), lr=2e-2)
         ids = tokenizer(f"The answer is {word} {word} {word}", return_tensors="pt").input_ids
-        for _ in range(8):
+        for _ in range(30):
             loss = model(input_ids=ids, labels=ids).loss
             loss.backward()
             optimizer.step()

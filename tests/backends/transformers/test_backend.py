@@ -75,7 +75,7 @@ def test_a_folder_is_the_model_that_its_gguf_is(
     dequantized: TransformersBackend, folder: Path
 ) -> None:
     """Tokens of real texts, and every byte of an answer: tokenizer and weights are the same."""
-    made = TransformersBackend(torch_spec(name="folder"), folder)
+    made = TransformersBackend(torch_spec(name="folder", sha256=""), folder)
     texts = [
         f"{row.values['title']}\n\n{row.values['body']}"
         for row in read_table(str(ROOT / "prompts" / "issue-triage" / "sample.csv")).rows
