@@ -92,8 +92,9 @@ class TorchContext:
         return True
 
     def copy(self, source: int, target: int) -> None:
-        for layer in self._cache.of_layer:
-            layer.copy(source, target)
+        with torch.inference_mode():
+            for layer in self._cache.of_layer:
+                layer.copy(source, target)
 
     def close(self) -> None:
         """Let go of the memory."""

@@ -63,6 +63,23 @@ def test_what_is_cached_changes_no_byte(dequantized: TransformersBackend) -> Non
     assert again.timings.cached_tokens >= 256
 
 
+def test_what_is_copied_from_another_request_changes_no_byte(
+    dequantized: TransformersBackend,
+) -> None:
+    """Prompts that come together and begin alike for more than two pieces."""
+    long = "the harbour was quiet that morning and a third boat waited outside " * 30
+    requests = [asked(f"{long}{end}") for end in ("Why?", "Who?", "When was it?")]
+
+    async def together() -> list[Completion]:
+        return await asyncio.gather(*(dequantized.generate(r) for r in requests))
+
+    beside = [bytes_of(done) for done in asyncio.run(together())]
+    other = TransformersBackend(torch_spec(parallel=1), spec_and_path(NAME)[1])
+    alone = [bytes_of(asyncio.run(other.generate(request))) for request in requests]
+    asyncio.run(other.close())
+    assert beside == alone
+
+
 def test_one_thread_gives_the_bytes_of_two(dequantized: TransformersBackend) -> None:
     alone = TransformersBackend(torch_spec(threads=1), spec_and_path(NAME)[1])
     request = asked("Name three colours and a reason for each of them.")
