@@ -2,7 +2,8 @@
 results out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import os
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +15,11 @@ from gateway.engine.engine import Done, Engine, Stats
 from gateway.engine.jobs import Generated, OnText, Scored, generate, score
 from gateway.engine.reader import Reader
 from gateway.engine.trie import build_trie, count_nodes
-from gateway.errors import ContextOverflow
+from gateway.errors import ContextOverflow, InvalidRequest
 from gateway.types import (
     Completion,
     Delta,
+    Embeddings,
     GenerationRequest,
     LabelScores,
     TokenLogprob,
@@ -81,6 +83,22 @@ class EngineBackend:
             fingerprint=self.fingerprint,
             timings=done.timings,
         )
+
+    async def embed(self, texts: Sequence[str]) -> Embeddings:
+        if not texts:
+            raise InvalidRequest("no text to embed", parameter="input")
+        tokens = [self._reader.tokenizer.tokenize([(t, False)], add_special=True) for t in texts]
+        for number, ids in enumerate(tokens):
+            if not ids:
+                raise InvalidRequest(f"text {number} is empty", parameter="input")
+            self._check_context(len(ids))
+        vectors = await asyncio.to_thread(self._vectors, tokens)
+        count = sum(len(ids) for ids in tokens)
+        return Embeddings(tuple(tuple(map(float, v)) for v in vectors), count, self.fingerprint)
+
+    def _vectors(self, texts: Sequence[Sequence[int]]) -> Iterable[Iterable[float]]:
+        """One unit vector for each text's tokens; called from a thread of its own."""
+        raise NotImplementedError
 
     @property
     def stats(self) -> Stats:
@@ -155,3 +173,8 @@ class EngineBackend:
     def _check_context(self, needed: int) -> None:
         if needed > self._engine.context_length:
             raise ContextOverflow(needed, self._engine.context_length)
+
+
+def usable_cores() -> int:
+    """Those that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

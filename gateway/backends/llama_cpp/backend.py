@@ -1,24 +1,20 @@
 """The llama.cpp backend: a GGUF file in this process."""
 
 import asyncio
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from gateway.backends.base import MemoryUse
 from gateway.backends.llama_cpp.context import Attending, Context, embed
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.config import ModelSpec, digest_memory
-from gateway.engine.backend import EngineBackend
+from gateway.engine.backend import EngineBackend, usable_cores
 from gateway.engine.engine import SERIAL_PIECE, Engine
 from gateway.engine.reader import Reader
 from gateway.engine.shelf import Shelf
-from gateway.errors import InvalidRequest, ModelLoadError
+from gateway.errors import ModelLoadError
 from gateway.identity import digest_json, digest_text, weights_digests
 from gateway.llama import library
-from gateway.types import (
-    Embeddings,
-)
 
 _SETTINGS: Mapping[Attending, str] = {
     "plain": "kv_unified=0 flash_attn=0 extra_bufts=0",
@@ -51,7 +47,7 @@ class LlamaCppBackend(EngineBackend):
                 hint=f"the file changed or is incomplete: gateway models pull {spec.name}",
             )
         kernels = library.settle_kernels(spec.kernels, digests.types)
-        self.threads = spec.threads or _usable_cores()
+        self.threads = spec.threads or usable_cores()
         self._model_key = (digests.file,)
         self._model = _models.take(self._model_key, lambda: GgufModel(path))
         try:
@@ -112,20 +108,8 @@ class LlamaCppBackend(EngineBackend):
             identity |= {"adapter": adapter, "adapter_scale": repr(self.spec.adapter_scale)}
         return identity
 
-    async def embed(self, texts: Sequence[str]) -> Embeddings:
-        if not texts:
-            raise InvalidRequest("no text to embed", parameter="input")
-        tokens = [self._model.tokenize([(t, False)], add_special=True) for t in texts]
-        for number, ids in enumerate(tokens):
-            if not ids:
-                raise InvalidRequest(f"text {number} is empty", parameter="input")
-            self._check_context(len(ids))
-        vectors = await asyncio.to_thread(embed, self._model, tokens, threads=self.threads)
-        return Embeddings(
-            tuple(tuple(float(x) for x in v) for v in vectors),
-            sum(len(ids) for ids in tokens),
-            self.fingerprint,
-        )
+    def _vectors(self, texts: Sequence[Sequence[int]]) -> Iterable[Iterable[float]]:
+        return embed(self._model, texts, threads=self.threads)
 
     @property
     def memory(self) -> MemoryUse:
@@ -147,7 +131,3 @@ def _weaknesses(spec: ModelSpec) -> tuple[str, ...]:
             "batched",
         )
     return library.build().weaknesses()
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,8 +1,7 @@
 """The transformers backend: a GGUF file dequantized, or a folder of safetensors, on torch."""
 
 import asyncio
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from gateway.backends.base import MemoryUse
@@ -10,14 +9,13 @@ from gateway.backends.transformers import library
 from gateway.backends.transformers.model import GGUF, TorchModel
 from gateway.backends.transformers.tokenizer import FolderTokenizer
 from gateway.config import ModelSpec, digest_memory
-from gateway.engine.backend import EngineBackend
+from gateway.engine.backend import EngineBackend, usable_cores
 from gateway.engine.engine import SERIAL_PIECE, Engine
 from gateway.engine.reader import Reader
 from gateway.engine.shelf import Shelf
-from gateway.errors import InvalidRequest, ModelLoadError
+from gateway.errors import ModelLoadError
 from gateway.identity import digest_json, digest_text, file_digest, weights_digests
 from gateway.llama.vocabulary import GgufVocabulary
-from gateway.types import Embeddings
 
 _models: Shelf[tuple[object, ...], TorchModel] = Shelf()
 _engines: Shelf[tuple[object, ...], Engine] = Shelf()
@@ -44,7 +42,7 @@ class TransformersBackend(EngineBackend):
     def __init__(self, spec: ModelSpec, path: Path) -> None:
         self.spec = spec
         digest = _digest(spec, path)
-        self.threads = spec.threads or _usable_cores()
+        self.threads = spec.threads or usable_cores()
         self._serial = spec.deterministic == "bitwise"
         self._model_key = (digest, spec.dtype, spec.device)
         self._model = _models.take(
@@ -102,18 +100,10 @@ class TransformersBackend(EngineBackend):
         }
         return identity | ({"adapter": self._adapter} if self._adapter else {})
 
-    async def embed(self, texts: Sequence[str]) -> Embeddings:
-        if not texts:
-            raise InvalidRequest("no text to embed", parameter="input")
-        tokens = [self._tokenizer.tokenize([(t, False)], add_special=True) for t in texts]
-        for number, ids in enumerate(tokens):
-            if not ids:
-                raise InvalidRequest(f"text {number} is empty", parameter="input")
-            self._check_context(len(ids))
+    def _vectors(self, texts: Sequence[Sequence[int]]) -> Iterable[Iterable[float]]:
         from gateway.backends.transformers.embedding import embed
 
-        vectors = await asyncio.to_thread(embed, self._model, tokens, self._adapter)
-        return Embeddings(tuple(vectors), sum(len(ids) for ids in tokens), self.fingerprint)
+        return embed(self._model, texts, self._adapter)
 
     @property
     def memory(self) -> MemoryUse:
@@ -169,7 +159,3 @@ def _weaknesses(spec: ModelSpec) -> tuple[str, ...]:
             "MKL was used before it could be told MKL_CBWR=AVX2,STRICT",
         )
     return ()
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
