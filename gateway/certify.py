@@ -80,9 +80,10 @@ async def certify(
     Raises:
         GatewayError: the model can not be loaded, or a request fails.
     """
-    # What a server does with threads and chunks is its own matter.
-    own = spec.backend != "ollama"
-    total = 3 + len(_TOGETHER) + own * (len(_CHUNKS) + 1) + (fresh_process is not None)
+    # What a server does with threads is its own matter; torch always computes in one size of chunks.
+    threads = spec.backend != "ollama"
+    chunks = _CHUNKS if spec.backend not in ("ollama", "transformers") else ()
+    total = 3 + len(_TOGETHER) + len(chunks) + threads + (fresh_process is not None)
     number = 0
 
     def begin(name: str) -> str:
@@ -113,10 +114,10 @@ async def certify(
         name = begin(f"{count} together")
         turned = order[count:] + order[:count]
         await attempt(name, replace(spec, parallel=count), turned, count)
-    for tokens in _CHUNKS if own else ():
+    for tokens in chunks:
         name = begin(f"4 together, in chunks of {tokens} tokens")
         await attempt(name, replace(spec, parallel=4, batch_tokens=tokens), shuffled, 4)
-    if own:
+    if threads:
         await attempt(begin("alone, on one thread"), replace(alone, threads=1), order, 1)
     repeatable: bool | None = None
     if fresh_process is not None:

@@ -169,7 +169,7 @@ class _Modelfile(BaseModel):
 
 _SERVER_ONLY = {"host", "route"}
 _TORCH_ONLY = {"dtype", "device"}
-_LLAMA_ONLY = {"attention", "adapter_scale"}
+_LLAMA_ONLY = {"attention", "adapter_scale", "batch_tokens"}
 _IN_PROCESS_ONLY = {
     *("sha256", "adapter", "adapter_scale", "deterministic", "attention", "batch_tokens"),
 }

@@ -74,6 +74,13 @@ def test_a_server_is_not_told_its_threads_and_chunks() -> None:
     ]
 
 
+def test_torch_is_tried_on_one_thread_and_not_in_other_chunks() -> None:
+    made = asyncio.run(certify(replace(SPEC, backend="transformers"), FakeBackend, None))
+    names = [trial.name for trial in made.trials]
+    assert names[-1] == "alone, on one thread"
+    assert not any("chunks" in name for name in names)
+
+
 def test_what_changes_in_company_is_repeatable_at_most() -> None:
     found, changed = level(CrowdSensitive)
     assert found is Level.REPEATABLE

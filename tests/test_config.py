@@ -192,6 +192,7 @@ def test_a_wrong_source_says_what_its_kind_wants(tmp_path: Path, source: str, sa
         load_models(write(tmp_path, f"[models.m]\nsource = {source}\n"))
 
 
+TORCH = '[models.m]\nbackend = "transformers"\nsource = { path = "folder" }\n'
 SERVED = '[models.m]\nbackend = "ollama"\nsource = { ollama = "llama3.2:1b" }\n'
 
 
@@ -214,6 +215,9 @@ def test_an_entry_on_an_ollama_server_asks_one_thing_at_a_time_unless_it_says_so
         (SERVED + 'host = "box:11434"', "host"),
         (SERVED + 'host = "http://box:11434/path"', "host"),
         (SERVED + 'route = "guess"', "route"),
+        (TORCH + "batch_tokens = 64", 'batch_tokens: only with backend = "llama_cpp"'),
+        (TORCH + 'device = "tpu"', "device"),
+        ('[models.m]\nsource = { path = "x" }\ndtype = "float16"', "dtype: only with backend"),
         ('[models.m]\nbackend = "ollama"\nsource = { path = "x" }', "has a source { ollama"),
         ('[models.m]\nsource = { path = "x" }\nroute = "raw"', "route: only with backend"),
         ('[models.m]\nsource = { ollama = "x" }\nhost = "http://b"', "host: only with backend"),
@@ -271,3 +275,10 @@ def test_the_key_is_shown_to_the_server_of_the_environment_alone(
     monkeypatch.setenv("OLLAMA_API_KEY", "secret")
     assert ollama_key("https://box:443") == "secret"
     assert ollama_key("http://elsewhere:11434") == ""
+
+
+def test_an_entry_on_torch_says_number_type_device_and_adapter(tmp_path: Path) -> None:
+    more = 'dtype = "bfloat16"\ndevice = "cuda:1"\nadapter = "lora"\n'
+    spec = load_models(write(tmp_path, TORCH + more)).get("m")
+    assert (spec.backend, spec.dtype, spec.device) == ("transformers", "bfloat16", "cuda:1")
+    assert spec.adapter == tmp_path / "lora"

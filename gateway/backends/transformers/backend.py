@@ -56,7 +56,6 @@ class TransformersBackend(EngineBackend):
                 spec.parallel,
                 spec.context_length,
                 self.threads,
-                spec.batch_tokens,
                 self._serial,
             )
             self._engine = _engines.take(self._engine_key, self._make_engine)
@@ -77,14 +76,14 @@ class TransformersBackend(EngineBackend):
             self._model,
             sequences=self.spec.parallel,
             length=min(self.spec.context_length, self._model.context_trained),
-            batch_tokens=self.spec.batch_tokens,
+            batch_tokens=SERIAL_PIECE,
             threads=self.threads,
         )
         return Engine(context, serial=self._serial)
 
     def _identify(self, weights: str) -> Mapping[str, str]:
         torch, transformers = library.load()
-        serial = f"serial={min(SERIAL_PIECE, self.spec.batch_tokens)}" if self._serial else ""
+        serial = f"serial={SERIAL_PIECE}" if self._serial else ""
         identity = {
             "backend": "transformers",
             "weights": weights,
