@@ -80,7 +80,7 @@ async def certify(
     Raises:
         GatewayError: the model can not be loaded, or a request fails.
     """
-    # What a server does with threads is its own matter; torch always computes in one size of chunks.
+    # A server's threads are its own matter; on torch all chunks are of one size.
     threads = spec.backend != "ollama"
     chunks = _CHUNKS if spec.backend not in ("ollama", "transformers") else ()
     total = 3 + len(_TOGETHER) + len(chunks) + threads + (fresh_process is not None)

@@ -41,6 +41,18 @@ _SHOWN = 10
 """Ids or reasons that are named; --json has all of them."""
 
 
+_IN_PROCESS = {"deterministic", "attention", "kernels", "batch_tokens"}
+_ON_TORCH = {"dtype", "device"}
+_ON_A_SERVER = {"host", "route"}
+_ELSEWHERE = {
+    "llama_cpp": _ON_TORCH | _ON_A_SERVER,
+    "transformers": _ON_A_SERVER | _IN_PROCESS - {"deterministic"},
+    "ollama": _IN_PROCESS | _ON_TORCH,
+    "fake": _IN_PROCESS | _ON_TORCH | _ON_A_SERVER,
+}
+"""Keys of an entry that say nothing of a backend."""
+
+
 def models_table(models: Models, console: Console) -> None:
     """One row an entry."""
     table = Table("model", "type", "here", "source", "description")
@@ -108,9 +120,10 @@ async def model_details(spec: ModelSpec, console: Console) -> None:
     table.add_column()
     # Folded, not cut: a digest or a path of which a part is missing is of no use.
     table.add_column(overflow="fold")
-    hidden = {"source", "left_out"} | (set() if spec.adapter else {"adapter", "adapter_scale"})
+    hidden = {"source", "left_out", *_ELSEWHERE[spec.backend]}
+    hidden |= set() if spec.adapter else {"adapter", "adapter_scale"}
     for key, value in asdict(spec).items():
-        if key not in hidden and value not in ("", 0):
+        if key not in hidden and value not in ("", 0, None):
             table.add_row(key, escape(str(value)))
     table.add_row("source", escape(_source(spec)))
     for remark in spec.left_out:

@@ -94,7 +94,7 @@ class TransformersBackend(EngineBackend):
             "end_of_turn": self.spec.end_of_turn,
             "context_length": str(self._engine.context_length),
             "version": f"transformers {transformers.__version__}, torch {torch.__version__}",
-            "build": torch.backends.cpu.get_cpu_capability(),
+            "build": f"{torch.backends.cpu.get_cpu_capability()} MKL_CBWR={library.mode()}",
             "settings": serial,
         }
         return identity | ({"adapter": self._adapter} if self._adapter else {})

@@ -38,6 +38,11 @@ def load() -> tuple[Any, Any]:
     return torch, transformers
 
 
+def mode() -> str:
+    """The mode that MKL is in, unless it was used before it could be told."""
+    return os.environ.get(_MODE, "")
+
+
 @cache
 def depends_on_threads() -> bool:
     """Whether a product of matrices changes with the number of threads: tried, not believed."""
