@@ -92,8 +92,9 @@ def _instructions(text: str) -> Iterator[tuple[str, str, str]]:
             )
         name, value = "", start["value"]
         if instruction in _NAMED:
-            name, gap, value = value.strip().partition(" ")
-            if not gap:
+            # Space at the end may stand in quotes that are still open.
+            name, _, value = value.lstrip().partition(" ")
+            if not value.strip():
                 raise ConfigError(f"line {number}: {bare!r} has no value")
         while (whole := _unquoted(value.strip())) is None:
             following = next(lines, None)

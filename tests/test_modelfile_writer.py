@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
@@ -116,6 +116,7 @@ def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     template=st.text(alphabet="{}\"' \n\t#aé▁<|", max_size=20),
     stop=st.text(min_size=1, max_size=6),
 )
+@example(template="", stop=" \n")
 def test_a_value_comes_back_or_is_refused(template: str, stop: str) -> None:
     try:
         values = quoted(template), quoted(stop)
