@@ -818,10 +818,11 @@ def models_list(
     them by the name that is listed, such as ollama:llama3.2:1b.
     """
     from gateway import on_ollama, showing
+    from gateway.backends.ollama.server import server_at
     from gateway.config import load_models
 
     if ollama:
-        asyncio.run(on_ollama.models_table(on_ollama.the_server(), out))
+        asyncio.run(on_ollama.models_table(server_at(), out))
     else:
         showing.models_table(load_models(models_file), out)
 
@@ -964,11 +965,12 @@ def models_push_ollama(
     Weights, adapter, template and parameters are sent; files that the server has are not sent
     again. OLLAMA_HOST says where the server is.
     """
-    from gateway import on_ollama, pushing
+    from gateway import pushing
+    from gateway.backends.ollama.server import server_at
     from gateway.config import load_models
 
     spec = load_models(models_file).get(name)
-    server = on_ollama.the_server()
+    server = server_at()
     made = asyncio.run(pushing.push(server, spec, as_name or name, err, seed=seed, force=force))
     out.print(f"{made.name} {made.digest}", markup=False, highlight=False, soft_wrap=True)
 

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gateway.chat_template import PLAIN
-from gateway.config import ModelSpec, digest_memory
+from gateway.config import ModelSpec
 from gateway.errors import ConfigError, ModelLoadError
-from gateway.identity import weights_digests, write_atomically
+from gateway.identity import write_atomically
 from gateway.llama.vocabulary import GgufVocabulary
-from gateway.sources import locate
+from gateway.sources import described_digests, locate
 from gateway.template_check import own_template, probes
 from gateway.template_families import Translation, translate
 
@@ -42,12 +42,7 @@ def write_modelfile(spec: ModelSpec, *, seed: int = 0) -> str:
     """
     _check_sayable(spec)
     path = locate(spec).absolute()
-    sha256 = weights_digests(path, digest_memory()).file
-    if spec.sha256 and sha256 != spec.sha256:
-        raise ModelLoadError(
-            f"{path}: its sha256 is {sha256}, models.toml says {spec.sha256}",
-            hint=f"the file changed or is incomplete: gateway models pull {spec.name}",
-        )
+    sha256 = described_digests(spec, path).file
     vocabulary = GgufVocabulary(path)
     try:
         made = _translated(spec, vocabulary)

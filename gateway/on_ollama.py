@@ -16,19 +16,13 @@ from rich.progress import (
 from rich.table import Table
 
 from gateway.backends.ollama import wire
-from gateway.backends.ollama.server import Server, same_name
-from gateway.config import ON_OLLAMA, ModelSpec, OllamaSource, ollama_host, ollama_key
+from gateway.backends.ollama.server import Server, same_name, server_at
+from gateway.config import ON_OLLAMA, ModelSpec, OllamaSource
 from gateway.errors import ConfigError
 from gateway.memory import readable
 
 _DIGITS = 12
 """Of a digest that is shown to people."""
-
-
-def the_server() -> Server:
-    """The one that OLLAMA_HOST names, or this machine's."""
-    host = ollama_host()
-    return Server(host, key=ollama_key(host))
 
 
 def server_of(spec: ModelSpec) -> tuple[Server, str]:
@@ -42,8 +36,7 @@ def server_of(spec: ModelSpec) -> tuple[Server, str]:
             f"{spec.name!r} is no model of an Ollama server",
             hint=f"such as {ON_OLLAMA}llama3.2:1b; gateway models list --ollama",
         )
-    host = spec.host or ollama_host()
-    return Server(host, key=ollama_key(host)), spec.source.name
+    return server_at(spec.host), spec.source.name
 
 
 async def models_table(server: Server, console: Console) -> None:

@@ -6,7 +6,6 @@ for classification how each scores the labels. What one of them can not tell is 
 counts as equal.
 """
 
-import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from gateway.pool import ModelPool
 from gateway.runner import Plan, question, reason
 from gateway.sources import weights_path
 from gateway.tasks import Item
+from gateway.together import each
 from gateway.types import UNTOLD_TOKEN, Completion, LabelScores, Sampling
 
 Inputs = Literal["equal", "different", "unknown"]
@@ -343,23 +343,16 @@ async def _ask_all(
 ) -> tuple[_Said | RequestError, ...]:
     """As many side by side as the backend likes."""
     said: dict[int, _Said | RequestError] = {}
-    waiting = iter(enumerate(plan.items))
 
-    async def ask_next() -> None:
-        for place, item in waiting:
-            try:
-                said[place] = await _ask_one(plan, backend, item, tokens)
-            except RequestError as error:
-                said[place] = error
-            on_done()
+    async def ask(placed: tuple[int, Item]) -> None:
+        place, item = placed
+        try:
+            said[place] = await _ask_one(plan, backend, item, tokens)
+        except RequestError as error:
+            said[place] = error
+        on_done()
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(backend.concurrency, len(plan.items))):
-                group.create_task(ask_next())
-    except ExceptionGroup as several:
-        # They meet the same failure together; one of it is what the caller has to know.
-        raise several.exceptions[0] from None
+    await each(enumerate(plan.items), ask, together=min(backend.concurrency, len(plan.items)))
     return tuple(said[place] for place in range(len(plan.items)))
 
 

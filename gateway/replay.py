@@ -1,7 +1,6 @@
 """Recorded requests, asked again: of the same model, to see that it answers the same, or of
 another, to see how far it differs."""
 
-import asyncio
 import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from gateway.exact import completion_to_json
 from gateway.pool import ModelPool
 from gateway.recording import Ending, Recording
 from gateway.sources import weights_path
+from gateway.together import each
 from gateway.types import Completion, GenerationRequest
 
 
@@ -133,24 +133,19 @@ async def _ask_all(
     """Ask as many side by side as the backend likes; tallies by the fingerprint that answered."""
     tallies: dict[str, _Tally] = {}
 
-    async def ask_next() -> None:
-        for number, request, then in rows:
-            tally = tallies.setdefault(then.fingerprint, _Tally())
-            tally.asked += 1
-            try:
-                now = await backend.generate(replace(request, model=backend.spec.name))
-            except GatewayError as error:
-                tally.failures.append((number, str(error)))
-            else:
-                tally.count(number, then, now)
-            on_done()
+    async def ask(row: tuple[int, GenerationRequest, Completion]) -> None:
+        number, request, then = row
+        tally = tallies.setdefault(then.fingerprint, _Tally())
+        tally.asked += 1
+        try:
+            now = await backend.generate(replace(request, model=backend.spec.name))
+        except GatewayError as error:
+            tally.failures.append((number, str(error)))
+        else:
+            tally.count(number, then, now)
+        on_done()
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(backend.concurrency):
-                group.create_task(ask_next())
-    except ExceptionGroup as several:
-        raise several.exceptions[0] from None
+    await each(rows, ask, together=backend.concurrency)
     return tallies
 
 

@@ -4,7 +4,6 @@ A cell is a model read by a strategy. What it says to an item is stored under th
 both; rules that turn label scores into answers come later and cost no forward pass.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from gateway.prompts import PromptTemplate, RenderedPrompt
 from gateway.results import Status
 from gateway.store import Observation, Store
 from gateway.tasks import Item, Task
+from gateway.together import each
 from gateway.types import Completion, Constraint, GenerationRequest, Sampling
 
 CONTENT_FREE = ("N/A", "", "[MASK]")
@@ -187,26 +187,18 @@ async def _run_cell(
             on_progress(Progress(cell, ask.item, None, ask.purpose))
         else:
             todo.append(ask)
-    waiting = iter(todo)
     last = time.perf_counter()
 
-    async def worker() -> None:
+    async def ask_one(ask: _Ask) -> None:
         nonlocal last
-        for ask in waiting:
-            start = time.perf_counter()
-            observation = await answer(plan.task, plan.labels, strategy, backend, ask.item)
-            now = time.perf_counter()
-            store.put(cell.digest, ask.item.digest, observation, now - start, now - last)
-            last = now
-            on_progress(Progress(cell, ask.item, observation, ask.purpose))
+        start = time.perf_counter()
+        observation = await answer(plan.task, plan.labels, strategy, backend, ask.item)
+        now = time.perf_counter()
+        store.put(cell.digest, ask.item.digest, observation, now - start, now - last)
+        last = now
+        on_progress(Progress(cell, ask.item, observation, ask.purpose))
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(backend.concurrency, len(todo))):
-                group.create_task(worker())
-    except ExceptionGroup as several:
-        # Workers meet the same failure together; one of it is what the caller has to know.
-        raise several.exceptions[0] from None
+    await each(todo, ask_one, together=min(backend.concurrency, len(todo)))
 
 
 async def answer(

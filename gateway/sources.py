@@ -17,11 +17,12 @@ from gateway.config import (
     OllamaSource,
     PathSource,
     PypiSource,
+    digest_memory,
     models_root,
     ollama_root,
 )
 from gateway.errors import BackendUnavailable, ConfigError, ModelLoadError, ModelNotPulled
-from gateway.identity import file_digest
+from gateway.identity import WeightsDigests, file_digest, weights_digests
 
 
 def locate(spec: ModelSpec) -> Path:
@@ -48,6 +49,21 @@ def locate(spec: ModelSpec) -> Path:
             f"model {spec.name} is not on this machine", hint=f"gateway models pull {spec.name}"
         )
     return found
+
+
+def described_digests(spec: ModelSpec, path: Path) -> WeightsDigests:
+    """Digests of a located GGUF, if it is the one that the entry describes.
+
+    Raises:
+        ModelLoadError: it is another, or no readable GGUF.
+    """
+    digests = weights_digests(path, digest_memory())
+    if spec.sha256 and digests.file != spec.sha256:
+        raise ModelLoadError(
+            f"{path}: its sha256 is {digests.file}, models.toml says {spec.sha256}",
+            hint=f"the file changed or is incomplete: gateway models pull {spec.name}",
+        )
+    return digests
 
 
 def pull(spec: ModelSpec) -> Path:

@@ -12,9 +12,9 @@ from gateway.engine.backend import EngineBackend, usable_cores
 from gateway.engine.engine import SERIAL_PIECE, Engine
 from gateway.engine.reader import Reader
 from gateway.engine.shelf import Shelf
-from gateway.errors import ModelLoadError
 from gateway.identity import digest_json, digest_text, weights_digests
 from gateway.llama import library
+from gateway.sources import described_digests
 
 _SETTINGS: Mapping[Attending, str] = {
     "plain": "kv_unified=0 flash_attn=0 extra_bufts=0",
@@ -40,12 +40,7 @@ class LlamaCppBackend(EngineBackend):
 
     def __init__(self, spec: ModelSpec, path: Path) -> None:
         self.spec = spec
-        digests = weights_digests(path, digest_memory())
-        if spec.sha256 and digests.file != spec.sha256:
-            raise ModelLoadError(
-                f"{path}: its sha256 is {digests.file}, models.toml says {spec.sha256}",
-                hint=f"the file changed or is incomplete: gateway models pull {spec.name}",
-            )
+        digests = described_digests(spec, path)
         kernels = library.settle_kernels(spec.kernels, digests.types)
         self.threads = spec.threads or usable_cores()
         self._model_key = (digests.file,)

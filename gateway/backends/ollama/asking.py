@@ -13,6 +13,7 @@ from gateway.identity import digest_json
 from gateway.types import Constraint, GenerationRequest, Message, Sampling, TokenLogprob
 
 MOST_ALTERNATIVES = 20
+"""Of a token, as Ollama tells them (`top_logprobs`)."""
 _LARGEST_SEED = 2**32 - 2
 """2**32 - 1 is llama.cpp's "draw one" (`LLAMA_DEFAULT_SEED`)."""
 

@@ -23,14 +23,12 @@ from gateway.backends.ollama.model import (
     weaknesses,
 )
 from gateway.backends.ollama.reading import ServerReader, vocabulary_of
-from gateway.backends.ollama.server import Server
+from gateway.backends.ollama.server import server_at
 from gateway.backends.ollama.wire import Line
 from gateway.config import (
     ModelSpec,
     OllamaSource,
     Route,
-    ollama_host,
-    ollama_key,
     ollama_root,
 )
 from gateway.engine.reader import Reader, check_labels
@@ -81,8 +79,7 @@ class OllamaBackend:
     def __init__(self, spec: ModelSpec, path: Path = Path()) -> None:
         assert isinstance(spec.source, OllamaSource)
         self.spec = spec
-        host = spec.host or ollama_host()
-        self._server = Server(host, key=ollama_key(host))
+        self._server = server_at(spec.host)
         self._served, vocabulary = asyncio.run(self._discover(spec.source.name))
         reader = Reader(spec, vocabulary)
         self._reader = ServerReader(reader, vocabulary)
@@ -321,7 +318,7 @@ class OllamaBackend:
             "prompt": prompt,
             "raw": True,
             "logprobs": True,
-            "top_logprobs": labels.TOP,
+            "top_logprobs": asking.MOST_ALTERNATIVES,
         }
         first = await self._first_token(body, len(tokens))
         if first is not None:

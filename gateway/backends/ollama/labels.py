@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from gateway.backends.ollama.reading import ServerReader
 from gateway.engine.trie import TrieNode, build_trie
 
-TOP = 20
-"""Most alternatives that Ollama tells (`top_logprobs`)."""
 EXACT_WITHIN = 0.01
 """Nats by which a score may be too low and still be called exact: a tenth of what the same
 question asked twice changes on such a server."""

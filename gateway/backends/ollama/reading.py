@@ -7,7 +7,7 @@ server will read is known before it is asked.
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -117,11 +117,14 @@ class ServerReader:
         """The tokens that the server makes of a raw prompt."""
         return self.vocabulary.tokenize([(text, True)], add_special=True)
 
-    def _candidates(self, rendered: RenderedRequest) -> list[str]:
-        bos = self.vocabulary.special_text("bos")
+    def _candidates(self, rendered: RenderedRequest) -> Iterator[str]:
+        """The first is right nearly always; the others are made only where it is not."""
+        yield rendered.text
         texts = [rendered.text, self.written(rendered.token_ids).text]
+        yield texts[1]
         # A BOS that the vocabulary puts before every text must not be written as well.
-        return [*texts, *(text.removeprefix(bos) for text in texts if bos and text != bos)]
+        bos = self.vocabulary.special_text("bos")
+        yield from (text.removeprefix(bos) for text in texts if bos and text != bos)
 
     def token_of(self, data: bytes) -> int:
         """The token with these bytes; `UNTOLD_TOKEN` where none has them, or it is not clear which.

@@ -27,6 +27,7 @@ from gateway.backends.ollama.wire import (
     Shown,
     Version,
 )
+from gateway.config import ollama_host, ollama_key
 from gateway.errors import BackendError, BackendUnavailable, ModelNotPulled
 
 _CONNECT_S, _ANSWER_S = 5.0, 600.0
@@ -246,6 +247,12 @@ class Server:
         if self._key:
             made._client.headers["authorization"] = f"Bearer {self._key}"
         return made
+
+
+def server_at(host: str = "") -> Server:
+    """The server at a URL, or, without one, that of OLLAMA_HOST, with the key that is its own."""
+    found = host or ollama_host()
+    return Server(found, key=ollama_key(found))
 
 
 def same_name(one: str, other: str) -> bool:

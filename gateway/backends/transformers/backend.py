@@ -8,14 +8,15 @@ from gateway.backends.base import MemoryUse
 from gateway.backends.transformers import library
 from gateway.backends.transformers.model import GGUF, TorchModel
 from gateway.backends.transformers.tokenizer import FolderTokenizer
-from gateway.config import ModelSpec, digest_memory
+from gateway.config import ModelSpec
 from gateway.engine.backend import EngineBackend, usable_cores
 from gateway.engine.engine import SERIAL_PIECE, Engine
 from gateway.engine.reader import Reader
 from gateway.engine.shelf import Shelf
 from gateway.errors import ModelLoadError
-from gateway.identity import digest_json, digest_text, file_digest, weights_digests
+from gateway.identity import digest_json, digest_text, file_digest
 from gateway.llama.vocabulary import GgufVocabulary
+from gateway.sources import described_digests
 
 _models: Shelf[tuple[object, ...], TorchModel] = Shelf()
 _engines: Shelf[tuple[object, ...], Engine] = Shelf()
@@ -124,13 +125,7 @@ def _digest(spec: ModelSpec, path: Path) -> str:
         ModelLoadError: it is not the file that the entry describes, or no folder of safetensors.
     """
     if path.suffix == GGUF:
-        digests = weights_digests(path, digest_memory())
-        if spec.sha256 and digests.file != spec.sha256:
-            raise ModelLoadError(
-                f"{path}: its sha256 is {digests.file}, models.toml says {spec.sha256}",
-                hint=f"the file changed or is incomplete: gateway models pull {spec.name}",
-            )
-        return digests.contents
+        return described_digests(spec, path).contents
     if spec.sha256:
         raise ModelLoadError(f"model {spec.name}: sha256 is of a file, and {path} is a folder")
     files = sorted(path.glob("*.safetensors"))
