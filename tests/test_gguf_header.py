@@ -6,10 +6,11 @@ import pytest
 from gguf import GGUFReader
 
 from gateway.errors import ModelLoadError
-from gateway.server.ollama.header import read_header
-from tests.adapters import write_adapter
+from gateway.gguf_header import read_header
 from tests.conftest import spec_and_path
-from tests.server.conftest import CHAT
+from tests.gguf_adapters import write_adapter
+
+CHAT = "smollm2-135m"
 
 
 def test_the_header_says_what_the_gguf_package_reads() -> None:

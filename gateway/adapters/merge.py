@@ -1,0 +1,119 @@
+"""Base and adapter as one model: a folder of safetensors that needs no PEFT to be run."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gateway.adapters.base import EMBEDDING, HEAD, Base
+from gateway.adapters.check import misfits
+from gateway.adapters.folder import Adapter
+from gateway.config import ModelSpec
+from gateway.errors import BackendError, ConfigError, ModelLoadError
+
+
+def merge(
+    adapter: Adapter,
+    base: Base,
+    spec: ModelSpec,
+    path: Path,
+    target: Path,
+    say: Callable[[str], None],
+) -> Path:
+    """Add an adapter to its base's weights, and save them with configuration and tokenizer.
+
+    A GGUF is dequantized first; its tokenizer is the one that transformers makes of it. Numbers
+    are added in the entry's dtype, in which they are also saved.
+
+    Args:
+        spec, path: the base's entry and where its weights are.
+        target: a folder that is absent or empty; it appears when it is whole.
+        say: is told each step as it begins.
+
+    Raises:
+        ConfigError: the folder is not empty, or can not be written.
+        ModelLoadError: the adapter does not fit the base, or PEFT can not merge it.
+        BackendError: torch, transformers or peft is not installed.
+    """
+    check_target(target)
+    if reasons := misfits(adapter, base):
+        raise ModelLoadError(
+            f"{adapter.folder} does not fit {base.name}: {reasons[0]}",
+            hint="gateway adapters check lists all reasons",
+        )
+    from gateway.backends.transformers.model import TorchModel
+
+    say(f"loading {base.name}")
+    model = TorchModel(path, dtype=spec.dtype, device=spec.device)
+    try:
+        if base.tied and _changes_a_tied_weight(adapter):
+            _untie(model.module)
+        say(f"merging {adapter.name}")
+        merged = _added(model.module, adapter.folder)
+        say(f"saving to {target}")
+        _save(merged, _tokenizer(path), target)
+    finally:
+        model.close()
+    return target
+
+
+def check_target(target: Path) -> None:
+    """Raise ConfigError for a file or a folder with something in it: before minutes of work."""
+    if target.is_dir() and not any(target.iterdir()):
+        return
+    if target.exists():
+        raise ConfigError(f"{target}: is there already, and not an empty folder")
+
+
+def _changes_a_tied_weight(adapter: Adapter) -> bool:
+    return any(tensor.module in (EMBEDDING, HEAD) for tensor in adapter.tensors.values())
+
+
+def _untie(module: Any) -> None:
+    """Give the output layer weights of its own: what is added to it is not for the embedding."""
+    from torch.nn import Parameter
+
+    head = module.get_output_embeddings()
+    head.weight = Parameter(head.weight.detach().clone(), requires_grad=False)
+    module.config.tie_word_embeddings = False
+
+
+def _added(module: Any, folder: Path) -> Any:
+    try:
+        from peft import PeftModel
+    except ImportError as exc:
+        raise BackendError(
+            "peft is not installed", hint="pip install 'local-model-gateway[transformers]'"
+        ) from exc
+    from gateway.backends.transformers.adapters import quiet_peft
+
+    try:
+        with quiet_peft():
+            loaded = PeftModel.from_pretrained(module, str(folder), is_trainable=False)
+            return loaded.merge_and_unload(safe_merge=True)
+    except (ValueError, RuntimeError, KeyError, TypeError, NotImplementedError) as exc:
+        raise ModelLoadError(f"{folder}: PEFT can not merge it: {exc}") from exc
+
+
+def _save(module: Any, tokenizer: Any, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".merge-") as scratch:
+            made = Path(scratch) / "merged"
+            module.save_pretrained(made)
+            tokenizer.save_pretrained(made)
+            if target.is_dir():
+                target.rmdir()
+            made.rename(target)
+    except OSError as exc:
+        raise ConfigError(f"{target}: can not be written: {exc.strerror or exc}") from exc
+
+
+def _tokenizer(path: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    if path.is_dir():
+        return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    return AutoTokenizer.from_pretrained(
+        path.parent, gguf_file=path.name, local_files_only=True, trust_remote_code=False
+    )
