@@ -1,13 +1,18 @@
 """Weights of a causal language model, loaded once and shared by any number of contexts."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.backends.transformers import library
-from gateway.backends.transformers.adapters import Adapters, adapter_digest
+from gateway.backends.transformers.adapter_folder import adapter_digest
 from gateway.config import Dtype
 from gateway.errors import ModelLoadError
+
+if TYPE_CHECKING:
+    from gateway.backends.transformers.passes import Shape
 
 GGUF = ".gguf"
 
@@ -30,6 +35,9 @@ class TorchModel:
 
     def __init__(self, path: Path, *, dtype: Dtype, device: str) -> None:
         torch, transformers = library.load()
+        from gateway.backends.transformers.adapters import Adapters
+        from gateway.backends.transformers.attention import NAME
+
         self.path = path
         self.device = torch.device(device)
         folder = path.parent if path.suffix == GGUF else path
@@ -52,10 +60,29 @@ class TorchModel:
             ) from exc
         _forget_quantization(self.module)
         self.module.requires_grad_(False)
+        self.module.set_attn_implementation(NAME)
         self.config = self.module.config.get_text_config()
-        self.adapters = Adapters(self.module)
-        self.lock = threading.Lock()
+        self.layers = int(self.config.num_hidden_layers)
+        self.adapters = Adapters(self.module, self.layers)
+        self.shapes: dict[str | None, Shape | None] = {}
+        """Of bitwise passes, by adapter, once they were sought (see `steady`)."""
+        self._lock = threading.Lock()
         """Held while a pass runs, and while an adapter is put on the layers."""
+
+    @contextmanager
+    def computing(self, threads: int) -> Iterator[None]:
+        """The block in which passes are computed and adapters selected; one thread at a time."""
+        torch, _ = library.load()
+        with self._lock, torch.inference_mode(), library.repeatable():
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)
+            yield
+
+    def shape(self, adapter: str | None) -> "Shape":
+        """How passes with this adapter, or with none, are computed at "bitwise"."""
+        from gateway.backends.transformers.passes import ALONE
+
+        return self.shapes.get(adapter) or ALONE
 
     @property
     def context_trained(self) -> int:
@@ -81,9 +108,14 @@ class TorchModel:
     def add_adapter(self, folder: Path) -> str:
         """Load a PEFT adapter onto the layers, once; returns its digest. Raises as `Adapters`."""
         digest = adapter_digest(folder)
-        with self.lock:
+        with self._lock:
             self.adapters.load(folder, digest)
         return digest
+
+    def give_back_adapter(self, digest: str) -> None:
+        """Take it off the layers, unless others use it."""
+        with self._lock:
+            self.adapters.give_back(digest)
 
     def close(self) -> None:
         """Let go of the weights."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.transformers.adapters import quiet_peft
+from gateway.backends.transformers.adapter_folder import quiet_peft
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.config import ModelSpec
 from tests.conftest import spec_and_path
