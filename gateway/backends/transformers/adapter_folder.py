@@ -14,12 +14,12 @@ PICKLE_WORDS = 'adapter_pickle = "I trust who made it"'
 _CONFIG = "adapter_config.json"
 LAYERS = frozenset(
     {"ADALORA", "BOFT", "C3A", "DELORA", "FOURIERFT", "GRALORA", "HRA", "IA3", "LN_TUNING"}
-    | {"LOHA", "LOKR", "LORA", "MISS", "OFT", "RANDLORA", "ROAD", "SHIRA", "TRAINABLE_TOKENS"}
+    | {"LOHA", "LOKR", "LORA", "MISS", "OFT", "RANDLORA", "ROAD", "TRAINABLE_TOKENS"}
     | {"VBLORA", "VERA", "WAVEFT"}
 )
 """Types that change layers and nothing else. Not: those whose passes need more than tokens (POLY,
-MULTITASK_PROMPT_TUNING, XLORA), that attend otherwise (ADAPTION_PROMPT), or that change the base
-for good (OSF)."""
+MULTITASK_PROMPT_TUNING, XLORA), that attend otherwise (ADAPTION_PROMPT), that change the base for
+good (OSF), or that multiply by sparse matrices, which torch does not check (SHIRA)."""
 BEGINNINGS = frozenset({"PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING"})
 """Types that put a beginning before every prompt, and change no layer."""
 
@@ -90,7 +90,10 @@ def adapter_kind(folder: Path) -> str:
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """peft 0.21 asks transformers 5.23 for a property that the latter calls deprecated."""
+    """Without what peft 0.21 says of others' business: a property of transformers that it asks for,
+    the CUDA kernel that BOFT can do without, the norms that LN tuning is for."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        warnings.filterwarnings("ignore", "Failed to load the CUDA extension", UserWarning)
+        warnings.filterwarnings("ignore", "Unsupported layer type", UserWarning)
         yield

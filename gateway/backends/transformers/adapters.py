@@ -63,6 +63,17 @@ class Adapters:
                 ) from exc
         self._users[digest] += 1
 
+    def merge(self, folder: Path, digest: str) -> None:
+        """Add an adapter to the base's weights for good. Raises as `load`."""
+        self.load(folder, digest)
+        if digest in self._beginnings:
+            raise ModelLoadError(f"{folder}: it changes no weights, so it can not be merged")
+        self.select(digest)
+        # In the place of each layer, so that the base stays the same object.
+        self._peft.merge_and_unload()
+        self._peft = self._active = None
+        self._users.clear()
+
     def give_back(self, digest: str) -> None:
         """Take an adapter off the model when the last who loaded it gives it back."""
         self._users[digest] -= 1

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from gateway.backends.base import MemoryUse
 from gateway.backends.transformers import library
-from gateway.backends.transformers.adapter_folder import adapter_kind
+from gateway.backends.transformers.adapter_folder import adapter_digest, adapter_kind
 from gateway.backends.transformers.model import GGUF, TorchModel
 from gateway.backends.transformers.tokenizer import FolderTokenizer
 from gateway.config import ModelSpec
@@ -49,7 +50,8 @@ class TransformersBackend(EngineBackend):
         self._model_key, self._model = _take_model(spec, path, digest)
         self._adapter = None
         try:
-            self._adapter = self._model.add_adapter(spec.adapter) if spec.adapter else None
+            if spec.adapter and not spec.adapter_merged:
+                self._adapter = self._model.add_adapter(spec.adapter, pickles=_pickles(spec))
             self._serial = spec.deterministic == "bitwise" and not self._is_steady()
             self._tokenizer = _tokenizer(path, self._model)
             self._engine_key = (
@@ -110,7 +112,13 @@ class TransformersBackend(EngineBackend):
             "build": f"{torch.backends.cpu.get_cpu_capability()} MKL_CBWR={library.mode()}",
             "settings": serial,
         }
-        return identity | ({"adapter": self._adapter} if self._adapter else {})
+        if self.spec.quantize:
+            identity["quantize"] = f"{self.spec.quantize}, bitsandbytes {version('bitsandbytes')}"
+        if self.spec.adapter:
+            digest = adapter_digest(self.spec.adapter, pickles=_pickles(self.spec))
+            merged = ", merged" if self.spec.adapter_merged else ""
+            identity["adapter"] = digest + merged
+        return identity
 
     def _vectors(self, texts: Sequence[Sequence[int]]) -> Iterable[Iterable[float]]:
         from gateway.backends.transformers.embedding import embed
@@ -145,15 +153,26 @@ def _take_model(spec: ModelSpec, path: Path, digest: str) -> tuple[tuple[object,
     """The weights and their key; a copy of its own for an adapter that no other one goes with."""
 
     def load() -> TorchModel:
-        return TorchModel(path, dtype=spec.dtype, device=spec.device)
+        model = TorchModel(path, dtype=spec.dtype, device=spec.device, quantize=spec.quantize)
+        if spec.adapter and spec.adapter_merged:
+            model.merge(spec.adapter, pickles=_pickles(spec))
+        return model
 
-    key: tuple[object, ...] = (digest, spec.dtype, spec.device)
+    key: tuple[object, ...] = (digest, spec.dtype, spec.device, spec.quantize)
+    if spec.adapter and spec.adapter_merged:
+        key = (*key, adapter_digest(spec.adapter, pickles=_pickles(spec)))
+        return key, _models.take(key, load)
     model = _models.take(key, load)
     if spec.adapter is None or model.adapters.takes(adapter_kind(spec.adapter)):
         return key, model
     _models.give_back(key)
     key = (*key, adapter_kind(spec.adapter))
     return key, _models.take(key, load)
+
+
+def _pickles(spec: ModelSpec) -> bool:
+    """Whether the person has let the adapter be read from a pickle."""
+    return bool(spec.adapter_pickle)
 
 
 def _digest(spec: ModelSpec, path: Path) -> str:
