@@ -59,7 +59,7 @@ class PypiSource:
 
 @dataclass(frozen=True, slots=True)
 class HubSource:
-    """A file of a Hugging Face repository."""
+    """A file of a Hugging Face repository, or, without, all that a model is read from."""
 
     repo: str
     file: str
@@ -86,6 +86,8 @@ Kernels = Literal["decode", "prefill"]
 Attention = Literal["plain", "flash"]
 Route = Literal["raw", "chat"]
 Dtype = Literal["float32", "bfloat16", "float16"]
+Quantize = Literal["", "nf4"]
+PickleWords = Literal["", "I trust who made it"]
 Source = PypiSource | HubSource | PathSource | OllamaSource
 
 
@@ -132,10 +134,17 @@ class ModelSpec:
     """The file that the entry is written in."""
     left_out: tuple[str, ...] = ()
     """What the source's Modelfile says and the gateway does not do, a sentence each."""
+    adapter_merged: bool = False
+    """Add the adapter to a copy of the weights that is the entry's own, for backend "transformers":
+    faster, and no longer shared."""
+    adapter_pickle: PickleWords = ""
+    """The words with which a person lets an adapter be read from a pickle."""
     dtype: Dtype = "float32"
     """Of weights and computation, for backend "transformers"."""
+    quantize: Quantize = ""
+    """"nf4": linear layers in 4 bits as they are loaded, for backend "transformers"."""
     device: str = "cpu"
-    """As torch names it, for backend "transformers"."""
+    """As torch names it, for backend "transformers"; "auto": over all that there are."""
     host: str = ""
     """URL of the Ollama server, for backend "ollama"; empty: `ollama_host`."""
     route: Route | None = None
@@ -152,7 +161,7 @@ class _Pypi(BaseModel):
 class _Hub(BaseModel):
     model_config = ConfigDict(extra="forbid")
     hub: str
-    file: str
+    file: str = ""
     revision: str = "main"
 
 
@@ -172,7 +181,7 @@ class _Modelfile(BaseModel):
 
 
 _SERVER_ONLY = {"host", "route"}
-_TORCH_ONLY = {"dtype", "device"}
+_TORCH_ONLY = {"dtype", "device", "quantize", "adapter_merged", "adapter_pickle"}
 _LLAMA_ONLY = {"attention", "adapter_scale", "batch_tokens"}
 _IN_PROCESS_ONLY = {
     *("sha256", "adapter", "adapter_scale", "deterministic", "attention", "batch_tokens"),
@@ -221,7 +230,10 @@ class _Entry(BaseModel):
     deterministic: Determinism = "bitwise"
     attention: Attention = "plain"
     dtype: Dtype = "float32"
-    device: Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:[0-9]+)?)$")] = "cpu"
+    adapter_merged: bool = False
+    adapter_pickle: PickleWords = ""
+    quantize: Quantize = ""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")] = "cpu"
     host: Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+$")] = ""
     route: Route | None = None
 
@@ -239,6 +251,24 @@ class _Entry(BaseModel):
             raise ValueError('backend = "ollama" has a source { ollama = "NAME" }')
         elif wrong := sorted(_IN_PROCESS_ONLY & self.model_fields_set):
             raise ValueError(f"{', '.join(wrong)}: decided by the Ollama server, not here")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_are_what_the_backend_reads(self) -> Self:
+        if isinstance(self.source, _Hub) and not self.source.file:
+            if self.backend != "transformers":
+                raise ValueError("source.file: which file of the repository")
+            if self.sha256:
+                raise ValueError("sha256: of a file, and the source is a whole repository")
+        is_gguf = isinstance(self.source, _Pypi | _Ollama) or (
+            isinstance(self.source, _Hub) and self.source.file.endswith(".gguf")
+        )
+        if self.quantize and is_gguf:
+            raise ValueError("quantize: a GGUF is quantized already; it is for safetensors")
+        if self.adapter_merged and not self.adapter:
+            raise ValueError("adapter_merged: there is no adapter to merge")
+        if self.adapter_merged and self.quantize:
+            raise ValueError("adapter_merged: merged into 4 bits, an adapter would be rounded away")
         return self
 
     @model_validator(mode="after")

@@ -42,7 +42,7 @@ _SHOWN = 10
 
 
 _IN_PROCESS = {"deterministic", "attention", "kernels", "batch_tokens"}
-_ON_TORCH = {"dtype", "device"}
+_ON_TORCH = {"dtype", "device", "quantize", "adapter_merged", "adapter_pickle"}
 _ON_A_SERVER = {"host", "route"}
 _ELSEWHERE = {
     "llama_cpp": _ON_TORCH | _ON_A_SERVER,
@@ -265,7 +265,7 @@ def _source(spec: ModelSpec) -> str:
     if isinstance(source, PathSource):
         return str(source.path)
     if isinstance(source, HubSource):
-        return f"hub:{source.repo}/{source.file}@{source.revision}"
+        return f"hub:{source.repo}{'/' if source.file else ''}{source.file}@{source.revision}"
     if isinstance(source, OllamaSource):
         return f"ollama:{source.name}"
     assert isinstance(source, PypiSource)

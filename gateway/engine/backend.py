@@ -171,8 +171,8 @@ class EngineBackend:
         return await asyncio.wrap_future(self._engine.submit(prompt, job, self._adapter))
 
     def _check_context(self, needed: int) -> None:
-        if needed > self._engine.context_length:
-            raise ContextOverflow(needed, self._engine.context_length)
+        if needed > self.context_length:
+            raise ContextOverflow(needed, self.context_length)
 
 
 def usable_cores() -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ OUTPUTS_PER_PASS = 64
 """Most positions whose logits one forward pass returns: 64 x 262,144 floats are 67 MB."""
 
 Adapter = Hashable
-"""What a pass is computed with, beside the weights. Equal ones compute the same."""
+"""What a token is computed with, beside the weights. Equal ones compute the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Row:
     position: int
     token: int
     output: bool
+    adapter: Adapter | None = None
+    """None: the base model alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Context(Protocol):
     """Tokens of one sequence."""
     batch_tokens: int
     """Most tokens in one forward pass."""
+    mixes_adapters: bool
+    """Whether the rows of one pass may have different adapters."""
     memory: Memory
 
     def decode(self, rows: Sequence[Row]) -> Sequence[Logits]:
@@ -57,10 +61,6 @@ class Context(Protocol):
         Raises:
             BackendError: the pass failed; the sequences it touched are no longer to be trusted.
         """
-        ...
-
-    def select(self, adapter: Any) -> None:
-        """Compute from now on with this adapter, or, None, with the base model alone."""
         ...
 
     def truncate(self, sequence: int, length: int) -> bool:

@@ -1,10 +1,10 @@
 """The scheduler: one thread that owns the context and runs everybody's steps together.
 
 Each forward pass takes the pending tokens of several jobs, one-token steps first and longer ones
-in chunks, so that a long prompt does not stall the others. Jobs with different adapters never
-share a pass; they take turns of a tenth of a second, because the library plans its graph anew at
-every change, the one whose turn is longest ago first. A job keeps its sequence until it ends;
-what the sequence then holds stays as a cache for a later prompt with the same beginning.
+in chunks, so that a long prompt does not stall the others. Where a context can not mix adapters,
+jobs with different ones take turns of a tenth of a second, because a change costs, the one whose
+turn is longest ago first. A job keeps its sequence until it ends; what the sequence then holds
+stays as a cache for a later prompt with the same beginning.
 That none of this changes a byte is measured, not assumed: see `gateway certify`.
 
 A library built with GGML_LLAMAFILE=ON multiplies one row by another kernel than several, so there
@@ -232,7 +232,6 @@ class Engine:
             rows += self._rows(task, count)
         begun = time.perf_counter()
         try:
-            self._context.select(shares[0][0].adapter)
             logits = self._context.decode(rows)
         except BackendError as error:
             for task, _ in shares:
@@ -255,14 +254,15 @@ class Engine:
     def _shares(self) -> list[tuple[_Task, int]]:
         """How many tokens of which job this pass takes, in order of sequence.
 
-        One job leads, and those with its adapter may join. Short steps go first, and prompts
+        One job leads, and those that may share its pass join. Short steps go first, and prompts
         beside them come in pieces, so that generation never waits long for a prompt. A step that
         wants several logits ends in one pass, because the next pass overwrites them.
         """
         lead = self._lead()
         if self._piece:
             return [(lead, _share(lead, self._piece, OUTPUTS_PER_PASS))]
-        together = [t for t in self._running if t.adapter == lead.adapter]
+        mixed = self._context.mixes_adapters
+        together = [t for t in self._running if mixed or t.adapter == lead.adapter]
         shares: list[tuple[_Task, int]] = []
         tokens, outputs = self._context.batch_tokens, OUTPUTS_PER_PASS
         any_short = any(len(task.pending) <= _SHORT for task in together)
@@ -293,7 +293,8 @@ class Engine:
         start = self._prefixes.length(task.sequence)
         first_output = len(task.pending) - task.outputs
         return [
-            Row(task.sequence, start + i, task.pending[i], i >= first_output) for i in range(count)
+            Row(task.sequence, start + i, task.pending[i], i >= first_output, task.adapter)
+            for i in range(count)
         ]
 
     def _settle(self, task: _Task, answer: Answer) -> None:

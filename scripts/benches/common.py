@@ -1,9 +1,13 @@
 """What the benches share: real texts, a model, and a table with the machine above it."""
 
 import csv
+import json
+import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,10 +15,13 @@ from rich.table import Table
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
 from gateway.certificates import machine
-from gateway.config import ModelSpec, load_models
+from gateway.config import ModelSpec, load_models, prompts_root
+from gateway.engine.backend import EngineBackend
 from gateway.engine.context import Row
 from gateway.llama import library
+from gateway.planning import Wanted, prepare
 from gateway.sources import locate
+from gateway.types import GenerationRequest
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -36,6 +43,56 @@ def issues(count: int, *, skip: int = 0) -> list[str]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [f"{row['title']}\n\n{row['body']}" for row in rows[skip : skip + count]]
+
+
+def requests_of(
+    backend: EngineBackend, task: str, folder: str, strategy: str, items: int
+) -> tuple[list[GenerationRequest], tuple[str, ...]]:
+    """The prompts that `gateway run` makes of the first items, and the labels."""
+    wanted = Wanted(
+        task=task,
+        data=str(DATA / folder / "test.csv"),
+        train=str(DATA / folder / "train.csv"),
+        models=("",),
+        strategies=(strategy,),
+        prompts=prompts_root(),
+        limit=items,
+        rules=("sum",),
+    )
+    plan = prepare(wanted).plan
+    (chosen,) = plan.strategies
+    made = []
+    for item in plan.items:
+        shown = chosen.selector.select(item) if chosen.selector else ()
+        prompt = chosen.template.render(plan.task, plan.labels, item.fields, shown, backend)
+        made.append(GenerationRequest("m", prompt.messages, answer_start=prompt.answer_start))
+    return made, plan.labels
+
+
+def lm_eval(
+    path: Path, texts: Sequence[str], labels: Sequence[str], peft: str = ""
+) -> dict[str, Any]:
+    """What lm-eval's hf backend makes of each text's labels: see `peer_lm_eval`.
+
+    Args:
+        path: a GGUF file; it is dequantized.
+        peft: folder of a PEFT adapter on it.
+    """
+    python = ROOT / ".venv-peers" / "bin" / "python"
+    if not python.is_file():
+        raise SystemExit("no .venv-peers: run scripts/peers first")
+    items = [{"prompt": text, "labels": list(labels)} for text in texts]
+    asked = {"gguf": str(path), "peft": peft, "items": items}
+    script = str(Path(__file__).with_name("peer_lm_eval.py"))
+    # -P: a bench of ours must not be taken for a package of that environment with the same name.
+    command = [str(python), "-P", script]
+    done = subprocess.run(
+        command, input=json.dumps(asked), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
 
 
 def bare_prefill(backend: LlamaCppBackend, tokens: list[int], behind: int = 0) -> float:

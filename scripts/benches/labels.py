@@ -16,8 +16,6 @@ the peers with the gateway's.
 
 import asyncio
 import itertools
-import json
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -25,15 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import DATA, ROOT, bare_prefill, load, out, show
+from common import bare_prefill, lm_eval, load, out, requests_of, show
 from peer_llama_cpp import PerLabel
 from rich.progress import track
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
-from gateway.config import load_models, prompts_root
+from gateway.config import load_models
 from gateway.engine.context import Row
-from gateway.planning import Wanted, prepare
 from gateway.sampling import log_normalizer, log_sum
 from gateway.sources import locate
 from gateway.types import GenerationRequest
@@ -86,30 +83,6 @@ async def score(requests: Sequence[GenerationRequest], labels: Sequence[str]) ->
     return Scored(seconds, tokens, alone, [s.logprobs for s in scores])
 
 
-def requests_of(
-    backend: LlamaCppBackend, work: Workload
-) -> tuple[list[GenerationRequest], tuple[str, ...]]:
-    """The prompts that `gateway run` makes of the first items."""
-    wanted = Wanted(
-        task=work.task,
-        data=str(DATA / work.folder / "test.csv"),
-        train=str(DATA / work.folder / "train.csv"),
-        models=("",),
-        strategies=(work.strategy,),
-        prompts=prompts_root(),
-        limit=work.items,
-        rules=("sum",),
-    )
-    plan = prepare(wanted).plan
-    (chosen,) = plan.strategies
-    made = []
-    for item in plan.items:
-        shown = chosen.selector.select(item) if chosen.selector else ()
-        prompt = chosen.template.render(plan.task, plan.labels, item.fields, shown, backend)
-        made.append(GenerationRequest("m", prompt.messages, answer_start=prompt.answer_start))
-    return made, plan.labels
-
-
 def unshared(
     backend: LlamaCppBackend, requests: Sequence[GenerationRequest], labels: Sequence[str]
 ) -> list[tuple[float, ...]]:
@@ -138,23 +111,6 @@ def unshared(
     return found
 
 
-def lm_eval(path: Path, items: list[tuple[str, list[str]]]) -> dict[str, Any]:
-    python = ROOT / ".venv-peers" / "bin" / "python"
-    if not python.is_file():
-        raise SystemExit("no .venv-peers: run scripts/peers first")
-    asked = {"gguf": str(path), "items": [{"prompt": p, "labels": ls} for p, ls in items]}
-    script = str(Path(__file__).with_name("peer_lm_eval.py"))
-    # -P: a bench of ours must not be taken for a package of that environment with the same name.
-    command = [str(python), "-P", script]
-    done = subprocess.run(
-        command, input=json.dumps(asked), capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr[-2000:])
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
-
-
 def best(scores: Sequence[float]) -> int:
     return max(range(len(scores)), key=lambda i: scores[i])
 
@@ -162,7 +118,7 @@ def best(scores: Sequence[float]) -> int:
 def own_figures(work: Workload) -> list[str]:
     """The engine on all items, and on the first three labels."""
     backend = load(NAME)
-    requests, labels = requests_of(backend, work)
+    requests, labels = requests_of(backend, work.task, work.folder, work.strategy, work.items)
     prompts = [backend.render(request).token_ids for request in requests]
     columns = zip(*prompts, strict=False)
     shared = sum(1 for _ in itertools.takewhile(lambda column: len(set(column)) == 1, columns))
@@ -186,7 +142,7 @@ def beside_peers(work: Workload) -> list[list[str]]:
     """The gateway and each peer on the same few items."""
     path = locate(load_models().get(NAME))
     backend = load(NAME)
-    requests, labels = requests_of(backend, work)
+    requests, labels = requests_of(backend, work.task, work.folder, work.strategy, work.items)
     requests = requests[: work.peers]
     texts = [backend.render(request).text for request in requests]
     split = [backend._reader.split_labels(request, labels) for request in requests]
@@ -208,7 +164,7 @@ def beside_peers(work: Workload) -> list[list[str]]:
         agree = f"{same} of {work.peers}"
         return [work.name(labels, work.peers), who, f"{seconds:.1f}", slower, f"{apart:.1g}", agree]
 
-    found = lm_eval(path, [(text, [f"{label}{TURN_END}" for label in labels]) for text in texts])
+    found = lm_eval(path, texts, [f"{label}{TURN_END}" for label in labels])
     by_hand = PerLabel(path, length=2048, threads=backend.threads)
     begun = time.perf_counter()
     looped = [[by_hand.loop(p, [*label, end]) for label in labels] for p, labels in split]

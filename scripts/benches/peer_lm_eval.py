@@ -2,7 +2,7 @@
 
 Runs in the environment that `scripts/peers` makes. Reads JSON from standard input and prints JSON:
 
-    {"gguf": path, "items": [{"prompt": text, "labels": [text]}]} ->
+    {"gguf": path, "peft": folder or "", "items": [{"prompt": text, "labels": [text]}]} ->
     {"seconds": of the scoring alone, "scores": [[log-probability]], "version": lm-eval's}
 """
 
@@ -25,6 +25,7 @@ def main() -> None:
     model = HFLM(
         pretrained=str(path.parent),
         gguf_file=path.name,
+        peft=asked.get("peft") or None,
         device="cpu",
         dtype="float32",
         batch_size=BATCH,

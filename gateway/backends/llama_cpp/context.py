@@ -4,7 +4,7 @@ Everything here is called from one thread only, the engine's.
 """
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -45,6 +45,9 @@ class Context:
         ModelLoadError: the memory can not be had; found out before it is asked for, because the
             system would end the process instead.
     """
+
+    mixes_adapters = False
+    """The library sets adapters for a whole pass."""
 
     def __init__(
         self,
@@ -95,7 +98,7 @@ class Context:
             self._handle = None
 
     def decode(self, rows: Sequence[Row]) -> list[Logits]:
-        """One forward pass.
+        """One forward pass, with one adapter.
 
         Returns:
             The logits, shape (vocabulary,), of each row with `output`, in order. They are views
@@ -104,6 +107,7 @@ class Context:
         Raises:
             BackendError: the pass failed; the sequences it touched are no longer to be trusted.
         """
+        self._select(rows[0].adapter)
         batch = self._batch
         batch.n_tokens = len(rows)
         for i, row in enumerate(rows):
@@ -121,9 +125,10 @@ class Context:
         pointer = self._lib.llama_get_logits_ith(self._handle, index)
         return np.ctypeslib.as_array(pointer, shape=(self._vocab_size,))
 
-    def select(self, adapter: Adapter | None) -> None:
+    def _select(self, adapter: Hashable | None) -> None:
         """Compute from now on with this adapter, or with the base model alone."""
         if adapter != self._adapter:
+            assert adapter is None or isinstance(adapter, Adapter)
             adapters.select(self._handle, adapter)
             self._adapter = adapter
 

@@ -1,59 +1,41 @@
-"""PEFT adapters on a loaded model: any number on one base, one at a time in a pass."""
+"""PEFT adapters on a loaded model: any number on one base, one of them, or none, in a pass.
 
-import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+Adapters of one type share the base's layers. PEFT puts another type on layers of its own, so that
+one of another type takes another copy of the base (see `Adapters.takes`); those that only put a
+beginning before the prompt change no layer and go with any.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.errors import BackendError, ModelLoadError
-from gateway.identity import digest_json, file_digest
-
-_WEIGHTS = "adapter_model.safetensors"
-_CONFIG = "adapter_config.json"
-_IN_PLACE = {"LORA", "LOHA", "LOKR", "IA3", "OFT", "BOFT", "VERA", "ADALORA", "HRA"}
-"""Types that change layers and nothing else. Those that put learned tokens before a prompt would
-move every position of the cache of beginnings."""
-
-
-def adapter_digest(folder: Path) -> str:
-    """SHA-256 over an adapter's weights and configuration.
-
-    Raises:
-        ModelLoadError: the folder has no safetensors; a pickle runs code when it is read.
-    """
-    weights, config = folder / _WEIGHTS, folder / _CONFIG
-    if not config.is_file():
-        raise ModelLoadError(f"{config}: no such file", hint="a folder that PEFT has saved")
-    if not weights.is_file():
-        pickled = folder / "adapter_model.bin"
-        raise ModelLoadError(
-            f"{weights}: no such file"
-            + (f"; {pickled.name} is a pickle and is not read" if pickled.is_file() else ""),
-            hint="save it with PEFT's save_pretrained, which writes safetensors",
-        )
-    return digest_json([file_digest(weights), file_digest(config)])
-
-
-@contextmanager
-def quiet_peft() -> Iterator[None]:
-    """peft 0.21 asks transformers 5.23 for a property that the latter calls deprecated."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
-        yield
+from gateway.backends.transformers.adapter_folder import BEGINNINGS, adapter_kind, quiet_peft
+from gateway.backends.transformers.beginning import Beginning, read_beginning
+from gateway.errors import ModelLoadError
 
 
 class Adapters:
-    """The adapters of one base model.
+    """The adapters of one base model. Passes are computed as `select` or `mixed` says.
 
     Args:
         module: the base model; its layers are wrapped when the first adapter is loaded.
+        layers: how many it has.
     """
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Any, layers: int) -> None:
         self._base = module
+        self._layers = layers
         self._peft: Any = None
         self._active: str | None = None
+        self._users: Counter[str] = Counter()
+        self._beginnings: dict[str, Beginning] = {}
+
+    def takes(self, kind: str) -> bool:
+        """Whether an adapter of this type can be loaded beside those that are there."""
+        on_layers = [str(c.peft_type.value) for c in self._configs().values()]
+        return kind in BEGINNINGS or not on_layers or on_layers[0] == kind
 
     def load(self, folder: Path, digest: str) -> None:
         """Put an adapter on the model, unless it is there.
@@ -65,43 +47,105 @@ class Adapters:
             BackendError: peft is not installed.
             ModelLoadError: it is no adapter for this model, or of a type that is not supported.
         """
-        try:
-            from peft import PeftConfig, PeftModel
-        except ImportError as exc:
-            raise BackendError(
-                "peft is not installed", hint="pip install 'local-model-gateway[transformers]'"
-            ) from exc
-        if self._peft is not None and digest in self._peft.peft_config:
-            return
-        try:
-            kind = str(PeftConfig.from_pretrained(str(folder)).peft_type.value)
-            if kind not in _IN_PLACE:
+        if not self._users[digest]:
+            kind = adapter_kind(folder)
+            self.select(None)
+            try:
+                with quiet_peft():
+                    if kind in BEGINNINGS:
+                        self._beginnings[digest] = read_beginning(self._base, self._layers, folder)
+                    else:
+                        self._put(folder, digest)
+            except (ValueError, RuntimeError, KeyError, OSError, TypeError) as exc:
                 raise ModelLoadError(
-                    f"{folder}: adapters of type {kind} are not supported",
-                    hint=f"supported: {', '.join(sorted(_IN_PLACE))}",
-                )
-            with quiet_peft():
-                if self._peft is None:
-                    self._peft = PeftModel.from_pretrained(
-                        self._base, str(folder), adapter_name=digest, is_trainable=False
-                    )
-                else:
-                    self._peft.load_adapter(str(folder), adapter_name=digest, is_trainable=False)
-        except (ValueError, RuntimeError, KeyError, OSError, TypeError) as exc:
-            raise ModelLoadError(
-                f"{folder}: can not be loaded onto this base model: {exc}",
-                hint="an adapter fits only the base model that it was trained on",
-            ) from exc
+                    f"{folder}: can not be loaded onto this base model: {exc}",
+                    hint="an adapter fits only the base model that it was trained on",
+                ) from exc
+        self._users[digest] += 1
+
+    def merge(self, folder: Path, digest: str) -> None:
+        """Add an adapter to the base's weights for good. Raises as `load`."""
+        self.load(folder, digest)
+        if digest in self._beginnings:
+            raise ModelLoadError(f"{folder}: it changes no weights, so it can not be merged")
+        self.select(digest)
+        # In the place of each layer, so that the base stays the same object.
+        self._peft.merge_and_unload()
+        self._peft = self._active = None
+        self._users.clear()
+
+    def give_back(self, digest: str) -> None:
+        """Take an adapter off the model when the last who loaded it gives it back."""
+        self._users[digest] -= 1
+        if self._users[digest]:
+            return
+        del self._users[digest]
+        if self._beginnings.pop(digest, None) is None:
+            self.select(None)
+            self._peft.delete_adapter(digest)
+            if not self._peft.peft_config:
+                self._peft.unload()
+                self._peft = None
+
+    def beginning(self, digest: str | None) -> Beginning | None:
+        """What the adapter puts before every prompt, if that is what it does."""
+        return self._beginnings.get(digest) if digest else None
 
     def select(self, digest: str | None) -> None:
         """Compute the next passes with this adapter, or with none."""
-        if digest is not None and digest != self._active:
-            self._peft.set_adapter(digest)
-            self._peft.requires_grad_(False)
-        self._active = digest
+        wanted = None if digest in self._beginnings else digest
+        if wanted == self._active:
+            return
+        if wanted is None:
+            self._peft.base_model.disable_adapter_layers()
+        else:
+            if self._active is None:
+                self._peft.base_model.enable_adapter_layers()
+            self._peft.set_adapter(wanted, inference_mode=True)
+        self._active = wanted
 
-    def switched(self) -> AbstractContextManager[Any]:
-        """The block in which passes compute as was selected."""
-        if self._active is None and self._peft is not None:
-            return self._peft.disable_adapter()  # type: ignore[no-any-return]
-        return nullcontext()
+    def mix(self, digests: Sequence[str | None]) -> bool:
+        """Whether one pass can compute each row with its own: PEFT can for LoRA without DoRA."""
+        if self._peft is None or _is_wrapped(self._base.get_output_embeddings()):
+            return False
+        configs = self._configs()
+        return all(d is None or (d in configs and _mixes(configs[d])) for d in digests)
+
+    @contextmanager
+    def mixed(self, digests: Sequence[str | None]) -> Iterator[None]:
+        """The block in which each row is computed with its own adapter, or with none."""
+        self.select(next(d for d in digests if d is not None))
+        names = [d or "__base__" for d in digests]
+        with self._peft._enable_peft_forward_hooks(adapter_names=names):
+            yield
+
+    def _configs(self) -> dict[str, Any]:
+        return {} if self._peft is None else dict(self._peft.peft_config)
+
+    def _put(self, folder: Path, digest: str) -> None:
+        from peft import PeftModel
+
+        if self._peft is None:
+            self._peft = PeftModel.from_pretrained(
+                self._base, str(folder), adapter_name=digest, is_trainable=False
+            )
+        else:
+            self._peft.load_adapter(str(folder), adapter_name=digest, is_trainable=False)
+        self._peft.base_model.disable_adapter_layers()
+        self._active = None
+
+
+def _mixes(config: Any) -> bool:
+    return (
+        config.peft_type.value == "LORA"
+        and not config.use_dora
+        and not config.modules_to_save
+        and not getattr(config, "trainable_token_indices", None)
+    )
+
+
+def _is_wrapped(module: Any) -> bool:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    return isinstance(module, BaseTunerLayer | AuxiliaryTrainingWrapper)

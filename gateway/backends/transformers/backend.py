@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from gateway.backends.base import MemoryUse
 from gateway.backends.transformers import library
+from gateway.backends.transformers.adapter_folder import adapter_digest, adapter_kind
 from gateway.backends.transformers.model import GGUF, TorchModel
 from gateway.backends.transformers.tokenizer import FolderTokenizer
 from gateway.config import ModelSpec
@@ -29,10 +31,11 @@ class TransformersBackend(EngineBackend):
     or the template, they share one engine, which computes one adapter at a time.
     See `gateway.backends.base.Backend`.
 
-    At "bitwise" one request is computed at a time, a prompt in pieces of `SERIAL_PIECE` tokens
-    counted from its beginning, of which whole ones are kept for the next prompt: torch takes other
-    kernels for other shapes, and so every shape is a function of the request alone. With
-    `deterministic = "off"` beginnings of any length are reused.
+    At "bitwise" requests are computed together in passes whose shape keeps their bytes apart (see
+    `steady`). Where none does, on this machine or with these layers, one request is computed at a
+    time, a prompt in pieces of `SERIAL_PIECE` tokens counted from its beginning, and whole ones
+    are kept for the next prompt: then every shape is a function of the request alone. With
+    `deterministic = "off"` torch's own attention is taken, and no row is idle.
 
     Raises:
         ModelLoadError: a file can not be loaded or is not the one that the entry describes.
@@ -44,24 +47,24 @@ class TransformersBackend(EngineBackend):
         self.spec = spec
         digest = _digest(spec, path)
         self.threads = spec.threads or usable_cores()
-        self._serial = spec.deterministic == "bitwise"
-        self._model_key = (digest, spec.dtype, spec.device)
-        self._model = _models.take(
-            self._model_key, lambda: TorchModel(path, dtype=spec.dtype, device=spec.device)
-        )
+        self._model_key, self._model = _take_model(spec, path, digest)
+        self._adapter = None
         try:
-            self._adapter = self._model.add_adapter(spec.adapter) if spec.adapter else None
+            if spec.adapter and not spec.adapter_merged:
+                self._adapter = self._model.add_adapter(spec.adapter, pickles=_pickles(spec))
+            self._serial = spec.deterministic == "bitwise" and not self._is_steady()
             self._tokenizer = _tokenizer(path, self._model)
             self._engine_key = (
                 *self._model_key,
                 spec.parallel,
                 spec.context_length,
                 self.threads,
+                spec.deterministic,
                 self._serial,
             )
             self._engine = _engines.take(self._engine_key, self._make_engine)
         except Exception:
-            _models.give_back(self._model_key)
+            self._give_back_model()
             raise
         self._closed = False
         self.concurrency = spec.parallel
@@ -69,6 +72,15 @@ class TransformersBackend(EngineBackend):
         self.warnings = _weaknesses(spec)
         self.identity = self._identify(digest)
         self.fingerprint = digest_json(self.identity)
+
+    def _is_steady(self) -> bool:
+        """Whether requests can be computed together; found once for each adapter."""
+        from gateway.backends.transformers.steady import find_shape
+
+        model = self._model
+        if self._adapter not in model.shapes:
+            model.shapes[self._adapter] = find_shape(model, self._adapter, self.threads)
+        return model.shapes[self._adapter] is not None
 
     def _make_engine(self) -> Engine:
         from gateway.backends.transformers.context import TorchContext
@@ -79,31 +91,45 @@ class TransformersBackend(EngineBackend):
             length=min(self.spec.context_length, self._model.context_trained),
             batch_tokens=SERIAL_PIECE,
             threads=self.threads,
+            fast=self.spec.deterministic == "off",
         )
         return Engine(context, serial=self._serial)
 
     def _identify(self, weights: str) -> Mapping[str, str]:
         torch, transformers = library.load()
         serial = f"serial={SERIAL_PIECE}" if self._serial else ""
+        attention = "sdpa" if self.spec.deterministic == "off" else "blocks"
         identity = {
             "backend": "transformers",
             "weights": weights,
             "dtype": self.spec.dtype,
             "device": self.spec.device,
-            "attention": str(self._model.config._attn_implementation),
+            "attention": attention,
             "chat_template": digest_text(self._reader.template_source or ""),
             "end_of_turn": self.spec.end_of_turn,
-            "context_length": str(self._engine.context_length),
+            "context_length": str(self.context_length),
             "version": f"transformers {transformers.__version__}, torch {torch.__version__}",
             "build": f"{torch.backends.cpu.get_cpu_capability()} MKL_CBWR={library.mode()}",
             "settings": serial,
         }
-        return identity | ({"adapter": self._adapter} if self._adapter else {})
+        if self.spec.quantize:
+            identity["quantize"] = f"{self.spec.quantize}, bitsandbytes {version('bitsandbytes')}"
+        if self.spec.adapter:
+            digest = adapter_digest(self.spec.adapter, pickles=_pickles(self.spec))
+            merged = ", merged" if self.spec.adapter_merged else ""
+            identity["adapter"] = digest + merged
+        return identity
 
     def _vectors(self, texts: Sequence[Sequence[int]]) -> Iterable[Iterable[float]]:
         from gateway.backends.transformers.embedding import embed
 
-        return embed(self._model, texts, self._adapter)
+        return embed(self._model, texts, self._adapter, self.threads)
+
+    @property
+    def context_length(self) -> int:
+        """What an adapter has learned to put before every prompt takes its part of it."""
+        beginning = self._model.adapters.beginning(self._adapter)
+        return self._engine.context_length - (beginning.tokens if beginning else 0)
 
     @property
     def memory(self) -> MemoryUse:
@@ -115,7 +141,38 @@ class TransformersBackend(EngineBackend):
             self._closed = True
             await asyncio.to_thread(_engines.give_back, self._engine_key)
             self._tokenizer.close()
-            _models.give_back(self._model_key)
+            self._give_back_model()
+
+    def _give_back_model(self) -> None:
+        if self._adapter:
+            self._model.give_back_adapter(self._adapter)
+        _models.give_back(self._model_key)
+
+
+def _take_model(spec: ModelSpec, path: Path, digest: str) -> tuple[tuple[object, ...], TorchModel]:
+    """The weights and their key; a copy of its own for an adapter that no other one goes with."""
+
+    def load() -> TorchModel:
+        model = TorchModel(path, dtype=spec.dtype, device=spec.device, quantize=spec.quantize)
+        if spec.adapter and spec.adapter_merged:
+            model.merge(spec.adapter, pickles=_pickles(spec))
+        return model
+
+    key: tuple[object, ...] = (digest, spec.dtype, spec.device, spec.quantize)
+    if spec.adapter and spec.adapter_merged:
+        key = (*key, adapter_digest(spec.adapter, pickles=_pickles(spec)))
+        return key, _models.take(key, load)
+    model = _models.take(key, load)
+    if spec.adapter is None or model.adapters.takes(adapter_kind(spec.adapter)):
+        return key, model
+    _models.give_back(key)
+    key = (*key, adapter_kind(spec.adapter))
+    return key, _models.take(key, load)
+
+
+def _pickles(spec: ModelSpec) -> bool:
+    """Whether the person has let the adapter be read from a pickle."""
+    return bool(spec.adapter_pickle)
 
 
 def _digest(spec: ModelSpec, path: Path) -> str:

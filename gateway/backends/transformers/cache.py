@@ -1,7 +1,7 @@
-"""Keys and values of all sequences of a context, as transformers' attention asks for them.
+"""Keys and values of all sequences of a context, as transformers' models ask for them.
 
 They are taken once, for every sequence in full length, and never grow: a pass writes behind what
-its sequence holds and reads a view of it.
+its sequences hold, and attention reads them there.
 """
 
 from typing import Any
@@ -9,29 +9,22 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-
-class Place:
-    """Where the running pass writes: the same for all layers."""
-
-    def __init__(self) -> None:
-        self.sequence = 0
-        self.start = 0
-        """Tokens that the sequence holds before the pass."""
+from gateway.backends.transformers.attention import BLOCK, running
 
 
 class SequenceLayer(CacheLayerMixin):  # type: ignore[misc]
     """One layer's keys and values, each of shape (sequences, heads, length, dimensions)."""
 
     is_sliding = False
-    """Every position is kept, so that a prefix can be reused; the mask knows of windows."""
+    """Every position is kept, so that a prefix can be reused; attention knows of windows."""
 
-    def __init__(self, sequences: int, length: int, place: Place) -> None:
+    def __init__(self, sequences: int, length: int) -> None:
         super().__init__()
         self._sequences = sequences
-        self._length = length
-        self._place = place
+        self._length = -(-length // BLOCK) * BLOCK
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        # Zeros, not whatever lies there: what is masked is multiplied by zero, and must be finite.
         self.keys, self.values = (
             torch.zeros(
                 (self._sequences, states.shape[1], self._length, states.shape[3]),
@@ -45,16 +38,27 @@ class SequenceLayer(CacheLayerMixin):  # type: ignore[misc]
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write the running pass's rows; attention is given the whole memory."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         assert self.keys is not None
         assert self.values is not None
-        sequence, start = self._place.sequence, self._place.start
-        end = start + key_states.shape[2]
-        self.keys[sequence, :, start:end] = key_states[0]
-        self.values[sequence, :, start:end] = value_states[0]
-        mine = slice(sequence, sequence + 1)
-        return self.keys[mine, :, :end], self.values[mine, :, :end]
+        for held, states in ((self.keys, key_states), (self.values, value_states)):
+            heads, width = states.shape[1], states.shape[3]
+            rows = states.transpose(1, 2).reshape(-1, heads, width)
+            for span in running.spans:
+                new = rows[span.first : span.first + span.count].transpose(0, 1)
+                held[span.sequence, :, span.start : span.start + span.count] = new
+        return self.keys, self.values
+
+    def put(self, sequence: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Write the beginning of a sequence, each of shape (heads, tokens, dimensions)."""
+        if not self.is_initialized:
+            self.lazy_initialization(keys[None], values[None])
+        assert self.keys is not None
+        assert self.values is not None
+        self.keys[sequence, :, : keys.shape[1]] = keys
+        self.values[sequence, :, : values.shape[1]] = values
 
     def copy(self, source: int, target: int) -> None:
         """Make one sequence hold what another one holds."""
@@ -65,19 +69,19 @@ class SequenceLayer(CacheLayerMixin):  # type: ignore[misc]
             self.values[target] = self.values[source]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self._place.start + query_length, 0
+        return self._length, 0
 
     def get_seq_length(self) -> int:
-        return self._place.start
+        """Positions are given with every pass."""
+        return 0
 
     def get_max_length(self) -> int:
         return self._length
 
 
 class Sequences(Cache):  # type: ignore[misc]
-    """All layers; `place` is set before each pass."""
+    """All layers of some sequences."""
 
     def __init__(self, layers: int, sequences: int, length: int) -> None:
-        self.place = Place()
-        self.of_layer = [SequenceLayer(sequences, length, self.place) for _ in range(layers)]
+        self.of_layer = [SequenceLayer(sequences, length) for _ in range(layers)]
         super().__init__(layers=list(self.of_layer))

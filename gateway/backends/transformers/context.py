@@ -1,43 +1,57 @@
-"""Forward passes on torch, and the memory of some sequences. Called from the engine's thread."""
+"""The memory of some sequences on torch, and passes over them. Called from the engine's thread."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from itertools import groupby
-from typing import Any
 
 import torch
 
+from gateway.backends.transformers import passes
 from gateway.backends.transformers.cache import Sequences
 from gateway.backends.transformers.model import TorchModel
+from gateway.backends.transformers.passes import FAST, Packed, Shape
 from gateway.engine.context import Logits, Memory, Row
 from gateway.errors import BackendError, ModelLoadError
 from gateway.memory import available_bytes, readable
+
+MIXED_ROWS = 32
+"""Most rows of a pass in which adapters are mixed, because logits are made of all of them."""
+
+Chunk = list[Row]
+"""Rows of one sequence, which follow each other."""
 
 
 class TorchContext:
     """See `gateway.engine.context.Context`.
 
-    A pass computes one sequence after another, each by itself: torch multiplies and attends by
-    other kernels for other shapes, so that what is computed beside a sequence must not change its
-    shape. What shape remains depends on the sequence alone.
+    Tokens of all sequences of a pass are rows of the same products of matrices; attention is each
+    sequence's own. Rows of different adapters are computed one adapter after the other, or, where
+    only speed is asked for and PEFT can, together.
 
     Args:
         batch_tokens: most tokens in one pass.
         threads: of torch, in the engine's thread.
+        fast: passes need not give the same bytes.
 
     Raises:
         ModelLoadError: the memory can not be had.
     """
 
     def __init__(
-        self, model: TorchModel, *, sequences: int, length: int, batch_tokens: int, threads: int
+        self,
+        model: TorchModel,
+        *,
+        sequences: int,
+        length: int,
+        batch_tokens: int,
+        threads: int,
+        fast: bool = False,
     ) -> None:
         self.sequences = sequences
         self.length = length
         self.batch_tokens = max(batch_tokens, sequences)
+        self.mixes_adapters = fast
+        self._fast = fast
         self._model = model
-        self._module: Any = model.module
-        self._adapter: str | None = None
-        self._device = model.device
         self._threads = threads
         self.memory = Memory(_cache_bytes(model) * sequences * length, 0)
         if model.device.type == "cpu" and self.memory.cache > available_bytes():
@@ -47,45 +61,64 @@ class TorchContext:
                 "free",
                 hint="lower context_length or parallel in models.toml",
             )
-        self._cache = Sequences(int(model.config.num_hidden_layers), sequences, length)
+        self._cache = Sequences(model.layers, sequences, length)
+        self._begins: list[Hashable] = [None] * sequences
+        """Of each sequence the adapter whose learned beginning it holds."""
 
     def decode(self, rows: Sequence[Row]) -> list[Logits]:
-        if torch.get_num_threads() != self._threads:
-            torch.set_num_threads(self._threads)
+        chunks = [list(group) for _, group in groupby(rows, key=lambda row: row.sequence)]
+        of_adapter: dict[str | None, list[Chunk]] = {}
+        for chunk in chunks:
+            of_adapter.setdefault(_adapter(chunk), []).append(chunk)
         try:
-            with self._model.lock, torch.inference_mode():
-                self._model.adapters.select(self._adapter)
-                with self._model.adapters.switched():
-                    return self._forward_each(rows)
+            with self._model.computing(self._threads):
+                if self._may_mix(of_adapter, len(rows)):
+                    found = self._mixed([c for some in of_adapter.values() for c in some])
+                else:
+                    found = {}
+                    for adapter, some in of_adapter.items():
+                        found |= self._with(adapter, some)
         except (RuntimeError, ValueError, IndexError) as exc:
             raise BackendError(f"the forward pass failed: {exc}") from exc
+        return [row for chunk in chunks for row in found[chunk[0].sequence]]
 
-    def _forward_each(self, rows: Sequence[Row]) -> list[Logits]:
-        found: list[Logits] = []
-        for _, group in groupby(rows, key=lambda row: row.sequence):
-            found += self._forward(list(group))
-        return found
+    def _with(self, adapter: str | None, chunks: list[Chunk]) -> dict[int, list[Logits]]:
+        """One pass with one adapter; the wanted logits by sequence."""
+        self._model.adapters.select(adapter)
+        packed = self._packed(chunks, FAST if self._fast else self._model.shape(adapter))
+        return _by_sequence(chunks, passes.logits(self._model.module, self._cache, packed))
 
-    def _forward(self, rows: Sequence[Row]) -> Iterator[Logits]:
-        """The pass of one sequence; its rows follow each other."""
-        wanted = sum(row.output for row in rows)
-        place = self._cache.place
-        place.sequence, place.start = rows[0].sequence, rows[0].position
-        ids = torch.tensor([[row.token for row in rows]], device=self._device)
-        positions = torch.tensor([[row.position for row in rows]], device=self._device)
-        done = self._module(
-            input_ids=ids,
-            position_ids=positions,
-            past_key_values=self._cache,
-            use_cache=True,
-            # 0 would be all.
-            logits_to_keep=max(wanted, 1),
-        )
-        if wanted:
-            yield from done.logits[0].float().cpu().numpy()
+    def _may_mix(self, of_adapter: dict[str | None, list[Chunk]], rows: int) -> bool:
+        several = self._fast and len(of_adapter) > 1 and rows <= MIXED_ROWS
+        return several and self._model.adapters.mix(list(of_adapter))
 
-    def select(self, adapter: str | None) -> None:
-        self._adapter = adapter
+    def _mixed(self, chunks: list[Chunk]) -> dict[int, list[Logits]]:
+        packed = self._packed(chunks, FAST)
+        names = [_adapter([row]) for chunk in chunks for row in chunk]
+        with self._model.adapters.mixed(names):
+            found = passes.logits_one_by_one(self._model.module, self._cache, packed)
+        return _by_sequence(chunks, found)
+
+    def _packed(self, chunks: list[Chunk], shape: Shape) -> Packed:
+        packed = Packed(shape)
+        for chunk in chunks:
+            before = self._begin(chunk[0].sequence, _adapter(chunk))
+            outputs = sum(row.output for row in chunk)
+            tokens = [row.token for row in chunk]
+            packed.add(chunk[0].sequence, before + chunk[0].position, tokens, outputs)
+        return packed
+
+    def _begin(self, sequence: int, adapter: str | None) -> int:
+        """Have a sequence hold what its adapter puts before every prompt; returns its tokens."""
+        beginning = self._model.adapters.beginning(adapter)
+        if beginning is None:
+            self._begins[sequence] = None
+            return 0
+        if self._begins[sequence] != adapter:
+            for layer, (keys, values) in zip(self._cache.of_layer, beginning.layers, strict=True):
+                layer.put(sequence, keys, values)
+            self._begins[sequence] = adapter
+        return beginning.tokens
 
     def truncate(self, sequence: int, length: int) -> bool:
         """What is held is what the next pass says; nothing has to be done."""
@@ -95,10 +128,22 @@ class TorchContext:
         with torch.inference_mode():
             for layer in self._cache.of_layer:
                 layer.copy(source, target)
+        self._begins[target] = self._begins[source]
 
     def close(self) -> None:
         """Let go of the memory."""
-        del self._cache, self._module, self._model
+        del self._cache, self._model
+
+
+def _adapter(chunk: Chunk) -> str | None:
+    adapter = chunk[0].adapter
+    assert adapter is None or isinstance(adapter, str)
+    return adapter
+
+
+def _by_sequence(chunks: list[Chunk], found: torch.Tensor) -> dict[int, list[Logits]]:
+    rows = iter(found.numpy())
+    return {chunk[0].sequence: [next(rows) for row in chunk if row.output] for chunk in chunks}
 
 
 def _cache_bytes(model: TorchModel) -> int:
@@ -107,4 +152,4 @@ def _cache_bytes(model: TorchModel) -> int:
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     width = torch.finfo(model.module.dtype).bits // 8
-    return int(2 * config.num_hidden_layers * heads * size * width)
+    return int(2 * model.layers * heads * size * width)

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-import torch
-
+from gateway.backends.transformers import passes
+from gateway.backends.transformers.cache import Sequences
 from gateway.backends.transformers.model import TorchModel
+from gateway.backends.transformers.passes import Packed
 
 
 def embed(
-    model: TorchModel, texts: Sequence[Sequence[int]], adapter: str | None
+    model: TorchModel, texts: Sequence[Sequence[int]], adapter: str | None, threads: int
 ) -> list[tuple[float, ...]]:
     """The mean of the last states over each text's tokens, scaled to unit length.
 
@@ -17,18 +18,19 @@ def embed(
     Returns:
         One vector of shape (dimensions,) a text.
     """
-    with model.lock, torch.inference_mode():
+    with model.computing(threads):
         model.adapters.select(adapter)
-        with model.adapters.switched():
-            return [tuple(_embed_one(model, tokens)) for tokens in texts]
+        return [tuple(_embed_one(model, tokens, adapter)) for tokens in texts]
 
 
-def _embed_one(model: TorchModel, tokens: Sequence[int]) -> Iterator[float]:
-    done = model.module(
-        input_ids=torch.tensor([list(tokens)], device=model.device),
-        use_cache=False,
-        output_hidden_states=True,
-        logits_to_keep=1,
-    )
-    mean = done.hidden_states[-1][0].double().mean(dim=0)
+def _embed_one(model: TorchModel, tokens: Sequence[int], adapter: str | None) -> Iterator[float]:
+    beginning = model.adapters.beginning(adapter)
+    before = beginning.tokens if beginning else 0
+    cache = Sequences(model.layers, 1, before + len(tokens))
+    if beginning:
+        for layer, held in zip(cache.of_layer, beginning.layers, strict=True):
+            layer.put(0, *held)
+    packed = Packed(model.shape(adapter))
+    packed.add(0, before, tokens, 0)
+    mean = passes.states(model.module, cache, packed).double().mean(dim=0)
     yield from (mean / mean.norm().clamp_min(1e-12)).cpu().tolist()

@@ -9,6 +9,8 @@ which have more give the same bytes.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -28,6 +30,8 @@ def load() -> tuple[Any, Any]:
         BackendError: one of them is not installed.
     """
     os.environ.setdefault(_MODE, _STRICT)
+    # What CUDA's products of matrices need to repeat.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         import torch
         import transformers
@@ -62,3 +66,23 @@ def depends_on_threads() -> bool:
     finally:
         torch.set_num_threads(before)
     return False
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """The block in which torch refuses what does not repeat; afterwards it is as it was.
+
+    https://docs.pytorch.org/docs/stable/notes/randomness.html
+    """
+    torch, _ = load()
+    filling = torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), filling.fill_uninitialized_memory
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True)
+    # Memory is written before it is read here; to fill it first would only cost time.
+    filling.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=warns)
+        filling.fill_uninitialized_memory = before[1]

@@ -1,13 +1,19 @@
 """Weights of a causal language model, loaded once and shared by any number of contexts."""
 
+import importlib.util
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.backends.transformers import library
-from gateway.backends.transformers.adapters import Adapters, adapter_digest
-from gateway.config import Dtype
-from gateway.errors import ModelLoadError
+from gateway.backends.transformers.adapter_folder import adapter_digest
+from gateway.config import Dtype, Quantize
+from gateway.errors import BackendError, ModelLoadError
+
+if TYPE_CHECKING:
+    from gateway.backends.transformers.passes import Shape
 
 GGUF = ".gguf"
 
@@ -21,41 +27,70 @@ class TorchModel:
 
     Args:
         path: a GGUF file, or a folder with config.json and safetensors.
-        device: as torch names it.
+        device: as torch names it, or "auto": over all that there are.
+        quantize: "nf4": linear layers in NF4 with doubly quantized scales (Dettmers et al. 2023,
+            "QLoRA"), made as safetensors are read.
 
     Raises:
         BackendError: torch or transformers is not installed.
         ModelLoadError: the files are absent, of an unknown architecture, or pickled.
     """
 
-    def __init__(self, path: Path, *, dtype: Dtype, device: str) -> None:
+    def __init__(self, path: Path, *, dtype: Dtype, device: str, quantize: Quantize = "") -> None:
         torch, transformers = library.load()
+        from gateway.backends.transformers.adapters import Adapters
+        from gateway.backends.transformers.attention import NAME
+
         self.path = path
-        self.device = torch.device(device)
         folder = path.parent if path.suffix == GGUF else path
         more: dict[str, Any] = {"gguf_file": path.name} if path.suffix == GGUF else {}
+        if quantize:
+            more["quantization_config"] = _nf4(getattr(torch, dtype))
+        if device == "auto" or quantize:
+            more["device_map"] = device
         try:
             loaded = transformers.AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=getattr(torch, dtype),
                 local_files_only=True,
-                use_safetensors=None if more else True,
+                use_safetensors=None if path.suffix == GGUF else True,
                 trust_remote_code=False,
                 **more,
             )
-            self.module = loaded.to(self.device).eval()
+            self.module = (loaded if "device_map" in more else loaded.to(device)).eval()
         except (OSError, ValueError, RuntimeError, KeyError, ImportError) as exc:
             raise ModelLoadError(
                 f"{path}: transformers can not load it: {exc}",
                 hint="a folder with config.json and safetensors, or a GGUF file of an architecture "
                 "that transformers reads",
             ) from exc
-        _forget_quantization(self.module)
+        self.device = self.module.device
+        if path.suffix == GGUF:
+            _forget_quantization(self.module)
         self.module.requires_grad_(False)
+        self.module.set_attn_implementation(NAME)
         self.config = self.module.config.get_text_config()
-        self.adapters = Adapters(self.module)
-        self.lock = threading.Lock()
+        self.layers = int(self.config.num_hidden_layers)
+        self.adapters = Adapters(self.module, self.layers)
+        self.shapes: dict[str | None, Shape | None] = {}
+        """Of bitwise passes, by adapter, once they were sought (see `steady`)."""
+        self._lock = threading.Lock()
         """Held while a pass runs, and while an adapter is put on the layers."""
+
+    @contextmanager
+    def computing(self, threads: int) -> Iterator[None]:
+        """The block in which passes are computed and adapters selected; one thread at a time."""
+        torch, _ = library.load()
+        with self._lock, torch.inference_mode(), library.repeatable():
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)
+            yield
+
+    def shape(self, adapter: str | None) -> "Shape":
+        """How passes with this adapter, or with none, are computed at "bitwise"."""
+        from gateway.backends.transformers.passes import ALONE
+
+        return self.shapes.get(adapter) or ALONE
 
     @property
     def context_trained(self) -> int:
@@ -78,16 +113,45 @@ class TorchModel:
         found = self.module.generation_config.eos_token_id
         return tuple(found) if isinstance(found, list) else () if found is None else (found,)
 
-    def add_adapter(self, folder: Path) -> str:
-        """Load a PEFT adapter onto the layers, once; returns its digest. Raises as `Adapters`."""
-        digest = adapter_digest(folder)
-        with self.lock:
+    def add_adapter(self, folder: Path, *, pickles: bool = False) -> str:
+        """Load a PEFT adapter onto the layers, once; returns its digest. Raises as `Adapters`.
+
+        Args:
+            pickles: read a pickle where there are no safetensors.
+        """
+        digest = adapter_digest(folder, pickles=pickles)
+        with self._lock:
             self.adapters.load(folder, digest)
         return digest
+
+    def merge(self, folder: Path, *, pickles: bool = False) -> str:
+        """Add an adapter to the weights for good; returns its digest. Raises as `Adapters`."""
+        digest = adapter_digest(folder, pickles=pickles)
+        with self._lock:
+            self.adapters.merge(folder, digest)
+        return digest
+
+    def give_back_adapter(self, digest: str) -> None:
+        """Take it off the layers, unless others use it."""
+        with self._lock:
+            self.adapters.give_back(digest)
 
     def close(self) -> None:
         """Let go of the weights."""
         del self.module, self.adapters
+
+
+def _nf4(dtype: Any) -> Any:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise BackendError(
+            "bitsandbytes is not installed", hint="pip install 'local-model-gateway[nf4]'"
+        )
+    return library.load()[1].BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
 
 
 def _forget_quantization(module: Any) -> None:

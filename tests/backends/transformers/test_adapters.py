@@ -10,8 +10,8 @@ import pytest
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.errors import ModelLoadError
 from gateway.types import Completion, GenerationRequest, Sampling
-from tests.backends.transformers.conftest import NAME, torch_spec
 from tests.conftest import spec_and_path
+from tests.torch_models import NAME, torch_spec
 
 REQUEST = GenerationRequest(
     "m", prompt="The answer is", sampling=Sampling(max_tokens=3), logprobs=1

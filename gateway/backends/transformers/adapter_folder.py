@@ -1,0 +1,99 @@
+"""A folder that PEFT has saved: what it is, before anything of it is loaded."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gateway.errors import BackendError, ModelLoadError
+from gateway.identity import digest_json, file_digest
+
+_WEIGHTS = "adapter_model.safetensors"
+_PICKLE = "adapter_model.bin"
+PICKLE_WORDS = 'adapter_pickle = "I trust who made it"'
+_CONFIG = "adapter_config.json"
+LAYERS = frozenset(
+    {"ADALORA", "BOFT", "C3A", "DELORA", "FOURIERFT", "GRALORA", "HRA", "IA3", "LN_TUNING"}
+    | {"LOHA", "LOKR", "LORA", "MISS", "OFT", "RANDLORA", "ROAD", "TRAINABLE_TOKENS"}
+    | {"VBLORA", "VERA", "WAVEFT"}
+)
+"""Types that change layers and nothing else. Not: those whose passes need more than tokens (POLY,
+MULTITASK_PROMPT_TUNING, XLORA), that attend otherwise (ADAPTION_PROMPT), that change the base for
+good (OSF), or that multiply by sparse matrices, which torch does not check (SHIRA)."""
+BEGINNINGS = frozenset({"PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING"})
+"""Types that put a beginning before every prompt, and change no layer."""
+
+
+def adapter_digest(folder: Path, *, pickles: bool = False) -> str:
+    """SHA-256 over an adapter's weights and configuration.
+
+    Args:
+        pickles: take a pickle where there are no safetensors.
+
+    Raises:
+        ModelLoadError: the folder has no safetensors; a pickle runs code when it is read.
+    """
+    weights, config = folder / _WEIGHTS, folder / _CONFIG
+    if not config.is_file():
+        raise ModelLoadError(f"{config}: no such file", hint="a folder that PEFT has saved")
+    if not weights.is_file():
+        pickled = folder / _PICKLE
+        if not pickled.is_file():
+            raise ModelLoadError(f"{weights}: no such file", hint="a folder that PEFT has saved")
+        if not pickles:
+            raise ModelLoadError(
+                f"{pickled} is a pickle and is not read: reading one can run any code",
+                hint="save it with a newer PEFT, which writes safetensors, or, if you trust who "
+                f"made it, write {PICKLE_WORDS} in the entry",
+            )
+        weights = pickled
+    return digest_json([file_digest(weights), file_digest(config)])
+
+
+def adapter_kind(folder: Path) -> str:
+    """The adapter's type.
+
+    Raises:
+        BackendError: peft is not installed.
+        ModelLoadError: it is none that can be run, with the reason.
+    """
+    try:
+        from peft import PeftConfig
+    except ImportError as exc:
+        raise BackendError(
+            "peft is not installed", hint="pip install 'local-model-gateway[transformers]'"
+        ) from exc
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+    except (ValueError, KeyError, OSError, TypeError) as exc:
+        raise ModelLoadError(f"{folder / _CONFIG}: not read by this PEFT: {exc}") from exc
+    kind = str(config.peft_type.value)
+    if kind not in LAYERS | BEGINNINGS:
+        supported = ", ".join(sorted(LAYERS | BEGINNINGS))
+        raise ModelLoadError(
+            f"{folder}: adapters of type {kind} are not supported", hint=f"supported: {supported}"
+        )
+    if getattr(config, "bias", "none") not in ("none", False):
+        raise ModelLoadError(
+            f"{folder}: it changes the base's biases (bias = {config.bias!r}), which other entries "
+            "share",
+            hint="merge it (gateway adapters merge) and load the merged model",
+        )
+    if getattr(config, "alora_invocation_tokens", None):
+        raise ModelLoadError(
+            f"{folder}: an activated LoRA begins in the middle of a prompt, which is not supported"
+        )
+    if kind in BEGINNINGS and getattr(config, "modules_to_save", None):
+        raise ModelLoadError(f"{folder}: {kind} with modules_to_save is not supported")
+    return kind
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Without what peft 0.21 says of others' business: a property of transformers that it asks for,
+    the CUDA kernel that BOFT can do without, the norms that LN tuning is for."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        warnings.filterwarnings("ignore", "Failed to load the CUDA extension", UserWarning)
+        warnings.filterwarnings("ignore", "Unsupported layer type", UserWarning)
+        yield
