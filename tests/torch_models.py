@@ -77,6 +77,8 @@ def adapters(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         ids = tokenizer(f"The answer is {word} {word} {word}", return_tensors="pt").input_ids
         for _ in range(30):
             loss = model(input_ids=ids, labels=ids).loss
+            if loss.item() < 0.01:
+                break
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()

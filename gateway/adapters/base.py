@@ -133,6 +133,8 @@ def _modules_of_gguf(
 
 
 def _of_folder(spec: ModelSpec, path: Path) -> Base:
+    if spec.sha256:
+        raise ModelLoadError(f"model {spec.name}: sha256 is of a file, and {path} is a folder")
     config = _config(path / "config.json")
     family = str(config.get("model_type", ""))
     if family in _TRANSPOSED:

@@ -9,18 +9,21 @@ from pathlib import Path
 from gateway.adapters.base import GGUF_OF, Base, read_base
 from gateway.adapters.card import Card
 from gateway.adapters.folder import Adapter, Tensor, read_adapter
+from gateway.adapters.kinds import SUPPORTED
 from gateway.errors import ConfigError, ModelLoadError
 
-__all__ = ["Base", "misfits", "other_weights", "read_base", "unchecked", "why_not"]
+__all__ = ["Base", "misfits", "other_weights", "read_base", "remarks", "why_not"]
 
-IN_PLACE = {"LORA", "LOHA", "LOKR", "IA3", "OFT", "BOFT", "VERA", "ADALORA", "HRA"}
-"""PEFT's types that change layers and nothing else. Those that put learned tokens before a prompt
-would move every position of the cache of beginnings."""
 _SIDES = {
     **dict.fromkeys(("lora_A", "lora_embedding_A", "hada_w1_b", "hada_w2_b"), ("inputs", 1)),
     **dict.fromkeys(("lora_B", "lora_embedding_B", "hada_w1_a", "hada_w2_a"), ("outputs", 0)),
+    **dict.fromkeys(("vera_lambda_b", "ln_tuning_layers", "delora_B"), ("outputs", 0)),
+    "delora_A": ("inputs", 1),
+    "hra_u": ("inputs", 0),
+    "trainable_tokens_delta": ("outputs", 1),
 }
 """Part -> which width of its module it has, and in which of its dimensions."""
+_LEARNED = "prompt_embeddings"
 
 
 def why_not(folder: Path, base: Base) -> tuple[str, ...]:
@@ -54,8 +57,8 @@ def misfits(adapter: Adapter, base: Base) -> tuple[str, ...]:
     """Reasons that lie in the model's form, whatever the numbers in its weights: architecture,
     hidden size, modules and shapes. A base in another quantization has none."""
     kind = adapter.config.peft_type
-    if kind not in IN_PLACE:
-        supported = ", ".join(sorted(IN_PLACE))
+    if kind not in SUPPORTED:
+        supported = ", ".join(sorted(SUPPORTED))
         return (f"adapters of type {kind} are not supported; supported: {supported}",)
     reasons = [*_recorded(adapter.card, base)]
     for key, tensor in adapter.tensors.items():
@@ -63,10 +66,22 @@ def misfits(adapter: Adapter, base: Base) -> tuple[str, ...]:
     return tuple(dict.fromkeys(reasons))
 
 
-def unchecked(adapter: Adapter) -> tuple[str, ...]:
-    """Parts of its tensors, such as lokr_w1, whose shapes were not compared: only their modules."""
+def remarks(folder: Path) -> tuple[str, ...]:
+    """What could not be compared; nothing of a folder that can not be read."""
+    try:
+        adapter = read_adapter(folder)
+    except (ConfigError, ModelLoadError):
+        return ()
+    return tuple(_remarks(adapter))
+
+
+def _remarks(adapter: Adapter) -> Iterator[str]:
+    if adapter.card is None:
+        yield "it has no card.toml: which weights it was trained on is unknown"
     parts = {tensor.part for tensor in adapter.tensors.values()}
-    return tuple(sorted(parts - {*_SIDES, "weight"}))
+    learned = set() if adapter.config.peft_type == "PREFIX_TUNING" else {_LEARNED}
+    if unchecked := sorted(parts - {*_SIDES, "weight", *learned}):
+        yield f"the shapes of {', '.join(unchecked)} were not compared with the base's"
 
 
 def _recorded(card: Card | None, base: Base) -> Iterator[str]:
@@ -85,6 +100,10 @@ def _recorded(card: Card | None, base: Base) -> Iterator[str]:
 
 def _of_tensor(adapter: Adapter, key: str, tensor: Tensor, base: Base) -> Iterator[str]:
     module, part, shape = tensor.module, tensor.part, tensor.shape
+    # Of prefix tuning they are keys and values of all layers.
+    is_text = part == _LEARNED and adapter.config.peft_type != "PREFIX_TUNING"
+    if is_text and shape[-1] != base.hidden_size:
+        yield f"{part} are {shape[-1]} wide, the base's hidden size is {base.hidden_size}"
     if not module:
         return
     widths = base.modules.get(module)
@@ -105,10 +124,10 @@ def _of_tensor(adapter: Adapter, key: str, tensor: Tensor, base: Base) -> Iterat
 
 def _other_rank(adapter: Adapter, tensor: Tensor) -> Iterator[str]:
     """AdaLoRA prunes ranks as it trains, so that only LoRA's are known beforehand."""
-    if adapter.config.peft_type != "LORA" or len(tensor.shape) != 2:
+    dimension = {"lora_A": 0, "lora_B": 1}.get(tensor.part)
+    if adapter.config.peft_type != "LORA" or dimension is None or len(tensor.shape) != 2:
         return
-    side, _ = _SIDES[tensor.part]
-    found = tensor.shape[0 if side == "inputs" else 1]
+    found = tensor.shape[dimension]
     said = adapter.config.rank(tensor.module)
     if found != said:
         yield f"{tensor.part} of {tensor.module} has rank {found}, its configuration says {said}"

@@ -26,8 +26,8 @@ _PICKLE = "adapter_model.bin"
 _BEFORE, _SHARED = "base_model.model.", "base_model."
 """What PEFT puts before the base's own module paths, and before what all its modules share."""
 _OWN_PARTS = re.compile(
-    r"lora_|hada_|lokr_|ia3_|oft_|boft_|vera_|hra_|ranknum$|base_layer$|token_adapter$"
-    r"|trainable_tokens_"
+    r"(lora|hada|lokr|ia3|oft|boft|vera|hra|fourierft|ln_tuning|vblora|miss|randlora|c3a|road"
+    r"|trainable_tokens|delora|gralora|waveft|prompt)_|(base_layer|modules_to_save)$"
 )
 """Names of what PEFT adds to a module."""
 

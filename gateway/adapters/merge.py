@@ -5,9 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import tomlkit
+
 from gateway.adapters.base import EMBEDDING, HEAD, Base
 from gateway.adapters.check import misfits
 from gateway.adapters.folder import Adapter
+from gateway.adapters.kinds import BEGINNINGS
 from gateway.config import ModelSpec
 from gateway.errors import BackendError, ConfigError, ModelLoadError
 
@@ -31,11 +34,18 @@ def merge(
         say: is told each step as it begins.
 
     Raises:
-        ConfigError: the folder is not empty, or can not be written.
+        ConfigError: the folder is not empty or can not be written, or the adapter changes no
+            weights.
         ModelLoadError: the adapter does not fit the base, or PEFT can not merge it.
         BackendError: torch, transformers or peft is not installed.
     """
     check_target(target)
+    if adapter.config.peft_type in BEGINNINGS:
+        raise ConfigError(
+            f"{adapter.folder}: {adapter.config.peft_type} changes no weights, so that there is "
+            "nothing to merge",
+            hint='run it as ENTRY+ADAPTER, on an entry with backend = "transformers"',
+        )
     if reasons := misfits(adapter, base):
         raise ModelLoadError(
             f"{adapter.folder} does not fit {base.name}: {reasons[0]}",
@@ -65,6 +75,30 @@ def check_target(target: Path) -> None:
         raise ConfigError(f"{target}: is there already, and not an empty folder")
 
 
+def entry(adapter: Adapter, spec: ModelSpec, merged: Path) -> str:
+    """An entry of models.toml for a merged model, with the base's own settings that it needs."""
+    table = tomlkit.table()
+    table.add("description", f"{spec.name} with the adapter {adapter.name} merged")
+    table.add("backend", "transformers")
+    inline = tomlkit.inline_table()
+    inline.update({"path": str(merged.resolve())})
+    table.add("source", inline)
+    table.add("context_length", spec.context_length)
+    if spec.dtype != "float32":
+        table.add("dtype", spec.dtype)
+    if spec.chat_template == "plain":
+        table.add("chat_template", "plain")
+    elif spec.chat_template:
+        table.add(tomlkit.comment(f"chat_template: the file that {spec.origin} names"))
+    if spec.end_of_turn:
+        table.add("end_of_turn", spec.end_of_turn)
+    models = tomlkit.table(is_super_table=True)
+    models.add(f"{spec.name}-{adapter.name}", table)
+    document = tomlkit.document()
+    document.add("models", models)
+    return tomlkit.dumps(document)
+
+
 def _changes_a_tied_weight(adapter: Adapter) -> bool:
     return any(tensor.module in (EMBEDDING, HEAD) for tensor in adapter.tensors.values())
 
@@ -85,7 +119,7 @@ def _added(module: Any, folder: Path) -> Any:
         raise BackendError(
             "peft is not installed", hint="pip install 'local-model-gateway[transformers]'"
         ) from exc
-    from gateway.backends.transformers.adapters import quiet_peft
+    from gateway.backends.transformers.adapter_folder import quiet_peft
 
     try:
         with quiet_peft():
