@@ -1,11 +1,13 @@
 """A folder that PEFT has saved: what it is, before anything of it is loaded."""
 
+import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from gateway.errors import BackendError, ModelLoadError
+from gateway.errors import ModelLoadError
 from gateway.identity import digest_json, file_digest
 
 _WEIGHTS = "adapter_model.safetensors"
@@ -54,46 +56,55 @@ def adapter_kind(folder: Path) -> str:
     """The adapter's type.
 
     Raises:
-        BackendError: peft is not installed.
         ModelLoadError: it is none that can be run, with the reason.
     """
-    try:
-        from peft import PeftConfig
-    except ImportError as exc:
-        raise BackendError(
-            "peft is not installed", hint="pip install 'local-model-gateway[transformers]'"
-        ) from exc
-    try:
-        config = PeftConfig.from_pretrained(str(folder))
-    except (ValueError, KeyError, OSError, TypeError) as exc:
-        raise ModelLoadError(f"{folder / _CONFIG}: not read by this PEFT: {exc}") from exc
-    kind = str(config.peft_type.value)
+    config = _read_config(folder)
+    kind = str(config.get("peft_type"))
     if kind not in LAYERS | BEGINNINGS:
         supported = ", ".join(sorted(LAYERS | BEGINNINGS))
         raise ModelLoadError(
             f"{folder}: adapters of type {kind} are not supported", hint=f"supported: {supported}"
         )
-    if getattr(config, "bias", "none") not in ("none", False):
+    if config.get("bias") not in (None, "none", False):
         raise ModelLoadError(
-            f"{folder}: it changes the base's biases (bias = {config.bias!r}), which other entries "
-            "share",
+            f"{folder}: it changes the base's biases (bias = {config['bias']!r}), which other "
+            "entries share",
             hint="merge it (gateway adapters merge) and load the merged model",
         )
-    if getattr(config, "alora_invocation_tokens", None):
+    if config.get("alora_invocation_tokens"):
         raise ModelLoadError(
             f"{folder}: an activated LoRA begins in the middle of a prompt, which is not supported"
         )
-    if kind in BEGINNINGS and getattr(config, "modules_to_save", None):
+    if kind in BEGINNINGS and config.get("modules_to_save"):
         raise ModelLoadError(f"{folder}: {kind} with modules_to_save is not supported")
     return kind
 
 
+def _read_config(folder: Path) -> Mapping[str, Any]:
+    file = folder / _CONFIG
+    try:
+        read = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelLoadError(f"{file}: no such file", hint="a folder that PEFT has saved") from None
+    except (OSError, ValueError) as exc:
+        raise ModelLoadError(f"{file}: can not be read: {exc}") from exc
+    if not isinstance(read, dict):
+        raise ModelLoadError(f"{file}: no configuration of PEFT")
+    return read
+
+
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Without what peft 0.21 says of others' business: a property of transformers that it asks for,
-    the CUDA kernel that BOFT can do without, the norms that LN tuning is for."""
+    """Without what peft 0.21 says of others' business.
+
+    A property of transformers that it asks for itself; the CUDA kernel that BOFT can do without and
+    the factor that it sets; the norms that LN tuning is for; which adapter it takes for active when
+    one is deleted.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
         warnings.filterwarnings("ignore", "Failed to load the CUDA extension", UserWarning)
+        warnings.filterwarnings("ignore", "Setting boft_n_butterfly_factor", UserWarning)
         warnings.filterwarnings("ignore", "Unsupported layer type", UserWarning)
+        warnings.filterwarnings("ignore", ".*was active which is now deleted", UserWarning)
         yield

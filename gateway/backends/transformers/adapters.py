@@ -5,6 +5,7 @@ one of another type takes another copy of the base (see `Adapters.takes`); those
 beginning before the prompt change no layer and go with any.
 """
 
+import importlib.util
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any
 
 from gateway.backends.transformers.adapter_folder import BEGINNINGS, adapter_kind, quiet_peft
 from gateway.backends.transformers.beginning import Beginning, read_beginning
-from gateway.errors import ModelLoadError
+from gateway.errors import BackendError, ModelLoadError
 
 
 class Adapters:
@@ -49,6 +50,10 @@ class Adapters:
         """
         if not self._users[digest]:
             kind = adapter_kind(folder)
+            if importlib.util.find_spec("peft") is None:
+                raise BackendError(
+                    "peft is not installed", hint="pip install 'local-model-gateway[transformers]'"
+                )
             self.select(None)
             try:
                 with quiet_peft():
@@ -82,7 +87,8 @@ class Adapters:
         del self._users[digest]
         if self._beginnings.pop(digest, None) is None:
             self.select(None)
-            self._peft.delete_adapter(digest)
+            with quiet_peft():
+                self._peft.delete_adapter(digest)
             if not self._peft.peft_config:
                 self._peft.unload()
                 self._peft = None

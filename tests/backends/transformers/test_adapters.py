@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +19,9 @@ REQUEST = GenerationRequest(
 )
 
 
-def made_with(adapter: Path) -> TransformersBackend:
-    return TransformersBackend(
-        torch_spec(name=adapter.name, adapter=adapter), spec_and_path(NAME)[1]
-    )
+def made_with(adapter: Path, **changes: object) -> TransformersBackend:
+    spec = torch_spec(name=adapter.name, adapter=adapter, **changes)
+    return TransformersBackend(spec, spec_and_path(NAME)[1])
 
 
 def answer(backend: TransformersBackend) -> tuple[object, ...]:
@@ -77,14 +77,6 @@ def test_entries_that_differ_in_their_adapter_share_weights_and_engine(
     assert len(fingerprints) == 3
 
 
-def test_a_pickled_adapter_is_refused(adapters: dict[str, Path], tmp_path: Path) -> None:
-    config = (adapters["tide"] / "adapter_config.json").read_text()
-    (tmp_path / "adapter_config.json").write_text(config)
-    (tmp_path / "adapter_model.bin").write_bytes(b"a pickle")
-    with pytest.raises(ModelLoadError, match="is a pickle and is not read"):
-        made_with(tmp_path)
-
-
 def test_an_adapter_for_another_base_is_refused_and_the_base_goes_on(
     dequantized: TransformersBackend, adapters: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -100,11 +92,75 @@ def test_an_adapter_for_another_base_is_refused_and_the_base_goes_on(
     assert answer(dequantized) == before
 
 
-def test_prompt_tuning_is_refused_by_name(adapters: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"peft_type": "XLORA"}, "type XLORA are not supported"),
+        ({"peft_type": "LORA", "bias": "all"}, "changes the base's biases"),
+        ({"peft_type": "LORA", "alora_invocation_tokens": [1]}, "begins in the middle"),
+        ({"peft_type": "NO_SUCH"}, "type NO_SUCH are not supported"),
+    ],
+)
+def test_what_can_not_be_run_right_is_refused_by_name(
+    adapters: dict[str, Path], tmp_path: Path, config: dict[str, object], reason: str
+) -> None:
     weights = (adapters["tide"] / "adapter_model.safetensors").read_bytes()
     (tmp_path / "adapter_model.safetensors").write_bytes(weights)
-    (tmp_path / "adapter_config.json").write_text(
-        json.dumps({"peft_type": "PROMPT_TUNING", "task_type": "CAUSAL_LM"})
-    )
-    with pytest.raises(ModelLoadError, match="PROMPT_TUNING are not supported"):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"task_type": "CAUSAL_LM", **config}))
+    with pytest.raises(ModelLoadError, match=reason):
         made_with(tmp_path)
+
+
+def test_a_pickle_is_read_when_the_person_says_so_in_words(
+    adapters: dict[str, Path], adapted: dict[str, TransformersBackend], tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    config = (adapters["tide"] / "adapter_config.json").read_text()
+    (tmp_path / "adapter_config.json").write_text(config)
+    weights = load_file(adapters["tide"] / "adapter_model.safetensors")
+    torch.save(weights, tmp_path / "adapter_model.bin")
+    with pytest.raises(ModelLoadError, match="is a pickle and is not read"):
+        made_with(tmp_path)
+    backend = made_with(tmp_path, adapter_pickle="I trust who made it")
+    assert answer(backend) == answer(adapted["tide"])
+    assert backend.fingerprint != adapted["tide"].fingerprint
+    asyncio.run(backend.close())
+
+
+def test_a_merged_adapter_answers_alike_on_weights_of_its_own(
+    adapted: dict[str, TransformersBackend],
+    dequantized: TransformersBackend,
+    adapters: dict[str, Path],
+    folder: Path,
+) -> None:
+    before = answer(dequantized)
+    spec = torch_spec(name="m", sha256="", adapter=adapters["tide"], adapter_merged=True)
+    merged = TransformersBackend(spec, folder)
+    done = asyncio.run(merged.generate(REQUEST))
+    beside = asyncio.run(adapted["tide"].generate(REQUEST))
+    assert done.token_ids == beside.token_ids
+    assert done.logprobs is not None
+    assert beside.logprobs is not None
+    for one, other in zip(done.logprobs, beside.logprobs, strict=True):
+        assert one.logprob == pytest.approx(other.logprob, abs=1e-3)
+    assert merged.identity["adapter"] == f"{adapted['tide'].identity['adapter']}, merged"
+    assert not any("lora" in name for name, _ in merged._model.module.named_modules())
+    assert answer(dequantized) == before
+    asyncio.run(merged.close())
+
+
+def test_the_last_who_uses_an_adapter_takes_it_off_the_layers(
+    dequantized: TransformersBackend, adapters: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(adapters["tide"], tmp_path / "copy")
+    config = json.loads((tmp_path / "copy" / "adapter_config.json").read_text())
+    (tmp_path / "copy" / "adapter_config.json").write_text(json.dumps(config, indent=1) + " ")
+    before = dequantized.memory.weights
+    first, second = made_with(tmp_path / "copy"), made_with(tmp_path / "copy")
+    assert dequantized.memory.weights > before
+    asyncio.run(first.close())
+    assert answer(second)[0] == " tide tide tide"
+    asyncio.run(second.close())
+    assert dequantized.memory.weights == before
