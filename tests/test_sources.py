@@ -108,3 +108,9 @@ def test_a_model_of_ollama_s_is_not_pulled_but_told_how(
     with pytest.raises(ModelNotPulled) as caught:
         pull(spec)
     assert caught.value.hint == "ollama pull smol:plain; there are: none"
+
+
+def test_an_entry_with_an_adapter_has_the_file_of_the_entry(spec: ModelSpec) -> None:
+    named = replace(spec, name="vendor:tiny", sha256="")
+    path = pull(named)
+    assert locate(replace(named, name="vendor:tiny+mine")) == path

@@ -13,6 +13,7 @@ from gateway.adapters.folder import Adapter
 from gateway.adapters.kinds import BEGINNINGS
 from gateway.config import ModelSpec
 from gateway.errors import BackendError, ConfigError, ModelLoadError
+from gateway.llama.vocabulary import GgufVocabulary
 
 
 def merge(
@@ -51,17 +52,22 @@ def merge(
             f"{adapter.folder} does not fit {base.name}: {reasons[0]}",
             hint="gateway adapters check lists all reasons",
         )
+    from gateway.backends.transformers.library import load
     from gateway.backends.transformers.model import TorchModel
 
+    load()  # With the settings that keep bytes equal, and an error that says what is missing.
     say(f"loading {base.name}")
+    tokenizer = _tokenizer(path)
     model = TorchModel(path, dtype=spec.dtype, device=spec.device)
     try:
         if base.tied and _changes_a_tied_weight(adapter):
             _untie(model.module)
         say(f"merging {adapter.name}")
         merged = _added(model.module, adapter.folder)
+        if path.is_file():
+            merged.generation_config.eos_token_id = _ends(path)
         say(f"saving to {target}")
-        _save(merged, _tokenizer(path), target)
+        _save(merged, tokenizer, target)
     finally:
         model.close()
     return target
@@ -143,11 +149,24 @@ def _save(module: Any, tokenizer: Any, target: Path) -> None:
         raise ConfigError(f"{target}: can not be written: {exc.strerror or exc}") from exc
 
 
+def _ends(path: Path) -> list[int]:
+    """Tokens that end an answer of a GGUF's model. transformers takes over one of them, and a label
+    is scored with all."""
+    vocabulary = GgufVocabulary(path)
+    try:
+        return list(vocabulary.end_tokens)
+    finally:
+        vocabulary.close()
+
+
 def _tokenizer(path: Path) -> Any:
     from transformers import AutoTokenizer
 
-    if path.is_dir():
-        return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-    return AutoTokenizer.from_pretrained(
-        path.parent, gguf_file=path.name, local_files_only=True, trust_remote_code=False
-    )
+    folder = path if path.is_dir() else path.parent
+    more = {} if path.is_dir() else {"gguf_file": path.name}
+    try:
+        return AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, **more
+        )
+    except (OSError, ValueError, KeyError) as exc:
+        raise ModelLoadError(f"{path}: no tokenizer: {exc}") from exc

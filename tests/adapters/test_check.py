@@ -13,7 +13,7 @@ from gateway.adapters.check import other_weights, remarks, why_not
 from gateway.adapters.folder import CONFIG
 from gateway.config import ModelSpec, PathSource
 from gateway.errors import ConfigError, ModelLoadError
-from tests.adapters.conftest import facts
+from tests.adapters.bases import facts
 from tests.adapters.test_folder import LORA, write
 from tests.backends.transformers.tiny import ADAPTERS, MODELS, SIZES, write_adapter, write_model
 
@@ -67,11 +67,9 @@ def test_a_gguf_has_the_modules_of_its_folder(smollm2_base: Base, folder: Path) 
     assert smollm2_base.digest != same.digest
 
 
-def test_the_digests_are_the_backend_s(
-    smollm2_base: Base, dequantized: object, tiny: Path
-) -> None:
+def test_the_digests_are_the_backend_s(smollm2_base: Base, dequantized: object, tiny: Path) -> None:
     from gateway.backends.transformers import backend
-    from tests.adapters.conftest import entry
+    from tests.adapters.bases import entry
 
     assert isinstance(dequantized, backend.TransformersBackend)
     assert dequantized.identity["weights"] == smollm2_base.digest
@@ -154,6 +152,7 @@ def test_a_base_that_is_not_understood_is_refused(tiny: Path, tmp_path: Path) ->
         (tmp_path / "config.json").write_text(json.dumps(config))
         with pytest.raises(error):
             facts(tmp_path)
+    (tmp_path / "config.json").write_text((tiny / "config.json").read_text())
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(ModelLoadError, match="no safetensors"):
         facts(tmp_path)
