@@ -246,16 +246,19 @@ def test_llama_cpp_answers_with_it_as_torch_does(
     adapters: dict[str, Path],
 ) -> None:
     """As far apart with an adapter as the backends are without one: llama.cpp rounds activations to
-    8 bits, torch does not."""
+    8 bits, torch does not. Mean difference in nats when this was written: without an adapter 0.19,
+    with either 0.20, which move the scores by 12 and 28; 1.4 and 2.1 with rows in torch's order.
+    """
     plain = scores(dequantized)
-    apart = np.abs(scores(on_llama_cpp[""]) - plain).max()
+    apart = np.abs(scores(on_llama_cpp[""]) - plain).mean()
     asked = GenerationRequest("m", prompt=PROMPTS[0], sampling=Sampling(max_tokens=3))
     for word, folder in adapters.items():
-        torch_ = TransformersBackend(torch_spec(name=word, adapter=folder), spec_and_path(NAME)[1])
-        wanted, found = scores(torch_), scores(on_llama_cpp[word])
+        on_torch = TransformersBackend(
+            torch_spec(name=word, adapter=folder), spec_and_path(NAME)[1]
+        )
+        wanted, found = scores(on_torch), scores(on_llama_cpp[word])
+        asyncio.run(on_torch.close())
+        assert np.abs(found - wanted).mean() < 2 * apart
+        assert np.abs(wanted - plain).max() > 10 * apart
         text = asyncio.run(on_llama_cpp[word].generate(asked)).text
-        asyncio.run(torch_.close())
-        print(word, apart, np.abs(found - wanted).max(), np.abs(wanted - plain).max())
         assert text.startswith(f" {word}")
-        assert np.abs(found - wanted).max() < 3 * apart, (found, wanted)
-        assert np.abs(wanted - plain).max() > 10 * np.abs(found - wanted).max()
