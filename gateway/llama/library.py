@@ -3,7 +3,7 @@
 K-quants have two kernels in the library (`ggml-cpu/tiled/tiled.cpp`): one row by one, and a tiled
 one that sums in another order. Left alone, the library takes the tiled one from 8 rows on, so that
 results depend on what is batched. Either one, taken always, is invariant: measured by
-`scripts/bench kernels`. The library reads which from the environment, once in a process.
+`scripts/bench settings`. The library reads which from the environment, once in a process.
 """
 
 import ctypes

@@ -13,7 +13,7 @@ fastest   all of the library's own
 "changed" counts, of 10 ways to cut or batch the same tokens, those whose logits differ by any bit
 from one pass alone. Prefill is of 512 tokens, decode of 1, 8 and 32 sequences: tokens a second.
 
-    scripts/bench kernels [TYPE ...]
+    scripts/bench settings [TYPE ...]
 
 The types are made of SmolLM2, and K-quants of random weights 1024 wide: most of SmolLM2, which is
 576 wide, can not be K-quants. None named: the usual ones, and the models as they are pulled.
