@@ -1,28 +1,37 @@
-"""BCa bootstrap of one statistic: intervals at any level, and one-sided p-values.
+"""Bootstrap of one statistic: intervals at any level, and one-sided p-values.
 
-The percentiles of resampled values are moved by how far the values lie to one side of the estimate
-(bias) and by how the standard error changes with the true value (acceleration, by the jackknife):
-Efron 1987, "Better Bootstrap Confidence Intervals"; Efron and Tibshirani 1993, "An Introduction to
-the Bootstrap", sections 14.3 and 15.4. A p-value is the level at which the interval ends at the
-bound in question, so an interval and a test never disagree.
+Three ways to read an interval off resampled values:
 
-`scipy.stats.bootstrap` gives the same intervals; the tests hold it to that. It does not give the
-p-values, and it draws other resamples than `scoring.resample_indices`, by which all cells over the
-same items are resampled alike.
+percentile  their central percentiles (Efron and Tibshirani 1993, chapter 13).
+BCa         percentiles moved by how far the values lie to one side of the estimate (bias) and by how
+            the standard error changes with the true value (acceleration, by the jackknife): Efron
+            1987, "Better Bootstrap Confidence Intervals"; Efron and Tibshirani 1993, section 14.3.
+            Equal to `scipy.stats.bootstrap` on the same resamples.
+widened     percentiles further out, by as much as Student's t lies beyond the normal, with one
+            degree of freedom for each item that carries the difference: the expanded percentile
+            interval of Hesterberg 2015, "What Teachers Should Know About the Bootstrap", whose
+            degrees of freedom are the items. Where two cells differ on 10 of 300 items, what is
+            known of the spread comes from the 10.
+
+Widened is the default because it holds what it promises where cells differ on few items, and BCa
+does not (`scripts/bench stats`). A p-value is the level at which the interval ends at the bound in
+question, so that an interval and a test never disagree.
 
 A bootstrap sees only what occurred. Where no item differs between two cells every resample says
-exactly zero and the interval is [0, 0], whatever the number of items: `gateway.statistics.power`
-says what so many items could have shown.
+exactly zero and the interval is [0, 0], whatever the number of items; below about five differing
+items no way of reading it is wide enough. The score test of `gateway.statistics.proportions` allows
+for what did not occur.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
+from gateway.errors import ConfigError
 from gateway.results import Metric
 from gateway.scoring import (
     DEFAULT_RESAMPLES,
@@ -33,10 +42,16 @@ from gateway.scoring import (
     resample_indices,
 )
 
-Method = Literal["BCa", "percentile", "none"]
-
 _CHUNK = 2_000_000
 """Indices of jackknife samples made at a time: bounds memory, changes no value."""
+
+
+class Method(StrEnum):
+    """How an interval is read off resampled values."""
+
+    PERCENTILE = "percentile"
+    BCA = "BCa"
+    WIDENED = "widened percentile"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,69 +61,81 @@ class Bootstrap:
     estimate: float
     """The statistic of the items as they are."""
     values: FloatArray
-    """Of the resamples in which the statistic is defined, ascending."""
+    """Of the resamples in which the statistic is defined, ascending; maybe none."""
     undefined: int
     """Resamples in which it is not; they are left out."""
+    carrying: int
+    """Items that carry the value: degrees of freedom of the widened interval."""
     bias: float
-    """z0: normal quantile of the share of values below the estimate, ties counted half."""
+    """z0: normal quantile of the share of values below the estimate, ties counted half. Infinite
+    where all lie to one side; then BCa has no meaning, and is read as a percentile interval."""
     acceleration: float
     """Zero where the jackknife values do not vary."""
-
-    @property
-    def method(self) -> Method:
-        """`percentile` where every value lies on one side of the estimate, so that the bias has no
-        measure; `none` where the statistic is defined in no resample."""
-        if not self.values.size:
-            return "none"
-        return "BCa" if math.isfinite(self.bias) else "percentile"
 
     @property
     def standard_error(self) -> float:
         """Standard deviation of the values; NaN where there are fewer than two."""
         return float(self.values.std(ddof=1)) if self.values.size > 1 else math.nan
 
-    def interval(self, level: float = 0.95) -> Metric:
-        """The estimate with its central interval, without one where `method` is `none`."""
-        if self.method == "none":
+    def usable(self, method: Method) -> Method:
+        """The method, or `PERCENTILE` where BCa has no meaning."""
+        unclear = method is Method.BCA and not math.isfinite(self.bias)
+        return Method.PERCENTILE if unclear else method
+
+    def interval(self, level: float = 0.95, *, method: Method = Method.WIDENED) -> Metric:
+        """The estimate with its central interval, without one where no resample has a value.
+
+        Raises:
+            ConfigError: the level is none between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise ConfigError(f"an interval at a level of {level:g}", hint="such as 0.95")
+        if not self.values.size:
             return Metric(self.estimate)
         tails = np.asarray([(1 - level) / 2, (1 + level) / 2])
-        low, high = np.quantile(self.values, self._corrected(tails))
+        low, high = np.quantile(self.values, self._corrected(tails, self.usable(method)))
         return Metric(self.estimate, float(low), float(high))
 
-    def p_above(self, bound: float) -> float:
+    def p_above(self, bound: float, *, method: Method = Method.WIDENED) -> float:
         """One-sided p-value of "the true value is `bound` or less"; small speaks for more.
 
-        At least 1 / (resamples + 1), because so many resamples can not show less, and NaN where
-        `method` is `none`.
+        At least 1 / (resamples + 1), because so many resamples can not show less, and NaN where no
+        resample has a value.
         """
-        if self.method == "none":
+        if not self.values.size:
             return math.nan
         least = 1 / (len(self.values) + 1)
-        return min(1.0, max(least, self._uncorrected(self._position(bound))))
+        level = self._uncorrected(self._position(bound), self.usable(method))
+        return min(1.0, max(least, level))
 
-    def p_below(self, bound: float) -> float:
+    def p_below(self, bound: float, *, method: Method = Method.WIDENED) -> float:
         """One-sided p-value of "the true value is `bound` or more"; small speaks for less."""
-        return self._mirrored().p_above(-bound)
+        return self._mirrored().p_above(-bound, method=method)
 
-    def _corrected(self, levels: FloatArray) -> FloatArray:
+    def _corrected(self, levels: FloatArray, method: Method) -> FloatArray:
         """The levels at which the values' quantiles are taken."""
-        if self.method == "percentile":
-            return levels
-        shifted = self.bias + ndtri(levels)
-        # Beyond 1 / acceleration the correction has no meaning; its limit is the outermost value.
-        room = np.maximum(1 - self.acceleration * shifted, np.finfo(np.float64).tiny)
-        return np.asarray(ndtr(self.bias + shifted / room), dtype=np.float64)
+        match method:
+            case Method.PERCENTILE:
+                return levels
+            case Method.WIDENED:
+                return np.asarray(ndtr(stdtrit(self.carrying, levels)), dtype=np.float64)
+            case Method.BCA:
+                shifted = self.bias + ndtri(levels)
+                room = 1 - self.acceleration * shifted
+                moved = ndtr(self.bias + shifted / np.where(room > 0, room, 1.0))
+                # Beyond 1 / acceleration the formula has no meaning; its limit is the last value.
+                return np.asarray(np.where(room > 0, moved, shifted > 0), dtype=np.float64)
 
-    def _uncorrected(self, position: float) -> float:
+    def _uncorrected(self, position: float, method: Method) -> float:
         """The inverse of `_corrected`."""
-        if self.method == "percentile":
+        if method is Method.PERCENTILE or position in (0.0, 1.0):
             return position
+        if method is Method.WIDENED:
+            return float(stdtr(self.carrying, ndtri(position)))
         moved = float(ndtri(position)) - self.bias
-        if math.isinf(moved):
-            return position
         room = 1 + self.acceleration * moved
         if room <= 0:
-            return 0.0 if moved < 0 else 1.0
+            return float(moved > 0)
         return float(ndtr(moved / room - self.bias))
 
     def _position(self, bound: float) -> float:
@@ -122,18 +149,29 @@ class Bootstrap:
 
     def _mirrored(self) -> "Bootstrap":
         return Bootstrap(
-            -self.estimate, -self.values[::-1], self.undefined, -self.bias, -self.acceleration
+            estimate=-self.estimate,
+            values=-self.values[::-1],
+            undefined=self.undefined,
+            carrying=self.carrying,
+            bias=-self.bias,
+            acceleration=-self.acceleration,
         )
 
 
 def bootstrap(
-    statistic: Statistic, n: int, *, seed: int = 0, resamples: int = DEFAULT_RESAMPLES
+    statistic: Statistic,
+    n: int,
+    *,
+    carrying: int | None = None,
+    seed: int = 0,
+    resamples: int = DEFAULT_RESAMPLES,
 ) -> Bootstrap:
-    """Resample a statistic, for a paired difference `Pairs.difference`.
+    """Resample a statistic, such as `Pairs.difference`.
 
     Args:
         n: how many items it is of; at least one.
-        resamples: the same for the same `n` and `seed`, whatever the statistic; at least one.
+        carrying: how many of them carry its value: `len(Pairs.differing)`. None: all.
+        resamples: the same ones for the same `n` and `seed`, whatever the statistic; at least one.
     """
     estimate = point_estimate(statistic, n)
     drawn = np.concatenate(
@@ -144,6 +182,7 @@ def bootstrap(
         estimate=estimate,
         values=values,
         undefined=len(drawn) - len(values),
+        carrying=max(1, n if carrying is None else carrying),
         bias=_bias(values, estimate),
         acceleration=_acceleration(statistic, n),
     )
@@ -160,12 +199,14 @@ def _acceleration(statistic: Statistic, n: int) -> float:
     """From the statistic's values with each item left out in turn."""
     without = np.concatenate([statistic(indices) for indices in _jackknife(n)])
     without = without[~np.isnan(without)]
-    pull = without.mean() - without if without.size else without
+    if not without.size:
+        return 0.0
+    pull = without.mean() - without
     spread = float((pull**2).sum())
     # Values that differ by rounding alone are equal: their skewness would be noise.
-    if spread <= (np.finfo(np.float64).eps * n * np.abs(without).max(initial=0.0)) ** 2:
+    if spread <= (np.finfo(np.float64).eps * n * np.abs(without).max()) ** 2:
         return 0.0
-    return float((pull**3).sum()) / (6 * spread**1.5)
+    return float((pull**3).sum() / (6 * spread**1.5))
 
 
 def _jackknife(n: int) -> Iterator[IntArray]:

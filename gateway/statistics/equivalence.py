@@ -8,19 +8,16 @@ two one-sided tests (TOST: Schuirmann 1987; for models Lakens 2017). Non-inferio
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 from scipy.special import ndtr
 
 from gateway.errors import ConfigError
 from gateway.results import Metric
-from gateway.statistics.bootstrap import Bootstrap
+from gateway.statistics.bootstrap import Bootstrap, Method
 from gateway.statistics.mcnemar import FEWEST_DECIDING
 from gateway.statistics.proportions import score, score_interval
 
 DEFAULT_ALPHA = 0.05
-
-Method = Literal["score test", "BCa bootstrap", "percentile bootstrap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,8 @@ class Equivalence:
     """Of "a is better by the margin or more"."""
     differing: int
     """Items on which the cells differ at all: what the intervals rest on."""
-    method: Method
+    method: Method | None
+    """How the bootstrap was read; None: a score test."""
 
     @property
     def p_value(self) -> float:
@@ -63,7 +61,7 @@ class Equivalence:
 
         A score test allows for what did not occur and never is.
         """
-        return self.method != "score test" and self.differing < FEWEST_DECIDING
+        return self.method is not None and self.differing < FEWEST_DECIDING
 
 
 def proportion_equivalence(
@@ -86,7 +84,7 @@ def proportion_equivalence(
         p_worse=float(ndtr(-score(only_a, only_b, n, -margin))),
         p_better=float(ndtr(score(only_a, only_b, n, margin))),
         differing=only_a + only_b,
-        method="score test",
+        method=None,
     )
 
 
@@ -97,6 +95,7 @@ def bootstrap_equivalence(
     differing: int,
     lower_is_better: bool = False,
     alpha: float = DEFAULT_ALPHA,
+    method: Method = Method.WIDENED,
 ) -> Equivalence:
     """Compare any metric by the bootstrap of its difference a minus b.
 
@@ -108,21 +107,21 @@ def bootstrap_equivalence(
         ConfigError: the margin or alpha is out of its range, or no resample has a value.
     """
     _require(margin, alpha)
-    if drawn.method == "none":
+    if not drawn.values.size:
         raise ConfigError(
             "the difference is defined in no resample, so nothing can be said about a margin",
             hint="look at the reasons of the items without an answer",
         )
-    above, below = drawn.p_above(-margin), drawn.p_below(margin)
+    above, below = drawn.p_above(-margin, method=method), drawn.p_below(margin, method=method)
     return Equivalence(
         margin=margin,
         alpha=alpha,
-        difference=drawn.interval(),
-        narrow=drawn.interval(1 - 2 * alpha),
+        difference=drawn.interval(method=method),
+        narrow=drawn.interval(1 - 2 * alpha, method=method),
         p_worse=below if lower_is_better else above,
         p_better=above if lower_is_better else below,
         differing=differing,
-        method="BCa bootstrap" if drawn.method == "BCa" else "percentile bootstrap",
+        method=drawn.usable(method),
     )
 
 

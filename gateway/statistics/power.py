@@ -72,7 +72,7 @@ def mcnemar_power(
     """
     if discordance == 0:
         return 0.0
-    low, high = binom.ppf([_NEGLIGIBLE, 1 - _NEGLIGIBLE], n, discordance).astype(np.int64)
+    low, high = (int(binom.ppf(tail, n, discordance)) for tail in (_NEGLIGIBLE, 1 - _NEGLIGIBLE))
     counts = np.arange(low, high + 1)
     share = (1 + abs(difference) / discordance) / 2
     weights = binom.pmf(counts, n, discordance)

@@ -1,0 +1,132 @@
+"""Populations of which everything is known, and how often what is said of a sample of one is true.
+
+`scripts/bench stats` runs the same at full size.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.results import Prediction, Status
+from gateway.scoring import FloatArray, IntArray, Statistic
+from gateway.statistics.bootstrap import Bootstrap, Method, bootstrap
+from gateway.statistics.pairing import Pairs, paired
+from gateway.types import Answer
+
+LABELS = ("bug", "feature", "question")
+SIZE = 20_000
+"""Items of a population: its metrics are exact, and samples of some hundred hardly overlap."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Two classifiers: how common the classes are, and what each cell makes of them."""
+
+    prior: tuple[float, ...]
+    recalls_a: tuple[float, ...]
+    recalls_b: tuple[float, ...]
+    shared: float
+    """Share of items on which b takes over the answer of a."""
+
+
+BALANCED = Kind((1, 1, 1), (0.78, 0.72, 0.66), (0.66, 0.7, 0.6), 0.65)
+"""17% of items are answered otherwise."""
+IMBALANCED = Kind((7, 2, 1), (0.9, 0.6, 0.45), (0.85, 0.5, 0.3), 0.65)
+"""12%."""
+QUANTIZED = Kind((1, 1, 1), (0.75, 0.7, 0.7), (0.6, 0.6, 0.6), 0.93)
+"""4%."""
+HARDLY = Kind((1, 1, 1), (0.75, 0.7, 0.7), (0.6, 0.6, 0.6), 0.984)
+"""1%."""
+
+
+def classified(kind: Kind, *, seed: int = 0, size: int = SIZE) -> Pairs:
+    """A population of right and wrong labels, on macro-F1."""
+    draw = np.random.default_rng(seed)
+    prior = np.asarray(kind.prior) / sum(kind.prior)
+    gold = draw.choice(len(prior), size=size, p=prior)
+    a, own = _answers(draw, gold, kind.recalls_a), _answers(draw, gold, kind.recalls_b)
+    b = np.where(draw.random(size) < kind.shared, a, own)
+    cells = [
+        cell(name, [LABELS[g] for g in gold], [LABELS[c] for c in codes])
+        for name, codes in (("a", a), ("b", b))
+    ]
+    return paired(*cells, task_kind="classification", labels=LABELS, metric="macro_f1")
+
+
+def estimated(*, seed: int = 0, size: int = SIZE) -> Pairs:
+    """A population of story points and two estimates of them, on the mean absolute error.
+
+    Few issues are large and all are estimated towards the middle, so that errors are skewed.
+    """
+    draw = np.random.default_rng(seed)
+    gold = draw.choice([1, 2, 3, 5, 8, 13], size=size, p=[0.26, 0.22, 0.2, 0.17, 0.1, 0.05])
+    both = 2.2 + 0.3 * gold + draw.gamma(2.0, 0.7, size=size)
+    a = both + draw.normal(0.0, 0.8, size=size)
+    b = np.rint(both + draw.normal(0.3, 1.2, size=size))
+    cells = [
+        cell(name, gold.astype(float).tolist(), codes.tolist())
+        for name, codes in (("a", a), ("b", b))
+    ]
+    return paired(*cells, task_kind="number", labels=(), metric="mae")
+
+
+def cell(name: str, golds: Sequence[Answer], answers: Sequence[Answer]) -> list[Prediction]:
+    """A cell that answered every item."""
+    return [
+        Prediction(name, f"{i:06}", Status.OK, answer, gold)
+        for i, (gold, answer) in enumerate(zip(golds, answers, strict=True))
+    ]
+
+
+def coverage(
+    population: Pairs, n: int, *, samples: int, resamples: int, seed: int = 0
+) -> dict[Method, float]:
+    """How often the 95% interval from `n` items of the population holds its true difference."""
+    truth = population.estimate
+    held = dict.fromkeys(Method, 0)
+    for drawn in each_sample(population, n, samples=samples, resamples=resamples, seed=seed):
+        for method in Method:
+            interval = drawn.interval(method=method)
+            assert interval.low is not None
+            assert interval.high is not None
+            held[method] += interval.low <= truth <= interval.high
+    return {method: count / samples for method, count in held.items()}
+
+
+def each_sample(
+    population: Pairs, n: int, *, samples: int, resamples: int, seed: int = 0
+) -> Iterator[Bootstrap]:
+    """The bootstrap of the difference in each of so many samples of `n` items."""
+    draw = np.random.default_rng(seed)
+    differs = np.isin(np.arange(population.n), population.differing)
+    for sample in range(samples):
+        rows = draw.integers(population.n, size=n)
+        yield bootstrap(
+            _within(population.difference, rows),
+            n,
+            carrying=int(differs[rows].sum()),
+            seed=sample,
+            resamples=resamples,
+        )
+
+
+def drawn_scores(
+    discordance: float, difference: float, shape: tuple[int, ...], seed: int
+) -> IntArray:
+    """Items right in one cell alone (+1, -1) or not (0), for the sequential rule."""
+    shares = [(discordance - difference) / 2, 1 - discordance, (discordance + difference) / 2]
+    return np.random.default_rng(seed).choice([-1, 0, 1], size=shape, p=shares)
+
+
+def _within(statistic: Statistic, sample: IntArray) -> Statistic:
+    def at(indices: IntArray) -> FloatArray:
+        return statistic(sample[indices])
+
+    return at
+
+
+def _answers(draw: np.random.Generator, gold: IntArray, recalls: tuple[float, ...]) -> IntArray:
+    right = draw.random(len(gold)) < np.asarray(recalls)[gold]
+    wrong = (gold + draw.integers(1, len(recalls), size=len(gold))) % len(recalls)
+    return np.where(right, gold, wrong)
