@@ -7,6 +7,7 @@ cells are not told apart it says how small a difference could have been.
 from gateway.metrics import LOWER_IS_BETTER, metric_name
 from gateway.report.format import difference, number, p_statement, plural, signed, signed_interval
 from gateway.results import Metric
+from gateway.statistics.bootstrap import FEWEST_CARRYING
 from gateway.statistics.contest import Contest
 from gateway.statistics.equivalence import Equivalence
 from gateway.statistics.fidelity import Fidelity
@@ -37,8 +38,8 @@ def difference_sentence(result: Contest) -> str:
     if result.n < result.total:
         figures += f" on the {plural(result.n, 'item')} of {result.total:,} that both answered"
     figures += f" ({result.method} bootstrap)"
-    if not result.differing:
-        return f"{figures}. The cells do not differ on any item."
+    if result.differing < FEWEST_CARRYING:
+        return f"{figures}: too narrow, because the cells differ on {_count(result.differing)}."
     if not _excludes_zero(value):
         return f"{figures}: not told apart."
     lower = result.metric in LOWER_IS_BETTER
@@ -68,28 +69,30 @@ def mcnemar_sentence(result: McNemar, a: str, b: str) -> str:
 
 
 def equivalence_sentence(result: Equivalence, a: str, b: str, metric: str) -> str:
-    """What was shown at the margin: equivalence, non-inferiority, or neither."""
-    name = metric_name(metric)
-    margin = f"{result.margin:g}"
-    level = f"{100 * (1 - 2 * result.alpha):g}%"
-    figures = f"{level} interval {signed_interval(result.narrow)}"
-    if result.equivalent:
-        shown = f"{a} and {b} are equivalent within {margin} in {name}"
-        figures = f"{p_statement(result.p_value)}, {figures}"
-    elif result.not_worse:
-        shown = f"{a} is worse than {b} by less than {margin} in {name}, if at all"
-        figures = f"{p_statement(result.p_worse)}, {figures}"
-    else:
-        shown = f"It is not shown that {a} is worse than {b} by less than {margin} in {name}"
-        figures = f"{p_statement(result.p_worse)}, {figures}"
-    few = ""
+    """What was shown at the margin: equivalence, non-inferiority, or neither.
+
+    Args:
+        metric: what was asked about; the result may be of accuracy in its place.
+    """
+    name = metric_name(result.metric)
     if result.rests_on_few:
-        count = plural(result.differing, "item") if result.differing else "no item"
-        few = (
-            f" The cells differ on {count}: resampling so few gives an interval that is too "
-            "narrow, so take this as a hint."
+        return (
+            f"Whether {a} is worse than {b} by less than {result.margin:g} in {name} can not be "
+            f"said: they differ on {_count(result.differing)}, too few to resample."
         )
-    return f"{shown} ({figures}).{few}"
+    p = result.p_value if result.equivalent else result.p_worse
+    level = f"{100 * (1 - 2 * result.alpha):g}%"
+    figures = f"{p_statement(p)}, {level} interval {signed_interval(result.narrow)}"
+    less = f"worse than {b} by less than {result.margin:g} in {name}"
+    if result.equivalent:
+        shown = f"{a} and {b} are equivalent within {result.margin:g} in {name}"
+    elif result.not_worse:
+        shown = f"{a} is {less}, if at all"
+    else:
+        shown = f"It is not shown that {a} is {less}"
+    if result.metric != metric:
+        shown += f", which stands in for {metric_name(metric)}: too few items differ to resample"
+    return f"{shown} ({figures})."
 
 
 def power_sentence(result: Power, metric: str) -> str:
@@ -231,6 +234,10 @@ def _gain(chosen: Candidate, best: Candidate) -> str:
 
 def _size(cell: Candidate) -> str:
     return "" if cell.size_bytes is None else f" ({cell.size_bytes / 1e6:,.0f} MB)"
+
+
+def _count(items: int) -> str:
+    return plural(items, "item") if items else "no item"
 
 
 def _excludes_zero(value: Metric) -> bool:

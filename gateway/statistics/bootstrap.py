@@ -3,10 +3,10 @@
 Three ways to read an interval off resampled values:
 
 percentile  their central percentiles (Efron and Tibshirani 1993, chapter 13).
-BCa         percentiles moved by how far the values lie to one side of the estimate (bias) and by how
-            the standard error changes with the true value (acceleration, by the jackknife): Efron
-            1987, "Better Bootstrap Confidence Intervals"; Efron and Tibshirani 1993, section 14.3.
-            Equal to `scipy.stats.bootstrap` on the same resamples.
+BCa         percentiles moved by how far the values lie to one side of the estimate (bias) and by
+            how the standard error changes with the true value (acceleration, by the jackknife):
+            Efron 1987, "Better Bootstrap Confidence Intervals"; Efron and Tibshirani 1993, section
+            14.3. Equal to `scipy.stats.bootstrap` on the same resamples.
 widened     percentiles further out, by as much as Student's t lies beyond the normal, with one
             degree of freedom for each item that carries the difference: the expanded percentile
             interval of Hesterberg 2015, "What Teachers Should Know About the Bootstrap", whose
@@ -18,9 +18,9 @@ does not (`scripts/bench stats`). A p-value is the level at which the interval e
 question, so that an interval and a test never disagree.
 
 A bootstrap sees only what occurred. Where no item differs between two cells every resample says
-exactly zero and the interval is [0, 0], whatever the number of items; below about five differing
-items no way of reading it is wide enough. The score test of `gateway.statistics.proportions` allows
-for what did not occur.
+exactly zero and the interval is [0, 0], whatever the number of items; below `FEWEST_CARRYING` no
+way of reading it is wide enough. The score test of `gateway.statistics.proportions` allows for what
+did not occur.
 """
 
 import math
@@ -41,6 +41,10 @@ from gateway.scoring import (
     point_estimate,
     resample_indices,
 )
+
+FEWEST_CARRYING = 6
+"""Items that must carry a value for its resamples to say how sure it is. A test by signs needs as
+many (`mcnemar.FEWEST_DECIDING`)."""
 
 _CHUNK = 2_000_000
 """Indices of jackknife samples made at a time: bounds memory, changes no value."""
@@ -65,7 +69,8 @@ class Bootstrap:
     undefined: int
     """Resamples in which it is not; they are left out."""
     carrying: int
-    """Items that carry the value: degrees of freedom of the widened interval."""
+    """Items that carry the value: degrees of freedom of the widened interval. With none the values
+    are all equal."""
     bias: float
     """z0: normal quantile of the share of values below the estimate, ties counted half. Infinite
     where all lie to one side; then BCa has no meaning, and is read as a percentile interval."""
@@ -118,7 +123,7 @@ class Bootstrap:
             case Method.PERCENTILE:
                 return levels
             case Method.WIDENED:
-                return np.asarray(ndtr(stdtrit(self.carrying, levels)), dtype=np.float64)
+                return np.asarray(ndtr(stdtrit(max(1, self.carrying), levels)), dtype=np.float64)
             case Method.BCA:
                 shifted = self.bias + ndtri(levels)
                 room = 1 - self.acceleration * shifted
@@ -131,7 +136,7 @@ class Bootstrap:
         if method is Method.PERCENTILE or position in (0.0, 1.0):
             return position
         if method is Method.WIDENED:
-            return float(stdtr(self.carrying, ndtri(position)))
+            return float(stdtr(max(1, self.carrying), ndtri(position)))
         moved = float(ndtri(position)) - self.bias
         room = 1 + self.acceleration * moved
         if room <= 0:
@@ -182,7 +187,7 @@ def bootstrap(
         estimate=estimate,
         values=values,
         undefined=len(drawn) - len(values),
-        carrying=max(1, n if carrying is None else carrying),
+        carrying=n if carrying is None else carrying,
         bias=_bias(values, estimate),
         acceleration=_acceleration(statistic, n),
     )

@@ -1,11 +1,12 @@
 """All that is asked of two cells on the same items, in one place."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.results import Metric, Prediction, TaskKind
 from gateway.scoring import DEFAULT_RESAMPLES
-from gateway.statistics.bootstrap import Bootstrap, Method, bootstrap
+from gateway.statistics.bootstrap import FEWEST_CARRYING, Bootstrap, Method, bootstrap
 from gateway.statistics.equivalence import (
     Equivalence,
     bootstrap_equivalence,
@@ -19,10 +20,13 @@ from gateway.statistics.permutation import (
     permutation_test,
 )
 from gateway.statistics.power import Power, smallest_by_error, smallest_difference
+from gateway.statistics.proportions import score_interval
 from gateway.statistics.sequential import Sequential, scores, seeded_order, watch
 
 _SHARES_OF_RIGHT = frozenset({"accuracy", "exact_match", "within_one"})
 """Metrics that are the share of right answers itself."""
+_OF_LABELS = frozenset({"macro_f1", "weighted_f1"})
+"""Metrics for which accuracy stands in where too few items differ to resample them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +43,17 @@ class Contest:
     differing: int
     """Items on which the metric can tell the cells apart."""
     difference: Metric
-    """With its 95% bootstrap interval."""
+    """With its 95% bootstrap interval, too narrow where fewer than `FEWEST_CARRYING` items
+    differ."""
     method: Method
     """Of that interval."""
     permutation: Permutation
     mcnemar: McNemar
+    evidence: Metric | None
+    """The difference to decide by, with a 95% interval that holds: the bootstrap's; of a share of
+    right answers the score test's, also in place of an F1 where too few items differ; else None."""
     equivalence: Equivalence | None
-    """None where no margin was set."""
+    """At the margin, from the same as the evidence. None where no margin was set."""
     power: Power
     """Of the metric."""
     accuracy_power: Power
@@ -84,6 +92,7 @@ def contest(
     pairs = paired(a, b, task_kind=task_kind, labels=labels, metric=metric)
     counts = mcnemar(*(rights(cell, task_kind) for cell in matched(a, b)))
     differing = len(pairs.differing)
+    few = differing < FEWEST_CARRYING
     drawn = bootstrap(pairs.difference, pairs.n, carrying=differing, seed=seed, resamples=resamples)
     return Contest(
         a=pairs.a,
@@ -96,10 +105,11 @@ def contest(
         method=drawn.usable(method),
         permutation=permutation_test(pairs, seed=seed, permutations=permutations),
         mcnemar=counts,
+        evidence=_evidence(pairs, counts, drawn, method),
         equivalence=(
             None if margin is None else _equivalence(pairs, counts, drawn, margin, method)
         ),
-        power=smallest_by_error(drawn.standard_error, pairs.n),
+        power=smallest_by_error(math.nan if few else drawn.standard_error, pairs.n),
         accuracy_power=smallest_difference(counts.n, counts.discordant / counts.n),
         sequential=one_by_one(a, b, task_kind=task_kind, margin=accuracy_margin, seed=seed),
     )
@@ -130,15 +140,30 @@ def one_by_one(
     return watch(item_scores[order], planned=planned, margin=margin)
 
 
+def _evidence(pairs: Pairs, counts: McNemar, drawn: Bootstrap, method: Method) -> Metric | None:
+    if _by_score(pairs):
+        return score_interval(counts.only_a, counts.only_b, counts.n)
+    if len(pairs.differing) < FEWEST_CARRYING:
+        return None
+    return drawn.interval(method=method)
+
+
 def _equivalence(
     pairs: Pairs, counts: McNemar, drawn: Bootstrap, margin: float, method: Method
 ) -> Equivalence:
-    if pairs.metric in _SHARES_OF_RIGHT:
-        return proportion_equivalence(counts.only_a, counts.only_b, counts.n, margin)
-    return bootstrap_equivalence(
-        drawn,
-        margin,
-        differing=len(pairs.differing),
-        lower_is_better=pairs.lower_is_better,
-        method=method,
-    )
+    if _by_score(pairs):
+        own = pairs.metric in _SHARES_OF_RIGHT
+        return proportion_equivalence(
+            counts.only_a,
+            counts.only_b,
+            counts.n,
+            margin,
+            metric=pairs.metric if own else "accuracy",
+        )
+    return bootstrap_equivalence(drawn, margin, metric=pairs.metric, method=method)
+
+
+def _by_score(pairs: Pairs) -> bool:
+    """Whether the score test of right answers is what there is to go by."""
+    few = len(pairs.differing) < FEWEST_CARRYING
+    return pairs.metric in _SHARES_OF_RIGHT or (few and pairs.metric in _OF_LABELS)

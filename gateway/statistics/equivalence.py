@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from scipy.special import ndtr
 
 from gateway.errors import ConfigError
+from gateway.metrics import LOWER_IS_BETTER
 from gateway.results import Metric
-from gateway.statistics.bootstrap import Bootstrap, Method
-from gateway.statistics.mcnemar import FEWEST_DECIDING
+from gateway.statistics.bootstrap import FEWEST_CARRYING, Bootstrap, Method
 from gateway.statistics.proportions import score, score_interval
 
 DEFAULT_ALPHA = 0.05
@@ -24,6 +24,8 @@ DEFAULT_ALPHA = 0.05
 class Equivalence:
     """Both one-sided tests of `a` against `b` at a margin, and the intervals behind them."""
 
+    metric: str
+    """What is compared: `accuracy` also where it stands in for another (`contest`)."""
     margin: float
     """In units of the metric; more than zero."""
     alpha: float
@@ -48,28 +50,35 @@ class Equivalence:
     @property
     def not_worse(self) -> bool:
         """Whether `a` is shown to be worse by less than the margin, if it is worse at all."""
-        return self.p_worse <= self.alpha
+        return self.p_worse <= self.alpha and not self.rests_on_few
 
     @property
     def equivalent(self) -> bool:
         """Whether the difference is shown to be smaller than the margin, to either side."""
-        return self.p_value <= self.alpha
+        return self.p_value <= self.alpha and not self.rests_on_few
 
     @property
     def rests_on_few(self) -> bool:
-        """Whether a bootstrap resampled so few differing items that its interval is too narrow.
+        """Whether a bootstrap resampled so few differing items that it shows nothing.
 
-        A score test allows for what did not occur and never is.
+        A score test allows for what did not occur and never does.
         """
-        return self.method is not None and self.differing < FEWEST_DECIDING
+        return self.method is not None and self.differing < FEWEST_CARRYING
 
 
 def proportion_equivalence(
-    only_a: int, only_b: int, n: int, margin: float, *, alpha: float = DEFAULT_ALPHA
+    only_a: int,
+    only_b: int,
+    n: int,
+    margin: float,
+    *,
+    metric: str = "accuracy",
+    alpha: float = DEFAULT_ALPHA,
 ) -> Equivalence:
-    """Compare shares of right answers (accuracy, exact match) by score tests.
+    """Compare shares of right answers by score tests.
 
     Args:
+        metric: what that share is called: accuracy, exact_match, within_one.
         only_a, only_b: items of `n` that are right in exactly that cell.
 
     Raises:
@@ -77,6 +86,7 @@ def proportion_equivalence(
     """
     _require(margin, alpha)
     return Equivalence(
+        metric=metric,
         margin=margin,
         alpha=alpha,
         difference=score_interval(only_a, only_b, n),
@@ -92,16 +102,16 @@ def bootstrap_equivalence(
     drawn: Bootstrap,
     margin: float,
     *,
-    differing: int,
-    lower_is_better: bool = False,
+    metric: str,
     alpha: float = DEFAULT_ALPHA,
     method: Method = Method.WIDENED,
 ) -> Equivalence:
     """Compare any metric by the bootstrap of its difference a minus b.
 
     Args:
-        differing: items on which the cells differ (`len(Pairs.differing)`).
-        lower_is_better: a larger value of the metric is worse.
+        drawn: with the items on which the cells differ as those that carry the value.
+        metric: says which way is better (`gateway.metrics`).
+        method: how the bootstrap is read.
 
     Raises:
         ConfigError: the margin or alpha is out of its range, or no resample has a value.
@@ -112,15 +122,17 @@ def bootstrap_equivalence(
             "the difference is defined in no resample, so nothing can be said about a margin",
             hint="look at the reasons of the items without an answer",
         )
+    lower_is_better = metric in LOWER_IS_BETTER
     above, below = drawn.p_above(-margin, method=method), drawn.p_below(margin, method=method)
     return Equivalence(
+        metric=metric,
         margin=margin,
         alpha=alpha,
         difference=drawn.interval(method=method),
         narrow=drawn.interval(1 - 2 * alpha, method=method),
         p_worse=below if lower_is_better else above,
         p_better=above if lower_is_better else below,
-        differing=differing,
+        differing=drawn.carrying,
         method=drawn.usable(method),
     )
 

@@ -28,8 +28,8 @@ class Candidate:
     tokens_per_s: float | None = None
     seconds_per_correct: float | None = None
     difference: Metric | None = None
-    """Its metric less that of the best cell, with the 95% interval; None where they could not be
-    compared. Of the best cell itself it is not read."""
+    """Its metric less that of the best cell, with a 95% interval that holds (`Contest.evidence`);
+    None where there is none. Of the best cell itself it is not read."""
 
 
 class Standing(StrEnum):

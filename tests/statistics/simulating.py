@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway.results import Prediction, Status
-from gateway.scoring import FloatArray, IntArray, Statistic
-from gateway.statistics.bootstrap import Bootstrap, Method, bootstrap
+from gateway.scoring import BoolArray, FloatArray, IntArray, Statistic
+from gateway.statistics.bootstrap import FEWEST_CARRYING, Bootstrap, Method, bootstrap
+from gateway.statistics.equivalence import proportion_equivalence
 from gateway.statistics.pairing import Pairs, paired
 from gateway.types import Answer
 
@@ -40,7 +41,16 @@ HARDLY = Kind((1, 1, 1), (0.75, 0.7, 0.7), (0.6, 0.6, 0.6), 0.984)
 """1%."""
 
 
-def classified(kind: Kind, *, seed: int = 0, size: int = SIZE) -> Pairs:
+@dataclass(frozen=True)
+class Population:
+    """All the items that samples are drawn from, and which of them each cell has right."""
+
+    pairs: Pairs
+    right_a: BoolArray
+    right_b: BoolArray
+
+
+def classified(kind: Kind, *, seed: int = 0, size: int = SIZE) -> Population:
     """A population of right and wrong labels, on macro-F1."""
     draw = np.random.default_rng(seed)
     prior = np.asarray(kind.prior) / sum(kind.prior)
@@ -51,10 +61,11 @@ def classified(kind: Kind, *, seed: int = 0, size: int = SIZE) -> Pairs:
         cell(name, [LABELS[g] for g in gold], [LABELS[c] for c in codes])
         for name, codes in (("a", a), ("b", b))
     ]
-    return paired(*cells, task_kind="classification", labels=LABELS, metric="macro_f1")
+    pairs = paired(*cells, task_kind="classification", labels=LABELS, metric="macro_f1")
+    return Population(pairs, gold == a, gold == b)
 
 
-def estimated(*, seed: int = 0, size: int = SIZE) -> Pairs:
+def estimated(*, seed: int = 0, size: int = SIZE) -> Population:
     """A population of story points and two estimates of them, on the mean absolute error.
 
     Few issues are large and all are estimated towards the middle, so that errors are skewed.
@@ -68,7 +79,8 @@ def estimated(*, seed: int = 0, size: int = SIZE) -> Pairs:
         cell(name, gold.astype(float).tolist(), codes.tolist())
         for name, codes in (("a", a), ("b", b))
     ]
-    return paired(*cells, task_kind="number", labels=(), metric="mae")
+    pairs = paired(*cells, task_kind="number", labels=(), metric="mae")
+    return Population(pairs, abs(a - gold) <= 1, abs(b - gold) <= 1)
 
 
 def cell(name: str, golds: Sequence[Answer], answers: Sequence[Answer]) -> list[Prediction]:
@@ -79,35 +91,69 @@ def cell(name: str, golds: Sequence[Answer], answers: Sequence[Answer]) -> list[
     ]
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Some items of a population."""
+
+    drawn: Bootstrap
+    only_a: int
+    only_b: int
+
+
 def coverage(
-    population: Pairs, n: int, *, samples: int, resamples: int, seed: int = 0
+    population: Population, n: int, *, samples: int, resamples: int, seed: int = 0
 ) -> dict[Method, float]:
     """How often the 95% interval from `n` items of the population holds its true difference."""
-    truth = population.estimate
+    truth = population.pairs.estimate
     held = dict.fromkeys(Method, 0)
-    for drawn in each_sample(population, n, samples=samples, resamples=resamples, seed=seed):
+    for sample in each_sample(population, n, samples=samples, resamples=resamples, seed=seed):
         for method in Method:
-            interval = drawn.interval(method=method)
+            interval = sample.drawn.interval(method=method)
             assert interval.low is not None
             assert interval.high is not None
             held[method] += interval.low <= truth <= interval.high
     return {method: count / samples for method, count in held.items()}
 
 
+def false_claims(
+    population: Population, n: int, *, samples: int, resamples: int, seed: int = 0
+) -> float:
+    """How often b is said to be worse than a by less than it is worse.
+
+    As `contest` does it for macro-F1: by the bootstrap, and where too few items differ by the right
+    answers. The margin is the true difference, where a false claim is most likely.
+    """
+    margin = population.pairs.estimate
+    claims = 0
+    for sample in each_sample(population, n, samples=samples, resamples=resamples, seed=seed):
+        if sample.drawn.carrying < FEWEST_CARRYING:
+            p = proportion_equivalence(sample.only_a, sample.only_b, n, margin).p_better
+        else:
+            p = sample.drawn.p_below(margin)
+        claims += p <= 0.05
+    return claims / samples
+
+
 def each_sample(
-    population: Pairs, n: int, *, samples: int, resamples: int, seed: int = 0
-) -> Iterator[Bootstrap]:
-    """The bootstrap of the difference in each of so many samples of `n` items."""
+    population: Population, n: int, *, samples: int, resamples: int, seed: int = 0
+) -> Iterator[Sample]:
+    """So many samples of `n` items."""
     draw = np.random.default_rng(seed)
-    differs = np.isin(np.arange(population.n), population.differing)
-    for sample in range(samples):
-        rows = draw.integers(population.n, size=n)
-        yield bootstrap(
-            _within(population.difference, rows),
-            n,
-            carrying=int(differs[rows].sum()),
-            seed=sample,
-            resamples=resamples,
+    pairs = population.pairs
+    differs = np.isin(np.arange(pairs.n), pairs.differing)
+    for number in range(samples):
+        rows = draw.integers(pairs.n, size=n)
+        right_a, right_b = population.right_a[rows], population.right_b[rows]
+        yield Sample(
+            bootstrap(
+                _within(pairs.difference, rows),
+                n,
+                carrying=int(differs[rows].sum()),
+                seed=number,
+                resamples=resamples,
+            ),
+            int((right_a & ~right_b).sum()),
+            int((right_b & ~right_a).sum()),
         )
 
 
