@@ -185,7 +185,7 @@ def _distribution_sentences(result: Fidelity) -> list[str]:
     bounds = "" if kept.exact else " Some log-probabilities behind this are bounds, not exact."
     missing = ""
     if result.without_probabilities:
-        missing = f" Without {plural(result.without_probabilities, 'item')} that lack them."
+        missing = f" Not counted: {plural(result.without_probabilities, 'item')} without them."
     return [f"Probabilities: {'; '.join(parts)}.{missing}{bounds}"]
 
 

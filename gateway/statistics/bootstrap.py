@@ -202,6 +202,8 @@ def _bias(values: FloatArray, estimate: float) -> float:
 
 def _acceleration(statistic: Statistic, n: int) -> float:
     """From the statistic's values with each item left out in turn."""
+    if n < 2:
+        return 0.0
     without = np.concatenate([statistic(indices) for indices in _jackknife(n)])
     without = without[~np.isnan(without)]
     if not without.size:
