@@ -126,8 +126,8 @@ def sequential_sentence(result: Sequential, a: str, b: str) -> str:
     """What was decided after how many items, and how many that saves."""
     interval = signed_interval(Metric(result.difference, result.low, result.high))
     figures = (
-        f"accuracy differs by {signed(result.difference)}, {100 * (1 - result.alpha):g}% interval "
-        f"at every look {interval}"
+        f"the share of right answers differs by {signed(result.difference)}, "
+        f"{100 * (1 - result.alpha):g}% interval at every look {interval}"
     )
     after = f"after {result.looked_at:,} of {plural(result.planned, 'item')}"
     verdict = {
