@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.results import Prediction, Status
+from gateway.results import Metric, Prediction, Status
 from gateway.scoring import BoolArray, FloatArray, IntArray, Statistic
 from gateway.statistics.bootstrap import FEWEST_CARRYING, Bootstrap, Method, bootstrap
 from gateway.statistics.equivalence import proportion_equivalence
 from gateway.statistics.pairing import Pairs, paired
+from gateway.statistics.proportions import score_interval
 from gateway.types import Answer
 
 LABELS = ("bug", "feature", "question")
@@ -100,19 +101,30 @@ class Sample:
     only_b: int
 
 
+@dataclass(frozen=True)
+class Coverage:
+    """Shares of samples in which the 95% interval holds the true difference."""
+
+    bootstrap: dict[Method, float]
+    evidence: float
+    """Of the interval that `contest` decides by: the widened one, or where too few items differ the
+    score interval of right answers."""
+
+
 def coverage(
     population: Population, n: int, *, samples: int, resamples: int, seed: int = 0
-) -> dict[Method, float]:
-    """How often the 95% interval from `n` items of the population holds its true difference."""
+) -> Coverage:
+    """How often intervals from `n` items of the population hold its true difference."""
     truth = population.pairs.estimate
-    held = dict.fromkeys(Method, 0)
+    held, evidence = dict.fromkeys(Method, 0), 0
     for sample in each_sample(population, n, samples=samples, resamples=resamples, seed=seed):
+        holds = {m: _holds(sample.drawn.interval(method=m), truth) for m in Method}
         for method in Method:
-            interval = sample.drawn.interval(method=method)
-            assert interval.low is not None
-            assert interval.high is not None
-            held[method] += interval.low <= truth <= interval.high
-    return {method: count / samples for method, count in held.items()}
+            held[method] += holds[method]
+        few = sample.drawn.carrying < FEWEST_CARRYING
+        by_score = score_interval(sample.only_a, sample.only_b, n)
+        evidence += _holds(by_score, truth) if few else holds[Method.WIDENED]
+    return Coverage({m: count / samples for m, count in held.items()}, evidence / samples)
 
 
 def false_claims(
@@ -163,6 +175,12 @@ def drawn_scores(
     """Items right in one cell alone (+1, -1) or not (0), for the sequential rule."""
     shares = [(discordance - difference) / 2, 1 - discordance, (discordance + difference) / 2]
     return np.random.default_rng(seed).choice([-1, 0, 1], size=shape, p=shares)
+
+
+def _holds(interval: Metric, truth: float) -> bool:
+    assert interval.low is not None
+    assert interval.high is not None
+    return interval.low <= truth <= interval.high
 
 
 def _within(statistic: Statistic, sample: IntArray) -> Statistic:

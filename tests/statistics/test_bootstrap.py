@@ -14,7 +14,7 @@ from gateway.errors import ConfigError
 from gateway.scoring import FloatArray, IntArray, Statistic, resample_indices
 from gateway.statistics.bootstrap import Bootstrap, Method, bootstrap
 from tests.statistics.cells import Rows, pairs_of, rows
-from tests.statistics.simulating import BALANCED, QUANTIZED, classified, coverage, estimated
+from tests.statistics.simulating import BALANCED, HARDLY, QUANTIZED, classified, coverage, estimated
 
 methods = st.sampled_from(list(Method))
 
@@ -217,15 +217,21 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 def test_intervals_of_a_macro_f1_difference_hold_the_truth() -> None:
     held = coverage(classified(BALANCED), 150, samples=300, resamples=400)
-    assert all(0.93 <= share <= 0.97 for share in held.values()), held
+    assert all(0.93 <= share <= 0.97 for share in held.bootstrap.values()), held
 
 
 def test_intervals_of_an_mae_difference_hold_the_truth() -> None:
     held = coverage(estimated(), 150, samples=300, resamples=400)
-    assert all(0.93 <= share <= 0.97 for share in held.values()), held
+    assert all(0.93 <= share <= 0.97 for share in held.bootstrap.values()), held
 
 
 def test_where_cells_differ_on_few_items_only_the_widened_interval_holds_the_truth() -> None:
-    held = coverage(classified(QUANTIZED), 150, samples=400, resamples=400)
+    held = coverage(classified(QUANTIZED), 150, samples=400, resamples=400).bootstrap
     assert 0.93 <= held[Method.WIDENED] <= 0.97, held
     assert held[Method.BCA] < held[Method.PERCENTILE] < 0.93, held
+
+
+def test_where_hardly_an_item_differs_no_bootstrap_holds_the_truth_and_the_evidence_does() -> None:
+    held = coverage(classified(HARDLY), 150, samples=200, resamples=200)
+    assert max(held.bootstrap.values()) < 0.7, held
+    assert held.evidence >= 0.93, held
