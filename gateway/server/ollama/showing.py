@@ -4,7 +4,7 @@ import struct
 from typing import Any
 
 from gateway.server.ollama.describing import Description
-from gateway.server.ollama.header import Header
+from gateway.gguf_header import Header
 
 _DIGITS = 10
 """Nine tell every 32 bit float from every other."""
