@@ -28,6 +28,7 @@ _BEGUN = re.compile(r"\[ *\d+/ *\d+\] +(?P<name>\S+) +- \[")
 _PLANNED = re.compile(r"MiB -> .* MiB \((?P<type>\w+)\)\s*$")
 _NEEDS_IMATRIX = "will require an imatrix"
 _FAILED = "failed to quantize: "
+_WITHOUT = "did not find weights for "
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,15 @@ def quantize(
     importance: Importance,
     threads: int,
     on_tensor: OnTensor,
-) -> None:
+) -> tuple[str, ...]:
     """Write a file of another level; a quantized source is dequantized tensor by tensor.
 
     Args:
         number: the level's, in `llama_ftype`.
         importance: empty where there is none.
+
+    Returns:
+        Tensors that were quantized without importance though a matrix was given.
 
     Raises:
         BackendError: the library failed; what of the target is written is of no use.
@@ -88,6 +92,7 @@ def quantize(
     log = _Log()
     log.on_begun = on_tensor
     _call(source, target, number, importance, threads=threads, log=log, dry_run=False)
+    return tuple(log.without)
 
 
 class _Log:
@@ -97,6 +102,7 @@ class _Log:
         self.on_begun: OnTensor = lambda _: None
         self.on_size: Callable[[str, str], None] = lambda *_: None
         self.needs_imatrix = False
+        self.without: list[str] = []
         self.reason = ""
         self._name = ""
 
@@ -109,6 +115,8 @@ class _Log:
             self._name = ""
         if _NEEDS_IMATRIX in text:
             self.needs_imatrix = True
+        if _WITHOUT in text:
+            self.without.append(text.partition(_WITHOUT)[2].strip())
         if _FAILED in text:
             self.reason = text.partition(_FAILED)[2].strip()
 

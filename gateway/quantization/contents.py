@@ -27,7 +27,8 @@ _PARTS: Sequence[tuple[Part, re.Pattern[str]]] = (
 )
 """Tensors' names by ggml's convention (`gguf.TENSOR_NAMES`); the first that fits counts."""
 
-_FLOATS = ("F32", "F16", "BF16", "F64")
+FLOATS = ("F32", "F16", "BF16", "F64")
+"""Types that are not quantized."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Contents:
     @cached_property
     def quantized(self) -> Share:
         """All that is not kept as floating-point numbers."""
-        return _share(tensor for tensor in self.tensors if tensor.type not in _FLOATS)
+        return _share(tensor for tensor in self.tensors if tensor.type not in FLOATS)
 
     @cached_property
     def as_named(self) -> float:

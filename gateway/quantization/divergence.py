@@ -98,7 +98,10 @@ def divergence(tokens: Tokens) -> Divergence:
         log_ratio=log_ratio,
         log_ratios=_quantiles(losses - known),
         ratio=Measured(ratio, ratio * log_ratio.error),
-        difference=_difference(ppl, reference_ppl, losses, known),
+        difference=Measured(
+            ppl.value - reference_ppl.value,
+            mean_of(ppl.value * losses - reference_ppl.value * known).error,
+        ),
         kl=mean_of(tokens.kls),
         kls=_quantiles(np.asarray(tokens.kls)),
         change=mean_of(changes),
@@ -108,13 +111,6 @@ def divergence(tokens: Tokens) -> Divergence:
     )
 
 
-def _difference(ppl: Measured, reference: Measured, losses: Floats, known: Floats) -> Measured:
-    covariance = float(np.mean(losses * known) - losses.mean() * known.mean()) / (losses.size - 1)
-    shared = 2 * ppl.value * reference.value * covariance
-    variance = ppl.error**2 + reference.error**2 - shared
-    return Measured(ppl.value - reference.value, float(np.sqrt(max(variance, 0.0))))
-
-
 def _root(square: Measured) -> Measured:
     """The root of a mean, its error to first order."""
     root = float(np.sqrt(square.value))
@@ -122,7 +118,9 @@ def _root(square: Measured) -> Measured:
 
 
 def _correlation(a: Floats, b: Floats) -> float:
-    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else np.nan
+    if a.std() == 0 or b.std() == 0:
+        return np.nan
+    return min(float(np.corrcoef(a, b)[0, 1]), 1.0)
 
 
 def _quantiles(values: Floats) -> Quantiles:

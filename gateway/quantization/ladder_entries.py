@@ -1,0 +1,74 @@
+"""The entries of models.toml that a ladder's files get: the source's, but for the weights."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from gateway.config import ModelSpec, PathSource, load_models, shipped
+from gateway.entries import put_entries
+from gateway.errors import ConfigError
+from gateway.identity import write_atomically
+from gateway.quantization.ladder import Ladder, Made
+
+_KEPT = (
+    *("license", "context_length", "end_of_turn", "parallel", "threads", "batch_tokens"),
+    *("adapter_scale", "deterministic", "attention"),
+)
+"""Keys of the source's entry that hold for its levels too; what is the default is left out."""
+
+_PLAIN = "plain"
+"""The one chat template that has a name instead of a file."""
+
+
+def check_names(ladder: Ladder, file: Path, out: Path) -> None:
+    """Whether the names are free, or are those of this ladder's own entries.
+
+    Raises:
+        ConfigError: another model has one of the names, or the file does not parse.
+    """
+    known = load_models(file if file.is_file() else shipped("modelfiles") / "models.toml").specs
+    for rung in ladder.rungs:
+        taken = known.get(ladder.entry(rung))
+        source = taken.source if taken else None
+        own = isinstance(source, PathSource) and source.path.parent == out.resolve()
+        if taken and not own:
+            raise ConfigError(
+                f"{taken.name!r} is another entry, of {taken.origin}",
+                hint="rename that one, or give --models-file another file",
+            )
+
+
+def write_entries(ladder: Ladder, made: Sequence[Made], file: Path, out: Path) -> tuple[str, ...]:
+    """Write an entry for each file, and the chat template beside them where it is a text.
+
+    Returns:
+        The names of the entries.
+
+    Raises:
+        ConfigError: the file does not parse.
+    """
+    spec = ladder.source.spec
+    template = spec.chat_template
+    if template and template != _PLAIN:
+        path = out.resolve() / f"{ladder.name.replace(':', '_')}.jinja"
+        write_atomically(path, template)
+        template = str(path)
+    entries = {ladder.entry(m.rung): dict(_keys(ladder, m, template)) for m in made}
+    put_entries(file, entries)
+    return tuple(entries)
+
+
+def _keys(ladder: Ladder, made: Made, template: str) -> Iterator[tuple[str, object]]:
+    spec = ladder.source.spec
+    yield "source", {"path": str(made.path.resolve())}
+    yield "sha256", made.sha256
+    yield "quantization", made.rung.level.name
+    yield "description", f"{spec.description or ladder.name}, quantized to {made.rung.level.name}"
+    defaults = {field.name: field.default for field in fields(ModelSpec)}
+    for key in _KEPT:
+        if (value := getattr(spec, key)) != defaults[key]:
+            yield key, value
+    if template:
+        yield "chat_template", template
+    if spec.adapter is not None:
+        yield "adapter", str(spec.adapter)
