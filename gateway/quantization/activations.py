@@ -55,6 +55,7 @@ def collect(
     text: str,
     source: str,
     *,
+    length: int = CHUNK_TOKENS,
     threads: int = 0,
     begin: Callable[[int], Callable[[], None]] = lambda _: lambda: None,
 ) -> Imatrix:
@@ -62,6 +63,7 @@ def collect(
 
     Args:
         source: what the text is called.
+        length: tokens of a chunk.
         begin: called with the number of chunks; what it answers is called after each.
 
     Raises:
@@ -72,12 +74,12 @@ def collect(
     loaded = GgufModel(model.path)
     watch = _Watch()
     try:
-        chunks = chunks_of(loaded, text, CHUNK_TOKENS)
+        chunks = chunks_of(loaded, text, length)
         done = begin(len(chunks))
         context = Context(
             loaded,
             sequences=1,
-            length=CHUNK_TOKENS,
+            length=length,
             threads=threads or usable_cores(),
             batch_tokens=OUTPUTS_PER_PASS,
             on_eval=watch.callback,
@@ -97,7 +99,7 @@ def collect(
         loaded.close()
     counts = {name: np.array([count], np.float32) for name, count in watch.counts.items()}
     sums = {name: values.astype(np.float32)[None] for name, values in watch.sums.items()}
-    return Imatrix(sums, counts, (source,), len(chunks), CHUNK_TOKENS)
+    return Imatrix(sums, counts, (source,), len(chunks), length)
 
 
 class _Watch:

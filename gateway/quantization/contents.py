@@ -101,11 +101,12 @@ class Contents:
 
     @cached_property
     def as_named(self) -> float:
-        """Share of the quantized weights that have the level's base type, from 0 to 1."""
-        if self.level is None or not self.quantized.weights:
+        """Share of the matrices' weights that have the level's base type, from 0 to 1."""
+        matrices = [tensor for tensor in self.tensors if is_matrix(tensor)]
+        if self.level is None or not matrices:
             return 1.0
-        base = self.types.get(self.level.base)
-        return base.weights / self.quantized.weights if base else 0.0
+        base = _share(tensor for tensor in matrices if tensor.type == self.level.base)
+        return base.weights / _share(matrices).weights
 
     @cached_property
     def fallbacks(self) -> tuple[Fallback, ...]:

@@ -63,7 +63,7 @@ def _keys(ladder: Ladder, made: Made, template: str) -> Iterator[tuple[str, obje
     yield "source", {"path": str(made.path.resolve())}
     yield "sha256", made.sha256
     yield "quantization", made.rung.level.name
-    yield "description", f"{spec.description or ladder.name}, quantized to {made.rung.level.name}"
+    yield "description", _description(ladder, made)
     defaults = {field.name: field.default for field in fields(ModelSpec)}
     for key in _KEPT:
         if (value := getattr(spec, key)) != defaults[key]:
@@ -72,3 +72,9 @@ def _keys(ladder: Ladder, made: Made, template: str) -> Iterator[tuple[str, obje
         yield "chat_template", template
     if spec.adapter is not None:
         yield "adapter", str(spec.adapter)
+
+
+def _description(ladder: Ladder, made: Made) -> str:
+    (most, *_), quantized = ladder.contents.types, ladder.contents.quantized.weights
+    source = f"dequantized {most}" if quantized else most
+    return f"{ladder.name} quantized to {made.rung.level.name} from {source} weights"

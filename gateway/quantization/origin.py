@@ -2,8 +2,9 @@
 
 Types with one scale a block (Q4_0, Q4_1, Q5_0, Q5_1, Q8_0) store their own output without loss. So
 a ladder from weights that once were Q4_1 has a Q4_1 level that equals its source, where a ladder
-from the weights before would have shown a loss. K- and I-quants search for their scales and mostly
-do not come back, so that for them nothing follows.
+from the weights before would have shown a loss. K- and I-quants search for their scales; some
+of their tensors come back and some do not, so that these types are tried only where a file has
+them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -26,11 +26,11 @@ def name_remarks(contents: Contents) -> Iterator[str]:
     level = contents.level
     if level is None or not contents.fallbacks or contents.fallback_share < 1 / 200:
         return
-    widths = sorted({fallback.width for fallback in contents.fallbacks})
-    rows = " and ".join(map(str, widths))
+    rows = " and ".join(map(str, sorted({fallback.width for fallback in contents.fallbacks})))
     yield (
-        f"{level.name}: {contents.fallback_share:.0%} of its weights can not be {level.base}, whose "
-        f"blocks of {level.block} do not divide rows of {rows}; really it is {types(contents)}"
+        f"{level.name}: {contents.fallback_share:.0%} of its weights are not {level.base}, because "
+        f"rows of {rows} can not be cut into blocks of {level.block}; really it is "
+        f"{types(contents)}"
     )
 
 
