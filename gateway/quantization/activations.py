@@ -55,7 +55,7 @@ def collect(
     text: str,
     source: str,
     *,
-    length: int = CHUNK_TOKENS,
+    length: int = 0,
     threads: int = 0,
     begin: Callable[[int], Callable[[], None]] = lambda _: lambda: None,
 ) -> Imatrix:
@@ -63,7 +63,7 @@ def collect(
 
     Args:
         source: what the text is called.
-        length: tokens of a chunk.
+        length: tokens of a chunk; 0: as llama.cpp's.
         begin: called with the number of chunks; what it answers is called after each.
 
     Raises:
@@ -71,6 +71,7 @@ def collect(
         Unsupported: the model is a mixture of experts.
         ModelLoadError: it does not load.
     """
+    length = length or CHUNK_TOKENS
     loaded = GgufModel(model.path)
     watch = _Watch()
     try:

@@ -1,5 +1,6 @@
 """Importance matrices: the file as llama.cpp reads and writes it, and what is collected."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ from gguf import GGUFReader, GGUFWriter, dequantize
 from gateway.errors import DataError
 from gateway.llama.quantizer import quantize
 from gateway.llama.vocabulary import GgufVocabulary
+from gateway.quantization import activations
 from gateway.quantization.activations import collect
 from gateway.quantization.chunks import chunks_of, read_text
 from gateway.quantization.given import Given
 from gateway.quantization.imatrix import Imatrix, read_imatrix, write_imatrix
+from gateway.quantization.importance import matrix_file
 from gateway.quantization.names import parse_level
 from tests.quantization.conftest import TEXT
 from tests.quantization.tiny import LAYERS, write_tiny
@@ -122,3 +125,26 @@ def test_what_is_collected_are_the_squared_inputs(smollm2_file: Given) -> None:
     np.testing.assert_allclose(
         found.sums["blk.0.attn_q.weight"][0], (states**2).sum(axis=0), rtol=1e-4
     )
+
+
+def test_a_text_s_matrix_is_kept_and_made_once_for_a_model(
+    smollm2_file: Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "data.csv"
+    table.write_text('title,label\n"A long enough title, again and again",bug\n' * 8)
+    monkeypatch.setattr(activations, "CHUNK_TOKENS", LENGTH)
+    begun: list[int] = []
+
+    def begin(chunks: int) -> Callable[[], None]:
+        begun.append(chunks)
+        return lambda: None
+
+    made = [matrix_file(smollm2_file, table, tmp_path / "out", begin=begin) for _ in range(2)]
+    assert made[0] == made[1] == tmp_path / "out" / "smollm2-135m.imatrix.gguf"
+    assert len(begun) == 1
+    (dataset,) = read_imatrix(made[0]).datasets
+    assert dataset.startswith("data.csv ")
+    assert matrix_file(smollm2_file, made[0], tmp_path) == made[0]
+    table.write_text("title,label\n" + "another title,question\n" * 18)
+    matrix_file(smollm2_file, table, tmp_path / "out", begin=begin)
+    assert len(begun) == 2
