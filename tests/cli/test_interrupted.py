@@ -1,6 +1,7 @@
 """Killed at any moment and started again, a run goes on where it was."""
 
 import filecmp
+import io
 import signal
 import sqlite3
 import subprocess
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import environment
+from tests.cli.conftest import Gateway, environment
 from tests.cli.test_run import FILES
 from tests.conftest import spec_and_path
 
 WAIT_S = 300
+KEPT = "interrupted: what was answered is kept, the same command goes on from there"
 
 HEARING_INTERRUPTS = (
     "import os, signal, sys;"
@@ -52,6 +54,7 @@ def start_and_stop(arguments: list[str], store: Path, after: int, how: signal.Si
         child.send_signal(how)
         _, said = child.communicate(timeout=WAIT_S)
         assert "Traceback" not in said
+        assert (KEPT in said) == (how is signal.SIGINT)
         return child.returncode
 
 
@@ -115,3 +118,15 @@ def test_two_processes_share_one_store(
         assert child.returncode == 0, said
     for name in "ab":
         assert filecmp.cmpfiles(whole, tmp_path / name, FILES, shallow=False) == (FILES, [], [])
+
+
+def test_a_command_that_keeps_nothing_does_not_say_that_it_does(
+    gateway: Gateway, fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped(io.StringIO):
+        def read(self, size: int | None = -1, /) -> str:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdin", Stopped())
+    done = gateway("ask")
+    assert (done.code, done.err.split()) == (130, ["interrupted"])

@@ -1,0 +1,128 @@
+"""The command line: parse arguments, call the rest, print. No logic of its own.
+
+Exit codes: 0 done; 1 the model or the store failed, or items failed; 2 wrong usage, configuration
+or data; 3 a comparison was refused; 130 interrupted.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from gateway import __version__
+from gateway.cli import measuring, running, serving, single
+from gateway.cli.common import FAILED, INTERRUPTED, REFUSED, USAGE, Interrupted, err, out
+from gateway.cli.models import models_app
+from gateway.cli.prompts import prompts_app
+from gateway.cli.serving import keys_app
+from gateway.errors import (
+    ComparisonRefused,
+    ConfigError,
+    DataError,
+    GatewayError,
+    RequestError,
+)
+
+app = typer.Typer(
+    name="gateway",
+    help="Evaluate local language models on your own labelled data. "
+    "The same request gives the same bytes, and every number can be replayed.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+# In the order in which the help lists them.
+for command in (
+    running.run,
+    running.report,
+    running.score,
+    running.compare,
+    single.classify,
+    single.ask,
+    measuring.certify,
+    serving.serve,
+    serving.replay,
+    measuring.parity,
+):
+    app.command()(command)
+app.add_typer(models_app, name="models")
+app.add_typer(prompts_app, name="prompts")
+app.add_typer(keys_app, name="keys")
+
+_EXTRAS = {
+    "ollama": "ollama",
+    "httpx": "ollama",
+    "gguf": "llama-cpp",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
+}
+"""Packages that only some commands need, and the extra that brings each."""
+
+
+def main() -> None:
+    """Entry point: errors become one message and an exit code."""
+    try:
+        # Not standalone: click returns the code of a typer.Exit instead of leaving with it.
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:
+            # Into which newer typers turn a KeyboardInterrupt.
+            raise KeyboardInterrupt
+    except GatewayError as error:
+        show_error(error)
+        sys.exit(_exit_code(error))
+    except Interrupted as kept:
+        err.print(f"interrupted: {kept}")
+        sys.exit(INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("interrupted")
+        sys.exit(INTERRUPTED)
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        extra = _EXTRAS[error.name]
+        show_error(
+            ConfigError(
+                f"{error.name} is not installed", hint=f"pip install 'local-model-gateway[{extra}]'"
+            )
+        )
+        sys.exit(USAGE)
+    except Exception as error:
+        # click's own usage errors know how to show themselves.
+        show: Callable[[], None] | None = getattr(error, "show", None)
+        if show is None:
+            raise
+        show()
+        sys.exit(getattr(error, "exit_code", USAGE))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def show_error(error: GatewayError) -> None:
+    """What was wrong and where, and on a second line what to do."""
+    # Not wrapped: a path that is cut in two can be neither copied nor searched for.
+    err.print(Text(f"error: {error.message}", style="bold red"), soft_wrap=True)
+    if error.hint:
+        err.print(Text(f"  try: {error.hint}"), soft_wrap=True)
+
+
+def _exit_code(error: GatewayError) -> int:
+    if isinstance(error, ComparisonRefused):
+        return REFUSED
+    return USAGE if isinstance(error, ConfigError | DataError | RequestError) else FAILED
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(__version__, highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass

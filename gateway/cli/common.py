@@ -1,0 +1,115 @@
+"""What the commands share: options, consoles, exit codes, and reading of arguments."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from gateway.errors import ConfigError, DataError
+
+INTERRUPTED = 130
+REFUSED = 3
+USAGE = 2
+FAILED = 1
+
+out = Console()
+err = Console(stderr=True)
+
+TaskOption = Annotated[
+    str, typer.Option("--task", "-t", help="Task, a folder of the prompts (gateway prompts list).")
+]
+PromptsOption = Annotated[
+    Path | None, typer.Option("--prompts", help="Folder of tasks instead of the shipped one.")
+]
+ModelsOption = Annotated[
+    Path | None,
+    typer.Option("--models-file", help="A models.toml whose entries add to the shipped ones."),
+]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option("--store", help="SQLite file of answers [default: in your data folder]."),
+]
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option("--column", help="FIELD=NAME: the data's column for a field. Repeatable."),
+]
+
+
+class Interrupted(Exception):
+    """Ctrl-C in a command that keeps what it has; the message says what."""
+
+
+@contextlib.contextmanager
+def keeping_answers() -> Iterator[None]:
+    """The block whose answers are stored as they come.
+
+    Raises:
+        Interrupted: by Ctrl-C.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "what was answered is kept, the same command goes on from there"
+        ) from None
+
+
+def note(text: str) -> None:
+    """A line beside the output proper."""
+    err.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def open_store(path: Path | None) -> Iterator[Any]:
+    """The store of answers while the block runs; None: the default one."""
+    from gateway.config import default_store
+    from gateway.store import Store
+
+    store = Store(path or default_store())
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def check_folder(path: Path | None) -> None:
+    """Raise DataError for a folder that can not be made: before minutes of work, not after."""
+    if path is not None and path.exists() and not path.is_dir():
+        raise DataError(f"{path}: a file is in the way of the output folder")
+
+
+def listed(text: str | None) -> tuple[str, ...]:
+    """The parts of a comma-separated option; none where it is absent."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def columns_of(pairs: list[str] | None) -> dict[str, str]:
+    """Field -> name of its column.
+
+    Raises:
+        ConfigError: a pair is not FIELD=NAME.
+    """
+    columns = {}
+    for pair in pairs or []:
+        field, separator, name = pair.partition("=")
+        if not separator or not field or not name:
+            raise ConfigError(f"--column {pair!r} is not FIELD=NAME")
+        columns[field] = name
+    return columns
+
+
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        DataError: it can not be read, or is no UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise DataError(f"{path}: can not be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise DataError(f"{path}: no UTF-8 text: byte {exc.start}") from exc

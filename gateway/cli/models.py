@@ -1,0 +1,181 @@
+"""`gateway models`: the entries, their files, and the models of an Ollama."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.common import FAILED, ModelsOption, err, note, out
+
+models_app = typer.Typer(no_args_is_help=True, help="The models that the gateway knows.")
+
+
+@models_app.command("list")
+def models_list(
+    ollama: Annotated[
+        bool, typer.Option("--ollama", help="The models of the Ollama server instead.")
+    ] = False,
+    models_file: ModelsOption = None,
+) -> None:
+    """All entries, and whether their files are on this machine.
+
+    With [bold]--ollama[/] the models of the Ollama server, which need no entry: every command takes
+    them by the name that is listed, such as ollama:llama3.2:1b.
+    """
+    from gateway import on_ollama, showing
+    from gateway.backends.ollama.server import server_at
+    from gateway.config import load_models
+
+    if ollama:
+        asyncio.run(on_ollama.models_table(server_at(), out))
+    else:
+        showing.models_table(load_models(models_file), out)
+
+
+@models_app.command("show")
+def models_show(
+    name: Annotated[str, typer.Argument(help="Name of the entry.")],
+    models_file: ModelsOption = None,
+) -> None:
+    """What an entry is, what its file holds, and what makes its identity."""
+    from gateway import showing
+    from gateway.config import load_models
+
+    models = load_models(models_file).serving([name])
+    asyncio.run(showing.model_details(models.get(name), out))
+
+
+@models_app.command("pull")
+def models_pull(
+    name: Annotated[str | None, typer.Argument(help="Name; absent: the default model.")] = None,
+    models_file: ModelsOption = None,
+) -> None:
+    """Fetch a model's file and check its sha256. One that is here already is left as it is.
+
+    [bold]gateway models pull ollama:llama3.2:1b[/] has the Ollama server fetch it.
+    """
+    from gateway import on_ollama
+    from gateway.config import load_models
+    from gateway.sources import pull
+
+    models = load_models(models_file).serving([name] if name else [])
+    spec = models.get(name or models.default)
+    if spec.backend == "ollama":
+        found = asyncio.run(on_ollama.pull(*on_ollama.server_of(spec), err))
+        out.print(f"{found.name} {found.digest}", markup=False, highlight=False, soft_wrap=True)
+        return
+    path = pull(spec)
+    out.print(str(path), markup=False, highlight=False, soft_wrap=True)
+
+
+@models_app.command("remove")
+def models_remove(
+    name: Annotated[str, typer.Argument(help="Such as ollama:llama3.2:1b.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
+    models_file: ModelsOption = None,
+) -> None:
+    """Have the Ollama server delete one of its models. Files that no other model uses go too."""
+    from gateway import on_ollama
+    from gateway.config import load_models
+
+    spec = load_models(models_file).serving([name]).get(name)
+    server, model = on_ollama.server_of(spec)
+    found = asyncio.run(server.model(model))
+    if not yes and not typer.confirm(f"delete {found.name} from {server.host}?", err=True):
+        note("nothing was deleted")
+        raise typer.Exit(FAILED)
+    asyncio.run(server.delete(found.name))
+    note(f"deleted {found.name} from {server.host}")
+
+
+@models_app.command("import-ollama")
+def models_import_ollama(
+    name: Annotated[
+        str | None, typer.Argument(help="As `ollama list` writes it; absent: say which there are.")
+    ] = None,
+    entry: Annotated[
+        str, typer.Option("--as", help="Name of the entry; absent: the model's own.")
+    ] = "",
+    models_file: ModelsOption = None,
+) -> None:
+    """Make a model of an Ollama on this machine an entry of your models.toml.
+
+    Its file is read where it lies: nothing is downloaded or copied, and no server is needed.
+    """
+    from gateway import importing, ollama_store
+    from gateway.config import ollama_root, own_models
+
+    root = ollama_root()
+    if name is None:
+        names = ollama_store.listed(root)
+        for each in names:
+            out.print(each, markup=False, highlight=False)
+        if not names:
+            err.print(f"no models in {root}", markup=False, highlight=False)
+        return
+    file = models_file or own_models()
+    made = importing.add_entry(file, ollama_store.resolve(root, name), entry)
+    out.print(made.text, markup=False, highlight=False, soft_wrap=True)
+    for line in [f"written to {file}", *made.remarks]:
+        err.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@models_app.command("modelfile")
+def models_modelfile(
+    name: Annotated[str, typer.Argument(help="Name of the entry; its weights are a GGUF file.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File, instead of standard output.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of Ollama's sampler.")] = 0,
+    models_file: ModelsOption = None,
+) -> None:
+    """Write an Ollama Modelfile, with which Ollama reads the text that the gateway reads.
+
+    [bold]gateway models modelfile smollm2-135m --output Modelfile[/]
+
+    [bold]ollama create smollm2-135m -f Modelfile[/]
+
+    Left alone, Ollama takes a built-in chat template in place of the model's own, and samples.
+    The Modelfile says the model's own template in Go's language, checked by rendering
+    conversations with both, and sets every sampling parameter for greedy answers. What still
+    differs is said in its comments.
+    """
+    from gateway import modelfile_writer
+    from gateway.config import load_models
+
+    text = modelfile_writer.write_modelfile(load_models(models_file).get(name), seed=seed)
+    if output is None:
+        out.file.write(text)
+        return
+    modelfile_writer.save_modelfile(output, text)
+    note(f"written to {output}")
+
+
+@models_app.command("push-ollama")
+def models_push_ollama(
+    name: Annotated[str, typer.Argument(help="Name of the entry; its weights are a GGUF file.")],
+    as_name: Annotated[
+        str, typer.Option("--as", help="What it is called on the server; absent: as the entry.")
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of Ollama's sampler.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a model that has the name.")
+    ] = False,
+    models_file: ModelsOption = None,
+) -> None:
+    """Create an entry on the Ollama server, as gateway models modelfile says it.
+
+    [bold]gateway models push-ollama smollm2-135m[/]
+
+    Weights, adapter, template and parameters are sent; files that the server has are not sent
+    again. OLLAMA_HOST says where the server is.
+    """
+    from gateway import pushing
+    from gateway.backends.ollama.server import server_at
+    from gateway.config import load_models
+
+    spec = load_models(models_file).get(name)
+    server = server_at()
+    made = asyncio.run(pushing.push(server, spec, as_name or name, err, seed=seed, force=force))
+    out.print(f"{made.name} {made.digest}", markup=False, highlight=False, soft_wrap=True)

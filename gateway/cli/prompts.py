@@ -1,0 +1,78 @@
+"""`gateway prompts`: tasks, their strategies, and the text that a model reads."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from gateway.cli.common import (
+    ColumnOption,
+    ModelsOption,
+    PromptsOption,
+    TaskOption,
+    columns_of,
+    err,
+    listed,
+    out,
+)
+
+prompts_app = typer.Typer(no_args_is_help=True, help="Tasks and their prompt strategies.")
+
+
+@prompts_app.command("list")
+def prompts_list(prompts: PromptsOption = None) -> None:
+    """Tasks and their strategies."""
+    from gateway import showing
+    from gateway.config import prompts_root
+
+    showing.prompts_table(prompts or prompts_root(), out)
+
+
+@prompts_app.command("show")
+def prompts_show(
+    task: Annotated[str, typer.Argument(help="Task.")],
+    strategy: Annotated[str, typer.Argument(help="Strategy.")],
+    prompts: PromptsOption = None,
+) -> None:
+    """A template as it is written."""
+    from gateway.config import prompts_root
+    from gateway.prompts import load_template
+    from gateway.tasks import load_task
+
+    root = prompts or prompts_root()
+    template = load_template(load_task(task, root), strategy, root)
+    out.file.write(template.source)
+
+
+@prompts_app.command("render")
+def prompts_render(
+    task: TaskOption,
+    data: Annotated[str, typer.Option(help="Data whose item is rendered.")],
+    strategy: Annotated[str, typer.Option("--strategy", "-s")] = "zero_shot",
+    item: Annotated[str, typer.Option(help="Id of the item; absent: the first.")] = "",
+    train: Annotated[str | None, typer.Option(help="Training data for exemplars.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    column: ColumnOption = None,
+    prompts: PromptsOption = None,
+    models_file: ModelsOption = None,
+) -> None:
+    """Print the exact text that the model will read for an item."""
+    from gateway import showing
+    from gateway.config import load_models, prompts_root
+    from gateway.planning import Wanted, prepare
+
+    models = load_models(models_file).serving(listed(model))
+    name = model or models.default
+    wanted = Wanted(
+        task=task,
+        data=data,
+        train=train,
+        models=(name,),
+        strategies=(strategy,),
+        prompts=prompts or prompts_root(),
+        seed=seed,
+        rules=("sum",),
+        columns=columns_of(column),
+    )
+    asyncio.run(showing.rendered_prompt(prepare(wanted), models.get(name), item, out, err))
