@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.gguf_header import Header
+from gateway.config import ModelSpec
+from gateway.gguf_header import Header, read_header
 from gateway.memory import readable
-from gateway.quantization.contents import Contents
+from gateway.quantization.contents import Contents, contents_of
 from gateway.quantization.divergence import Quantiles
 from gateway.quantization.estimate import Estimate, estimate
 from gateway.quantization.fidelity import Fidelity
@@ -48,7 +50,8 @@ def ladder_table(
     named = f"source, {source.level.name}" if source.level else "source"
     table.add_row(named, *_sizes(source), ABSENT, _memory(ladder, source))
     for rung in ladder.rungs:
-        cells = [rung.level.name, *_sizes(rung.contents), f"{rung.unchanged:.0%}"]
+        unchanged = f"{rung.unchanged:.0%}" if rung.contents.quantized.weights else ABSENT
+        cells = [rung.level.name, *_sizes(rung.contents), unchanged]
         cells.append(_memory(ladder, rung.contents))
         cells += _of_file(files.get(rung.level.name)) if made else []
         cells += _of_speed((speeds or {}).get(rung.level.name)) if speeds else []
@@ -126,23 +129,35 @@ def fidelity_json(made: Fidelity) -> dict[str, Any]:
     return shown | {"models": models}
 
 
-def contents_rows(contents: Contents) -> Iterator[tuple[str, str]]:
-    """What a file holds, for a table of two columns."""
+def file_rows(spec: ModelSpec, path: Path) -> Iterator[tuple[str, str]]:
+    """What a GGUF file holds and what it will take, for a table of two columns."""
+    header = read_header(path)
+    contents = contents_of(header, path, spec.quantization)
+    yield "tensors", types(contents)
     if contents.level is not None:
         yield "quantization type", f"{contents.level.name}: {contents.level.explain()}"
     parts = [f"{part} {share.bits_per_weight:.2f}" for part, share in contents.parts.items()]
     yield "bits a weight", f"{contents.total.bits_per_weight:.2f}: {', '.join(parts)}"
     for line in name_remarks(contents):
         yield "not as named", line
+    yield "memory, estimated", _estimated(_estimate(spec, header))
 
 
-def estimate_row(header: Header, context: int, sequences: int, *, flash: bool) -> str:
-    """Estimated memory, in the words of the measured one."""
-    found = estimate(header, context, sequences=sequences, flash=flash)
+def _estimated(found: Estimate) -> str:
     cache = "not estimated for this architecture" if found.cache is None else readable(found.cache)
     return (
         f"weights {readable(found.weights)}, keys and values {cache}, scratch "
         f"{readable(found.scratch)}"
+    )
+
+
+def _estimate(spec: ModelSpec, header: Header) -> Estimate:
+    return estimate(
+        header,
+        spec.context_length,
+        sequences=spec.parallel,
+        batch_tokens=spec.batch_tokens,
+        flash=spec.attention == "flash",
     )
 
 
@@ -157,16 +172,9 @@ def _sizes(contents: Contents) -> list[str]:
 
 
 def _memory(ladder: Ladder, contents: Contents) -> str:
-    spec = ladder.source.spec
     header = Header(ladder.source.header.metadata, tuple(contents.tensors))
-    found: Estimate = estimate(
-        header,
-        spec.context_length,
-        sequences=spec.parallel,
-        batch_tokens=spec.batch_tokens,
-        flash=spec.attention == "flash",
-    )
-    return "unknown" if found.total is None else readable(found.total)
+    total = _estimate(ladder.source.spec, header).total
+    return "unknown" if total is None else readable(total)
 
 
 def _of_file(made: Made | None) -> list[str]:

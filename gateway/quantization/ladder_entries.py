@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from gateway.config import ModelSpec, PathSource, load_models, shipped
+from gateway.config import Models, ModelSpec, PathSource, load_models, shipped
 from gateway.entries import put_entries
 from gateway.errors import ConfigError
 from gateway.identity import write_atomically
@@ -20,13 +20,22 @@ _PLAIN = "plain"
 """The one chat template that has a name instead of a file."""
 
 
+def known_models(file: Path) -> Models:
+    """The shipped entries and those of a file, which may be made later.
+
+    Raises:
+        ConfigError: it does not parse.
+    """
+    return load_models(file if file.is_file() else shipped("modelfiles") / "models.toml")
+
+
 def check_names(ladder: Ladder, file: Path, out: Path) -> None:
     """Whether the names are free, or are those of this ladder's own entries.
 
     Raises:
         ConfigError: another model has one of the names, or the file does not parse.
     """
-    known = load_models(file if file.is_file() else shipped("modelfiles") / "models.toml").specs
+    known = known_models(file).specs
     for rung in ladder.rungs:
         taken = known.get(ladder.entry(rung))
         source = taken.source if taken else None

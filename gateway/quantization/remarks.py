@@ -19,6 +19,8 @@ def remarks(ladder: Ladder) -> Iterator[str]:
     for rung in ladder.rungs:
         yield from name_remarks(rung.contents)
     yield from _out_of_order(ladder.rungs)
+    if need := [rung.level.name for rung in ladder.rungs if rung.needs_imatrix]:
+        yield f"{', '.join(need)}: can be made only with an importance matrix"
 
 
 def name_remarks(contents: Contents) -> Iterator[str]:

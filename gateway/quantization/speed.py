@@ -1,7 +1,7 @@
 """How fast a file is on this machine, with the kernels and the passes of the gateway."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from gateway.engine.backend import usable_cores
 from gateway.engine.context import Row
 from gateway.identity import weights_digests
 from gateway.llama import library
+from gateway.quantization.ladder import Ladder, Made
 
 _PROMPT = 512
 _ANSWER = 32
@@ -28,8 +29,23 @@ class Speed:
     """One at a time, behind that prompt."""
 
 
-def speed_of(path: Path, kernels: Kernels, *, threads: int = 0) -> Speed:
-    """Measure a file; the longer nothing else runs beside it, the more it means.
+def measure_speeds(
+    ladder: Ladder,
+    made: Sequence[Made],
+    *,
+    threads: int = 0,
+    begin: Callable[[str, int], Callable[[], None]] = lambda *_: lambda: None,
+) -> dict[str, Speed]:
+    """Of each level, by its name; means nothing where something else runs beside it."""
+    done, found = begin("speed", len(made)), {}
+    for level in made:
+        found[level.rung.level.name] = speed_of(level.path, ladder.source.spec.kernels, threads)
+        done()
+    return found
+
+
+def speed_of(path: Path, kernels: Kernels, threads: int = 0) -> Speed:
+    """Measure a file.
 
     Raises:
         ModelLoadError: it does not load.

@@ -104,6 +104,7 @@ def test_what_is_collected_are_the_squared_inputs(smollm2_file: Given) -> None:
         text,
         "text.txt",
         length=LENGTH,
+        threads=1,
         begin=lambda _: lambda: done.append(None),
     )
     vocabulary = GgufVocabulary(smollm2_file.path)
@@ -139,12 +140,14 @@ def test_a_text_s_matrix_is_kept_and_made_once_for_a_model(
         begun.append(chunks)
         return lambda: None
 
-    made = [matrix_file(smollm2_file, table, tmp_path / "out", begin=begin) for _ in range(2)]
+    made = [
+        matrix_file(smollm2_file, table, tmp_path / "out", threads=1, begin=begin) for _ in range(2)
+    ]
     assert made[0] == made[1] == tmp_path / "out" / "smollm2-135m.imatrix.gguf"
     assert len(begun) == 1
     (dataset,) = read_imatrix(made[0]).datasets
     assert dataset.startswith("data.csv ")
     assert matrix_file(smollm2_file, made[0], tmp_path) == made[0]
     table.write_text("title,label\n" + "another title,question\n" * 18)
-    matrix_file(smollm2_file, table, tmp_path / "out", begin=begin)
+    matrix_file(smollm2_file, table, tmp_path / "out", threads=1, begin=begin)
     assert len(begun) == 2
