@@ -40,7 +40,7 @@ def ladder_table(
         speeds: by level, where they were measured.
     """
     table = Table("level", "size", "bits/weight", "types, by share of the weights", "as the source")
-    table.add_column(f"memory at {_context(ladder)}", justify="right")
+    table.add_column(f"estimated memory, {_context(ladder)}", justify="right")
     files = {m.rung.level.name: m for m in made}
     if made:
         table.add_column("seconds", justify="right")

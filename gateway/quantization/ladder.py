@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config import digest_memory
+from gateway.engine.backend import usable_cores
 from gateway.errors import BackendError, ConfigError
 from gateway.gguf_header import read_header
 from gateway.identity import digest_json, file_digest, weights_digests, write_atomically
@@ -158,7 +159,7 @@ def make(
 
     Args:
         imatrix: file of an importance matrix.
-        threads: 0: as many as there are cores.
+        threads: 0: all usable cores.
         begin: called with the name of a level and its number of tensors, before it is made; what
             it answers is called for each tensor.
 
@@ -197,7 +198,7 @@ def _make(
             ladder.source.path,
             temporary,
             rung.level.number,
-            threads=threads,
+            threads=threads or usable_cores(),
             imatrix=imatrix,
             on_tensor=on_tensor,
         )

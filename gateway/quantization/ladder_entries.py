@@ -1,10 +1,11 @@
 """The entries of models.toml that a ladder's files get: the source's, but for the weights."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from gateway.config import Models, ModelSpec, PathSource, load_models, shipped
+from gateway.config import ENTRY_NAME, Models, ModelSpec, PathSource, load_models, shipped
 from gateway.entries import put_entries
 from gateway.errors import ConfigError
 from gateway.identity import write_atomically
@@ -33,8 +34,12 @@ def check_names(ladder: Ladder, file: Path, out: Path) -> None:
     """Whether the names are free, or are those of this ladder's own entries.
 
     Raises:
-        ConfigError: another model has one of the names, or the file does not parse.
+        ConfigError: one is none, or another model has it, or the file does not parse.
     """
+    if not re.fullmatch(ENTRY_NAME, ladder.entry(ladder.rungs[0])):
+        raise ConfigError(
+            f"{ladder.name!r} can not begin the name of an entry", hint="rename the file"
+        )
     known = known_models(file).specs
     for rung in ladder.rungs:
         taken = known.get(ladder.entry(rung))

@@ -76,6 +76,14 @@ def _main(source: str, target: str, number: str, threads: str, imatrix: str = ""
     from gateway.llama.quantizer import quantize
     from gateway.quantization.imatrix import read_imatrix
 
+    def say(line: str) -> None:
+        try:
+            print(line, flush=True)
+        except BrokenPipeError:
+            # Nobody waits for the file any more. Nothing can be raised through the library's call.
+            Path(target).unlink(missing_ok=True)
+            os._exit(1)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         missing = quantize(
@@ -84,22 +92,14 @@ def _main(source: str, target: str, number: str, threads: str, imatrix: str = ""
             int(number),
             importance=read_imatrix(Path(imatrix)).importance() if imatrix else {},
             threads=int(threads),
-            on_tensor=lambda name: _say(f"begun {name}"),
+            on_tensor=lambda name: say(f"begun {name}"),
         )
     except GatewayError as error:
-        _say(f"failed {error.message}")
+        say(f"failed {error.message}")
         return
     for name in missing:
-        _say(f"without {name}")
-    _say("done")
-
-
-def _say(line: str) -> None:
-    try:
-        print(line, flush=True)
-    except BrokenPipeError:
-        # Nobody waits for the file any more. Nothing can be raised through the library's call.
-        os._exit(1)
+        say(f"without {name}")
+    say("done")
 
 
 if __name__ == "__main__":

@@ -187,6 +187,9 @@ def test_a_name_that_is_taken_is_said(ladder: Ladder, tmp_path: Path) -> None:
     file.write_text('[models.smollm2-135m-q4_k_m]\nsource = { path = "else.gguf" }\n')
     with pytest.raises(ConfigError, match="is another entry"):
         check_names(ladder, file, tmp_path / "out")
+    spaced = replace(ladder.source, spec=replace(ladder.source.spec, name="two words"))
+    with pytest.raises(ConfigError, match="can not begin the name of an entry"):
+        check_names(replace(ladder, source=spaced), file, tmp_path / "out")
 
 
 def test_what_is_no_whole_model_is_refused(tmp_path: Path) -> None:
