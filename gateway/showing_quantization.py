@@ -16,7 +16,8 @@ from gateway.quantization.contents import Contents, contents_of
 from gateway.quantization.divergence import Quantiles
 from gateway.quantization.estimate import Estimate, estimate
 from gateway.quantization.fidelity import Fidelity
-from gateway.quantization.ladder import Ladder, Made
+from gateway.quantization.ladder import Ladder
+from gateway.quantization.making import Made
 from gateway.quantization.names import Level
 from gateway.quantization.perplexity import Measured
 from gateway.quantization.remarks import name_remarks, remarks, types

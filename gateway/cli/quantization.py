@@ -65,8 +65,9 @@ def quantize(
     from gateway.quantization import names
     from gateway.quantization.given import given
     from gateway.quantization.importance import matrix_file
-    from gateway.quantization.ladder import DEFAULT_LEVELS, check, make, plan
+    from gateway.quantization.ladder import DEFAULT_LEVELS, plan
     from gateway.quantization.ladder_entries import check_names, known_models, write_entries
+    from gateway.quantization.making import check, make
     from gateway.quantization.speed import measure_speeds
 
     if levels:

@@ -9,7 +9,8 @@ from gateway.config import ENTRY_NAME, Models, ModelSpec, PathSource, load_model
 from gateway.entries import put_entries
 from gateway.errors import ConfigError
 from gateway.identity import write_atomically
-from gateway.quantization.ladder import Ladder, Made
+from gateway.quantization.ladder import Ladder
+from gateway.quantization.making import Made
 
 _KEPT = (
     *("license", "context_length", "end_of_turn", "parallel", "threads", "batch_tokens"),

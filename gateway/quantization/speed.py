@@ -12,7 +12,8 @@ from gateway.engine.backend import usable_cores
 from gateway.engine.context import Row
 from gateway.identity import weights_digests
 from gateway.llama import library
-from gateway.quantization.ladder import Ladder, Made
+from gateway.quantization.ladder import Ladder
+from gateway.quantization.making import Made
 
 _PROMPT = 512
 _ANSWER = 32

@@ -23,7 +23,8 @@ from gateway.config import load_models
 from gateway.quantization.divergence import Divergence
 from gateway.quantization.fidelity import Fidelity, Wanted, measure
 from gateway.quantization.given import Given, given
-from gateway.quantization.ladder import make, plan
+from gateway.quantization.ladder import plan
+from gateway.quantization.making import make
 from gateway.quantization.names import parse_level
 
 TOOL = ROOT / ".venv-peers" / "bin" / "llama-perplexity"

@@ -6,7 +6,8 @@ import pytest
 
 from gateway.config import load_models
 from gateway.quantization.given import Given, given
-from gateway.quantization.ladder import Ladder, Made, make, plan
+from gateway.quantization.ladder import Ladder, plan
+from gateway.quantization.making import Made, make
 from gateway.quantization.names import parse_level
 from tests.conftest import spec_and_path
 from tests.quantization.tiny import write_tiny

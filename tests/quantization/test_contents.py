@@ -10,7 +10,7 @@ from gateway.config import load_models
 from gateway.gguf_header import Tensor
 from gateway.quantization.contents import Contents, contents_of, part_of
 from gateway.quantization.given import Given, given
-from gateway.quantization.ladder import Made
+from gateway.quantization.making import Made
 from gateway.quantization.names import Level, levels, parse_level
 from gateway.quantization.remarks import name_remarks, types
 from tests.conftest import spec_and_path

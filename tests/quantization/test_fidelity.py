@@ -10,7 +10,7 @@ from gateway.config import load_models
 from gateway.errors import ComparisonRefused, DataError
 from gateway.quantization.fidelity import Fidelity, Wanted, measure
 from gateway.quantization.given import Given, given
-from gateway.quantization.ladder import Made
+from gateway.quantization.making import Made
 from tests.adapters import write_adapter
 from tests.conftest import spec_and_path
 from tests.quantization.conftest import TEXT

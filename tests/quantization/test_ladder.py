@@ -11,8 +11,9 @@ from gateway.config import digest_memory, load_models
 from gateway.errors import BackendError, ConfigError, UnknownModel
 from gateway.identity import file_digest, weights_digests
 from gateway.quantization.given import Given, given
-from gateway.quantization.ladder import Ladder, Made, check, make, plan
+from gateway.quantization.ladder import Ladder, plan
 from gateway.quantization.ladder_entries import check_names, write_entries
+from gateway.quantization.making import Made, check, make
 from gateway.quantization.names import parse_level
 from gateway.quantization.remarks import remarks
 from gateway.sources import described_digests, locate
@@ -203,3 +204,11 @@ def test_what_is_no_whole_model_is_refused(tmp_path: Path) -> None:
     assert "convert_hf_to_gguf.py" in error.value.hint
     with pytest.raises(ConfigError, match="run by transformers"):
         given("smollm2-135m-torch", models)
+
+
+def test_a_level_is_never_written_over_its_own_source(tiny: Given, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (made,) = make(planned(tiny, "Q8_0"), out)
+    source = given(str(made.path), load_models())
+    with pytest.raises(ConfigError, match="is the source itself"):
+        check(planned(source, "Q8_0"), out, imatrix=False)
