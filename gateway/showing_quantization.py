@@ -24,8 +24,6 @@ from gateway.quantization.remarks import name_remarks, remarks, types
 from gateway.quantization.speed import Speed
 from gateway.report.format import ABSENT
 
-_SHOWN_QUANTILES = {0.5: "median", 0.99: "99%", 1.0: "max"}
-
 
 def ladder_table(
     ladder: Ladder,
@@ -79,13 +77,16 @@ def levels_table(levels: Sequence[Level], console: Console) -> None:
 
 def fidelity_table(made: Fidelity, console: Console) -> None:
     """One row a model, the reference above; errors are standard errors of the mean."""
-    table = Table("model", "bits/weight", "perplexity", "ln(PPL/PPL ref.)", "KL, mean")
-    for name in _SHOWN_QUANTILES.values():
-        table.add_column(f"KL, {name}", justify="right")
-    table.add_column("same top token", justify="right")
-    table.add_column("RMS change of p", justify="right")
+    table = Table()
+    # Folded, not cut: a level is told by the end of its name.
+    table.add_column("model", overflow="fold")
+    for column in (
+        *("bits/weight", "perplexity", "ln(PPL/ref.)", "KL, mean", "KL, median, 99%, max"),
+        *("same top token", "RMS change of p"),
+    ):
+        table.add_column(column, justify="right")
     bits = f"{made.reference_contents.total.bits_per_weight:.2f}"
-    table.add_row(f"{made.reference} (reference)", bits, _pm(made.perplexity, 4))
+    table.add_row(f"{escape(made.reference)} (reference)", bits, _pm(made.perplexity, 4))
     for model in made.models:
         found = model.divergence
         table.add_row(
@@ -93,14 +94,14 @@ def fidelity_table(made: Fidelity, console: Console) -> None:
             f"{model.contents.total.bits_per_weight:.2f}",
             _pm(found.perplexity, 4),
             _pm(found.log_ratio, 5),
-            _pm(found.kl, 6),
-            *(f"{found.kls[q]:.6f}" for q in _SHOWN_QUANTILES),
+            _pm(found.kl, 5),
+            ", ".join(f"{found.kls[q]:.4f}" for q in (0.5, 0.99, 1.0)),
             _pm_percent(found.same_top),
             _pm_percent(found.rms_change),
         )
     console.print(table)
     console.print(
-        f"{made.tokens} tokens evaluated, the second halves of {made.chunks} chunks of "
+        f"{made.tokens} tokens evaluated, the second half of each chunk: {made.chunks} of "
         f"{made.context}; ± is the standard error",
         highlight=False,
     )

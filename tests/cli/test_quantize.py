@@ -122,7 +122,7 @@ def test_fidelity_to_itself_is_exact_in_every_figure(
     asked = ("fidelity", "smollm2-135m", "smollm2-135m", "--text", TEXT, "--threads", "1")
     shown = gateway(*asked, "--context", "16", "--chunks", "1")
     assert shown.code == 0, shown.err
-    assert "7 tokens evaluated, the second halves of 1 chunks of 16" in shown.out
+    assert "7 tokens evaluated, the second half of each chunk: 1 of 16" in shown.out
     found = json.loads(gateway(*asked, "--context", "16", "--chunks", "2", "--json").out)
     assert found["tokens"] == 14
     (model,) = found["models"]
