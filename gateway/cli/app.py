@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from gateway import __version__
-from gateway.cli import measuring, running, serving, single
+from gateway.cli import measuring, quantization, running, serving, single
 from gateway.cli.common import FAILED, INTERRUPTED, REFUSED, USAGE, Interrupted, err, out
 from gateway.cli.models import models_app
 from gateway.cli.prompts import prompts_app
@@ -45,6 +45,8 @@ for command in (
     serving.serve,
     serving.replay,
     measuring.parity,
+    quantization.quantize,
+    quantization.fidelity,
 ):
     app.command()(command)
 app.add_typer(models_app, name="models")

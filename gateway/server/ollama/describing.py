@@ -10,8 +10,8 @@ from pathlib import Path
 from gateway.chat_template import PLAIN
 from gateway.config import ModelSpec, digest_memory
 from gateway.errors import GatewayError, InvalidRequest
+from gateway.gguf_header import Header, read_header
 from gateway.identity import digest_json, weights_digests
-from gateway.server.ollama.header import Header, read_header
 from gateway.server.tools import check_readable
 from gateway.sources import weights_path
 
