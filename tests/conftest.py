@@ -14,6 +14,8 @@ from gateway.sources import locate
 from tests.go_oracle import Go, running
 from tests.ollama_server import gateway_process
 
+pytest_plugins = ("tests.torch_models",)
+
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
 

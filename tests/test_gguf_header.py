@@ -7,9 +7,10 @@ from gguf import GGUFReader
 
 from gateway.errors import ModelLoadError
 from gateway.gguf_header import read_header
-from tests.adapters import write_adapter
 from tests.conftest import spec_and_path
-from tests.server.conftest import CHAT
+from tests.gguf_adapters import write_adapter
+
+CHAT = "smollm2-135m"
 
 
 def test_the_header_says_what_the_gguf_package_reads() -> None:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from gateway import __version__
 from gateway.cli import measuring, quantization, running, serving, single
+from gateway.cli.adapters import adapters_app
 from gateway.cli.common import FAILED, INTERRUPTED, REFUSED, USAGE, Interrupted, err, out
 from gateway.cli.models import models_app
 from gateway.cli.prompts import prompts_app
@@ -50,6 +51,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(models_app, name="models")
+app.add_typer(adapters_app, name="adapters")
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(keys_app, name="keys")
 

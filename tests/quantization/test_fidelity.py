@@ -11,8 +11,8 @@ from gateway.errors import ComparisonRefused, DataError
 from gateway.quantization.fidelity import Fidelity, Wanted, measure
 from gateway.quantization.given import Given, given
 from gateway.quantization.making import Made
-from tests.adapters import write_adapter
 from tests.conftest import spec_and_path
+from tests.gguf_adapters import write_adapter
 from tests.quantization.conftest import TEXT
 
 SHORT = Wanted(TEXT, context=32, chunks=2, threads=1)

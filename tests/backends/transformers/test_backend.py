@@ -11,8 +11,8 @@ from gateway.backends.transformers.backend import TransformersBackend
 from gateway.errors import ModelLoadError
 from gateway.tables import read_table
 from gateway.types import Completion, GenerationRequest, Message, Sampling
-from tests.backends.transformers.conftest import NAME, torch_spec
 from tests.conftest import ROOT, spec_and_path
+from tests.torch_models import NAME, torch_spec
 
 NEAR = 0.2
 """Nats: llama.cpp computes Q4_1 with activations of 8 bits, torch with 32; 0.13 was measured."""
