@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import combinations
 
 from gateway import evaluation
-from gateway.ab.asking import Answered
+from gateway.ab.asking import BATCH, Answered
 from gateway.ab.outcome import Differing, Outcome, Pair, Stopping
 from gateway.ab.question import RIGHT, Question
 from gateway.ab.reading import Answers
@@ -70,7 +70,7 @@ def judge(
         pairs=_pairs(contests, predictions, record, question, stopping=stopping),
         fidelity=_fidelity(predictions, record),
         recommendation=None,
-        stopping=Stopping(len(record.items), planned, answered.decided) if planned else None,
+        stopping=Stopping(len(record.items), planned, BATCH, answered.decided) if planned else None,
         sizes={name: sizes[model] for name, model in models.items()},
         memory={name: answered.memory[model] for name, model in models.items()},
     )

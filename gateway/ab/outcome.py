@@ -77,6 +77,8 @@ class Stopping:
 
     asked: int
     planned: int
+    batch: int
+    """Items between two looks."""
     decided: bool
     """Whether all pairs were; otherwise every item was asked."""
 

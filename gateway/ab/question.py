@@ -57,6 +57,7 @@ def check_question(question: Question, task: Task) -> None:
     # Written so that a NaN fails too.
     if not 0 < question.margin < most:
         raise ConfigError(
-            f"a margin of {question.margin:g} is none of {question.metric}",
+            f"a margin of {question.margin:g} in {question.metric}: it has to be above 0"
+            + (" and below 1" if most == 1 else ""),
             hint="give the largest loss that would not matter, such as 0.02 for 2 points",
         )

@@ -162,7 +162,7 @@ def _finish(outcome: Any, seconds: Any, out_dir: Path | None) -> bool:
     from gateway.report.ab.document import sections
     from gateway.report.ab.terminal import print_ab
 
-    print_ab(outcome, sections(outcome, seconds), out)
+    print_ab(outcome, sections(outcome, seconds, brief=True), out)
     if out_dir is not None:
         write_ab(outcome, seconds, out_dir)
         out.print(f"report: {out_dir / 'ab.html'}", markup=False, highlight=False)

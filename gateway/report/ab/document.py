@@ -19,7 +19,7 @@ from gateway.report.ab.sentences import (
 )
 from gateway.report.grid import Column
 from gateway.report.sentences import fidelity_sentences, recommendation_paragraph
-from gateway.results import CellTimings
+from gateway.results import CellTimings, Metric
 from gateway.statistics.equivalence import Equivalence
 from gateway.statistics.fidelity import Fidelity
 from gateway.statistics.frontier import Standing
@@ -56,17 +56,20 @@ class Section:
     """Of interest item by item: folded on a page, left out on a terminal."""
 
 
-def sections(outcome: Outcome, timings: Sequence[CellTimings] = ()) -> tuple[Section, ...]:
+def sections(
+    outcome: Outcome, timings: Sequence[CellTimings] = (), *, brief: bool = False
+) -> tuple[Section, ...]:
     """All parts, the noise floor first.
 
     Args:
         timings: what was measured, for a terminal; files are given none, so that they hold no
             clock.
+        brief: sentences about pairs with the reference alone; the tables hold all.
     """
     return (
         Section("noise", "Noise floor", (noise_sentence(outcome.noise),)),
         _cells(outcome),
-        _differences(outcome),
+        _differences(outcome, outcome.against_reference if brief else outcome.pairs),
         _kept(outcome),
         _frontier(outcome, timings),
         _items(outcome),
@@ -103,11 +106,11 @@ def _cells(outcome: Outcome) -> Section:
     )
 
 
-def _differences(outcome: Outcome) -> Section:
+def _differences(outcome: Outcome, told: Sequence[Pair]) -> Section:
     said = [NO_TESTS] if outcome.stopping else []
     if outcome.stopping:
         said.insert(0, stopping_sentence(outcome.stopping))
-    for pair in outcome.pairs:
+    for pair in told:
         said += pair_sentences(outcome, pair)
     if not outcome.stopping:
         said.append(_TESTED)
@@ -117,46 +120,41 @@ def _differences(outcome: Outcome) -> Section:
 
 
 def _against(outcome: Outcome, b: str, pairs: Sequence[Pair]) -> Table:
-    results = [pair.contest for pair in pairs]
-    name = metric_name(outcome.metric)
+    what, columns = _by_tests(outcome, pairs)
+    if outcome.stopping:
+        what, columns = _by_looks(pairs)
     reference = ", the reference" if b == outcome.reference else ""
+    flips = Column("answers differ", tuple(f"{len(pair.differing):,}" for pair in pairs))
     return Table(
-        f"Each cell against {b}{reference}; differences are the cell's {name} less that of {b} "
-        f"({fmt.direction(outcome.metric)}).",
+        f"Each cell against {b}{reference}: its {what} less that of {b}.",
         "cell",
-        tuple(result.a for result in results),
-        (
-            Column("difference", tuple(fmt.difference(result.difference) for result in results)),
-            *(_by_looks if outcome.stopping else _by_tests)(outcome, pairs),
-            Column("answers differ", tuple(f"{len(pair.differing):,}" for pair in pairs)),
-        ),
+        tuple(pair.contest.a for pair in pairs),
+        (*columns, flips),
     )
 
 
-def _by_tests(outcome: Outcome, pairs: Sequence[Pair]) -> tuple[Column, ...]:
+def _by_tests(outcome: Outcome, pairs: Sequence[Pair]) -> tuple[str, tuple[Column, ...]]:
+    """What is compared, and the columns."""
     counts = [pair.contest.mcnemar for pair in pairs]
-    return (
+    return f"{metric_name(outcome.metric)} ({fmt.direction(outcome.metric)})", (
+        Column("difference", tuple(fmt.difference(pair.contest.difference) for pair in pairs)),
         Column("p", tuple(fmt.p_value(pair.permutation_p) for pair in pairs)),
         Column(
             f"within {outcome.margin:g}",
             tuple(_at_margin(pair.contest.equivalence) for pair in pairs),
         ),
-        Column("only it right", tuple(f"{each.only_a:,}" for each in counts)),
+        Column("only it", tuple(f"{each.only_a:,}" for each in counts)),
         Column("only other", tuple(f"{each.only_b:,}" for each in counts)),
         Column("McNemar p", tuple(fmt.p_value(pair.mcnemar_p) for pair in pairs)),
     )
 
 
-def _by_looks(outcome: Outcome, pairs: Sequence[Pair]) -> tuple[Column, ...]:
+def _by_looks(pairs: Sequence[Pair]) -> tuple[str, tuple[Column, ...]]:
+    """As `_by_tests`, where looks decided."""
     looks = [pair.contest.sequential for pair in pairs]
-    return (
-        Column(
-            "right answers",
-            tuple(
-                f"{fmt.signed(x.difference)} [{fmt.signed(x.low)}, {fmt.signed(x.high)}]"
-                for x in looks
-            ),
-        ),
+    shares = (fmt.difference(Metric(x.difference, x.low, x.high)) for x in looks)
+    return "share of right answers", (
+        Column("difference", tuple(shares)),
         Column("decided", tuple(x.decision.value for x in looks)),
         Column("after", tuple(f"{x.looked_at:,}" for x in looks)),
     )
@@ -237,6 +235,8 @@ def _frontier(outcome: Outcome, timings: Sequence[CellTimings]) -> Section:
         Column("weights", tuple(_megabytes(outcome.sizes[name]) for name in names)),
         Column("memory", tuple(_megabytes(outcome.memory[name]) for name in names)),
     ]
+    if found:
+        columns.append(Column("by the rule", tuple(_standing(s) for _, s in found.standings)))
     if timings:
         columns += [
             Column("tokens/s", tuple(fmt.count(seconds[name].tokens_per_s) for name in names)),
@@ -245,7 +245,6 @@ def _frontier(outcome: Outcome, timings: Sequence[CellTimings]) -> Section:
             ),
         ]
     if found:
-        columns.append(Column("by the rule", tuple(_standing(s) for _, s in found.standings)))
         on_it = {cell.name for cell in found.frontier}
         columns.append(
             Column("on the frontier", tuple("yes" if n in on_it else "no" for n in names))

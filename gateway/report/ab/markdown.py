@@ -36,7 +36,12 @@ def _section(part: Section) -> Iterator[str]:
 def _table(each: Table) -> str:
     header = (escape(each.side), *(escape(column.header) for column in each.columns))
     rows = [
-        (escape(name), *(escape(column.cells[i]) for column in each.columns))
+        (escape(name), *(_text(column.cells[i], each) for column in each.columns))
         for i, name in enumerate(each.names)
     ]
     return table(header, rows)
+
+
+def _text(text: str, each: Table) -> str:
+    """A number needs no escape; "<0.001" and what came with the data do."""
+    return escape(text) if each.words or "<" in text else text

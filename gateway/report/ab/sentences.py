@@ -10,8 +10,8 @@ NOT_READ = "unknown"
 
 NO_TESTS = (
     "Items were taken until right answers were decided, so no p-value is given: it would hold for "
-    "a number of items that was fixed beforehand. Decided by is the interval of the difference in "
-    "right answers that holds at every look; the intervals of other metrics do not allow for "
+    "a number of items that was fixed beforehand. What decides is the interval of the difference "
+    "in right answers, which holds at every look; the intervals of single cells do not allow for "
     "stopping."
 )
 
@@ -49,7 +49,8 @@ def stopping_sentence(stopping: Stopping) -> str:
         )
     return (
         f"Stopped after {stopping.asked:,} of {plural(stopping.planned, 'item')}, because every "
-        f"cell is decided against the reference: {plural(stopping.saved, 'item')} saved."
+        f"cell is decided against the reference: {plural(stopping.saved, 'item')} saved (they are "
+        f"asked {stopping.batch} at a time)."
     )
 
 
