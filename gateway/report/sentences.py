@@ -143,10 +143,7 @@ def sequential_sentence(result: Sequential, a: str, b: str) -> str:
 def fidelity_sentences(result: Fidelity) -> tuple[str, ...]:
     """What the cell keeps of its reference."""
     if result.identical:
-        return (
-            f"{result.cell} does not differ from {result.reference}: no answer, and no probability "
-            "of a label by any bit.",
-        )
+        return (_identical(result),)
     flips = (
         f"{result.cell} answers {result.changed:,} of {plural(result.n, 'item')} otherwise than "
         f"{result.reference}: {result.right_to_wrong:,} from right to wrong, "
@@ -163,6 +160,13 @@ def fidelity_sentences(result: Fidelity) -> tuple[str, ...]:
             f"{plural(worst.support, 'item')})."
         )
     return tuple(said)
+
+
+def _identical(result: Fidelity) -> str:
+    same = f"{result.cell} does not differ from {result.reference}: no answer"
+    if result.distributions is None:
+        return f"{same}; probabilities of labels were not compared, because not both have them."
+    return f"{same}, and no probability of a label by any bit."
 
 
 def _distribution_sentences(result: Fidelity) -> list[str]:
