@@ -11,31 +11,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.stats import wilcoxon
-from statsmodels.stats.contingency_tables import mcnemar
 
-from gateway.errors import ComparisonRefused, DataError
 from gateway.results import Comparison, Flip, Metric, Prediction, Status, TaskKind
 from gateway.scoring import (
-    ANSWERED_ONLY,
     DEFAULT_RESAMPLES,
     FloatArray,
-    Statistic,
     absolute_errors,
     interval,
-    is_right,
-    ordered,
-    point_estimate,
     resample_indices,
-    statistics,
 )
+from gateway.statistics.mcnemar import FEWEST_DECIDING, McNemar, mcnemar, too_few
+from gateway.statistics.pairing import Items, Pairs, both_answered, matched, paired, rights
 from gateway.types import Answer
-
-FEWEST_DECIDING = 6
-"""With 5 deciding items even a clean sweep has p = 2 * 0.5**5 = 0.0625, in both tests."""
-
-_SHOWN_IDS = 3
-
-Items = tuple[Prediction, ...]
 
 
 def compare(
@@ -62,36 +49,29 @@ def compare(
         DataError: a cell's predictions can not be scored (see `score_cell`).
         ConfigError: a classification task has fewer than two labels.
     """
-    first, second = ordered(a), ordered(b)
-    name_a, name_b = _cell_name(first), _cell_name(second)
-    _require_same_items(first, second, name_a, name_b)
-    kept_a, kept_b, left_out = _comparable(first, second, metric)
-    right_a, right_b = _rights(first, task_kind), _rights(second, task_kind)
-    test, p_value, note = _significance(first, second, right_a, right_b, task_kind)
+    pairs = paired(a, b, task_kind=task_kind, labels=labels, metric=metric)
+    first, second = matched(a, b)
+    right_a, right_b = rights(first, task_kind), rights(second, task_kind)
+    counts = mcnemar(right_a, right_b)
+    test, p_value, note = _significance(first, second, counts, task_kind)
     return Comparison(
-        a=name_a,
-        b=name_b,
+        a=pairs.a,
+        b=pairs.b,
         metric=metric,
-        n=len(first),
-        difference=_difference(
-            _statistic(kept_a, name_a, task_kind, labels, metric),
-            _statistic(kept_b, name_b, task_kind, labels, metric),
-            len(kept_a),
-            seed=seed,
-            resamples=resamples,
-        ),
+        n=pairs.total,
+        difference=_difference(pairs, seed=seed, resamples=resamples),
         test=test,
         p_value=p_value,
-        both_right=sum(x and y for x, y in zip(right_a, right_b, strict=True)),
-        only_a=sum(x and not y for x, y in zip(right_a, right_b, strict=True)),
-        only_b=sum(y and not x for x, y in zip(right_a, right_b, strict=True)),
-        both_wrong=sum(not x and not y for x, y in zip(right_a, right_b, strict=True)),
+        both_right=counts.both_right,
+        only_a=counts.only_a,
+        only_b=counts.only_b,
+        both_wrong=counts.both_wrong,
         flips=tuple(
             Flip(x.item_id, answer_text(x.gold), shown_answer(x), shown_answer(y))
             for x, y, ok_x, ok_y in zip(first, second, right_a, right_b, strict=True)
             if ok_x != ok_y
         ),
-        note="; ".join(part for part in (left_out, note, _bounds(first, second)) if part),
+        note="; ".join(part for part in (_left_out(pairs), note, _bounds(first, second)) if part),
     )
 
 
@@ -121,108 +101,34 @@ def answer_text(answer: Answer | None) -> str:
     return f"{answer:g}"
 
 
-def _cell_name(items: Items) -> str:
-    names = sorted({item.cell for item in items})
-    if len(names) > 1:
-        raise DataError(
-            f"predictions of several cells were given as one: {', '.join(names[:_SHOWN_IDS])}",
-            hint="compare one cell with one other",
-        )
-    return names[0]
+def _left_out(pairs: Pairs) -> str:
+    if pairs.n == pairs.total:
+        return ""
+    return f"{pairs.metric} on the {pairs.n} items that both answered"
 
 
-def _require_same_items(a: Items, b: Items, name_a: str, name_b: str) -> None:
-    ids_a, ids_b = {item.item_id for item in a}, {item.item_id for item in b}
-    if ids_a != ids_b:
-        raise ComparisonRefused(
-            f"the cells saw different items: {_listed(ids_a - ids_b, f'only in {name_a}')}; "
-            f"{_listed(ids_b - ids_a, f'only in {name_b}')}",
-            hint="run both cells on the same data with the same --limit",
-        )
-    differing = {x.item_id for x, y in zip(a, b, strict=True) if x.gold != y.gold}
-    if differing:
-        raise ComparisonRefused(
-            f"the cells were scored against different gold values: {_listed(differing, 'differ')}",
-            hint="run both cells on the same version of the data",
-        )
-
-
-def _listed(ids: set[str], what: str) -> str:
-    shown = ", ".join(sorted(ids)[:_SHOWN_IDS]) + (", ..." if len(ids) > _SHOWN_IDS else "")
-    return f"{len(ids)} {what} ({shown})" if ids else f"0 {what}"
-
-
-def _comparable(a: Items, b: Items, metric: str) -> tuple[Items, Items, str]:
-    """The pairs that the metric is compared on, and a note of those left out.
-
-    A cell that answers easy items only would otherwise look better by its silence.
-    """
-    if metric not in ANSWERED_ONLY:
-        return a, b, ""
-    pairs = _both_answered(a, b)
-    if not pairs:
-        raise ComparisonRefused(
-            f"no item was answered by both cells, so their {metric} can not be compared",
-            hint="look at the reasons of the items without an answer",
-        )
-    note = "" if len(pairs) == len(a) else f"{metric} on the {len(pairs)} items that both answered"
-    return tuple(x for x, _ in pairs), tuple(y for _, y in pairs), note
-
-
-def _both_answered(a: Items, b: Items) -> list[tuple[Prediction, Prediction]]:
-    return [
-        (x, y) for x, y in zip(a, b, strict=True) if x.status is Status.OK and y.status is Status.OK
-    ]
-
-
-def _statistic(
-    items: Items, name: str, task_kind: TaskKind, labels: Sequence[str], metric: str
-) -> Statistic:
-    table = statistics(task_kind, labels, items)
-    defined = [key for key in table if not np.isnan(point_estimate(table[key], len(items)))]
-    if metric not in defined:
-        raise ComparisonRefused(
-            f"{name} has no metric {metric!r}", hint=f"it has {', '.join(defined)}"
-        )
-    return table[metric]
-
-
-def _difference(a: Statistic, b: Statistic, n: int, *, seed: int, resamples: int) -> Metric:
-    drawn = [a(indices) - b(indices) for indices in resample_indices(n, resamples, seed=seed)]
-    return Metric(point_estimate(a, n) - point_estimate(b, n), *interval(drawn))
-
-
-def _rights(items: Items, task_kind: TaskKind) -> list[bool]:
-    return [is_right(item, task_kind) is True for item in items]
+def _difference(pairs: Pairs, *, seed: int, resamples: int) -> Metric:
+    drawn = [pairs.difference(rows) for rows in resample_indices(pairs.n, resamples, seed=seed)]
+    return Metric(pairs.estimate, *interval(drawn))
 
 
 def _significance(
-    a: Items, b: Items, right_a: list[bool], right_b: list[bool], task_kind: TaskKind
+    a: Items, b: Items, counts: McNemar, task_kind: TaskKind
 ) -> tuple[str, float | None, str]:
     """Name of the test, its p-value or None, and why it is None."""
     if task_kind == "number":
         return "Wilcoxon signed-rank", *_wilcoxon(a, b)
-    return "exact McNemar", *_mcnemar(right_a, right_b)
-
-
-def _mcnemar(right_a: list[bool], right_b: list[bool]) -> tuple[float | None, str]:
-    table = np.zeros((2, 2), dtype=np.int64)
-    for x, y in zip(right_a, right_b, strict=True):
-        table[1 - x, 1 - y] += 1
-    discordant = int(table[0, 1] + table[1, 0])
-    if discordant < FEWEST_DECIDING:
-        return None, _too_few(discordant, "right in exactly one cell")
-    return float(mcnemar(table, exact=True).pvalue), ""
+    return "exact McNemar", counts.p_value, counts.why_none
 
 
 def _wilcoxon(a: Items, b: Items) -> tuple[float | None, str]:
-    pairs = _both_answered(a, b)
+    pairs = both_answered(a, b)
     left_out = len(a) - len(pairs)
     note = f"{left_out} items that not both answered are outside the test" if left_out else ""
     changes = _error_changes(pairs)
     deciding = int(np.count_nonzero(changes))
     if deciding < FEWEST_DECIDING:
-        few = _too_few(deciding, "of different error in the two cells")
+        few = too_few(deciding, "of different error in the two cells")
         return None, "; ".join(part for part in (note, few) if part)
     # Zeros have no sign. Left in, they make scipy approximate where it could count exactly.
     return float(wilcoxon(changes[changes != 0.0]).pvalue), note
@@ -233,10 +139,3 @@ def _error_changes(pairs: list[tuple[Prediction, Prediction]]) -> FloatArray:
     changes = absolute_errors([x for x, _ in pairs]) - absolute_errors([y for _, y in pairs])
     # Equal errors on two sides of the gold value differ by rounding; that must not get a rank.
     return np.round(changes, 9)
-
-
-def _too_few(count: int, what: str) -> str:
-    if count == 0:
-        return f"no item is {what}, so there is nothing to test"
-    items = "1 item is" if count == 1 else f"{count} items are"
-    return f"only {items} {what}; fewer than {FEWEST_DECIDING} can not reach p < 0.05"

@@ -120,9 +120,23 @@ def predictions_of(record: RunRecord, store: Store) -> dict[str, list[Prediction
     Raises:
         DataError: the store lacks an answer that the run consists of.
     """
+    return predictions_from(record, {c.digest: store.answers(c.digest) for c in record.cells})
+
+
+def predictions_from(
+    record: RunRecord, known: Mapping[str, Mapping[str, Observation]]
+) -> dict[str, list[Prediction]]:
+    """`predictions_of` answers that were read already.
+
+    Args:
+        known: cell digest -> item digest -> what was observed.
+
+    Raises:
+        DataError: an answer is lacking that the run consists of.
+    """
     made: dict[str, list[Prediction]] = {}
     for cell in record.cells:
-        answers = store.answers(cell.digest)
+        answers = known[cell.digest]
         missing = [item.item_id for item in record.items if item.digest not in answers]
         if missing:
             raise DataError(

@@ -19,7 +19,7 @@ from gateway.names import check_name
 from gateway.results import TaskKind
 from gateway.types import Answer
 
-_METRICS: Mapping[TaskKind, tuple[str, ...]] = {
+METRICS: Mapping[TaskKind, tuple[str, ...]] = {
     "classification": ("macro_f1", "weighted_f1", "accuracy"),
     "number": ("mae", "median_ae", "within_one"),
     "extraction": ("exact_match",),
@@ -135,7 +135,7 @@ def load_task(name: str, root: Path) -> Task:
         answer_values={key: tuple(values) for key, values in parsed.values.items()},
         minimum=parsed.minimum,
         maximum=parsed.maximum,
-        metric=parsed.metric or _METRICS[parsed.kind][0],
+        metric=parsed.metric or METRICS[parsed.kind][0],
     )
 
 
@@ -170,8 +170,8 @@ class _File(BaseModel):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
-        if self.metric and self.metric not in _METRICS[self.kind]:
-            raise ValueError(f"metric of a {self.kind}: one of {', '.join(_METRICS[self.kind])}")
+        if self.metric and self.metric not in METRICS[self.kind]:
+            raise ValueError(f"metric of a {self.kind}: one of {', '.join(METRICS[self.kind])}")
         if self.kind != "extraction" and len(self.answer) != 1:
             raise ValueError(f"[answer] of a {self.kind} has one key")
         if self.kind == "extraction" and set(self.values) != set(self.answer):

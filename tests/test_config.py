@@ -185,7 +185,7 @@ def test_a_wrong_name_of_an_ollama_model_is_named(tmp_path: Path) -> None:
     [
         ('{ url = "x" }', "one of the keys path, hub, pypi, ollama, modelfile"),
         ('"m.gguf"', "one of the keys"),
-        ('{ hub = "a/b" }', r"models\.m\.source\.hub\.file: Field required"),
+        ('{ hub = "a/b" }', r"models\.m: Value error, source\.file: which file of the repository"),
         ('{ path = "x", sha = "y" }', r"source\.path\.sha: Extra"),
     ],
 )

@@ -25,6 +25,7 @@ NO_BACKEND = [
     "scoring",
     "baselines",
     "comparison",
+    "statistics",
     "evaluation",
     "report",
 ]

@@ -1,5 +1,8 @@
 """Weights are found, fetched and checked; nothing half or wrong is kept."""
 
+import os
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +20,7 @@ from gateway.config import (
 from gateway.errors import BackendUnavailable, ConfigError, ModelLoadError, ModelNotPulled
 from gateway.identity import digest_bytes
 from gateway.sources import locate, pull
+from tests.hub import hub
 
 WEIGHTS = b"first half, second half"
 
@@ -108,6 +112,51 @@ def test_a_model_of_ollama_s_is_not_pulled_but_told_how(
     with pytest.raises(ModelNotPulled) as caught:
         pull(spec)
     assert caught.value.hint == "ollama pull smol:plain; there are: none"
+
+
+def test_of_a_repository_what_a_model_is_read_from_is_pulled_and_no_pickle(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    wanted = {"config.json", "model.safetensors", "tokenizer.json"}
+    for name in [*wanted, "pytorch_model.bin", "README.md"]:
+        (folder / name).write_text(name)
+    with hub("owner/tiny", folder) as (url, fetched):
+        code, told = pull_from(url, tmp_path)
+        assert code == 0, told
+        assert set(fetched) == wanted
+        again, _ = pull_from(url, tmp_path)
+    assert again == 0
+    assert len(fetched) == len(wanted), "what is there is not fetched again"
+    pulled = tmp_path / "data" / "models" / "tiny" / "tiny"
+    assert {path.name for path in pulled.iterdir() if path.is_file()} == wanted
+
+
+def test_a_repository_of_pickles_alone_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    for name in ("config.json", "pytorch_model.bin"):
+        (folder / name).write_text(name)
+    with hub("owner/tiny", folder) as (url, _):
+        code, told = pull_from(url, tmp_path)
+    assert code == 1
+    assert "owner/tiny: no safetensors in it" in told
+
+
+def pull_from(url: str, folder: Path) -> tuple[int, str]:
+    """Exit code and messages of a pull by a process that knows this hub."""
+    models = folder / "models.toml"
+    models.write_text('[models.tiny]\nbackend = "transformers"\nsource = { hub = "owner/tiny" }\n')
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": url,
+        "GATEWAY_DATA": str(folder / "data"),
+        "GATEWAY_MODELS": str(models),
+    }
+    command = [sys.executable, "-m", "gateway", "models", "pull", "tiny"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
 
 
 def test_an_entry_with_an_adapter_has_the_file_of_the_entry(spec: ModelSpec) -> None:

@@ -15,6 +15,7 @@ from gateway.adapters.base import Base, read_base
 from gateway.backends.transformers.adapter_folder import quiet_peft
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.config import ModelSpec
+from gateway.llama.tokenizer_export import tokenizer_of
 from tests.conftest import spec_and_path
 
 NAME = "smollm2-135m"
@@ -52,13 +53,11 @@ def dequantized() -> Iterator[TransformersBackend]:
 
 @pytest.fixture(scope="session")
 def folder(dequantized: TransformersBackend, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same weights as transformers saves them, with the tokenizer that it makes of the GGUF."""
-    from transformers import AutoTokenizer
-
+    """The same weights as transformers saves them, with the GGUF's tokenizer."""
     made = tmp_path_factory.mktemp("smollm2")
     dequantized._model.module.save_pretrained(made)
-    path = spec_and_path(NAME)[1]
-    AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name).save_pretrained(made)
+    tokenizer, _ = tokenizer_of(spec_and_path(NAME)[1])
+    tokenizer.save_pretrained(made)
     return made
 
 

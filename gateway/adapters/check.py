@@ -7,12 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.adapters.base import GGUF_OF, Base, read_base
-from gateway.adapters.card import Card
+from gateway.adapters.card import Card, read_card
 from gateway.adapters.folder import Adapter, Tensor, read_adapter
 from gateway.adapters.kinds import SUPPORTED
 from gateway.errors import ConfigError, ModelLoadError
 
-__all__ = ["Base", "misfits", "other_weights", "read_base", "remarks", "why_not"]
+__all__ = [
+    "Base",
+    "misfits",
+    "other_weights",
+    "read_base",
+    "refuse_other_weights",
+    "remarks",
+    "why_not",
+]
 
 _SIDES = {
     **dict.fromkeys(("lora_A", "lora_embedding_A", "hada_w1_b", "hada_w2_b"), ("inputs", 1)),
@@ -51,6 +59,25 @@ def other_weights(card: Card | None, digest: str) -> str:
         f"it was trained on {card.base.name}, contents {card.base.digest[:12]}; "
         f"this base has contents {digest[:12]}"
     )
+
+
+def refuse_other_weights(folder: Path, digest: str) -> None:
+    """Raise where the card beside an adapter records other weights than those it is loaded onto.
+
+    Args:
+        folder: the adapter's; without a card nothing is known and nothing refused.
+        digest: of the base's contents.
+
+    Raises:
+        ModelLoadError: they are others, with both digests.
+        ConfigError: the card can not be read.
+    """
+    if reason := other_weights(read_card(folder), digest):
+        raise ModelLoadError(
+            f"{folder} is not for this base model: {reason}",
+            hint="an adapter fits the weights that it was trained on; to try it on others all the "
+            "same, move its card.toml away",
+        )
 
 
 def misfits(adapter: Adapter, base: Base) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from gateway.adapters.folder import Adapter
 from gateway.adapters.kinds import BEGINNINGS
 from gateway.config import ModelSpec
 from gateway.errors import BackendError, ConfigError, ModelLoadError
+from gateway.llama.tokenizer_export import PROBES, tokenizer_of
 from gateway.llama.vocabulary import GgufVocabulary
 
 
@@ -26,8 +27,8 @@ def merge(
 ) -> Path:
     """Add an adapter to its base's weights, and save them with configuration and tokenizer.
 
-    A GGUF is dequantized first; its tokenizer is the one that transformers makes of it. Numbers
-    are added in the entry's dtype, in which they are also saved.
+    A GGUF is dequantized first; its tokenizer is that of `tokenizer_export`. Numbers are
+    added in the entry's dtype, in which they are also saved.
 
     Args:
         spec, path: the base's entry and where its weights are.
@@ -57,7 +58,7 @@ def merge(
 
     load()  # With the settings that keep bytes equal, and an error that says what is missing.
     say(f"loading {base.name}")
-    tokenizer = _tokenizer(path)
+    tokenizer = _tokenizer(path, say)
     model = TorchModel(path, dtype=spec.dtype, device=spec.device)
     try:
         if base.tied and _changes_a_tied_weight(adapter):
@@ -159,14 +160,19 @@ def _ends(path: Path) -> list[int]:
         vocabulary.close()
 
 
-def _tokenizer(path: Path) -> Any:
+def _tokenizer(path: Path, say: Callable[[str], None]) -> Any:
+    if path.is_file():
+        made, differing = tokenizer_of(path)
+        if differing:
+            say(
+                f"warning: the tokenizer made of {path.name} reads {len(differing)} of "
+                f"{len(PROBES)} test texts otherwise than llama.cpp; put tokenizer.json of the "
+                "original model into the folder"
+            )
+        return made
     from transformers import AutoTokenizer
 
-    folder = path if path.is_dir() else path.parent
-    more = {} if path.is_dir() else {"gguf_file": path.name}
     try:
-        return AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, **more
-        )
+        return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as exc:
         raise ModelLoadError(f"{path}: no tokenizer: {exc}") from exc

@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from gateway import __version__
-from gateway.cli import measuring, running, serving, single
+from gateway.cli import ab, measuring, quantization, running, serving, single
 from gateway.cli.adapters import adapters_app
 from gateway.cli.common import FAILED, INTERRUPTED, REFUSED, USAGE, Interrupted, err, out
 from gateway.cli.models import models_app
@@ -40,12 +40,15 @@ for command in (
     running.report,
     running.score,
     running.compare,
+    ab.ab,
     single.classify,
     single.ask,
     measuring.certify,
     serving.serve,
     serving.replay,
     measuring.parity,
+    quantization.quantize,
+    quantization.fidelity,
 ):
     app.command()(command)
 app.add_typer(models_app, name="models")

@@ -59,12 +59,12 @@ def render_html(report: Report) -> str:
     order = [cell.name for cell in report.cells]
     best = view.best_cell(report)
     cells = [_cell(cell, i, best) for i, cell in enumerate(view.ranked(report), start=1)]
-    template = _templates().get_template("report.html.j2")
+    template = templates().get_template("report.html.j2")
     return template.render(
         report=report,
         cells=cells,
         metrics=view.metric_names(report),
-        forest=_svg(forest_plot(report)),
+        forest=inline(forest_plot(report)),
         compared=[_compared(report.kind, comparison) for comparison in report.comparisons],
         test_note=view.test_note(report.comparisons),
         bounds_note="" if all(cell.exact for cell in report.cells) else view.BOUNDS_NOTE,
@@ -75,8 +75,9 @@ def render_html(report: Report) -> str:
     )
 
 
-def _templates() -> ImmutableSandboxedEnvironment:
-    templates = ImmutableSandboxedEnvironment(
+def templates() -> ImmutableSandboxedEnvironment:
+    """The page templates of this folder; whatever they put out is cleaned and escaped."""
+    made = ImmutableSandboxedEnvironment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
@@ -85,7 +86,7 @@ def _templates() -> ImmutableSandboxedEnvironment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.globals["fmt"] = {
+    made.globals["fmt"] = {
         "absent": fmt.ABSENT,
         "count": fmt.count,
         "difference": fmt.difference,
@@ -98,7 +99,7 @@ def _templates() -> ImmutableSandboxedEnvironment:
         "signed": fmt.signed,
         "signed_interval": fmt.signed_interval,
     }
-    return templates
+    return made
 
 
 def _cleaned(value: Any) -> Any:
@@ -125,7 +126,7 @@ def _reliability(cell: CellScore, number: int) -> _Reliability | None:
         return None
     ece = cell.metrics.get("ece")
     return _Reliability(
-        plot=_svg(reliability_diagram(cell.reliability, salt=f"cell-{number}")),
+        plot=inline(reliability_diagram(cell.reliability, salt=f"cell-{number}")),
         ece=fmt.number(ece.value if ece else None),
         count=sum(b.count for b in cell.reliability),
     )
@@ -143,6 +144,7 @@ def _compared(kind: TaskKind, comparison: Comparison) -> _Compared:
     return _Compared(comparison, rows, len(comparison.flips) - len(rows))
 
 
-def _svg(text: str) -> Markup:
+def inline(text: str) -> Markup:
+    """A plot of `gateway.report.plots`, as it stands in the page."""
     # matplotlib escapes the texts it draws; nothing else of this comes from outside.
     return Markup(text)

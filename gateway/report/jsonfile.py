@@ -19,7 +19,7 @@ def render_json(report: Report) -> str:
     Raises:
         DataError: a number is not finite; JSON has no word for that.
     """
-    return _dumped(asdict(report))
+    return dumped(asdict(report))
 
 
 def render_timings_json(timings: Sequence[CellTimings]) -> str:
@@ -28,7 +28,7 @@ def render_timings_json(timings: Sequence[CellTimings]) -> str:
     Raises:
         DataError: a number is not finite.
     """
-    return _dumped([asdict(cell) for cell in timings])
+    return dumped([asdict(cell) for cell in timings])
 
 
 def load_report(text: str) -> Report:
@@ -44,7 +44,12 @@ def load_report(text: str) -> Report:
     return cast(Report, _read(Report, raw, "report"))
 
 
-def _dumped(value: Any) -> str:
+def dumped(value: Any) -> str:
+    """Indented JSON with sorted keys.
+
+    Raises:
+        DataError: a number is not finite.
+    """
     try:
         text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True, allow_nan=False)
     except ValueError as exc:

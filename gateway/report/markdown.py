@@ -41,7 +41,7 @@ def render_timings(timings: Sequence[CellTimings]) -> str:
     ]
     header = ("cell", "n", "p50 s", "p95 s", "total s", "s per correct answer", "tokens per s")
     said = "Measured on one machine, once: another run gives other seconds."
-    return "\n\n".join(("# Timings", said, _table(header, rows))) + "\n"
+    return "\n\n".join(("# Timings", said, table(header, rows))) + "\n"
 
 
 def escape(text: str) -> str:
@@ -56,10 +56,10 @@ def _head(report: Report) -> Iterator[str]:
     yield f"# {escape(report.task)}"
     yield f"Run {escape(report.run_id)}, {fmt.plural(report.n, 'item')}, {report.kind}."
     if report.summary:
-        yield _list(report.summary)
+        yield bullets(report.summary)
     if report.warnings:
         yield "## Warnings"
-        yield _list(report.warnings)
+        yield bullets(report.warnings)
 
 
 def _cells(report: Report) -> Iterator[str]:
@@ -81,7 +81,7 @@ def _cells(report: Report) -> Iterator[str]:
                 fmt.count(cell.tokens_per_correct),
             )
         )
-    yield _table(header, rows)
+    yield table(header, rows)
     primary = escape(metric_name(report.primary_metric))
     yield (
         f"Cells are ordered by {primary} ({fmt.direction(report.primary_metric)}), baselines last. "
@@ -99,7 +99,7 @@ def _comparisons(report: Report) -> Iterator[str]:
         *("a", "b", "n", "metric", "a minus b", "test", "p"),
         *("both right", "only a", "only b", "both wrong", "flips", "note"),
     )
-    yield _table(header, [_comparison(comparison) for comparison in report.comparisons])
+    yield table(header, [_comparison(comparison) for comparison in report.comparisons])
     if note := view.test_note(report.comparisons):
         yield note
 
@@ -131,10 +131,10 @@ def _cell(cell: CellScore) -> Iterator[str]:
             f"{cell.tokens_evaluated:,} evaluated"
         )
     if facts or cell.verdicts:
-        yield _list((*facts, *cell.verdicts))
+        yield bullets((*facts, *cell.verdicts))
     if cell.per_class:
         yield "Per class:"
-        yield _table(
+        yield table(
             ("label", "precision", "recall", "F1", "support"),
             [
                 (
@@ -154,7 +154,7 @@ def _cell(cell: CellScore) -> Iterator[str]:
 def _confusion(confusion: Confusion) -> Iterator[str]:
     if view.is_matrix(confusion):
         yield "Confusion, rows gold, columns answers:"
-        yield _table(
+        yield table(
             ("gold", *map(escape, confusion.labels), "no answer"),
             [
                 (escape(label), *(f"{count:,}" for count in row))
@@ -163,7 +163,7 @@ def _confusion(confusion: Confusion) -> Iterator[str]:
         )
         return
     yield f"The commonest confusions of {len(confusion.labels)} labels:"
-    yield _table(
+    yield table(
         ("gold", "answer", "count"),
         [
             (escape(c.gold), "no answer" if c.answer is None else escape(c.answer), f"{c.count:,}")
@@ -187,20 +187,22 @@ def _disagreements(report: Report) -> Iterator[str]:
         rows.append(
             (escape(item.item_id), escape(item.excerpt), escape(item.gold), "<br>".join(answers))
         )
-    yield _table(("item", "excerpt", "gold", "answers"), rows)
+    yield table(("item", "excerpt", "gold", "answers"), rows)
 
 
 def _settings(report: Report) -> Iterator[str]:
     if report.settings:
         yield "## Settings"
         rows = [(escape(key), escape(report.settings[key])) for key in sorted(report.settings)]
-        yield _table(("setting", "value"), rows)
+        yield table(("setting", "value"), rows)
 
 
-def _list(sentences: Iterable[str]) -> str:
+def bullets(sentences: Iterable[str]) -> str:
+    """A list of untrusted sentences."""
     return "\n".join(f"- {escape(sentence)}" for sentence in sentences)
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of texts that are escaped already."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from gateway.metrics import metric_name
 from gateway.report import format as fmt
 from gateway.report import view
-from gateway.results import CellScore, ReliabilityBin, Report
+from gateway.results import CellScore, Metric, ReliabilityBin, Report
 
 # Stand-ins that matplotlib writes and `_themed` turns into the variables of report.css.
 _INK, _MUTED, _RULE = "#010101", "#020202", "#030303"
@@ -117,6 +117,53 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], salt: str) -> str:
         axes.set_axisbelow(True)
 
     return _svg(draw, (3.3, 3.1), salt=salt)
+
+
+def frontier_plot(
+    metric: str, sized: Sequence[tuple[str, int, Metric]], frontier: Sequence[str], chosen: str
+) -> str:
+    """Quality against the size of the weights, a numbered dot a cell; "" where no size is known.
+
+    Args:
+        sized: name, bytes and quality of each cell, in the order of its number.
+        frontier: names of the cells that no other one beats in both, smallest first.
+        chosen: name of the cell that is recommended.
+    """
+    if not sized:
+        return ""
+    places = {name: (size / 1e6, quality.value) for name, size, quality in sized}
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_axes((0.12, 0.15, 0.84, 0.8))
+        axes.plot(
+            [places[name][0] for name in frontier],
+            [places[name][1] for name in frontier],
+            color=_MUTED,
+            linewidth=0.8,
+            dashes=(4, 3),
+        )
+        for number, (name, size, quality) in enumerate(sized, start=1):
+            color = _BEST if name == chosen else _MODEL
+            x = size / 1e6
+            if quality.low is not None and quality.high is not None:
+                axes.plot([x, x], [quality.low, quality.high], color=color, linewidth=1.2)
+            axes.plot([x], [quality.value], marker="o", markersize=6, color=color)
+            # To either side in turn, so that two cells of one model do not cover each other.
+            aside = 7 if number % 2 else -7
+            axes.annotate(
+                str(number),
+                (x, quality.value),
+                xytext=(aside, 4),
+                textcoords="offset points",
+                ha="left" if number % 2 else "right",
+            )
+        axes.margins(x=0.15)
+        axes.set_xlabel("size of the weights in MB")
+        axes.set_ylabel(f"{fmt.clean(metric_name(metric))} ({fmt.direction(metric)})")
+        axes.grid(color=_RULE, linewidth=0.6)
+        axes.set_axisbelow(True)
+
+    return _svg(draw, (5.6, 3.4), salt="frontier")
 
 
 def _draw_interval(axes: Axes, row: int, cell: CellScore, name: str, *, is_best: bool) -> None:

@@ -16,18 +16,28 @@ MOST_FLIPS = 20
 
 def print_report(report: Report, console: Console) -> None:
     """Title, one row a cell, what follows from it, and what to be careful about."""
+    line(console, f"{report.task} · n = {report.n} · run {report.run_id}", style="bold")
+    print_cells(report, console)
+    for sentence in report.summary:
+        line(console, sentence)
+    print_warnings(report, console)
+
+
+def print_cells(report: Report, console: Console) -> None:
+    """One row a cell, and what was not answered."""
     cells = view.ranked(report)
-    _line(console, f"{report.task} · n = {report.n} · run {report.run_id}", style="bold")
     if cells:
         _print_cells(report, cells, console)
     for cell in cells:
         if missing := view.not_ok(cell):
             listed = ", ".join(f"{count} {status}" for status, count in missing)
-            _line(console, f"{cell.name}: {listed} of {cell.n}", style="yellow")
-    for sentence in report.summary:
-        _line(console, sentence)
+            line(console, f"{cell.name}: {listed} of {cell.n}", style="yellow")
+
+
+def print_warnings(report: Report, console: Console) -> None:
+    """What to be careful about."""
     for warning in report.warnings:
-        _line(console, f"warning: {warning}", style="yellow")
+        line(console, f"warning: {warning}", style="yellow")
 
 
 def print_timings(timings: Sequence[CellTimings], console: Console) -> None:
@@ -42,27 +52,27 @@ def print_timings(timings: Sequence[CellTimings], console: Console) -> None:
         Column("tokens/s", tuple(fmt.count(cell.tokens_per_s) for cell in timings)),
         Column("n", tuple(fmt.count(cell.n) for cell in timings)),
     ]
-    _line(console, "Timings, as measured here", style="bold")
+    line(console, "Timings, as measured here", style="bold")
     dropped = print_grid([Row(cell.name) for cell in timings], columns, console)
-    _say_dropped(dropped, [], console)
+    say_dropped(dropped, [], console)
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Two cells: the difference with its interval, the test, the counts, the flips."""
-    _line(console, f"a: {comparison.a}", style="bold")
-    _line(console, f"b: {comparison.b}", style="bold")
-    _line(
+    line(console, f"a: {comparison.a}", style="bold")
+    line(console, f"b: {comparison.b}", style="bold")
+    line(
         console,
         f"{metric_name(comparison.metric)}, a minus b: {fmt.difference(comparison.difference)} "
         f"(95% interval; n = {comparison.n}; {fmt.direction(comparison.metric)})",
     )
-    _line(console, f"{comparison.test or 'no test'}: {fmt.p_statement(comparison.p_value)}")
+    line(console, f"{comparison.test or 'no test'}: {fmt.p_statement(comparison.p_value)}")
     if comparison.note:
-        _line(console, f"note: {comparison.note}", style="yellow")
+        line(console, f"note: {comparison.note}", style="yellow")
     _print_counts(comparison, console)
     _print_flips(comparison, console)
     if note := view.test_note((comparison,)):
-        _line(console, note, style="dim")
+        line(console, note, style="dim")
 
 
 def _print_cells(report: Report, cells: Sequence[CellScore], console: Console) -> None:
@@ -76,7 +86,7 @@ def _print_cells(report: Report, cells: Sequence[CellScore], console: Console) -
         notes.insert(0, "* best")
     if not all(cell.exact for cell in cells):
         notes.append(view.BOUNDS_NOTE)
-    _say_dropped(dropped, notes, console)
+    say_dropped(dropped, notes, console)
 
 
 def _row(cells: Sequence[CellScore], i: int, best: CellScore | None) -> Row:
@@ -120,11 +130,12 @@ def _metric_column(name: str, cells: Sequence[CellScore]) -> Column:
     return Column(metric_name(name), shown)
 
 
-def _say_dropped(dropped: Sequence[str], notes: list[str], console: Console) -> None:
+def say_dropped(dropped: Sequence[str], notes: list[str], console: Console) -> None:
+    """The notes below a table, and which columns had no room."""
     if dropped:
         notes = [*notes, f"too narrow to show {', '.join(dropped)}"]
     if notes:
-        _line(console, "; ".join(notes), style="dim")
+        line(console, "; ".join(notes), style="dim")
 
 
 def _print_counts(comparison: Comparison, console: Console) -> None:
@@ -139,9 +150,9 @@ def _print_counts(comparison: Comparison, console: Console) -> None:
 
 def _print_flips(comparison: Comparison, console: Console) -> None:
     if not comparison.flips:
-        _line(console, "No item is right in exactly one of the two.")
+        line(console, "No item is right in exactly one of the two.")
         return
-    _line(console, f"{fmt.plural(len(comparison.flips), 'item')} right in exactly one of the two:")
+    line(console, f"{fmt.plural(len(comparison.flips), 'item')} right in exactly one of the two:")
     table = plain_table()
     for header in ("item", "gold", "a", "b"):
         table.add_column(header, overflow="fold")
@@ -150,9 +161,9 @@ def _print_flips(comparison: Comparison, console: Console) -> None:
         table.add_row(*(Text(encoded(console, text)) for text in shown))
     console.print(table)
     if (more := len(comparison.flips) - MOST_FLIPS) > 0:
-        _line(console, f"and {more} more (--json lists all)", style="dim")
+        line(console, f"and {more} more (--json lists all)", style="dim")
 
 
-def _line(console: Console, text: str, style: str = "") -> None:
+def line(console: Console, text: str, style: str = "") -> None:
     """Untrusted text. A `Text` is never read as markup."""
     console.print(Text(encoded(console, text), style=style, overflow="fold"))

@@ -98,7 +98,13 @@ def test_a_folder_is_the_model_that_its_gguf_is(
         for row in read_table(str(ROOT / "prompts" / "issue-triage" / "sample.csv")).rows
     ]
     assert len(texts) > 20
-    for text in [*texts, "<|im_start|>system\n<|im_end|>", "naïve 日本語 😀\t\x00", " x  y "]:
+    for text in [
+        *texts,
+        "<|im_start|>system\n<|im_end|>",
+        "naïve 日本語 😀\t\x00",
+        " x  y ",
+        "v\n\n2",
+    ]:
         request = asked(text[:2000])
         assert made.render(request) == dequantized.render(request)
     request = asked("Name a colour.")

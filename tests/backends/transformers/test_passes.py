@@ -97,6 +97,26 @@ def test_one_thread_gives_the_bytes_of_two(tiny: TorchModel, whole: Logits) -> N
     assert np.array_equal(np.stack(alone.decode(rows_of(0, 0, IDS))), whole)
 
 
+def test_linear_layers_in_four_bits_are_those_of_bitsandbytes(tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes", reason="needs the extra nf4")
+    import transformers
+
+    write_model(tmp_path)
+    small = TorchModel(tmp_path, dtype="float32", device="cpu", quantize="nf4")
+    large = loaded(tmp_path)
+    assert small.weights_bytes < large.weights_bytes / 2
+    config = transformers.BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True
+    )
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(
+        str(tmp_path), quantization_config=config, device_map="cpu", dtype=torch.float32
+    )
+    wanted = theirs(input_ids=torch.tensor([IDS[:30]])).logits[0].detach()
+    found, full = (context_of(m).decode(rows_of(0, 0, IDS[:30])) for m in (small, large))
+    np.testing.assert_allclose(np.stack(found), wanted, atol=5e-3)
+    assert np.abs(np.stack(found) - np.stack(full)).max() > 2e-2
+
+
 def test_what_was_copied_is_what_was_computed(tiny: TorchModel, whole: Logits) -> None:
     context = context_of(tiny)
     context.decode(rows_of(0, 0, IDS[:-1]))

@@ -14,7 +14,7 @@ from gateway.backends.transformers.adapter_folder import quiet_peft
 SIZES: dict[str, Any] = {
     "vocab_size": 160,
     "hidden_size": 64,
-    "intermediate_size": 96,
+    "intermediate_size": 128,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,

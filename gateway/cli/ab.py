@@ -1,0 +1,170 @@
+"""`gateway ab`: cells against each other, and whether the difference is real."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.common import (
+    FAILED,
+    ColumnOption,
+    ModelsOption,
+    PromptsOption,
+    StoreOption,
+    TaskOption,
+    check_folder,
+    columns_of,
+    err,
+    keeping_answers,
+    open_store,
+    out,
+)
+
+
+def ab(
+    cells: Annotated[
+        list[str],
+        typer.Argument(help="MODEL, MODEL/STRATEGY or MODEL/STRATEGY/RULE; first the reference."),
+    ],
+    task: TaskOption,
+    data: Annotated[str, typer.Option(help="Labelled items: CSV, JSONL, Parquet or hf:NAME.")],
+    train: Annotated[
+        str | None,
+        typer.Option(help="Training data: exemplars, calibration and the baselines come from it."),
+    ] = None,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            "--strategy",
+            "-s",
+            help="Of cells that name none. [default: few_shot, or zero_shot without it]",
+        ),
+    ] = "",
+    score_rule: Annotated[
+        str,
+        typer.Option(help="Of cells that name none: sum, mean, per_byte, contextual or batch."),
+    ] = "sum",
+    margin: Annotated[
+        float, typer.Option(help="The largest loss that would not matter, in units of the metric.")
+    ] = 0.02,
+    metric: Annotated[str, typer.Option(help="Instead of the task's own metric.")] = "",
+    stop_early: Annotated[
+        bool,
+        typer.Option(
+            "--stop-early", help="Take items in a seeded order until every cell is decided."
+        ),
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Items: a seeded sample, stratified by label.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of samples, exemplars and intervals.")] = 0,
+    exemplars: Annotated[
+        str, typer.Option(help="How exemplars are chosen: fixed, stratified or nearest.")
+    ] = "",
+    dev: Annotated[
+        int, typer.Option(min=1, help="Training items on which batch calibration is fitted.")
+    ] = 48,
+    column: ColumnOption = None,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Folder for ab.html, ab.md and ab.json.")
+    ] = None,
+    store: StoreOption = None,
+    prompts: PromptsOption = None,
+    models_file: ModelsOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Compare cells of the grid on your own labels: what flips, what it costs, what to take.
+
+    The first cell is the reference. It is asked some items twice, so that noise is known before
+    any difference is. Answers are kept as they come, and shared with gateway run.
+
+    [bold]gateway ab big small -t issue-triage --data test.csv --train train.csv --out ab[/]
+    """
+    from gateway.ab.cells import Defaults, model_in, read_cells
+    from gateway.ab.question import Question, check_question
+    from gateway.config import load_models, prompts_root
+    from gateway.planning import Wanted, prepare
+    from gateway.prompts import list_strategies
+    from gateway.tasks import load_task
+
+    check_folder(out_dir)
+    root = prompts or prompts_root()
+    loaded = load_task(task, root)
+    strategies = list_strategies(loaded, root)
+    models = load_models(models_file).serving([model_in(name, strategies) for name in cells])
+    asked = read_cells(cells, models, loaded, root, Defaults(strategy, score_rule))
+    question = Question(asked, metric or loaded.metric, margin)
+    check_question(question, loaded)
+    wanted = Wanted(
+        task=task,
+        data=data,
+        train=train,
+        models=tuple(dict.fromkeys(cell.model for cell in asked)),
+        strategies=tuple(dict.fromkeys(cell.strategy for cell in asked)),
+        prompts=root,
+        limit=limit,
+        seed=seed,
+        exemplars=exemplars,
+        rules=tuple(dict.fromkeys(cell.rule.value for cell in asked if cell.rule)),
+        dev_size=dev,
+        columns=columns_of(column),
+    )
+    prepared = prepare(wanted)
+    with keeping_answers(), open_store(store) as opened:
+        outcome, seconds = asyncio.run(
+            _compare(prepared, question, models, opened, stopping=stop_early, quiet=quiet)
+        )
+    raise typer.Exit(FAILED if _finish(outcome, seconds, out_dir) else 0)
+
+
+async def _compare(
+    prepared: Any, question: Any, models: Any, store: Any, *, stopping: bool, quiet: bool
+) -> Any:
+    from gateway.ab.asking import ask, plans_of, weights_size
+    from gateway.ab.judging import all_decided, judge
+    from gateway.ab.reading import Answers
+    from gateway.pool import ModelPool
+    from gateway.progress import counted
+
+    sizes = {cell.model: weights_size(models.get(cell.model)) for cell in question.asked}
+    answers: list[Any] = []
+
+    def read(cells: Any) -> Any:
+        if not answers:
+            answers.append(Answers(prepared, question, cells, store))
+        return answers[0]
+
+    def decided(cells: Any, items: Any) -> bool:
+        record = read(cells).narrowed(items)
+        return all_decided(read(cells).predictions(record), record, question)
+
+    total = len(plans_of(prepared, question.asked)) * len(prepared.plan.items)
+    pool = ModelPool(models)
+    try:
+        with counted("items", total, err, quiet=quiet) as advance:
+            answered = await ask(
+                prepared,
+                question.asked,
+                pool,
+                store,
+                lambda event: advance() if event.purpose == "test" else None,
+                decided if stopping else None,
+            )
+    finally:
+        await pool.close()
+    return judge(read(answered.cells), answered, question, sizes, stopping=stopping)
+
+
+def _finish(outcome: Any, seconds: Any, out_dir: Path | None) -> bool:
+    """Print, write the files; True when items failed or the noise floor should not be there."""
+    from gateway.report.ab import write_ab
+    from gateway.report.ab.document import sections
+    from gateway.report.ab.terminal import print_ab
+
+    print_ab(outcome, sections(outcome, seconds, brief=True), out)
+    if out_dir is not None:
+        write_ab(outcome, seconds, out_dir)
+        out.print(f"report: {out_dir / 'ab.html'}", markup=False, highlight=False)
+    failed = any(cell.statuses.get("failed", 0) for cell in outcome.report.cells)
+    return failed or bool(outcome.noise.broken)

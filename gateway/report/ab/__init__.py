@@ -1,0 +1,44 @@
+"""What a comparison of cells comes to, in the forms that people and programs read."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from gateway.ab.outcome import Outcome
+from gateway.errors import StoreError
+from gateway.identity import write_atomically
+from gateway.report.ab.document import sections
+from gateway.report.ab.markdown import render_markdown
+from gateway.report.jsonfile import dumped, render_timings_json
+from gateway.report.markdown import render_timings
+from gateway.results import CellTimings
+
+
+def write_ab(outcome: Outcome, timings: Sequence[CellTimings], out_dir: Path) -> None:
+    """Write ab.html, ab.md and ab.json, which hold no clock, and timings.json and timings.md.
+
+    Everything is rendered before the first file is written.
+
+    Raises:
+        StoreError: the folder or a file in it can not be written.
+        DataError: a number is not finite.
+    """
+    # Drawing loads matplotlib, which printing a comparison has no need of.
+    from gateway.report.ab.html import render_html
+
+    parts = sections(outcome)
+    files = {
+        "ab.html": render_html(outcome, parts),
+        "ab.md": render_markdown(outcome, parts),
+        "ab.json": dumped(asdict(outcome)),
+        "timings.json": render_timings_json(timings),
+        "timings.md": render_timings(timings),
+    }
+    try:
+        for name, text in files.items():
+            write_atomically(out_dir / name, text)
+    except OSError as exc:
+        raise StoreError(
+            f"{out_dir}: the report can not be written: {exc.strerror or exc}",
+            hint="give --out a folder that you may write to",
+        ) from exc

@@ -1,0 +1,40 @@
+"""The comparison as one HTML file that asks for nothing from anywhere."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from gateway.ab.outcome import Outcome
+from gateway.report.ab.document import Section
+from gateway.report.html import inline, templates
+from gateway.report.plots import frontier_plot
+
+
+def render_html(outcome: Outcome, parts: Sequence[Section]) -> str:
+    """The whole comparison. The same outcome gives the same bytes."""
+    return (
+        templates()
+        .get_template("ab.html.j2")
+        .render(
+            report=outcome.report,
+            reference=outcome.reference,
+            parts=parts,
+            headline=next(part for part in parts if part.anchor == "frontier").sentences[0],
+            frontier=_frontier(outcome),
+        )
+    )
+
+
+def _frontier(outcome: Outcome) -> Markup:
+    found = outcome.recommendation
+    if found is None:
+        return Markup("")
+    scores = {cell.name: cell.metrics[found.metric] for cell in outcome.report.cells}
+    return inline(
+        frontier_plot(
+            found.metric,
+            [(name, size, scores[name]) for name, size in outcome.sizes.items() if size],
+            [cell.name for cell in found.frontier],
+            found.chosen.name,
+        )
+    )

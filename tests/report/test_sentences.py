@@ -1,0 +1,222 @@
+"""Facts about what a person is told of the statistics."""
+
+from dataclasses import replace
+
+from gateway.report.sentences import (
+    contest_sentences,
+    equivalence_sentence,
+    fidelity_sentences,
+    mcnemar_sentence,
+    needed_sentence,
+    permutation_sentence,
+    power_sentence,
+    recommendation_paragraph,
+    sequential_sentence,
+)
+from gateway.results import Metric
+from gateway.statistics.contest import Contest, contest
+from gateway.statistics.equivalence import proportion_equivalence
+from gateway.statistics.fidelity import fidelity
+from gateway.statistics.frontier import Candidate, recommend
+from gateway.statistics.mcnemar import McNemar
+from gateway.statistics.permutation import Permutation
+from gateway.statistics.power import Power, items_needed, smallest_difference
+from gateway.statistics.sequential import watch
+from tests.statistics.cells import LABELS, Rows, cell, two_cells
+
+FAR: Rows = [(LABELS[i % 3], LABELS[i % 3], LABELS[(i + (i < 60)) % 3]) for i in range(150)]
+"""b is wrong on the first 60 of 150 items, a on none."""
+NEAR: Rows = [
+    (LABELS[i % 3], LABELS[(i + (i < 10)) % 3], LABELS[(i + (10 <= i < 19)) % 3])
+    for i in range(150)
+]
+"""Each is wrong on about ten items, on which the other is right."""
+ALIKE: Rows = [(LABELS[i % 3], LABELS[i % 3], LABELS[(i + (i < 2)) % 3]) for i in range(150)]
+"""b is wrong on 2 items."""
+
+
+def held(drawn: Rows, metric: str = "macro_f1") -> Contest:
+    a, b = two_cells(drawn)
+    return contest(
+        a,
+        b,
+        task_kind="classification",
+        labels=LABELS,
+        metric=metric,
+        margin=0.05,
+        accuracy_margin=0.05,
+        resamples=300,
+        permutations=300,
+    )
+
+
+def test_a_winner_is_named_and_no_word_is_said_of_what_could_have_been_found() -> None:
+    said = " ".join(contest_sentences(held(FAR)))
+    assert "macro-F1 of a less that of b: +0.4" in said
+    assert "a is better." in said
+    assert "Looked at one by one: a is better after" in said
+    assert "items saved" in said
+    assert "times in 100" not in said
+
+
+def test_cells_not_told_apart_come_with_the_smallest_difference_that_was_to_be_found() -> None:
+    said = " ".join(contest_sentences(held(NEAR)))
+    assert "not told apart" in said
+    assert "or more is found 80 times in 100" in said
+    assert "It is not shown that a is worse than b by less than 0.05 in macro-F1" in said
+    assert "undecided after 150 of 150 items" in said
+
+
+def test_few_differing_items_are_said_instead_of_a_p_value() -> None:
+    said = contest_sentences(held(ALIKE))
+    text = " ".join(said)
+    assert "too narrow, because the cells differ on 2 items" in said[0]
+    assert "only 2 items are answered differently" in said[1]
+    assert "fewer than 6 can not reach p < 0.05" in said[2]
+    assert "which stands in for macro-F1: too few items differ to resample" in said[3]
+    assert "too few items tell the cells apart" in text
+    assert "p = " in said[3]
+    assert "p = " not in " ".join(said[:3])
+
+
+def test_errors_on_few_items_are_no_claim() -> None:
+    golds = [1.0] * 40
+    a, b = cell("a", golds, [1.0] * 40), cell("b", golds, [3.0] + [1.0] * 39)
+    result = contest(a, b, task_kind="number", labels=(), metric="mae", margin=0.5, resamples=50)
+    said = " ".join(contest_sentences(result))
+    assert "can not be said: they differ on 1 item, too few to resample" in said
+
+
+def test_items_that_one_cell_did_not_answer_are_said() -> None:
+    golds = [1.0] * 40
+    a = cell("a", golds, [2.0] * 38 + [None] * 2)
+    b = cell("b", golds, [float(i % 4) for i in range(40)])
+    result = contest(a, b, task_kind="number", labels=(), metric="mae", resamples=50)
+    assert "on the 38 items of 40 that both answered" in contest_sentences(result)[0]
+
+
+def test_where_less_is_better_the_smaller_error_wins() -> None:
+    golds = [1.0] * 40
+    a, b = cell("a", golds, [2.0] * 40), cell("b", golds, [4.0, 5.0] * 20)
+    result = contest(a, b, task_kind="number", labels=(), metric="mae", resamples=50)
+    assert ": a is better." in contest_sentences(result)[0]
+
+
+def test_each_claim_at_a_margin_has_its_own_words() -> None:
+    def said(only_a: int, only_b: int, margin: float) -> str:
+        result = proportion_equivalence(only_a, only_b, 300, margin)
+        return equivalence_sentence(result, "Q4", "Q8", "accuracy")
+
+    assert said(5, 5, 0.05).startswith(
+        "Q4 and Q8 are equivalent within 0.05 in accuracy (p < 0.001"
+    )
+    assert said(40, 5, 0.02).startswith(
+        "Q4 is worse than Q8 by less than 0.02 in accuracy, if at all"
+    )
+    assert said(10, 12, 0.01).startswith(
+        "It is not shown that Q4 is worse than Q8 by less than 0.01"
+    )
+    assert "90% interval [-0.0" in said(10, 12, 0.01)
+
+
+def test_a_test_is_said_with_what_it_rests_on() -> None:
+    assert mcnemar_sentence(McNemar(200, 30, 10, 60, 0.0022), "a", "b") == (
+        "Of 300 items 30 are right in a alone and 10 in b alone: exact McNemar p = 0.002."
+    )
+    sampled = Permutation(0.1, 40, 10_000, False, 0.0123)
+    assert permutation_sentence(sampled) == (
+        "Permutation test: p = 0.012 (a sample of 10,000 ways to swap 40 items)."
+    )
+    assert "(all 128 ways to swap 7 items)" in permutation_sentence(
+        Permutation(0.1, 7, 128, True, 0.5)
+    )
+
+
+def test_power_is_said_with_the_share_it_was_taken_from() -> None:
+    said = power_sentence(smallest_difference(300, 0.15), "accuracy")
+    assert (
+        "With 300 items a difference in accuracy of 0.064 or more is found 80 times in 100" in said
+    )
+    assert "15.0% of items that are right in one cell alone here, taken for the true share" in said
+    assert "spread of the resampled differences" in power_sentence(
+        Power(300, 0.05, None), "macro_f1"
+    )
+
+
+def test_how_many_items_are_needed_is_said_or_that_none_are_enough() -> None:
+    assert needed_sentence(items_needed(0.1, 0.3), 0.1, "accuracy") == (
+        "To find a difference in accuracy of 0.1 takes about 249 items."
+    )
+    assert "can not be found" in needed_sentence(items_needed(0.4, 0.3), 0.4, "accuracy")
+
+
+def test_an_early_decision_is_said_with_the_interval_that_holds_at_every_look() -> None:
+    said = sequential_sentence(watch([0] * 300, margin=0.05), "a", "b")
+    assert said.startswith("Looked at one by one: equivalent within 0.05 after ")
+    assert "95% interval at every look [-0.0" in said
+    assert "items saved" in said
+    undecided = sequential_sentence(watch([0] * 9, margin=0.05), "a", "b")
+    assert "undecided after 9 of 9 items (" in undecided
+
+
+def test_a_cell_that_differs_nowhere_is_said_in_one_sentence() -> None:
+    a, b = two_cells([("bug", "bug", "bug")] * 3)
+    (said,) = fidelity_sentences(fidelity(a, b, task_kind="classification", labels=LABELS))
+    assert said == (
+        "b does not differ from a: no answer; probabilities of labels were not compared, because "
+        "not both have them."
+    )
+
+
+def test_fidelity_is_said_with_flips_probabilities_and_the_class_that_suffers() -> None:
+    a, b = two_cells(FAR)
+    sure, less = (
+        {"bug": 0.8, "feature": 0.1, "question": 0.1},
+        {"bug": 0.6, "feature": 0.4, "question": 0.0},
+    )
+    a = [replace(item, probabilities=sure) for item in a]
+    b = [replace(item, probabilities=less, exact=False) for item in b[:-1]] + b[-1:]
+    said = fidelity_sentences(fidelity(a, b, task_kind="classification", labels=LABELS))
+    assert said[0] == (
+        "b answers 60 of 150 items otherwise than a: 60 from right to wrong, 0 from wrong to "
+        "right, 0 from wrong to wrong."
+    )
+    assert "infinite on 149 items" in said[1]
+    assert "lead of the best label -1.674 nats from 2.079" in said[1]
+    assert "Not counted: 1 item without them." in said[1]
+    assert "bounds, not exact" in said[1]
+    assert said[2].startswith(
+        "The class that suffers most is bug: recall -0.400 (20 lost and 0 won"
+    )
+
+
+def test_a_recommendation_names_the_rule_the_price_and_what_speaks_against_the_rest() -> None:
+    said = recommendation_paragraph(
+        recommend(
+            [
+                Candidate("F16", 0.71, 270_000_000, tokens_per_s=100.0, seconds_per_correct=2.0),
+                Candidate(
+                    "Q8_0", 0.705, 145_000_000, None, 150.0, 1.5, Metric(-0.005, -0.015, 0.01)
+                ),
+                Candidate("Q4_0", 0.69, 90_000_000, difference=Metric(-0.02, -0.06, 0.02)),
+                Candidate("Q2_K", 0.4, 60_000_000, difference=Metric(-0.31, -0.4, -0.2)),
+                Candidate("remote", 0.7, None, difference=Metric(-0.01, -0.015, 0.01)),
+            ],
+            metric="macro_f1",
+            margin=0.02,
+        )
+    )
+    assert said == (
+        "Take Q8_0 (145 MB): the smallest cell whose macro-F1 is not worse than the best one's by "
+        "more than 0.02 at 95%. Its macro-F1 is 0.705, -0.005 [-0.015, +0.010] to the best, F16 "
+        "with 0.710 (270 MB). That is 54% of its size, 1.50 times its tokens a second, 0.75 times "
+        "its seconds per right answer. Worse by more than that: Q2_K. Too few items to tell for: "
+        "Q4_0. Of unknown size, so not considered: remote. The best one was picked on these very "
+        "items, which flatters it."
+    )
+
+
+def test_the_best_itself_is_recommended_as_such() -> None:
+    only = recommend([Candidate("F16", 0.71, 270_000_000)], metric="macro_f1", margin=0.02)
+    said = recommendation_paragraph(only)
+    assert said.endswith("It is the best itself, with 0.710.")
