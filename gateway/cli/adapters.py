@@ -116,8 +116,10 @@ def adapters_export(
 ) -> None:
     """Write a LoRA as a GGUF file, which llama.cpp loads onto a GGUF of the base.
 
-    Any quantization of the base takes it. DoRA, biases, whole modules and other types than LoRA
-    have no place in the file and are refused by name; gateway adapters merge takes them.
+    DoRA, biases, whole modules and other types than LoRA have no place in such a file and are
+    refused by name; gateway adapters merge takes them. The file fits the base in any quantization,
+    but beside a card it is run only on the weights that the card records. To try it on others,
+    write it elsewhere with --out, and name it in an entry of its own.
 
     [bold]gateway adapters export mine --base smollm2-135m[/]
 

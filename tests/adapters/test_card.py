@@ -1,5 +1,6 @@
 """What is written in a card is read from it, and nothing else is believed."""
 
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -18,6 +19,7 @@ from gateway.adapters.card import (
     write_card,
 )
 from gateway.errors import ConfigError
+from tests.conftest import ROOT
 
 BASE = RecordedBase("smollm2-135m-torch", "ab" * 32, "llama", 576)
 FULL = Card(
@@ -118,3 +120,14 @@ def test_what_is_wrong_is_named_with_its_file_and_key(
         read_card(tmp_path)
     assert f"{tmp_path / CARD}: " in caught.value.message
     assert reason in caught.value.message
+
+
+def test_the_card_of_the_readme_is_one(tmp_path: Path) -> None:
+    text = (ROOT / "adapters" / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    whole = re.sub(r'"([0-9a-f]{4})\.\.\."', lambda found: f'"{found[1] * 16}"', example)
+    (tmp_path / CARD).write_text(whole)
+    card = read_card(tmp_path)
+    assert card is not None
+    assert None not in (card.data, card.prompt, card.seed, card.created)
+    assert all((card.hyperparameters, card.metrics, card.versions))
