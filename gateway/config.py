@@ -6,6 +6,7 @@ the same name replaces the shipped one:
     GATEWAY_MODELS   the user's models.toml (default: models.toml in the user's config folder)
     GATEWAY_PROMPTS  a folder of tasks (default: the shipped ones)
     GATEWAY_DATA     where pulled models and the run store lie (default: the user's data folder)
+    GATEWAY_ADAPTERS a folder of adapters (default: adapters in the folder of GATEWAY_DATA)
     OLLAMA_MODELS    where an Ollama server keeps its models (default: where it does by default)
     OLLAMA_HOST      where an Ollama server answers (default: this machine, port 11434)
     OLLAMA_API_KEY   shown to the server of OLLAMA_HOST, and to no other
@@ -31,6 +32,7 @@ from pydantic import (
 )
 
 from gateway import modelfile, ollama_store
+from gateway.adapters.names import EXPORTED, folder_of
 from gateway.errors import ConfigError, UnknownModel
 
 _APP = "local-model-gateway"
@@ -39,6 +41,8 @@ _SHA256 = r"^[0-9a-f]{64}$"
 _OLLAMA_PORT = 11434
 ON_OLLAMA = "ollama:"
 """A name that begins so is a model of the Ollama server, and needs no entry."""
+WITH = "+"
+"""Between the name of an entry and that of an adapter to run it with."""
 ENTRY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 """What can name an entry."""
 
@@ -299,13 +303,37 @@ class Models:
     default: str
 
     def serving(self, names: Iterable[str]) -> "Models":
-        """These and, of the names, those that begin with "ollama:": models of the Ollama server.
+        """These and those that the names make: "ollama:NAME" a model of the Ollama server,
+        "ENTRY+ADAPTER" an entry with an adapter of `adapters_root`.
 
         Raises:
-            ConfigError: such a name is none of a model.
+            ConfigError: such a name is none of a model, there is no such adapter, or the entry
+                takes none.
+            UnknownModel: no entry has the name before the "+".
         """
-        new = [n for n in names if n.startswith(ON_OLLAMA) and n not in self.specs]
-        return replace(self, specs={**self.specs, **{name: _on_ollama(name) for name in new}})
+        new = [name for name in names if name not in self.specs]
+        made = {name: self._adapted(name) for name in new if WITH in name}
+        made |= {name: _on_ollama(name) for name in new if _is_on_ollama(name)}
+        return replace(self, specs={**self.specs, **made})
+
+    def _adapted(self, name: str) -> ModelSpec:
+        entry, _, adapter = name.partition(WITH)
+        spec = self.serving([entry]).get(entry)
+        if spec.backend not in ("transformers", "llama_cpp"):
+            raise ConfigError(
+                f"{name}: an adapter is run in process, and {entry} has the backend {spec.backend}"
+            )
+        if spec.adapter is not None:
+            raise ConfigError(f"{name}: {entry} has an adapter already: {spec.adapter}")
+        folder = folder_of(adapters_root(), adapter)
+        if spec.backend == "transformers":
+            return replace(spec, name=name, adapter=folder)
+        if not (folder / EXPORTED).is_file():
+            raise ConfigError(
+                f"{name}: {folder} holds no {EXPORTED}, which llama.cpp reads",
+                hint=f"gateway adapters export {adapter} --base {entry}",
+            )
+        return replace(spec, name=name, adapter=folder / EXPORTED)
 
     def get(self, name: str) -> ModelSpec:
         """The entry of that name.
@@ -346,6 +374,10 @@ def load_models(user_file: Path | None = None) -> Models:
     return Models(specs, default)
 
 
+def _is_on_ollama(name: str) -> bool:
+    return name.startswith(ON_OLLAMA) and WITH not in name
+
+
 def _on_ollama(name: str) -> ModelSpec:
     model = name.removeprefix(ON_OLLAMA)
     ollama_store.parts_of(model)
@@ -377,6 +409,11 @@ def data_root() -> Path:
 def models_root() -> Path:
     """Where pulled models lie."""
     return data_root() / "models"
+
+
+def adapters_root() -> Path:
+    """The folder of adapters, one folder each."""
+    return _from_environment("GATEWAY_ADAPTERS") or data_root() / "adapters"
 
 
 def ollama_root() -> Path:

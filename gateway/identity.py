@@ -60,6 +60,22 @@ def gguf_contents_digest(path: Path) -> str:
     return _contents_digest(*_read_gguf(path))
 
 
+def folder_contents_digest(path: Path) -> str:
+    """SHA-256 over all that a model is read from in a folder of safetensors: the weights,
+    config.json and tokenizer.json.
+
+    Raises:
+        ModelLoadError: there are no safetensors in it.
+    """
+    files = sorted(path.glob("*.safetensors"))
+    if not files:
+        raise ModelLoadError(
+            f"{path}: no safetensors in it", hint="a pickle (.bin, .pt) runs code and is not read"
+        )
+    named = [*files, path / "config.json", path / "tokenizer.json"]
+    return digest_json([[file.name, file_digest(file)] for file in named if file.is_file()])
+
+
 def _read_gguf(path: Path) -> tuple[Any, str]:
     """The reader of a GGUF, and its architecture. A large vocabulary takes seconds, so once."""
     from gguf import GGUFReader

@@ -1,14 +1,13 @@
 """A model of an Ollama store becomes an entry of the user's models.toml."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config import ENTRY_NAME, load_models, shipped
+from gateway.entries import Entry, entries_text, put_entries
 from gateway.errors import ConfigError
-from gateway.identity import write_atomically
 from gateway.modelfile import left_out
 from gateway.ollama_store import Stored
 
@@ -39,21 +38,18 @@ def add_entry(file: Path, stored: Stored, entry: str = "") -> Imported:
     there = file.is_file()
     if name in load_models(file if there else shipped("modelfiles") / "models.toml").specs:
         raise ConfigError(f"{file}: {name!r} is an entry already", hint="choose a name with --as")
-    text = "\n".join(_lines(name, stored))
-    before = file.read_text(encoding="utf-8").rstrip() if there else ""
-    write_atomically(file, f"{before}\n\n{text}\n".lstrip())
-    return Imported(text, tuple(_remarks(stored)))
+    entries = {name: _entry(stored)}
+    put_entries(file, entries)
+    return Imported(entries_text(entries).strip(), tuple(_remarks(stored)))
 
 
-def _lines(name: str, stored: Stored) -> Iterator[str]:
-    # A string of JSON is one of TOML.
-    yield f"[models.{json.dumps(name)}]"
-    yield f"source = {{ ollama = {json.dumps(stored.name)} }}"
-    yield f'sha256 = "{stored.sha256}"'
+def _entry(stored: Stored) -> Entry:
+    entry: dict[str, object] = {"source": {"ollama": stored.name}, "sha256": stored.sha256}
     if stored.adapters:
-        yield f"adapter = {json.dumps(str(stored.adapters[0]))}"
+        entry["adapter"] = str(stored.adapters[0])
     if (length := _context(stored)) is not None:
-        yield f"context_length = {length}"
+        entry["context_length"] = length
+    return entry
 
 
 def _context(stored: Stored) -> int | None:

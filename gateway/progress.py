@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -30,6 +31,16 @@ def counted(
     what: str, total: int, console: Console, *, quiet: bool = False
 ) -> Iterator[Callable[[], None]]:
     """A bar on a terminal while the block runs; what it gives is called after each one."""
+    with staged(console, quiet=quiet) as begin:
+        yield begin(what, total)
+
+
+@contextmanager
+def staged(
+    console: Console, *, quiet: bool = False
+) -> Iterator[Callable[[str, int], Callable[[], None]]]:
+    """Bars on a terminal while the block runs, one for each stage: called with a stage's name and
+    how many there are, what it gives answers what is called after each one."""
     bars = Bars(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -39,9 +50,12 @@ def counted(
         console=console,
         disable=quiet or not console.is_terminal,
     )
+
+    def begin(what: str, total: int) -> Callable[[], None]:
+        return partial(bars.advance, bars.add_task(what, total=total))
+
     with bars:
-        task = bars.add_task(what, total=total)
-        yield lambda: bars.advance(task)
+        yield begin
 
 
 class RunProgress:

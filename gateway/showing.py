@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,11 +21,9 @@ from gateway.config import (
     PathSource,
     PypiSource,
     certificates_file,
-    digest_memory,
     ollama_root,
 )
 from gateway.errors import ConfigError, DataError, ModelLoadError, ModelNotPulled
-from gateway.identity import weights_digests
 from gateway.llama.vocabulary import GgufVocabulary
 from gateway.memory import readable
 from gateway.planning import Prepared
@@ -33,6 +31,7 @@ from gateway.pool import ModelPool
 from gateway.prompts import list_strategies, load_template
 from gateway.replay import Replay
 from gateway.runner import question
+from gateway.showing_quantization import file_rows
 from gateway.showing_template import template_remarks
 from gateway.sources import locate
 from gateway.tasks import list_tasks, load_task
@@ -138,7 +137,8 @@ async def model_details(spec: ModelSpec, console: Console) -> None:
             return
         table.add_row("file", f"{escape(str(path))} ({path.stat().st_size / 1e6:.0f} MB)")
     if spec.backend == "llama_cpp":
-        table.add_row("tensors", _types(weights_digests(path, digest_memory()).types))
+        for key, value in file_rows(spec, path):
+            table.add_row(key, escape(value))
     backend = await asyncio.to_thread(load_backend, spec, path)
     try:
         for key, value in backend.identity.items():
@@ -251,13 +251,6 @@ def _memory(backend: Backend) -> str:
         "prompts stay in it until others need the room, those used longest ago go first), "
         f"scratch {readable(memory.scratch)}"
     )
-
-
-def _types(types: Mapping[str, int]) -> str:
-    """What the file really holds; norms, which are few and never quantized, go unnamed."""
-    total = sum(types.values())
-    shares = [(name, count / total) for name, count in types.items()]
-    return ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.005)
 
 
 def _source(spec: ModelSpec) -> str:

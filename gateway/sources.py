@@ -13,6 +13,7 @@ from typing import IO
 
 from gateway import ollama_store
 from gateway.config import (
+    WITH,
     HubSource,
     ModelSpec,
     OllamaSource,
@@ -111,7 +112,8 @@ def pulled_path(spec: ModelSpec) -> Path:
     assert isinstance(source, PypiSource | HubSource)
     named = source.parts[0] if isinstance(source, PypiSource) else source.file or source.repo
     name = Path(named).name
-    folder = spec.sha256[:16] or spec.name.replace(":", "_")
+    entry, _, _ = spec.name.partition(WITH)
+    folder = spec.sha256[:16] or entry.replace(":", "_")
     return models_root() / folder / name.removesuffix(".part00")
 
 

@@ -8,11 +8,17 @@ from pathlib import Path
 import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.transformers import library as torch_library
 from gateway.config import ModelSpec, load_models
 from gateway.errors import ModelNotPulled
 from gateway.sources import locate
 from tests.go_oracle import Go, running
 from tests.ollama_server import gateway_process
+
+pytest_plugins = ("tests.torch_models",)
+
+# Some tests use torch before they load a model on it.
+torch_library.prepare()
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"

@@ -1,6 +1,7 @@
 """models.toml: entries, inheritance, and one clear error for each mistake."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from gateway.config import (
     OllamaSource,
     PathSource,
     PypiSource,
+    adapters_root,
     load_models,
     ollama_host,
     ollama_key,
@@ -282,3 +284,64 @@ def test_an_entry_on_torch_says_number_type_device_and_adapter(tmp_path: Path) -
     spec = load_models(write(tmp_path, TORCH + more)).get("m")
     assert (spec.backend, spec.dtype, spec.device) == ("transformers", "bfloat16", "cuda:1")
     assert spec.adapter == tmp_path / "lora"
+
+
+@pytest.fixture
+def adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A root with "exported", which llama.cpp can read, and "trained", which it can not."""
+    for name in ("exported", "trained"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "exported" / "adapter.gguf").touch()
+    monkeypatch.setenv("GATEWAY_ADAPTERS", str(tmp_path))
+    return tmp_path
+
+
+def test_an_entry_and_an_adapter_are_a_model_by_name(adapters: Path) -> None:
+    names = ["smollm2-135m-torch+trained", "smollm2-135m+exported", "smollm2-135m"]
+    models = load_models().serving(names)
+    on_torch, on_llama_cpp, base = map(models.get, names)
+    assert on_torch.adapter == adapters / "trained"
+    assert on_llama_cpp.adapter == adapters / "exported" / "adapter.gguf"
+    assert replace(on_llama_cpp, name=base.name, adapter=None) == base
+    assert base.adapter is None
+
+
+def test_an_adapter_that_llama_cpp_can_not_read_says_how_to_export_it(adapters: Path) -> None:
+    with pytest.raises(ConfigError, match=r"holds no adapter\.gguf") as caught:
+        load_models().serving(["smollm2-135m+trained"])
+    assert caught.value.hint == "gateway adapters export trained --base smollm2-135m"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("smollm2-135m-torch+trains", "no adapter is called 'trains'"),
+        ("smollm2-135m-torch+", "'' can not name an adapter"),
+        ("smollm2-135m-torch+../trained", "can not name an adapter"),
+        ("smollm2-135m-torch+trained+exported", "can not name an adapter"),
+        ("nothing+trained", "no model is called 'nothing'"),
+        ("+trained", "no model is called ''"),
+        ("ollama:llama3.2:1b+trained", "has the backend ollama"),
+        ("tuned+trained", "tuned has an adapter already"),
+    ],
+)
+def test_a_name_that_makes_no_model_says_why(adapters: Path, name: str, said: str) -> None:
+    file = write(adapters, '[models.tuned]\nsource = { path = "a.gguf" }\nadapter = "b.gguf"\n')
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        load_models(file).serving([name])
+
+
+def test_an_unknown_adapter_says_which_there_are(adapters: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_models().serving(["smollm2-135m-torch+trains"])
+    assert caught.value.hint == "known: exported, trained"
+
+
+def test_adapters_lie_in_the_data_folder_unless_the_environment_says_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GATEWAY_ADAPTERS", raising=False)
+    monkeypatch.setenv("GATEWAY_DATA", str(tmp_path))
+    assert adapters_root() == tmp_path / "adapters"
+    monkeypatch.setenv("GATEWAY_ADAPTERS", "~/mine")
+    assert adapters_root() == Path.home() / "mine"

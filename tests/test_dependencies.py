@@ -89,6 +89,22 @@ def test_a_backend_never_imports_another() -> None:
                 assert other in ("base", parts[1]), f"{module}: {name}"
 
 
+def test_adapters_are_known_and_checked_without_torch_and_without_a_backend() -> None:
+    files = {name: path for name, path in modules().items() if belongs(name, "adapters")}
+    assert len(files) > 6
+    for module, path in files.items():
+        for name in imports(path, lazy=module != "adapters.merge"):
+            assert not belongs(name, "gateway.backends"), f"{module}: {name}"
+            assert not belongs(name, "gateway.server"), f"{module}: {name}"
+            assert name.split(".")[0] not in BACKEND_SDKS, f"{module}: {name}"
+
+
+def test_only_a_merge_loads_a_model_to_change_it_and_only_when_asked() -> None:
+    found = {n for n in imports(PACKAGE / "adapters/merge.py") if belongs(n, "gateway.backends")}
+    assert found
+    assert all(belongs(name, "gateway.backends.transformers") for name in found)
+
+
 @pytest.mark.parametrize("area", ["engine", "llama", "go_template"])
 def test_what_backends_share_imports_none_of_them(area: str) -> None:
     files = {name: path for name, path in modules().items() if belongs(name, area)}
@@ -155,7 +171,7 @@ def test_importing_the_package_and_its_help_loads_no_heavy_library() -> None:
     code = (
         "import sys, gateway, gateway.cli\n"
         "heavy = {'torch', 'llama_cpp', 'sklearn', 'scipy', 'matplotlib', 'pandas', 'datasets',"
-        " 'fastapi', 'uvicorn'}\n"
+        " 'fastapi', 'uvicorn', 'transformers', 'peft', 'gguf'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

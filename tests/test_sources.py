@@ -157,3 +157,9 @@ def pull_from(url: str, folder: Path) -> tuple[int, str]:
     command = [sys.executable, "-m", "gateway", "models", "pull", "tiny"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, done.stderr
+
+
+def test_an_entry_with_an_adapter_has_the_file_of_the_entry(spec: ModelSpec) -> None:
+    named = replace(spec, name="vendor:tiny", sha256="")
+    path = pull(named)
+    assert locate(replace(named, name="vendor:tiny+mine")) == path

@@ -12,7 +12,8 @@ import typer
 from rich.text import Text
 
 from gateway import __version__
-from gateway.cli import ab, measuring, running, serving, single
+from gateway.cli import ab, measuring, quantization, running, serving, single
+from gateway.cli.adapters import adapters_app
 from gateway.cli.common import FAILED, INTERRUPTED, REFUSED, USAGE, Interrupted, err, out
 from gateway.cli.models import models_app
 from gateway.cli.prompts import prompts_app
@@ -46,9 +47,12 @@ for command in (
     serving.serve,
     serving.replay,
     measuring.parity,
+    quantization.quantize,
+    quantization.fidelity,
 ):
     app.command()(command)
 app.add_typer(models_app, name="models")
+app.add_typer(adapters_app, name="adapters")
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(keys_app, name="keys")
 

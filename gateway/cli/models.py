@@ -144,7 +144,8 @@ def models_modelfile(
     from gateway import modelfile_writer
     from gateway.config import load_models
 
-    text = modelfile_writer.write_modelfile(load_models(models_file).get(name), seed=seed)
+    spec = load_models(models_file).serving([name]).get(name)
+    text = modelfile_writer.write_modelfile(spec, seed=seed)
     if output is None:
         out.file.write(text)
         return
@@ -175,7 +176,7 @@ def models_push_ollama(
     from gateway.backends.ollama.server import server_at
     from gateway.config import load_models
 
-    spec = load_models(models_file).get(name)
+    spec = load_models(models_file).serving([name]).get(name)
     server = server_at()
     made = asyncio.run(pushing.push(server, spec, as_name or name, err, seed=seed, force=force))
     out.print(f"{made.name} {made.digest}", markup=False, highlight=False, soft_wrap=True)

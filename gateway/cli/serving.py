@@ -169,8 +169,8 @@ def replay(
     from gateway.identity import canonical_json
     from gateway.recording import Recording
 
-    models = load_models(models_file).serving(listed(model))
     with contextlib.closing(Recording.existing(file)) as recording:
+        models = load_models(models_file).serving([model] if model else recording.models(limit))
         made = asyncio.run(_replay(recording, models, model, limit, quiet=quiet))
     if json_output:
         shown = {**asdict(made), "broken": made.broken}

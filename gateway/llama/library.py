@@ -11,7 +11,8 @@ import os
 import re
 import threading
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -42,6 +43,7 @@ _BUFFER_SIZE = re.compile(r"(KV|RS|compute|output) buffer size = +([0-9.]+) MiB"
 
 _log_lines: deque[str] = deque(maxlen=50)
 _buffers: list[tuple[str, float]] = []
+_listeners: list[Callable[[str], None]] = []
 _kept_alive: list[Any] = []
 _settled: list[Kernels] = []
 _settling = threading.Lock()
@@ -151,7 +153,20 @@ def memory_taken() -> Memory:
     return Memory(int(cache * _MIB), int(rest * _MIB))
 
 
+@contextmanager
+def listening(listener: Callable[[str], None]) -> Iterator[None]:
+    """Give `listener` all that the library logs while the block runs, in the pieces in which it is
+    logged: a line may come in several. It must not raise."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
 def _remember_log_line(level: int, text: bytes, _data: Any) -> None:
+    for listener in _listeners:
+        listener(text.decode("utf-8", errors="replace"))
     if level == _LOG_INFO:
         found = _BUFFER_SIZE.search(text.decode("utf-8", errors="replace"))
         if found:

@@ -93,6 +93,17 @@ class GgufVocabulary:
             warnings.simplefilter("ignore", DeprecationWarning)
             return lltokenizer_from_vocab(self.vocab, eos_token=list(self.end_tokens))
 
+    @cached_property
+    def bos(self) -> int | None:
+        """Id of the BOS, where the vocabulary asks for one before a text."""
+        adds = self._lib.llama_vocab_get_add_bos(self.vocab)
+        return int(self._lib.llama_vocab_bos(self.vocab)) if adds else None
+
+    @cached_property
+    def adds_eos(self) -> bool:
+        """Whether the vocabulary asks for an EOS behind a text."""
+        return bool(self._lib.llama_vocab_get_add_eos(self.vocab))
+
     def special_text(self, which: str) -> str:
         """Text of the `bos` or `eos` token, empty where the vocabulary has none."""
         token = getattr(self._lib, f"llama_vocab_{which}")(self.vocab)

@@ -1,21 +1,25 @@
-"""PEFT adapters on torch: beside lm-eval, switched from request to request, and their memory.
+"""PEFT adapters on torch: what equal bytes cost, beside lm-eval, switched by request, memory.
 
+passes    tokens a second of the base model at "bitwise" and with `deterministic = "off"`: a piece
+          of 128 tokens of a prompt, first or behind 768, and one token of 1, 2, 4, 8 sequences
 memory    weights of the base model and of the base with one, two, three adapters, and the process
           that holds them
-switched  label scores of the same issues behind the same examples, all with one adapter and in turns
-          with three, one request after the other and all together; nothing is cached at first, so
-          three adapters read the examples three times
+switched  label scores of the same issues behind the same examples, all with one adapter and in
+          turns with three, one request after the other and all together; nothing is cached at
+          first, so three adapters read the examples three times
 speed     the same by the gateway at "bitwise", with `deterministic = "off"` and with
-          `adapter_merged = true`, and by lm-eval's hf backend with `peft=`: the same weights (a GGUF,
-          dequantized), the same LoRA adapter, float32, loading not counted. lm-eval counts one end
-          of the answer, the gateway all that the model has, so their scores are a little apart
+          `adapter_merged = true`, and by lm-eval's hf backend with `peft=`: the same weights (a
+          GGUF, dequantized), the same LoRA adapter, float32, loading not counted. lm-eval reads
+          with the tokenizer that transformers makes of a GGUF, which cuts line breaks before a
+          number otherwise than the model's own; so some scores are a little apart
 
-The adapters are of rank 16 on all linear layers, with numbers drawn from a seed: what they were
-taught costs no time.
+With names of parts only those are measured. The adapters are of rank 16 on all linear layers, with
+numbers drawn from a seed: what they were taught costs no time.
 """
 
 import asyncio
 import gc
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -27,8 +31,10 @@ from common import lm_eval, out, requests_of
 from rich.table import Table
 
 from gateway.backends.transformers.backend import TransformersBackend
+from gateway.backends.transformers.context import TorchContext
 from gateway.certificates import machine
 from gateway.config import load_models
+from gateway.engine.context import Row
 from gateway.memory import readable
 from gateway.sources import locate
 from gateway.types import GenerationRequest, LabelScores
@@ -37,6 +43,7 @@ NAME = "smollm2-135m-torch"
 TURN_END = "<|im_end|>"
 TASK = ("issue-triage", "issue-reports", "few_shot")
 ITEMS = 24
+TURNS = 15
 
 
 def write_adapters(folder: Path, count: int) -> list[Path]:
@@ -136,6 +143,41 @@ def switched(adapters: Sequence[Path], *, together: bool) -> list[str]:
     return [how, f"{one:.1f}", f"{three:.1f}", f"{three / one:.2f}x", same]
 
 
+def passes() -> list[list[str]]:
+    backend = load(context_length=64, parallel=1)
+    contexts = [
+        TorchContext(
+            backend._model,
+            sequences=8,
+            length=1024,
+            batch_tokens=128,
+            threads=backend.threads,
+            fast=fast,
+        )
+        for fast in (False, True)
+    ]
+    tried: dict[str, list[Row]] = {
+        f"prompt, behind {start}": [Row(0, start + i, i + 5, i == 127) for i in range(128)]
+        for start in (0, 768)
+    }
+    for count in (1, 2, 4, 8):
+        tried[f"{count} x one token"] = [Row(s, 200, 7, True) for s in range(count)]
+    rows = []
+    for what, fed in tried.items():
+        # In turns: the machine's own speed moves.
+        pairs = [[_rate(context, fed) for context in contexts] for _ in range(TURNS)]
+        bitwise, off = map(max, zip(*pairs, strict=True))
+        rows.append([what, f"{bitwise:.0f}", f"{off:.0f}", f"{bitwise / off:.2f}"])
+    asyncio.run(backend.close())
+    return rows
+
+
+def _rate(context: TorchContext, rows: list[Row]) -> float:
+    begun = time.perf_counter()
+    context.decode(rows)
+    return len(rows) / (time.perf_counter() - begun)
+
+
 def memory(adapters: Sequence[Path]) -> list[list[str]]:
     process = psutil.Process()
     backends = [load()]
@@ -163,21 +205,26 @@ def main() -> None:
     import peft
     import torch
 
+    asked = sys.argv[1:] or ["passes", "memory", "switched", "speed"]
     out.print(
         f"PEFT adapters, {NAME}: {machine()}, torch {torch.__version__}, peft {peft.__version__}",
         highlight=False,
     )
+    if "passes" in asked:
+        show("tokens a second", ["passes", "bitwise", "off", "ratio"], passes())
     with tempfile.TemporaryDirectory() as scratch:
         adapters = write_adapters(Path(scratch), 3)
         # Keeps the weights loaded between the parts; its engine serves none of them.
         kept = load(context_length=64, parallel=1)
-        show("memory", ["models", "weights", "process"], memory(adapters))
-        rows = [switched(adapters, together=together) for together in (False, True)]
-        columns = ["requests", "one adapter, s", "three in turns, s", "ratio", "of the first"]
-        show(f"switched, n = {ITEMS}", columns, rows)
-        columns = ["who", "s", "slower", "apart by"]
-        title = f"label scores, {TASK[1]} {TASK[2]}, n = {ITEMS}"
-        show(title, columns, speed(adapters[0]))
+        if "memory" in asked:
+            show("memory", ["models", "weights", "process"], memory(adapters))
+        if "switched" in asked:
+            rows = [switched(adapters, together=together) for together in (False, True)]
+            columns = ["requests", "one adapter, s", "three in turns, s", "ratio", "of the first"]
+            show(f"switched, n = {ITEMS}", columns, rows)
+        if "speed" in asked:
+            title = f"label scores, {TASK[1]} {TASK[2]}, n = {ITEMS}"
+            show(title, ["who", "s", "slower", "apart by"], speed(adapters[0]))
         asyncio.run(kept.close())
 
 

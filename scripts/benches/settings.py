@@ -40,6 +40,8 @@ from gateway.backends.llama_cpp.model import GgufModel
 from gateway.config import load_models
 from gateway.engine.context import Row
 from gateway.llama import library
+from gateway.llama.quantizer import quantize
+from gateway.quantization.names import parse_level
 from gateway.sources import locate
 
 TYPES = ("F16", "Q8_0", "Q5_0", "Q4_0", "Q6_K", "Q4_K_M")
@@ -204,16 +206,6 @@ def write_random(path: Path, vocabulary: Path) -> None:
     writer.close()
 
 
-def quantize(source: Path, target: Path, kind: str) -> None:
-    lib = library.load()
-    params = lib.llama_model_quantize_default_params()
-    params.ftype = getattr(lib, f"LLAMA_FTYPE_MOSTLY_{kind}")
-    params.allow_requantize = True
-    code = lib.llama_model_quantize(str(source).encode(), str(target).encode(), params)
-    if code:
-        raise SystemExit(f"{source} can not be quantized to {kind}: {code}")
-
-
 def measure(name: str, path: Path) -> list[list[str]]:
     rows = []
     for setting in SETTINGS:
@@ -242,7 +234,14 @@ def main() -> None:
         for kind in types:
             source, name = (wide, "random") if "_K" in kind else (smollm2, "SmolLM2")
             files[f"{name} {kind}"] = Path(folder) / f"{name}-{kind}.gguf"
-            quantize(source, files[f"{name} {kind}"], kind)
+            quantize(
+                source,
+                files[f"{name} {kind}"],
+                parse_level(kind).number or 0,
+                importance={},
+                threads=os.cpu_count() or 1,
+                on_tensor=lambda _: None,
+            )
         rows = []
         for name, path in track(files.items(), "files", console=out):
             rows += measure(name, path)

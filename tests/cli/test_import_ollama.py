@@ -64,9 +64,7 @@ def test_what_is_in_the_file_stays_and_no_name_is_taken_twice(
     models.write_text('# mine\n[models.own]\nsource = { path = "x.gguf" }\n')
     assert gateway("models", "import-ollama", "smol:plain", "--as", "smol").code == 0
     written = models.read_text()
-    assert written.startswith(
-        '# mine\n[models.own]\nsource = { path = "x.gguf" }\n\n[models."smol"]'
-    )
+    assert written.startswith('# mine\n[models.own]\nsource = { path = "x.gguf" }\n\n[models.smol]')
     for taken in ("smol", "own", "smollm2-135m", "no name"):
         done = gateway("models", "import-ollama", "smol:plain", "--as", taken)
         assert done.code != 0

@@ -9,7 +9,7 @@ from tests.conftest import ROOT, spec_and_path
 SAMPLE = ROOT / "prompts" / "issue-triage" / "sample.csv"
 COMMANDS = [
     *("run", "report", "score", "compare", "classify", "ask", "certify"),
-    *("serve", "replay", "parity", "models", "prompts", "keys"),
+    *("serve", "replay", "parity", "models", "adapters", "prompts", "keys"),
 ]
 
 
@@ -36,6 +36,7 @@ def test_help_lists_every_command_in_its_order(gateway: Gateway) -> None:
                 "push-ollama",
             )
         ),
+        *(("adapters", name) for name in ("list", "show", "check", "merge", "export")),
         *(("prompts", name) for name in ("list", "show", "render")),
     ],
 )

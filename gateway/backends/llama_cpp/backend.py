@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from gateway.adapters.check import refuse_other_weights
 from gateway.backends.base import MemoryUse
 from gateway.backends.llama_cpp.context import Attending, Context, embed
 from gateway.backends.llama_cpp.model import GgufModel
@@ -48,6 +49,7 @@ class LlamaCppBackend(EngineBackend):
         try:
             self._adapter, adapter_digest = None, ""
             if spec.adapter is not None:
+                refuse_other_weights(spec.adapter.parent, digests.contents)
                 adapter_digest = weights_digests(spec.adapter, digest_memory()).contents
                 self._adapter = self._model.adapter(
                     spec.adapter, adapter_digest, spec.adapter_scale

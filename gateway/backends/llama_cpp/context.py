@@ -5,7 +5,7 @@ Everything here is called from one thread only, the engine's.
 
 import ctypes
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from gguf import GGMLQuantizationType
@@ -40,6 +40,8 @@ class Context:
     Args:
         batch_tokens: most tokens in one forward pass, and at least one for each sequence.
         attention: see `Attending`.
+        on_eval: a `ggml_backend_sched_eval_callback` of the library, which sees the operations of
+            each pass; the caller keeps it alive.
 
     Raises:
         ModelLoadError: the memory can not be had; found out before it is asked for, because the
@@ -58,6 +60,7 @@ class Context:
         threads: int,
         batch_tokens: int = 128,
         attention: Attending = "plain",
+        on_eval: Any = None,
     ) -> None:
         lib = library.load()
         _check_memory(model, sequences, length, attention)
@@ -72,6 +75,8 @@ class Context:
         _set_attention(lib, params, attention)
         params.kv_unified = False
         params.swa_full = True
+        if on_eval is not None:
+            params.cb_eval = on_eval
         library.forget_errors()
         self._handle = lib.llama_init_from_model(model.handle, params)
         if not self._handle:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from gateway.adapters.check import refuse_other_weights
 from gateway.backends.base import MemoryUse
 from gateway.backends.transformers import library
 from gateway.backends.transformers.adapter_folder import adapter_digest, adapter_kind
@@ -16,7 +17,7 @@ from gateway.engine.engine import SERIAL_PIECE, Engine
 from gateway.engine.reader import Reader
 from gateway.engine.shelf import Shelf
 from gateway.errors import ModelLoadError
-from gateway.identity import digest_json, digest_text, file_digest
+from gateway.identity import digest_json, digest_text, folder_contents_digest
 from gateway.llama.vocabulary import GgufVocabulary
 from gateway.sources import described_digests
 
@@ -46,6 +47,8 @@ class TransformersBackend(EngineBackend):
     def __init__(self, spec: ModelSpec, path: Path) -> None:
         self.spec = spec
         digest = _digest(spec, path)
+        if spec.adapter:
+            refuse_other_weights(spec.adapter, digest)
         self.threads = spec.threads or usable_cores()
         self._model_key, self._model = _take_model(spec, path, digest)
         self._adapter = None
@@ -185,13 +188,7 @@ def _digest(spec: ModelSpec, path: Path) -> str:
         return described_digests(spec, path).contents
     if spec.sha256:
         raise ModelLoadError(f"model {spec.name}: sha256 is of a file, and {path} is a folder")
-    files = sorted(path.glob("*.safetensors"))
-    if not files:
-        raise ModelLoadError(
-            f"{path}: no safetensors in it", hint="a pickle (.bin, .pt) runs code and is not read"
-        )
-    named = [*files, path / "config.json", path / "tokenizer.json"]
-    return digest_json([[file.name, file_digest(file)] for file in named if file.is_file()])
+    return folder_contents_digest(path)
 
 
 def _tokenizer(path: Path, model: TorchModel) -> "GgufVocabulary | FolderTokenizer":
@@ -202,7 +199,8 @@ def _weaknesses(spec: ModelSpec) -> tuple[str, ...]:
     """What lets results depend on batching and caches, each in one sentence."""
     if spec.deterministic == "off":
         return (
-            f'{spec.name} runs with deterministic = "off": results may depend on what is cached',
+            f'{spec.name} runs with deterministic = "off": results may depend on what '
+            "is cached and on what runs beside",
         )
     if library.depends_on_threads():
         return (

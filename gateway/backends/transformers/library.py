@@ -22,6 +22,13 @@ _ROWS = range(1, 13)
 _WIDTH = 576
 
 
+def prepare() -> None:
+    """Say what torch's libraries read when they are first used; torch itself is not loaded."""
+    os.environ.setdefault(_MODE, _STRICT)
+    # What CUDA's products of matrices need to repeat.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
 @cache
 def load() -> tuple[Any, Any]:
     """The modules torch and transformers.
@@ -29,9 +36,7 @@ def load() -> tuple[Any, Any]:
     Raises:
         BackendError: one of them is not installed.
     """
-    os.environ.setdefault(_MODE, _STRICT)
-    # What CUDA's products of matrices need to repeat.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    prepare()
     try:
         import torch
         import transformers

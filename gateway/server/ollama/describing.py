@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
+from gateway.adapters.folder import WEIGHTS, adapter_digest
 from gateway.chat_template import PLAIN
 from gateway.config import ModelSpec, digest_memory
 from gateway.errors import GatewayError, InvalidRequest
+from gateway.gguf_header import Header, read_header
 from gateway.identity import digest_json, weights_digests
-from gateway.server.ollama.header import Header, read_header
 from gateway.server.tools import check_readable
 from gateway.sources import weights_path
 
@@ -91,8 +92,7 @@ def describe(spec: ModelSpec) -> Description:
     if not path.is_file():
         # The fake backend has no file.
         return Description(spec, path, digest_json(spec.name), 0, _moment(0.0), _NOTHING)
-    files = [path, spec.adapter] if spec.adapter else [path]
-    found = [file.stat() for file in files]
+    found = [file.stat() for file in [path, *_adapter_files(spec)]]
     return Description(
         spec,
         path,
@@ -118,8 +118,19 @@ def _digest(spec: ModelSpec, path: Path) -> str:
     weights = weights_digests(path, digest_memory()).contents
     if spec.adapter is None:
         return weights
-    adapter = weights_digests(spec.adapter, digest_memory()).contents
+    if spec.adapter.is_dir():
+        adapter = adapter_digest(spec.adapter)
+    else:
+        adapter = weights_digests(spec.adapter, digest_memory()).contents
     return digest_json([weights, adapter, repr(spec.adapter_scale)])
+
+
+def _adapter_files(spec: ModelSpec) -> list[Path]:
+    if spec.adapter is None:
+        return []
+    file = spec.adapter / WEIGHTS if spec.adapter.is_dir() else spec.adapter
+    # One that is absent has no digest either, which says so.
+    return [file] if file.is_file() else []
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -3,8 +3,8 @@
 import struct
 from typing import Any
 
+from gateway.gguf_header import Header
 from gateway.server.ollama.describing import Description
-from gateway.server.ollama.header import Header
 
 _DIGITS = 10
 """Nine tell every 32 bit float from every other."""

@@ -17,8 +17,8 @@ from gateway.config import ModelSpec
 from gateway.engine.context import Logits, Row
 from gateway.errors import GatewayError, ModelLoadError
 from gateway.types import Completion, GenerationRequest, Message, Sampling
-from tests.adapters import write_adapter
 from tests.conftest import spec_and_path
+from tests.gguf_adapters import write_adapter
 
 LONG = "The pipeline stops whenever the second worker is restarted. " * 12
 

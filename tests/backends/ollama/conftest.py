@@ -12,7 +12,7 @@ import pytest
 
 from gateway.backends.ollama.backend import OllamaBackend
 from gateway.config import ModelSpec, OllamaSource
-from gateway.server.ollama.header import read_header
+from gateway.gguf_header import read_header
 from tests.conftest import spec_and_path
 from tests.ollama_replay import Answer, Exchange, Replay
 from tests.ollama_server import on_server

@@ -4,15 +4,17 @@ import asyncio
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gateway.adapters.card import Card, RecordedBase, write_card
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.errors import ModelLoadError
 from gateway.types import Completion, GenerationRequest, Sampling
-from tests.backends.transformers.conftest import NAME, torch_spec
 from tests.conftest import spec_and_path
+from tests.torch_models import NAME, torch_spec
 
 REQUEST = GenerationRequest(
     "m", prompt="The answer is", sampling=Sampling(max_tokens=3), logprobs=1
@@ -164,3 +166,15 @@ def test_the_last_who_uses_an_adapter_takes_it_off_the_layers(
     assert answer(second)[0] == " tide tide tide"
     asyncio.run(second.close())
     assert dequantized.memory.weights == before
+
+
+def test_an_adapter_whose_card_records_other_weights_is_refused_with_both_digests(
+    dequantized: TransformersBackend, adapters: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(adapters["tide"], tmp_path / "carded")
+    right = RecordedBase("here", dequantized.identity["weights"], "llama", 576)
+    write_card(folder, Card(right))
+    asyncio.run(made_with(folder).close())
+    write_card(folder, Card(replace(right, name="elsewhere", digest="0" * 64)))
+    with pytest.raises(ModelLoadError, match=r"trained on elsewhere, contents 0{12}; this base"):
+        made_with(folder)

@@ -11,8 +11,8 @@ from gateway.backends.transformers.backend import TransformersBackend
 from gateway.errors import ModelLoadError
 from gateway.tables import read_table
 from gateway.types import Completion, GenerationRequest, Message, Sampling
-from tests.backends.transformers.conftest import NAME, torch_spec
 from tests.conftest import ROOT, spec_and_path
+from tests.torch_models import NAME, torch_spec
 
 NEAR = 0.2
 """Nats: llama.cpp computes Q4_1 with activations of 8 bits, torch with 32; 0.13 was measured."""
@@ -98,7 +98,13 @@ def test_a_folder_is_the_model_that_its_gguf_is(
         for row in read_table(str(ROOT / "prompts" / "issue-triage" / "sample.csv")).rows
     ]
     assert len(texts) > 20
-    for text in [*texts, "<|im_start|>system\n<|im_end|>", "naïve 日本語 😀\t\x00", " x  y "]:
+    for text in [
+        *texts,
+        "<|im_start|>system\n<|im_end|>",
+        "naïve 日本語 😀\t\x00",
+        " x  y ",
+        "v\n\n2",
+    ]:
         request = asked(text[:2000])
         assert made.render(request) == dequantized.render(request)
     request = asked("Name a colour.")

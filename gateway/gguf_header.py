@@ -30,6 +30,8 @@ _SCALARS = {
     12: "d",
 }
 _STRING, _ARRAY = 8, 9
+_ALIGNMENT = 32
+"""Of the data, where the metadata say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,24 @@ class Tensor:
     """As ggml names it: F32, Q4_1, ..."""
     shape: tuple[int, ...]
     """The dimension that changes fastest comes first."""
+    offset: int = 0
+    """Of its data, in bytes from where the data of all begin."""
+
+    @property
+    def weights(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
+
+    @property
+    def width(self) -> int:
+        """Length of a row, which is what is cut into blocks."""
+        return self.shape[0] if self.shape else 1
+
+    @property
+    def size(self) -> int:
+        """Bytes of its data, by the block layout of its type (`gguf.GGML_QUANT_SIZES`)."""
+        block, block_bytes = block_layout(self.type)
+        return self.weights // block * block_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +70,8 @@ class Header:
     metadata: Mapping[str, Any]
     """Keys in the order of the file; an array is None unless it was asked for."""
     tensors: tuple[Tensor, ...]
+    data_begins: int = 0
+    """Where in the file the tensors' data begin."""
 
     @property
     def architecture(self) -> str:
@@ -58,7 +80,19 @@ class Header:
     @property
     def parameters(self) -> int:
         """Number of weights."""
-        return sum(math.prod(tensor.shape) for tensor in self.tensors)
+        return sum(tensor.weights for tensor in self.tensors)
+
+    def of_architecture(self, key: str) -> Any:
+        """A value of the metadata whose key begins with the architecture's name, or None."""
+        return self.metadata.get(f"{self.architecture}.{key}")
+
+
+def block_layout(kind: str) -> tuple[int, int]:
+    """Weights and bytes of one block of a type, as ggml names it: Q4_K has (256, 144)."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    block, size = GGML_QUANT_SIZES[GGMLQuantizationType[kind]]
+    return int(block), int(size)
 
 
 def read_header(path: Path, *, arrays: bool = False) -> Header:
@@ -96,7 +130,11 @@ class _Cursor:
         for _ in range(keys):
             name = self._text()
             metadata[name] = self._value(*self._unpack("I"))
-        return Header(metadata, tuple(self._tensor() for _ in range(tensors)))
+        found = tuple(self._tensor() for _ in range(tensors))
+        alignment = metadata.get("general.alignment", _ALIGNMENT)
+        if not isinstance(alignment, int) or alignment < 1:
+            raise ValueError(f"its data can not be aligned to {alignment!r}")
+        return Header(metadata, found, -(-self._at // alignment) * alignment)
 
     def _value(self, kind: int) -> Any:
         if kind == _STRING:
@@ -124,8 +162,8 @@ class _Cursor:
         name = self._text()
         (dimensions,) = self._unpack("I")
         shape = self._unpack("Q" * dimensions)
-        kind, _ = self._unpack("IQ")
-        return Tensor(name, GGMLQuantizationType(kind).name, shape)
+        kind, offset = self._unpack("IQ")
+        return Tensor(name, GGMLQuantizationType(kind).name, shape, offset)
 
     def _text(self) -> str:
         return self._take(*self._unpack("Q")).decode("utf-8", "replace")

@@ -6,10 +6,11 @@ import pytest
 from gguf import GGUFReader
 
 from gateway.errors import ModelLoadError
-from gateway.server.ollama.header import read_header
-from tests.adapters import write_adapter
+from gateway.gguf_header import read_header
 from tests.conftest import spec_and_path
-from tests.server.conftest import CHAT
+from tests.gguf_adapters import write_adapter
+
+CHAT = "smollm2-135m"
 
 
 def test_the_header_says_what_the_gguf_package_reads() -> None:
@@ -19,9 +20,12 @@ def test_the_header_says_what_the_gguf_package_reads() -> None:
     own = {name: field for name, field in reader.fields.items() if not name.startswith("GGUF.")}
     assert list(header.metadata) == list(own)
     assert all(header.metadata[name] == field.contents() for name, field in own.items())
-    assert [(t.name, t.type, t.shape) for t in header.tensors] == [
-        (t.name, t.tensor_type.name, tuple(int(n) for n in t.shape)) for t in reader.tensors
+    assert [(t.name, t.type, t.shape, t.size) for t in header.tensors] == [
+        (t.name, t.tensor_type.name, tuple(int(n) for n in t.shape), t.n_bytes)
+        for t in reader.tensors
     ]
+    begins = [header.data_begins + tensor.offset for tensor in header.tensors]
+    assert begins == [int(tensor.data_offset) for tensor in reader.tensors]
 
 
 def test_without_arrays_only_their_values_are_missing() -> None:

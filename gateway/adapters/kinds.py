@@ -1,0 +1,11 @@
+"""Which of PEFT's types of adapters are run here, and of what kind they are."""
+
+LAYERS = frozenset(
+    {"ADALORA", "BOFT", "C3A", "DELORA", "FOURIERFT", "GRALORA", "HRA", "IA3", "LN_TUNING"}
+    | {"LOHA", "LOKR", "LORA", "MISS", "OFT", "RANDLORA", "ROAD", "TRAINABLE_TOKENS"}
+    | {"VBLORA", "VERA", "WAVEFT"}
+)
+"""They change layers and nothing else."""
+BEGINNINGS = frozenset({"PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING"})
+"""They put a beginning before every prompt, and change no layer."""
+SUPPORTED = LAYERS | BEGINNINGS

@@ -1,0 +1,176 @@
+"""`gateway adapters`: what they are, whether they fit, and making models and files of them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.common import FAILED, ModelsOption, err, note, out
+
+adapters_app = typer.Typer(
+    no_args_is_help=True,
+    help="Fine-tuned adapters of PEFT: what they are, and what they fit.\n\n"
+    "An adapter is run with every command that takes models, as ENTRY+ADAPTER: "
+    "gateway run -m smollm2-135m-torch,smollm2-135m-torch+mine ...",
+)
+
+NameArgument = Annotated[str, typer.Argument(help="Name of the adapter: of its folder.")]
+BaseOption = Annotated[
+    str, typer.Option("--base", help="Entry of the base model (gateway models list).")
+]
+AdaptersOption = Annotated[
+    Path | None,
+    typer.Option("--adapters", help="Folder of adapters [default: in your data folder]."),
+]
+
+
+@adapters_app.command("list")
+def adapters_list(adapters: AdaptersOption = None) -> None:
+    """All adapters: type, rank, base, what they were trained on, how they did.
+
+    What a card does not say is unknown. A folder that can not be read is listed with the reason.
+
+    [bold]gateway adapters list --adapters ./adapters[/]
+    """
+    from gateway import showing_adapters
+
+    showing_adapters.adapters_table(_root(adapters), out)
+
+
+@adapters_app.command("show")
+def adapters_show(name: NameArgument, adapters: AdaptersOption = None) -> None:
+    """An adapter's card, configuration, tensors and sizes.
+
+    [bold]gateway adapters show mine[/]
+    """
+    from gateway import showing_adapters
+
+    showing_adapters.adapter_details(_read(name, adapters), out)
+
+
+@adapters_app.command("check")
+def adapters_check(
+    name: NameArgument,
+    base: BaseOption,
+    adapters: AdaptersOption = None,
+    models_file: ModelsOption = None,
+) -> None:
+    """Is this adapter for this base? If not, all the reasons.
+
+    Compared are what the card records of the base (digest of the contents, architecture, hidden
+    size) and every tensor with the module that it names. No weights are loaded.
+
+    Exit code 0: it fits. Exit code 1: it does not.
+
+    [bold]gateway adapters check mine --base smollm2-135m-torch[/]
+    """
+    from gateway import showing_adapters
+    from gateway.adapters.check import remarks, why_not
+    from gateway.adapters.names import folder_of
+
+    folder = folder_of(_root(adapters), name)
+    _, _, facts = _base(base, models_file)
+    reasons = why_not(folder, facts)
+    showing_adapters.fit(name, base, reasons, remarks(folder), out)
+    raise typer.Exit(FAILED if reasons else 0)
+
+
+@adapters_app.command("merge")
+def adapters_merge(
+    name: NameArgument,
+    base: BaseOption,
+    output: Annotated[
+        Path, typer.Option("--out", help="Folder of the merged model; absent or empty.")
+    ],
+    adapters: AdaptersOption = None,
+    models_file: ModelsOption = None,
+) -> None:
+    """Make one model of base and adapter: a folder that needs no PEFT to be run.
+
+    Works for every type of adapter that changes weights. A GGUF as the base is dequantized, so
+    the folder is larger than the file. Written are safetensors, configuration and tokenizer;
+    printed is the entry for your models.toml.
+
+    [bold]gateway adapters merge mine --base smollm2-135m-torch --out merged[/]
+    """
+    from gateway.adapters import merge as merging
+
+    merging.check_target(output)
+    adapter = _read(name, adapters)
+    spec, path, facts = _base(base, models_file)
+    _note_other_weights(adapter, facts)
+    made = merging.merge(adapter, facts, spec, path, output, note)
+    out.file.write(merging.entry(adapter, spec, made))
+
+
+@adapters_app.command("export")
+def adapters_export(
+    name: NameArgument,
+    base: BaseOption,
+    output: Annotated[
+        Path | None,
+        typer.Option("--out", help="GGUF file [default: adapter.gguf in the adapter's folder]."),
+    ] = None,
+    adapters: AdaptersOption = None,
+    models_file: ModelsOption = None,
+) -> None:
+    """Write a LoRA as a GGUF file, which llama.cpp loads onto a GGUF of the base.
+
+    DoRA, biases, whole modules and other types than LoRA have no place in such a file and are
+    refused by name; gateway adapters merge takes them. The file fits the base in any quantization,
+    but beside a card it is run only on the weights that the card records. To try it on others,
+    write it elsewhere with --out, and name it in an entry of its own.
+
+    [bold]gateway adapters export mine --base smollm2-135m[/]
+
+    [bold]gateway ask -m smollm2-135m+mine "Name three colours."[/]
+    """
+    from gateway.adapters.export import export
+    from gateway.adapters.names import EXPORTED
+
+    adapter = _read(name, adapters)
+    _, _, facts = _base(base, models_file)
+    _note_other_weights(adapter, facts)
+    made = export(adapter, facts, output or adapter.folder / EXPORTED)
+    note(f"{made.tensors} tensors changed, alpha {made.alpha:g}")
+    out.print(str(made.path), markup=False, highlight=False, soft_wrap=True)
+
+
+def _root(given: Path | None) -> Path:
+    from gateway.config import adapters_root
+    from gateway.errors import ConfigError
+
+    if given is not None and not given.is_dir():
+        raise ConfigError(f"{given}: no such folder")
+    return given or adapters_root()
+
+
+def _read(name: str, adapters: Path | None) -> Any:
+    from gateway.adapters.folder import read_adapter
+    from gateway.adapters.names import folder_of
+
+    return read_adapter(folder_of(_root(adapters), name))
+
+
+def _base(name: str, models_file: Path | None) -> tuple[Any, Path, Any]:
+    """Entry, place and facts of the model that an adapter is to fit."""
+    from gateway.adapters.base import read_base
+    from gateway.config import load_models
+    from gateway.errors import ConfigError
+    from gateway.sources import locate
+
+    spec = load_models(models_file).get(name)
+    if spec.backend not in ("transformers", "llama_cpp"):
+        raise ConfigError(f"{name}: no base: its backend {spec.backend} runs no adapters of PEFT")
+    if spec.adapter is not None:
+        raise ConfigError(f"{name}: no base, but a base with an adapter: {spec.adapter}")
+    path = locate(spec)
+    with err.status(f"reading {name}"):
+        return spec, path, read_base(spec, path)
+
+
+def _note_other_weights(adapter: Any, facts: Any) -> None:
+    from gateway.adapters.check import other_weights
+
+    if reason := other_weights(adapter.card, facts.digest):
+        note(f"note: {reason}")

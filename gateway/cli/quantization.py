@@ -1,0 +1,155 @@
+"""`gateway quantize` and `gateway fidelity`: levels of a model, and how far each is from it."""
+
+import contextlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.common import Interrupted, ModelsOption, check_folder, err, listed, note, out
+from gateway.errors import ConfigError
+
+_QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+_ThreadsOption = Annotated[int, typer.Option(min=0, max=1024, help="0: all usable cores.")]
+
+
+def quantize(
+    model: Annotated[
+        str | None, typer.Argument(help="An entry or a GGUF file; F16, BF16 or F32 is best.")
+    ] = None,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="Levels, comma-separated. [default: Q8_0,Q6_K,Q5_K_M,Q4_K_M,Q4_0,Q3_K_M,Q2_K]",
+        ),
+    ] = "",
+    imatrix: Annotated[
+        Path | None,
+        typer.Option(
+            help="Importance matrix: a GGUF that llama-imatrix wrote, or a text or table of the "
+            "kind that the model is for, which it then reads."
+        ),
+    ] = None,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Folder [default: in your data folder].")
+    ] = None,
+    threads: _ThreadsOption = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what each level would hold.")
+    ] = False,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Measure how fast each level is on this machine.")
+    ] = False,
+    levels: Annotated[
+        bool, typer.Option("--levels", help="Say what every level's name means.")
+    ] = False,
+    models_file: ModelsOption = None,
+    quiet: _QuietOption = False,
+) -> None:
+    """Make a ladder of quantization levels, each a file and an entry of your models.toml.
+
+    [bold]gateway quantize smollm2-135m --to Q8_0,Q4_K_M,Q4_0[/]
+
+    [bold]gateway quantize model-f16.gguf --dry-run[/]
+
+    Says what each file really holds: where rows can not be cut into a level's blocks, llama.cpp
+    takes other types. A source that is or was quantized is told by quantizing it again: its
+    levels can be no better than it. Files that are there and whole are not made again.
+    """
+    from gateway import showing_quantization as showing
+    from gateway.config import models_root, own_models
+    from gateway.progress import staged
+    from gateway.quantization import names
+    from gateway.quantization.given import given
+    from gateway.quantization.importance import matrix_file
+    from gateway.quantization.ladder import DEFAULT_LEVELS, plan
+    from gateway.quantization.ladder_entries import check_names, known_models, write_entries
+    from gateway.quantization.making import check, make
+    from gateway.quantization.speed import measure_speeds
+
+    if levels:
+        showing.levels_table(names.levels(), out)
+        return
+    if model is None:
+        raise ConfigError("which model?", hint="gateway quantize MODEL, or --levels")
+    check_folder(out_dir)
+    file = models_file or own_models()
+    source = given(model, known_models(file))
+    wanted = [names.parse_level(name) for name in listed(to) or DEFAULT_LEVELS]
+    folder = out_dir or models_root() / "ladders"
+    with staged(err, quiet=quiet) as begin:
+        on_tensor = begin("round trip", len(source.header.tensors))
+        ladder = plan(source, wanted, imatrix=imatrix is not None, on_tensor=on_tensor)
+        if dry_run:
+            showing.ladder_table(ladder, (), out)
+            return
+        check(ladder, folder, imatrix=imatrix is not None)
+        check_names(ladder, file, folder)
+        with _keeping_files():
+            matrix = imatrix and matrix_file(
+                source, imatrix, folder, threads=threads, begin=partial(begin, "importance matrix")
+            )
+            made = list(make(ladder, folder, imatrix=matrix, threads=threads, begin=begin))
+        entries = write_entries(ladder, made, file, folder)
+        speeds = measure_speeds(ladder, made, threads=threads, begin=begin) if speed else {}
+    showing.ladder_table(ladder, made, out, speeds=speeds)
+    note(f"files in {folder}; entries in {file}: {', '.join(entries)}")
+
+
+@contextlib.contextmanager
+def _keeping_files() -> Iterator[None]:
+    """The block that makes files, each of which is whole or absent.
+
+    Raises:
+        Interrupted: by Ctrl-C.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "files that are whole are kept, the same command goes on from there"
+        ) from None
+
+
+def fidelity(
+    reference: Annotated[str, typer.Argument(help="An entry or a GGUF file.")],
+    models: Annotated[list[str], typer.Argument(help="Levels of it: entries or GGUF files.")],
+    text: Annotated[Path, typer.Option(help="A text file; what the models will be used on.")],
+    context: Annotated[
+        int, typer.Option(min=8, max=1 << 20, help="Tokens of a chunk; its second half counts.")
+    ] = 512,
+    chunks: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many chunks.")
+    ] = None,
+    threads: _ThreadsOption = 0,
+    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    models_file: ModelsOption = None,
+    quiet: _QuietOption = False,
+) -> None:
+    """Perplexity of a text, and how far models' predictions are from a reference's.
+
+    [bold]gateway fidelity model-f16.gguf model-q8_0 model-q4_k_m --text notes.txt[/]
+
+    The figures are those of llama.cpp's llama-perplexity --kl-divergence: perplexity, KL divergence
+    (mean, median, 99%, maximum), how often both find the same token most likely, and the root mean
+    square change of the true token's probability. All models are in memory together.
+    """
+    from gateway import showing_quantization as showing
+    from gateway.config import load_models
+    from gateway.identity import canonical_json
+    from gateway.progress import staged
+    from gateway.quantization.fidelity import Wanted, measure
+    from gateway.quantization.given import given
+
+    known = load_models(models_file)
+    found = [given(name, known) for name in (reference, *models)]
+    wanted = Wanted(text, context, chunks, threads)
+    with staged(err, quiet=quiet) as begin:
+        made = measure(found[0], found[1:], wanted, partial(begin, "chunks"))
+    if json_output:
+        out.file.write(canonical_json(showing.fidelity_json(made)) + "\n")
+    else:
+        showing.fidelity_table(made, out)

@@ -1,0 +1,66 @@
+"""The file that a ladder's importance matrix is read from: the one given, or made from a text."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.config import digest_memory
+from gateway.errors import DataError
+from gateway.identity import digest_text, weights_digests
+from gateway.quantization.activations import collect
+from gateway.quantization.chunks import read_text
+from gateway.quantization.given import Given, is_gguf
+from gateway.quantization.imatrix import read_imatrix, write_imatrix
+from gateway.tables import SUFFIXES, read_table
+
+_DIGITS = 16
+
+
+def matrix_file(
+    model: Given,
+    given: Path,
+    out: Path,
+    *,
+    threads: int = 0,
+    begin: Callable[[int], Callable[[], None]] = lambda _: lambda: None,
+) -> Path:
+    """An importance matrix as a GGUF file.
+
+    A text is read by the model, which takes as long as answering it; what is collected is kept in
+    `out`, and taken again for the same model and text.
+
+    Args:
+        given: a GGUF importance matrix, a text, or a table whose cells are read one after the
+            other.
+        begin: called with the number of the text's chunks; what it answers is called after each.
+
+    Raises:
+        DataError: it is none of these, or the text is too short.
+        Unsupported: nothing can be collected from this model.
+    """
+    if not given.is_file():
+        raise DataError(f"{given}: no such file")
+    if is_gguf(given):
+        read_imatrix(given)
+        return given
+    text = _text(given)
+    weights = weights_digests(model.path, digest_memory()).contents
+    source = f"{given.name} {digest_text(text)[:_DIGITS]}, read by {weights[:_DIGITS]}"
+    made = out / f"{model.name.replace(':', '_')}.imatrix.gguf"
+    if made.is_file() and read_imatrix(made).datasets == (source,):
+        return made
+    found = collect(model, text, source, threads=threads, begin=begin)
+    out.mkdir(parents=True, exist_ok=True)
+    temporary = made.with_name(f".{made.name}.partial")
+    try:
+        write_imatrix(found, temporary)
+        temporary.replace(made)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return made
+
+
+def _text(file: Path) -> str:
+    if file.suffix.lower() not in SUFFIXES:
+        return read_text(file)
+    rows = read_table(str(file)).rows
+    return "\n\n".join(str(value) for row in rows for value in row.values.values() if value)

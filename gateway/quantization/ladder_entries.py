@@ -1,0 +1,95 @@
+"""The entries of models.toml that a ladder's files get: the source's, but for the weights."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from gateway.config import ENTRY_NAME, Models, ModelSpec, PathSource, load_models, shipped
+from gateway.entries import put_entries
+from gateway.errors import ConfigError
+from gateway.identity import write_atomically
+from gateway.quantization.ladder import Ladder
+from gateway.quantization.making import Made
+
+_KEPT = (
+    *("license", "context_length", "end_of_turn", "parallel", "threads", "batch_tokens"),
+    *("adapter_scale", "deterministic", "attention"),
+)
+"""Keys of the source's entry that hold for its levels too; what is the default is left out."""
+
+_PLAIN = "plain"
+"""The one chat template that has a name instead of a file."""
+
+
+def known_models(file: Path) -> Models:
+    """The shipped entries and those of a file, which may be made later.
+
+    Raises:
+        ConfigError: it does not parse.
+    """
+    return load_models(file if file.is_file() else shipped("modelfiles") / "models.toml")
+
+
+def check_names(ladder: Ladder, file: Path, out: Path) -> None:
+    """Whether the names are free, or are those of this ladder's own entries.
+
+    Raises:
+        ConfigError: one is none, or another model has it, or the file does not parse.
+    """
+    if not re.fullmatch(ENTRY_NAME, ladder.entry(ladder.rungs[0])):
+        raise ConfigError(
+            f"{ladder.name!r} can not begin the name of an entry", hint="rename the file"
+        )
+    known = known_models(file).specs
+    for rung in ladder.rungs:
+        taken = known.get(ladder.entry(rung))
+        source = taken.source if taken else None
+        own = isinstance(source, PathSource) and source.path.parent == out.resolve()
+        if taken and not own:
+            raise ConfigError(
+                f"{taken.name!r} is another entry, of {taken.origin}",
+                hint="rename that one, or give --models-file another file",
+            )
+
+
+def write_entries(ladder: Ladder, made: Sequence[Made], file: Path, out: Path) -> tuple[str, ...]:
+    """Write an entry for each file, and the chat template beside them where it is a text.
+
+    Returns:
+        The names of the entries.
+
+    Raises:
+        ConfigError: the file does not parse.
+    """
+    spec = ladder.source.spec
+    template = spec.chat_template
+    if template and template != _PLAIN:
+        path = out.resolve() / f"{ladder.name.replace(':', '_')}.jinja"
+        write_atomically(path, template)
+        template = str(path)
+    entries = {ladder.entry(m.rung): dict(_keys(ladder, m, template)) for m in made}
+    put_entries(file, entries)
+    return tuple(entries)
+
+
+def _keys(ladder: Ladder, made: Made, template: str) -> Iterator[tuple[str, object]]:
+    spec = ladder.source.spec
+    yield "source", {"path": str(made.path.resolve())}
+    yield "sha256", made.sha256
+    yield "quantization", made.rung.level.name
+    yield "description", _description(ladder, made)
+    defaults = {field.name: field.default for field in fields(ModelSpec)}
+    for key in _KEPT:
+        if (value := getattr(spec, key)) != defaults[key]:
+            yield key, value
+    if template:
+        yield "chat_template", template
+    if spec.adapter is not None:
+        yield "adapter", str(spec.adapter)
+
+
+def _description(ladder: Ladder, made: Made) -> str:
+    (most, *_), quantized = ladder.contents.types, ladder.contents.quantized.weights
+    source = f"dequantized {most}" if quantized else most
+    return f"{ladder.name} quantized to {made.rung.level.name} from {source} weights"

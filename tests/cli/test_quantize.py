@@ -1,0 +1,132 @@
+"""gateway quantize and gateway fidelity, on the default model and on small random weights."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gateway.config import load_models
+from gateway.quantization import speed
+from tests.cli.conftest import Gateway, environment
+from tests.conftest import ROOT, spec_and_path
+from tests.quantization.conftest import TEXT
+from tests.quantization.tiny import write_tiny
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's models.toml, which is not there yet."""
+    spec_and_path("smollm2-135m")
+    file = tmp_path / "own" / "models.toml"
+    monkeypatch.setenv("GATEWAY_MODELS", str(file))
+    return file
+
+
+def test_a_dry_run_says_what_levels_would_hold_and_writes_nothing(
+    gateway: Gateway, own: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = gateway(
+        *("quantize", "smollm2-135m", "--to", "Q4_K_M,q4_1,IQ2_XXS", "--out", out, "--dry-run")
+    )
+    assert done.code == 0, done.err
+    assert "source, Q4_1" in done.out
+    assert "Q5_0 58%, Q8_0 22%, Q4_K 11%, Q6_K 9%" in done.out
+    assert "rows of 576 can not be cut into blocks of 256" in done.out
+    assert "byte for byte the same: 210 from Q4_1" in done.out
+    assert "IQ2_XXS: can be made only with an importance matrix" in done.out
+    assert not out.exists()
+    assert not own.exists()
+
+
+def test_a_level_is_an_entry_that_answers_and_its_speed_is_measured(
+    gateway: Gateway, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "_PROMPT", 128)
+    monkeypatch.setattr(speed, "_ANSWER", 2)
+    monkeypatch.setattr(speed, "_ROUNDS", 1)
+    asked = ("quantize", "smollm2-135m", "--to", "Q4_0", "--out", tmp_path / "out")
+    done = gateway(*asked, "--speed", "--threads", "1")
+    assert done.code == 0, done.err
+    assert "all levels are made of weights that were dequantized" in done.out
+    assert "fastest on this machine: Q4_0 at reading prompts, Q4_0 at generating" in done.out
+    entry = load_models(own).get("smollm2-135m-q4_0")
+    assert entry.quantization == "Q4_0"
+    answer = gateway("ask", "-m", entry.name, "--max-tokens", "3", "--json", "Hello")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["text"]
+    again = gateway(*asked)
+    assert again.code == 0, again.err
+    assert "(there)" in again.out
+
+
+def test_every_level_s_name_is_explained(gateway: Gateway) -> None:
+    done = gateway("quantize", "--levels")
+    assert done.code == 0
+    assert "Q4_K_M" in done.out
+    assert "K-quant" in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("quantize",), "which model?"),
+        (("quantize", "nothing"), "neither an entry nor a file"),
+        (("quantize", "smollm2-135m", "--to", "Q9"), "names no quantization level"),
+        (("quantize", "smollm2-135m", "--to", "IQ2_XXS"), "only with an importance matrix"),
+        (("quantize", "."), "convert_hf_to_gguf.py"),
+        (("fidelity", "smollm2-135m", "smollm2-135m", "--text", "absent.txt"), "can not be read"),
+    ],
+)
+def test_what_is_wrong_is_one_message_and_code_2(
+    gateway: Gateway, own: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    if arguments[0] == "fidelity":
+        own.parent.mkdir()
+        own.write_text("")
+    done = gateway(*arguments)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_interrupted_it_leaves_whole_files_and_ends_its_child(own: Path, tmp_path: Path) -> None:
+    source = write_tiny(tmp_path / "large.gguf", 768)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "gateway", "quantize", str(source), "--out", str(out)]
+    command += ["--to", "Q8_0,IQ4_NL", "--threads", "1"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment(GATEWAY_MODELS=str(own)), stderr=subprocess.PIPE
+    ) as child:
+        deadline = time.monotonic() + 120
+        while not (out / "large.ladder.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        while not list(out.glob(".large-IQ4_NL*")) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert b"files that are whole are kept" in said
+    assert {path.name for path in out.iterdir()} == {"large-Q8_0.gguf", "large.ladder.json"}
+    assert not own.exists()
+
+
+def test_fidelity_to_itself_is_exact_in_every_figure(
+    gateway: Gateway, own: Path, tmp_path: Path
+) -> None:
+    own.parent.mkdir()
+    own.write_text("")
+    asked = ("fidelity", "smollm2-135m", "smollm2-135m", "--text", TEXT, "--threads", "1")
+    shown = gateway(*asked, "--context", "16", "--chunks", "1")
+    assert shown.code == 0, shown.err
+    assert "7 tokens evaluated, the second half of each chunk: 1 of 16" in shown.out
+    found = json.loads(gateway(*asked, "--context", "16", "--chunks", "2", "--json").out)
+    assert found["tokens"] == 14
+    (model,) = found["models"]
+    assert model["kl"] == {"value": 0.0, "error": 0.0}
+    assert model["perplexity"] == found["perplexity"]
+    assert model["kls"]["0.99"] == 0.0
+    assert model["same_top"]["value"] == 1.0
