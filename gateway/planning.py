@@ -38,6 +38,8 @@ class Wanted:
     seed: int = 0
     exemplars: str = ""
     """Kind of exemplar selection; empty: stratified with training data, else fixed."""
+    exemplar_seed: int | None = None
+    """With which exemplars are chosen; None: the one of everything else."""
     rules: tuple[str, ...] = ()
     """Empty: sum, and batch too where there is training data to fit it on."""
     dev_size: int = 48
@@ -179,7 +181,7 @@ def _strategy(
         nearest=template.nearest,
         train=train.items if train else (),
         test=data.items,
-        seed=wanted.seed,
+        seed=wanted.seed if wanted.exemplar_seed is None else wanted.exemplar_seed,
         root=wanted.prompts,
     )
     return Strategy(template, selector)
@@ -243,6 +245,8 @@ def _settings(prepared: Prepared, cells: Sequence[Cell]) -> dict[str, str]:
         "items": f"{len(plan.items)}" + (f" (limit {wanted.limit})" if wanted.limit else ""),
         "seed": str(wanted.seed),
     }
+    if wanted.exemplar_seed is not None:
+        settings["exemplar seed"] = str(wanted.exemplar_seed)
     if prepared.train is not None:
         settings["train"] = Path(prepared.train.path).name
         settings["train digest"] = prepared.train.digest

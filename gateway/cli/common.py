@@ -113,3 +113,16 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path}: can not be read: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
         raise DataError(f"{path}: no UTF-8 text: byte {exc.start}") from exc
+
+
+def require_options(context: typer.Context, *names: str) -> None:
+    """Refuse a call without these: where a file may stand in their place, they can not be declared
+    as required.
+
+    Raises:
+        ConfigError: one is empty.
+    """
+    for parameter in context.command.params:
+        if parameter.name in names and not context.params[parameter.name]:
+            options = " / ".join(f"'{option}'" for option in parameter.opts)
+            raise ConfigError(f"Missing option {options}", hint="give it, or an experiment file")

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.cli import experiments
+from gateway.cli.asking import ask
 from gateway.cli.common import (
     FAILED,
     ColumnOption,
@@ -15,19 +17,23 @@ from gateway.cli.common import (
     TaskOption,
     check_folder,
     columns_of,
-    err,
     keeping_answers,
     listed,
     open_store,
     out,
     read_text,
+    require_options,
 )
 from gateway.errors import ComparisonRefused, DataError
 
 
 def run(
-    task: TaskOption,
-    data: Annotated[str, typer.Option(help="Labelled items: CSV, JSONL, Parquet or hf:NAME.")],
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(help="Experiment file (TOML), instead of options.")
+    ] = None,
+    task: TaskOption = "",
+    data: Annotated[str, typer.Option(help="Labelled items: CSV, JSONL, Parquet or hf:NAME.")] = "",
     train: Annotated[
         str | None,
         typer.Option(help="Training data: exemplars, calibration and the baselines come from it."),
@@ -71,10 +77,17 @@ def run(
     was. Asked again, nothing is computed twice.
 
     [bold]gateway run -t issue-triage --data test.csv --train train.csv --limit 150 --out report[/]
+
+    [bold]gateway run experiment.toml[/] takes all of that from a file, and several exemplar seeds.
     """
     from gateway.config import load_models, prompts_root
     from gateway.planning import Wanted, prepare
 
+    if file is not None:
+        experiments.check_alone(context, file)
+        failed = experiments.run_file(file, store, prompts, models_file, quiet=quiet)
+        raise typer.Exit(FAILED if failed else 0)
+    require_options(context, "task", "data")
     check_folder(out_dir)
     models = load_models(models_file).serving(listed(model))
     names = listed(model) or (models.default,)
@@ -96,26 +109,9 @@ def run(
     )
     prepared = prepare(wanted)
     with keeping_answers(), open_store(store) as opened:
-        record = asyncio.run(_run(prepared, models, opened, quiet=quiet))
+        record = asyncio.run(ask(prepared, models, opened, quiet=quiet))
         failed = _finish(record, opened, out_dir)
     raise typer.Exit(FAILED if failed else 0)
-
-
-async def _run(prepared: Any, models: Any, store: Any, *, quiet: bool) -> Any:
-    from gateway import planning
-    from gateway.pool import ModelPool
-    from gateway.progress import RunProgress
-    from gateway.runner import run as run_plan
-
-    pool = ModelPool(models)
-    try:
-        with RunProgress(prepared.plan, err, quiet=quiet) as progress:
-            cells = await run_plan(prepared.plan, pool, store, progress.update)
-    finally:
-        await pool.close()
-    record = planning.record(prepared, cells)
-    store.put_run(record.run_id, record.task, record.to_json())
-    return record
 
 
 def _finish(record: Any, store: Any, out_dir: Path | None) -> bool:

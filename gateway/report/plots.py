@@ -120,18 +120,23 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], salt: str) -> str:
 
 
 def frontier_plot(
-    metric: str, sized: Sequence[tuple[str, int, Metric]], frontier: Sequence[str], chosen: str
+    metric: str,
+    cells: Sequence[tuple[str, int | None, Metric]],
+    frontier: Sequence[str],
+    chosen: str,
 ) -> str:
     """Quality against the size of the weights, a numbered dot a cell; "" where no size is known.
 
     Args:
-        sized: name, bytes and quality of each cell, in the order of its number.
+        cells: name, bytes and quality, in the order of the numbers; without bytes there is no dot.
         frontier: names of the cells that no other one beats in both, smallest first.
         chosen: name of the cell that is recommended.
     """
+    numbered = enumerate(cells, start=1)
+    sized = [(n, name, size, quality) for n, (name, size, quality) in numbered if size]
     if not sized:
         return ""
-    places = {name: (size / 1e6, quality.value) for name, size, quality in sized}
+    places = {name: (size / 1e6, quality.value) for _, name, size, quality in sized}
 
     def draw(figure: Figure) -> None:
         axes = figure.add_axes((0.12, 0.15, 0.84, 0.8))
@@ -142,7 +147,7 @@ def frontier_plot(
             linewidth=0.8,
             dashes=(4, 3),
         )
-        for number, (name, size, quality) in enumerate(sized, start=1):
+        for number, name, size, quality in sized:
             color = _BEST if name == chosen else _MODEL
             x = size / 1e6
             if quality.low is not None and quality.high is not None:

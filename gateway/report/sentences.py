@@ -5,7 +5,15 @@ cells are not told apart it says how small a difference could have been.
 """
 
 from gateway.metrics import LOWER_IS_BETTER, metric_name
-from gateway.report.format import difference, number, p_statement, plural, signed, signed_interval
+from gateway.report.format import (
+    ABSENT,
+    difference,
+    number,
+    p_statement,
+    plural,
+    signed,
+    signed_interval,
+)
 from gateway.results import Metric
 from gateway.statistics.bootstrap import FEWEST_CARRYING
 from gateway.statistics.contest import Contest
@@ -93,6 +101,15 @@ def equivalence_sentence(result: Equivalence, a: str, b: str, metric: str) -> st
     if result.metric != metric:
         shown += f", which stands in for {metric_name(metric)}: too few items differ to resample"
     return f"{shown} ({figures})."
+
+
+def at_margin(result: Equivalence | None) -> str:
+    """What was shown at the margin, in two words."""
+    if result is None:
+        return ABSENT
+    if result.equivalent:
+        return "equivalent"
+    return "not worse" if result.not_worse else "not shown"
 
 
 def power_sentence(result: Power, metric: str) -> str:

@@ -166,6 +166,10 @@ def test_a_cell_that_differs_nowhere_is_said_in_one_sentence() -> None:
         "b does not differ from a: no answer; probabilities of labels were not compared, because "
         "not both have them."
     )
+    shares = {"bug": 0.8, "feature": 0.1, "question": 0.1}
+    a, b = ([replace(item, probabilities=shares) for item in cell] for cell in (a, b))
+    (said,) = fidelity_sentences(fidelity(a, b, task_kind="classification", labels=LABELS))
+    assert said == "b does not differ from a: no answer, and no probability of a label by any bit."
 
 
 def test_fidelity_is_said_with_flips_probabilities_and_the_class_that_suffers() -> None:

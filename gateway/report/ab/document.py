@@ -1,7 +1,6 @@
 """The comparison as sections of sentences and tables, the same in every form."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from gateway.ab.outcome import Outcome, Pair
@@ -18,9 +17,9 @@ from gateway.report.ab.sentences import (
     stopping_sentence,
 )
 from gateway.report.grid import Column
-from gateway.report.sentences import fidelity_sentences, recommendation_paragraph
+from gateway.report.sections import Section, Table
+from gateway.report.sentences import at_margin, fidelity_sentences, recommendation_paragraph
 from gateway.results import CellTimings, Metric
-from gateway.statistics.equivalence import Equivalence
 from gateway.statistics.fidelity import Fidelity
 from gateway.statistics.frontier import Standing
 
@@ -29,31 +28,6 @@ _TESTED = (
     "metric and those of McNemar's test of right answers each in a family of its own; the "
     "sentences have them uncorrected."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Names down the side, one short text a column beside each."""
-
-    caption: str
-    side: str
-    """What the names are."""
-    names: tuple[str, ...]
-    columns: tuple[Column, ...]
-    words: bool = False
-    """Whether the columns hold texts instead of numbers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One part of the report."""
-
-    anchor: str
-    title: str
-    sentences: tuple[str, ...] = ()
-    tables: tuple[Table, ...] = ()
-    folded: bool = False
-    """Of interest item by item: folded on a page, left out on a terminal."""
 
 
 def sections(
@@ -141,7 +115,7 @@ def _by_tests(outcome: Outcome, pairs: Sequence[Pair]) -> tuple[str, tuple[Colum
         Column("p", tuple(fmt.p_value(pair.permutation_p) for pair in pairs)),
         Column(
             f"within {outcome.margin:g}",
-            tuple(_at_margin(pair.contest.equivalence) for pair in pairs),
+            tuple(at_margin(pair.contest.equivalence) for pair in pairs),
         ),
         Column("only it", tuple(f"{each.only_a:,}" for each in counts)),
         Column("only other", tuple(f"{each.only_b:,}" for each in counts)),
@@ -158,14 +132,6 @@ def _by_looks(pairs: Sequence[Pair]) -> tuple[str, tuple[Column, ...]]:
         Column("decided", tuple(x.decision.value for x in looks)),
         Column("after", tuple(f"{x.looked_at:,}" for x in looks)),
     )
-
-
-def _at_margin(result: Equivalence | None) -> str:
-    if result is None:
-        return fmt.ABSENT
-    if result.equivalent:
-        return "equivalent"
-    return "not worse" if result.not_worse else "not shown"
 
 
 def _kept(outcome: Outcome) -> Section:

@@ -5,19 +5,25 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from gateway.ab.outcome import Outcome
-from gateway.report.ab.document import Section
 from gateway.report.html import inline, templates
 from gateway.report.plots import frontier_plot
+from gateway.report.sections import Section
+
+_FOOTER = (
+    "This page holds no seconds, so that the same comparison gives the same page: timings are in "
+    "timings.md and timings.json. All the numbers behind it, unrounded, are in ab.json."
+)
 
 
 def render_html(outcome: Outcome, parts: Sequence[Section]) -> str:
     """The whole comparison. The same outcome gives the same bytes."""
     return (
         templates()
-        .get_template("ab.html.j2")
+        .get_template("sections.html.j2")
         .render(
             report=outcome.report,
-            reference=outcome.reference,
+            title=f"{outcome.report.task}: cells against {outcome.reference}",
+            footer=_FOOTER,
             parts=parts,
             headline=next(part for part in parts if part.anchor == "frontier").sentences[0],
             frontier=_frontier(outcome),
@@ -33,7 +39,7 @@ def _frontier(outcome: Outcome) -> Markup:
     return inline(
         frontier_plot(
             found.metric,
-            [(name, size, scores[name]) for name, size in outcome.sizes.items() if size],
+            [(name, size, scores[name]) for name, size in outcome.sizes.items()],
             [cell.name for cell in found.frontier],
             found.chosen.name,
         )

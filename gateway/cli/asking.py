@@ -1,0 +1,23 @@
+"""Asking a prepared run, with a progress bar: what `gateway run` does with and without a file."""
+
+from typing import Any
+
+from gateway.cli.common import err
+
+
+async def ask(prepared: Any, models: Any, store: Any, *, quiet: bool) -> Any:
+    """Ask what the store does not know yet; the record of the run, which is put there too."""
+    from gateway import planning
+    from gateway.pool import ModelPool
+    from gateway.progress import RunProgress
+    from gateway.runner import run as run_plan
+
+    pool = ModelPool(models)
+    try:
+        with RunProgress(prepared.plan, err, quiet=quiet) as progress:
+            cells = await run_plan(prepared.plan, pool, store, progress.update)
+    finally:
+        await pool.close()
+    record = planning.record(prepared, cells)
+    store.put_run(record.run_id, record.task, record.to_json())
+    return record

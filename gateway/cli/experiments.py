@@ -1,0 +1,93 @@
+"""`gateway run FILE`: a run for each exemplar seed, and what they say together."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from gateway.cli.asking import ask
+from gateway.cli.common import check_folder, keeping_answers, note, open_store, out
+from gateway.errors import ConfigError
+
+_BESIDE_A_FILE = frozenset({"file", "store", "prompts", "models_file", "quiet"})
+"""Options that say where things are on this machine, not what is run."""
+
+
+def check_alone(context: typer.Context, file: Path) -> None:
+    """Refuse options that the file would have to say.
+
+    Raises:
+        ConfigError: one is given.
+    """
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        given = source is not None and source.name == "COMMANDLINE"
+        if given and name not in _BESIDE_A_FILE:
+            raise ConfigError(
+                f"{parameter.opts[0]} is given beside {file}", hint="write it in the file"
+            )
+
+
+def run_file(
+    file: Path, store: Path | None, prompts: Path | None, models_file: Path | None, *, quiet: bool
+) -> bool:
+    """Ask, print and write all of an experiment; True when items failed.
+
+    Raises:
+        ConfigError, DataError: before any model is loaded.
+    """
+    from gateway.ab.question import Question, check_question
+    from gateway.config import load_models, prompts_root
+    from gateway.experiments.file import load_experiment
+    from gateway.experiments.spread import require_variation
+    from gateway.planning import prepare
+    from gateway.tasks import load_task
+
+    experiment = load_experiment(file)
+    check_folder(experiment.out)
+    models = load_models(models_file).serving(experiment.models)
+    for name in experiment.models:
+        models.get(name)
+    root = prompts or prompts_root()
+    task = load_task(experiment.task, root)
+    metric = experiment.metric or task.metric
+    check_question(Question((), metric, experiment.margin), task)
+    prepared = {seed: prepare(wanted) for seed, wanted in experiment.wanted(root)}
+    require_variation(prepared)
+    with keeping_answers(), open_store(store) as opened:
+        records = {}
+        for seed, each in prepared.items():
+            if len(prepared) > 1 and not quiet:
+                note(f"exemplar seed {seed}")
+            records[seed] = asyncio.run(ask(each, models, opened, quiet=quiet))
+        return _finish(records, opened, experiment, metric)
+
+
+def _finish(records: Any, store: Any, experiment: Any, metric: str) -> bool:
+    from gateway import evaluation
+    from gateway.experiments.outcome import outcome_of
+    from gateway.identity import write_atomically
+    from gateway.report import write_report
+    from gateway.report.experiment import print_experiment, write_experiment
+
+    predictions, reports = {}, {}
+    for seed, record in records.items():
+        predictions[seed] = evaluation.predictions_of(record, store)
+        answers = evaluation.answers_of(record, store)
+        reports[seed] = evaluation.evaluate(record, predictions[seed], answers)
+    first = predictions[experiment.seeds[0]]
+    outcome = outcome_of(records, reports, first, metric=metric, margin=experiment.margin)
+    print_experiment(outcome, out)
+    if experiment.out is not None:
+        for seed, record in records.items():
+            seconds = evaluation.timings_of(record, store, predictions[seed])
+            lines = evaluation.predictions_jsonl(record, predictions[seed])
+            folder = experiment.out / f"seed-{seed}"
+            write_report(reports[seed], seconds, folder)
+            write_atomically(folder / "predictions.jsonl", lines)
+        write_experiment(outcome, experiment.out)
+        page = experiment.out / "experiment.html"
+        out.print(f"report: {page}", markup=False, highlight=False)
+    return any(cell.statuses.get("failed", 0) for each in reports.values() for cell in each.cells)

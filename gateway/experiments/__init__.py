@@ -1,0 +1,1 @@
+"""Runs that a file describes: models x strategies x exemplar seeds."""

@@ -1,0 +1,91 @@
+import json
+import statistics
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Gateway
+from tests.report.test_html import Page
+
+FILE = """
+task = "mine"
+data = "test.csv"
+train = "train.csv"
+models = ["fake"]
+strategies = ["scored", "shown"]
+exemplar_seeds = [0, 1, 2]
+score_rules = ["sum"]
+out = "out"
+"""
+FILES = ["experiment.html", "experiment.json", "experiment.md", "seed-1/report.html"]
+
+
+@pytest.fixture
+def experiment(fake: Path) -> Path:
+    path = fake / "experiment.toml"
+    path.write_text(FILE)
+    return path
+
+
+def test_the_spread_over_exemplar_seeds_is_that_of_the_single_runs(
+    gateway: Gateway, experiment: Path
+) -> None:
+    done = gateway("run", experiment, "--store", "s.sqlite")
+    assert done.code == 0, done.err
+    assert "fake/shown/sum" in done.out
+    assert "baseline:majority" in done.out
+    found = json.loads(Path("out/experiment.json").read_text())
+    values = {each["cell"]: each["values"] for each in found["spreads"]}
+    assert list(values["fake/scored/sum"]) == ["0"], "it shows no exemplars"
+    for seed in "012":
+        alone = json.loads(Path(f"out/seed-{seed}/report.json").read_text())
+        (cell,) = [cell for cell in alone["cells"] if cell["name"] == "fake/shown/sum"]
+        assert values["fake/shown/sum"][seed] == cell["metrics"]["macro_f1"]["value"]
+    deviation = statistics.stdev(values["fake/shown/sum"].values())
+    assert f"standard deviation {deviation:.3f}" in " ".join(done.out.split())
+
+
+def test_an_experiment_goes_on_where_it_was_and_gives_the_same_bytes(
+    gateway: Gateway, experiment: Path
+) -> None:
+    run = ("run", experiment, "--store", "s.sqlite", "-q")
+    assert gateway(*run).code == 0
+    first = {name: Path("out", name).read_bytes() for name in [*FILES, "seed-2/timings.json"]}
+    assert gateway(*run).code == 0
+    assert {name: Path("out", name).read_bytes() for name in first} == first
+    assert gateway("run", experiment, "--store", "other.sqlite", "-q").code == 0
+    assert all(Path("out", name).read_bytes() == first[name] for name in FILES)
+
+
+def test_the_page_holds_every_pair(gateway: Gateway, experiment: Path) -> None:
+    assert gateway("run", experiment, "--store", "s.sqlite").code == 0
+    page = Page(Path("out/experiment.html").read_text())
+    assert not page.tags.keys() & {"script", "link", "img"}
+    assert {x.removeprefix("#") for x in page.values("href")} <= set(page.values("id"))
+    assert "Every pair" in page.text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("models =", "modles =", "experiment.toml: unknown key 'modles'"),
+        ('["fake"]', '["nope"]', "no model is called 'nope'"),
+        ('"shown"]', '"nope"]', "no strategy 'nope'"),
+        ('["scored", "shown"]', '["scored"]', "every seed shows the same exemplars"),
+        ("out =", 'metric = "mae"\nout =', "not compared by 'mae'"),
+    ],
+)
+def test_a_file_that_can_not_be_run_is_one_message_and_exit_2(
+    gateway: Gateway, experiment: Path, old: str, new: str, said: str
+) -> None:
+    experiment.write_text(FILE.replace(old, new))
+    done = gateway("run", experiment, "--store", "s.sqlite")
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+    assert not Path("s.sqlite").exists(), "nothing was asked"
+
+
+def test_options_beside_a_file_are_refused(gateway: Gateway, experiment: Path) -> None:
+    done = gateway("run", experiment, "--limit", 5, "--store", "s.sqlite")
+    assert done.code == 2
+    assert "--limit is given beside" in done.err
