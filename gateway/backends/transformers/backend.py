@@ -1,6 +1,7 @@
 """The transformers backend: a GGUF file dequantized, or a folder of safetensors, on torch."""
 
 import asyncio
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,7 @@ from gateway.sources import described_digests
 
 _models: Shelf[tuple[object, ...], TorchModel] = Shelf()
 _engines: Shelf[tuple[object, ...], Engine] = Shelf()
+_taking = threading.Lock()
 
 
 class TransformersBackend(EngineBackend):
@@ -50,11 +52,11 @@ class TransformersBackend(EngineBackend):
         if spec.adapter:
             refuse_other_weights(spec.adapter, digest)
         self.threads = spec.threads or usable_cores()
-        self._model_key, self._model = _take_model(spec, path, digest)
-        self._adapter = None
+        # An adapter of another type must not come between.
+        with _taking:
+            self._model_key, self._model = _take_model(spec, path, digest)
+            self._adapter = self._add_adapter()
         try:
-            if spec.adapter and not spec.adapter_merged:
-                self._adapter = self._model.add_adapter(spec.adapter, pickles=_pickles(spec))
             self._serial = spec.deterministic == "bitwise" and not self._is_steady()
             self._tokenizer = _tokenizer(path, self._model)
             self._engine_key = (
@@ -75,6 +77,16 @@ class TransformersBackend(EngineBackend):
         self.warnings = _weaknesses(spec)
         self.identity = self._identify(digest)
         self.fingerprint = digest_json(self.identity)
+
+    def _add_adapter(self) -> str | None:
+        """Put the entry's adapter on the layers; its name there."""
+        if self.spec.adapter is None or self.spec.adapter_merged:
+            return None
+        try:
+            return self._model.add_adapter(self.spec.adapter, pickles=_pickles(self.spec))
+        except Exception:
+            _models.give_back(self._model_key)
+            raise
 
     def _is_steady(self) -> bool:
         """Whether requests can be computed together; found once for each adapter."""
@@ -99,9 +111,11 @@ class TransformersBackend(EngineBackend):
         return Engine(context, serial=self._serial)
 
     def _identify(self, weights: str) -> Mapping[str, str]:
+        from gateway.backends.transformers.attention import BLOCK
+
         torch, transformers = library.load()
         serial = f"serial={SERIAL_PIECE}" if self._serial else ""
-        attention = "sdpa" if self.spec.deterministic == "off" else "blocks"
+        attention = "sdpa" if self.spec.deterministic == "off" else f"blocks of {BLOCK}"
         identity = {
             "backend": "transformers",
             "weights": weights,

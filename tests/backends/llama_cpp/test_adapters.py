@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from gateway.backends.llama_cpp import backend as module
-from gateway.backends.llama_cpp.adapter import Adapter
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
 from gateway.config import ModelSpec
@@ -115,14 +114,15 @@ def test_no_pass_serves_two_adapters_and_each_keeps_its_turn(
     family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each sequence belongs to one adapter at a time; a pass holds those of one only."""
-    passes: list[Adapter | None] = []
+    passes: list[Hashable] = []
     decode, engine = Context.decode, family.base._engine
 
     def spied(self: Context, rows: list[Row]) -> list[Logits]:
         if self is engine._context:
             owner = {task.sequence: task.adapter for task in engine._running}
-            assert {owner[row.sequence] for row in rows} == {self._adapter}
-            passes.append(self._adapter)
+            (adapter,) = {row.adapter for row in rows}
+            assert {owner[row.sequence] for row in rows} == {adapter}
+            passes.append(adapter)
         return decode(self, rows)
 
     monkeypatch.setattr(Context, "decode", spied)
