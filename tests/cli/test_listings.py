@@ -46,6 +46,17 @@ def test_every_command_explains_itself(gateway: Gateway, command: tuple[str, ...
     assert "Usage: gateway" in done.out
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("run",), ("serve",), ("keys", "create"), ("adapters", "list"), ("adapters", "export")],
+)
+def test_what_is_taken_where_an_option_is_absent_is_said(
+    gateway: Gateway, command: tuple[str, ...]
+) -> None:
+    """In rich's markup an unescaped "[default: ...]" is a tag, and vanishes."""
+    assert "[default: " in " ".join(gateway(*command, "--help").out.split())
+
+
 def test_the_version_is_printed(gateway: Gateway) -> None:
     done = gateway("--version")
     assert (done.code, done.out.count(".")) == (0, 2)
