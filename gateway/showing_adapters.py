@@ -13,7 +13,6 @@ from gateway.adapters.card import Card
 from gateway.adapters.folder import CONFIG, WEIGHTS, Adapter, read_adapter
 from gateway.adapters.names import folder_of, listed
 from gateway.errors import ConfigError, ModelLoadError
-from gateway.memory import readable
 
 _UNKNOWN = "unknown"
 _SHOWN = 10
@@ -51,9 +50,9 @@ def adapter_details(adapter: Adapter, console: Console) -> None:
     for what, value in _groups(adapter):
         table.add_row(escape(what), escape(value))
     for file in (WEIGHTS, CONFIG):
-        table.add_row(file, readable((adapter.folder / file).stat().st_size))
+        table.add_row(file, _size(adapter.folder / file))
     exported = adapter.exported
-    table.add_row("GGUF", readable(exported.stat().st_size) if exported else "not exported")
+    table.add_row("GGUF", _size(exported) if exported else "not exported")
     console.print(table)
 
 
@@ -124,6 +123,10 @@ def _groups(adapter: Adapter) -> Iterator[tuple[str, str]]:
         counts[module, f"{tensor.part} {shape} {tensor.dtype}"] += 1
     for (module, what), count in sorted(counts.items()):
         yield f"tensors: {module}", f"{what}, {count} times" if count > 1 else what
+
+
+def _size(path: Path) -> str:
+    return f"{path.stat().st_size:,} bytes"
 
 
 def _pairs(values: Mapping[str, object]) -> str:

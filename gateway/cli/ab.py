@@ -38,7 +38,7 @@ def ab(
         typer.Option(
             "--strategy",
             "-s",
-            help="Of cells that name none. [default: few_shot, or zero_shot without it]",
+            help="Of cells that name none. \\[default: few_shot, or zero_shot without it]",
         ),
     ] = "",
     score_rule: Annotated[

@@ -20,7 +20,7 @@ BaseOption = Annotated[
 ]
 AdaptersOption = Annotated[
     Path | None,
-    typer.Option("--adapters", help="Folder of adapters [default: in your data folder]."),
+    typer.Option("--adapters", help="Folder of adapters \\[default: in your data folder]."),
 ]
 
 
@@ -109,7 +109,7 @@ def adapters_export(
     base: BaseOption,
     output: Annotated[
         Path | None,
-        typer.Option("--out", help="GGUF file [default: adapter.gguf in the adapter's folder]."),
+        typer.Option("--out", help="GGUF file \\[default: adapter.gguf in the adapter's folder]."),
     ] = None,
     adapters: AdaptersOption = None,
     models_file: ModelsOption = None,

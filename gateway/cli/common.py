@@ -30,7 +30,7 @@ ModelsOption = Annotated[
 ]
 StoreOption = Annotated[
     Path | None,
-    typer.Option("--store", help="SQLite file of answers [default: in your data folder]."),
+    typer.Option("--store", help="SQLite file of answers \\[default: in your data folder]."),
 ]
 ColumnOption = Annotated[
     list[str] | None,

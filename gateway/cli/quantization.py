@@ -23,7 +23,7 @@ def quantize(
         str,
         typer.Option(
             "--to",
-            help="Levels, comma-separated. [default: Q8_0,Q6_K,Q5_K_M,Q4_K_M,Q4_0,Q3_K_M,Q2_K]",
+            help="Levels, comma-separated. \\[default: Q8_0,Q6_K,Q5_K_M,Q4_K_M,Q4_0,Q3_K_M,Q2_K]",
         ),
     ] = "",
     imatrix: Annotated[
@@ -34,7 +34,7 @@ def quantize(
         ),
     ] = None,
     out_dir: Annotated[
-        Path | None, typer.Option("--out", help="Folder [default: in your data folder].")
+        Path | None, typer.Option("--out", help="Folder \\[default: in your data folder].")
     ] = None,
     threads: _ThreadsOption = 0,
     dry_run: Annotated[

@@ -55,7 +55,7 @@ def run(
         str,
         typer.Option(
             help="How label scores become answers, comma-separated: sum, mean, per_byte, "
-            "contextual, batch. [default: sum, and batch where --train is given]"
+            "contextual, batch. \\[default: sum, and batch where --train is given]"
         ),
     ] = "",
     dev: Annotated[

@@ -10,7 +10,7 @@ import typer
 from gateway.cli.common import FAILED, ModelsOption, PromptsOption, err, listed, note, out
 
 KeysOption = Annotated[
-    Path | None, typer.Option("--keys", help="File of API keys [default: in your data folder].")
+    Path | None, typer.Option("--keys", help="File of API keys \\[default: in your data folder].")
 ]
 keys_app = typer.Typer(no_args_is_help=True, help="API keys of gateway serve.")
 
@@ -34,7 +34,7 @@ def serve(
         typer.Option(
             help="Most memory of all loaded models, as 800MB or 4GiB: idle ones make room for "
             "others, and one that is larger alone is refused with 507. "
-            "[default: what is free at the start, less a tenth and at least 512 MB]"
+            "\\[default: what is free at the start, less a tenth and at least 512 MB]"
         ),
     ] = None,
     running: Annotated[int, typer.Option(min=1, help="Requests worked on together.")] = 32,

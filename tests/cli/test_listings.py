@@ -46,6 +46,25 @@ def test_every_command_explains_itself(gateway: Gateway, command: tuple[str, ...
     assert "Usage: gateway" in done.out
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("run",), "[default: sum, and batch where --train is given]"),
+        (("run",), "[default: in your data folder]"),
+        (("serve",), "[default: what is free at the start"),
+        (("quantize",), "[default: Q8_0,Q6_K"),
+        (("ab",), "[default: few_shot, or zero_shot without it]"),
+        (("keys", "create"), "[default: in your data folder]"),
+        (("adapters", "export"), "[default: adapter.gguf in the adapter's folder]"),
+    ],
+)
+def test_what_is_taken_where_an_option_is_absent_is_said(
+    gateway: Gateway, command: tuple[str, ...], said: str
+) -> None:
+    """In rich's markup an unescaped "[default: ...]" is a tag, and vanishes."""
+    assert said in " ".join(gateway(*command, "--help").out.replace("│", " ").split())
+
+
 def test_the_version_is_printed(gateway: Gateway) -> None:
     done = gateway("--version")
     assert (done.code, done.out.count(".")) == (0, 2)

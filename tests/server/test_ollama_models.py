@@ -1,6 +1,7 @@
 """What is told of models, and how they are loaded and unloaded."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import ollama
 import pytest
 from gguf import GGUFReader
 
+from gateway.adapters.folder import CONFIG, WEIGHTS
 from gateway.config import ModelSpec, digest_memory
 from gateway.identity import weights_digests
 from gateway.pool import ModelPool
@@ -180,3 +182,19 @@ def test_a_model_that_goes_while_files_are_read_is_not_listed(
         assert running(client) == NAMES[:1]
         monkeypatch.setattr(routes, "describe_all", describe_slowly)
         assert running(client) == []
+
+
+def test_an_adapter_in_a_folder_is_part_of_size_and_digest(path: Path, tmp_path: Path) -> None:
+    spec, _ = spec_and_path(CHAT)
+    on_torch = replace(spec, backend="transformers")
+    (tmp_path / CONFIG).write_text("{}")
+    (tmp_path / WEIGHTS).write_bytes(bytes(1000))
+    (base,) = describe_all([on_torch])
+    (tuned,) = describe_all([replace(on_torch, adapter=tmp_path)])
+    assert tuned.size == base.size + 1000
+    assert tuned.digest != base.digest
+    (tmp_path / WEIGHTS).write_bytes(bytes(1000)[:-1] + b"1")
+    (changed,) = describe_all([replace(on_torch, adapter=tmp_path)])
+    assert changed.digest != tuned.digest
+    (tmp_path / WEIGHTS).unlink()
+    assert describe_all([replace(on_torch, adapter=tmp_path)]) == []
