@@ -102,7 +102,8 @@ def fidelity_table(made: Fidelity, console: Console) -> None:
     console.print(table)
     console.print(
         f"{made.tokens} tokens evaluated, the second half of each chunk: {made.chunks} of "
-        f"{made.context}; ± is the standard error",
+        f"{made.context}; ± is the standard error"
+        + ("; the reference in 16 bits, as llama-perplexity has it" if made.in_16_bits else ""),
         highlight=False,
     )
     for contents in (made.reference_contents, *(model.contents for model in made.models)):
@@ -119,6 +120,7 @@ def fidelity_json(made: Fidelity) -> dict[str, Any]:
         "text": made.text,
         "context": made.context,
         "chunks": made.chunks,
+        "in_16_bits": made.in_16_bits,
         "tokens": made.tokens,
         "version": made.version,
     }

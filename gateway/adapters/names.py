@@ -26,12 +26,7 @@ def folder_of(root: Path, name: str) -> Path:
         ConfigError: it is no name, there is no such folder (those that exist are listed), or it is
             a link to somewhere else.
     """
-    if not re.fullmatch(_NAME, name):
-        raise ConfigError(
-            f"{name!r} can not name an adapter",
-            hint="letters, digits, '.', '_' and '-', beginning with a letter or a digit",
-        )
-    folder = root / name
+    folder = new_folder(root, name)
     if not folder.is_dir():
         known = ", ".join(listed(root)) or "none"
         raise ConfigError(f"no adapter is called {name!r} in {root}", hint=f"known: {known}")
@@ -40,3 +35,17 @@ def folder_of(root: Path, name: str) -> Path:
             f"{folder}: a link that leads out of {root}", hint="copy the folder into it"
         )
     return folder
+
+
+def new_folder(root: Path, name: str) -> Path:
+    """Where an adapter of this name lies or would lie.
+
+    Raises:
+        ConfigError: it is no name.
+    """
+    if not re.fullmatch(_NAME, name):
+        raise ConfigError(
+            f"{name!r} can not name an adapter",
+            hint="letters, digits, '.', '_' and '-', beginning with a letter or a digit",
+        )
+    return root / name

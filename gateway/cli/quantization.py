@@ -125,6 +125,14 @@ def fidelity(
         int | None, typer.Option(min=1, help="Only the first so many chunks.")
     ] = None,
     threads: _ThreadsOption = 0,
+    in_16_bits: Annotated[
+        bool,
+        typer.Option(
+            "--in-16-bits",
+            help="Round the reference's log-probabilities as llama-perplexity's file of them does: "
+            "for a comparison of figures with its.",
+        ),
+    ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
     models_file: ModelsOption = None,
     quiet: _QuietOption = False,
@@ -146,7 +154,7 @@ def fidelity(
 
     known = load_models(models_file)
     found = [given(name, known) for name in (reference, *models)]
-    wanted = Wanted(text, context, chunks, threads)
+    wanted = Wanted(text, context, chunks, threads, in_16_bits)
     with staged(err, quiet=quiet) as begin:
         made = measure(found[0], found[1:], wanted, partial(begin, "chunks"))
     if json_output:

@@ -19,13 +19,13 @@ Chunk = tuple[int, ...]
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, without one newline at its end.
+    """The text of a file as it is, line ends included, without one newline at its end.
 
     Raises:
         DataError: it is absent or no UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8").removesuffix("\n")
+        return path.read_bytes().decode("utf-8").removesuffix("\n")
     except OSError as exc:
         raise DataError(f"{path}: can not be read: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:

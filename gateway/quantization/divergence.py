@@ -3,8 +3,8 @@
 The quantities are those of `llama-perplexity --kl-divergence`, by the same definitions
 (`kl_divergence` in llama.cpp's `tools/perplexity/perplexity.cpp`). There the reference's
 log-probabilities have passed through a file in 16 bits, steps of up to 0.00024 nats, and what is
-less likely than exp(-16) is left out; here they are exact. A mean hardly shows it, the smallest
-quantiles do.
+less likely than exp(-16) is left out; here they are exact. A mean KL differs by that in its third
+or fourth digit, the smallest quantiles more; `in_16_bits` rounds as the file does.
 
 Reference for KL as a measure of quantization: Dutta et al., "Accuracy is Not All You Need",
 NeurIPS 2024, arXiv:2407.09141.
@@ -52,10 +52,16 @@ class Divergence:
     """Share of tokens where both find the same token most likely."""
 
 
+LEAST_IN_A_FILE = -16.0
+"""What llama-perplexity's file holds of log-probabilities and its divergence counts, in nats."""
+
+
 @dataclass(slots=True)
 class Tokens:
     """What is kept of every evaluated token, in their order."""
 
+    least: float = -np.inf
+    """The divergence leaves out what the reference finds no likelier, in nats."""
     losses: list[float] = field(default_factory=list)
     reference_losses: list[float] = field(default_factory=list)
     kls: list[float] = field(default_factory=list)
@@ -71,13 +77,32 @@ class Tokens:
         """
         self.losses.append(-float(model[true]))
         self.reference_losses.append(-float(reference[true]))
-        self.kls.append(kl_divergence(reference, model))
+        self.kls.append(kl_divergence(reference, model, self.least))
         self.same_top.append(int(reference.argmax()) == int(model.argmax()))
 
 
-def kl_divergence(reference: Floats, model: Floats) -> float:
-    """Of two vectors of log-probabilities, in nats; what is impossible adds nothing."""
-    possible = reference > -np.inf
+def in_16_bits(logprobs: Floats) -> Floats:
+    """Log-probabilities as llama-perplexity's file of them holds them, shape (vocabulary,).
+
+    Integers of 16 bits between the largest and 16 nats below it, or the smallest where that is
+    nearer. Reference: the `log_softmax` that writes them, in `perplexity.cpp`.
+    """
+    most = logprobs.max()
+    least = max(logprobs.min(), most + LEAST_IN_A_FILE)
+    if least == most:
+        return logprobs
+    step = (most - least) / 65535
+    rounded: Floats = least + step * np.rint(np.maximum(logprobs - least, 0) / step)
+    return rounded
+
+
+def kl_divergence(reference: Floats, model: Floats, least: float = -np.inf) -> float:
+    """Of two vectors of log-probabilities, in nats; what is impossible adds nothing.
+
+    Args:
+        least: leave out what the reference finds no likelier.
+    """
+    possible = reference > least
     known, found = reference[possible], model[possible]
     return float(np.exp(known) @ (known - found))
 

@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from gateway.backends.llama_cpp.context import Context
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.config import digest_memory
@@ -21,7 +23,13 @@ from gateway.llama import library
 from gateway.memory import available_bytes, readable
 from gateway.quantization.chunks import Chunk, chunks_of, passes, read_text
 from gateway.quantization.contents import Contents, contents_of
-from gateway.quantization.divergence import Divergence, Tokens, divergence
+from gateway.quantization.divergence import (
+    LEAST_IN_A_FILE,
+    Divergence,
+    Tokens,
+    divergence,
+    in_16_bits,
+)
 from gateway.quantization.given import Given
 from gateway.quantization.perplexity import (
     Floats,
@@ -62,6 +70,8 @@ class Fidelity:
     """That were evaluated."""
     version: str
     """Of llama-cpp-python."""
+    in_16_bits: bool
+    """Whether the reference's log-probabilities were rounded as llama-perplexity does."""
     models: tuple[Compared, ...]
 
 
@@ -75,6 +85,8 @@ class Wanted:
     """Only so many; None: all whole ones of the text."""
     threads: int = 0
     """0: all usable cores."""
+    in_16_bits: bool = False
+    """Round the reference's log-probabilities as llama-perplexity does."""
 
 
 def measure(
@@ -98,9 +110,10 @@ def measure(
         chunks = _common_chunks(readers, text, wanted)
         done = begin(len(chunks))
         losses: list[float] = []
-        found = [Tokens() for _ in models]
+        found = [Tokens(LEAST_IN_A_FILE if wanted.in_16_bits else -np.inf) for _ in models]
+        rounded = in_16_bits if wanted.in_16_bits else _as_it_is
         for chunk in chunks:
-            _read(readers, chunk, losses, found)
+            _read(readers, chunk, losses, found, rounded)
             done()
     return Fidelity(
         reference=reference.name,
@@ -112,6 +125,7 @@ def measure(
         chunks=len(chunks),
         tokens=len(losses),
         version=library.build().version,
+        in_16_bits=wanted.in_16_bits,
         models=tuple(
             Compared(
                 model.name,
@@ -201,7 +215,11 @@ def _common_chunks(readers: Sequence[_Reader], text: str, wanted: Wanted) -> tup
 
 
 def _read(
-    readers: Sequence[_Reader], chunk: Chunk, losses: list[float], found: Sequence[Tokens]
+    readers: Sequence[_Reader],
+    chunk: Chunk,
+    losses: list[float],
+    found: Sequence[Tokens],
+    rounded: Callable[[Floats], Floats],
 ) -> None:
     """One chunk by all of them, pass by pass."""
     reference, *others = readers
@@ -209,10 +227,15 @@ def _read(
         true = [chunk[row.position + 1] for row in rows if row.output]
         known = list(reference.logprobs(rows))
         losses += [-float(row[token]) for row, token in zip(known, true, strict=True)]
+        known = [rounded(row) for row in known]
         for other, own_rows, tokens in zip(others, rest, found, strict=True):
             predicted = other.logprobs(own_rows)
             for mine, theirs, token in zip(known, predicted, true, strict=True):
                 tokens.add(mine, theirs, token)
+
+
+def _as_it_is(logprobs: Floats) -> Floats:
+    return logprobs
 
 
 def _digest(model: Given) -> str:

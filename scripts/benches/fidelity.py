@@ -2,9 +2,11 @@
 
     scripts/bench fidelity [TEXT] [MODEL [LEVEL ...]]
 
-The levels are made of the model, which is the reference too. The tool runs twice: as it is, and
-without flash attention and repacked weights, which it takes by default and the gateway does not.
-Per row: a figure, the gateway's, the tool's of each run, and by how much they differ, in percent.
+The levels are made of the model, which is the reference too. The tool is built of the llama.cpp
+that llama-cpp-python carries, as scripts/install builds that. It runs twice: as it is, and without
+flash attention and repacked weights, which it takes by default and the gateway does not. Both have
+the reference's log-probabilities in 16 bits, as the tool's file holds them. Per row: a figure, the
+gateway's, the tool's of each run, and by how much they differ, in percent.
 """
 
 import os
@@ -29,7 +31,7 @@ from gateway.quantization.names import parse_level
 
 TOOL = ROOT / ".venv-peers" / "bin" / "llama-perplexity"
 LEVELS = ("Q8_0", "Q4_K_M", "Q4_0", "Q2_K")
-CONTEXT, CHUNKS = 512, 16
+CONTEXT, CHUNKS = 512, 4
 PLAIN = ("--flash-attn", "off", "--no-repack")
 
 PRINTED = {
@@ -91,7 +93,7 @@ def rows(made: Fidelity, runs: list[dict[str, Mapping[str, float]]]) -> list[lis
     shown = []
     for model in made.models:
         for figure, value in own(model.divergence).items():
-            row = [model.name, figure, f"{value:.6f}"]
+            row = [model.name.rpartition("-")[2], figure, f"{value:.6f}"]
             for run in runs:
                 other = run[model.name][figure]
                 apart = 100 * (value / other - 1) if other else 0.0
@@ -115,11 +117,11 @@ def main() -> None:
         files = track(make(ladder, folder), "levels", total=len(ladder.rungs), console=out)
         made = [given(str(level.path), models) for level in files]
         begun = time.perf_counter()
-        ours = measure(reference, made, Wanted(text, CONTEXT, CHUNKS))
+        ours = measure(reference, made, Wanted(text, CONTEXT, CHUNKS, in_16_bits=True))
         own_seconds, begun = time.perf_counter() - begun, time.perf_counter()
         runs = [theirs(reference, made, text, folder, *settings) for settings in ((), PLAIN)]
         seconds = (time.perf_counter() - begun) / 2
-    columns = ["model", "figure", "gateway", "tool", "%", "tool, plain", "%"]
+    columns = ["level", "figure", "gateway", "tool", "%", "tool, plain", "%"]
     show(f"fidelity to {name}, {ours.tokens} tokens", columns, rows(ours, runs))
     out.print(f"gateway {own_seconds:.0f} s, tool {seconds:.0f} s", highlight=False)
 

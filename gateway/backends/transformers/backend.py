@@ -58,7 +58,7 @@ class TransformersBackend(EngineBackend):
             self._adapter = self._add_adapter()
         try:
             self._serial = spec.deterministic == "bitwise" and not self._is_steady()
-            self._tokenizer = _tokenizer(path, self._model)
+            self._tokenizer = tokenizer_of(path, self._model)
             self._engine_key = (
                 *self._model_key,
                 spec.parallel,
@@ -205,7 +205,8 @@ def _digest(spec: ModelSpec, path: Path) -> str:
     return folder_contents_digest(path)
 
 
-def _tokenizer(path: Path, model: TorchModel) -> "GgufVocabulary | FolderTokenizer":
+def tokenizer_of(path: Path, model: TorchModel) -> GgufVocabulary | FolderTokenizer:
+    """What reads texts for a model: llama.cpp's vocabulary of a GGUF, or the folder's own."""
     return GgufVocabulary(path) if path.suffix == GGUF else FolderTokenizer(path, model.end_tokens)
 
 

@@ -1,0 +1,42 @@
+"""What a training will take and what came out, in lines."""
+
+from collections.abc import Iterator
+
+from gateway.memory import readable
+from gateway.tuning.heldout import HeldOut
+from gateway.tuning.tune import Estimate, Tuned
+
+
+def estimate_lines(estimate: Estimate, epochs: int) -> Iterator[str]:
+    """Before the first step."""
+    if estimate.from_step:
+        yield f"going on from step {estimate.from_step:,}"
+    yield (
+        f"{estimate.trained:,} numbers are trained; an epoch is {estimate.tokens_an_epoch:,} "
+        f"tokens in {estimate.steps_an_epoch:,} steps"
+    )
+    yield (
+        f"about {duration(estimate.seconds)} for {epochs} epochs at most, at "
+        f"{estimate.tokens_a_second:,.0f} tokens a second; about {readable(estimate.memory)} of "
+        "memory"
+    )
+
+
+def epoch_line(found: HeldOut) -> str:
+    """After an epoch."""
+    score = "" if found.macro_f1 is None else f", macro-F1 {found.macro_f1:.3f}"
+    return f"epoch {found.epoch}: held-out loss {found.loss:.3f}{score}"
+
+
+def tuned_lines(tuned: Tuned) -> Iterator[str]:
+    """When it is saved."""
+    best = next(e for e in tuned.standing.epochs if e.epoch == tuned.standing.best)
+    yield f"best {epoch_line(best)}"
+    yield f"adapter: {tuned.folder}"
+
+
+def duration(seconds: float) -> str:
+    """As a person says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -1,0 +1,83 @@
+"""How an adapter is trained: every choice, with the field's defaults.
+
+Sources: Hu et al. 2021, "LoRA", arXiv:2106.09685 (rank, alpha); Dettmers et al. 2023, "QLoRA",
+arXiv:2305.14314 (adapters on all linear layers, learning rate 2e-4 up to 13B, dropout 0.05 for
+small models, NF4 with doubly quantized scales).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from gateway.errors import ConfigError
+
+ALL_LINEAR = "all-linear"
+"""PEFT's word for every linear layer but the output layer."""
+TARGETS: Mapping[str, tuple[str, ...]] = {
+    ALL_LINEAR: (),
+    "attention": ("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "c_attn", "query_key_value"),
+    "query-value": ("q_proj", "v_proj", "qkv_proj", "c_attn", "query_key_value"),
+}
+"""Names for the modules that get an adapter. A name that an architecture lacks is left out, so
+that one list serves those with one matrix for query, key and value and those with three."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The choices of one training. Equal recipes, data and weights give equal adapters."""
+
+    rank: int = 16
+    alpha: float = 32.0
+    """What is added is multiplied by alpha / rank."""
+    dropout: float = 0.05
+    """Of what enters an adapter, while training."""
+    targets: str = ALL_LINEAR
+    """A name of `TARGETS`, or module names with commas between."""
+    top_layers: int = 0
+    """Only so many of the last layers get an adapter; 0: all. What the frozen ones below compute
+    is then the same in every epoch and computed once."""
+    learning_rate: float = 2e-4
+    """Reached after the warm-up, from where it falls as a half cosine to 0."""
+    warmup: float = 0.05
+    """Share of the steps."""
+    weight_decay: float = 0.0
+    epochs: int = 5
+    batch: int = 16
+    """Examples a step."""
+    max_tokens: int = 512
+    """Of prompt and answer; a longer example is an error, because a cut one teaches the cut."""
+    patience: int = 2
+    """Training ends after so many epochs without a better held-out score."""
+    held_out: float = 0.15
+    """Share of the training data that is held out where no validation data is given."""
+    seed: int = 0
+    dtype: str = "float32"
+    quantize: str = ""
+    """"nf4": the base's linear layers in 4 bits (QLoRA)."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in _BOUNDS:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                option = name.replace("_", "-")
+                raise ConfigError(f"--{option} {value:g} is not between {low:g} and {high:g}")
+
+    def table(self) -> dict[str, str | int | float | bool]:
+        """As a card records it."""
+        return {key: value for key, value in asdict(self).items() if value != "" and key != "seed"}
+
+
+_BOUNDS: tuple[tuple[str, float, float], ...] = (
+    ("rank", 1, 1024),
+    ("alpha", 1e-3, 1e5),
+    ("dropout", 0.0, 0.9),
+    ("top_layers", 0, 10_000),
+    ("learning_rate", 1e-7, 1.0),
+    ("warmup", 0.0, 0.9),
+    ("weight_decay", 0.0, 1.0),
+    ("epochs", 1, 1000),
+    ("batch", 1, 4096),
+    ("max_tokens", 8, 1 << 17),
+    ("patience", 1, 1000),
+    ("held_out", 0.05, 0.5),
+    ("seed", 0, 2**63 - 1),
+)

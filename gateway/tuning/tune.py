@@ -1,0 +1,273 @@
+"""From a labelled table to an adapter: everything that `gateway tune` does but printing."""
+
+import csv
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from gateway import __version__
+from gateway.adapters.base import Base, read_base
+from gateway.adapters.card import Card, RecordedBase, RecordedData, RecordedPrompt, write_card
+from gateway.backends.transformers import library
+from gateway.backends.transformers.backend import tokenizer_of
+from gateway.backends.transformers.model import TorchModel
+from gateway.config import ModelSpec
+from gateway.engine.backend import usable_cores
+from gateway.engine.reader import Reader
+from gateway.errors import BackendError, ConfigError, StoreError
+from gateway.identity import digest_json, write_atomically
+from gateway.prompts import PromptTemplate
+from gateway.sources import locate
+from gateway.tasks import Item, Task
+from gateway.tuning.adapter import TrainedAdapter
+from gateway.tuning.checkpoint import Logged, Standing, load
+from gateway.tuning.examples import examples
+from gateway.tuning.network import Network
+from gateway.tuning.recipe import Recipe
+from gateway.tuning.training import Training, Watching
+
+LOG = "log.csv"
+SCORES = "held-out.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What is to be learned, of whom and how."""
+
+    spec: ModelSpec
+    """Entry of the base; one of llama.cpp is taken too, its file is dequantized."""
+    task: Task
+    labels: tuple[str, ...]
+    """Empty where answers are no labels."""
+    template: PromptTemplate
+    items: tuple[Item, ...]
+    held_out: tuple[Item, ...]
+    source: str
+    """Of the items, for the card."""
+    recipe: Recipe
+    target: Path
+    """The adapter's folder, which is not there yet."""
+    threads: int = 0
+    """0: all usable cores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a training will take, found by one pass of its largest batch."""
+
+    trained: int
+    """Numbers in the adapter."""
+    tokens_an_epoch: int
+    steps_an_epoch: int
+    steps_in_all: int
+    """If no epoch is left out."""
+    tokens_a_second: float
+    seconds: float
+    """Likewise."""
+    memory: int
+    """Bytes of this process at its fullest so far, that pass included."""
+    from_step: int
+    """Steps that a checkpoint has already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What came out."""
+
+    folder: Path
+    standing: Standing
+    trained: int
+
+
+Begin = Callable[[Estimate, int], Watching]
+"""Told what it will take and how many held-out examples there are; answers who watches."""
+
+
+def tune(lesson: Lesson, begin: Begin, *, restart: bool = False) -> Tuned:
+    """Train an adapter and save it with its card; a reader never meets half a folder.
+
+    Args:
+        restart: forget the checkpoint of an unfinished training of this name.
+
+    Raises:
+        ConfigError: the template shows exemplars or lets the model reason, the model has none of
+            the modules, or the folder is there already.
+        DataError: an item can not be learned.
+        BackendError: torch or peft is not installed, or memory does not suffice.
+        StoreError: a checkpoint is of another training, or can not be written.
+    """
+    check_target(lesson.target)
+    _check_template(lesson.template)
+    torch, _ = _libraries()
+    spec = replace(lesson.spec, backend="transformers", dtype=lesson.recipe.dtype)
+    path = locate(spec)
+    base = read_base(spec, path)
+    key = _key(lesson, base)
+    partial = lesson.target.with_name(f".tune-{lesson.target.name}")
+    if restart:
+        shutil.rmtree(partial, ignore_errors=True)
+    kept = load(partial, key)
+    model = TorchModel(
+        path, dtype=spec.dtype, device=spec.device, quantize=lesson.recipe.quantize or spec.quantize
+    )
+    tokenizer = tokenizer_of(path, model)
+    try:
+        model.module.set_attn_implementation("sdpa")
+        torch.set_num_threads(lesson.threads or usable_cores())
+        reader = Reader(spec, tokenizer)
+        read = (lesson.task, lesson.labels, lesson.template, reader, lesson.recipe.max_tokens)
+        learned = examples(lesson.items, *read)
+        held_out = examples(lesson.held_out, *read)
+        adapter = TrainedAdapter(model.module, model.layers, lesson.recipe)
+        stops = reader.vocabulary.stop_ids.tolist()
+        network = Network(model.module, stops, adapter.below)
+        with library.repeatable():
+            training = Training(
+                network, adapter, learned, held_out, lesson.recipe, partial, key, kept
+            )
+            estimate = _estimate(training, adapter, learned, held_out, lesson.recipe)
+            training.run(begin(estimate, len(held_out)))
+        card = _card(lesson, base, training.standing)
+        _save(lesson, adapter, card, base.name, training.standing)
+    finally:
+        tokenizer.close()
+        model.close()
+    shutil.rmtree(partial, ignore_errors=True)
+    return Tuned(lesson.target, training.standing, adapter.trained)
+
+
+def check_target(folder: Path) -> None:
+    """Raise ConfigError where the adapter's folder is there already: before minutes of work."""
+    if folder.exists():
+        raise ConfigError(
+            f"{folder} is there already", hint="give another --name, or remove the folder"
+        )
+
+
+def _check_template(template: PromptTemplate) -> None:
+    if template.exemplars or template.reasoning_tokens:
+        what = "shows exemplars" if template.exemplars else "lets the model reason first"
+        raise ConfigError(
+            f"the strategy {template.strategy} {what}, and an adapter learns to answer without",
+            hint="--strategy zero_shot",
+        )
+
+
+def _libraries() -> tuple[Any, Any]:
+    loaded = library.load()
+    try:
+        import peft  # noqa: F401
+    except ImportError as exc:
+        raise BackendError(
+            "peft is not installed", hint="pip install 'local-model-gateway[transformers]'"
+        ) from exc
+    return loaded
+
+
+def _key(lesson: Lesson, base: Base) -> str:
+    """Digest of all that decides what comes out, but for the machine."""
+    return digest_json(
+        {
+            "recipe": {f.name: getattr(lesson.recipe, f.name) for f in fields(Recipe)},
+            "base": base.digest,
+            "task": lesson.task.digest,
+            "labels": list(lesson.labels),
+            "template": lesson.template.digest,
+            "chat_template": lesson.spec.chat_template or "",
+            "items": [[i.id, i.digest, i.gold] for i in lesson.items],
+            "held_out": [[i.id, i.digest, i.gold] for i in lesson.held_out],
+            "versions": _versions(),
+        }
+    )
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "transformers", "peft")
+    return {"local-model-gateway": __version__, **{name: version(name) for name in packages}}
+
+
+def _estimate(
+    training: Training,
+    adapter: TrainedAdapter,
+    learned: Sequence[Any],
+    held_out: Sequence[Any],
+    recipe: Recipe,
+) -> Estimate:
+    seconds, tokens = training.trial()
+    tokens_an_epoch = sum(len(example.row) for example in learned)
+    # Without a backward pass a token costs about a third: Kaplan et al. 2020, arXiv:2001.08361,
+    # section 2.1, 2 N of 6 N operations; of frozen weights no gradient is computed, so 2 of 4.
+    work = tokens_an_epoch + training.tokens_of(held_out) / 2
+    left = 1 - training.standing.step / training.steps_in_all
+    return Estimate(
+        trained=adapter.trained,
+        tokens_an_epoch=tokens_an_epoch,
+        steps_an_epoch=training.steps_an_epoch,
+        steps_in_all=training.steps_in_all,
+        tokens_a_second=tokens / seconds,
+        seconds=left * recipe.epochs * work * seconds / tokens,
+        memory=int(psutil.Process().memory_info().rss),
+        from_step=training.standing.step,
+    )
+
+
+def _card(lesson: Lesson, base: Base, standing: Standing) -> Card:
+    best = next(each for each in standing.epochs if each.epoch == standing.best)
+    metrics = {"best_epoch": float(best.epoch), "held_out_loss": best.loss}
+    if best.macro_f1 is not None:
+        metrics["held_out_macro_f1"] = best.macro_f1
+    metrics["held_out_items"] = float(len(lesson.held_out))
+    return Card(
+        base=RecordedBase(base.name, base.digest, base.architecture, base.hidden_size),
+        data=RecordedData(
+            lesson.source,
+            digest_json([[i.id, i.digest, i.gold] for i in lesson.items]),
+            len(lesson.items),
+        ),
+        prompt=RecordedPrompt(lesson.task.name, lesson.template.strategy, lesson.template.digest),
+        hyperparameters=lesson.recipe.table(),
+        seed=lesson.recipe.seed,
+        metrics=metrics,
+        versions=_versions(),
+        created=datetime.now(tz=UTC).date(),
+    )
+
+
+def _save(
+    lesson: Lesson, adapter: TrainedAdapter, card: Card, base: str, standing: Standing
+) -> None:
+    half = lesson.target.with_name(f".half-{lesson.target.name}")
+    try:
+        shutil.rmtree(half, ignore_errors=True)
+        half.mkdir(parents=True)
+        adapter.save(half, base)
+        write_card(half, card)
+        write_atomically(half / LOG, _table(Logged, standing.log))
+        write_atomically(half / SCORES, _table(type(standing.epochs[0]), standing.epochs))
+        os.replace(half, lesson.target)
+    except OSError as exc:
+        raise StoreError(
+            f"{lesson.target}: can not be written: {exc.strerror or exc}",
+            hint="the checkpoint is kept; the same command goes on from it",
+        ) from exc
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(half)
+
+
+def _table(of: type, rows: Sequence[Any]) -> str:
+    names = [field.name for field in fields(of)]
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([getattr(row, name) for name in names] for row in rows)
+    return text.getvalue()
