@@ -1,0 +1,1 @@
+"""A model grades free text on a rubric, and is held against human grades."""
