@@ -17,6 +17,28 @@ ROWS = (
     ("cheese", "The shop sells bread and milk.", "The shop sells bread and cheese.", 3),
 )
 
+RUBRIC = """
+description = "Grade it."
+[fields]
+answer = ["answer"]
+[grades]
+1 = "bad"
+2 = "poor"
+3 = "fair"
+4 = "good"
+5 = "best"
+"""
+TEMPLATE = '{# mode = "score" #}{% block user %}{{ answer }}{% endblock %}'
+
+
+def write_rubric(root: Path, rubric: str = RUBRIC, template: str = TEMPLATE) -> Path:
+    """A folder of prompts with the one rubric "mine", which is shorter than the shipped ones."""
+    folder = root / "mine"
+    folder.mkdir(parents=True)
+    (folder / "rubric.toml").write_text(rubric)
+    (folder / "grade.j2").write_text(template)
+    return root
+
 
 def faithfulness() -> Rubric:
     return load_rubric("faithfulness", SHIPPED)

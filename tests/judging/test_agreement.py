@@ -47,14 +47,14 @@ def test_kappa_of_cohen_s_own_table_is_the_published_one() -> None:
 def test_where_both_give_grades_equally_often_quadratic_kappa_is_the_correlation(
     judged: list[int],
 ) -> None:
-    """Cohen 1968, section "Weighted kappa and the product-moment correlation"."""
+    """Shown in Cohen 1968."""
     humans = [1, 1, 2, 2, 3, 3, 3, 4, 5, 5]
     statistic = kappa_statistic(np.asarray(judged), np.asarray(humans), QUADRATIC)
     correlation = np.corrcoef(judged, humans)[0, 1]
     assert point_estimate(statistic, 10) == pytest.approx(correlation, abs=1e-12)
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore::scipy.stats.ConstantInputWarning")
 @given(GRADED)
 def test_kappa_and_spearman_are_those_of_the_libraries(graded: list[tuple[int, int]]) -> None:
     a, b = (np.asarray(grades) for grades in zip(*graded, strict=True))

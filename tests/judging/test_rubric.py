@@ -7,28 +7,19 @@ from gateway.config import ModelSpec, PathSource
 from gateway.errors import ConfigError, DataError
 from gateway.judging.rubric import GRADES, Rubric, list_rubrics, load_answers, load_rubric
 from gateway.tasks import list_tasks
-from tests.judging.answers import ROWS, SHIPPED, faithfulness, write_answers
-
-RUBRIC = """
-description = "Grade it."
-[fields]
-answer = ["answer"]
-[grades]
-1 = "bad"
-2 = "poor"
-3 = "fair"
-4 = "good"
-5 = "best"
-"""
-TEMPLATE = '{# mode = "score" #}{% block user %}{{ answer }}{% endblock %}'
+from tests.judging.answers import (
+    ROWS,
+    RUBRIC,
+    SHIPPED,
+    TEMPLATE,
+    faithfulness,
+    write_answers,
+    write_rubric,
+)
 
 
 def load(root: Path, rubric: str = RUBRIC, template: str = TEMPLATE) -> Rubric:
-    folder = root / "mine"
-    folder.mkdir(parents=True)
-    (folder / "rubric.toml").write_text(rubric)
-    (folder / "grade.j2").write_text(template)
-    return load_rubric("mine", root)
+    return load_rubric("mine", write_rubric(root, rubric, template))
 
 
 def test_two_rubrics_are_shipped_and_are_no_tasks() -> None:
