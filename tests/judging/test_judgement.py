@@ -57,7 +57,8 @@ def test_the_mean_is_of_the_graded_answers_and_the_others_are_counted() -> None:
     assert made.mean_probabilities == pytest.approx(
         {**dict.fromkeys(GRADES, 0), "4": 2 / 3, "5": 1 / 3}
     )
-    assert (made.mean_spread, made.mean_mass) == (0.0, pytest.approx(0.9))
+    assert made.mean_spread == 0.0
+    assert made.mean_mass == pytest.approx(0.9)
 
 
 def test_without_any_grade_there_is_no_mean() -> None:
