@@ -47,6 +47,8 @@ class Grade:
     is known; None where there are none."""
     reason: str = ""
     """Why there is no grade."""
+    reasoning: str = ""
+    """What the judge wrote before it graded, where its template lets it reason."""
     human: int | None = None
     shortened: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Fields that the template's rule shortened: tokens before and after."""
@@ -61,6 +63,7 @@ def grade(item: Item, seen: Observation) -> Grade:
         status=seen.status,
         exact=seen.exact,
         reason=seen.reason,
+        reasoning=seen.text,
         human=int(item.gold) if isinstance(item.gold, str) else None,
         shortened=dict(seen.shortened or {}),
         prompt_digest=seen.prompt_digest,
