@@ -1,5 +1,6 @@
 import asyncio
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -84,6 +85,11 @@ def test_what_was_not_scored_keeps_its_status_and_gets_no_grade(status: Status) 
     made = grade(item("3"), observed([0.2] * 5, status=status, reason="why"))
     assert (made.status, made.reason, made.human) == (status, "why", 3)
     assert (made.expected, made.spread, made.most_probable, made.mass) == (None,) * 4
+
+
+def test_what_a_judge_wrote_before_its_grade_is_kept() -> None:
+    seen = replace(observed([0, 0, 0, 0, 1.0]), text="All of it is in the source.")
+    assert grade(item(), seen).reasoning == "All of it is in the source."
 
 
 def test_a_bound_can_lose_but_not_win() -> None:
