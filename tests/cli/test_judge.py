@@ -3,6 +3,8 @@
 import asyncio
 import json
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from gateway.judging.judgement import OWN_ANSWERS, UNTESTED
 from gateway.judging.rubric import GRADES, load_answers, load_rubric
 from gateway.runner import Strategy, question
 from tests.cli.conftest import Done, Gateway
+from tests.conftest import spec_and_path
 from tests.judging.answers import ROWS, SHIPPED, faithfulness, write_answers, write_rubric
 
 
@@ -133,27 +136,40 @@ def test_rubrics_are_listed_and_shown_beside_the_tasks(gateway: Gateway) -> None
     assert shown.out == (SHIPPED / "format" / "grade.j2").read_text()
 
 
+@pytest.fixture
+def one_thread() -> Iterator[LlamaCppBackend]:
+    """The same bytes as with two, and much sooner where others use the machine."""
+    spec, path = spec_and_path("smollm2-135m")
+    backend = LlamaCppBackend(replace(spec, threads=1), path)
+    yield backend
+    asyncio.run(backend.close())
+
+
 def test_real_weights_give_the_same_bytes_and_the_sum_over_their_label_probabilities(
-    gateway: Gateway, tmp_path: Path, smollm2: LlamaCppBackend
+    gateway: Gateway, tmp_path: Path, one_thread: LlamaCppBackend
 ) -> None:
     source = write_answers(tmp_path / "answers.csv")
     prompts = write_rubric(tmp_path / "prompts")
+    models = tmp_path / "models.toml"
+    _, weights = spec_and_path("smollm2-135m")
+    models.write_text(f"[models.one]\nthreads = 1\nsource = {{ path = '{weights}' }}\n")
     asked = ("--rubric", "mine", "--data", source, "--human", "grade", "--prompts", prompts)
     files = []
     for name in ("first", "second"):
         kept = ("--store", tmp_path / f"{name}.sqlite", "--out", tmp_path / name)
-        assert gateway("judge", "smollm2-135m", *asked, *kept).code == 0
+        assert gateway("judge", "one", *asked, *kept, "--models-file", models).code == 0
         files.append([(tmp_path / name / n).read_bytes() for n in ("judge.json", "grades.jsonl")])
     assert files[0] == files[1]
 
     rubric = load_rubric("mine", prompts)
+    strategy = Strategy(rubric.template)
     grades = [json.loads(line) for line in files[0][1].splitlines()]
     for item, graded in zip(load_answers(source, rubric, columns={}).items, grades, strict=True):
-        request = question(rubric.task, GRADES, Strategy(rubric.template), smollm2, item).request
-        scores = asyncio.run(smollm2.score_labels(request, GRADES))
+        request = question(rubric.task, GRADES, strategy, one_thread, item).request
+        scores = asyncio.run(one_thread.score_labels(request, GRADES))
         shares = [math.exp(logprob) for logprob in scores.logprobs]
         expected = sum(k * p for k, p in enumerate(shares, start=1)) / sum(shares)
         assert graded["expected"] == pytest.approx(expected, rel=1e-12)
         assert graded["mass"] == pytest.approx(sum(shares), rel=1e-12)
         assert 1 < graded["expected"] < 5
-    assert json.loads(files[0][0])["judge"]["weights"] == smollm2.identity["weights"]
+    assert json.loads(files[0][0])["judge"]["weights"] == one_thread.identity["weights"]
