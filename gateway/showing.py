@@ -24,6 +24,7 @@ from gateway.config import (
     ollama_root,
 )
 from gateway.errors import ConfigError, DataError, ModelLoadError, ModelNotPulled
+from gateway.judging.rubric import GRADES, list_rubrics, load_rubric
 from gateway.llama.vocabulary import GgufVocabulary
 from gateway.memory import readable
 from gateway.planning import Prepared
@@ -188,7 +189,7 @@ def certificate(made: Certificate, console: Console) -> None:
 
 
 def prompts_table(root: Path, console: Console) -> None:
-    """One row a task and strategy."""
+    """One row a task and strategy, and one a rubric."""
     table = Table("task", "kind", "strategy", "mode", "labels")
     for name in list_tasks(root):
         task = load_task(name, root)
@@ -197,6 +198,10 @@ def prompts_table(root: Path, console: Console) -> None:
             mode = load_template(task, strategy, root).mode
             shown = labels if task.kind == "classification" else "–"
             table.add_row(*map(escape, (name, task.kind, strategy, mode, shown)))
+    for name in list_rubrics(root):
+        template = load_rubric(name, root).template
+        row = (name, "rubric", template.strategy, template.mode, ", ".join(GRADES))
+        table.add_row(*map(escape, row))
     console.print(table)
     console.print(f"tasks from: {root}", markup=False, highlight=False)
 

@@ -5,18 +5,18 @@ prompts/<task>/<strategy>.j2    one template a strategy
 prompts/<task>/exemplars.jsonl  the exemplars of `--exemplars fixed`
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.errors import ConfigError
 from gateway.identity import digest_json
 from gateway.names import check_name
 from gateway.results import TaskKind
+from gateway.toml_file import read_toml
 from gateway.types import Answer
 
 METRICS: Mapping[TaskKind, tuple[str, ...]] = {
@@ -114,16 +114,7 @@ def load_task(name: str, root: Path) -> Task:
             f"no task is called {name!r} in {root}",
             hint=f"known: {', '.join(list_tasks(root)) or 'none'}",
         )
-    try:
-        parsed = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as exc:
-        raise ConfigError(f"{path}: can not be read: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: no valid TOML: {exc}") from exc
-    except ValidationError as exc:
-        first: Any = exc.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise ConfigError(f"{path}: {where}: {first['msg']}") from exc
+    parsed = read_toml(path, _File)
     return Task(
         name=name,
         kind=parsed.kind,

@@ -27,6 +27,7 @@ NO_BACKEND = [
     "comparison",
     "statistics",
     "evaluation",
+    "judging",
     "report",
 ]
 BACKEND_SDKS = {"httpx", "torch", "llama_cpp", "ollama", "transformers", "peft"}

@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from gateway import __version__
-from gateway.cli import ab, measuring, quantization, running, serving, single, tuning
+from gateway.cli import ab, judging, measuring, quantization, running, serving, single, tuning
 from gateway.cli.adapters import adapters_app
 from gateway.cli.common import FAILED, INTERRUPTED, REFUSED, USAGE, Interrupted, err, out
 from gateway.cli.models import models_app
@@ -41,6 +41,7 @@ for command in (
     running.score,
     running.compare,
     ab.ab,
+    judging.judge,
     tuning.tune,
     single.classify,
     single.ask,

@@ -16,12 +16,12 @@ from gateway.cli.common import (
     out,
 )
 
-prompts_app = typer.Typer(no_args_is_help=True, help="Tasks and their prompt strategies.")
+prompts_app = typer.Typer(no_args_is_help=True, help="Tasks, their prompt strategies, and rubrics.")
 
 
 @prompts_app.command("list")
 def prompts_list(prompts: PromptsOption = None) -> None:
-    """Tasks and their strategies."""
+    """Tasks and their strategies, and the rubrics of gateway judge."""
     from gateway import showing
     from gateway.config import prompts_root
 
@@ -30,17 +30,19 @@ def prompts_list(prompts: PromptsOption = None) -> None:
 
 @prompts_app.command("show")
 def prompts_show(
-    task: Annotated[str, typer.Argument(help="Task.")],
-    strategy: Annotated[str, typer.Argument(help="Strategy.")],
+    task: Annotated[str, typer.Argument(help="Task, or rubric.")],
+    strategy: Annotated[str, typer.Argument(help="Strategy; grade, of a rubric.")],
     prompts: PromptsOption = None,
 ) -> None:
     """A template as it is written."""
     from gateway.config import prompts_root
+    from gateway.judging.rubric import list_rubrics, load_rubric
     from gateway.prompts import load_template
     from gateway.tasks import load_task
 
     root = prompts or prompts_root()
-    template = load_template(load_task(task, root), strategy, root)
+    known = load_rubric(task, root).task if task in list_rubrics(root) else load_task(task, root)
+    template = load_template(known, strategy, root)
     out.file.write(template.source)
 
 

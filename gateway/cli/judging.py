@@ -1,0 +1,106 @@
+"""A model as a judge of texts: `gateway judge`."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.common import (
+    FAILED,
+    ColumnOption,
+    ModelsOption,
+    PromptsOption,
+    StoreOption,
+    check_folder,
+    columns_of,
+    err,
+    keeping_answers,
+    open_store,
+    out,
+)
+
+
+def judge(
+    model: Annotated[str, typer.Argument(help="The judge: name of an entry.")],
+    rubric: Annotated[
+        str, typer.Option("--rubric", "-r", help="faithfulness, format, or a rubric of your own.")
+    ],
+    data: Annotated[str, typer.Option(help="Answers to grade: CSV, JSONL, Parquet or hf:NAME.")],
+    human: Annotated[
+        str | None, typer.Option(help="Column of human grades, integers from 1 to 5.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Answers: a seeded sample, by human grade if given.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample and the intervals.")] = 0,
+    column: ColumnOption = None,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Folder for judge.json and grades.jsonl.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of tables.")] = False,
+    store: StoreOption = None,
+    prompts: PromptsOption = None,
+    models_file: ModelsOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Have a model grade texts from 1 to 5 on a rubric, and say how far it can be trusted.
+
+    [bold]gateway judge smollm2-135m -r faithfulness --data answers.csv --human grade[/]
+
+    The grade is the expected value over the probabilities that the judge gives the five grades:
+    nothing is sampled. An answer that can not be graded is counted with its reason, and gets no
+    grade. faithfulness reads the columns source and answer, format the columns request and
+    answer; --column FIELD=NAME if they are called otherwise.
+
+    [bold]A judge favours its own answers[/]: a model that is one of those compared must not be the
+    judge. A model of 135M parameters is no judge worth trusting without its kappa, which needs
+    human grades (--human) of some of the very answers that it grades.
+
+    Exit code 1: requests failed.
+    """
+    from gateway import showing_judge
+    from gateway.config import load_models, prompts_root
+    from gateway.identity import canonical_json, write_atomically
+    from gateway.judging import jsonfile
+    from gateway.judging.rubric import load_answers, load_rubric
+
+    check_folder(out_dir)
+    models = load_models(models_file).serving([model])
+    models.get(model)
+    loaded = load_rubric(rubric, prompts or prompts_root())
+    answers = load_answers(
+        data, loaded, columns=columns_of(column), human=human, limit=limit, seed=seed
+    )
+    with keeping_answers(), open_store(store) as opened:
+        made = asyncio.run(_judge(loaded, answers, model, models, opened, seed, quiet=quiet))
+    totals = jsonfile.totals_json(made)
+    if json_output:
+        whole = {**totals, "grades": jsonfile.grades_json(made)}
+        out.file.write(canonical_json(whole) + "\n")
+    else:
+        showing_judge.judgement_tables(made, out)
+    if out_dir is not None:
+        write_atomically(out_dir / "judge.json", canonical_json(totals) + "\n")
+        write_atomically(out_dir / "grades.jsonl", jsonfile.grades_jsonl(made))
+    raise typer.Exit(FAILED if made.statuses["failed"] else 0)
+
+
+async def _judge(
+    rubric: Any, answers: Any, model: str, models: Any, store: Any, seed: int, *, quiet: bool
+) -> Any:
+    from gateway.certificates import level_of
+    from gateway.config import certificates_file
+    from gateway.judging.judgement import judgement, plan_of
+    from gateway.pool import ModelPool
+    from gateway.progress import counted
+    from gateway.runner import run
+
+    pool = ModelPool(models)
+    try:
+        with counted("graded", len(answers.items), err, quiet=quiet) as done:
+            (cell,) = await run(plan_of(rubric, answers, model), pool, store, lambda _: done())
+    finally:
+        await pool.close()
+    level = level_of(cell.fingerprint, certificates_file()).value
+    return judgement(rubric, answers, cell, level, store.answers(cell.digest), seed=seed)
