@@ -7,15 +7,18 @@ which file, which line, and what was expected.
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gateway.errors import DataError
+from gateway.identity import write_atomically
 
 HUB_PREFIX = "hf:"
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_JSON_LINES = (".jsonl", ".ndjson")
+SUFFIXES = (*_DELIMITERS, *_JSON_LINES, ".parquet")
 _FIELD_LIMIT = 1 << 24
 """Characters of one CSV field; the csv module's own default of 131,072 is less than a long log."""
 
@@ -53,6 +56,32 @@ def read_table(source: str) -> Table:
     return table
 
 
+def write_table(table: Table, rows: Sequence[Row], path: Path) -> None:
+    """Some rows of a table as a file, CSV, TSV or JSONL by its suffix; the same rows, same bytes.
+
+    Raises:
+        DataError: another suffix, or a value that the format has no place for.
+    """
+    suffix = path.suffix.lower()
+    made = io.StringIO(newline="")
+    if suffix in _DELIMITERS:
+        writer = csv.writer(made, delimiter=_DELIMITERS[suffix], lineterminator="\n")
+        writer.writerow(table.columns)
+        writer.writerows([row.values.get(name) for name in table.columns] for row in rows)
+    elif suffix in _JSON_LINES:
+        for row in rows:
+            try:
+                line = json.dumps(dict(row.values), ensure_ascii=False) + "\n"
+                line.encode()
+            except (TypeError, ValueError) as exc:
+                raise DataError(f"{table.place(row.line)}: no place in JSON: {exc}") from exc
+            made.write(line)
+    else:
+        known = ", ".join((*_DELIMITERS, *_JSON_LINES))
+        raise DataError(f"{path}: rows can not be written as {suffix!r}", hint=f"known: {known}")
+    write_atomically(path, made.getvalue())
+
+
 def _file(source: str) -> Table:
     path = Path(source)
     suffix = path.suffix.lower()
@@ -68,9 +97,9 @@ def _file(source: str) -> Table:
     text = _text(path)
     if not text.strip():
         raise DataError(f"{source}: the file is empty")
-    if suffix in (".jsonl", ".ndjson"):
+    if suffix in _JSON_LINES:
         return _jsonl(source, text)
-    return _csv(source, text, "\t" if suffix == ".tsv" else ",")
+    return _csv(source, text, _DELIMITERS[suffix])
 
 
 def _text(path: Path) -> str:
