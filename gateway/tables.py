@@ -7,7 +7,7 @@ which file, which line, and what was expected.
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from gateway.identity import write_atomically
 HUB_PREFIX = "hf:"
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson")
-SUFFIXES = (*_DELIMITERS, *_JSON_LINES, ".parquet")
+WRITTEN = (*_DELIMITERS, *_JSON_LINES)
+"""Suffixes of what `write_table` writes."""
+SUFFIXES = (*WRITTEN, ".parquet")
 _FIELD_LIMIT = 1 << 24
 """Characters of one CSV field; the csv module's own default of 131,072 is less than a long log."""
 
@@ -71,15 +73,25 @@ def write_table(table: Table, rows: Sequence[Row], path: Path) -> None:
     elif suffix in _JSON_LINES:
         for row in rows:
             try:
-                line = json.dumps(dict(row.values), ensure_ascii=False) + "\n"
-                line.encode()
+                made.write(json_lines([row.values]))
             except (TypeError, ValueError) as exc:
                 raise DataError(f"{table.place(row.line)}: no place in JSON: {exc}") from exc
-            made.write(line)
     else:
-        known = ", ".join((*_DELIMITERS, *_JSON_LINES))
-        raise DataError(f"{path}: rows can not be written as {suffix!r}", hint=f"known: {known}")
+        raise DataError(
+            f"{path}: rows can not be written as {suffix!r}", hint=f"known: {', '.join(WRITTEN)}"
+        )
     write_atomically(path, made.getvalue())
+
+
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """One JSON object a line.
+
+    Raises:
+        TypeError, ValueError: a value has no place in JSON, or a text none in UTF-8.
+    """
+    text = "".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows)
+    text.encode()
+    return text
 
 
 def _file(source: str) -> Table:
@@ -94,7 +106,7 @@ def _file(source: str) -> Table:
         )
     if suffix == ".parquet":
         return _parquet(path)
-    text = _text(path)
+    text = read_utf8(path)
     if not text.strip():
         raise DataError(f"{source}: the file is empty")
     if suffix in _JSON_LINES:
@@ -102,7 +114,12 @@ def _file(source: str) -> Table:
     return _csv(source, text, _DELIMITERS[suffix])
 
 
-def _text(path: Path) -> str:
+def read_utf8(path: Path) -> str:
+    """The text of a file, without a byte order mark.
+
+    Raises:
+        DataError: it can not be read, is no UTF-8, or holds a NUL character.
+    """
     try:
         data = path.read_bytes()
     except OSError as exc:

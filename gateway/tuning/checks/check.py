@@ -118,6 +118,8 @@ def _too_few(trained: int) -> Iterator[Finding]:
 def _unchecked(parts: Sequence[Part], limit: LengthLimit | None) -> Iterator[Finding]:
     """What could not be looked at."""
     if named(parts, TEST) is None:
-        yield Finding("no-test", "note", "no test data: nothing was checked against it", "give --test")
+        yield Finding(
+            "no-test", "note", "no test data: nothing was checked against it", "give --test"
+        )
     if limit is None:
         yield Finding("no-lengths", "note", "the lengths of inputs were not checked")

@@ -60,15 +60,19 @@ def contradictions(
             tuple(_answered(places[at], items[at]) for at in identical),
         )
     alike = _contradicting(copies.same(How.NORMALISED), items)
-    near = [(a, b) for a, b, _ in copies.near() if items[a].gold != items[b].gold]
-    close = sorted({*alike, *(at for pair in near for at in pair)} - set(identical))
+    other = dict.fromkeys(alike, "")
+    for a, b, _ in copies.near():
+        if items[a].gold != items[b].gold:
+            other.setdefault(a, f"; {_answered(places[b], items[b])}")
+            other.setdefault(b, f"; {_answered(places[a], items[a])}")
+    close = sorted(set(other) - set(identical))
     if close:
         yield Finding(
             "near-contradiction",
             "warning",
             f"{size(len(close))} that are nearly the same as one with a different answer",
             "look at them: a difference that small is easily a mistake in the labels",
-            tuple(_answered(places[at], items[at]) for at in close),
+            tuple(_answered(places[at], items[at], other[at]) for at in close),
         )
 
 
@@ -82,8 +86,9 @@ def _key(item: Item) -> str:
     return json.dumps(dict(gold) if isinstance(gold, Mapping) else gold, sort_keys=True)
 
 
-def _answered(place: Place, item: Item) -> Place:
-    return Place(place.place, item.id, "" if item.gold is None else written(item.gold))
+def _answered(place: Place, item: Item, other: str = "") -> Place:
+    own = "" if item.gold is None else written(item.gold)
+    return Place(place.place, item.id, own + other)
 
 
 def balance(parts: Sequence[Part], task: Task) -> Iterator[Finding]:
@@ -124,6 +129,8 @@ def _of_one_answer(
     most, least = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
     ratio = present[most] / present[least]
     shown = f"largest {most!r} {present[most]:,}, smallest {least!r} {present[least]:,}"
+    if present[most] == present[least]:
+        shown = f"{present[most]:,} of each"
     yield Finding(
         "balance",
         "warning" if ratio >= UNEQUAL else "note",

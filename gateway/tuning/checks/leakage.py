@@ -6,6 +6,7 @@ Whatever is trained on or shown and then asked about measures memory, not the mo
 from collections.abc import Iterator, Sequence
 
 from gateway.similarity import text_of
+from gateway.tasks import Item
 from gateway.tuning.checks.duplicates import Copies, Copy, How, normalised
 from gateway.tuning.checks.findings import Finding, Place, Severity
 from gateway.tuning.checks.parts import EXEMPLARS, TEST, TRAIN, VALIDATION, Part, PartName, size
@@ -40,7 +41,8 @@ def leaks(copies: Copies, parts: Sequence[Part], places: Sequence[Place]) -> Ite
                     "leak" if severity == "error" else "exemplar-trained-on",
                     severity,
                     f"{size(len(these))} of {left} also in {right}: {how.value}",
-                    f"remove them from {left}; its figures on {right} would flatter"
+                    f"remove them from {left} (gateway data split --test leaves them out): "
+                    f"figures on {right} would flatter"
                     if severity == "error"
                     else "remove them from one of the two",
                     tuple(_copied(at, copy, places) for at, copy in these),
@@ -61,6 +63,15 @@ def repeats(copies: Copies, parts: Sequence[Part], places: Sequence[Place]) -> I
                     "keep one of each: what is repeated weighs double",
                     tuple(_copied(at, copy, places) for at, copy in these),
                 )
+
+
+def without_copies(items: Sequence[Item], others: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """The items that copy none of the others, in whatever way, and those that do."""
+    texts = [text_of(item) for item in (*items, *others)]
+    copies = Copies(texts, [TRAIN] * len(items) + [TEST] * len(others))
+    copied = {at for at in range(len(items)) if copies.closest(at, TEST) is not None}
+    kept = [item for at, item in enumerate(items) if at not in copied]
+    return kept, [item for at, item in enumerate(items) if at in copied]
 
 
 def told_answers(part: Part) -> Iterator[Finding]:

@@ -13,10 +13,19 @@ CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Length:
+    """How long one input is."""
+
+    size: int
+    shortened: tuple[str, ...] = ()
+    """Fields that the template shortened before it was counted."""
+
+
+@dataclass(frozen=True, slots=True)
 class LengthLimit:
     """How long an input may be."""
 
-    measure: Callable[[Item], int]
+    measure: Callable[[Item], Length]
     most: int
     unit: str
     """What is counted: "tokens of smollm2-135m, prompt zero_shot and answer", "characters"."""
@@ -25,7 +34,7 @@ class LengthLimit:
 def in_characters(tokens: int) -> LengthLimit:
     """A limit of about so many tokens where no tokenizer is at hand, counted in characters."""
     unit = f"characters (no --model: {CHARACTERS_PER_TOKEN} for a token)"
-    return LengthLimit(lambda item: len(text_of(item)), tokens * CHARACTERS_PER_TOKEN, unit)
+    return LengthLimit(lambda item: Length(len(text_of(item))), tokens * CHARACTERS_PER_TOKEN, unit)
 
 
 def empty_inputs(part: Part, task: Task) -> Iterator[Finding]:
@@ -55,8 +64,18 @@ def long_inputs(part: Part, limit: LengthLimit) -> Iterator[Finding]:
     """Items that are longer than the limit, the longest first."""
     if part.name == EXEMPLARS:
         return
-    lengths = [(limit.measure(item), item) for item in part.items]
+    measured = [(limit.measure(item), item) for item in part.items]
+    lengths = [(length.size, item) for length, item in measured]
     long = sorted((pair for pair in lengths if pair[0] > limit.most), key=lambda pair: -pair[0])
+    shortened = [(length, item) for length, item in measured if length.shortened]
+    if shortened:
+        yield Finding(
+            "shortened",
+            "note",
+            f"{part.name}: {size(len(shortened))} of {len(lengths):,} shortened by the template",
+            "",
+            tuple(part.place(item, ", ".join(length.shortened)) for length, item in shortened),
+        )
     if long:
         yield Finding(
             "too-long",
