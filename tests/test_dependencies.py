@@ -28,6 +28,10 @@ NO_BACKEND = [
     "statistics",
     "evaluation",
     "report",
+    "tuning.checks",
+    "tuning.chats",
+    "tuning.chat_format",
+    "tuning.chat_import",
 ]
 BACKEND_SDKS = {"httpx", "torch", "llama_cpp", "ollama", "transformers", "peft"}
 
