@@ -38,9 +38,10 @@ def findings_table(found: Findings, console: Console, about: Sequence[str] = ())
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def findings_json(found: Findings) -> dict[str, Any]:
+def findings_json(found: Findings, about: Sequence[str] = ()) -> dict[str, Any]:
     """Everything, for canonical JSON."""
     return {
+        "about": list(about),
         "sizes": dict(found.sizes),
         "errors": len(found.errors),
         "warnings": len(found.warnings),

@@ -106,7 +106,7 @@ def data_check(
     with _limit(wanted, strategy, root, items, model, models_file, max_tokens) as (limit, about):
         found = check(wanted, parts, limit=limit, share=held_out, seed=seed)
     if json_output:
-        out.file.write(canonical_json(showing_data.findings_json(found)) + "\n")
+        out.file.write(canonical_json(showing_data.findings_json(found, about)) + "\n")
     else:
         showing_data.findings_table(found, out, about)
     raise typer.Exit(USAGE if found.errors else 0)

@@ -22,6 +22,10 @@ from gateway.similarity import NEAR_DUPLICATE, near_pairs
 NORMALISED_AWAY = "case, spaces, numbers and URLs"
 METHOD = f"near: cosine of TF-IDF vectors over words, at least {NEAR_DUPLICATE:g}"
 
+CAUTIOUS = 0.85
+"""Cosine from which a split keeps two items together. The weights of words depend on all texts that
+are compared: a pair just below 0.9 among the training items can be above it beside others."""
+
 _URL = re.compile(r"(?:https?://|www\.)\S+")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 
@@ -64,13 +68,17 @@ class Copies:
     Args:
         texts: of all parts, one after another.
         parts: the part that each text is in.
+        threshold: cosine from which two texts are near.
     """
 
-    def __init__(self, texts: Sequence[str], parts: Sequence[str]) -> None:
+    def __init__(
+        self, texts: Sequence[str], parts: Sequence[str], threshold: float = NEAR_DUPLICATE
+    ) -> None:
         self._parts = parts
         self._identical = _numbered(texts)
         self._alike = _numbered([normalised(text) for text in texts])
-        self.first, self.second, self.cosines = near_pairs([texts[i] for i in _firsts(self._alike)])
+        distinct = [texts[at] for at in _firsts(self._alike)]
+        self.first, self.second, self.cosines = near_pairs(distinct, threshold)
         """Pairs of near texts, each the first of those that are alike once normalised: numbers of
         the groups, and cosines."""
         self._near: dict[int, list[tuple[float, int]]] = defaultdict(list)

@@ -66,12 +66,21 @@ def repeats(copies: Copies, parts: Sequence[Part], places: Sequence[Place]) -> I
 
 
 def without_copies(items: Sequence[Item], others: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """The items that copy none of the others, in whatever way, and those that do."""
-    texts = [text_of(item) for item in (*items, *others)]
-    copies = Copies(texts, [TRAIN] * len(items) + [TEST] * len(others))
-    copied = {at for at in range(len(items)) if copies.closest(at, TEST) is not None}
-    kept = [item for at, item in enumerate(items) if at not in copied]
-    return kept, [item for at, item in enumerate(items) if at in copied]
+    """The items that copy none of the others, in whatever way, and those that do.
+
+    Looked at again until none is found: without the first ones the words weigh otherwise, which can
+    bring another over the threshold.
+    """
+    kept, copied = list(items), list[Item]()
+    while kept:
+        texts = [text_of(item) for item in (*kept, *others)]
+        copies = Copies(texts, [TRAIN] * len(kept) + [TEST] * len(others))
+        clean = [copies.closest(at, TEST) is None for at in range(len(kept))]
+        if all(clean):
+            break
+        copied += [item for item, is_clean in zip(kept, clean, strict=True) if not is_clean]
+        kept = [item for item, is_clean in zip(kept, clean, strict=True) if is_clean]
+    return kept, copied
 
 
 def told_answers(part: Part) -> Iterator[Finding]:

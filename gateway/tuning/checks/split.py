@@ -11,7 +11,7 @@ from gateway.draws import place, shares
 from gateway.errors import ConfigError, DataError
 from gateway.similarity import text_of
 from gateway.tasks import Item
-from gateway.tuning.checks.duplicates import Copies
+from gateway.tuning.checks.duplicates import CAUTIOUS, Copies
 
 HELD_OUT = 0.15
 LEAST_HELD_OUT = 0.1
@@ -87,7 +87,8 @@ def split(items: Sequence[Item], share: float = HELD_OUT, seed: int = 0) -> Spli
 
 def _families(items: Sequence[Item], seed: int) -> list[list[int]]:
     """Copies together, in a seeded order that does not depend on that of the items."""
-    numbers = Copies([text_of(item) for item in items], [""] * len(items)).families()
+    copies = Copies([text_of(item) for item in items], [""] * len(items), CAUTIOUS)
+    numbers = copies.families()
     members: dict[int, list[int]] = defaultdict(list)
     for at, number in enumerate(numbers):
         members[int(number)].append(at)
