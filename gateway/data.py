@@ -7,6 +7,8 @@ made one (CRLF and CR become LF), since they say nothing about the text.
 import difflib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 from gateway.draws import stratified_sample
 from gateway.errors import ConfigError, DataError
@@ -17,6 +19,25 @@ from gateway.types import Answer
 
 ID = "id"
 _MOST_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A row that is no item."""
+
+    line: int
+    part: Literal["id", "input", "answer"]
+    error: DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """All rows of one source: those that are items, and what is wrong with the others."""
+
+    path: str
+    items: tuple[Item, ...]
+    problems: tuple[Problem, ...]
+    """In the order of the lines."""
 
 
 def load_dataset(
@@ -40,6 +61,29 @@ def load_dataset(
         ConfigError: `columns` names no field of the task.
         DataError: the first thing wrong with the data, with file and line.
     """
+    scan = scan_dataset(source, task, labelled=labelled, columns=columns)
+    if scan.problems:
+        raise scan.problems[0].error
+    items = scan.items
+    labels = tuple(sorted({item.gold for item in items if isinstance(item.gold, str)}))
+    kept = list(items) if limit is None else stratified_sample(items, limit, sample_seed)
+    digest = digest_json([[i.id, i.digest, i.gold, *filter(None, [i.rationale])] for i in kept])
+    return Dataset(source, tuple(kept), digest, labels)
+
+
+def scan_dataset(
+    source: str,
+    task: Task,
+    *,
+    labelled: bool = True,
+    columns: Mapping[str, str] | None = None,
+) -> Scan:
+    """As `load_dataset`, with everything that is wrong with single rows instead of the first.
+
+    Raises:
+        ConfigError: `columns` names no field of the task.
+        DataError: the source is no table, or a column is missing.
+    """
     wanted = columns or {}
     known = {**task.columns, **task.answers, ID: (ID,)}
     for name in wanted:
@@ -57,44 +101,79 @@ def load_dataset(
     ids = wanted.get(ID) or (ID if ID in table.columns else "")
     if ids and ids not in table.columns:
         raise _no_column(table, ID, (ids,))
-    items = [_item(table, row, task, fields, answers, ids) for row in table.rows]
-    _check_ids(table, items)
-    labels = tuple(sorted({item.gold for item in items if isinstance(item.gold, str)}))
-    kept = list(items) if limit is None else stratified_sample(items, limit, sample_seed)
-    digest = digest_json([[item.id, item.digest, item.gold] for item in kept])
-    return Dataset(source, tuple(kept), digest, labels)
+    rationale = next((name for name in task.rationale if labelled and name in table.columns), "")
+    rows = _Rows(table, task, fields, answers, ids, rationale)
+    read = [rows.read(row) for row in table.rows]
+    items = tuple(each for each in read if isinstance(each, Item))
+    problems = tuple(each for each in read if isinstance(each, Problem))
+    return Scan(source, items, problems)
 
 
-def _column(table: Table, field: str, accepted: Sequence[str], wanted: Mapping[str, str]) -> str:
-    names = (wanted[field],) if field in wanted else accepted
-    for name in names:
-        if name in table.columns:
-            return name
-    raise _no_column(table, field, names)
+@dataclass(slots=True)
+class _Rows:
+    """Makes items of a table's rows."""
+
+    table: Table
+    task: Task
+    fields: Mapping[str, str]
+    answers: Mapping[str, str]
+    ids: str
+    rationale: str
+    seen: dict[str, int] = field(default_factory=dict)
+    """Id -> the line of its item."""
+
+    def read(self, row: Row) -> Item | Problem:
+        part: Literal["id", "input", "answer"] = "input"
+        try:
+            texts = {name: self._field(row, name) for name in self.fields}
+            part = "id"
+            name = self._id(row)
+            part = "answer"
+            gold = _gold(self.table, row, self.task, self.answers) if self.answers else None
+            why = self._rationale(row)
+        except DataError as error:
+            return Problem(row.line, part, error)
+        self.seen[name] = row.line
+        return Item(name, texts, gold, row.line, digest_json(texts), why, self.task.lists)
+
+    def _field(self, row: Row, name: str) -> str:
+        column = self.fields[name]
+        value = row.values.get(column)
+        if name in self.task.lists and isinstance(value, list):
+            return _listed(self.table, row, column, value)
+        return _text(self.table, row, column)
+
+    def _id(self, row: Row) -> str:
+        name = _text(self.table, row, self.ids).strip() if self.ids else f"line-{row.line}"
+        place = self.table.place(row.line)
+        if not name:
+            raise DataError(f"{place}: the id is empty; every item needs its own")
+        if name in self.seen:
+            raise DataError(
+                f"{place}: the id {name!r} is also in line {self.seen[name]}; ids must differ"
+            )
+        return name
+
+    def _rationale(self, row: Row) -> str:
+        if not self.rationale or self.rationale not in row.values:
+            return ""
+        return _text(self.table, row, self.rationale).strip()
 
 
-def _no_column(table: Table, field: str, names: Sequence[str]) -> DataError:
+def _column(table: Table, name: str, accepted: Sequence[str], wanted: Mapping[str, str]) -> str:
+    names = (wanted[name],) if name in wanted else accepted
+    for column in names:
+        if column in table.columns:
+            return column
+    raise _no_column(table, name, names)
+
+
+def _no_column(table: Table, name: str, names: Sequence[str]) -> DataError:
     shown = ", ".join(table.columns[:_MOST_SHOWN])
     return DataError(
-        f"{table.place(1)}: no column for {field!r}; expected {' or '.join(names)}, found {shown}",
-        hint=f"--column {field}=NAME if it is called otherwise",
+        f"{table.place(1)}: no column for {name!r}; expected {' or '.join(names)}, found {shown}",
+        hint=f"--column {name}=NAME if it is called otherwise",
     )
-
-
-def _item(
-    table: Table,
-    row: Row,
-    task: Task,
-    fields: Mapping[str, str],
-    answers: Mapping[str, str],
-    ids: str,
-) -> Item:
-    texts = {field: _text(table, row, column) for field, column in fields.items()}
-    name = _text(table, row, ids).strip() if ids else f"line-{row.line}"
-    if not name:
-        raise DataError(f"{table.place(row.line)}: the id is empty; every item needs its own")
-    gold = _gold(table, row, task, answers) if answers else None
-    return Item(name, texts, gold, row.line, digest_json(texts))
 
 
 def _text(table: Table, row: Row, column: str) -> str:
@@ -116,6 +195,18 @@ def _text(table: Table, row: Row, column: str) -> str:
     if "\0" in text:
         raise DataError(f"{table.place(row.line)}: {column!r} holds a NUL character")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _listed(table: Table, row: Row, column: str, values: Sequence[object]) -> str:
+    """A list as text, an empty line between its entries: a text as it is, an object as one line
+    `name: value` for each of its members."""
+    entries = []
+    for number, value in enumerate(values, start=1):
+        members = value if isinstance(value, dict) else {"": value}
+        where = f"{column} {number}"
+        texts = {n: _text(table, Row(row.line, {where: v}), where) for n, v in members.items()}
+        entries.append("\n".join(f"{n}: {text}" if n else text for n, text in texts.items()))
+    return "\n\n".join(entries)
 
 
 def _gold(table: Table, row: Row, task: Task, answers: Mapping[str, str]) -> Answer:
@@ -157,14 +248,3 @@ def _number(table: Table, row: Row, column: str, task: Task) -> float:
             f"expected a number from {task.minimum:g} to {task.maximum:g}"
         )
     return value
-
-
-def _check_ids(table: Table, items: Sequence[Item]) -> None:
-    seen: dict[str, Item] = {}
-    for item in items:
-        if item.id in seen:
-            raise DataError(
-                f"{table.source}:{item.line}: the id {item.id!r} is also in line "
-                f"{seen[item.id].line}; ids must differ"
-            )
-        seen[item.id] = item

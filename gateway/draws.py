@@ -6,7 +6,8 @@ depend on a generator's state, on the order of the file, or on numpy's stream of
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from gateway.tasks import Item
 
@@ -29,19 +30,26 @@ def stratified_sample(
     groups: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         groups[item.gold if isinstance(item.gold, str) else ""].append(item)
-    shares = _shares({name: len(group) for name, group in groups.items()}, count)
+    given = shares({name: len(group) for name, group in groups.items()}, count)
     chosen = {
         item.id
         for name, group in groups.items()
-        for item in sorted(group, key=lambda i: place(seed, purpose, i.id))[: shares[name]]
+        for item in sorted(group, key=lambda i: place(seed, purpose, i.id))[: given[name]]
     }
     return [item for item in items if item.id in chosen]
 
 
-def _shares(sizes: dict[str, int], count: int) -> dict[str, int]:
+def shares(
+    sizes: Mapping[str, int], count: int, order: Callable[[str], Any] = str
+) -> dict[str, int]:
+    """How many of `count` draws each group gets: largest remainders.
+
+    Args:
+        order: sorts the groups whose remainders are equal.
+    """
     total = sum(sizes.values())
-    shares = {name: count * size // total for name, size in sizes.items()}
-    remainders = sorted(sizes, key=lambda name: (-(count * sizes[name] % total), name))
-    for name in remainders[: count - sum(shares.values())]:
-        shares[name] += 1
-    return shares
+    given = {name: count * size // total for name, size in sizes.items()}
+    remainders = sorted(sizes, key=lambda name: (-(count * sizes[name] % total), order(name)))
+    for name in remainders[: count - sum(given.values())]:
+        given[name] += 1
+    return given

@@ -32,6 +32,7 @@ class Exemplar:
     item_id: str
     fields: Mapping[str, str]
     gold: Answer
+    rationale: str = ""
 
 
 class ExemplarSelector:
@@ -85,7 +86,7 @@ class ExemplarSelector:
                 f"exemplars can not be chosen by {kind!r}", hint=f"known: {', '.join(KINDS)}"
             )
         if kind == "fixed":
-            listed = _read(task, root)
+            listed = fixed_exemplars(task, root)
             pool, dropped = without_near_duplicates(listed, test)
             notes = tuple(
                 f"the exemplar {item.id} is (nearly) a test item and is not shown"
@@ -110,7 +111,10 @@ class ExemplarSelector:
     @property
     def digest(self) -> str:
         """Of all that decides what is shown."""
-        shown = [[item.id, item.digest, item.gold] for item in self._pool]
+        shown = [
+            [item.id, item.digest, item.gold, *filter(None, [item.rationale])]
+            for item in self._pool
+        ]
         return digest_json({"kind": self.kind, "count": self._count, "pool": shown})
 
     def describe(self) -> dict[str, Any]:
@@ -124,7 +128,9 @@ class ExemplarSelector:
         """Exemplars for an item in the order shown. The nearest one comes last, next to the
         question (Liu et al. 2022, arXiv 2101.06804)."""
         chosen = self._pool if self._similarity is None else self._nearest(self._similarity, item)
-        return tuple(Exemplar(i.id, i.fields, i.gold) for i in chosen if i.gold is not None)
+        return tuple(
+            Exemplar(i.id, i.fields, i.gold, i.rationale) for i in chosen if i.gold is not None
+        )
 
     def _nearest(self, similarity: Similarity, item: Item) -> list[Item]:
         cosines = similarity.to([text_of(item)])[0]
@@ -194,7 +200,13 @@ def _stratified(train: Sequence[Item], labels: Sequence[str], count: int, seed: 
     return sorted(chosen, key=lambda item: place(seed, "order", item.id))
 
 
-def _read(task: Task, root: Path) -> tuple[Item, ...]:
+def fixed_exemplars(task: Task, root: Path) -> tuple[Item, ...]:
+    """The exemplars that come with a task, in the file's order.
+
+    Raises:
+        ConfigError: it has none.
+        DataError: they are wrong.
+    """
     path = root / task.name / FILE
     if not path.is_file():
         raise ConfigError(

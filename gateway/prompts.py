@@ -165,7 +165,7 @@ class PromptTemplate:
         for exemplar in exemplars:
             brief, _ = _shorten(exemplar.fields, self._settings.shorten_exemplar, shortener)
             example = {**given, **brief}
-            answer = self._block("answer", example) + written(exemplar.gold)
+            answer = self._block("answer", example) + written(exemplar.gold, exemplar.rationale)
             messages.append(Message("user", self._block("user", example)))
             messages.append(Message("assistant", answer))
         messages.append(Message("user", self._block("user", item)))
@@ -185,8 +185,13 @@ class PromptTemplate:
         return text if name == "answer" else text.strip()
 
 
-def written(gold: Answer) -> str:
-    """An answer as an exemplar shows it and a model is expected to write it."""
+def written(gold: Answer, rationale: str = "") -> str:
+    """An answer as an exemplar shows it and a model is expected to write it: the answer on the
+    first line, behind it the reason, if there is one."""
+    return f"{_written(gold)}\n{rationale.strip()}" if rationale.strip() else _written(gold)
+
+
+def _written(gold: Answer) -> str:
     if isinstance(gold, str):
         return gold
     if isinstance(gold, float):

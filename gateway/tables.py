@@ -7,15 +7,20 @@ which file, which line, and what was expected.
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gateway.errors import DataError
+from gateway.identity import write_atomically
 
 HUB_PREFIX = "hf:"
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_JSON_LINES = (".jsonl", ".ndjson")
+WRITTEN = (*_DELIMITERS, *_JSON_LINES)
+"""Suffixes of what `write_table` writes."""
+SUFFIXES = (*WRITTEN, ".parquet")
 _FIELD_LIMIT = 1 << 24
 """Characters of one CSV field; the csv module's own default of 131,072 is less than a long log."""
 
@@ -53,6 +58,42 @@ def read_table(source: str) -> Table:
     return table
 
 
+def write_table(table: Table, rows: Sequence[Row], path: Path) -> None:
+    """Some rows of a table as a file, CSV, TSV or JSONL by its suffix; the same rows, same bytes.
+
+    Raises:
+        DataError: another suffix, or a value that the format has no place for.
+    """
+    suffix = path.suffix.lower()
+    made = io.StringIO(newline="")
+    if suffix in _DELIMITERS:
+        writer = csv.writer(made, delimiter=_DELIMITERS[suffix], lineterminator="\n")
+        writer.writerow(table.columns)
+        writer.writerows([row.values.get(name) for name in table.columns] for row in rows)
+    elif suffix in _JSON_LINES:
+        for row in rows:
+            try:
+                made.write(json_lines([row.values]))
+            except (TypeError, ValueError) as exc:
+                raise DataError(f"{table.place(row.line)}: no place in JSON: {exc}") from exc
+    else:
+        raise DataError(
+            f"{path}: rows can not be written as {suffix!r}", hint=f"known: {', '.join(WRITTEN)}"
+        )
+    write_atomically(path, made.getvalue())
+
+
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """One JSON object a line.
+
+    Raises:
+        TypeError, ValueError: a value has no place in JSON, or a text none in UTF-8.
+    """
+    text = "".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows)
+    text.encode()
+    return text
+
+
 def _file(source: str) -> Table:
     path = Path(source)
     suffix = path.suffix.lower()
@@ -65,15 +106,20 @@ def _file(source: str) -> Table:
         )
     if suffix == ".parquet":
         return _parquet(path)
-    text = _text(path)
+    text = read_utf8(path)
     if not text.strip():
         raise DataError(f"{source}: the file is empty")
-    if suffix in (".jsonl", ".ndjson"):
+    if suffix in _JSON_LINES:
         return _jsonl(source, text)
-    return _csv(source, text, "\t" if suffix == ".tsv" else ",")
+    return _csv(source, text, _DELIMITERS[suffix])
 
 
-def _text(path: Path) -> str:
+def read_utf8(path: Path) -> str:
+    """The text of a file, without a byte order mark.
+
+    Raises:
+        DataError: it can not be read, is no UTF-8, or holds a NUL character.
+    """
     try:
         data = path.read_bytes()
     except OSError as exc:

@@ -56,6 +56,10 @@ class Task:
     maximum: float = 0.0
     """Number: the least and the greatest answer."""
     metric: str = ""
+    lists: tuple[str, ...] = ()
+    """Input fields that hold examples shown beside the item; they are none of its own text."""
+    rationale: tuple[str, ...] = ()
+    """Names that the column of the answer's reason may have; it may be absent from the data."""
 
     @property
     def digest(self) -> str:
@@ -68,6 +72,7 @@ class Task:
                 "labels": [[label.name, label.description] for label in self.labels],
                 "values": {name: list(values) for name, values in self.answer_values.items()},
                 "range": [self.minimum, self.maximum],
+                **({"lists": self.lists} if self.lists else {}),
             }
         )
 
@@ -88,6 +93,10 @@ class Item:
     """Where it stands in its file."""
     digest: str
     """Of the fields: what the model is asked about."""
+    rationale: str = ""
+    """Why the gold value is the answer, where the data says so."""
+    lists: tuple[str, ...] = ()
+    """Those of the fields that are no text of the item's own; see `Task.lists`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,8 @@ def load_task(name: str, root: Path) -> Task:
         minimum=parsed.minimum,
         maximum=parsed.maximum,
         metric=parsed.metric or METRICS[parsed.kind][0],
+        lists=tuple(parsed.lists),
+        rationale=tuple(parsed.rationale),
     )
 
 
@@ -152,6 +163,8 @@ class _File(BaseModel):
     kind: TaskKind
     description: str = ""
     metric: str = ""
+    lists: list[str] = []
+    rationale: list[Annotated[str, Field(min_length=1)]] = []
     fields: dict[_Identifier, _Columns] = Field(min_length=1)
     answer: dict[_Identifier, _Columns] = Field(min_length=1)
     labels: list[_Label] = []
@@ -174,4 +187,8 @@ class _File(BaseModel):
             raise ValueError("labels: two or more, each of another name, or none at all")
         if both := set(self.fields) & set(self.answer):
             raise ValueError(f"{min(both)} is both an input field and an answer")
+        if strange := set(self.lists) - set(self.fields):
+            raise ValueError(f"lists: {min(strange)} is no input field")
+        if set(self.lists) == set(self.fields):
+            raise ValueError("lists: an item needs a field of its own")
         return self

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import shipped
-from gateway.data import load_dataset
+from gateway.data import load_dataset, scan_dataset
 from gateway.errors import ConfigError, DataError, GatewayError
 from gateway.tasks import Dataset, Task, load_task
 from tests.conftest import real_data
@@ -19,6 +19,8 @@ from tests.conftest import real_data
 SHIPPED = shipped("prompts")
 TRIAGE = load_task("issue-triage", SHIPPED)
 POINTS = load_task("story-points", SHIPPED)
+RECORD = load_task("issue-record", SHIPPED)
+ESTIMATE = load_task("story-estimate", SHIPPED)
 FIELDS = load_task("issue-fields", SHIPPED)
 INTENT = load_task("intent", SHIPPED)
 
@@ -236,3 +238,35 @@ def test_the_real_sets_load(issue_reports: Path) -> None:
     assert (len(intents.items), len(intents.labels)) == (1540, 77)
     points = load_dataset(str(real_data("story-points") / "bamboo.csv"), POINTS)
     assert len(points.items) == 521
+
+
+def test_an_issue_of_one_text_has_type_priority_and_component(tmp_path: Path) -> None:
+    line = '{"issue": "It crashes", "type": "bug", "priority": "high", "component": "ui"}\n'
+    (item,) = load(tmp_path, line, "d.jsonl", RECORD).items
+    assert item.fields == {"issue": "It crashes"}
+    assert item.gold == {"type": "bug", "priority": "high", "component": "ui"}
+
+
+def test_an_estimate_has_examples_and_a_rationale(tmp_path: Path) -> None:
+    examples = '[{"issue": "Sort\\r\\nit", "story_points": 2}, "Rename it: 1"]'
+    row = (
+        f'{{"issue": "Print it", "examples": {examples}, "story_points": 3, "rationale": " New. "}}'
+    )
+    (item,) = load(tmp_path, row, "d.jsonl", ESTIMATE).items
+    assert item.fields["examples"] == "issue: Sort\nit\nstory_points: 2\n\nRename it: 1"
+    assert (item.gold, item.rationale, item.lists) == (3.0, "New.", ("examples",))
+    none = row.replace(examples, "[]").replace(', "rationale": " New. "', "")
+    (bare,) = load(tmp_path, none, "e.jsonl", ESTIMATE).items
+    assert (bare.fields["examples"], bare.rationale) == ("", "")
+    with pytest.raises(DataError, match=r"d.jsonl:1: 'examples 2' is a list"):
+        load(tmp_path, row.replace('"Rename it: 1"', "[1]"), "d.jsonl", ESTIMATE)
+
+
+def test_a_scan_names_every_row_that_is_no_item(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text(HEADER + "a,Bug,t,b\nb,bug,t,b\nb,bug,t,b\n,bug,t,b\n")
+    scan = scan_dataset(str(path), TRIAGE)
+    assert [item.id for item in scan.items] == ["b"]
+    assert [(p.line, p.part) for p in scan.problems] == [(2, "answer"), (4, "id"), (5, "id")]
+    with pytest.raises(DataError, match=r"d.csv:2: 'label' is 'Bug'"):
+        load_dataset(str(path), TRIAGE)

@@ -29,6 +29,10 @@ NO_BACKEND = [
     "evaluation",
     "judging",
     "report",
+    "tuning.checks",
+    "tuning.chats",
+    "tuning.chat_format",
+    "tuning.chat_import",
 ]
 BACKEND_SDKS = {"httpx", "torch", "llama_cpp", "ollama", "transformers", "peft"}
 

@@ -15,6 +15,7 @@ from gateway import __version__
 from gateway.cli import ab, judging, measuring, quantization, running, serving, single, tuning
 from gateway.cli.adapters import adapters_app
 from gateway.cli.common import FAILED, INTERRUPTED, REFUSED, USAGE, Interrupted, err, out
+from gateway.cli.data import data_app
 from gateway.cli.models import models_app
 from gateway.cli.prompts import prompts_app
 from gateway.cli.serving import keys_app
@@ -56,6 +57,7 @@ for command in (
 app.add_typer(models_app, name="models")
 app.add_typer(adapters_app, name="adapters")
 app.add_typer(prompts_app, name="prompts")
+app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="keys")
 
 _EXTRAS = {

@@ -206,7 +206,7 @@ def tune(
     entry = model or models.default
     target = new_folder(adapters or adapters_root(), name)
     check_target(target)
-    lesson = lesson_of(
+    lesson, findings = lesson_of(
         Asked(
             spec=models.get(entry),
             task=task,
@@ -222,6 +222,8 @@ def tune(
             threads=threads,
         )
     )
+    for finding in findings.warnings:
+        note(f"warning: {finding.what}{': ' if finding.advice else ''}{finding.advice}")
     with _keeping_steps(), _watching(recipe.epochs, quiet=quiet) as begin:
         tuned = run(lesson, begin, restart=restart)
     for line in tuned_lines(tuned):

@@ -1,1 +1,1 @@
-"""Fine-tuning: what is checked before it, training, and what it would take."""
+"""Fine-tuning: what is checked before it, the formats of its data, training, what it takes."""

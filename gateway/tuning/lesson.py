@@ -1,21 +1,21 @@
 """From what a person asks for to a `Lesson`: task, template, items learned and items held out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config import ModelSpec
 from gateway.data import load_dataset
-from gateway.draws import stratified_sample
-from gateway.errors import ConfigError, DataError
-from gateway.exemplars import without_near_duplicates
+from gateway.errors import ConfigError
 from gateway.planning import label_set
 from gateway.prompts import load_template
-from gateway.tasks import Dataset, Item, load_task
+from gateway.tasks import load_task
+from gateway.tuning.checks.check import check
+from gateway.tuning.checks.findings import Findings
+from gateway.tuning.checks.parts import TEST, TRAIN, VALIDATION, Part
+from gateway.tuning.checks.split import split
 from gateway.tuning.recipe import Recipe
 from gateway.tuning.tune import Lesson
-
-HELD_OUT = "held-out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ class Asked:
     threads: int = 0
 
 
-def lesson_of(asked: Asked) -> Lesson:
-    """Load and divide the data.
+def lesson_of(asked: Asked) -> tuple[Lesson, Findings]:
+    """Load, check and divide the data; what was found in it is answered too, if it is no error.
 
     Raises:
         ConfigError: task, template or entry are wrong.
-        DataError: the data is, or too few items are left on a side.
+        DataError: the data is, or a part of it is (nearly) in another.
     """
     if asked.spec.adapter is not None:
         raise ConfigError(
@@ -62,16 +62,23 @@ def lesson_of(asked: Asked) -> Lesson:
         limit=asked.limit,
         sample_seed=asked.recipe.seed,
     )
-    given = (
+    validation = (
         load_dataset(asked.validation, task, columns=asked.columns) if asked.validation else None
     )
-    learned, held_out = divide(train, given, asked.recipe)
-    if asked.test:
-        refuse_leaks(train, load_dataset(asked.test, task, columns=asked.columns))
-    return Lesson(
+    test = load_dataset(asked.test, task, columns=asked.columns) if asked.test else None
+    given = {TRAIN: train, VALIDATION: validation, TEST: test}
+    parts = [Part(name, data.path, data.items) for name, data in given.items() if data]
+    findings = check(task, parts, share=asked.recipe.held_out, seed=asked.recipe.seed)
+    findings.refuse_errors()
+    if validation:
+        learned, held_out = train.items, validation.items
+    else:
+        divided = split(train.items, asked.recipe.held_out, asked.recipe.seed)
+        learned, held_out = divided.train, divided.validation
+    lesson = Lesson(
         spec=asked.spec,
         task=task,
-        labels=label_set(task, train, given),
+        labels=label_set(task, train, validation),
         template=template,
         items=learned,
         held_out=held_out,
@@ -80,37 +87,4 @@ def lesson_of(asked: Asked) -> Lesson:
         target=asked.target,
         threads=asked.threads,
     )
-
-
-def divide(
-    train: Dataset, validation: Dataset | None, recipe: Recipe
-) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """Items to learn from and items held out: those that are given, or a stratified sample.
-
-    Raises:
-        DataError: a side is empty.
-    """
-    if validation is not None:
-        return _some(train.items, train), _some(validation.items, validation)
-    count = max(1, round(len(train.items) * recipe.held_out))
-    held_out = stratified_sample(train.items, count, recipe.seed, HELD_OUT)
-    ids = {item.id for item in held_out}
-    learned = tuple(item for item in train.items if item.id not in ids)
-    return _some(learned, train), tuple(held_out)
-
-
-def _some(items: Sequence[Item], of: Dataset) -> tuple[Item, ...]:
-    if not items:
-        raise DataError(f"{of.path}: no item is left to learn from")
-    return tuple(items)
-
-
-def refuse_leaks(train: Dataset, test: Dataset) -> None:
-    """Raise DataError where a training item is (nearly) a test item: the test would be no test."""
-    _, leaks = without_near_duplicates(train.items, test.items)
-    if leaks:
-        raise DataError(
-            f"{len(leaks)} items of {train.path} are (nearly) in {test.path}, the first in line "
-            f"{leaks[0].line}",
-            hint="gateway data check lists them; leave them out of the training data",
-        )
+    return lesson, findings

@@ -8,8 +8,9 @@ from tests.conftest import ROOT, spec_and_path
 
 SAMPLE = ROOT / "prompts" / "issue-triage" / "sample.csv"
 COMMANDS = [
-    *("run", "report", "score", "compare", "ab", "judge", "classify", "ask", "certify"),
-    *("serve", "replay", "parity", "quantize", "fidelity", "models", "adapters", "prompts", "keys"),
+    *("run", "report", "score", "compare", "ab", "judge", "tune", "classify", "ask", "certify"),
+    *("serve", "replay", "parity", "quantize", "fidelity", "models", "adapters", "prompts", "data"),
+    "keys",
 ]
 
 
@@ -38,6 +39,7 @@ def test_help_lists_every_command_in_its_order(gateway: Gateway) -> None:
         ),
         *(("adapters", name) for name in ("list", "show", "check", "merge", "export")),
         *(("prompts", name) for name in ("list", "show", "render")),
+        *(("data", name) for name in ("check", "split", "export", "import", "validate")),
     ],
 )
 def test_every_command_explains_itself(gateway: Gateway, command: tuple[str, ...]) -> None:

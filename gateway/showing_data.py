@@ -1,0 +1,73 @@
+"""What `gateway data` prints."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gateway.report.format import clean
+from gateway.tuning.checks.findings import Finding, Findings
+from gateway.tuning.checks.parts import size
+
+_SHOWN = 3
+"""Items that are named of each finding; --json has all of them."""
+
+_STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+
+
+def findings_table(found: Findings, console: Console, about: Sequence[str] = ()) -> None:
+    """One row a finding, the gravest first; below, some items of each and what to do.
+
+    Args:
+        about: what else is to be known, a line each.
+    """
+    table = Table("severity", "items", "finding")
+    for finding in found.findings:
+        style = _STYLES[finding.severity]
+        table.add_row(
+            f"[{style}]{finding.severity}[/]",
+            f"{finding.count:,}" if finding.places else "",
+            escape(clean(finding.what)),
+        )
+    if found.findings:
+        console.print(table)
+    for line in (*_details(found), *about, verdict(found)):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def findings_json(found: Findings, about: Sequence[str] = ()) -> dict[str, Any]:
+    """Everything, for canonical JSON."""
+    return {
+        "about": list(about),
+        "sizes": dict(found.sizes),
+        "errors": len(found.errors),
+        "warnings": len(found.warnings),
+        "notes": len(found.notes),
+        "findings": [asdict(finding) | {"count": finding.count} for finding in found.findings],
+    }
+
+
+def verdict(found: Findings) -> str:
+    """How many of each severity, in one line."""
+    sizes = ", ".join(f"{name} {count:,}" for name, count in found.sizes.items())
+    counted = f"{size(len(found.errors), 'error')}, {size(len(found.warnings), 'warning')}"
+    return f"{sizes}: {counted}"
+
+
+def _details(found: Findings) -> Iterator[str]:
+    for finding in found.findings:
+        if finding.places or finding.advice:
+            yield from _of(finding)
+
+
+def _of(finding: Finding) -> Iterator[str]:
+    yield clean(f"{finding.severity}: {finding.what}")
+    for place in finding.places[:_SHOWN]:
+        yield clean(f"  {place}")
+    if len(finding.places) > _SHOWN:
+        yield f"  and {len(finding.places) - _SHOWN:,} more"
+    if finding.advice:
+        yield clean(f"  to do: {finding.advice}")

@@ -1,0 +1,30 @@
+"""A split as two files in the format of the data."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.tables import HUB_PREFIX, WRITTEN, read_table, write_table
+from gateway.tasks import Item
+from gateway.tuning.checks.split import Split
+
+
+def write_split(source: str, made: Split, folder: Path) -> tuple[Path, Path]:
+    """`train` and `validation`, each with all columns of the data, in its format; JSONL where that
+    is none that is written (Parquet, a dataset of a hub).
+
+    The same split gives the same bytes.
+
+    Raises:
+        DataError: a value has no place in the format.
+    """
+    table = read_table(source)
+    suffix = "" if source.startswith(HUB_PREFIX) else Path(source).suffix.lower()
+    ending = suffix if suffix in WRITTEN else ".jsonl"
+    rows = {row.line: row for row in table.rows}
+
+    def write(name: str, items: Sequence[Item]) -> Path:
+        path = folder / f"{name}{ending}"
+        write_table(table, [rows[item.line] for item in items if item.line is not None], path)
+        return path
+
+    return write("train", made.train), write("validation", made.validation)
