@@ -8,6 +8,7 @@ small models, NF4 with doubly quantized scales).
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from gateway.config import Dtype, Quantize
 from gateway.errors import ConfigError
 
 ALL_LINEAR = "all-linear"
@@ -19,6 +20,10 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
 }
 """Names for the modules that get an adapter. A name that an architecture lacks is left out, so
 that one list serves those with one matrix for query, key and value and those with three."""
+
+
+DTYPES = ("float32", "bfloat16", "float16")
+NF4 = "nf4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,8 @@ class Recipe:
     held_out: float = 0.15
     """Share of the training data that is held out where no validation data is given."""
     seed: int = 0
-    dtype: str = "float32"
-    quantize: str = ""
+    dtype: Dtype = "float32"
+    quantize: Quantize = ""
     """"nf4": the base's linear layers in 4 bits (QLoRA)."""
 
     def __post_init__(self) -> None:
@@ -60,6 +65,11 @@ class Recipe:
             if not low <= value <= high:
                 option = name.replace("_", "-")
                 raise ConfigError(f"--{option} {value:g} is not between {low:g} and {high:g}")
+
+        for name, known in (("dtype", DTYPES), ("quantize", ("", NF4))):
+            if (value := getattr(self, name)) not in known:
+                allowed = ", ".join(filter(None, known))
+                raise ConfigError(f"--{name} {value} is not known", hint=f"known: {allowed}")
 
     def table(self) -> dict[str, str | int | float | bool]:
         """As a card records it."""

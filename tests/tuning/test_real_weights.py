@@ -1,0 +1,85 @@
+"""A smaller training of the default model on real issues, and its adapter in llama.cpp."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.adapters.base import read_base
+from gateway.adapters.export import export
+from gateway.adapters.folder import read_adapter
+from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.transformers.backend import TransformersBackend
+from gateway.config import ModelSpec, shipped
+from gateway.data import load_dataset
+from gateway.exemplars import without_near_duplicates
+from gateway.prompts import load_template
+from gateway.runner import Strategy, question
+from gateway.tasks import load_task
+from gateway.tuning.recipe import Recipe
+from gateway.tuning.tune import Lesson, Tuned, tune
+from tests.conftest import spec_and_path
+from tests.torch_models import NAME, torch_spec
+from tests.tuning.worlds import unwatched
+
+SMALL = Recipe(top_layers=4, learning_rate=2e-3, epochs=3, batch=12, max_tokens=400)
+ROOT = shipped("prompts")
+
+
+@pytest.fixture(scope="module")
+def lesson(issue_reports: Path, tmp_path_factory: pytest.TempPathFactory) -> Lesson:
+    task = load_task("issue-triage", ROOT)
+    train = load_dataset(str(issue_reports / "train.csv"), task, limit=60)
+    held_out = load_dataset(str(issue_reports / "test.csv"), task, limit=12)
+    learned, _ = without_near_duplicates(train.items, held_out.items)
+    return Lesson(
+        spec=replace(torch_spec(), name=NAME),
+        task=task,
+        labels=tuple(label.name for label in task.labels),
+        template=load_template(task, "zero_shot", ROOT),
+        items=tuple(learned),
+        held_out=held_out.items,
+        source=train.path,
+        recipe=SMALL,
+        target=tmp_path_factory.mktemp("adapters") / "small",
+    )
+
+
+@pytest.fixture(scope="module")
+def tuned(lesson: Lesson) -> Tuned:
+    return tune(lesson, unwatched)
+
+
+def answers(backend: TransformersBackend | LlamaCppBackend, lesson: Lesson) -> list[str]:
+    strategy = Strategy(lesson.template)
+
+    async def ask() -> list[str]:
+        said = []
+        for item in lesson.held_out:
+            asked = question(lesson.task, lesson.labels, strategy, backend, item)
+            scores = await backend.score_labels(asked.request, lesson.labels)
+            said.append(max(zip(scores.logprobs, scores.labels, strict=True))[1])
+        await backend.close()
+        return said
+
+    return asyncio.run(ask())
+
+
+def test_it_learns(tuned: Tuned) -> None:
+    losses = [epoch.loss for epoch in tuned.standing.epochs]
+    assert losses[-1] < 0.8 * losses[0] or losses[0] < 0.5
+    assert all(epoch.macro_f1 is not None for epoch in tuned.standing.epochs)
+
+
+def test_its_export_answers_in_llama_cpp_as_in_peft(
+    tuned: Tuned, lesson: Lesson, tmp_path: Path
+) -> None:
+    spec, path = spec_and_path(NAME)
+    made = export(read_adapter(tuned.folder), read_base(spec, path), tmp_path / "adapter.gguf")
+    torch = TransformersBackend(torch_spec(adapter=tuned.folder), path)
+    gguf: ModelSpec = replace(spec, adapter=made.path, context_length=1024, parallel=1)
+    ours = answers(torch, lesson)
+    theirs = answers(LlamaCppBackend(gguf, path), lesson)
+    same = sum(a == b for a, b in zip(ours, theirs, strict=True))
+    assert same >= len(ours) - 1, "8-bit activations may turn one that is near"

@@ -1,0 +1,226 @@
+"""Training from its data to a saved adapter: what it learns, repeats, goes on from and refuses."""
+
+import asyncio
+import csv
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.adapters.base import read_base
+from gateway.adapters.card import read_card
+from gateway.adapters.check import why_not
+from gateway.backends.transformers.backend import TransformersBackend
+from gateway.errors import ConfigError, DataError, StoreError
+from gateway.tuning import training
+from gateway.tuning.checkpoint import Logged
+from gateway.tuning.training import Watching
+from gateway.tuning.tune import Estimate, Lesson, Tuned, tune
+from gateway.types import GenerationRequest
+from tests.tuning.worlds import RECIPE, a_lesson, unwatched, write_items, write_world
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_world(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def lesson(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Lesson:
+    return a_lesson(base, tmp_path_factory.mktemp("lesson"))
+
+
+@pytest.fixture(scope="module")
+def learned(lesson: Lesson) -> Tuned:
+    return tune(lesson, unwatched)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_what_the_data_says_is_learned(learned: Tuned) -> None:
+    first, *_, last = learned.standing.epochs
+    assert last.loss < first.loss < 4
+    best = next(e for e in learned.standing.epochs if e.epoch == learned.standing.best)
+    assert best.macro_f1 is not None
+    assert best.macro_f1 > 0.9
+
+
+def test_the_adapter_is_one_that_the_gateway_runs_on_that_base(
+    learned: Tuned, lesson: Lesson, base: Path
+) -> None:
+    assert why_not(learned.folder, read_base(lesson.spec, base)) == ()
+    asked = GenerationRequest("tiny", prompt="cedar rain dune Answer:")
+
+    async def score(adapter: Path | None) -> tuple[float, ...]:
+        backend = TransformersBackend(replace(lesson.spec, adapter=adapter), base)
+        try:
+            return (await backend.score_labels(asked, ("yes", "no"))).logprobs
+        finally:
+            await backend.close()
+
+    yes, no = asyncio.run(score(learned.folder))
+    assert no > yes
+    assert asyncio.run(score(None)) != (yes, no)
+
+
+def test_the_card_says_how_it_was_made(learned: Tuned, lesson: Lesson, base: Path) -> None:
+    card = read_card(learned.folder)
+    assert card is not None
+    assert card.base.digest == read_base(lesson.spec, base).digest
+    assert card.data is not None
+    assert (card.data.items, card.seed) == (len(lesson.items), 0)
+    assert card.prompt is not None
+    assert card.prompt.digest == lesson.template.digest
+    assert card.hyperparameters["rank"] == 4
+    assert card.metrics["best_epoch"] == learned.standing.best
+    assert {"torch", "peft", "transformers"} <= card.versions.keys()
+
+
+def test_every_step_is_in_the_log(learned: Tuned) -> None:
+    with (learned.folder / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == list(range(1, len(learned.standing.log) + 1))
+    rates = [float(row["learning_rate"]) for row in rows]
+    assert max(rates) == RECIPE.learning_rate
+    assert rates[-1] < rates[len(rates) // 2]
+
+
+def test_the_same_command_gives_the_same_bytes(learned: Tuned, lesson: Lesson) -> None:
+    again = tune(replace(lesson, target=lesson.target.with_name("again")), unwatched)
+    assert files(again.folder) == files(learned.folder)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": 1}, {"dropout": 0.3}, {"rank": 8}, {"targets": "query-value"}]
+)
+def test_another_recipe_gives_another_adapter(
+    learned: Tuned, lesson: Lesson, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    recipe = replace(lesson.recipe, epochs=1, **changes)  # type: ignore[arg-type]
+    one = replace(lesson, target=tmp_path / "one", recipe=replace(lesson.recipe, epochs=1))
+    other = replace(lesson, target=tmp_path / "other", recipe=recipe)
+    name = "adapter_model.safetensors"
+    assert files(tune(one, unwatched).folder)[name] != files(tune(other, unwatched).folder)[name]
+
+
+class _Killed(Exception):
+    pass
+
+
+def killed_after(steps: int, lesson: Lesson) -> None:
+    """Train until so many steps are done, as a kill would end it: without a word."""
+
+    def begin(_: Estimate, __: int) -> Watching:
+        def step(logged: Logged) -> None:
+            if logged.step == steps:
+                raise _Killed
+
+        return Watching(step, lambda: None, lambda _: None)
+
+    with pytest.raises(_Killed):
+        tune(lesson, begin)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 9])
+def test_a_killed_training_goes_on_to_the_same_bytes(
+    learned: Tuned,
+    lesson: Lesson,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: int,
+) -> None:
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    again = replace(lesson, target=lesson.target.with_name(f"killed-{steps}"))
+    killed_after(steps, again)
+    assert not again.target.exists()
+    taken: list[int] = []
+
+    def begin(estimate: Estimate, held_out: int) -> Watching:
+        taken.append(estimate.from_step)
+        return unwatched(estimate, held_out)
+
+    found = tune(again, begin)
+    assert taken == [steps - 1], "what was not saved is learned again"
+    assert files(found.folder) == files(learned.folder)
+    left = [path.name for path in again.target.parent.iterdir() if path.name.startswith(".")]
+    assert left == []
+
+
+def test_a_checkpoint_of_other_settings_is_not_gone_on_from(
+    lesson: Lesson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    one = replace(lesson, target=tmp_path / "one", recipe=replace(lesson.recipe, epochs=1))
+    killed_after(2, one)
+    other = replace(one, recipe=replace(one.recipe, seed=5))
+    with pytest.raises(StoreError, match="other settings"):
+        tune(other, unwatched)
+    assert tune(other, unwatched, restart=True).folder.is_dir()
+
+
+def test_only_top_layers_are_trained_when_asked(lesson: Lesson, tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    recipe = replace(lesson.recipe, top_layers=1)
+    found = tune(replace(lesson, target=tmp_path / "top", recipe=recipe), unwatched)
+    with safe_open(found.folder / "adapter_model.safetensors", "pt") as held:
+        assert {name.split(".layers.")[1][0] for name in held.keys()}  # noqa: SIM118 == {"1"}
+    assert found.standing.epochs[-1].loss < found.standing.epochs[0].loss
+
+
+def test_training_stops_when_the_held_out_score_no_longer_grows(
+    lesson: Lesson, tmp_path: Path
+) -> None:
+    recipe = replace(lesson.recipe, epochs=30, patience=2)
+    found = tune(replace(lesson, target=tmp_path / "long", recipe=recipe), unwatched)
+    assert len(found.standing.epochs) < 30
+    assert found.standing.best == found.standing.epochs[-1].epoch - 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"targets": "no_such_layer"}, "no linear layers called no_such_layer"),
+        ({"top_layers": 2}, "--top-layers 2: the model has 2"),
+    ],
+)
+def test_a_recipe_that_the_model_can_not_follow_is_refused(
+    lesson: Lesson, tmp_path: Path, changes: dict[str, object], said: str
+) -> None:
+    recipe = replace(lesson.recipe, **changes)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=said):
+        tune(replace(lesson, target=tmp_path / "x", recipe=recipe), unwatched)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_that_is_there_is_left_alone(learned: Tuned, lesson: Lesson) -> None:
+    before = files(learned.folder)
+    with pytest.raises(ConfigError, match="is there already"):
+        tune(lesson, unwatched)
+    assert files(learned.folder) == before
+
+
+def test_a_template_with_exemplars_is_refused(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="shows exemplars"):
+        tune(a_lesson(base, tmp_path, strategy="shown"), unwatched)
+
+
+def test_an_example_that_is_too_long_is_an_error_and_never_cut(base: Path, tmp_path: Path) -> None:
+    lesson = a_lesson(base, tmp_path, recipe=replace(RECIPE, max_tokens=8))
+    with pytest.raises(DataError, match="8 are allowed"):
+        tune(lesson, unwatched)
+
+
+def test_learning_what_is_tested_is_refused(base: Path, tmp_path: Path) -> None:
+    test = write_items(tmp_path / "test.csv", 3)
+    with pytest.raises(DataError, match="also in test"):
+        a_lesson(base, tmp_path, test=str(test))
+
+
+def test_answers_that_are_no_labels_are_learned_by_their_loss(base: Path, tmp_path: Path) -> None:
+    lesson = a_lesson(base, tmp_path, strategy="written")
+    found = tune(lesson, unwatched)
+    assert {epoch.macro_f1 for epoch in found.standing.epochs} == {None}
+    shutil.rmtree(found.folder)
