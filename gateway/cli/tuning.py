@@ -199,8 +199,8 @@ def tune(
         patience=patience,
         held_out=held_out,
         seed=seed,
-        dtype=dtype,
-        quantize=quantize,
+        dtype=dtype,  # type: ignore[arg-type]  # Recipe checks the words.
+        quantize=quantize,  # type: ignore[arg-type]
     )
     models = load_models(models_file).serving([model] if model else [])
     entry = model or models.default

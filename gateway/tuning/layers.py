@@ -16,6 +16,12 @@ class _Reached(Exception):
         self.states = states
 
 
+def prepare(module: Any) -> None:
+    """Let the model attend in a way that gradients flow through, torch's own where it can."""
+    # What soft caps and the like need, transformers knows of each model.
+    module.set_attn_implementation("sdpa" if module._supports_sdpa else "eager")
+
+
 def upper(module: Any, below: int) -> Any:
     """The model without its first layers, which takes what they would give as `inputs_embeds`.
 

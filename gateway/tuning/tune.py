@@ -31,6 +31,7 @@ from gateway.tasks import Item, Task
 from gateway.tuning.adapter import TrainedAdapter
 from gateway.tuning.checkpoint import Logged, Standing, load
 from gateway.tuning.examples import examples
+from gateway.tuning.layers import prepare
 from gateway.tuning.network import Network
 from gateway.tuning.recipe import Recipe
 from gateway.tuning.training import Training, Watching
@@ -121,7 +122,7 @@ def tune(lesson: Lesson, begin: Begin, *, restart: bool = False) -> Tuned:
     )
     tokenizer = tokenizer_of(path, model)
     try:
-        model.module.set_attn_implementation("sdpa")
+        prepare(model.module)
         torch.set_num_threads(lesson.threads or usable_cores())
         reader = Reader(spec, tokenizer)
         read = (lesson.task, lesson.labels, lesson.template, reader, lesson.recipe.max_tokens)

@@ -13,7 +13,7 @@ from gateway.config import ModelSpec
 from gateway.engine.reader import Reader
 from gateway.errors import Unsupported
 from gateway.tuning.examples import Example, examples
-from gateway.tuning.layers import upper
+from gateway.tuning.layers import prepare, upper
 from gateway.tuning.network import Network
 from gateway.types import GenerationRequest, LabelScores
 from tests.tuning.worlds import a_lesson, write_world
@@ -28,7 +28,7 @@ class Read:
         self.spec: ModelSpec = self.lesson.spec
         self.path = base
         self.model = TorchModel(base, dtype="float32", device="cpu")
-        self.model.module.set_attn_implementation("sdpa")
+        prepare(self.model.module)
         self.reader = Reader(self.spec, tokenizer_of(base, self.model))
         lesson = self.lesson
         self.examples = examples(

@@ -42,7 +42,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_what_the_data_says_is_learned(learned: Tuned) -> None:
     first, *_, last = learned.standing.epochs
-    assert last.loss < first.loss < 4
+    assert last.loss < first.loss
     best = next(e for e in learned.standing.epochs if e.epoch == learned.standing.best)
     assert best.macro_f1 is not None
     assert best.macro_f1 > 0.9
@@ -52,7 +52,7 @@ def test_the_adapter_is_one_that_the_gateway_runs_on_that_base(
     learned: Tuned, lesson: Lesson, base: Path
 ) -> None:
     assert why_not(learned.folder, read_base(lesson.spec, base)) == ()
-    asked = GenerationRequest("tiny", prompt="cedar rain dune Answer:")
+    asked = GenerationRequest("tiny", prompt="cedar rain dune\n\nAnswer:\n")
 
     async def score(adapter: Path | None) -> tuple[float, ...]:
         backend = TransformersBackend(replace(lesson.spec, adapter=adapter), base)
@@ -74,7 +74,7 @@ def test_the_card_says_how_it_was_made(learned: Tuned, lesson: Lesson, base: Pat
     assert (card.data.items, card.seed) == (len(lesson.items), 0)
     assert card.prompt is not None
     assert card.prompt.digest == lesson.template.digest
-    assert card.hyperparameters["rank"] == 4
+    assert card.hyperparameters["rank"] == 16
     assert card.metrics["best_epoch"] == learned.standing.best
     assert {"torch", "peft", "transformers"} <= card.versions.keys()
 
@@ -124,7 +124,7 @@ def killed_after(steps: int, lesson: Lesson) -> None:
         tune(lesson, begin)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 5, 9])
+@pytest.mark.parametrize("steps", [1, 2, 8, 9, 20])
 def test_a_killed_training_goes_on_to_the_same_bytes(
     learned: Tuned,
     lesson: Lesson,
@@ -173,9 +173,9 @@ def test_only_top_layers_are_trained_when_asked(lesson: Lesson, tmp_path: Path) 
 def test_training_stops_when_the_held_out_score_no_longer_grows(
     lesson: Lesson, tmp_path: Path
 ) -> None:
-    recipe = replace(lesson.recipe, epochs=30, patience=2)
+    recipe = replace(lesson.recipe, epochs=60, patience=2)
     found = tune(replace(lesson, target=tmp_path / "long", recipe=recipe), unwatched)
-    assert len(found.standing.epochs) < 30
+    assert len(found.standing.epochs) < 60
     assert found.standing.best == found.standing.epochs[-1].epoch - 2
 
 

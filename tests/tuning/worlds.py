@@ -14,7 +14,9 @@ from tests.adapters.bases import entry
 from tests.backends.transformers.tiny import write_model
 from tests.grids import write_task
 
-RECIPE = Recipe(rank=4, alpha=8, learning_rate=1e-2, epochs=4, batch=8, held_out=0.2, max_tokens=64)
+RECIPE = Recipe(
+    rank=16, learning_rate=5e-3, epochs=10, batch=4, patience=10, held_out=0.2, max_tokens=64
+)
 _TOLD = {"yes": ("sun", "dry"), "no": ("rain", "wet")}
 _WORDS = [
     "amber",
