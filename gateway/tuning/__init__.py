@@ -1,0 +1,1 @@
+"""Fine-tuning: checks of the data, training, and planning beforehand."""

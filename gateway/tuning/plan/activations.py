@@ -1,0 +1,124 @@
+"""What autograd keeps of a forward pass until the backward pass has used it.
+
+Counted tensor by tensor as transformers' blocks and PEFT's LoRA make them in 16-bit numbers with
+torch's fused attention; a test compares the count with what torch itself saves. A general count of
+this kind: Korthikanti et al. 2022 (arXiv:2205.05198), section 4.
+"""
+
+from collections.abc import Iterator
+
+from gateway.tuning.plan.architecture import Architecture
+from gateway.tuning.plan.figures import Figure, number, times
+from gateway.tuning.plan.parameters import linears
+from gateway.tuning.plan.setup import HALF, SINGLE, Setup
+
+_MASK = 1
+"""Bytes of an element of dropout's mask on a GPU."""
+
+
+def of_a_block(a: Architecture, s: Setup) -> tuple[Figure, ...]:
+    """All that one block keeps for its backward pass."""
+    return (_norms(a, s), *_attention(a, s), _mlp(a, s), _matrices(a, s))
+
+
+def kept(a: Architecture, s: Setup) -> tuple[Figure, ...]:
+    """What all blocks keep from the forward to the backward pass: with gradient checkpointing
+    (Chen et al. 2016, arXiv:1604.06174) only their inputs, else everything."""
+    if s.checkpointing:
+        width = SINGLE if s.mixed else HALF
+        value = a.layers * s.tokens * a.hidden * width
+        formula = times(a.layers, s.tokens, a.hidden, width)
+        return (Figure("inputs of the blocks", value, formula),)
+    return tuple(
+        Figure(f"{f.name}, all blocks", a.layers * f.value, f"{a.layers} x {f.formula}")
+        for f in of_a_block(a, s)
+    )
+
+
+def within_a_block(a: Architecture, s: Setup) -> Figure:
+    """Gradients that are in memory together while one MLP goes backward: of its two branches and of
+    their product."""
+    value = s.tokens * 3 * a.intermediate * HALF
+    return Figure("gradients inside the MLP", value, times(s.tokens, 3, a.intermediate, HALF))
+
+
+def head(a: Architecture, s: Setup) -> tuple[Figure, ...]:
+    """The last norm, and the logits: their log-softmax, its gradient and their own are in memory
+    together, each in float32."""
+    width = SINGLE + HALF + (_normalized(a, s) if s.method == "full" else 0)
+    return (
+        Figure("last norm", s.tokens * a.hidden * width, times(s.tokens, a.hidden, width)),
+        Figure(
+            "logits",
+            s.tokens * a.vocabulary * 3 * SINGLE,
+            times(s.tokens, a.vocabulary, 3, SINGLE),
+        ),
+    )
+
+
+def _norms(a: Architecture, s: Setup) -> Figure:
+    """Norms compute in float32 and keep their input so."""
+    width = SINGLE + (_normalized(a, s) if s.method == "full" else 0)
+    numbers, formula = a.traits.norms * a.hidden, times(a.traits.norms, a.hidden)
+    if a.traits.qk_norm:
+        numbers += (a.heads + a.kv_heads) * a.head_dim
+        formula += f" + ({a.heads} + {a.kv_heads}) x {a.head_dim}"
+    return Figure("norms", s.tokens * numbers * width, f"{number(s.tokens)} x ({formula}) x {width}")
+
+
+def _normalized(a: Architecture, s: Setup) -> int:
+    """Bytes of the normalized number that the gradient of a norm's weight needs."""
+    return SINGLE if a.traits.norm_in_float32 or s.mixed else HALF
+
+
+def _attention(a: Architecture, s: Setup) -> Iterator[Figure]:
+    """Queries, keys, values and the output, and of each row of scores its log-sum-exp."""
+    # Values that are a part of a fused matrix's output hold all of it; eager attention repeats keys
+    # and values for every head.
+    fused = a.heads + a.kv_heads if a.traits.fused else 0
+    stored = a.heads if a.traits.capped else a.kv_heads
+    vectors = 2 * a.heads + 2 * stored + fused
+    numbers = vectors * a.head_dim
+    formula = times(vectors, a.head_dim, HALF)
+    row = 0 if a.traits.capped else a.heads * SINGLE
+    value = s.tokens * (numbers * HALF + row)
+    yield Figure("attention", value, f"{number(s.tokens)} x ({formula} + {row})")
+    if a.traits.capped:
+        # tanh's result, the softmax in float32 and in 16 bits.
+        width = HALF + SINGLE + HALF
+        value = s.tokens * a.heads * s.context * width
+        yield Figure("attention scores", value, times(s.tokens, a.heads, s.context, width))
+
+
+def _mlp(a: Architecture, s: Setup) -> Figure:
+    """Gate, its activation and up; their product is an input of down_proj."""
+    value = s.tokens * 3 * a.intermediate * HALF
+    return Figure("MLP", value, times(s.tokens, 3, a.intermediate, HALF))
+
+
+def _matrices(a: Architecture, s: Setup) -> Figure:
+    """Inputs of matrices whose gradient is computed. Frozen ones need only their own weights."""
+    return _of_all(a, s) if s.method == "full" else _of_lora(s)
+
+
+def _of_all(a: Architecture, s: Setup) -> Figure:
+    if s.mixed:
+        widths = [x.inputs for x in linears(a)]  # each is cast for itself
+    else:
+        # Of o_proj the input is attention's output.
+        widths = list({x.reads: x.inputs for x in linears(a) if x.reads != "o_proj"}.values())
+    value = s.tokens * sum(widths) * HALF
+    formula = f"{number(s.tokens)} x ({' + '.join(map(number, widths))}) x {HALF}"
+    return Figure("inputs of the matrices", value, formula)
+
+
+def _of_lora(s: Setup) -> Figure:
+    """Each target casts its input for itself, and drops out for itself."""
+    width = HALF + (_MASK if s.dropout else 0)
+    inputs = [x.inputs for x in s.targets]
+    value = s.tokens * (sum(inputs) * width + len(inputs) * s.rank * HALF)
+    formula = (
+        f"{number(s.tokens)} x (({' + '.join(map(number, inputs))}) x {width} + "
+        f"{times(len(inputs), s.rank, HALF)})"
+    )
+    return Figure("inputs of the LoRA matrices", value, formula)
