@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from gateway import __version__
-from gateway.cli import ab, measuring, quantization, running, serving, single
+from gateway.cli import ab, measuring, plan, quantization, running, serving, single
 from gateway.cli.adapters import adapters_app
 from gateway.cli.common import FAILED, INTERRUPTED, REFUSED, USAGE, Interrupted, err, out
 from gateway.cli.models import models_app
@@ -49,6 +49,7 @@ for command in (
     measuring.parity,
     quantization.quantize,
     quantization.fidelity,
+    plan.plan,
 ):
     app.command()(command)
 app.add_typer(models_app, name="models")

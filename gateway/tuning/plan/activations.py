@@ -25,7 +25,7 @@ def kept(a: Architecture, s: Setup) -> tuple[Figure, ...]:
     """What all blocks keep from the forward to the backward pass: with gradient checkpointing
     (Chen et al. 2016, arXiv:1604.06174) only their inputs, else everything."""
     if s.checkpointing:
-        width = SINGLE if s.mixed else HALF
+        width = s.stream_width
         value = a.layers * s.tokens * a.hidden * width
         formula = times(a.layers, s.tokens, a.hidden, width)
         return (Figure("inputs of the blocks", value, formula),)
@@ -45,7 +45,7 @@ def within_a_block(a: Architecture, s: Setup) -> Figure:
 def head(a: Architecture, s: Setup) -> tuple[Figure, ...]:
     """The last norm, and the logits: their log-softmax, its gradient and their own are in memory
     together, each in float32."""
-    width = SINGLE + HALF + (_normalized(a, s) if s.method == "full" else 0)
+    width = SINGLE + s.stream_width + (_normalized(a, s) if s.method == "full" else 0)
     return (
         Figure("last norm", s.tokens * a.hidden * width, times(s.tokens, a.hidden, width)),
         Figure(
@@ -63,7 +63,9 @@ def _norms(a: Architecture, s: Setup) -> Figure:
     if a.traits.qk_norm:
         numbers += (a.heads + a.kv_heads) * a.head_dim
         formula += f" + ({a.heads} + {a.kv_heads}) x {a.head_dim}"
-    return Figure("norms", s.tokens * numbers * width, f"{number(s.tokens)} x ({formula}) x {width}")
+    return Figure(
+        "norms", s.tokens * numbers * width, f"{number(s.tokens)} x ({formula}) x {width}"
+    )
 
 
 def _normalized(a: Architecture, s: Setup) -> int:

@@ -23,7 +23,7 @@ CONFIG = "config.json"
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What all models of one `model_type` share (transformers' models/<type>/modeling_<type>.py)."""
+    """What all models of one `model_type` share: modeling_<type>.py of transformers."""
 
     norms: int = 2
     """RMS norms of a block, as wide as the model."""

@@ -58,6 +58,9 @@ class Setup:
     dropout: float = 0.05
     double_quantization: bool = True
     """The scales of NF4 are quantized too."""
+    upcast: bool = False
+    """QLoRA prepared by PEFT's prepare_model_for_kbit_training: weights that are not quantized are
+    in float32, and so is what flows from block to block."""
     devices: int = 1
     stage: int = 0
     """Of ZeRO: 0 divides nothing among the devices."""
@@ -82,6 +85,11 @@ class Setup:
     @property
     def mixed(self) -> bool:
         return self.method == "full" and self.precision == "mixed"
+
+    @property
+    def stream_width(self) -> int:
+        """Bytes of a number that flows from block to block."""
+        return SINGLE if self.mixed or (self.upcast and self.method == "qlora") else HALF
 
     @property
     def trained_width(self) -> int:

@@ -12,7 +12,7 @@ from gateway.tuning.plan import activations
 from gateway.tuning.plan.architecture import Architecture
 from gateway.tuning.plan.figures import Figure, number, times, total
 from gateway.tuning.plan.parameters import count, linears, lora, quantizable
-from gateway.tuning.plan.setup import HALF, OPTIMIZERS, SINGLE, Setup
+from gateway.tuning.plan.setup import HALF, OPTIMIZERS, Setup
 
 NF4_BLOCK, NF4_SECOND_BLOCK = 64, 256
 """Weights that share a scale, and scales that share one (QLoRA, arXiv:2305.14314, section 3)."""
@@ -86,7 +86,7 @@ def _weights(a: Architecture, s: Setup) -> Iterator[Figure]:
     else:
         bits = NF4_DOUBLE_BITS if s.double_quantization else NF4_BITS
         yield _shared("base weights in NF4", quantizable(a), bits / 8, shares)
-        yield _shared("other weights", weights - quantizable(a), HALF, shares)
+        yield _shared("other weights", weights - quantizable(a), s.stream_width, shares)
     yield _shared("LoRA weights", trained(a, s), s.trained_width, shares)
 
 
@@ -124,6 +124,3 @@ def _computing(a: Architecture, s: Setup) -> Iterator[Figure]:
 def _shared(name: str, numbers: int, width: float, shares: int) -> Figure:
     formula = times(numbers, width) + (f" / {number(shares)}" if shares > 1 else "")
     return Figure(name, numbers * width / shares, formula)
-
-
-__all__ = ["BESIDE", "SINGLE", "Memory", "trained", "training_memory"]

@@ -12,7 +12,7 @@ from gateway.tuning.plan.setup import Setup
 from gateway.tuning.plan.training_memory import Memory, training_memory
 
 DIVIDES = (
-    "nothing: each device has everything",
+    "nothing: each device has all of it",
     "states of the optimizer",
     "states and gradients",
     "states, gradients and weights; each block is gathered while it computes",
