@@ -5,11 +5,11 @@ torch's fused attention; a test compares the count with what torch itself saves.
 this kind: Korthikanti et al. 2022 (arXiv:2205.05198), section 4.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gateway.tuning.plan.architecture import Architecture
 from gateway.tuning.plan.figures import Figure, number, times
-from gateway.tuning.plan.parameters import linears
+from gateway.tuning.plan.parameters import Linear, linears
 from gateway.tuning.plan.setup import HALF, SINGLE, Setup
 
 _MASK = 1
@@ -58,14 +58,15 @@ def head(a: Architecture, s: Setup) -> tuple[Figure, ...]:
 
 def _norms(a: Architecture, s: Setup) -> Figure:
     """Norms compute in float32 and keep their input so."""
-    width = SINGLE + (_normalized(a, s) if s.method == "full" else 0)
-    numbers, formula = a.traits.norms * a.hidden, times(a.traits.norms, a.hidden)
+    full = s.method == "full"
+    width = SINGLE + (_normalized(a, s) if full else 0)
+    wide, formula = a.traits.norms * a.hidden * width, times(a.traits.norms, a.hidden, width)
     if a.traits.qk_norm:
-        numbers += (a.heads + a.kv_heads) * a.head_dim
-        formula += f" + ({a.heads} + {a.kv_heads}) x {a.head_dim}"
-    return Figure(
-        "norms", s.tokens * numbers * width, f"{number(s.tokens)} x ({formula}) x {width}"
-    )
+        # Queries and keys come out of matrices, so in 16 bits also where training is mixed.
+        own = HALF + HALF * a.traits.norm_in_float32 if full else 0
+        wide += (a.heads + a.kv_heads) * a.head_dim * (SINGLE + own)
+        formula += f" + ({a.heads} + {a.kv_heads}) x {times(a.head_dim, SINGLE + own)}"
+    return Figure("norms", s.tokens * wide, f"{number(s.tokens)} x ({formula})")
 
 
 def _normalized(a: Architecture, s: Setup) -> int:
@@ -75,11 +76,13 @@ def _normalized(a: Architecture, s: Setup) -> int:
 
 def _attention(a: Architecture, s: Setup) -> Iterator[Figure]:
     """Queries, keys, values and the output, and of each row of scores its log-sum-exp."""
-    # Values that are a part of a fused matrix's output hold all of it; eager attention repeats keys
-    # and values for every head.
-    fused = a.heads + a.kv_heads if a.traits.fused else 0
-    stored = a.heads if a.traits.capped else a.kv_heads
-    vectors = 2 * a.heads + 2 * stored + fused
+    if a.traits.capped:
+        # Eager attention repeats keys and values for every head, and keeps no output.
+        vectors = 3 * a.heads
+    else:
+        # Values that are a part of a fused matrix's output hold all of it.
+        fused = a.heads + a.kv_heads if a.traits.fused else 0
+        vectors = 2 * a.heads + 2 * a.kv_heads + fused
     numbers = vectors * a.head_dim
     formula = times(vectors, a.head_dim, HALF)
     row = 0 if a.traits.capped else a.heads * SINGLE
@@ -104,14 +107,18 @@ def _matrices(a: Architecture, s: Setup) -> Figure:
 
 
 def _of_all(a: Architecture, s: Setup) -> Figure:
-    if s.mixed:
-        widths = [x.inputs for x in linears(a)]  # each is cast for itself
-    else:
-        # Of o_proj the input is attention's output.
-        widths = list({x.reads: x.inputs for x in linears(a) if x.reads != "o_proj"}.values())
+    # The input of o_proj is attention's output, unless that has to be copied for it.
+    copied = a.traits.fused or a.traits.capped
+    matrices = [x for x in linears(a) if copied or x.name != "o_proj"]
+    # Cast to bfloat16 each has its own, else those that read the same share it.
+    widths = [x.inputs for x in matrices] if s.mixed else _shared_inputs(matrices)
     value = s.tokens * sum(widths) * HALF
     formula = f"{number(s.tokens)} x ({' + '.join(map(number, widths))}) x {HALF}"
     return Figure("inputs of the matrices", value, formula)
+
+
+def _shared_inputs(matrices: Sequence[Linear]) -> list[int]:
+    return list({x.reads: x.inputs for x in matrices}.values())
 
 
 def _of_lora(s: Setup) -> Figure:

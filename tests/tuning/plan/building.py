@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.tuning.plan.architecture import Architecture
 
-GIANT = 4e9
+GIANT = 1e9
 """Weights from which on a model is built with one and with two layers only."""
 
 
