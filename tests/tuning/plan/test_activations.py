@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -75,8 +76,13 @@ def setup_of(a: Architecture, method: str, context: int) -> Setup:
     return Setup("full", precision=precision, **common)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("model_type", TRAITS)
-@pytest.mark.parametrize("method", ["full", "mixed", "lora"])
+@pytest.mark.parametrize(
+    ("model_type", "method"),
+    [
+        *((kind, "full") for kind in TRAITS),
+        *product(("llama", "qwen3", "gemma2", "phi3"), ("mixed", "lora")),
+    ],
+)
 def test_a_block_keeps_what_torch_keeps_of_it(model_type: str, method: str) -> None:
     """Two lengths and two depths: their difference has neither casts of weights nor the head."""
     import torch
