@@ -9,7 +9,7 @@ from tests.conftest import ROOT, spec_and_path
 SAMPLE = ROOT / "prompts" / "issue-triage" / "sample.csv"
 COMMANDS = [
     *("run", "report", "score", "compare", "ab", "classify", "ask", "certify", "serve"),
-    *("replay", "parity", "quantize", "fidelity", "models", "adapters", "prompts", "keys"),
+    *("replay", "parity", "quantize", "fidelity", "plan", "models", "adapters", "prompts", "keys"),
 ]
 
 

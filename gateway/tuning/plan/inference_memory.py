@@ -6,13 +6,13 @@ small model has more bits: its embedding is a larger part, and rows that can not
 of 256 take other types. Of a GGUF file that is there, `gateway models show` says it exactly.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.quantization.names import Level, parse_level
 from gateway.tuning.plan.architecture import Architecture
 from gateway.tuning.plan.figures import Figure, number, times
-from gateway.tuning.plan.parameters import count
+from gateway.tuning.plan.parameters import count, linears
 
 DEFAULT_LEVELS = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_L", "Q2_K")
 _MEASURED: Mapping[str, float] = {
@@ -38,6 +38,8 @@ _MEASURED: Mapping[str, float] = {
     "IQ1_M": 2.1460,
     "IQ1_S": 2.0042,
 }
+_BLOCK = 256
+"""Weights of a K- or I-quant's block, of which a row is a whole number."""
 _CACHE_WIDTH = 2
 """Bytes of a key's or value's number: F16."""
 
@@ -73,6 +75,21 @@ def inference_memory(
     """
     caches = tuple(cache(a, context) for context in contexts)
     return [_at(a, parse_level(name), caches) for name in levels]
+
+
+def remarks(a: Architecture) -> Iterator[str]:
+    """Where the weights of a level will not be what the table says."""
+    yield (
+        "scratch is beside it; bits of K- and I-quants are those of a whole file of Llama 3.1 8B "
+        "(llama.cpp, tools/quantize/README.md)"
+    )
+    widths = sorted({x.inputs for x in linears(a) if x.inputs % _BLOCK})
+    if widths:
+        yield (
+            f"rows of {', '.join(map(str, widths))} can not be cut into blocks of {_BLOCK}: there "
+            "llama.cpp takes types of more bits, so K- and I-quants are larger than shown "
+            "(gateway quantize MODEL --dry-run says by how much)"
+        )
 
 
 def cache(a: Architecture, context: int) -> Figure:

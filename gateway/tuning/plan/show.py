@@ -11,6 +11,7 @@ from gateway.tuning.plan.architecture import Architecture
 from gateway.tuning.plan.figures import Figure, number, total
 from gateway.tuning.plan.guide import Advice
 from gateway.tuning.plan.hyperparameters import RANKS, WARM_SHARE, Range, Steps
+from gateway.tuning.plan.inference_memory import remarks
 from gateway.tuning.plan.parameters import parameters
 from gateway.tuning.plan.plan import ModelPlan, Plan
 from gateway.tuning.plan.setup import SINGLE
@@ -119,6 +120,8 @@ def _inference(model: ModelPlan, console: Console, formulas: bool) -> None:
         sizes = map(readable, (found.weights.value, *found.totals))
         table.add_row(found.level.name, f"{found.bits:g}", *sizes)
     console.print(table)
+    for remark in remarks(model.architecture):
+        _say(console, remark)
     if formulas:
         weights = [found.weights for found in model.inference]
         _formulas([("running it", (*weights, *model.inference[0].caches))], console)
@@ -132,8 +135,8 @@ def _zero(model: ModelPlan, console: Console, formulas: bool) -> None:
         cells = [f"{readable(x.memory.total)} (-{readable(x.saved)})" for x in found]
         table.add_row(name, str(devices), readable(found[0].memory.total), *cells[1:])
     console.print(table)
-    for stage, divides in enumerate(DIVIDES):
-        _say(console, f"ZeRO {stage} divides {divides}")
+    for n, divides in enumerate(DIVIDES):
+        _say(console, f"ZeRO {n} divides {divides}")
     if formulas:
         (name, devices), found = list(model.zero.items())[-1]
         whole = {f.name: f for figures in found[0].memory.moments.values() for f in figures}

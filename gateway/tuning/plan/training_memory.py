@@ -61,13 +61,11 @@ def training_memory(a: Architecture, s: Setup) -> Memory:
     computing = (*held, *_computing(a, s))
     kept = activations.kept(a, s)
     block = (*activations.of_a_block(a, s), activations.within_a_block(a, s))
-    moments = {
-        "loss": (*computing, *before, *kept, *activations.head(a, s)),
-        "last block backward": (*computing, gradients, *block),
-        "optimizer step": (*held, gradients, *_step(a, s)),
-    }
+    moments = {"loss": (*computing, *before, *kept, *activations.head(a, s))}
     if s.checkpointing:
         moments["first block backward"] = (*computing, *before, *kept, *block)
+    moments["last block backward"] = (*computing, gradients, *block)
+    moments["optimizer step"] = (*held, gradients, *_step(a, s))
     return Memory(s, moments)
 
 

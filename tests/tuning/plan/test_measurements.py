@@ -30,7 +30,8 @@ def computed(row: dict[str, Any]) -> Memory:
 
 def error(row: dict[str, Any]) -> float:
     """Of the computed against the measured, as a share of the measured."""
-    return computed(row).total / (row["measured"] * UNITS[row.get("unit", "GB")]) - 1
+    measured: float = row["measured"] * UNITS[row.get("unit", "GB")]
+    return computed(row).total / measured - 1
 
 
 def rows(mark: str | None) -> list[Any]:

@@ -11,7 +11,7 @@ from gateway.quantization.estimate import estimate
 from gateway.tuning.plan.architecture import families, from_path
 from gateway.tuning.plan.guide import ENOUGH_EXAMPLES, RULES, Advice, Answers, advise
 from gateway.tuning.plan.hyperparameters import RANKS, ranges, steps
-from gateway.tuning.plan.inference_memory import cache, inference_memory
+from gateway.tuning.plan.inference_memory import cache, inference_memory, remarks
 from gateway.tuning.plan.parameters import targets_of
 from gateway.tuning.plan.plan import make_plan, plan_json, plan_model
 from gateway.tuning.plan.setup import Setup
@@ -90,7 +90,8 @@ def test_steps_follow_from_examples_batch_and_devices() -> None:
 def test_ranges_are_those_of_the_rank_and_every_one_has_a_source() -> None:
     found = {r.name: r for r in ranges(SETUP)}
     assert found["alpha"].range == "r to 2r: 16 to 32"
-    assert all(r.source for r in (*found.values(), *RANKS))
+    assert all(r.source for r in found.values())
+    assert all(rank.source for rank in RANKS)
 
 
 @pytest.mark.parametrize("entry", ["smollm2-135m", "gemma3-270m-plain"])
@@ -106,6 +107,11 @@ def test_weights_at_a_level_are_what_llama_cpp_s_own_table_says() -> None:
     assert mixed.weights.value / 2**30 == pytest.approx(4.58, abs=0.01)
     assert plain.weights.value / 2**30 == pytest.approx(7.95, abs=0.01)
     assert mixed.totals == (mixed.weights.value + 2 * 32 * 4096 * 8 * 128 * 2,)
+
+
+def test_where_rows_fit_no_block_the_table_says_that_files_are_larger() -> None:
+    assert any("rows of 576" in line for line in remarks(families()["smollm2-135m"]))
+    assert not any("rows of" in line for line in remarks(A))
 
 
 def test_a_level_that_is_none_is_refused() -> None:
