@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import ConfigError
@@ -112,6 +112,7 @@ def test_a_setup_that_is_none_is_refused(changes: dict[str, Any]) -> None:
         replace(setup(), **changes)
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     name=st.sampled_from(sorted(families())),
     method=st.sampled_from(["full", "lora", "qlora"]),
