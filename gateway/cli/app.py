@@ -12,7 +12,17 @@ import typer
 from rich.text import Text
 
 from gateway import __version__
-from gateway.cli import ab, judging, measuring, quantization, running, serving, single, tuning
+from gateway.cli import (
+    ab,
+    judging,
+    measuring,
+    plan,
+    quantization,
+    running,
+    serving,
+    single,
+    tuning,
+)
 from gateway.cli.adapters import adapters_app
 from gateway.cli.common import FAILED, INTERRUPTED, REFUSED, USAGE, Interrupted, err, out
 from gateway.cli.data import data_app
@@ -52,6 +62,7 @@ for command in (
     measuring.parity,
     quantization.quantize,
     quantization.fidelity,
+    plan.plan,
 ):
     app.command()(command)
 app.add_typer(models_app, name="models")

@@ -10,7 +10,7 @@ SAMPLE = ROOT / "prompts" / "issue-triage" / "sample.csv"
 COMMANDS = [
     *("run", "report", "score", "compare", "ab", "judge", "tune", "classify", "ask", "certify"),
     *("serve", "replay", "parity", "quantize", "fidelity", "models", "adapters", "prompts", "data"),
-    "keys",
+    *("plan", "keys"),
 ]
 
 

@@ -1,0 +1,162 @@
+"""`gateway plan`: whether to prompt, retrieve or fine-tune, with what, and what it takes."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.common import ColumnOption, ModelsOption, PromptsOption, columns_of, out
+from gateway.errors import ConfigError
+
+_GOALS = ("labels", "format", "style", "knowledge")
+_CHANGES = ("never", "rarely", "often")
+_LATENCIES = ("free", "tight")
+
+
+def plan(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="A family (--families), an entry, a config.json or its folder, or a GGUF file."
+        ),
+    ] = None,
+    goal: Annotated[
+        str, typer.Option(help="What the model lacks: labels, format, style or knowledge.")
+    ] = "",
+    examples: Annotated[
+        int | None, typer.Option(min=0, help="How many labelled examples there are.")
+    ] = None,
+    changes: Annotated[
+        str, typer.Option(help="How often the facts it needs do: never, rarely or often.")
+    ] = "",
+    best_prompt: Annotated[
+        float | None, typer.Option(help="Score of the best prompt so far.")
+    ] = None,
+    needed: Annotated[float | None, typer.Option(help="Score that is good enough.")] = None,
+    latency: Annotated[
+        str, typer.Option(help="free, or tight: no time to read a long prompt.")
+    ] = "",
+    task: Annotated[
+        str, typer.Option("--task", "-t", help="A task, whose kind says the goal.")
+    ] = "",
+    train: Annotated[
+        str, typer.Option(help="Training data of the task, which says how many examples.")
+    ] = "",
+    column: ColumnOption = None,
+    rank: Annotated[int, typer.Option(help="Of the LoRA.")] = 16,
+    targets: Annotated[
+        str,
+        typer.Option(help="all-linear, attention, mlp, qv, or modules such as q_proj,v_proj."),
+    ] = "all-linear",
+    context: Annotated[int, typer.Option(help="Tokens of a training sequence.")] = 1024,
+    batch: Annotated[int, typer.Option(help="Sequences in a forward pass on one GPU.")] = 1,
+    accumulate: Annotated[int, typer.Option(help="Forward passes before a step.")] = 16,
+    optimizer: Annotated[str, typer.Option(help="adamw, adamw8bit or sgd.")] = "adamw",
+    checkpointing: Annotated[
+        bool, typer.Option(help="Keep only the inputs of blocks, and compute again.")
+    ] = True,
+    dropout: Annotated[float, typer.Option(min=0, max=1, help="Of the LoRA.")] = 0.05,
+    upcast: Annotated[
+        bool,
+        typer.Option(help="QLoRA made by PEFT's prepare_model_for_kbit_training, in part float32."),
+    ] = False,
+    gpus: Annotated[int, typer.Option(help="How many train together.")] = 1,
+    stage: Annotated[int, typer.Option("--zero", help="Stage of ZeRO: 0 to 3.")] = 0,
+    memory: Annotated[str, typer.Option(help="Of one GPU, such as 24GB: says what fits.")] = "",
+    formulas: Annotated[bool, typer.Option(help="Show how each figure was computed.")] = True,
+    list_families: Annotated[
+        bool, typer.Option("--families", help="List the known families.")
+    ] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of tables.")] = False,
+    models_file: ModelsOption = None,
+    prompts: PromptsOption = None,
+) -> None:
+    """Prompt, retrieve, fine-tune or both? With what, and how much memory does it take?
+
+    [bold]gateway plan llama-3.1-8b --memory 24GB[/]
+
+    [bold]gateway plan smollm2-135m --goal labels --examples 900 --best-prompt 0.51 --needed 0.75[/]
+
+    [bold]gateway plan ./my-model/config.json --rank 64 --targets attention --gpus 4[/]
+
+    Nothing is loaded and nothing is asked: what is not given is named. Each figure shows its
+    formula. Trained weights are those that PEFT counts; memory was compared with published
+    measurements.
+    """
+    from gateway.identity import canonical_json
+    from gateway.memory import parse_size
+    from gateway.tuning.plan import show
+    from gateway.tuning.plan.architecture import families
+    from gateway.tuning.plan.parameters import targets_of
+    from gateway.tuning.plan.plan import make_plan, plan_json
+    from gateway.tuning.plan.setup import Setup
+
+    if list_families:
+        show.families_table(families().values(), out)
+        return
+    architecture = None if model is None else _architecture(model, models_file)
+    given: dict[str, Any] = {
+        "goal": _one_of("goal", goal, _GOALS),
+        "examples": examples,
+        "changes": _one_of("changes", changes, _CHANGES),
+        "best_prompt": best_prompt,
+        "needed": needed,
+        "latency": _one_of("latency", latency, _LATENCIES),
+    }
+    setup = Setup(
+        "lora" if architecture else "full",
+        context=context,
+        batch=batch,
+        accumulate=accumulate,
+        checkpointing=checkpointing,
+        optimizer=optimizer,
+        rank=rank,
+        targets=targets_of(architecture, targets) if architecture else (),
+        dropout=dropout,
+        upcast=upcast,
+        devices=gpus,
+        stage=stage,
+    )
+    answers = _answers(given, task, train, prompts, columns_of(column))
+    made = make_plan(answers, setup, architecture, parse_size(memory) if memory else None)
+    if json_output:
+        out.file.write(canonical_json(plan_json(made)) + "\n")
+    else:
+        show.plan(made, out, formulas=formulas)
+
+
+def _architecture(name: str, models_file: Path | None) -> Any:
+    """Of a file or family, or of the files of an entry."""
+    from gateway.config import load_models
+    from gateway.sources import locate
+    from gateway.tuning.plan.architecture import architecture_of, family, from_path
+
+    models = load_models(models_file)
+    if Path(name).exists() or family(name) or name not in models.specs:
+        return architecture_of(name)
+    return from_path(locate(models.get(name)))
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> str | None:
+    if value and value not in known:
+        raise ConfigError(f"--{option} {value!r} is not known", hint=f"one of {', '.join(known)}")
+    return value or None
+
+
+def _answers(
+    given: dict[str, Any], task: str, train: str, prompts: Path | None, columns: dict[str, str]
+) -> Any:
+    """What was said, and what the task and its data say where nothing was."""
+    from gateway.config import prompts_root
+    from gateway.data import load_dataset
+    from gateway.tasks import load_task
+    from gateway.tuning.plan.guide import GOAL_OF, Answers
+
+    if train and not task:
+        raise ConfigError("--train is data of a task", hint="--task NAME (gateway prompts list)")
+    if task:
+        loaded = load_task(task, prompts or prompts_root())
+        given["goal"] = given["goal"] or GOAL_OF[loaded.kind]
+        if train and given["examples"] is None:
+            given["examples"] = len(load_dataset(train, loaded, columns=columns).items)
+    return Answers(**given)
