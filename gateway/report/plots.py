@@ -53,7 +53,6 @@ _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _LONGEST_NAME = 44
 _CHARACTER_INCHES = 0.077
 _ROW_INCHES = 0.27
-_LONGEST_PANEL_NAME = 26
 _PANEL_ROW_INCHES = 0.21
 
 
@@ -141,7 +140,7 @@ def class_panel(rows: Sequence[ClassRow], salt: str) -> str:
         rows: at least one.
         salt: makes the ids of this plot differ from those of others on the page.
     """
-    names = [fmt.shorten(fmt.clean(row.name), _LONGEST_PANEL_NAME) for row in rows]
+    names = [fmt.shorten(fmt.clean(row.name), _LONGEST_NAME) for row in rows]
     margin = 0.2 + _CHARACTER_INCHES * max(map(fmt.display_width, names))
     size = (margin + 2.1, 0.36 + _PANEL_ROW_INCHES * len(rows))
 

@@ -12,6 +12,11 @@ from gateway.report.sections import Section, Table
 from gateway.report.sentences import at_margin
 from gateway.results import CellScore
 
+MOST_ROWS = 4000
+"""Flips that the whole page lists, so that many cells make no page that a browser can not open."""
+MOST_FLIPS, FEWEST_FLIPS = 100, 10
+"""Of one pair, where pairs are few and where they are many; experiment.json has all of them."""
+
 
 def title(outcome: ExperimentOutcome) -> str:
     """What the experiment is about, and how much of it there is."""
@@ -25,6 +30,11 @@ def sections(outcome: ExperimentOutcome) -> tuple[Section, ...]:
     if outcome.classes:
         parts += [_classes(outcome), _reliability(outcome)]
     return (*parts, _runs(outcome))
+
+
+def flips_a_pair(pairs: int) -> int:
+    """How many flips of each of so many pairs the page lists."""
+    return max(FEWEST_FLIPS, min(MOST_FLIPS, MOST_ROWS // max(pairs, 1)))
 
 
 def order(outcome: ExperimentOutcome) -> tuple[CellScore, ...]:
@@ -120,10 +130,12 @@ def _flips(outcome: ExperimentOutcome) -> Section:
         columns.append(Column(column, texts))
     caption = (
         "Items that the row alone gets right / that the column alone gets right, of seed "
-        f"{outcome.seeds[0]}. experiment.html lists them; experiment.json has every one."
+        f"{outcome.seeds[0]}."
     )
     tables = (Table(caption, "cell", tuple(cells), tuple(columns)),) if columns else ()
-    return Section("flips", "Where cells part", (), tables)
+    most = flips_a_pair(len(outcome.pairs))
+    said = f"experiment.html lists up to {most} of them a pair; experiment.json has all."
+    return Section("flips", "Where cells part", (said,) if columns else (), tables)
 
 
 def _classes(outcome: ExperimentOutcome) -> Section:

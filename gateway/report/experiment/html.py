@@ -9,17 +9,12 @@ from gateway.experiments.flips import FlippedItem
 from gateway.experiments.outcome import ExperimentOutcome, Pairing
 from gateway.report import format as fmt
 from gateway.report import view
-from gateway.report.experiment.document import order, title
+from gateway.report.experiment.document import flips_a_pair, order, title
 from gateway.report.html import inline, templates
 from gateway.report.plots import ClassRow, class_panel, reliability_diagram
 from gateway.report.sections import Section
 from gateway.report.sentences import at_margin
 from gateway.results import CellScore
-
-MOST_ROWS = 4000
-"""Flips that the whole page lists, so that many cells make no page that a browser can not open."""
-MOST_FLIPS, FEWEST_FLIPS = 100, 10
-"""Of one pair, where pairs are few and where they are many; experiment.json has all of them."""
 
 _FOOTER = (
     "This page holds no seconds. All the numbers behind it, unrounded, are in experiment.json."
@@ -67,11 +62,6 @@ def render_html(outcome: ExperimentOutcome, parts: Sequence[Section]) -> str:
             footer=_FOOTER,
         )
     )
-
-
-def flips_a_pair(pairs: int) -> int:
-    """How many flips of each of so many pairs the page lists."""
-    return max(FEWEST_FLIPS, min(MOST_FLIPS, MOST_ROWS // max(pairs, 1)))
 
 
 def _pairs(outcome: ExperimentOutcome) -> list[_Pair]:
@@ -158,7 +148,7 @@ def _reliability_panel(cell: CellScore, number: int) -> _Panel:
 def without_shared_parts(names: Sequence[str]) -> dict[str, str]:
     """Names of cells without the parts, between slashes, with which all begin or all end."""
     parts = {name: name.split("/") for name in names}
-    for end in (0, -1):
+    for end in (0, -1) if len(names) > 1 else ():
         while len({each[end] for each in parts.values()}) == 1 and all(
             len(each) > 1 for each in parts.values()
         ):
