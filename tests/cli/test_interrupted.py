@@ -42,6 +42,12 @@ def answered(store: Path) -> int:
         return 0
 
 
+def rows(store: Path) -> set[tuple[str, str]]:
+    """Every answer with the moment at which it was committed."""
+    with sqlite3.connect(f"file:{store}?mode=ro", uri=True) as db:
+        return set(db.execute("SELECT item, committed FROM answers"))
+
+
 def start_and_stop(arguments: list[str], store: Path, after: int, how: signal.Signals) -> int:
     with subprocess.Popen(
         arguments, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -93,6 +99,24 @@ def test_a_run_stopped_twice_ends_in_the_same_bytes(
     )
     assert filecmp.cmpfiles(whole, out, FILES, shallow=False) == (FILES, [], [])
     assert done.stdout.split("Timings")[0] == table.split("Timings")[0]
+
+
+def test_a_comparison_that_is_interrupted_goes_on_from_there(
+    issue_reports: Path, tmp_path: Path
+) -> None:
+    spec_and_path("smollm2-135m")
+    store = tmp_path / "s.sqlite"
+    arguments = [
+        *(sys.executable, "-c", HEARING_INTERRUPTS, "-m", "gateway", "ab", "-t", "issue-triage"),
+        *(f"smollm2-135m/zero_shot/{rule}" for rule in ("sum", "mean")),
+        *("--limit", "6", "--data", str(issue_reports / "test.csv"), "--store", str(store)),
+    ]
+    assert start_and_stop(arguments, store, 2, signal.SIGINT) == 130
+    kept = rows(store)
+    assert 2 <= len(kept) < 6
+    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, check=True)
+    assert "smollm2-135m/zero_shot: 6 done" in done.stderr
+    assert kept < rows(store), "what was kept was not asked again"
 
 
 def test_two_processes_share_one_store(
