@@ -83,6 +83,9 @@ class RunRecord:
     baselines: tuple[Prediction, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    reported: tuple[str, ...] = ()
+    """Names of the cells that were asked for, each with its rule, where not every cell is read by
+    every rule; empty: all."""
 
     @property
     def run_id(self) -> str:
@@ -91,7 +94,11 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return cast(dict[str, Any], json.loads(canonical_json(asdict(self))))
+        raw = cast(dict[str, Any], json.loads(canonical_json(asdict(self))))
+        # What was not there when older runs were stored must not change their ids.
+        if not self.reported:
+            del raw["reported"]
+        return raw
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> "RunRecord":
@@ -110,6 +117,7 @@ class RunRecord:
                 ),
                 "baselines": tuple(prediction_from_json(p) for p in raw["baselines"]),
                 "warnings": tuple(raw["warnings"]),
+                "reported": tuple(raw.get("reported", ())),
             }
         )
 
@@ -144,9 +152,9 @@ def predictions_from(
                 hint="run the same command again: it goes on where it stopped",
             )
         if cell.mode == "score":
-            for rule in record.rules:
-                name = f"{cell.name}/{rule}"
-                made[name] = _by_rule(record, name, ScoreRule(rule), answers)
+            for name in _names(record, cell):
+                rule = ScoreRule(name.removeprefix(f"{cell.name}/"))
+                made[name] = _by_rule(record, name, rule, answers)
         else:
             made[cell.name] = [
                 _prediction(cell.name, item, answers[item.digest], None) for item in record.items
@@ -267,7 +275,8 @@ def better(metric: str, a: float, b: float) -> bool:
 def _names(record: RunRecord, cell: RecordedCell) -> list[str]:
     if cell.mode != "score":
         return [cell.name]
-    return [f"{cell.name}/{rule}" for rule in record.rules]
+    names = [f"{cell.name}/{rule}" for rule in record.rules]
+    return [name for name in names if not record.reported or name in record.reported]
 
 
 def _by_rule(

@@ -1,6 +1,6 @@
 """Progress bars: of a run, with its macro-F1 so far, and of anything that is counted."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
@@ -22,6 +22,9 @@ from sklearn.metrics import f1_score
 
 from gateway.results import Status
 from gateway.runner import Plan, Progress, calibration_items
+
+NOISE_FLOOR = "noise floor"
+"""Stands where a cell does, of what is asked a second time."""
 
 _NO_ANSWER = "\0"
 
@@ -58,14 +61,29 @@ def staged(
         yield begin
 
 
+def planned(plans: Sequence[Plan]) -> dict[str, int]:
+    """Cell -> how many items it is asked, those that its rules are fitted on included."""
+    return {
+        f"{model}/{strategy.name}": len(plan.items)
+        + len(calibration_items(plan, strategy.template.mode))
+        for plan in plans
+        for model in plan.models
+        for strategy in plan.strategies
+    }
+
+
 class RunProgress:
     """Draws on a console while the block runs; draws nothing when `quiet`.
 
-    Off a terminal it prints one line a cell, when the cell ends.
+    Off a terminal it prints one line a cell: when the cell ends, or, of cells that do not come to
+    their end, when the block does.
+
+    Args:
+        totals: as `planned` has them; `NOISE_FLOOR` for what is asked again.
     """
 
-    def __init__(self, plan: Plan, console: Console, *, quiet: bool = False) -> None:
-        self._plan = plan
+    def __init__(self, totals: Mapping[str, int], console: Console, *, quiet: bool = False) -> None:
+        self._totals = totals
         self._console = console
         self._quiet = quiet
         self._bars = Bars(
@@ -79,7 +97,7 @@ class RunProgress:
             disable=quiet or not console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._done: dict[str, int] = {}
+        self._done: dict[str, set[tuple[str, str]]] = {}
         self._seen: dict[str, tuple[list[str], list[str]]] = {}
 
     def __enter__(self) -> Self:
@@ -93,17 +111,29 @@ class RunProgress:
         trace: TracebackType | None,
     ) -> None:
         self._bars.__exit__(kind, error, trace)
+        for name, done in self._done.items():
+            if len(done) < self._totals[name]:
+                self._say(f"{name}: {len(done)} of {self._totals[name]} done")
 
     def update(self, event: Progress) -> None:
         """Take one event of the runner."""
-        name = event.cell.name
-        total = len(self._plan.items) + len(calibration_items(self._plan, event.cell.mode))
+        name = NOISE_FLOOR if event.purpose == "again" else event.cell.name
+        total = self._totals[name]
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(name, total=total, running="")
-        self._done[name] = self._done.get(name, 0) + 1
+            self._done[name] = set()
+        # What a rule is fitted on is met again with every batch of items.
+        if (asked := (event.purpose, event.item.id)) in self._done[name]:
+            return
+        self._done[name].add(asked)
         self._bars.update(self._tasks[name], advance=1, running=self._running(event))
-        if self._done[name] == total and not (self._quiet or self._console.is_terminal):
-            self._console.print(f"{name}: {total} done", highlight=False, markup=False)
+        if len(self._done[name]) == total:
+            self._say(f"{name}: {total} done")
+
+    def _say(self, text: str) -> None:
+        """Off a terminal, where no bar says it."""
+        if not (self._quiet or self._console.is_terminal):
+            self._console.print(text, highlight=False, markup=False)
 
     def _running(self, event: Progress) -> str:
         """Macro-F1 over the test items of this session, by the plain sum rule."""

@@ -96,7 +96,7 @@ class Progress:
     observation: Observation | None
     """None: the answer was in the store already."""
     purpose: str
-    """"test", "dev" or "content-free"."""
+    """"test", "dev" or "content-free"; "again" of what is asked a second time and not kept."""
 
 
 OnProgress = Callable[[Progress], None]

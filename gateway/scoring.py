@@ -204,6 +204,33 @@ def estimates(
     return {name: Metric(value, *interval(drawn[name])) for name, value in defined.items()}
 
 
+def class_f1(
+    labels: Sequence[str],
+    predictions: Sequence[Prediction],
+    *,
+    seed: int = 0,
+    resamples: int = DEFAULT_RESAMPLES,
+) -> dict[str, Metric]:
+    """F1 of each class with its 95% interval over items; a class that is neither asked for nor
+    answered is absent.
+
+    Args:
+        labels, predictions, resamples: as `score_cell`, which draws the same resamples.
+
+    Raises:
+        DataError, ConfigError: as `score_cell`.
+    """
+    items = ordered(predictions)
+    at = _f1_of_classes(*_codes(labels, items), len(labels))
+    values, _ = at(np.arange(len(items))[np.newaxis, :])
+    drawn = [at(rows)[0] for rows in resample_indices(len(items), resamples, seed=seed)]
+    return {
+        label: Metric(float(value), *interval([part[:, i] for part in drawn]))
+        for i, (label, value) in enumerate(zip(labels, values[0], strict=True))
+        if not math.isnan(value)
+    }
+
+
 def point_estimate(statistic: Statistic, n: int) -> float:
     """The statistic of the `n` items as they are."""
     return float(statistic(np.arange(n)[np.newaxis, :])[0])
@@ -342,15 +369,30 @@ def _f1(gold: IntArray, answer: IntArray, classes: int, *, weighted: bool) -> St
     macro mean, as scikit-learn does with `zero_division=nan`; counted as 0 it would pull every
     cell down by what the sample happens not to hold.
     """
-    hit = np.where(gold == answer, gold, classes)
+    at_classes = _f1_of_classes(gold, answer, classes)
 
     def at(indices: IntArray) -> FloatArray:
+        scores, support = at_classes(indices)
+        weights = support if weighted else ~np.isnan(scores)
+        return _ratio((np.nan_to_num(scores) * weights).sum(axis=1), weights.sum(axis=1))
+
+    return at
+
+
+def _f1_of_classes(
+    gold: IntArray, answer: IntArray, classes: int
+) -> Callable[[IntArray], tuple[FloatArray, FloatArray]]:
+    """Item indices, shape (resamples, items) -> F1 and support, each (resamples, classes).
+
+    F1 is NaN where a class is neither asked for nor answered.
+    """
+    hit = np.where(gold == answer, gold, classes)
+
+    def at(indices: IntArray) -> tuple[FloatArray, FloatArray]:
         support = _row_counts(gold[indices], classes + 1)[:, :classes]
         answers = _row_counts(answer[indices], classes + 1)[:, :classes]
         hits = _row_counts(hit[indices], classes + 1)[:, :classes]
-        scores = _ratio(2 * hits, support + answers)
-        weights = support if weighted else ~np.isnan(scores)
-        return _ratio((np.nan_to_num(scores) * weights).sum(axis=1), weights.sum(axis=1))
+        return _ratio(2 * hits, support + answers), support
 
     return at
 

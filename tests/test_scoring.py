@@ -17,6 +17,7 @@ from gateway.results import CellScore, Prediction, Status, TaskKind
 from gateway.scoring import (
     IntArray,
     TimedItem,
+    class_f1,
     is_right,
     ordered,
     resample_indices,
@@ -262,6 +263,18 @@ def test_a_class_that_does_not_occur_is_left_out_of_macro_f1() -> None:
     score = classification(items, resamples=0)
     assert value(score, "macro_f1") == 1.0
     assert [row.support for row in score.per_class] == [0, 1, 1]
+
+
+@given(classified())
+@settings(max_examples=30, deadline=None)
+def test_a_class_has_the_f1_of_its_row_and_an_interval_around_it(items: list[Prediction]) -> None:
+    rows = {row.label: row for row in classification(items, resamples=0).per_class}
+    found = class_f1(LABELS, items, resamples=50)
+    answered = {item.answer for item in items} | {item.gold for item in items}
+    assert set(found) == set(LABELS) & answered, "of what does not occur nothing is said"
+    for label, metric in found.items():
+        assert metric.value == pytest.approx(rows[label].f1)
+        assert metric.low is None or metric.high is None or 0 <= metric.low <= metric.high <= 1
 
 
 def test_confusion_has_a_column_for_no_answer() -> None:

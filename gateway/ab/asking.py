@@ -62,7 +62,7 @@ async def ask(
     """
     plans = plans_of(prepared, asked)
     order = _seeded(prepared)
-    again = await _ask_again(plans[0], order[:MOST_ASKED_AGAIN], pool)
+    again = await _ask_again(plans[0], order[:MOST_ASKED_AGAIN], pool, on_progress)
     memory: dict[str, int | None] = {}
     if decided is None:
         cells = await _ask_all(plans, prepared.plan.items, pool, store, on_progress, memory)
@@ -109,13 +109,17 @@ def weights_size(spec: ModelSpec) -> int | None:
     return _bytes_of(path) + (_bytes_of(spec.adapter) if spec.adapter else 0)
 
 
-async def _ask_again(plan: Plan, items: Sequence[Item], pool: ModelPool) -> dict[str, Observation]:
+async def _ask_again(
+    plan: Plan, items: Sequence[Item], pool: ModelPool, on_progress: OnProgress
+) -> dict[str, Observation]:
     """What a cell says to these items in the reverse order, when nothing is kept of it."""
     # Test items alone: what a rule was fitted on is not what is measured here.
     fresh = replace(plan, items=tuple(reversed(items)), rules=(), dev=())
     store = Store(_IN_MEMORY)
     try:
-        cells = await run(fresh, pool, store, lambda _: None)
+        cells = await run(
+            fresh, pool, store, lambda event: on_progress(replace(event, purpose="again"))
+        )
         return store.answers(cells[0].digest)
     finally:
         store.close()

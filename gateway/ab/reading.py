@@ -23,7 +23,8 @@ class Answers:
         self, prepared: Prepared, question: Question, cells: Sequence[Cell], store: Store
     ) -> None:
         record = planning.record(prepared, cells)
-        self.record = replace(record, primary_metric=question.metric)
+        names = tuple(asked.name for asked in question.asked)
+        self.record = replace(record, primary_metric=question.metric, reported=names)
         self._asked = question.asked
         self._store = store
 

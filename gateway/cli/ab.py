@@ -17,6 +17,7 @@ from gateway.cli.common import (
     columns_of,
     err,
     keeping_answers,
+    note,
     open_store,
     out,
 )
@@ -121,11 +122,11 @@ def ab(
 async def _compare(
     prepared: Any, question: Any, models: Any, store: Any, *, stopping: bool, quiet: bool
 ) -> Any:
-    from gateway.ab.asking import ask, plans_of, weights_size
+    from gateway.ab.asking import MOST_ASKED_AGAIN, ask, plans_of, weights_size
     from gateway.ab.judging import all_decided, judge
     from gateway.ab.reading import Answers
     from gateway.pool import ModelPool
-    from gateway.progress import counted
+    from gateway.progress import NOISE_FLOOR, RunProgress, planned
 
     sizes = {cell.model: weights_size(models.get(cell.model)) for cell in question.asked}
     answers: list[Any] = []
@@ -137,22 +138,29 @@ async def _compare(
 
     def decided(cells: Any, items: Any) -> bool:
         record = read(cells).narrowed(items)
-        return all_decided(read(cells).predictions(record), record, question)
+        found = all_decided(read(cells).predictions(record), record, question)
+        if not (quiet or err.is_terminal):
+            note(f"after {len(items)} of {planned_items} items: {'' if found else 'not '}decided")
+        return found
 
-    total = len(plans_of(prepared, question.asked)) * len(prepared.plan.items)
+    planned_items = len(prepared.plan.items)
+    totals = planned(plans_of(prepared, question.asked))
+    totals[NOISE_FLOOR] = min(MOST_ASKED_AGAIN, planned_items)
     pool = ModelPool(models)
     try:
-        with counted("items", total, err, quiet=quiet) as advance:
+        with RunProgress(totals, err, quiet=quiet) as progress:
             answered = await ask(
                 prepared,
                 question.asked,
                 pool,
                 store,
-                lambda event: advance() if event.purpose == "test" else None,
+                progress.update,
                 decided if stopping else None,
             )
     finally:
         await pool.close()
+    record = read(answered.cells).narrowed(answered.items)
+    store.put_run(record.run_id, record.task, record.to_json())
     return judge(read(answered.cells), answered, question, sizes, stopping=stopping)
 
 

@@ -9,12 +9,12 @@ async def ask(prepared: Any, models: Any, store: Any, *, quiet: bool) -> Any:
     """Ask what the store does not know yet; the record of the run, which is put there too."""
     from gateway import planning
     from gateway.pool import ModelPool
-    from gateway.progress import RunProgress
+    from gateway.progress import RunProgress, planned
     from gateway.runner import run as run_plan
 
     pool = ModelPool(models)
     try:
-        with RunProgress(prepared.plan, err, quiet=quiet) as progress:
+        with RunProgress(planned([prepared.plan]), err, quiet=quiet) as progress:
             cells = await run_plan(prepared.plan, pool, store, progress.update)
     finally:
         await pool.close()

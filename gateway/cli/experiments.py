@@ -40,6 +40,7 @@ def run_file(
     """
     from gateway.ab.question import Question, check_question
     from gateway.config import load_models, prompts_root
+    from gateway.experiments.entries import check_levels
     from gateway.experiments.file import load_experiment
     from gateway.experiments.spread import require_variation
     from gateway.planning import prepare
@@ -47,7 +48,9 @@ def run_file(
 
     experiment = load_experiment(file)
     check_folder(experiment.out)
-    models = load_models(models_file).serving(experiment.models)
+    known = load_models(models_file)
+    check_levels(experiment.entries, known)
+    models = known.serving(experiment.models)
     for name in experiment.models:
         models.get(name)
     root = prompts or prompts_root()

@@ -1,9 +1,13 @@
-"""An experiment file: what `gateway run` takes as options, written down.
+"""An experiment file: what `gateway run` takes as options, written down, and more of it: models x
+quantizations x adapters x strategies x exemplar seeds.
 
 task = "issue-triage"
 data = "test.csv"                       beside the file, or hf:NAME
 train = "train.csv"
 models = ["smollm2-135m"]
+quantizations = ["none", "Q4_0"]        of each model: "none" the entry itself, Q4_0 the entry
+                                        NAME-q4_0, as gateway quantize names it
+adapters = ["none", "triage"]           of each of those: "none" without one, triage NAME+triage
 strategies = ["zero_shot", "few_shot"]
 exemplar_seeds = [0, 1, 2, 3, 4]        each chooses other exemplars; absent: `seed` alone
 limit = 300
@@ -19,11 +23,13 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gateway.errors import ConfigError
+from gateway.experiments.entries import NONE, Entry, entries_of
 from gateway.planning import Wanted
 
 _Name = Annotated[str, Field(min_length=1)]
 _Seed = Annotated[int, Field(ge=0)]
 _FROM_A_HUB = "hf:"
+_LISTS = ("models", "quantizations", "adapters", "strategies", "score_rules", "exemplar_seeds")
 
 
 class _File(BaseModel):
@@ -34,6 +40,8 @@ class _File(BaseModel):
     data: _Name
     train: _Name | None = None
     models: Annotated[list[_Name], Field(min_length=1)]
+    quantizations: Annotated[list[_Name], Field(min_length=1)] = [NONE]
+    adapters: Annotated[list[_Name], Field(min_length=1)] = [NONE]
     strategies: Annotated[list[_Name], Field(min_length=1)]
     score_rules: list[_Name] = []
     exemplars: str = ""
@@ -48,7 +56,7 @@ class _File(BaseModel):
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:
-        for name in ("models", "strategies", "score_rules", "exemplar_seeds"):
+        for name in _LISTS:
             values = getattr(self, name) or []
             if len(set(values)) != len(values):
                 raise ValueError(f"{name} lists something twice")
@@ -63,7 +71,7 @@ class Experiment:
     task: str
     data: str
     train: str | None
-    models: tuple[str, ...]
+    entries: tuple[Entry, ...]
     strategies: tuple[str, ...]
     rules: tuple[str, ...]
     exemplars: str
@@ -78,6 +86,11 @@ class Experiment:
     """Empty: the task's own."""
     margin: float
     out: Path | None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the entries."""
+        return tuple(entry.name for entry in self.entries)
 
     def wanted(self, prompts: Path) -> Iterator[tuple[int, Wanted]]:
         """Exemplar seed and run, one after the other."""
@@ -106,7 +119,8 @@ def load_experiment(path: Path) -> Experiment:
     """Read an experiment file; its paths are relative to it.
 
     Raises:
-        ConfigError: the file is absent or no TOML, or a key is unknown or of another type.
+        ConfigError: the file is absent or no TOML, a key is unknown or of another type, or models,
+            quantizations and adapters do not go together.
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -122,7 +136,7 @@ def load_experiment(path: Path) -> Experiment:
         task=found.task,
         data=_beside(path, found.data),
         train=_beside(path, found.train) if found.train else None,
-        models=tuple(found.models),
+        entries=_entries(path, found),
         strategies=tuple(found.strategies),
         rules=tuple(found.score_rules),
         exemplars=found.exemplars,
@@ -135,6 +149,13 @@ def load_experiment(path: Path) -> Experiment:
         margin=found.margin,
         out=Path(_beside(path, found.out)) if found.out else None,
     )
+
+
+def _entries(path: Path, found: _File) -> tuple[Entry, ...]:
+    try:
+        return entries_of(found.models, found.quantizations, found.adapters)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.message}", hint=error.hint) from error
 
 
 def _beside(path: Path, source: str) -> str:

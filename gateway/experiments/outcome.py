@@ -1,13 +1,16 @@
-"""What an experiment comes to: the spread over exemplar seeds, and all pairs of the first seed."""
+"""What an experiment comes to: the spread over exemplar seeds; of the first seed every pair, where
+its cells part, and every class."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
 from gateway.errors import ComparisonRefused
-from gateway.evaluation import Predictions, RunRecord
+from gateway.evaluation import Predictions, RunRecord, baselines_of
+from gateway.experiments.flips import FlippedItem, flipped_items, flips
 from gateway.experiments.spread import Spread, spreads
-from gateway.results import Report
+from gateway.results import Metric, Report
+from gateway.scoring import class_f1
 from gateway.statistics.contest import Contest, contest
 from gateway.statistics.family import holm
 
@@ -19,6 +22,8 @@ class Pairing:
     contest: Contest
     p_value: float | None
     """Of the permutation test, by Holm's correction over all pairs."""
+    flips: tuple[str, ...]
+    """Ids of the items that exactly one of the two gets right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,11 @@ class ExperimentOutcome:
     spreads: tuple[Spread, ...]
     pairs: tuple[Pairing, ...]
     """Cells without the metric are in none."""
+    items: tuple[FlippedItem, ...]
+    """Those that are a flip of any pair, with what every cell of a pair said."""
+    classes: Mapping[str, Mapping[str, Metric]]
+    """Cell or baseline -> label -> F1 over the items of the first seed. A class that was neither
+    asked for nor answered has none; without labels there is nothing."""
     runs: Mapping[int, str]
     """Exemplar seed -> id of its run."""
 
@@ -55,13 +65,25 @@ def outcome_of(
     found = spreads(records, reports, metric)
     contests = _contests([each.cell for each in found], predictions, record, metric, margin)
     corrected = holm([each.permutation.p_value for each in contests])
+    pairs = tuple(
+        Pairing(c, p, flips(predictions[c.a], predictions[c.b], record.kind))
+        for c, p in zip(contests, corrected, strict=True)
+    )
+    paired = {name for pair in pairs for name in (pair.contest.a, pair.contest.b)}
     return ExperimentOutcome(
         report=reports[first],
         metric=metric,
         margin=margin,
         seeds=tuple(records),
         spreads=found,
-        pairs=tuple(Pairing(c, p) for c, p in zip(contests, corrected, strict=True)),
+        pairs=pairs,
+        items=flipped_items(
+            record,
+            predictions,
+            [each.cell for each in found if each.cell in paired],
+            {item_id for pair in pairs for item_id in pair.flips},
+        ),
+        classes=_classes(record, predictions),
         runs={seed: report.run_id for seed, report in reports.items()},
     )
 
@@ -86,3 +108,10 @@ def _contests(
         except ComparisonRefused:
             continue  # A cell without the metric; its row says so.
     return made
+
+
+def _classes(record: RunRecord, predictions: Predictions) -> dict[str, dict[str, Metric]]:
+    if record.kind != "classification":
+        return {}
+    cells = {**predictions, **baselines_of(record)}
+    return {name: class_f1(record.labels, cell, seed=record.seed) for name, cell in cells.items()}

@@ -8,7 +8,7 @@ from gateway.errors import ConfigError
 from gateway.llama import quantizer
 from gateway.quantization.contents import FLOATS, Contents, contents_of
 from gateway.quantization.given import Given
-from gateway.quantization.names import Level, level_in
+from gateway.quantization.names import Level, level_entry, level_in
 from gateway.quantization.origin import Origin, origin_of
 
 DEFAULT_LEVELS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M", "Q2_K")
@@ -46,7 +46,7 @@ class Ladder:
 
     def entry(self, rung: Rung) -> str:
         """What the entry of a rung is called."""
-        return f"{self.name}-{rung.level.name.lower()}"
+        return level_entry(self.name, rung.level)
 
 
 def plan(

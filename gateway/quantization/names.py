@@ -141,6 +141,11 @@ def parse_level(name: str) -> Level:
     return level
 
 
+def level_entry(model: str, level: Level) -> str:
+    """What the entry of a model's level is called."""
+    return f"{model}-{level.name.lower()}"
+
+
 def level_in(text: str) -> Level | None:
     """The last level that a file's name mentions, or None: `model-Q4_K_M.gguf`."""
     found = [level for match in _NAME.finditer(text) if (level := _level(match[0]))]

@@ -94,6 +94,7 @@ def templates() -> ImmutableSandboxedEnvironment:
         "interval": fmt.interval,
         "metric_name": metric_name,
         "number": fmt.number,
+        "p_statement": fmt.p_statement,
         "p_value": fmt.p_value,
         "plural": fmt.plural,
         "signed": fmt.signed,

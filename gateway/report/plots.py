@@ -8,6 +8,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -52,6 +53,18 @@ _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _LONGEST_NAME = 44
 _CHARACTER_INCHES = 0.077
 _ROW_INCHES = 0.27
+_PANEL_ROW_INCHES = 0.21
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """One cell's line in the panel of a class."""
+
+    name: str
+    f1: Metric | None
+    """None where the class was neither asked for nor answered: the line stays empty."""
+    is_best: bool
+    baseline: bool
 
 
 def forest_plot(report: Report) -> str:
@@ -71,7 +84,8 @@ def forest_plot(report: Report) -> str:
         )
         best = view.best_cell(report)
         for row, cell in enumerate(cells):
-            _draw_interval(axes, row, cell, name, is_best=cell is best)
+            baseline = cell.kind == "baseline"
+            _draw_interval(axes, row, cell.metrics[name], is_best=cell is best, baseline=baseline)
         _mark_best_baseline(axes, cells, name)
         axes.set_ylim(len(cells) - 0.4, -0.6)
         axes.set_yticks(range(len(cells)), names, color=_INK)
@@ -117,6 +131,37 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], salt: str) -> str:
         axes.set_axisbelow(True)
 
     return _svg(draw, (3.3, 3.1), salt=salt)
+
+
+def class_panel(rows: Sequence[ClassRow], salt: str) -> str:
+    """F1 of one class in every cell, with its interval, on an axis from 0 to 1.
+
+    Args:
+        rows: at least one.
+        salt: makes the ids of this plot differ from those of others on the page.
+    """
+    names = [fmt.shorten(fmt.clean(row.name), _LONGEST_NAME) for row in rows]
+    margin = 0.2 + _CHARACTER_INCHES * max(map(fmt.display_width, names))
+    size = (margin + 2.1, 0.36 + _PANEL_ROW_INCHES * len(rows))
+
+    def draw(figure: Figure) -> None:
+        bottom = 0.28 / size[1]
+        axes = figure.add_axes(
+            (margin / size[0], bottom, 1.95 / size[0], 1.0 - bottom - 0.06 / size[1])
+        )
+        for y, row in enumerate(rows):
+            if row.f1 is not None:
+                _draw_interval(axes, y, row.f1, is_best=row.is_best, baseline=row.baseline)
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_yticks(range(len(rows)), names, color=_INK)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="x", color=_RULE, linewidth=0.6)
+        axes.set_axisbelow(True)
+
+    return _svg(draw, size, salt=salt)
 
 
 def frontier_plot(
@@ -171,9 +216,7 @@ def frontier_plot(
     return _svg(draw, (5.6, 3.4), salt="frontier")
 
 
-def _draw_interval(axes: Axes, row: int, cell: CellScore, name: str, *, is_best: bool) -> None:
-    metric = cell.metrics[name]
-    baseline = cell.kind == "baseline"
+def _draw_interval(axes: Axes, row: int, metric: Metric, *, is_best: bool, baseline: bool) -> None:
     color = _BEST if is_best else _BASELINE if baseline else _MODEL
     if metric.low is not None and metric.high is not None:
         axes.plot([metric.low, metric.high], [row, row], color=color, linewidth=1.6)

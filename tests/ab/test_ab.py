@@ -1,7 +1,7 @@
 """What a comparison finds where the answers are known."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from gateway.ab.question import Question, check_question
 from gateway.certificates import Level
 from gateway.config import ModelSpec, PathSource
 from gateway.errors import ComparisonRefused, ConfigError
+from gateway.report.ab.document import MOST_DIFFERING, sections
 from gateway.report.ab.sentences import noise_sentence, pair_sentences
 from gateway.statistics.frontier import Standing
 from gateway.statistics.sequential import Decision
@@ -44,6 +45,17 @@ def test_the_flips_are_the_items_that_differ_and_whose_loss_they_are(tmp_path: P
     assert pair.contest.difference.value == pytest.approx(-3 / 120)
     assert pair.permutation_p is None, "3 discordant items can not decide"
     assert "fewer than 6 can not reach p < 0.05" in said(found)
+
+
+def test_of_very_many_items_that_differ_the_rest_is_counted(tmp_path: Path) -> None:
+    lossy = wrong_where(lambda n: n in (3, 40, 41))
+    found = Duel(tmp_path, {"big": right, "small": lossy}).run("big", "small")
+    (pair,) = found.pairs
+    many = replace(pair, differing=pair.differing * 100)
+    (table,) = sections(replace(found, pairs=(many,)))[-1].tables
+    assert len(table.names) == MOST_DIFFERING
+    assert table.caption.endswith(f"{300 - MOST_DIFFERING} of them are in ab.json alone")
+    assert "alone" not in sections(found)[-1].tables[0].caption
 
 
 def test_cells_that_are_not_told_apart_say_what_would_be_found_and_what_it_takes(
@@ -147,8 +159,6 @@ def test_a_reference_that_varies_has_a_noise_floor(tmp_path: Path) -> None:
 
 
 def test_noise_at_the_bitwise_level_is_a_fault(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     found = Duel(tmp_path, {"one": right, "two": right}).run("one", "two").noise
     noisy = replace(found, level=Level.BITWISE, logprobs_changed=1, largest=1e-6)
     assert noisy.broken

@@ -57,6 +57,32 @@ def test_what_was_asked_is_not_asked_again(gateway: Gateway, two: Path) -> None:
     assert Path("a/timings.json").read_bytes() == Path("b/timings.json").read_bytes()
 
 
+def test_off_a_terminal_every_cell_says_when_it_is_done(gateway: Gateway, two: Path) -> None:
+    done = gateway(*DUEL, *DATA, "--store", "s.sqlite")
+    assert done.err.splitlines() == [
+        "noise floor: 12 done",
+        *(f"{cell}: 12 done" for cell in ("fake/scored", "fake/constrained", "other/shown")),
+    ]
+    assert gateway(*DUEL, *DATA, "--store", "s.sqlite", "-q").err == ""
+
+
+def test_a_comparison_is_reported_again_by_its_id_with_the_cells_that_were_asked_for(
+    gateway: Gateway, two: Path
+) -> None:
+    cells = ("fake/scored/sum", "other/scored/batch", "fake/constrained")
+    run = ("ab", *cells, *DUEL[4:6], *DATA, "--store", "s.sqlite", "--out", "o")
+    done = gateway(*run)
+    assert done.code == 0, done.err
+    found = json.loads(Path("o/ab.json").read_text())["report"]
+    assert f"run {found['run_id']}" in done.out
+    again = gateway("report", found["run_id"][:6], "--store", "s.sqlite", "--out", "r")
+    assert again.code == 0, again.err
+    report = json.loads(Path("r/report.json").read_text())
+    scores = [{cell["name"]: cell["metrics"] for cell in each["cells"]} for each in (found, report)]
+    assert scores[0] == scores[1]
+    assert {name for name in scores[0] if not name.startswith("baseline")} == set(cells)
+
+
 def test_stopping_early_says_where_and_what_it_saved(gateway: Gateway, two: Path) -> None:
     stop = ("--stop-early", "--margin", 0.9, "--store", "s.sqlite")
     done = gateway(*DUEL[:2], "other", *DUEL[4:], *DATA, *stop)
@@ -64,6 +90,7 @@ def test_stopping_early_says_where_and_what_it_saved(gateway: Gateway, two: Path
     assert "Stopped after 12 of 12 items, because every cell is decided" in done.out
     assert "interval at every look" in done.out
     assert " p " not in done.out
+    assert "after 12 of 12 items: decided" in done.err
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ def test_the_page_holds_every_pair(gateway: Gateway, experiment: Path) -> None:
         ('["fake"]', '["nope"]', "no model is called 'nope'"),
         ('"shown"]', '"nope"]', "no strategy 'nope'"),
         ('["scored", "shown"]', '["scored"]', "every seed shows the same exemplars"),
+        ("out =", 'quantizations = ["Q4_0"]\nout =', "gateway quantize fake --to Q4_0"),
         ("out =", 'metric = "mae"\nout =', "not compared by 'mae'"),
     ],
 )

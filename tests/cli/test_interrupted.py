@@ -42,6 +42,12 @@ def answered(store: Path) -> int:
         return 0
 
 
+def rows(store: Path) -> set[tuple[str, str]]:
+    """Every answer with the moment at which it was committed."""
+    with sqlite3.connect(f"file:{store}?mode=ro", uri=True) as db:
+        return set(db.execute("SELECT item, committed FROM answers"))
+
+
 def start_and_stop(arguments: list[str], store: Path, after: int, how: signal.Signals) -> int:
     with subprocess.Popen(
         arguments, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -93,6 +99,27 @@ def test_a_run_stopped_twice_ends_in_the_same_bytes(
     )
     assert filecmp.cmpfiles(whole, out, FILES, shallow=False) == (FILES, [], [])
     assert done.stdout.split("Timings")[0] == table.split("Timings")[0]
+
+
+def test_a_comparison_that_is_interrupted_goes_on_from_there(tmp_path: Path) -> None:
+    _, weights = spec_and_path("smollm2-135m")
+    # One item after the other, so that some are always left when the first is answered.
+    entry = f'[models.one]\nthreads = 1\nparallel = 1\nsource = {{ path = "{weights}" }}\n'
+    (tmp_path / "models.toml").write_text(entry)
+    store, data = tmp_path / "s.sqlite", tmp_path / "short.csv"
+    texts = [f"Button {n} does nothing,,bug\n" for n in range(4)]
+    data.write_text("title,body,label\n" + "".join(texts))
+    arguments = [
+        *(sys.executable, "-c", HEARING_INTERRUPTS, "-m", "gateway", "ab", "-t", "issue-triage"),
+        *("one/zero_shot/sum", "one/zero_shot/mean", "--data", str(data), "--store", str(store)),
+        *("--models-file", str(tmp_path / "models.toml")),
+    ]
+    assert start_and_stop(arguments, store, 1, signal.SIGINT) == 130
+    kept = rows(store)
+    assert 1 <= len(kept) < 4
+    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, check=True)
+    assert "one/zero_shot: 4 done" in done.stderr
+    assert kept < rows(store), "what was kept was not asked again"
 
 
 def test_two_processes_share_one_store(

@@ -32,6 +32,15 @@ def test_without_exemplar_seeds_there_is_one_run_with_the_seed(tmp_path: Path) -
     assert load_experiment(written(tmp_path, LEAST + "seed = 4\n")).seeds == (4,)
 
 
+def test_a_file_asks_for_every_level_and_adapter_of_every_model(tmp_path: Path) -> None:
+    text = LEAST.replace('["fake"]', '["a", "b"]')
+    text += 'quantizations = ["none", "Q4_0"]\nadapters = ["none", "x"]\n'
+    found = load_experiment(written(tmp_path, text))
+    assert found.models == ("a", "a+x", "a-q4_0", "a-q4_0+x", "b", "b+x", "b-q4_0", "b-q4_0+x")
+    ((_, run),) = found.wanted(tmp_path / "prompts")
+    assert run.models == found.models
+
+
 def test_a_dataset_of_the_hub_is_no_path(tmp_path: Path) -> None:
     text = LEAST.replace("test.csv", "hf:some/data")
     assert load_experiment(written(tmp_path, text)).data == "hf:some/data"
@@ -49,6 +58,10 @@ def test_a_dataset_of_the_hub_is_no_path(tmp_path: Path) -> None:
         (LEAST + "margin = 0\n", "margin: Input should be greater than 0"),
         (LEAST + "exemplar_seeds = [1, 1]\n", "exemplar_seeds lists something twice"),
         (LEAST + "exemplar_seeds = [-1]\n", "exemplar_seeds.0"),
+        (LEAST + 'quantizations = ["Q9_9"]\n', "'Q9_9' names no quantization level"),
+        (LEAST + "adapters = []\n", "adapters: List should have at least 1 item"),
+        (LEAST + 'adapters = ["x", "x"]\n', "adapters lists something twice"),
+        (LEAST + 'quantizations = ["Q4_K", "q4_k_m"]\n', "come to 'fake-q4_k_m' twice"),
         ("task = ", "no valid TOML"),
     ],
 )

@@ -23,6 +23,9 @@ from gateway.results import CellTimings, Metric
 from gateway.statistics.fidelity import Fidelity
 from gateway.statistics.frontier import Standing
 
+MOST_DIFFERING = 200
+"""Items of one pair that page and Markdown list; ab.json has all of them."""
+
 _TESTED = (
     "p-values are corrected for all pairs together (Holm), those of the permutation test of the "
     "metric and those of McNemar's test of right answers each in a family of its own; the "
@@ -233,10 +236,13 @@ def _items(outcome: Outcome) -> Section:
 
 
 def _differing(pair: Pair) -> Table:
-    rows = pair.differing
+    rows = pair.differing[:MOST_DIFFERING]
     a, b = pair.contest.a, pair.contest.b
+    caption = f"{fmt.plural(len(pair.differing), 'item')}: {a} against {b}"
+    if unlisted := len(pair.differing) - len(rows):
+        caption += f"; {unlisted:,} of them are in ab.json alone"
     return Table(
-        f"{fmt.plural(len(rows), 'item')}: {a} against {b}",
+        caption,
         "item",
         tuple(row.item_id for row in rows),
         (

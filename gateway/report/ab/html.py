@@ -19,7 +19,7 @@ def render_html(outcome: Outcome, parts: Sequence[Section]) -> str:
     """The whole comparison. The same outcome gives the same bytes."""
     return (
         templates()
-        .get_template("sections.html.j2")
+        .get_template("ab.html.j2")
         .render(
             report=outcome.report,
             title=f"{outcome.report.task}: cells against {outcome.reference}",

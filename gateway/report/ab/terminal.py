@@ -13,8 +13,9 @@ from gateway.report.terminal import line, print_cells, print_warnings
 def print_ab(outcome: Outcome, parts: Sequence[Section], console: Console) -> None:
     """Section by section, each table before its sentences; what is folded is left out."""
     report = outcome.report
-    heading = f"{report.task} · n = {report.n} · reference {outcome.reference}"
+    heading = f"{report.task} · n = {report.n} · run {report.run_id}"
     line(console, heading, style="bold")
+    line(console, f"reference: {outcome.reference}")
     for part in parts:
         if part.folded:
             continue
