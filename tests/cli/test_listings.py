@@ -9,8 +9,8 @@ from tests.conftest import ROOT, spec_and_path
 SAMPLE = ROOT / "prompts" / "issue-triage" / "sample.csv"
 COMMANDS = [
     *("run", "report", "score", "compare", "ab", "judge", "tune", "classify", "ask", "certify"),
-    *("serve", "replay", "parity", "quantize", "fidelity", "models", "adapters", "prompts", "data"),
-    *("plan", "keys"),
+    *("serve", "replay", "parity", "quantize", "fidelity", "plan"),
+    *("models", "adapters", "prompts", "data", "keys"),
 ]
 
 
