@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
 import matplotlib
@@ -48,6 +49,7 @@ _SETTINGS: dict[str, Any] = {
     "axes.spines.right": False,
     "lines.solid_capstyle": "butt",
 }
+_COLOURS = re.compile(r":root \{.*?\}\s*@media.*?\}\s*\}", re.DOTALL)
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 _LONGEST_NAME = 44
@@ -235,6 +237,18 @@ def _mark_best_baseline(axes: Axes, cells: Sequence[CellScore], name: str) -> No
     baselines = [cell.metrics[name].value for cell in cells if cell.kind == "baseline"]
     if baselines:
         axes.axvline(baselines[0], color=_BASELINE, linewidth=0.8, dashes=(2, 3), zorder=0)
+
+
+def as_file(svg: str) -> str:
+    """A plot as an SVG file of its own, on the page's paper and in its colours, dark ones too."""
+    colours = _COLOURS.search(files("gateway.report").joinpath("report.css").read_text("utf-8"))
+    assert colours, "report.css begins with its colours"
+    sheet = colours.group().replace(":root", "svg")
+    font = "svg { background: var(--paper); font-family: system-ui, sans-serif; }"
+    named = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    start, rest = svg.split(">", maxsplit=1)
+    start = start.replace("<svg", f"<svg {named}", 1)
+    return f"{start}><style>{sheet}{font}</style>{rest}\n"
 
 
 def _svg(draw: Callable[[Figure], None], size: tuple[float, float], salt: str) -> str:

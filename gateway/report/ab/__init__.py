@@ -17,6 +17,7 @@ from gateway.results import CellTimings
 def write_ab(outcome: Outcome, timings: Sequence[CellTimings], out_dir: Path) -> None:
     """Write ab.html, ab.md and ab.json, which hold no clock, and timings.json and timings.md.
 
+    Where sizes are known, also the plot of quality against size, as frontier.svg.
     Everything is rendered before the first file is written.
 
     Raises:
@@ -24,7 +25,8 @@ def write_ab(outcome: Outcome, timings: Sequence[CellTimings], out_dir: Path) ->
         DataError: a number is not finite.
     """
     # Drawing loads matplotlib, which printing a comparison has no need of.
-    from gateway.report.ab.html import render_html
+    from gateway.report.ab.html import frontier, render_html
+    from gateway.report.plots import as_file
 
     parts = sections(outcome)
     files = {
@@ -34,6 +36,8 @@ def write_ab(outcome: Outcome, timings: Sequence[CellTimings], out_dir: Path) ->
         "timings.json": render_timings_json(timings),
         "timings.md": render_timings(timings),
     }
+    if plot := frontier(outcome):
+        files["frontier.svg"] = as_file(plot)
     try:
         for name, text in files.items():
             write_atomically(out_dir / name, text)

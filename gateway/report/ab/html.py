@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from markupsafe import Markup
-
 from gateway.ab.outcome import Outcome
 from gateway.report.html import inline, templates
 from gateway.report.plots import frontier_plot
@@ -26,21 +24,20 @@ def render_html(outcome: Outcome, parts: Sequence[Section]) -> str:
             footer=_FOOTER,
             parts=parts,
             headline=next(part for part in parts if part.anchor == "frontier").sentences[0],
-            frontier=_frontier(outcome),
+            frontier=inline(frontier(outcome)),
         )
     )
 
 
-def _frontier(outcome: Outcome) -> Markup:
+def frontier(outcome: Outcome) -> str:
+    """The plot of quality against size; "" where there is no recommendation or no size."""
     found = outcome.recommendation
     if found is None:
-        return Markup("")
+        return ""
     scores = {cell.name: cell.metrics[found.metric] for cell in outcome.report.cells}
-    return inline(
-        frontier_plot(
-            found.metric,
-            [(name, size, scores[name]) for name, size in outcome.sizes.items()],
-            [cell.name for cell in found.frontier],
-            found.chosen.name,
-        )
+    return frontier_plot(
+        found.metric,
+        [(name, size, scores[name]) for name, size in outcome.sizes.items()],
+        [cell.name for cell in found.frontier],
+        found.chosen.name,
     )
