@@ -4,7 +4,8 @@
 
 The levels are made of the model, which is the reference too. The tool is built of the llama.cpp
 that llama-cpp-python carries, as scripts/install builds that. It runs twice: as it is, and without
-flash attention and repacked weights, which it takes by default and the gateway does not. Both have
+flash attention and repacked weights, which it takes by default and the gateway does not; the
+gateway's choice of kernels (GGML_CPU_TILED_MM) is in its environment either way. Both have
 the reference's log-probabilities in 16 bits, as the tool's file holds them. Per row: a figure, the
 gateway's, the tool's of each run, and by how much they differ, in percent.
 """
