@@ -131,7 +131,7 @@ def test_help_says_what_a_judge_is_worth(gateway: Gateway) -> None:
 
 def test_rubrics_are_listed_and_shown_beside_the_tasks(gateway: Gateway) -> None:
     listed = gateway("prompts", "list", "--prompts", SHIPPED)
-    assert "faithfulness │ rubric" in listed.out
+    assert "faithfulness │ rubric" in " ".join(listed.out.split())
     shown = gateway("prompts", "show", "format", "grade", "--prompts", SHIPPED)
     assert shown.out == (SHIPPED / "format" / "grade.j2").read_text()
 
