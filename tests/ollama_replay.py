@@ -279,12 +279,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self) -> bytes:
         if "chunked" not in self.headers.get("transfer-encoding", ""):
             return self.rfile.read(int(self.headers.get("content-length", 0)))
-        found = b""
+        found = bytearray()
         while size := int(self.rfile.readline(), 16):
             found += self.rfile.read(size)
             self.rfile.readline()
         self.rfile.readline()
-        return found
+        return bytes(found)
 
     do_GET = do_HEAD = do_POST = do_DELETE = _answer  # noqa: N815
 

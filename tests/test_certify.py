@@ -100,9 +100,8 @@ def real(name: str, **changes: object) -> tuple[ModelSpec, Loader]:
     return spec, lambda entry: LlamaCppBackend(entry, path)
 
 
-@pytest.mark.parametrize("name", ["smollm2-135m", "gemma3-270m"])
-def test_real_weights_are_bitwise(name: str) -> None:
-    made = asyncio.run(certify(*real(name), None))
+def test_real_weights_are_bitwise() -> None:
+    made = asyncio.run(certify(*real("smollm2-135m"), None))
     assert [t for t in made.trials if t.texts_changed or t.logprobs_changed] == []
     assert made.level is Level.BITWISE
 

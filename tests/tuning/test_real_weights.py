@@ -23,15 +23,15 @@ from tests.conftest import spec_and_path
 from tests.torch_models import NAME, torch_spec
 from tests.tuning.worlds import unwatched
 
-SMALL = Recipe(top_layers=4, learning_rate=2e-3, epochs=3, batch=12, max_tokens=400)
+SMALL = Recipe(top_layers=3, learning_rate=2e-3, epochs=2, batch=6, max_tokens=400)
 ROOT = shipped("prompts")
 
 
 @pytest.fixture(scope="module")
 def lesson(issue_reports: Path, tmp_path_factory: pytest.TempPathFactory) -> Lesson:
     task = load_task("issue-triage", ROOT)
-    train = load_dataset(str(issue_reports / "train.csv"), task, limit=60)
-    held_out = load_dataset(str(issue_reports / "test.csv"), task, limit=12)
+    train = load_dataset(str(issue_reports / "train.csv"), task, limit=24)
+    held_out = load_dataset(str(issue_reports / "test.csv"), task, limit=6)
     learned, _ = without_near_duplicates(train.items, held_out.items)
     return Lesson(
         spec=replace(torch_spec(), name=NAME),
@@ -68,15 +68,16 @@ def answers(backend: TransformersBackend | LlamaCppBackend, lesson: Lesson) -> l
 
 def test_it_learns(tuned: Tuned) -> None:
     losses = [epoch.loss for epoch in tuned.standing.epochs]
-    assert losses[-1] < 0.8 * losses[0] or losses[0] < 0.5
+    assert losses[-1] < losses[0]
     assert all(epoch.macro_f1 is not None for epoch in tuned.standing.epochs)
 
 
 def test_its_export_answers_in_llama_cpp_as_in_peft(
-    tuned: Tuned, lesson: Lesson, tmp_path: Path
+    tuned: Tuned, lesson: Lesson, dequantized: TransformersBackend, tmp_path: Path
 ) -> None:
     spec, path = spec_and_path(NAME)
     made = export(read_adapter(tuned.folder), read_base(spec, path), tmp_path / "adapter.gguf")
+    assert dequantized.spec.backend == "transformers", "whose weights are shared"
     torch = TransformersBackend(torch_spec(adapter=tuned.folder), path)
     gguf: ModelSpec = replace(spec, adapter=made.path, context_length=1024, parallel=1)
     ours = answers(torch, lesson)

@@ -52,9 +52,10 @@ def test_flash_attention_changes_no_byte(name: str) -> None:
         backend = made(
             name, attention="flash", parallel=parallel, batch_tokens=chunk, threads=threads
         )
-        found += [answers(backend, together=parallel > 1) for _ in range(2)]
+        # Asked again where what was cached is taken up.
+        found += [answers(backend, together=parallel > 1) for _ in range(1 + (chunk == 32))]
         asyncio.run(backend.close())
-    assert found == [found[0]] * 8
+    assert found == [found[0]] * 5
 
 
 def test_each_way_is_a_model_of_its_own(name: str) -> None:
