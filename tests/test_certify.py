@@ -5,8 +5,6 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
