@@ -240,7 +240,7 @@ def _keeping_steps() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise Interrupted(
-            "the last checkpoint is kept, the same command goes on from there"
+            "the last checkpoint is kept, if a minute had passed; the same command goes on"
         ) from None
 
 
