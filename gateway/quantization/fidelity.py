@@ -111,9 +111,8 @@ def measure(
         done = begin(len(chunks))
         losses: list[float] = []
         found = [Tokens(LEAST_IN_A_FILE if wanted.in_16_bits else -np.inf) for _ in models]
-        rounded = in_16_bits if wanted.in_16_bits else _as_it_is
         for chunk in chunks:
-            _read(readers, chunk, losses, found, rounded)
+            _read(readers, chunk, losses, found, rounded=wanted.in_16_bits)
             done()
     return Fidelity(
         reference=reference.name,
@@ -219,23 +218,21 @@ def _read(
     chunk: Chunk,
     losses: list[float],
     found: Sequence[Tokens],
-    rounded: Callable[[Floats], Floats],
+    *,
+    rounded: bool,
 ) -> None:
-    """One chunk by all of them, pass by pass."""
+    """One chunk by all of them, pass by pass; `rounded`: the reference in 16 bits."""
     reference, *others = readers
     for rows, *rest in zip(*(reader.passes(chunk) for reader in readers), strict=True):
         true = [chunk[row.position + 1] for row in rows if row.output]
         known = list(reference.logprobs(rows))
         losses += [-float(row[token]) for row, token in zip(known, true, strict=True)]
-        known = [rounded(row) for row in known]
+        if rounded:
+            known = [in_16_bits(row) for row in known]
         for other, own_rows, tokens in zip(others, rest, found, strict=True):
             predicted = other.logprobs(own_rows)
             for mine, theirs, token in zip(known, predicted, true, strict=True):
                 tokens.add(mine, theirs, token)
-
-
-def _as_it_is(logprobs: Floats) -> Floats:
-    return logprobs
 
 
 def _digest(model: Given) -> str:

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.errors import StoreError
-from gateway.identity import write_atomically
+from gateway.report.files import write_files
 from gateway.report.jsonfile import render_json, render_timings_json
 from gateway.report.markdown import render_markdown, render_timings
 from gateway.results import CellTimings, Report
@@ -30,11 +29,4 @@ def write_report(report: Report, timings: Sequence[CellTimings], out_dir: Path) 
         "timings.json": render_timings_json(timings),
         "timings.md": render_timings(timings),
     }
-    try:
-        for name, text in files.items():
-            write_atomically(out_dir / name, text)
-    except OSError as exc:
-        raise StoreError(
-            f"{out_dir}: the report can not be written: {exc.strerror or exc}",
-            hint="give --out a folder that you may write to",
-        ) from exc
+    write_files(files, out_dir)

@@ -43,11 +43,10 @@ class TrainedAdapter:
         )
         with quiet_peft():
             self._peft: Any = peft.get_peft_model(module, config)
-
-    @property
-    def parameters(self) -> Mapping[str, Tensor]:
+        self.parameters: Mapping[str, Tensor] = {
+            name: each for name, each in self._peft.named_parameters() if each.requires_grad
+        }
         """What is trained, by PEFT's names."""
-        return {n: p for n, p in self._peft.named_parameters() if p.requires_grad}
 
     @property
     def trained(self) -> int:

@@ -40,19 +40,17 @@ def steps(ids: Sequence[str], rows: Sequence[Row], epoch: int, batch: int, seed:
     return [Step(epoch, tuple(parts([rows[i] for i in group], group))) for group in cut]
 
 
-def parts(
-    rows: Sequence[Row], names: Sequence[int], most: int = MICRO_TOKENS
-) -> Iterator[tuple[int, ...]]:
-    """Rows cut into passes of at most so many tokens, like lengths together.
+def parts(rows: Sequence[Row], names: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Rows cut into passes of `MICRO_TOKENS` at most, like lengths together; a row that is longer
+    has one of its own.
 
     Args:
         names: of the rows; what is answered consists of them.
-        most: tokens of a pass; a row that is longer has one of its own.
     """
     by_length = sorted(zip(names, rows, strict=True), key=lambda pair: len(pair[1]))
     held: list[int] = []
     for name, row in by_length:
-        if held and len(row) * (len(held) + 1) > most:
+        if held and len(row) * (len(held) + 1) > MICRO_TOKENS:
             yield tuple(held)
             held = []
         held.append(name)

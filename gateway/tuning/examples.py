@@ -40,6 +40,11 @@ class Example:
         """What is learned."""
         return self.answers[self.right]
 
+    @property
+    def tokens(self) -> int:
+        """That all answers take behind one prompt."""
+        return len(self.row.prompt) + sum(len(row.answer) for row in self.answers)
+
 
 def examples(
     items: Sequence[Item],

@@ -117,10 +117,6 @@ class Training:
         self._optimizer.zero_grad()
         return time.perf_counter() - start, sum(map(len, rows))
 
-    def tokens_of(self, examples: Sequence[Example]) -> int:
-        """That one reading of them takes, each prompt once."""
-        return sum(len(e.row.prompt) + sum(len(r.answer) for r in e.answers) for e in examples)
-
     def _steps(self, epoch: int) -> list[Step]:
         recipe = self._recipe
         return steps(self._ids, self._rows, epoch, recipe.batch, recipe.seed)

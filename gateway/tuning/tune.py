@@ -30,7 +30,7 @@ from gateway.sources import locate
 from gateway.tasks import Item, Task
 from gateway.tuning.adapter import TrainedAdapter
 from gateway.tuning.checkpoint import Logged, Standing, load
-from gateway.tuning.examples import examples
+from gateway.tuning.examples import Example, examples
 from gateway.tuning.layers import prepare
 from gateway.tuning.network import Network
 from gateway.tuning.recipe import Recipe
@@ -199,15 +199,15 @@ def _versions() -> dict[str, str]:
 def _estimate(
     training: Training,
     adapter: TrainedAdapter,
-    learned: Sequence[Any],
-    held_out: Sequence[Any],
+    learned: Sequence[Example],
+    held_out: Sequence[Example],
     recipe: Recipe,
 ) -> Estimate:
     seconds, tokens = training.trial()
     tokens_an_epoch = sum(len(example.row) for example in learned)
     # Without a backward pass a token costs about a third: Kaplan et al. 2020, arXiv:2001.08361,
     # section 2.1, 2 N of 6 N operations; of frozen weights no gradient is computed, so 2 of 4.
-    work = tokens_an_epoch + training.tokens_of(held_out) / 2
+    work = tokens_an_epoch + sum(each.tokens for each in held_out) / 2
     left = 1 - training.standing.step / training.steps_in_all
     return Estimate(
         trained=adapter.trained,

@@ -5,10 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gateway.ab.outcome import Outcome
-from gateway.errors import StoreError
-from gateway.identity import write_atomically
 from gateway.report.ab.document import sections
 from gateway.report.ab.markdown import render_markdown
+from gateway.report.files import write_files
 from gateway.report.jsonfile import dumped, render_timings_json
 from gateway.report.markdown import render_timings
 from gateway.results import CellTimings
@@ -38,11 +37,4 @@ def write_ab(outcome: Outcome, timings: Sequence[CellTimings], out_dir: Path) ->
     }
     if plot := frontier(outcome):
         files["frontier.svg"] = as_file(plot)
-    try:
-        for name, text in files.items():
-            write_atomically(out_dir / name, text)
-    except OSError as exc:
-        raise StoreError(
-            f"{out_dir}: the report can not be written: {exc.strerror or exc}",
-            hint="give --out a folder that you may write to",
-        ) from exc
+    write_files(files, out_dir)

@@ -5,10 +5,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gateway.errors import StoreError
 from gateway.experiments.outcome import ExperimentOutcome
-from gateway.identity import write_atomically
 from gateway.report.experiment.document import leaderboard, sections, title
+from gateway.report.files import write_files
 from gateway.report.jsonfile import dumped
 from gateway.report.markdown import bullets, escape, table
 from gateway.report.sections import Section, in_markdown, print_sentences, print_table
@@ -41,14 +40,7 @@ def write_experiment(outcome: ExperimentOutcome, out_dir: Path) -> None:
         "experiment.md": _markdown(outcome, parts),
         "experiment.json": dumped(asdict(outcome)),
     }
-    try:
-        for name, text in files.items():
-            write_atomically(out_dir / name, text)
-    except OSError as exc:
-        raise StoreError(
-            f"{out_dir}: the report can not be written: {exc.strerror or exc}",
-            hint="give out a folder that you may write to",
-        ) from exc
+    write_files(files, out_dir, option="out")
 
 
 def _markdown(outcome: ExperimentOutcome, parts: tuple[Section, ...]) -> str:
