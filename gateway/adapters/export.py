@@ -23,6 +23,9 @@ from gateway.adapters.folder import WEIGHTS, Adapter
 from gateway.errors import ConfigError, ModelLoadError
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
+Pairs = Mapping[str, tuple[Array, Array]]
+"""Name of the base's tensor -> lora_a of (rank, inputs) and lora_b of (outputs, rank), its rows in
+the tensor's order."""
 
 _INTERLEAVED = {"llama"}
 """Architectures of GGUF whose query and key rows are reordered."""
@@ -58,6 +61,18 @@ def export(adapter: Adapter, base: Base, target: Path) -> Exported:
         ModelLoadError: the adapter does not fit the base.
     """
     architecture = _architecture(base)
+    pairs, alpha = pairs_of(adapter, base)
+    _write(target, architecture, adapter.name, alpha, pairs)
+    return Exported(target, len(pairs), alpha)
+
+
+def pairs_of(adapter: Adapter, base: Base) -> tuple[Pairs, float]:
+    """What is added to the tensors of a GGUF of the base, and alpha: up @ down * alpha / rank.
+
+    Raises:
+        ConfigError, ModelLoadError: as `export`.
+    """
+    _architecture(base)
     if reasons := [*refusals(adapter), *_not_in_a_gguf(adapter, base)]:
         raise ConfigError(
             f"{adapter.folder}: can not be said in a GGUF: {'; '.join(reasons)}", hint=_MERGE
@@ -68,9 +83,7 @@ def export(adapter: Adapter, base: Base, target: Path) -> Exported:
             hint="gateway adapters check lists all reasons",
         )
     alpha = adapter.config.lora_alpha or 1.0
-    pairs = _pairs(adapter, base, alpha)
-    _write(target, architecture, adapter.name, alpha, pairs)
-    return Exported(target, len(pairs), alpha)
+    return _pairs(adapter, base, alpha), alpha
 
 
 def refusals(adapter: Adapter) -> tuple[str, ...]:
@@ -112,8 +125,7 @@ def _architecture(base: Base) -> str:
     return base.gguf_architecture
 
 
-def _pairs(adapter: Adapter, base: Base, alpha: float) -> dict[str, tuple[Array, Array]]:
-    """Name of the base's tensor -> lora_a of (rank, inputs) and lora_b of (outputs, rank)."""
+def _pairs(adapter: Adapter, base: Base, alpha: float) -> Pairs:
     names = tensor_names(_architecture(base), base.blocks)
     parts: dict[str, dict[str, Array]] = {}
     for key, values in _numbers(adapter.folder / WEIGHTS).items():
@@ -178,7 +190,7 @@ def _numbers(path: Path) -> dict[str, Array]:
 
 
 def _write(
-    target: Path, architecture: str, name: str, alpha: float, pairs: Mapping[str, tuple[Array, ...]]
+    target: Path, architecture: str, name: str, alpha: float, pairs: Pairs
 ) -> None:
     from gguf import GGUFWriter
 

@@ -16,6 +16,8 @@ from gateway.errors import BackendError, ConfigError, ModelLoadError
 from gateway.llama.tokenizer_export import PROBES, tokenizer_of
 from gateway.llama.vocabulary import GgufVocabulary
 
+GGUF = ".gguf"
+
 
 def merge(
     adapter: Adapter,
@@ -83,15 +85,20 @@ def check_target(target: Path) -> None:
 
 
 def entry(adapter: Adapter, spec: ModelSpec, merged: Path) -> str:
-    """An entry of models.toml for a merged model, with the base's own settings that it needs."""
+    """An entry of models.toml for a merged model, with the base's own settings that it needs.
+
+    Args:
+        merged: a folder, which is run on torch, or a GGUF, which is run in llama.cpp.
+    """
     table = tomlkit.table()
     table.add("description", f"{spec.name} with the adapter {adapter.name} merged")
-    table.add("backend", "transformers")
+    if on_torch := merged.suffix != GGUF:
+        table.add("backend", "transformers")
     inline = tomlkit.inline_table()
     inline.update({"path": str(merged.resolve())})
     table.add("source", inline)
     table.add("context_length", spec.context_length)
-    if spec.dtype != "float32":
+    if on_torch and spec.dtype != "float32":
         table.add("dtype", spec.dtype)
     if spec.chat_template == "plain":
         table.add("chat_template", "plain")

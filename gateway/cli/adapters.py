@@ -1,5 +1,6 @@
 """`gateway adapters`: what they are, whether they fit, and making models and files of them."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,8 +81,15 @@ def adapters_merge(
     name: NameArgument,
     base: BaseOption,
     output: Annotated[
-        Path, typer.Option("--out", help="Folder of the merged model; absent or empty.")
+        Path,
+        typer.Option(
+            "--out",
+            help="Folder of the merged model, absent or empty; or a file that ends in .gguf.",
+        ),
     ],
+    kind: Annotated[
+        str, typer.Option("--type", help="Of the weights in a GGUF: f16 or f32.")
+    ] = "f16",
     adapters: AdaptersOption = None,
     models_file: ModelsOption = None,
 ) -> None:
@@ -92,15 +100,39 @@ def adapters_merge(
     printed is the entry for your models.toml.
 
     [bold]gateway adapters merge mine --base smollm2-135m-torch --out merged[/]
+
+    A LoRA on a GGUF becomes a GGUF, of which gateway quantize makes a ladder:
+
+    [bold]gateway adapters merge mine --base smollm2-135m --out merged.gguf[/]
     """
     from gateway.adapters import merge as merging
 
+    if output.suffix == merging.GGUF:
+        _merge_gguf(_read(name, adapters), base, output, kind.upper(), models_file)
+        return
     merging.check_target(output)
     adapter = _read(name, adapters)
     spec, path, facts = _base(base, models_file)
     _note_other_weights(adapter, facts)
     made = merging.merge(adapter, facts, spec, path, output, note)
     out.file.write(merging.entry(adapter, spec, made))
+
+
+def _merge_gguf(
+    adapter: Any, base: str, output: Path, kind: str, models_file: Path | None
+) -> None:
+    from gateway.adapters.merge import entry
+    from gateway.adapters.merge_gguf import merge_gguf
+    from gateway.errors import ConfigError
+    from gateway.progress import staged
+
+    if kind != "F16" and kind != "F32":
+        raise ConfigError(f"--type {kind.lower()} is not known", hint="known: f16, f32")
+    spec, path, facts = _base(base, models_file)
+    _note_other_weights(adapter, facts)
+    with staged(err) as begin:
+        made = merge_gguf(adapter, facts, path, output, kind, partial(begin, "tensors"))
+    out.file.write(entry(adapter, spec, made))
 
 
 @adapters_app.command("export")
