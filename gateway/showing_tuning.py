@@ -1,8 +1,13 @@
 """What a training will take and what came out, in lines."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
 
 from gateway.memory import readable
+from gateway.report import format as fmt
+from gateway.tuning.curve import Point
 from gateway.tuning.heldout import HeldOut
 from gateway.tuning.tune import Estimate, Tuned
 
@@ -33,6 +38,22 @@ def tuned_lines(tuned: Tuned) -> Iterator[str]:
     best = next(e for e in tuned.standing.epochs if e.epoch == tuned.standing.best)
     yield f"best {epoch_line(best)}"
     yield f"adapter: {tuned.folder}"
+
+
+def curve_table(points: Sequence[Point], console: Console) -> None:
+    """How the held-out score grows with the training data."""
+    table = Table("items", "macro-F1", "loss", "best epoch", "seconds")
+    table.title = "held-out score by training items"
+    for point in points:
+        score = point.metrics.get("held_out_macro_f1")
+        table.add_row(
+            f"{point.items:,}",
+            fmt.number(score),
+            fmt.number(point.metrics["held_out_loss"]),
+            f"{point.metrics['best_epoch']:.0f}",
+            fmt.count(point.seconds),
+        )
+    console.print(table)
 
 
 def duration(seconds: float) -> str:

@@ -189,9 +189,7 @@ def _numbers(path: Path) -> dict[str, Array]:
     return made
 
 
-def _write(
-    target: Path, architecture: str, name: str, alpha: float, pairs: Pairs
-) -> None:
+def _write(target: Path, architecture: str, name: str, alpha: float, pairs: Pairs) -> None:
     from gguf import GGUFWriter
 
     half = target.with_name(f".{target.name}.half")

@@ -8,7 +8,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +18,10 @@ from gateway.adapters.folder import Adapter
 from gateway.errors import ConfigError
 from gateway.llama.blocks import decode
 
-Kind = Literal["F16", "F32"]
 Begin = Callable[[int], Callable[[], None]]
 
-_FILE_TYPE = {"F32": 0, "F16": 1}
-"""`llama_ftype` in llama.cpp's include/llama.h: ALL_F32 and MOSTLY_F16."""
+KINDS = {"F32": 0, "F16": 1}
+"""Types of the weights -> `llama_ftype` in llama.cpp's include/llama.h: ALL_F32 and MOSTLY_F16."""
 _WRITERS_OWN = ("GGUF.", "general.architecture")
 """Fields that the writer writes of itself."""
 _OF_ANOTHER_FILE = (
@@ -37,7 +36,7 @@ def merge_gguf(
     base: Base,
     path: Path,
     target: Path,
-    kind: Kind,
+    kind: str,
     begin: Begin,
 ) -> Path:
     """Add a LoRA to the weights of a GGUF and write them as another; vectors stay F32.
@@ -47,6 +46,7 @@ def merge_gguf(
     Args:
         path: the base's file.
         target: a file that is not there; it appears when it is whole.
+        kind: of `KINDS`.
         begin: told how many tensors there are; answers what is called after each.
 
     Raises:
@@ -75,7 +75,7 @@ def _write(
     name: str,
     pairs: Pairs,
     alpha: float,
-    kind: Kind,
+    kind: str,
     begin: Begin,
 ) -> None:
     from gguf import GGUFReader, GGUFWriter
@@ -90,7 +90,7 @@ def _write(
         )
         _copy_fields(reader, writer)
         writer.add_name(name)
-        writer.add_file_type(_FILE_TYPE[kind])
+        writer.add_file_type(KINDS[kind])
         done = begin(len(reader.tensors))
         for tensor in reader.tensors:
             values = _values(tensor)

@@ -114,14 +114,15 @@ def ab(
     prepared = prepare(wanted)
     with keeping_answers(), open_store(store) as opened:
         outcome, seconds = asyncio.run(
-            _compare(prepared, question, models, opened, stopping=stop_early, quiet=quiet)
+            compare_cells(prepared, question, models, opened, stopping=stop_early, quiet=quiet)
         )
-    raise typer.Exit(FAILED if _finish(outcome, seconds, out_dir) else 0)
+    raise typer.Exit(FAILED if finish(outcome, seconds, out_dir) else 0)
 
 
-async def _compare(
+async def compare_cells(
     prepared: Any, question: Any, models: Any, store: Any, *, stopping: bool, quiet: bool
 ) -> Any:
+    """Ask what is not in the store, and judge: the outcome and the cells' seconds."""
     from gateway.ab.asking import MOST_ASKED_AGAIN, ask, plans_of, weights_size
     from gateway.ab.judging import all_decided, judge
     from gateway.ab.reading import Answers
@@ -164,7 +165,7 @@ async def _compare(
     return judge(read(answered.cells), answered, question, sizes, stopping=stopping)
 
 
-def _finish(outcome: Any, seconds: Any, out_dir: Path | None) -> bool:
+def finish(outcome: Any, seconds: Any, out_dir: Path | None) -> bool:
     """Print, write the files; True when items failed or the noise floor should not be there."""
     from gateway.report.ab import write_ab
     from gateway.report.ab.document import sections

@@ -118,15 +118,13 @@ def adapters_merge(
     out.file.write(merging.entry(adapter, spec, made))
 
 
-def _merge_gguf(
-    adapter: Any, base: str, output: Path, kind: str, models_file: Path | None
-) -> None:
+def _merge_gguf(adapter: Any, base: str, output: Path, kind: str, models_file: Path | None) -> None:
     from gateway.adapters.merge import entry
-    from gateway.adapters.merge_gguf import merge_gguf
+    from gateway.adapters.merge_gguf import KINDS, merge_gguf
     from gateway.errors import ConfigError
     from gateway.progress import staged
 
-    if kind != "F16" and kind != "F32":
+    if kind not in KINDS:
         raise ConfigError(f"--type {kind.lower()} is not known", hint="known: f16, f32")
     spec, path, facts = _base(base, models_file)
     _note_other_weights(adapter, facts)

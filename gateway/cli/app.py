@@ -14,6 +14,7 @@ from rich.text import Text
 from gateway import __version__
 from gateway.cli import (
     ab,
+    before_after,
     judging,
     measuring,
     plan,
@@ -65,6 +66,7 @@ for command in (
     plan.plan,
 ):
     app.command()(command)
+adapters_app.command("compare")(before_after.compare)
 app.add_typer(models_app, name="models")
 app.add_typer(adapters_app, name="adapters")
 app.add_typer(prompts_app, name="prompts")

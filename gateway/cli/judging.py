@@ -61,9 +61,10 @@ def judge(
     """
     from gateway import showing_judge
     from gateway.config import load_models, prompts_root
-    from gateway.identity import canonical_json, write_atomically
+    from gateway.identity import canonical_json
     from gateway.judging import jsonfile
     from gateway.judging.rubric import load_answers, load_rubric
+    from gateway.report.files import write_files
 
     check_folder(out_dir)
     models = load_models(models_file).serving([model])
@@ -81,8 +82,11 @@ def judge(
     else:
         showing_judge.judgement_tables(made, out)
     if out_dir is not None:
-        write_atomically(out_dir / "judge.json", canonical_json(totals) + "\n")
-        write_atomically(out_dir / "grades.jsonl", jsonfile.grades_jsonl(made))
+        files = {
+            "judge.json": canonical_json(totals) + "\n",
+            "grades.jsonl": jsonfile.grades_jsonl(made),
+        }
+        write_files(files, out_dir)
     raise typer.Exit(FAILED if made.statuses["failed"] else 0)
 
 

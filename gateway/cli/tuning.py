@@ -53,6 +53,14 @@ def tune(
         int | None,
         typer.Option(min=2, help="Learn from a seeded sample of so many.", rich_help_panel=_DATA),
     ] = None,
+    curve: Annotated[
+        str,
+        typer.Option(
+            help="Sizes, with commas between: train on samples of the data too, as NAME-SIZE, and "
+            "show how the held-out score grows with them.",
+            rich_help_panel=_DATA,
+        ),
+    ] = "",
     held_out: Annotated[
         float,
         typer.Option(
@@ -179,7 +187,9 @@ def tune(
     """
     from gateway.adapters.names import new_folder
     from gateway.config import adapters_root, load_models, prompts_root
-    from gateway.showing_tuning import tuned_lines
+    from gateway.showing_tuning import curve_table, tuned_lines
+    from gateway.tuning.curve import curve as learn
+    from gateway.tuning.curve import lessons, point
     from gateway.tuning.lesson import Asked, lesson_of
     from gateway.tuning.tune import check_target
     from gateway.tuning.tune import tune as run
@@ -224,11 +234,31 @@ def tune(
     )
     for finding in findings.warnings:
         note(f"warning: {finding.what}{': ' if finding.advice else ''}{finding.advice}")
-    with _keeping_steps(), _watching(recipe.epochs, quiet=quiet) as begin:
-        tuned = run(lesson, begin, restart=restart)
+    parts = lessons(lesson, _sizes(curve))
+    with _keeping_steps():
+        points: list[Any] = []
+        for part in parts:
+            note(f"{part.target.name}: {len(part.items)} of {len(lesson.items)} items")
+            with _watching(recipe.epochs, quiet=quiet) as begin:
+                points += learn([part], begin, restart=restart)
+        with _watching(recipe.epochs, quiet=quiet) as begin:
+            tuned = run(lesson, begin, restart=restart)
+    if points:
+        curve_table([*points, point(lesson)], out)
     for line in tuned_lines(tuned):
         out.print(line, markup=False, highlight=False, soft_wrap=True)
     note(f"it is the model {entry}+{name}, with --strategy {strategy}")
+
+
+def _sizes(text: str) -> list[int]:
+    from gateway.errors import ConfigError
+
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise ConfigError(
+            f"--curve {text!r}: no sizes", hint="numbers with commas between, such as 100,200,400"
+        ) from None
 
 
 @contextmanager

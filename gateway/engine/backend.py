@@ -12,7 +12,7 @@ from gateway.config import ModelSpec
 from gateway.constraints import GuidanceMatcher, grammar_of
 from gateway.engine.context import Adapter
 from gateway.engine.engine import Done, Engine, Stats
-from gateway.engine.jobs import Generated, OnText, Scored, generate, score
+from gateway.engine.jobs import Generated, OnText, Read, Scored, generate, read, score
 from gateway.engine.reader import Reader
 from gateway.engine.trie import build_trie, count_nodes
 from gateway.errors import ContextOverflow, InvalidRequest
@@ -83,6 +83,20 @@ class EngineBackend:
             fingerprint=self.fingerprint,
             timings=done.timings,
         )
+
+    async def read(self, tokens: Sequence[int], first: int) -> tuple[float, ...]:
+        """ln P of each token from number `first` (1 or more) on, given all before it."""
+        self._check_context(len(tokens))
+        done = await self._run(tokens[:first], read(tokens, first))
+        assert isinstance(done.answer, Read)
+        return done.answer.logprobs
+
+    def tokens_of(self, text: str) -> tuple[list[int], list[int]]:
+        """A text's own tokens, control tokens' texts as plain text; and those that stand before
+        every text that this model reads."""
+        tokenizer = self._reader.tokenizer
+        before = tokenizer.tokenize([("", False)], add_special=True)
+        return tokenizer.tokenize([(text, False)], add_special=False), before
 
     async def embed(self, texts: Sequence[str]) -> Embeddings:
         if not texts:

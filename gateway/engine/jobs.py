@@ -29,6 +29,8 @@ class Step:
     """The logits after each of the last `outputs` tokens are wanted, at least 1."""
 
 
+_READ_TOKENS = 64
+"""Tokens whose logits one step of `read` wants."""
 _CHAIN_TOKENS = 32
 """Most tokens of an unbranched stretch of the label trie that one step forwards."""
 
@@ -57,7 +59,15 @@ class Scored:
     prompt_done: float
 
 
-Answer = Generated | Scored
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What `read` found: one entry a token, in their order."""
+
+    logprobs: tuple[float, ...]
+    prompt_done: float
+
+
+Answer = Generated | Scored | Read
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +162,24 @@ def score(prompt: Sequence[int], labels: Sequence[Sequence[int]], vocabulary: Vo
             pending += children
             depth += [keep] * len(children)
     return Scored(tuple(results), prompt_done)
+
+
+def read(tokens: Sequence[int], first: int) -> Job:
+    """The log-probability of each token from number `first` on, given all before it.
+
+    Args:
+        first: from 1 to the number of tokens less one.
+    """
+    (row,) = yield Step(0, tokens[:first])
+    prompt_done = time.perf_counter()
+    found = [float(row[tokens[first]]) - log_normalizer(row)]
+    # Behind the last token nothing is asked.
+    for start in range(first, len(tokens) - 1, _READ_TOKENS):
+        piece = tokens[start : min(start + _READ_TOKENS, len(tokens) - 1)]
+        rows = yield Step(start, piece, outputs=len(piece))
+        for number, row in enumerate(rows, start + 1):
+            found.append(float(row[tokens[number]]) - log_normalizer(row))
+    return Read(tuple(found), prompt_done)
 
 
 def _chain(token: int, node: TrieNode) -> list[tuple[int, TrieNode]]:

@@ -41,6 +41,8 @@ class Standing:
     log: list[Logged] = field(default_factory=list)
     best: int | None = None
     """The epoch whose held-out score is best; the first of equals."""
+    seconds: float = 0.0
+    """That steps and held-out scores have taken, on the clock."""
 
     def is_better(self, found: HeldOut) -> bool:
         """Whether an epoch beats all before it."""
@@ -116,6 +118,7 @@ def load(folder: Path, key: str) -> Checkpoint | None:
             epochs=[HeldOut(**each) for each in read["epochs"]],
             log=[Logged(**each) for each in read["log"]],
             best=read["best"],
+            seconds=read["seconds"],
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as exc:
         raise StoreError(

@@ -10,7 +10,8 @@ Sources: Loshchilov and Hutter 2019, "Decoupled weight decay regularization" (Ad
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,13 @@ class Training:
         while not self.ended:
             done, within = divmod(self.standing.step, self.steps_an_epoch)
             if done > len(self.standing.epochs):
-                self._end_epoch(watching)
+                with self._timed():
+                    self._end_epoch(watching)
                 saved = self._save()
                 continue
             for step in self._steps(done)[within:]:
-                watching.on_step(self._learn(step))
+                with self._timed():
+                    watching.on_step(self._learn(step))
                 if time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
                     saved = self._save()
         self._adapter.put(self._best)
@@ -116,6 +119,12 @@ class Training:
         self._pass(rows, 1)
         self._optimizer.zero_grad()
         return time.perf_counter() - start, sum(map(len, rows))
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        begun = time.monotonic()
+        yield
+        self.standing.seconds += time.monotonic() - begun
 
     def _steps(self, epoch: int) -> list[Step]:
         recipe = self._recipe

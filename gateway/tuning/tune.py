@@ -23,7 +23,7 @@ from gateway.backends.transformers.model import TorchModel
 from gateway.config import ModelSpec
 from gateway.engine.backend import usable_cores
 from gateway.engine.reader import Reader
-from gateway.errors import BackendError, ConfigError, StoreError
+from gateway.errors import BackendError, ConfigError, DataError, StoreError
 from gateway.identity import digest_json, write_atomically
 from gateway.prompts import PromptTemplate
 from gateway.sources import locate
@@ -38,6 +38,8 @@ from gateway.tuning.training import Training, Watching
 
 LOG = "log.csv"
 SCORES = "held-out.csv"
+TIMINGS = "timings.csv"
+"""What it took. Apart from the rest, whose bytes are the same each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,44 @@ class Tuned:
     folder: Path
     standing: Standing
     trained: int
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What a training took."""
+
+    epochs: int
+    steps: int
+    tokens: int
+    """That were learned from, prompts included."""
+    seconds: float
+    """Of steps and held-out scores; loading and reading are not in them."""
+
+
+def took(standing: Standing) -> Took:
+    """Of a training, however often it was interrupted."""
+    return Took(
+        len(standing.epochs),
+        standing.step,
+        sum(each.tokens for each in standing.log),
+        round(standing.seconds, 1),
+    )
+
+
+def seconds_of(folder: Path) -> float | None:
+    """What the training of an adapter took; None where its folder does not say.
+
+    Raises:
+        DataError: the file is there and says no number.
+    """
+    path = folder / TIMINGS
+    try:
+        (row,) = csv.DictReader(StringIO(path.read_text(encoding="utf-8")))
+        return float(row["seconds"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError) as exc:
+        raise DataError(f"{path}: can not be read: {exc}") from exc
 
 
 Begin = Callable[[Estimate, int], Watching]
@@ -154,6 +194,11 @@ def check_target(folder: Path) -> None:
         )
 
 
+def data_digest(items: Sequence[Item]) -> str:
+    """Of what is learned."""
+    return digest_json([[item.id, item.digest, item.gold] for item in items])
+
+
 def _check_template(template: PromptTemplate) -> None:
     if template.exemplars or template.reasoning_tokens:
         what = "shows exemplars" if template.exemplars else "lets the model reason first"
@@ -184,8 +229,8 @@ def _key(lesson: Lesson, base: Base) -> str:
             "labels": list(lesson.labels),
             "template": lesson.template.digest,
             "chat_template": lesson.spec.chat_template or "",
-            "items": [[i.id, i.digest, i.gold] for i in lesson.items],
-            "held_out": [[i.id, i.digest, i.gold] for i in lesson.held_out],
+            "items": data_digest(lesson.items),
+            "held_out": data_digest(lesson.held_out),
             "versions": _versions(),
         }
     )
@@ -231,7 +276,7 @@ def _card(lesson: Lesson, base: Base, standing: Standing) -> Card:
         base=RecordedBase(base.name, base.digest, base.architecture, base.hidden_size),
         data=RecordedData(
             lesson.source,
-            digest_json([[i.id, i.digest, i.gold] for i in lesson.items]),
+            data_digest(lesson.items),
             len(lesson.items),
         ),
         prompt=RecordedPrompt(lesson.task.name, lesson.template.strategy, lesson.template.digest),
@@ -254,6 +299,7 @@ def _save(
         write_card(half, card)
         write_atomically(half / LOG, _table(Logged, standing.log))
         write_atomically(half / SCORES, _table(type(standing.epochs[0]), standing.epochs))
+        write_atomically(half / TIMINGS, _table(Took, [took(standing)]))
         os.replace(half, lesson.target)
     except OSError as exc:
         raise StoreError(

@@ -14,7 +14,7 @@ from gguf import GGUFReader
 from gateway.adapters.base import Base, read_base
 from gateway.adapters.folder import read_adapter
 from gateway.adapters.merge import entry as written_entry
-from gateway.adapters.merge_gguf import Kind, merge_gguf
+from gateway.adapters.merge_gguf import merge_gguf
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.config import ModelSpec, PathSource, load_models
@@ -74,7 +74,7 @@ def tensors_of(path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["F16", "F32"])
 def test_the_file_is_the_base_s_with_the_lora_added(
-    smollm2: tuple[ModelSpec, Path, Base], drawn: Path, tmp_path: Path, kind: Kind
+    smollm2: tuple[ModelSpec, Path, Base], drawn: Path, tmp_path: Path, kind: str
 ) -> None:
     from safetensors.numpy import load_file
 
@@ -104,7 +104,7 @@ def test_the_file_is_the_base_s_with_the_lora_added(
     for name in before.keys() - changed:
         np.testing.assert_allclose(after[name], before[name], rtol=2**-11, atol=1e-7)
     old, new = read_header(path, arrays=True).metadata, read_header(made, arrays=True).metadata
-    assert {key for key in old | new if old.get(key) != new.get(key)} == {
+    assert {key for key in {*old, *new} if old.get(key) != new.get(key)} == {
         "general.file_type",
         "general.name",
         *({"general.quantization_version"} & old.keys()),

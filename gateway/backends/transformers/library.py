@@ -9,6 +9,7 @@ which have more give the same bytes.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -44,6 +45,9 @@ def load() -> tuple[Any, Any]:
         raise BackendError(
             f"{exc.name} is not installed", hint="pip install 'local-model-gateway[transformers]'"
         ) from exc
+    if not sys.stderr.isatty():
+        # In a log its bars are pages of one line.
+        transformers.utils.logging.disable_progress_bar()
     return torch, transformers
 
 

@@ -1,0 +1,1 @@
+"""What fine-tuning was worth: a tuned model beside the prompts of its base."""

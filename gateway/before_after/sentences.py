@@ -1,0 +1,70 @@
+"""What fine-tuning was worth, said."""
+
+from collections.abc import Iterator
+
+from gateway.before_after.outcome import BeforeAfter
+from gateway.metrics import metric_name
+from gateway.report import format as fmt
+from gateway.report.grid import Column
+from gateway.report.sections import Section, Table
+
+
+def section(found: BeforeAfter) -> Section:
+    """The last section of the comparison's page."""
+    costs = found.costs
+    table = Table(
+        "Means an item. Evaluated are the tokens that were computed: what prompts have in common "
+        "is kept.",
+        "cell",
+        tuple(cost.cell for cost in costs),
+        (
+            Column("prompt tokens", tuple(fmt.count(cost.prompt) for cost in costs)),
+            Column("evaluated", tuple(fmt.count(cost.evaluated) for cost in costs)),
+            Column("seconds", tuple(fmt.seconds(cost.seconds) for cost in costs)),
+        ),
+    )
+    return Section("worth", "What fine-tuning was worth", tuple(_sentences(found)), (table,))
+
+
+def _sentences(found: BeforeAfter) -> Iterator[str]:
+    tuned, prompt, pair = found.tuned, found.best_prompt, found.pair
+    metric = found.outcome.metric
+    yield (
+        f"{metric_name(metric)} {fmt.estimate(tuned.metrics[metric])} against "
+        f"{fmt.estimate(prompt.metrics[metric])} of the best prompt, {prompt.name}: "
+        f"{fmt.difference(pair.contest.difference)}"
+        + ("" if pair.told_apart else "; the interval holds zero, so nothing is shown")
+        + "."
+    )
+    for name in ("conformance", "ece"):
+        if name in tuned.metrics and name in prompt.metrics:
+            yield (
+                f"{metric_name(name)} {fmt.number(prompt.metrics[name].value)} before, "
+                f"{fmt.number(tuned.metrics[name].value)} after."
+            )
+    yield _forgetting(found)
+    yield _paid_back(found)
+
+
+def _forgetting(found: BeforeAfter) -> str:
+    if found.readings is None:
+        return "What it forgot is not known: give --neutral a text from elsewhere."
+    before, after = (reading.perplexity for reading in found.readings)
+    change = after.value / before.value - 1
+    return (
+        f"Perplexity of the neutral text {before.value:.2f} ± {before.error:.2f} before, "
+        f"{after.value:.2f} ± {after.error:.2f} after ({change:+.1%}, "
+        f"{found.readings[0].tokens:,} tokens)."
+    )
+
+
+def _paid_back(found: BeforeAfter) -> str:
+    if found.training is None:
+        return "What the training took is not known, so there is no break-even."
+    training = f"Training took {found.training:,.0f} seconds"
+    if found.break_even is None:
+        return f"{training}; an item takes no less time than with {found.best_prompt.name}."
+    return (
+        f"{training}, which are paid back after {found.break_even:,.0f} items, by fewer seconds "
+        f"an item than {found.best_prompt.name}."
+    )

@@ -1,0 +1,201 @@
+"""`gateway adapters compare`: was the fine-tuning worth it?"""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.ab import compare_cells
+from gateway.cli.common import (
+    FAILED,
+    ColumnOption,
+    ModelsOption,
+    PromptsOption,
+    StoreOption,
+    check_folder,
+    columns_of,
+    err,
+    keeping_answers,
+    note,
+    open_store,
+    out,
+)
+
+
+def compare(
+    name: Annotated[str, typer.Argument(help="Name of the adapter: of its folder.")],
+    base: Annotated[str, typer.Option("--base", help="Entry of the base model.")],
+    data: Annotated[
+        str,
+        typer.Option(help="Labelled items that were not learned, in any format that ab reads."),
+    ],
+    train: Annotated[
+        str | None,
+        typer.Option(help="Training data: the exemplars and the baselines come from it."),
+    ] = None,
+    strategies: Annotated[
+        str,
+        typer.Option(
+            "--strategies", help="Prompts of the base, with commas between; the first is before."
+        ),
+    ] = "zero_shot,few_shot",
+    neutral: Annotated[
+        Path | None,
+        typer.Option(help="A text from elsewhere, 512 tokens or more: what was forgotten of it."),
+    ] = None,
+    margin: Annotated[
+        float, typer.Option(help="The largest loss that would not matter, in units of the metric.")
+    ] = 0.02,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Items: a seeded sample, stratified by label.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of samples, exemplars and intervals.")] = 0,
+    column: ColumnOption = None,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Folder for ab.html, ab.md and ab.json.")
+    ] = None,
+    store: StoreOption = None,
+    adapters: Annotated[
+        Path | None,
+        typer.Option("--adapters", help="Folder of adapters \\[default: in your data folder]."),
+    ] = None,
+    prompts: PromptsOption = None,
+    models_file: ModelsOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Before and after: the base's prompts, and the base with the adapter, on the same items.
+
+    Task and template are those that the adapter's card records. The base is also asked with that
+    template, so that what tuning did and what the template did are told apart. Compared are the
+    metric, formats, classes, calibration, tokens and seconds, and with --neutral how much worse an
+    ordinary text is predicted.
+
+    [bold]gateway adapters compare mine --base smollm2-135m-torch --data test.csv --train \\
+    train.csv --neutral book.txt[/]
+    """
+    from gateway.adapters.folder import read_adapter
+    from gateway.adapters.names import folder_of
+    from gateway.before_after.outcome import BeforeAfter, costs
+    from gateway.before_after.sentences import section
+    from gateway.config import adapters_root, load_models, prompts_root
+    from gateway.quantization.chunks import read_text
+    from gateway.report.ab import write_ab
+    from gateway.report.ab.document import sections
+    from gateway.report.ab.terminal import print_ab
+    from gateway.tuning.tune import seconds_of
+
+    check_folder(out_dir)
+    folder = folder_of(adapters or adapters_root(), name)
+    card = _recorded(read_adapter(folder).card, name)
+    root = prompts or prompts_root()
+    text = read_text(neutral) if neutral else None
+    models = load_models(models_file).serving([tuned := f"{base}+{name}"])
+    prepared, question = _question(
+        models,
+        card,
+        root,
+        tuned,
+        base=base,
+        strategies=[part.strip() for part in strategies.split(",") if part.strip()],
+        margin=margin,
+        data=data,
+        train=train,
+        limit=limit,
+        seed=seed,
+        columns=columns_of(column),
+    )
+    with keeping_answers(), open_store(store) as opened:
+        outcome, timings = asyncio.run(
+            compare_cells(prepared, question, models, opened, stopping=False, quiet=quiet)
+        )
+    readings = asyncio.run(_readings(models, (base, tuned), text, quiet=quiet)) if text else None
+    found = BeforeAfter(outcome, costs(outcome, timings), seconds_of(folder), readings)
+    parts = (*sections(outcome, timings, brief=True), section(found))
+    print_ab(outcome, parts, out)
+    if out_dir is not None:
+        write_ab(outcome, timings, out_dir)
+        out.print(f"report: {out_dir / 'ab.html'}", markup=False, highlight=False)
+    failed = any(cell.statuses.get("failed", 0) for cell in outcome.report.cells)
+    raise typer.Exit(FAILED if failed or outcome.noise.broken else 0)
+
+
+def _recorded(card: Any, name: str) -> Any:
+    """What the adapter's card says of the template."""
+    from gateway.errors import ConfigError
+
+    if card is None or card.prompt is None:
+        raise ConfigError(
+            f"the card of {name} does not say on which task and template it was trained",
+            hint="gateway ab compares any cells: gateway ab BASE BASE+NAME/STRATEGY -t TASK ...",
+        )
+    return card.prompt
+
+
+def _question(
+    models: Any,
+    recorded: Any,
+    root: Path,
+    tuned: str,
+    *,
+    base: str,
+    strategies: list[str],
+    margin: float,
+    **wanted: Any,
+) -> tuple[Any, Any]:
+    """What is asked of which cells: the base's prompts, the adapter's template on the base, and
+    the tuned model."""
+    from gateway.ab.cells import Defaults, read_cells
+    from gateway.ab.question import Question, check_question
+    from gateway.planning import Wanted, prepare
+    from gateway.prompts import load_template
+    from gateway.tasks import load_task
+
+    task = load_task(recorded.task, root)
+    digest = load_template(task, recorded.strategy, root).digest
+    if recorded.digest and digest != recorded.digest:
+        note(
+            f"warning: the template {recorded.strategy} of {task.name} is not the one that the "
+            "adapter was trained with"
+        )
+    before = dict.fromkeys([*strategies, recorded.strategy])
+    names = [f"{base}/{each}" for each in before] + [f"{tuned}/{recorded.strategy}"]
+    asked = read_cells(names, models, task, root, Defaults())
+    question = Question(asked, task.metric, margin)
+    check_question(question, task)
+    return (
+        prepare(
+            Wanted(
+                task=task.name,
+                models=(base, tuned),
+                strategies=tuple(before),
+                prompts=root,
+                rules=("sum",),
+                **wanted,
+            )
+        ),
+        question,
+    )
+
+
+async def _readings(models: Any, names: tuple[str, str], text: str, *, quiet: bool) -> Any:
+    """The text as base and tuned model predict it."""
+    from gateway.before_after.reading import read
+    from gateway.engine.backend import EngineBackend
+    from gateway.errors import Unsupported
+    from gateway.pool import ModelPool
+    from gateway.progress import staged
+
+    pool = ModelPool(models)
+    found = []
+    try:
+        with staged(err, quiet=quiet) as begin:
+            for name in names:
+                async with pool.lease(name) as backend:
+                    if not isinstance(backend, EngineBackend):
+                        raise Unsupported(f"the perplexity of {name}, which another server runs")
+                    found.append(await read(backend, text, partial(begin, f"text, {name}")))
+    finally:
+        await pool.close()
+    return tuple(found)
