@@ -95,7 +95,9 @@ def tune(
     ] = _DEFAULT.alpha,
     dropout: Annotated[
         float,
-        typer.Option(help="Against overfitting, 0 to 0.1.", rich_help_panel=_RECIPE),
+        typer.Option(
+            help="Against overfitting, 0 to 0.1; slows a CPU by a quarter.", rich_help_panel=_RECIPE
+        ),
     ] = _DEFAULT.dropout,
     targets: Annotated[
         str,
@@ -180,10 +182,13 @@ def tune(
 
     The texts are made by the very template that inference uses, and only the answer is learned.
     The same command gives the same adapter, byte for byte, on the same machine. It goes on where
-    it was interrupted. The adapter is then ENTRY+NAME in every command; gateway ab says whether
-    it was worth it.
+    it was interrupted. The adapter is then ENTRY+NAME in every command; gateway adapters compare
+    says whether it was worth it.
 
     [bold]gateway tune -n mine -t issue-triage --train train.csv --test test.csv[/]
+
+    On a CPU: --dtype bfloat16 (where lscpu lists avx512_bf16 or amx), --top-layers with half to two
+    thirds of the layers, a short template, --learning-rate 1e-3 for a small model.
     """
     from gateway.adapters.names import new_folder
     from gateway.config import adapters_root, load_models, prompts_root
@@ -248,6 +253,7 @@ def tune(
     for line in tuned_lines(tuned):
         out.print(line, markup=False, highlight=False, soft_wrap=True)
     note(f"it is the model {entry}+{name}, with --strategy {strategy}")
+    note(f"was it worth it? gateway adapters compare {name} --base {entry} --data ...")
 
 
 def _sizes(text: str) -> list[int]:

@@ -29,7 +29,7 @@ HEARING_INTERRUPTS = (
 def command(data: Path, store: Path, out: Path) -> list[str]:
     return [
         *(sys.executable, "-c", HEARING_INTERRUPTS, "-m", "gateway", "run", "-t", "issue-triage"),
-        *("-s", "zero_shot,cot", "--limit", "6", "--data", str(data / "test.csv")),
+        *("-s", "zero_shot,cot", "--limit", "4", "--data", str(data / "test.csv")),
         *("--store", str(store), "--out", str(out)),
     ]
 
@@ -86,7 +86,7 @@ def test_a_run_stopped_twice_ends_in_the_same_bytes(
 ) -> None:
     store, out = tmp_path / "s.sqlite", tmp_path / "out"
     whole, table = uninterrupted
-    for after in (2, 7):
+    for after in (2, 5):
         code = start_and_stop(command(issue_reports, store, out), store, after, how)
         assert code == (130 if how is signal.SIGINT else -how)
     assert not out.exists()

@@ -62,6 +62,15 @@ def test_json_and_files_say_the_same(gateway: Gateway, answers: Path) -> None:
     assert said["agreement"]["n"] == len(lines) == 3
 
 
+def test_a_folder_that_can_not_be_written_is_an_error_with_a_hint(
+    gateway: Gateway, answers: Path
+) -> None:
+    done = judge(gateway, answers, "--out", "/proc/judged")
+    assert done.code == 1
+    assert "/proc/judged: the report can not be written" in done.err
+    assert "--out" in done.err
+
+
 def test_answers_are_asked_once_and_kept(
     gateway: Gateway, answers: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

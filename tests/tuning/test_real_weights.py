@@ -23,7 +23,9 @@ from tests.conftest import spec_and_path
 from tests.torch_models import NAME, torch_spec
 from tests.tuning.worlds import unwatched
 
-SMALL = Recipe(top_layers=3, learning_rate=2e-3, epochs=2, batch=6, max_tokens=400)
+SMALL = Recipe(
+    top_layers=3, learning_rate=2e-3, epochs=2, batch=6, max_tokens=400, dtype="bfloat16"
+)
 ROOT = shipped("prompts")
 
 
@@ -37,7 +39,7 @@ def lesson(issue_reports: Path, tmp_path_factory: pytest.TempPathFactory) -> Les
         spec=replace(torch_spec(), name=NAME),
         task=task,
         labels=tuple(label.name for label in task.labels),
-        template=load_template(task, "zero_shot", ROOT),
+        template=load_template(task, "brief", ROOT),
         items=tuple(learned),
         held_out=held_out.items,
         source=train.path,

@@ -28,6 +28,9 @@ def prepare() -> None:
     os.environ.setdefault(_MODE, _STRICT)
     # What CUDA's products of matrices need to repeat.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if not sys.stderr.isatty():
+        # In a log the bars of transformers are pages of one line.
+        os.environ.setdefault("TQDM_DISABLE", "1")
 
 
 @cache
@@ -45,9 +48,6 @@ def load() -> tuple[Any, Any]:
         raise BackendError(
             f"{exc.name} is not installed", hint="pip install 'local-model-gateway[transformers]'"
         ) from exc
-    if not sys.stderr.isatty():
-        # In a log its bars are pages of one line.
-        transformers.utils.logging.disable_progress_bar()
     return torch, transformers
 
 
