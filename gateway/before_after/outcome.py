@@ -6,6 +6,7 @@ from gateway.ab.outcome import Outcome, Pair
 from gateway.before_after.reading import Reading
 from gateway.metrics import LOWER_IS_BETTER
 from gateway.results import CellScore, CellTimings
+from gateway.tuning.tune import Took
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +22,23 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakEven:
+    """Items after which training has been paid back; None: never, or not known."""
+
+    by_seconds: float | None
+    by_tokens: float | None
+    """That are computed, in training forward and backward."""
+
+
+@dataclass(frozen=True, slots=True)
 class BeforeAfter:
     """A comparison whose last cell is the tuned model, and the others its base's prompts."""
 
     outcome: Outcome
     costs: tuple[Cost, ...]
     """By cell, in the order in which they were asked."""
-    training: float | None
-    """Seconds; None: the adapter's folder does not say."""
+    training: Took | None
+    """None: the adapter's folder does not say."""
     readings: tuple[Reading, Reading] | None
     """Of the base and of the tuned model; None: no text was given."""
 
@@ -52,20 +62,26 @@ class BeforeAfter:
         pairs = self.outcome.pairs
         return next(p for p in pairs if (p.contest.a, p.contest.b) == names)
 
-    @property
-    def break_even(self) -> float | None:
-        """Items after which training has been paid back in seconds, against the best prompt;
-        None: never, or not known."""
-        if self.training is None:
-            return None
-        saved = self._cost(self.best_prompt.name).seconds - self.costs[-1].seconds
-        return self.training / saved if saved > 0 else None
-
-    def _cost(self, cell: str) -> Cost:
+    def cost(self, cell: str) -> Cost:
+        """Of a cell."""
         return next(cost for cost in self.costs if cost.cell == cell)
+
+    def break_even(self, cell: str) -> BreakEven:
+        """After how many items training has been paid back, against a prompt of the base."""
+        if self.training is None:
+            return BreakEven(None, None)
+        prompt, tuned = self.cost(cell), self.costs[-1]
+        return BreakEven(
+            _paid_back(self.training.seconds, prompt.seconds - tuned.seconds),
+            _paid_back(self.training.tokens, prompt.evaluated - tuned.evaluated),
+        )
 
     def _cell(self, name: str) -> CellScore:
         return next(cell for cell in self.outcome.report.cells if cell.name == name)
+
+
+def _paid_back(spent: float, saved: float) -> float | None:
+    return spent / saved if saved > 0 else None
 
 
 def costs(outcome: Outcome, timings: tuple[CellTimings, ...]) -> tuple[Cost, ...]:

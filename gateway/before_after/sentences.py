@@ -43,7 +43,7 @@ def _sentences(found: BeforeAfter) -> Iterator[str]:
                 f"{fmt.number(tuned.metrics[name].value)} after."
             )
     yield _forgetting(found)
-    yield _paid_back(found)
+    yield from _paid_back(found)
 
 
 def _forgetting(found: BeforeAfter) -> str:
@@ -58,13 +58,18 @@ def _forgetting(found: BeforeAfter) -> str:
     )
 
 
-def _paid_back(found: BeforeAfter) -> str:
+def _paid_back(found: BeforeAfter) -> Iterator[str]:
     if found.training is None:
-        return "What the training took is not known, so there is no break-even."
-    training = f"Training took {found.training:,.0f} seconds"
-    if found.break_even is None:
-        return f"{training}; an item takes no less time than with {found.best_prompt.name}."
-    return (
-        f"{training}, which are paid back after {found.break_even:,.0f} items, by fewer seconds "
-        f"an item than {found.best_prompt.name}."
-    )
+        yield "What the training took is not known, so there is no break-even."
+        return
+    yield f"Training took {found.training.seconds:,.0f} s for {found.training.tokens:,} tokens."
+    for cost in found.costs[:-1]:
+        even = found.break_even(cost.cell)
+        yield (
+            f"Against {cost.cell} that is paid back after {_items(even.by_seconds)} by seconds, "
+            f"{_items(even.by_tokens)} by tokens."
+        )
+
+
+def _items(count: float | None) -> str:
+    return "no number of items" if count is None else f"{count:,.0f} items"

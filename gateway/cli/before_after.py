@@ -54,7 +54,7 @@ def compare(
     seed: Annotated[int, typer.Option(min=0, help="Of samples, exemplars and intervals.")] = 0,
     column: ColumnOption = None,
     out_dir: Annotated[
-        Path | None, typer.Option("--out", help="Folder for ab.html, ab.md and ab.json.")
+        Path | None, typer.Option("--out", help="Folder for ab.html, ab.json and worth.md.")
     ] = None,
     store: StoreOption = None,
     adapters: Annotated[
@@ -77,6 +77,7 @@ def compare(
     """
     from gateway.adapters.folder import read_adapter
     from gateway.adapters.names import folder_of
+    from gateway.before_after.files import write_worth
     from gateway.before_after.outcome import BeforeAfter, costs
     from gateway.before_after.sentences import section
     from gateway.config import adapters_root, load_models, prompts_root
@@ -84,7 +85,7 @@ def compare(
     from gateway.report.ab import write_ab
     from gateway.report.ab.document import sections
     from gateway.report.ab.terminal import print_ab
-    from gateway.tuning.tune import seconds_of
+    from gateway.tuning.tune import took_of
 
     check_folder(out_dir)
     folder = folder_of(adapters or adapters_root(), name)
@@ -111,11 +112,12 @@ def compare(
             compare_cells(prepared, question, models, opened, stopping=False, quiet=quiet)
         )
     readings = asyncio.run(_readings(models, (base, tuned), text, quiet=quiet)) if text else None
-    found = BeforeAfter(outcome, costs(outcome, timings), seconds_of(folder), readings)
+    found = BeforeAfter(outcome, costs(outcome, timings), took_of(folder), readings)
     parts = (*sections(outcome, timings, brief=True), section(found))
     print_ab(outcome, parts, out)
     if out_dir is not None:
         write_ab(outcome, timings, out_dir)
+        write_worth(found, out_dir)
         out.print(f"report: {out_dir / 'ab.html'}", markup=False, highlight=False)
     failed = any(cell.statuses.get("failed", 0) for cell in outcome.report.cells)
     raise typer.Exit(FAILED if failed or outcome.noise.broken else 0)

@@ -15,7 +15,7 @@ from gateway.tuning.tune import (
     Lesson,
     check_target,
     data_digest,
-    seconds_of,
+    took_of,
     tune,
 )
 
@@ -80,7 +80,8 @@ def point(lesson: Lesson) -> Point:
     if card is None or not _is_of(card, lesson):
         check_target(lesson.target)
     assert card is not None
-    return Point(len(lesson.items), dict(card.metrics), seconds_of(lesson.target))
+    took = took_of(lesson.target)
+    return Point(len(lesson.items), dict(card.metrics), took and took.seconds)
 
 
 def _is_of(card: Card, lesson: Lesson) -> bool:

@@ -113,16 +113,16 @@ def took(standing: Standing) -> Took:
     )
 
 
-def seconds_of(folder: Path) -> float | None:
+def took_of(folder: Path) -> Took | None:
     """What the training of an adapter took; None where its folder does not say.
 
     Raises:
-        DataError: the file is there and says no number.
+        DataError: the file is there and can not be read.
     """
     path = folder / TIMINGS
     try:
         (row,) = csv.DictReader(StringIO(path.read_text(encoding="utf-8")))
-        return float(row["seconds"])
+        return Took(*(int(row[n]) for n in ("epochs", "steps", "tokens")), float(row["seconds"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError) as exc:

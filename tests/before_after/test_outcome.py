@@ -7,11 +7,12 @@ from typing import Any, cast
 import pytest
 
 from gateway.ab.outcome import Outcome
-from gateway.before_after.outcome import BeforeAfter, Cost
+from gateway.before_after.outcome import BeforeAfter, BreakEven, Cost
 from gateway.before_after.reading import Reading
 from gateway.before_after.sentences import section
 from gateway.quantization.perplexity import Measured
 from gateway.results import CellScore, Metric
+from gateway.tuning.tune import Took
 
 CELLS = {"m/zero_shot/sum": 0.45, "m/few_shot/sum": 0.5, "m+mine/zero_shot/sum": 0.8}
 
@@ -39,7 +40,7 @@ def found(metric: str = "macro_f1", **changes: Any) -> BeforeAfter:
         Cost("m/few_shot/sum", 900, 300, 2.0),
         Cost("m+mine/zero_shot/sum", 250, 100, 0.5),
     )
-    return replace(BeforeAfter(outcome, costs, 3000.0, None), **changes)
+    return replace(BeforeAfter(outcome, costs, Took(5, 100, 60_000, 3000.0), None), **changes)
 
 
 def said(made: BeforeAfter) -> str:
@@ -54,21 +55,24 @@ def test_the_best_prompt_is_the_base_s_best_cell() -> None:
 
 
 def test_training_is_paid_back_by_shorter_prompts() -> None:
-    assert found().break_even == 2000
-    assert "paid back after 2,000 items" in said(found())
+    even = found().break_even("m/few_shot/sum")
+    assert (even.by_seconds, even.by_tokens) == (2000, 300)
+    assert "m/few_shot/sum that is paid back after 2,000 items by seconds, 300 items by" in said(
+        found()
+    )
 
 
 @pytest.mark.parametrize("seconds", [2.0, 3.0])
 def test_or_never(seconds: float) -> None:
     slow = found()
     slow = replace(slow, costs=(*slow.costs[:-1], replace(slow.costs[-1], seconds=seconds)))
-    assert slow.break_even is None
-    assert "takes no less time than with m/few_shot" in said(slow)
+    assert slow.break_even("m/few_shot/sum").by_seconds is None
+    assert "paid back after no number of items by seconds, 300 items by tokens" in said(slow)
 
 
 def test_what_is_not_known_is_said() -> None:
     unknown = found(training=None)
-    assert unknown.break_even is None
+    assert unknown.break_even("m/few_shot/sum") == BreakEven(None, None)
     assert "no break-even" in said(unknown)
     assert "What it forgot is not known" in said(unknown)
 

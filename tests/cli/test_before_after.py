@@ -1,5 +1,6 @@
 """`gateway adapters compare`: from an adapter's folder to what it was worth, in one command."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,13 @@ def test_before_and_after_are_shown_with_what_it_cost_and_what_was_forgotten(
     assert "of the best prompt, tiny/scored/sum" in done.out
     assert "Perplexity of the neutral text" in done.out
     assert "Training took" in done.out
+    assert "is paid back after" in done.out
     assert "tiny+learned/scored" in (learned / "report" / "ab.md").read_text()
+    assert "is paid back after" in (learned / "report" / "worth.md").read_text()
+    worth = json.loads((learned / "report" / "worth.json").read_text())
+    assert worth["tuned"]["cell"] == "tiny+learned/scored/sum"
+    assert worth["training"]["epochs"] == 3
+    assert set(worth["break_even"]) == {"tiny/scored/sum"}
 
 
 @pytest.mark.parametrize(
