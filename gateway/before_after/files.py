@@ -17,6 +17,7 @@ def write_worth(found: BeforeAfter, out_dir: Path) -> None:
         StoreError: the folder or a file in it can not be written.
     """
     metric = found.outcome.metric
+    tuned, prompt = found.tuned, found.best_prompt
     values = {
         "metric": metric,
         "tuned": {"cell": found.tuned.name, **asdict(found.tuned.metrics[metric])},
