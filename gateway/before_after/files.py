@@ -20,10 +20,10 @@ def write_worth(found: BeforeAfter, out_dir: Path) -> None:
     tuned, prompt = found.tuned, found.best_prompt
     values = {
         "metric": metric,
-        "tuned": {"cell": found.tuned.name, **asdict(found.tuned.metrics[metric])},
+        "tuned": {"cell": tuned.name, **asdict(tuned.metrics[metric])},
         "best_prompt": {
-            "cell": found.best_prompt.name,
-            **asdict(found.best_prompt.metrics[metric]),
+            "cell": prompt.name,
+            **asdict(prompt.metrics[metric]),
         },
         "difference": asdict(found.pair.contest.difference),
         "costs": [asdict(cost) for cost in found.costs],
