@@ -38,6 +38,17 @@ class Watching:
     on_epoch: Callable[[HeldOut], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What some passes took, forward and backward."""
+
+    tokens: int
+    seconds: float
+    """When the frozen layers' part of it was kept."""
+    once: float
+    """Seconds more, the first time: what the frozen layers take."""
+
+
 class Training:
     """One training, from its beginning or from a checkpoint.
 
@@ -106,19 +117,24 @@ class Training:
                     saved = self._save()
         self._adapter.put(self._best)
 
-    def trial(self) -> tuple[float, int]:
-        """Seconds of the largest pass, forward and backward, and its tokens; nothing is learned."""
-        rows = max(
-            ([self._rows[i] for i in part] for step in self._steps(0) for part in step.parts),
-            key=lambda part: sum(map(len, part)),
-        )
+    def trial(self) -> Trial:
+        """Time the passes of one step, after the largest of all; nothing is learned."""
+        steps = self._steps(0)
+        parts = [part for step in steps for part in step.parts]
+        largest = max(parts, key=lambda part: sum(len(self._rows[i]) for i in part))
         self._network.train(True)
-        self._pass(rows, 1)
-        self._optimizer.zero_grad()
+        # What is used first is set up first, and memory is at its fullest.
+        self._timed_passes([largest])
+        cold, warm = (self._timed_passes(steps[0].parts) for _ in range(2))
+        tokens = sum(len(self._rows[i]) for i in steps[0].examples)
+        return Trial(tokens, warm, max(0.0, cold - warm))
+
+    def _timed_passes(self, parts: Sequence[Sequence[int]]) -> float:
         start = time.perf_counter()
-        self._pass(rows, 1)
+        for part in parts:
+            self._pass([self._rows[i] for i in part], 1)
         self._optimizer.zero_grad()
-        return time.perf_counter() - start, sum(map(len, rows))
+        return time.perf_counter() - start
 
     @contextmanager
     def _timed(self) -> Iterator[None]:

@@ -65,7 +65,7 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a training will take, found by one pass of its largest batch."""
+    """What a training will take, found by the passes of one step."""
 
     trained: int
     """Numbers in the adapter."""
@@ -248,7 +248,7 @@ def _estimate(
     held_out: Sequence[Example],
     recipe: Recipe,
 ) -> Estimate:
-    seconds, tokens = training.trial()
+    trial = training.trial()
     tokens_an_epoch = sum(len(example.row) for example in learned)
     # Without a backward pass a token costs about a third: Kaplan et al. 2020, arXiv:2001.08361,
     # section 2.1, 2 N of 6 N operations; of frozen weights no gradient is computed, so 2 of 4.
@@ -259,8 +259,8 @@ def _estimate(
         tokens_an_epoch=tokens_an_epoch,
         steps_an_epoch=training.steps_an_epoch,
         steps_in_all=training.steps_in_all,
-        tokens_a_second=tokens / seconds,
-        seconds=left * recipe.epochs * work * seconds / tokens,
+        tokens_a_second=trial.tokens / trial.seconds,
+        seconds=(left * recipe.epochs * trial.seconds + trial.once) * work / trial.tokens,
         memory=int(psutil.Process().memory_info().rss),
         from_step=training.standing.step,
     )
