@@ -17,7 +17,7 @@ class Cost:
     prompt: float
     """Tokens of the prompt."""
     evaluated: float
-    """Tokens that were computed: those of beginnings that were kept are not among them."""
+    """Tokens of the prompt and of all labels, kept beginnings among them."""
     seconds: float
 
 
@@ -27,7 +27,7 @@ class BreakEven:
 
     by_seconds: float | None
     by_tokens: float | None
-    """That are computed, in training forward and backward."""
+    """That are read, in training forward and backward."""
 
 
 @dataclass(frozen=True, slots=True)
