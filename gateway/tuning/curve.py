@@ -81,7 +81,7 @@ def point(lesson: Lesson) -> Point:
         check_target(lesson.target)
     assert card is not None
     took = took_of(lesson.target)
-    return Point(len(lesson.items), dict(card.metrics), took and took.seconds)
+    return Point(len(lesson.items), dict(card.metrics), took.seconds if took else None)
 
 
 def _is_of(card: Card, lesson: Lesson) -> bool:

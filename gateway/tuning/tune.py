@@ -122,7 +122,8 @@ def took_of(folder: Path) -> Took | None:
     path = folder / TIMINGS
     try:
         (row,) = csv.DictReader(StringIO(path.read_text(encoding="utf-8")))
-        return Took(*(int(row[n]) for n in ("epochs", "steps", "tokens")), float(row["seconds"]))
+        whole = {name: int(row[name]) for name in ("epochs", "steps", "tokens")}
+        return Took(**whole, seconds=float(row["seconds"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError) as exc:

@@ -63,7 +63,7 @@ def test_an_answer_has_its_usage_and_the_identity_of_what_made_it(
 
 
 def test_without_a_limit_an_answer_may_fill_the_context(client: openai.OpenAI) -> None:
-    long = [{"role": "user", "content": "Rain. " * 800}]
+    long: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Rain. " * 800}]
     done = client.chat.completions.create(
         model=CHAT, messages=long, logit_bias={"0": -100, "2": -100}, seed=5
     )
