@@ -58,5 +58,5 @@ def test_a_text_shorter_than_a_chunk_says_nothing() -> None:
         finally:
             await backend.close()
 
-    with pytest.raises(DataError, match="at least 512 are needed"):
+    with pytest.raises(DataError, match="at least 256 are needed"):
         asyncio.run(ask())

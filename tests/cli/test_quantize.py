@@ -12,6 +12,7 @@ import pytest
 from gateway.config import load_models
 from gateway.quantization import speed
 from tests.cli.conftest import Gateway, environment
+from tests.cli.test_interrupted import HEARING_INTERRUPTS
 from tests.conftest import ROOT, spec_and_path
 from tests.quantization.conftest import TEXT
 from tests.quantization.tiny import write_tiny
@@ -96,8 +97,8 @@ def test_what_is_wrong_is_one_message_and_code_2(
 def test_interrupted_it_leaves_whole_files_and_ends_its_child(own: Path, tmp_path: Path) -> None:
     source = write_tiny(tmp_path / "large.gguf", 768)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "gateway", "quantize", str(source), "--out", str(out)]
-    command += ["--to", "Q8_0,IQ4_NL", "--threads", "1"]
+    command = [sys.executable, "-c", HEARING_INTERRUPTS, "-m", "gateway", "quantize", str(source)]
+    command += ["--out", str(out), "--to", "Q8_0,IQ4_NL", "--threads", "1"]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment(GATEWAY_MODELS=str(own)), stderr=subprocess.PIPE
     ) as child:
