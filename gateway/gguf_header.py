@@ -14,6 +14,8 @@ from typing import Any
 
 from gateway.errors import ModelLoadError
 
+GGUF = ".gguf"
+"""How the name of such a file ends."""
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _SCALARS = {

@@ -7,8 +7,6 @@ attn_k in another order than transformers (convert_hf_to_gguf.py: each head's tw
 interleaved, as ggml's rotary embedding wants them), and so do the rows of their lora_b.
 """
 
-import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from safetensors import deserialize
 from gateway.adapters.base import HEAD, Base, tensor_names
 from gateway.adapters.check import misfits
 from gateway.adapters.folder import WEIGHTS, Adapter
+from gateway.adapters.gguf_file import new_gguf
 from gateway.errors import ConfigError, ModelLoadError
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -72,7 +71,6 @@ def pairs_of(adapter: Adapter, base: Base) -> tuple[Pairs, float]:
     Raises:
         ConfigError, ModelLoadError: as `export`.
     """
-    _architecture(base)
     if reasons := [*refusals(adapter), *_not_in_a_gguf(adapter, base)]:
         raise ConfigError(
             f"{adapter.folder}: can not be said in a GGUF: {'; '.join(reasons)}", hint=_MERGE
@@ -190,12 +188,7 @@ def _numbers(path: Path) -> dict[str, Array]:
 
 
 def _write(target: Path, architecture: str, name: str, alpha: float, pairs: Pairs) -> None:
-    from gguf import GGUFWriter
-
-    half = target.with_name(f".{target.name}.half")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        writer = GGUFWriter(half, architecture)
+    with new_gguf(target, architecture) as writer:
         writer.add_type("adapter")
         writer.add_name(name)
         writer.add_string("adapter.type", "lora")
@@ -203,13 +196,3 @@ def _write(target: Path, architecture: str, name: str, alpha: float, pairs: Pair
         for tensor, (down, up) in pairs.items():
             writer.add_tensor(f"{tensor}.lora_a", np.ascontiguousarray(down))
             writer.add_tensor(f"{tensor}.lora_b", np.ascontiguousarray(up))
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-        os.replace(half, target)
-    except OSError as exc:
-        raise ConfigError(f"{target}: can not be written: {exc.strerror or exc}") from exc
-    finally:
-        with contextlib.suppress(OSError):
-            half.unlink(missing_ok=True)

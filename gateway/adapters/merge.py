@@ -13,10 +13,9 @@ from gateway.adapters.folder import Adapter
 from gateway.adapters.kinds import BEGINNINGS
 from gateway.config import ModelSpec
 from gateway.errors import BackendError, ConfigError, ModelLoadError
+from gateway.gguf_header import GGUF
 from gateway.llama.tokenizer_export import PROBES, tokenizer_of
 from gateway.llama.vocabulary import GgufVocabulary
-
-GGUF = ".gguf"
 
 
 def merge(

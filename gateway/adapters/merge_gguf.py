@@ -4,8 +4,6 @@ The base's file gives everything but the numbers: metadata, tokenizer, chat temp
 base is dequantized by ggml's own code, as llama.cpp does when it computes with it.
 """
 
-import contextlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from gateway.adapters.base import Base
-from gateway.adapters.export import Array, Pairs, pairs_of
+from gateway.adapters.export import Array, pairs_of
 from gateway.adapters.folder import Adapter
+from gateway.adapters.gguf_file import new_gguf
 from gateway.errors import ConfigError
 from gateway.llama.blocks import decode
 
@@ -54,6 +53,8 @@ def merge_gguf(
             already or can not be written.
         ModelLoadError: the adapter does not fit the base.
     """
+    from gguf import GGUFReader
+
     if not path.is_file():
         raise ConfigError(
             f"{base.name} is no GGUF, whose metadata the merged file would have",
@@ -62,34 +63,11 @@ def merge_gguf(
     if target.exists():
         raise ConfigError(f"{target} is there already", hint="name another file, or remove it")
     pairs, alpha = pairs_of(adapter, base)
-    try:
-        _write(path, target, f"{base.name} with {adapter.name}", pairs, alpha, kind, begin)
-    except OSError as exc:
-        raise ConfigError(f"{target}: can not be written: {exc.strerror or exc}") from exc
-    return target
-
-
-def _write(
-    path: Path,
-    target: Path,
-    name: str,
-    pairs: Pairs,
-    alpha: float,
-    kind: str,
-    begin: Begin,
-) -> None:
-    from gguf import GGUFReader, GGUFWriter
-
     reader = GGUFReader(path)
-    half = target.with_name(f".{target.name}.half")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # What is larger than memory should hold waits in a file.
-        writer = GGUFWriter(
-            half, str(reader.fields["general.architecture"].contents()), use_temp_file=True
-        )
+    architecture = str(reader.fields["general.architecture"].contents())
+    with new_gguf(target, architecture, spooled=True) as writer:
         _copy_fields(reader, writer)
-        writer.add_name(name)
+        writer.add_name(f"{base.name} with {adapter.name}")
         writer.add_file_type(KINDS[kind])
         done = begin(len(reader.tensors))
         for tensor in reader.tensors:
@@ -99,14 +77,7 @@ def _write(
             wide = values.ndim == 1 or kind == "F32"
             writer.add_tensor(str(tensor.name), values if wide else values.astype(np.float16))
             done()
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-        os.replace(half, target)
-    finally:
-        with contextlib.suppress(OSError):
-            half.unlink(missing_ok=True)
+    return target
 
 
 def _copy_fields(reader: Any, writer: Any) -> None:

@@ -165,13 +165,17 @@ async def compare_cells(
     return judge(read(answered.cells), answered, question, sizes, stopping=stopping)
 
 
-def finish(outcome: Any, seconds: Any, out_dir: Path | None) -> bool:
-    """Print, write the files; True when items failed or the noise floor should not be there."""
+def finish(outcome: Any, seconds: Any, out_dir: Path | None, *more: Any) -> bool:
+    """Print, write the files; True when items failed or the noise floor should not be there.
+
+    Args:
+        more: sections that are printed behind the comparison's own.
+    """
     from gateway.report.ab import write_ab
     from gateway.report.ab.document import sections
     from gateway.report.ab.terminal import print_ab
 
-    print_ab(outcome, sections(outcome, seconds, brief=True), out)
+    print_ab(outcome, (*sections(outcome, seconds, brief=True), *more), out)
     if out_dir is not None:
         write_ab(outcome, seconds, out_dir)
         out.print(f"report: {out_dir / 'ab.html'}", markup=False, highlight=False)

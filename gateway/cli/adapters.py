@@ -106,8 +106,9 @@ def adapters_merge(
     [bold]gateway adapters merge mine --base smollm2-135m --out merged.gguf[/]
     """
     from gateway.adapters import merge as merging
+    from gateway.gguf_header import GGUF
 
-    if output.suffix == merging.GGUF:
+    if output.suffix == GGUF:
         _merge_gguf(_read(name, adapters), base, output, kind.upper(), models_file)
         return
     merging.check_target(output)

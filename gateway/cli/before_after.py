@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.ab import compare_cells
+from gateway.cli.ab import compare_cells, finish
+from gateway.cli.adapters import AdaptersOption
 from gateway.cli.common import (
     FAILED,
     ColumnOption,
@@ -18,9 +19,9 @@ from gateway.cli.common import (
     columns_of,
     err,
     keeping_answers,
+    listed,
     note,
     open_store,
-    out,
 )
 
 
@@ -57,10 +58,7 @@ def compare(
         Path | None, typer.Option("--out", help="Folder for ab.html, ab.json and worth.md.")
     ] = None,
     store: StoreOption = None,
-    adapters: Annotated[
-        Path | None,
-        typer.Option("--adapters", help="Folder of adapters \\[default: in your data folder]."),
-    ] = None,
+    adapters: AdaptersOption = None,
     prompts: PromptsOption = None,
     models_file: ModelsOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
@@ -82,9 +80,6 @@ def compare(
     from gateway.before_after.sentences import section
     from gateway.config import adapters_root, load_models, prompts_root
     from gateway.quantization.chunks import read_text
-    from gateway.report.ab import write_ab
-    from gateway.report.ab.document import sections
-    from gateway.report.ab.terminal import print_ab
     from gateway.tuning.tune import took_of
 
     check_folder(out_dir)
@@ -99,7 +94,7 @@ def compare(
         root,
         tuned,
         base=base,
-        strategies=[part.strip() for part in strategies.split(",") if part.strip()],
+        strategies=listed(strategies),
         margin=margin,
         data=data,
         train=train,
@@ -113,14 +108,10 @@ def compare(
         )
     readings = asyncio.run(_readings(models, (base, tuned), text, quiet=quiet)) if text else None
     found = BeforeAfter(outcome, costs(outcome, timings), took_of(folder), readings)
-    parts = (*sections(outcome, timings, brief=True), section(found))
-    print_ab(outcome, parts, out)
+    failed = finish(outcome, timings, out_dir, section(found))
     if out_dir is not None:
-        write_ab(outcome, timings, out_dir)
         write_worth(found, out_dir)
-        out.print(f"report: {out_dir / 'ab.html'}", markup=False, highlight=False)
-    failed = any(cell.statuses.get("failed", 0) for cell in outcome.report.cells)
-    raise typer.Exit(FAILED if failed or outcome.noise.broken else 0)
+    raise typer.Exit(FAILED if failed else 0)
 
 
 def _recorded(card: Any, name: str) -> Any:
@@ -142,7 +133,7 @@ def _question(
     tuned: str,
     *,
     base: str,
-    strategies: list[str],
+    strategies: tuple[str, ...],
     margin: float,
     **wanted: Any,
 ) -> tuple[Any, Any]:

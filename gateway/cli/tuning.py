@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from gateway.cli.adapters import AdaptersOption
 from gateway.cli.common import (
     ColumnOption,
     Interrupted,
@@ -15,6 +15,7 @@ from gateway.cli.common import (
     TaskOption,
     columns_of,
     err,
+    listed,
     note,
     out,
 )
@@ -170,10 +171,7 @@ def tune(
     restart: Annotated[
         bool, typer.Option("--restart", help="Forget an unfinished training of this name.")
     ] = False,
-    adapters: Annotated[
-        Path | None,
-        typer.Option("--adapters", help="Folder of adapters \\[default: in your data folder]."),
-    ] = None,
+    adapters: AdaptersOption = None,
     prompts: PromptsOption = None,
     models_file: ModelsOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
@@ -193,8 +191,7 @@ def tune(
     from gateway.adapters.names import new_folder
     from gateway.config import adapters_root, load_models, prompts_root
     from gateway.showing_tuning import curve_table, tuned_lines
-    from gateway.tuning.curve import curve as learn
-    from gateway.tuning.curve import lessons, point
+    from gateway.tuning.curve import learn, lessons, point
     from gateway.tuning.lesson import Asked, lesson_of
     from gateway.tuning.tune import check_target
     from gateway.tuning.tune import tune as run
@@ -245,7 +242,7 @@ def tune(
         for part in parts:
             note(f"{part.target.name}: {len(part.items)} of {len(lesson.items)} items")
             with _watching(recipe.epochs, quiet=quiet) as begin:
-                points += learn([part], begin, restart=restart)
+                points.append(learn(part, begin, restart=restart))
         with _watching(recipe.epochs, quiet=quiet) as begin:
             tuned = run(lesson, begin, restart=restart)
     if points:
@@ -260,7 +257,7 @@ def _sizes(text: str) -> list[int]:
     from gateway.errors import ConfigError
 
     try:
-        return [int(part) for part in text.split(",") if part.strip()]
+        return [int(part) for part in listed(text)]
     except ValueError:
         raise ConfigError(
             f"--curve {text!r}: no sizes", hint="numbers with commas between, such as 100,200,400"

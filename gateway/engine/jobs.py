@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.constraints import Matcher
-from gateway.engine.context import Logits
+from gateway.engine.context import OUTPUTS_PER_PASS, Logits
 from gateway.engine.trie import TrieNode, build_trie
 from gateway.sampling import Floats, adjusted, choose, log_normalizer, log_sum, most_likely
 from gateway.text import TextAssembler
@@ -29,8 +29,6 @@ class Step:
     """The logits after each of the last `outputs` tokens are wanted, at least 1."""
 
 
-_READ_TOKENS = 64
-"""Tokens whose logits one step of `read` wants."""
 _CHAIN_TOKENS = 32
 """Most tokens of an unbranched stretch of the label trie that one step forwards."""
 
@@ -174,8 +172,8 @@ def read(tokens: Sequence[int], first: int) -> Job:
     prompt_done = time.perf_counter()
     found = [float(row[tokens[first]]) - log_normalizer(row)]
     # Behind the last token nothing is asked.
-    for start in range(first, len(tokens) - 1, _READ_TOKENS):
-        piece = tokens[start : min(start + _READ_TOKENS, len(tokens) - 1)]
+    for start in range(first, len(tokens) - 1, OUTPUTS_PER_PASS):
+        piece = tokens[start : min(start + OUTPUTS_PER_PASS, len(tokens) - 1)]
         rows = yield Step(start, piece, outputs=len(piece))
         for number, row in enumerate(rows, start + 1):
             found.append(float(row[tokens[number]]) - log_normalizer(row))

@@ -3,7 +3,7 @@
 It says whether more labels would help: where the score still climbs at the right end, they would.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gateway.adapters.card import Card, read_card
@@ -57,17 +57,16 @@ def lessons(lesson: Lesson, sizes: Sequence[int]) -> tuple[Lesson, ...]:
     return tuple(reversed(made))
 
 
-def curve(parts: Sequence[Lesson], begin: Begin, *, restart: bool = False) -> Iterator[Point]:
-    """Train each; one that is there already, from the same items and recipe, is not trained again.
+def learn(lesson: Lesson, begin: Begin, *, restart: bool = False) -> Point:
+    """Train one; what is there already, from the same items and recipe, is not trained again.
 
     Raises:
         ConfigError: a folder of that name holds another adapter.
         DataError, BackendError, StoreError: as `tune`.
     """
-    for lesson in parts:
-        if not lesson.target.exists():
-            tune(lesson, begin, restart=restart)
-        yield point(lesson)
+    if not lesson.target.exists():
+        tune(lesson, begin, restart=restart)
+    return point(lesson)
 
 
 def point(lesson: Lesson) -> Point:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.tuning.curve import curve, lessons, point
+from gateway.tuning.curve import learn, lessons, point
 from gateway.tuning.tune import Lesson, tune
 from tests.tuning.worlds import a_lesson, unwatched, write_world
 
@@ -37,14 +37,14 @@ def test_a_size_is_some_items_and_not_all(lesson: Lesson, size: int) -> None:
 def test_what_was_trained_is_not_trained_again(
     lesson: Lesson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts = lessons(lesson, (8, 16))
-    found = list(curve(parts[:1], unwatched))
+    part, _ = lessons(lesson, (8, 16))
+    found = learn(part, unwatched)
     monkeypatch.setattr("gateway.tuning.curve.tune", lambda *a, **k: pytest.fail("trained again"))
-    assert list(curve(parts[:1], unwatched)) == found
-    assert found[0].items == 8
-    assert found[0].metrics["held_out_items"] == len(lesson.held_out)
-    assert found[0].seconds is not None
-    assert found[0].seconds > 0
+    assert learn(part, unwatched) == found
+    assert found.items == 8
+    assert found.metrics["held_out_items"] == len(lesson.held_out)
+    assert found.seconds is not None
+    assert found.seconds > 0
 
 
 def test_another_adapter_of_that_name_is_no_point(lesson: Lesson) -> None:

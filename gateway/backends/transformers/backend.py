@@ -10,7 +10,7 @@ from gateway.adapters.check import refuse_other_weights
 from gateway.backends.base import MemoryUse
 from gateway.backends.transformers import library
 from gateway.backends.transformers.adapter_folder import adapter_digest, adapter_kind
-from gateway.backends.transformers.model import GGUF, TorchModel
+from gateway.backends.transformers.model import TorchModel
 from gateway.backends.transformers.tokenizer import FolderTokenizer
 from gateway.config import ModelSpec
 from gateway.engine.backend import EngineBackend, usable_cores
@@ -18,6 +18,7 @@ from gateway.engine.engine import SERIAL_PIECE, Engine
 from gateway.engine.reader import Reader
 from gateway.engine.shelf import Shelf
 from gateway.errors import ModelLoadError
+from gateway.gguf_header import GGUF
 from gateway.identity import digest_json, digest_text, folder_contents_digest
 from gateway.llama.vocabulary import GgufVocabulary
 from gateway.sources import described_digests

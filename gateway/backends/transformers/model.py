@@ -11,11 +11,10 @@ from gateway.backends.transformers import library
 from gateway.backends.transformers.adapter_folder import adapter_digest
 from gateway.config import Dtype, Quantize
 from gateway.errors import BackendError, ModelLoadError
+from gateway.gguf_header import GGUF
 
 if TYPE_CHECKING:
     from gateway.backends.transformers.passes import Shape
-
-GGUF = ".gguf"
 
 
 class TorchModel:
