@@ -29,9 +29,10 @@ from gateway.types import Timings
 _SHORT = 8
 """Steps of at most this many tokens (a generated token, a label's) go before prompts."""
 
-_PROMPT_BESIDE_SHORT = 128
+PROMPT_BESIDE_SHORT = 128
 """Most prompt tokens in a pass that also serves short steps: a generation beside a long prompt
-waits for so many tokens at a time, not for the whole of it."""
+waits for so many tokens at a time, not for the whole of it. For a processor: a card takes more in
+hardly more time."""
 
 _TURN_S = 0.1
 """How long passes go on with one adapter while jobs of another wait. A change costs about 6 ms
@@ -88,10 +89,18 @@ class Engine:
     Args:
         context: owned by the engine from now on, closed with it.
         serial: one job a pass; see above.
+        prompt_beside_short: most prompt tokens in a pass that also serves short steps.
     """
 
-    def __init__(self, context: Context, *, serial: bool = False) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        serial: bool = False,
+        prompt_beside_short: int = PROMPT_BESIDE_SHORT,
+    ) -> None:
         self._context = context
+        self._prompt_beside_short = prompt_beside_short
         self._piece = min(SERIAL_PIECE, context.batch_tokens) if serial else 0
         self._prefixes = Prefixes(context, self._piece or 1)
         self._inbox: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
@@ -266,7 +275,7 @@ class Engine:
         shares: list[tuple[_Task, int]] = []
         tokens, outputs = self._context.batch_tokens, OUTPUTS_PER_PASS
         any_short = any(len(task.pending) <= _SHORT for task in together)
-        of_prompts = _PROMPT_BESIDE_SHORT if any_short else tokens
+        of_prompts = self._prompt_beside_short if any_short else tokens
         for task in sorted(together, key=lambda t: (len(t.pending) > _SHORT, t.submitted)):
             is_prompt = len(task.pending) > _SHORT
             count = _share(task, min(tokens, of_prompts) if is_prompt else tokens, outputs)

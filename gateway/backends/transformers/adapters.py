@@ -30,6 +30,8 @@ class Adapters:
         self._layers = layers
         self._peft: Any = None
         self._active: str | None = None
+        self.changes = 0
+        """How often layers were put on the model or taken off it."""
         self._users: Counter[str] = Counter()
         self._beginnings: dict[str, Beginning] = {}
 
@@ -55,6 +57,7 @@ class Adapters:
                     "peft is not installed", hint="pip install 'local-model-gateway[transformers]'"
                 )
             self.select(None)
+            self.changes += 1
             try:
                 with quiet_peft():
                     if kind in BEGINNINGS:
@@ -87,6 +90,7 @@ class Adapters:
         del self._users[digest]
         if self._beginnings.pop(digest, None) is None:
             self.select(None)
+            self.changes += 1
             with quiet_peft():
                 self._peft.delete_adapter(digest)
             if not self._peft.peft_config:

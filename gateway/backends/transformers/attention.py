@@ -8,23 +8,22 @@ With "blocks" a token's result depends neither on what is computed beside it nor
 was cut into passes: keys are taken in whole blocks, so that every product of matrices has the same
 inner length, rows come in multiples of `ROW_STEP`, and what the causal mask hides adds exact zeros
 behind what it shows. Measured with torch 2.13 on MKL (see `library`): 1 to 128 queries at a time, 1
-to 1,800 keys, one and two threads, one result each. "sdpa" is torch's own kernel on each sequence:
-it takes other blocks for other lengths, and with them other bytes.
+to 1,800 keys, one and two threads, one result each. "kernel" is the same promise on a card, in one kernel
+(see `kernel`). "sdpa" is torch's own kernel on each sequence: it takes other blocks for other
+lengths, and with them other bytes.
 
 Models call it through transformers' interface for attention functions:
 https://huggingface.co/docs/transformers/attention_interface
 """
 
 import math
-import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch.nn import functional
 from transformers import AttentionInterface
 
+from gateway.backends.transformers.spans import running
 from gateway.errors import BackendError
 
 NAME = "gateway"
@@ -35,31 +34,6 @@ BLOCK = 128
 ROW_STEP = 8
 """Rows of a product of matrices come in multiples of it: MKL takes other kernels for 1, 2 and 3,
 and for one output another one for the odd row at the end."""
-
-Attending = Literal["blocks", "sdpa"]
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Tokens of one sequence in a pass."""
-
-    sequence: int
-    start: int
-    """Where in the sequence's memory the first of them lies."""
-    first: int
-    """Row of the pass."""
-    count: int
-
-
-class _Running(threading.local):
-    """The pass that this thread computes; a model's layers find it here."""
-
-    spans: Sequence[Span] = ()
-    attending: Attending = "blocks"
-
-
-running = _Running()
-
 
 def attend(
     module: torch.nn.Module,
@@ -89,9 +63,14 @@ def attend(
     if not running.spans or others.get("s_aux") is not None or others.get("position_bias"):
         raise BackendError("this attention is for passes of the gateway, without sinks or biases")
     batch, heads, tokens, width = query.shape
+    scale = scaling if scaling is not None else width**-0.5
+    if running.attending == "kernel":
+        from gateway.backends.transformers import kernel
+
+        found = kernel.attend(query, key, value, running.tiles, scale, sliding_window, softcap)
+        return found, None
     rows = query.transpose(1, 2).reshape(batch * tokens, heads, width)
     out = torch.zeros_like(rows[..., : value.shape[-1]])
-    scale = scaling if scaling is not None else width**-0.5
     one = _in_blocks if running.attending == "blocks" else _by_torch
     for span in running.spans:
         mine = slice(span.first, span.first + span.count)

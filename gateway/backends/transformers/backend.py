@@ -14,7 +14,7 @@ from gateway.backends.transformers.model import TorchModel
 from gateway.backends.transformers.tokenizer import FolderTokenizer
 from gateway.config import ModelSpec
 from gateway.engine.backend import EngineBackend, usable_cores
-from gateway.engine.engine import SERIAL_PIECE, Engine
+from gateway.engine.engine import PROMPT_BESIDE_SHORT, SERIAL_PIECE, Engine
 from gateway.engine.reader import Reader
 from gateway.engine.shelf import Shelf
 from gateway.errors import ModelLoadError
@@ -67,6 +67,7 @@ class TransformersBackend(EngineBackend):
                 self.threads,
                 spec.deterministic,
                 self._serial,
+                self._batch_tokens(),
             )
             self._engine = _engines.take(self._engine_key, self._make_engine)
         except Exception:
@@ -105,11 +106,25 @@ class TransformersBackend(EngineBackend):
             self._model,
             sequences=self.spec.parallel,
             length=min(self.spec.context_length, self._model.context_trained),
-            batch_tokens=SERIAL_PIECE,
+            batch_tokens=self._batch_tokens(),
             threads=self.threads,
             fast=self.spec.deterministic == "off",
         )
-        return Engine(context, serial=self._serial)
+        of_card = self._model.device.type == "cuda"
+        return Engine(
+            context,
+            serial=self._serial,
+            prompt_beside_short=context.batch_tokens if of_card else PROMPT_BESIDE_SHORT,
+        )
+
+    def _batch_tokens(self) -> int:
+        """Most tokens of a pass: on a card, as many as keep it busy."""
+        if self._model.device.type != "cuda" or self._serial:
+            return SERIAL_PIECE
+        from gateway.backends.transformers.steady import SIZES
+
+        fast = self.spec.deterministic == "off"
+        return SIZES[-1] if fast else self._model.shape(self._adapter).sizes[-1]
 
     def _identify(self, weights: str) -> Mapping[str, str]:
         from gateway.backends.transformers.attention import BLOCK
@@ -117,6 +132,12 @@ class TransformersBackend(EngineBackend):
         torch, transformers = library.load()
         serial = f"serial={SERIAL_PIECE}" if self._serial else ""
         attention = "sdpa" if self.spec.deterministic == "off" else f"blocks of {BLOCK}"
+        build = f"{torch.backends.cpu.get_cpu_capability()} MKL_CBWR={library.mode()}"
+        if self._model.device.type == "cuda":
+            build = library.card(self._model.device)
+            shape = self._model.shape(self._adapter)
+            if self.spec.deterministic != "off" and not self._serial:
+                attention = f"{shape.attending}, passes of {shape.sizes} rows"
         identity = {
             "backend": "transformers",
             "weights": weights,
@@ -127,7 +148,7 @@ class TransformersBackend(EngineBackend):
             "end_of_turn": self.spec.end_of_turn,
             "context_length": str(self.context_length),
             "version": f"transformers {transformers.__version__}, torch {torch.__version__}",
-            "build": f"{torch.backends.cpu.get_cpu_capability()} MKL_CBWR={library.mode()}",
+            "build": build,
             "settings": serial,
         }
         if self.spec.quantize:
@@ -218,7 +239,7 @@ def _weaknesses(spec: ModelSpec) -> tuple[str, ...]:
             f'{spec.name} runs with deterministic = "off": results may depend on what '
             "is cached and on what runs beside",
         )
-    if library.depends_on_threads():
+    if spec.device == "cpu" and library.depends_on_threads():
         return (
             f"{spec.name}: torch's products of matrices change with the number of threads here; "
             "MKL was used before it could be told MKL_CBWR=AVX2,STRICT",

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from gateway.backends.transformers.attention import BLOCK, running
+from gateway.backends.transformers.attention import BLOCK
+from gateway.backends.transformers.spans import running
 
 
 class SequenceLayer(CacheLayerMixin):  # type: ignore[misc]
@@ -44,6 +45,11 @@ class SequenceLayer(CacheLayerMixin):  # type: ignore[misc]
         assert self.keys is not None
         assert self.values is not None
         for held, states in ((self.keys, key_states), (self.values, value_states)):
+            if running.attending == "kernel":
+                from gateway.backends.transformers import kernel
+
+                kernel.write(held, states, running.tiles)
+                continue
             heads, width = states.shape[1], states.shape[3]
             rows = states.transpose(1, 2).reshape(-1, heads, width)
             for span in running.spans:
@@ -83,5 +89,6 @@ class Sequences(Cache):  # type: ignore[misc]
     """All layers of some sequences."""
 
     def __init__(self, layers: int, sequences: int, length: int) -> None:
+        self.sequences = sequences
         self.of_layer = [SequenceLayer(sequences, length) for _ in range(layers)]
         super().__init__(layers=list(self.of_layer))

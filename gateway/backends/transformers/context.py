@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,6 +13,9 @@ from gateway.backends.transformers.passes import FAST, Packed, Shape
 from gateway.engine.context import Logits, Memory, Row
 from gateway.errors import BackendError, ModelLoadError
 from gateway.memory import available_bytes, readable
+
+if TYPE_CHECKING:
+    from gateway.backends.transformers.graphs import Graphs
 
 MIXED_ROWS = 32
 """Most rows of a pass in which adapters are mixed, because logits are made of all of them."""
@@ -54,14 +58,17 @@ class TorchContext:
         self._model = model
         self._threads = threads
         self.memory = Memory(_cache_bytes(model) * sequences * length, 0)
-        if model.device.type == "cpu" and self.memory.cache > available_bytes():
+        free = _free_bytes(model.device)
+        if free is not None and self.memory.cache > free:
             raise ModelLoadError(
                 f"{model.path}: {sequences} sequences of {length} tokens need "
-                f"{readable(self.memory.cache)} of memory and {readable(available_bytes())} are "
-                "free",
+                f"{readable(self.memory.cache)} of memory and {readable(free)} are free",
                 hint="lower context_length or parallel in models.toml",
             )
         self._cache = Sequences(model.layers, sequences, length)
+        self._graphs: Graphs | None = None
+        self._recorded = 0
+        """Of the adapters' changes, how many the recorded passes know."""
         self._begins: list[Hashable] = [None] * sequences
         """Of each sequence the adapter whose learned beginning it holds."""
 
@@ -86,7 +93,19 @@ class TorchContext:
         """One pass with one adapter; the wanted logits by sequence."""
         self._model.adapters.select(adapter)
         packed = self._packed(chunks, FAST if self._fast else self._model.shape(adapter))
+        if packed.shape.attending == "kernel" and self._model.records:
+            return _by_sequence(chunks, self._recorded_passes().run(packed, adapter))
         return _by_sequence(chunks, passes.logits(self._model.module, self._cache, packed))
+
+    def _recorded_passes(self) -> "Graphs":
+        from gateway.backends.transformers.graphs import Graphs
+
+        if self._graphs is None:
+            self._graphs = Graphs(self._model.module, self._cache)
+        if self._recorded != self._model.adapters.changes:
+            self._graphs.forget()
+            self._recorded = self._model.adapters.changes
+        return self._graphs
 
     def _may_mix(self, of_adapter: dict[str | None, list[Chunk]], rows: int) -> bool:
         several = self._fast and len(of_adapter) > 1 and rows <= MIXED_ROWS
@@ -132,7 +151,14 @@ class TorchContext:
 
     def close(self) -> None:
         """Let go of the memory."""
-        del self._cache, self._model
+        del self._cache, self._model, self._graphs
+
+
+def _free_bytes(device: torch.device) -> int | None:
+    """None where nobody says."""
+    if device.type == "cpu":
+        return available_bytes()
+    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else None
 
 
 def _adapter(chunk: Chunk) -> str | None:

@@ -8,15 +8,21 @@ mode from the environment when it is first used. AVX2 is taken of all processors
 which have more give the same bytes.
 """
 
+import importlib.util
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from gateway.errors import BackendError
 
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+_DRIVER = Path("/proc/driver/nvidia/version")
 _MODE = "MKL_CBWR"
 _STRICT = "AVX2,STRICT"
 _ROWS = range(1, 13)
@@ -27,7 +33,7 @@ def prepare() -> None:
     """Say what torch's libraries read when they are first used; torch itself is not loaded."""
     os.environ.setdefault(_MODE, _STRICT)
     # What CUDA's products of matrices need to repeat.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ.setdefault(_WORKSPACE, ":4096:8")
     if not sys.stderr.isatty():
         # In a log the bars of transformers are pages of one line.
         os.environ.setdefault("TQDM_DISABLE", "1")
@@ -49,6 +55,43 @@ def load() -> tuple[Any, Any]:
             f"{exc.name} is not installed", hint="pip install 'local-model-gateway[transformers]'"
         ) from exc
     return torch, transformers
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not here, before weights are read.
+
+    Raises:
+        BackendError: this torch, or this machine, has none of the kind.
+    """
+    torch, _ = load()
+    kind = device.partition(":")[0]
+    backend = {"cuda": torch.cuda, "mps": torch.backends.mps}.get(kind)
+    if backend is None or backend.is_available():
+        return
+    built = torch.version.cuda if kind == "cuda" else torch.backends.mps.is_built()
+    what = "no such card is usable here" if built else "this torch is built without it"
+    raise BackendError(f'device = "{device}": {what}', hint='device = "cpu" in models.toml')
+
+
+def card(device: Any) -> str:
+    """What decides the bytes of a card's results besides torch: the card, its driver, the libraries
+    that multiply and compile."""
+    torch, _ = load()
+    found = torch.cuda.get_device_properties(device)
+    with_triton = importlib.util.find_spec("triton") is not None
+    return (
+        f"{found.name}, compute capability {found.major}.{found.minor}, driver {_driver()}, "
+        f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}, "
+        f"triton {version('triton') if with_triton else 'none'}, "
+        f"CUBLAS_WORKSPACE_CONFIG={os.environ.get(_WORKSPACE, '')}"
+    )
+
+
+def _driver() -> str:
+    try:
+        return str(re.findall(r"\d+\.\d+(?:\.\d+)?", _DRIVER.read_text(encoding="utf-8"))[0])
+    except (OSError, IndexError):
+        return "unknown"
 
 
 def mode() -> str:

@@ -37,6 +37,7 @@ class TorchModel:
 
     def __init__(self, path: Path, *, dtype: Dtype, device: str, quantize: Quantize = "") -> None:
         torch, transformers = library.load()
+        library.check_device(device)
         from gateway.backends.transformers.adapters import Adapters
         from gateway.backends.transformers.attention import NAME
 
@@ -90,6 +91,12 @@ class TorchModel:
         from gateway.backends.transformers.passes import ALONE
 
         return self.shapes.get(adapter) or ALONE
+
+    @property
+    def records(self) -> bool:
+        """Whether passes can be recorded as CUDA graphs: all layers lie on one card."""
+        placed = getattr(self.module, "hf_device_map", None) or {}
+        return bool(self.device.type == "cuda" and len(set(placed.values())) <= 1)
 
     @property
     def context_trained(self) -> int:

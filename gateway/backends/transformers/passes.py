@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 
-from gateway.backends.transformers.attention import ROW_STEP, Attending, Span, running
+from gateway.backends.transformers.attention import ROW_STEP
 from gateway.backends.transformers.cache import Sequences
+from gateway.backends.transformers.spans import Attending, Span, running
+from gateway.engine.context import OUTPUTS_PER_PASS
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +21,22 @@ class Shape:
     least_rows: int
     """A pass of fewer is filled up with idle ones, and any pass to a multiple of `ROW_STEP`;
     0: none is."""
+    sizes: tuple[int, ...] = ()
+    """Where given, a pass has as many rows as one of these, ascending: on a card the rows decide
+    which kernel multiplies, so they are filled up to the next size."""
 
     def idle(self, rows: int) -> int:
-        """How many to add."""
+        """How many rows to add."""
+        if self.sizes:
+            largest = self.sizes[-1]
+            return next((s for s in self.sizes if s >= rows), -(-rows // largest) * largest) - rows
         if not self.least_rows:
             return 0
         return max(self.least_rows, -(-rows // ROW_STEP) * ROW_STEP) - rows
+
+    def idle_outputs(self, wanted: int) -> int:
+        """How many rows' logits to compute besides those that are wanted."""
+        return max(0, OUTPUTS_PER_PASS - wanted) if self.sizes else self.idle(wanted)
 
 
 FAST = Shape("sdpa", 0)
@@ -54,18 +66,22 @@ class Packed:
 
 def logits(module: Any, cache: Sequences, packed: Packed) -> torch.Tensor:
     """Logits of the wanted rows, float32, shape (wanted, vocabulary), on the processor."""
-    wanted = packed.wanted or [0]
-    rows = wanted + wanted[:1] * packed.shape.idle(len(wanted))
-    kept = torch.tensor(rows, device=module.device)
+    kept = torch.tensor(outputs_of(packed), device=module.device)
     done = _run(module, cache, packed, logits_to_keep=kept)
-    return _taken(done.logits[0, : len(packed.wanted)])
+    return taken(done.logits[0, : len(packed.wanted)])
+
+
+def outputs_of(packed: Packed) -> list[int]:
+    """The rows whose logits are computed: the wanted ones, and idle ones behind them."""
+    wanted = packed.wanted or [0]
+    return wanted + wanted[:1] * packed.shape.idle_outputs(len(wanted))
 
 
 def logits_one_by_one(module: Any, cache: Sequences, packed: Packed) -> torch.Tensor:
     """As `logits`, with each row as a text of its own to the model: so PEFT wants them, to compute
     each with its own adapter. Logits are made of all rows."""
     done = _run(module, cache, packed, of_row=True)
-    return _taken(done.logits[packed.wanted, 0])
+    return taken(done.logits[packed.wanted, 0])
 
 
 def states(module: Any, cache: Sequences, packed: Packed) -> torch.Tensor:
@@ -96,20 +112,30 @@ def _run(module: Any, cache: Sequences, packed: Packed, *, of_row: bool = False,
     batch = (-1, 1) if of_row else (1, -1)
     if "inputs_embeds" not in how:
         how["input_ids"] = ids.view(batch)
-    with _as_running(packed):
+    tiles = None
+    if packed.shape.attending == "kernel":
+        from gateway.backends.transformers.kernel import most_tiles, tiles_of
+
+        count = most_tiles(len(ids), cache.sequences)
+        tiles = torch.tensor(tiles_of(packed.spans, count), device=module.device)
+    with as_running(packed.shape.attending, packed.spans, tiles):
         return module(
             position_ids=positions.view(batch), past_key_values=cache, use_cache=True, **how
         )
 
 
 @contextmanager
-def _as_running(packed: Packed) -> Iterator[None]:
-    running.spans, running.attending = packed.spans, packed.shape.attending
+def as_running(
+    attending: Attending, spans: Sequence[Span], tiles: torch.Tensor | None = None
+) -> Iterator[None]:
+    """The block in which a model's layers find what they compute."""
+    running.spans, running.attending, running.tiles = spans, attending, tiles
     try:
         yield
     finally:
-        running.spans = ()
+        running.spans, running.tiles = (), None
 
 
-def _taken(found: torch.Tensor) -> torch.Tensor:
+def taken(found: torch.Tensor) -> torch.Tensor:
+    """Logits as the engine reads them: float32, on the processor."""
     return found.float().cpu()
