@@ -83,6 +83,8 @@ async def certify(
     # A server's threads are its own matter; on torch all chunks are of one size.
     threads = spec.backend != "ollama"
     chunks = _CHUNKS if spec.backend not in ("ollama", "transformers") else ()
+    if chunks and await _is_another_model(spec, load, chunks):
+        chunks = ()
     total = 3 + len(_TOGETHER) + len(chunks) + threads + (fresh_process is not None)
     number = 0
 
@@ -132,6 +134,16 @@ async def certify(
         level=_level(trials, repeatable),
         trials=tuple(trials),
     )
+
+
+async def _is_another_model(spec: ModelSpec, load: Loader, chunks: Sequence[int]) -> bool:
+    """Whether chunks of these sizes are another identity: where one request is computed at a time,
+    the piece that prompts are read in is part of it."""
+    found = set()
+    for tokens in (spec.batch_tokens, *chunks):
+        async with _loaded(load, replace(spec, parallel=1, batch_tokens=tokens)) as backend:
+            found.add(backend.fingerprint)
+    return len(found) > 1
 
 
 async def answer_in_order(spec: ModelSpec, load: Loader) -> Replies:

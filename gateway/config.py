@@ -87,6 +87,7 @@ Attention = Literal["plain", "flash"]
 Route = Literal["raw", "chat"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantize = Literal["", "nf4"]
+GpuLayers = int | Literal["auto"]
 PickleWords = Literal["", "I trust who made it"]
 Source = PypiSource | HubSource | PathSource | OllamaSource
 
@@ -130,6 +131,13 @@ class ModelSpec:
     kernels: Kernels = "decode"
     """Which of two invariant ways to multiply K-quants the process takes, the same for all entries:
     "decode" is fast at one token at a time, "prefill" at many."""
+    gpu_layers: GpuLayers = "auto"
+    """How many of a GGUF's last layers lie on a card, the output counted as one; "auto": all that
+    fit. Where the library was built for processors, or no card is here, none does."""
+    main_gpu: int = 0
+    """Number of the card that takes what is not split among several."""
+    tensor_split: tuple[float, ...] = ()
+    """Shares of the layers by card; empty: by the cards' free memory."""
     origin: str = ""
     """The file that the entry is written in."""
     left_out: tuple[str, ...] = ()
@@ -182,9 +190,11 @@ class _Modelfile(BaseModel):
 
 _SERVER_ONLY = {"host", "route"}
 _TORCH_ONLY = {"dtype", "device", "quantize", "adapter_merged", "adapter_pickle"}
-_LLAMA_ONLY = {"attention", "adapter_scale", "batch_tokens"}
+_CARD_KEYS = {"gpu_layers", "main_gpu", "tensor_split"}
+_LLAMA_ONLY = {"attention", "adapter_scale", "batch_tokens", *_CARD_KEYS}
 _IN_PROCESS_ONLY = {
     *("sha256", "adapter", "adapter_scale", "deterministic", "attention", "batch_tokens"),
+    *_CARD_KEYS,
 }
 
 _KINDS = ("path", "hub", "pypi", "ollama", "modelfile")
@@ -209,6 +219,9 @@ _AnySource = Annotated[
 ]
 
 
+_Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class _Entry(BaseModel):
     """An entry as it is written; keys that are not known are an error."""
 
@@ -229,6 +242,9 @@ class _Entry(BaseModel):
     adapter_scale: float = Field(default=1.0, ge=-100, le=100, allow_inf_nan=False)
     deterministic: Determinism = "bitwise"
     attention: Attention = "plain"
+    gpu_layers: Literal["auto"] | Annotated[int, Field(ge=0, le=10_000)] = "auto"
+    main_gpu: int = Field(default=0, ge=0, le=63)
+    tensor_split: Annotated[tuple[_Share, ...], Field(max_length=64)] = ()
     dtype: Dtype = "float32"
     adapter_merged: bool = False
     adapter_pickle: PickleWords = ""

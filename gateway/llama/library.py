@@ -32,6 +32,10 @@ _TILED_TYPES = frozenset(
 )
 """Types that have a tiled kernel (`ggml_tiled_supported`)."""
 
+_OF_CARDS = {"GGML_CUDA_DISABLE_GRAPHS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+"""What a build for CUDA reads when a card is first used: passes as they are, not as recorded; and
+what cuBLAS needs to repeat (https://docs.nvidia.com/cuda/cublas, "Results reproducibility")."""
+
 _LOG_INFO = 2
 _LOG_WARN = 3
 _LOG_ERROR = 4
@@ -81,6 +85,8 @@ def load() -> Any:
     Raises:
         BackendError: llama-cpp-python is not installed or does not load.
     """
+    for name, value in _OF_CARDS.items():
+        os.environ.setdefault(name, value)
     try:
         import llama_cpp.llama_cpp as lib
     except (ImportError, OSError, RuntimeError) as exc:

@@ -9,6 +9,8 @@ from gateway.tuning.examples import Row
 MICRO_TOKENS = 1024
 """Tokens of a forward pass, its padding counted: keeps what backpropagation remembers small, and on
 a CPU larger passes are no faster."""
+ON_A_CARD = 4096
+"""The same for a card, where a small pass takes no less time than a large one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,14 @@ class Step:
         return tuple(index for part in self.parts for index in part)
 
 
-def steps(ids: Sequence[str], rows: Sequence[Row], epoch: int, batch: int, seed: int) -> list[Step]:
+def steps(
+    ids: Sequence[str],
+    rows: Sequence[Row],
+    epoch: int,
+    batch: int,
+    seed: int,
+    most: int = MICRO_TOKENS,
+) -> list[Step]:
     """The steps of one epoch: every example once, in an order of its own.
 
     An example's place is drawn, never its length's: batches of like length would order the labels
@@ -34,14 +43,17 @@ def steps(ids: Sequence[str], rows: Sequence[Row], epoch: int, batch: int, seed:
 
     Args:
         ids: of the examples, which their places are drawn by.
+        most: tokens of a pass.
     """
     order = sorted(range(len(ids)), key=lambda i: place(seed, f"epoch {epoch}", ids[i]))
     cut = [order[i : i + batch] for i in range(0, len(order), batch)]
-    return [Step(epoch, tuple(parts([rows[i] for i in group], group))) for group in cut]
+    return [Step(epoch, tuple(parts([rows[i] for i in group], group, most))) for group in cut]
 
 
-def parts(rows: Sequence[Row], names: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Rows cut into passes of `MICRO_TOKENS` at most, like lengths together; a row that is longer
+def parts(
+    rows: Sequence[Row], names: Sequence[int], most: int = MICRO_TOKENS
+) -> Iterator[tuple[int, ...]]:
+    """Rows cut into passes of `most` tokens, like lengths together; a row that is longer
     has one of its own.
 
     Args:
@@ -50,7 +62,7 @@ def parts(rows: Sequence[Row], names: Sequence[int]) -> Iterator[tuple[int, ...]
     by_length = sorted(zip(names, rows, strict=True), key=lambda pair: len(pair[1]))
     held: list[int] = []
     for name, row in by_length:
-        if held and len(row) * (len(held) + 1) > MICRO_TOKENS:
+        if held and len(row) * (len(held) + 1) > most:
             yield tuple(held)
             held = []
         held.append(name)

@@ -34,6 +34,11 @@ class Network:
         self._upper = upper(module, below) if below else module
         self._kept: dict[tuple[tuple[int, ...], ...], Tensor] = {}
 
+    @property
+    def on_a_card(self) -> bool:
+        """Whether it computes there."""
+        return bool(self._module.device.type == "cuda")
+
     def train(self, training: bool) -> None:
         """Whether dropout is at work."""
         self._module.train(training)

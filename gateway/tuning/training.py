@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.tuning.adapter import TrainedAdapter
-from gateway.tuning.batches import Step, steps
+from gateway.tuning.batches import MICRO_TOKENS, ON_A_CARD, Step, steps
 from gateway.tuning.checkpoint import Checkpoint, Logged, Standing, save
 from gateway.tuning.examples import Example, Row
 from gateway.tuning.heldout import HeldOut, hold_out
@@ -144,7 +144,8 @@ class Training:
 
     def _steps(self, epoch: int) -> list[Step]:
         recipe = self._recipe
-        return steps(self._ids, self._rows, epoch, recipe.batch, recipe.seed)
+        most = ON_A_CARD if self._network.on_a_card else MICRO_TOKENS
+        return steps(self._ids, self._rows, epoch, recipe.batch, recipe.seed, most)
 
     def _learn(self, step: Step) -> Logged:
         torch, number = self._torch, self.standing.step

@@ -8,13 +8,16 @@ from gateway.adapters.check import refuse_other_weights
 from gateway.backends.base import MemoryUse
 from gateway.backends.llama_cpp.context import Attending, Context, embed
 from gateway.backends.llama_cpp.model import GgufModel
+from gateway.backends.llama_cpp.offload import plan
 from gateway.config import ModelSpec, digest_memory
 from gateway.engine.backend import EngineBackend, usable_cores
 from gateway.engine.engine import SERIAL_PIECE, Engine
 from gateway.engine.reader import Reader
 from gateway.engine.shelf import Shelf
+from gateway.gguf_header import read_header
 from gateway.identity import digest_json, digest_text, weights_digests
 from gateway.llama import library
+from gateway.llama.cards import cards
 from gateway.sources import described_digests
 
 _SETTINGS: Mapping[Attending, str] = {
@@ -44,8 +47,9 @@ class LlamaCppBackend(EngineBackend):
         digests = described_digests(spec, path)
         kernels = library.settle_kernels(spec.kernels, digests.types)
         self.threads = spec.threads or usable_cores()
-        self._model_key = (digests.file,)
-        self._model = _models.take(self._model_key, lambda: GgufModel(path))
+        self._offload = plan(spec, read_header(path), cards())
+        self._model_key = (digests.file, self._offload.setting)
+        self._model = _models.take(self._model_key, lambda: GgufModel(path, self._offload))
         try:
             self._adapter, adapter_digest = None, ""
             if spec.adapter is not None:
@@ -56,7 +60,8 @@ class LlamaCppBackend(EngineBackend):
                 )
             bitwise = spec.deterministic == "bitwise"
             self._attending: Attending = spec.attention if bitwise else "any"
-            self._serial = bitwise and library.build().llamafile
+            on_card = self._offload.layers > 0
+            self._serial = bitwise and (on_card or library.build().llamafile)
             self._engine_key = (
                 *self._model_key,
                 spec.parallel,
@@ -72,7 +77,7 @@ class LlamaCppBackend(EngineBackend):
         self._closed = False
         self.concurrency = spec.parallel
         self._reader = Reader(spec, self._model)
-        self.warnings = _weaknesses(spec)
+        self.warnings = (*filter(None, [self._offload.remark]), *_weaknesses(spec))
         self.identity = self._identify(digests.contents, adapter_digest, kernels)
         self.fingerprint = digest_json(self.identity)
 
@@ -90,7 +95,8 @@ class LlamaCppBackend(EngineBackend):
     def _identify(self, contents: str, adapter: str, kernels: str) -> Mapping[str, str]:
         build = library.build()
         serial = f"serial={min(SERIAL_PIECE, self.spec.batch_tokens)}" if self._serial else ""
-        settings = " ".join(filter(None, (_SETTINGS[self._attending], kernels, serial)))
+        on_card = self._offload.setting
+        settings = " ".join(filter(None, (_SETTINGS[self._attending], kernels, serial, on_card)))
         identity = {
             "backend": "llama_cpp",
             "weights": contents,
@@ -101,6 +107,8 @@ class LlamaCppBackend(EngineBackend):
             "build": build.system_info.strip(),
             "settings": settings,
         }
+        if on_card:
+            identity["device"] = ", ".join(card.description for card in self._offload.cards)
         if adapter:
             identity |= {"adapter": adapter, "adapter_scale": repr(self.spec.adapter_scale)}
         return identity

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gateway.backends.llama_cpp import adapter as adapters
 from gateway.backends.llama_cpp.adapter import Adapter
 from gateway.backends.llama_cpp.model import GgufModel
+from gateway.backends.llama_cpp.offload import too_large
 from gateway.engine.context import OUTPUTS_PER_PASS, Logits, Row
 from gateway.errors import BackendError, ModelLoadError
 from gateway.llama import library
@@ -75,16 +76,17 @@ class Context:
         _set_attention(lib, params, attention)
         params.kv_unified = False
         params.swa_full = True
+        _keep_off_the_card(params, model)
         if on_eval is not None:
             params.cb_eval = on_eval
         library.forget_errors()
         self._handle = lib.llama_init_from_model(model.handle, params)
         if not self._handle:
-            raise ModelLoadError(
-                f"{model.path}: no context of {sequences} x {length} tokens: "
-                f"{library.recent_errors()}",
-                hint="lower context_length or parallel in models.toml",
-            )
+            said = f"no context of {sequences} x {length} tokens: {library.recent_errors()}"
+            message, hint = f"{model.path}: {said}", "lower context_length or parallel"
+            if model.offload.layers:
+                message, hint = too_large(model.path, model.offload, said)
+            raise ModelLoadError(message, hint=f"{hint} in models.toml")
         self.memory = library.memory_taken()
         self._lib = lib
         self._vocab_size = model.vocab_size
@@ -153,6 +155,13 @@ def _set_attention(lib: "ctypes.CDLL", params: "ctypes.Structure", attention: At
         params.type_k = GGMLQuantizationType.Q8_0
 
 
+def _keep_off_the_card(params: "ctypes.Structure", model: GgufModel) -> None:
+    """Compute where the weights lie, never elsewhere for some numbers of rows."""
+    params.op_offload = False
+    if not model.offload.layers:
+        params.offload_kqv = False
+
+
 _PROBE_TOKENS = 256
 
 
@@ -163,6 +172,7 @@ def cache_bytes_per_token(model: GgufModel, attention: Attending) -> float:
     params = lib.llama_context_default_params()
     params.n_ctx = params.n_batch = params.n_ubatch = _PROBE_TOKENS
     _set_attention(lib, params, attention)
+    _keep_off_the_card(params, model)
     library.forget_errors()
     handle = lib.llama_init_from_model(model.handle, params)
     if not handle:
@@ -174,8 +184,9 @@ def cache_bytes_per_token(model: GgufModel, attention: Attending) -> float:
 
 def _check_memory(model: GgufModel, sequences: int, length: int, attention: Attending) -> None:
     needed = cache_bytes_per_token(model, attention) * sequences * length
+    # A cache on a card is the library's to refuse; the system would end the process instead.
     free = available_bytes()
-    if needed > free:
+    if not model.offload.layers and needed > free:
         raise ModelLoadError(
             f"{model.path}: {sequences} sequences of {length} tokens need {readable(needed)} of "
             f"memory and {readable(free)} are free",
@@ -206,6 +217,7 @@ def embed(
     _set_attention(lib, params, "plain")
     params.pooling_type = lib.LLAMA_POOLING_TYPE_MEAN
     params.embeddings = True
+    _keep_off_the_card(params, model)
     handle = lib.llama_init_from_model(model.handle, params)
     if not handle:
         raise ModelLoadError(f"{model.path}: no context for embeddings: {library.recent_errors()}")

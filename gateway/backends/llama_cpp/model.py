@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.backends.llama_cpp.adapter import Adapter, load_adapter
+from gateway.backends.llama_cpp.offload import Offload, too_large
+from gateway.errors import ModelLoadError
+from gateway.llama import library
 from gateway.llama.vocabulary import GgufVocabulary
 
 _METADATA_BYTES = 4096
@@ -21,12 +24,30 @@ class GgufModel(GgufVocabulary):
 
     Closing it frees weights and adapters; every context on them must have been closed before.
 
+    Args:
+        offload: which layers lie on a card.
+
     Raises:
-        ModelLoadError: the file is absent, no GGUF, truncated, or of an unknown architecture.
+        ModelLoadError: the file is absent, no GGUF, truncated, of an unknown architecture, or too
+            large for the card.
     """
 
-    def __init__(self, path: Path, *, gpu_layers: int = 0) -> None:
-        super().__init__(path, use_extra_bufts=False, n_gpu_layers=gpu_layers)
+    def __init__(self, path: Path, offload: Offload = Offload()) -> None:  # noqa: B008 - frozen
+        settings: dict[str, Any] = {"use_extra_bufts": False, "n_gpu_layers": offload.layers}
+        if offload.layers:
+            settings["main_gpu"] = offload.main
+        if offload.split:
+            most = library.load().llama_max_devices()
+            # The library reads one share for each device that it can have.
+            settings["tensor_split"] = (ctypes.c_float * most)(*offload.split[:most])
+        self.offload = offload
+        try:
+            super().__init__(path, **settings)
+        except ModelLoadError as error:
+            if not offload.layers or "memory" not in str(error):
+                raise
+            message, hint = too_large(path, offload, library.recent_errors())
+            raise ModelLoadError(message, hint=hint) from error
         self.context_trained: int = self._lib.llama_model_n_ctx_train(self.handle)
         self.dimensions: int = self._lib.llama_model_n_embd(self.handle)
         self.weights_bytes: int = self._lib.llama_model_size(self.handle)

@@ -14,7 +14,6 @@ processor, which is how they are tested without a card.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import triton
@@ -123,20 +122,21 @@ def attend(
     return out[None]
 
 
+# Triton reads a parameter's annotation as its type, so only constants have one.
 @triton.jit  # type: ignore[untyped-decorator]
-def _write(
-    held: Any,
-    states: Any,
-    tiles: Any,
-    held_sequence: Any,
-    held_head: Any,
-    held_token: Any,
-    states_head: Any,
-    states_token: Any,
+def _write(  # type: ignore[no-untyped-def]
+    held,
+    states,
+    tiles,
+    held_sequence,
+    held_head,
+    held_token,
+    states_head,
+    states_token,
     WIDTH: tl.constexpr,  # noqa: N803 - Triton's constants are written so
     PADDED: tl.constexpr,  # noqa: N803
     TILE: tl.constexpr,  # noqa: N803
-) -> None:
+):
     tile = tiles + tl.program_id(0) * 4
     head = tl.program_id(1)
     first, count = tl.load(tile), tl.load(tile + 1)
@@ -150,24 +150,24 @@ def _write(
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _attend(
-    query: Any,
-    keys: Any,
-    values: Any,
-    out: Any,
-    tiles: Any,
-    query_head: Any,
-    query_row: Any,
-    keys_sequence: Any,
-    keys_head: Any,
-    keys_token: Any,
-    values_sequence: Any,
-    values_head: Any,
-    values_token: Any,
-    out_row: Any,
-    out_head: Any,
-    scale: Any,
-    softcap: Any,
+def _attend(  # type: ignore[no-untyped-def]
+    query,
+    keys,
+    values,
+    out,
+    tiles,
+    query_head,
+    query_row,
+    keys_sequence,
+    keys_head,
+    keys_token,
+    values_sequence,
+    values_head,
+    values_token,
+    out_row,
+    out_head,
+    scale,
+    softcap,
     GROUPS: tl.constexpr,  # noqa: N803
     PER: tl.constexpr,  # noqa: N803
     PARTS: tl.constexpr,  # noqa: N803
@@ -179,7 +179,7 @@ def _attend(
     KEYS: tl.constexpr,  # noqa: N803
     WINDOW: tl.constexpr,  # noqa: N803
     SOFTCAP: tl.constexpr,  # noqa: N803
-) -> None:
+):
     tile = tiles + tl.program_id(0) * 4
     head = tl.program_id(1) // PARTS
     first, count = tl.load(tile), tl.load(tile + 1)
