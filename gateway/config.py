@@ -131,7 +131,7 @@ class ModelSpec:
     kernels: Kernels = "decode"
     """Which of two invariant ways to multiply K-quants the process takes, the same for all entries:
     "decode" is fast at one token at a time, "prefill" at many."""
-    gpu_layers: GpuLayers = "auto"
+    gpu_layers: GpuLayers = 0
     """How many of a GGUF's last layers lie on a card, the output counted as one; "auto": all that
     fit. Where the library was built for processors, or no card is here, none does."""
     main_gpu: int = 0
@@ -242,7 +242,7 @@ class _Entry(BaseModel):
     adapter_scale: float = Field(default=1.0, ge=-100, le=100, allow_inf_nan=False)
     deterministic: Determinism = "bitwise"
     attention: Attention = "plain"
-    gpu_layers: Literal["auto"] | Annotated[int, Field(ge=0, le=10_000)] = "auto"
+    gpu_layers: Literal["auto"] | Annotated[int, Field(ge=0, le=10_000)] = 0
     main_gpu: int = Field(default=0, ge=0, le=63)
     tensor_split: Annotated[tuple[_Share, ...], Field(max_length=64)] = ()
     dtype: Dtype = "float32"

@@ -79,6 +79,19 @@ def test_torch_is_tried_on_one_thread_and_not_in_other_chunks() -> None:
     assert not any("chunks" in name for name in names)
 
 
+def test_chunks_that_make_another_model_are_not_compared_with_it() -> None:
+    """One request at a time, the piece that a prompt is read in is part of the identity."""
+
+    def load(spec: ModelSpec) -> Backend:
+        backend = FakeBackend(spec)
+        backend.fingerprint += str(spec.batch_tokens)
+        return backend
+
+    made = asyncio.run(certify(SPEC, load, None))
+    assert not any("chunks" in trial.name for trial in made.trials)
+    assert made.level is not Level.REPEATABLE
+
+
 def test_what_changes_in_company_is_repeatable_at_most() -> None:
     found, changed = level(CrowdSensitive)
     assert found is Level.REPEATABLE

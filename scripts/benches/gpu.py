@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import faulthandler
 import importlib.util
 import json
 import random
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
     parser.add_argument("--out", type=Path, help="write the JSON here too")
     asked = parser.parse_args()
+    faulthandler.enable()
     EPOCHS.append(asked.epochs)
     library.prepare()
     torch, transformers = library.load()
@@ -173,12 +175,14 @@ def certify(spec: ModelSpec, shape: str) -> dict[str, Any]:
     """`gateway certify`, the fresh process included; weights stay loaded from trial to trial."""
     assert isinstance(spec.source, PathSource)
     models = spec.source.path.parent / f"{spec.name}.toml"
-    only_torch = f'dtype = "{spec.dtype}"\ndevice = "{spec.device}"\n'
+    of_backend = {
+        "transformers": f'dtype = "{spec.dtype}"\ndevice = "{spec.device}"\n',
+        "llama_cpp": f"gpu_layers = {spec.gpu_layers!r}\n",
+    }
     models.write_text(
         f'[models."{spec.name}"]\nsource = {{ path = "{spec.source.path}" }}\n'
         f'backend = "{spec.backend}"\nchat_template = "plain"\n'
-        f"context_length = {spec.context_length}\n"
-        + (only_torch if spec.backend == "transformers" else ""),
+        f"context_length = {spec.context_length}\n" + of_backend[spec.backend],
         encoding="utf-8",
     )
     holds = load(spec)
@@ -414,6 +418,7 @@ def _train_once(spec: ModelSpec, setup: Any) -> int:
     assert isinstance(spec.source, PathSource)
     quantize = "nf4" if setup.method == "qlora" else ""
     _forget_peak(spec.device)
+    before = _peak(spec.device)
     model = TorchModel(spec.source.path, dtype="bfloat16", device=spec.device, quantize=quantize)
     prepare(model.module)
     wrapped = peft.get_peft_model(
@@ -430,7 +435,7 @@ def _train_once(spec: ModelSpec, setup: Any) -> int:
         wrapped(input_ids=ids, labels=ids, use_cache=False).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-    found = _peak(spec.device)
+    found = _peak(spec.device) - before
     model.close()
     return found
 
@@ -447,6 +452,7 @@ def llama(spec: ModelSpec, shape: str) -> dict[str, Any]:
     whole = make_gguf(shape, spec.source.path.parent, spec.device)
     found = {}
     for level, number in (("Q4_K_M", 15), ("Q8_0", 7)):
+        print(f"  {level}", file=sys.stderr)
         path = whole.with_name(f"{shape}-{level}.gguf")
         quantize(
             whole,
@@ -461,6 +467,7 @@ def llama(spec: ModelSpec, shape: str) -> dict[str, Any]:
             source=PathSource(path),
             chat_template="plain",
             context_length=spec.context_length,
+            gpu_layers="auto",
         )
         found[level] = {"bitwise": certify(entry, shape), "speed": speed(entry, shape)}
         off = _certified(replace(entry, deterministic="off"), None)

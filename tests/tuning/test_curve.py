@@ -44,7 +44,7 @@ def test_what_was_trained_is_not_trained_again(
     assert found.items == 8
     assert found.metrics["held_out_items"] == len(lesson.held_out)
     assert found.seconds is not None
-    assert found.seconds > 0
+    assert found.seconds >= 0
 
 
 def test_another_adapter_of_that_name_is_no_point(lesson: Lesson) -> None:

@@ -67,9 +67,9 @@ def plan(spec: ModelSpec, header: Header, cards: Sequence[Card]) -> Offload:
     asked = layers if spec.gpu_layers == "auto" else min(spec.gpu_layers, layers)
     if not cards:
         remark = ""
-        if spec.gpu_layers not in ("auto", 0):
+        if spec.gpu_layers != 0:
             remark = (
-                f"{spec.name}: gpu_layers = {spec.gpu_layers}, and llama.cpp was built for "
+                f"{spec.name}: gpu_layers = {spec.gpu_layers!r}, and llama.cpp was built for "
                 "processors here, or finds no card: all layers are on the processor"
             )
         return Offload(of=layers, remark=remark)

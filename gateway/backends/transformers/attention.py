@@ -35,6 +35,7 @@ ROW_STEP = 8
 """Rows of a product of matrices come in multiples of it: MKL takes other kernels for 1, 2 and 3,
 and for one output another one for the odd row at the end."""
 
+
 def attend(
     module: torch.nn.Module,
     query: torch.Tensor,

@@ -92,3 +92,9 @@ class Sequences(Cache):  # type: ignore[misc]
         self.sequences = sequences
         self.of_layer = [SequenceLayer(sequences, length) for _ in range(layers)]
         super().__init__(layers=list(self.of_layer))
+
+    def free(self) -> None:
+        """Let go of the memory, whoever still holds this object."""
+        for layer in self.of_layer:
+            layer.keys = layer.values = None
+            layer.is_initialized = False

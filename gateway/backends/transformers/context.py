@@ -151,6 +151,9 @@ class TorchContext:
 
     def close(self) -> None:
         """Let go of the memory."""
+        if self._graphs:
+            self._graphs.forget()
+        self._cache.free()
         del self._cache, self._model, self._graphs
 
 

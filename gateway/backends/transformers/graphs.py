@@ -60,7 +60,9 @@ class Graphs:
         return taken(graph.found[: len(packed.wanted)])
 
     def forget(self) -> None:
-        """Forget what was recorded: weights have moved."""
+        """Forget what was recorded: weights have moved, or the memory is given back."""
+        for graph in filter(None, self._graphs.values()):
+            graph.recorded.reset()
         self._graphs.clear()
 
     def _record(self, rows: int, packed: Packed) -> _Graph | None:
