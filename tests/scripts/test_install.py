@@ -1,4 +1,4 @@
-"""What scripts/install says where it can not go on, and what it takes from an earlier time.
+"""What scripts/install says where it cannot go on, and what it takes from an earlier time.
 
 The Python in .venv is a stand-in that answers for pip with a text, so that nothing is downloaded or
 compiled; everything else is the script as it stands, in a folder with a space in its name.
@@ -160,7 +160,7 @@ def test_a_compiler_that_fails_is_found_before_anything_is_fetched(checkout: Che
     done = checkout.install()
     assert done.returncode == 1
     assert "cc1plus: not found" in done.stderr
-    assert "can not compile an empty program" in done.stderr
+    assert "cannot compile an empty program" in done.stderr
     assert checkout.compilations == 0
 
 
