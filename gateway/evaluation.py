@@ -453,7 +453,28 @@ def _summary(
         if beaten:
             count = f"{len(beaten)} of {sum(c.kind == 'model' for c in cells)}"
             said.append(f"Cells that do not beat every baseline: {count}.")
-    return tuple(said)
+    return (*said, _what_follows(record, cells, best))
+
+
+def _what_follows(record: RunRecord, cells: Sequence[CellScore], best: CellScore) -> str:
+    """For somebody who reads one sentence."""
+    rival = _best(record, [cell for cell in cells if cell.kind == "baseline"])
+    if rival is None:
+        return (
+            "What follows: nothing yet, since no baseline shows what can be had without a model; "
+            "--train adds them, and they cost no tokens."
+        )
+    if all(verdict.startswith("Beats") for verdict in best.verdicts):
+        return f"What follows: {best.name} is worth its tokens; what costs none is worse."
+    if any(verdict.startswith("Does not beat") for verdict in best.verdicts):
+        return (
+            f"What follows: no prompt here is worth its tokens, since {rival.name} costs none and "
+            "is better; a larger model, or this one tuned, would have to beat it."
+        )
+    return (
+        f"What follows: {len(record.items)} items do not show that {best.name} is worth its "
+        f"tokens; {rival.name} costs none, and more items may tell the two apart."
+    )
 
 
 def _certainty(best: str, comparisons: Sequence[Comparison]) -> str:

@@ -177,7 +177,8 @@ class Report:
     comparisons: tuple[Comparison, ...]
     disagreements: tuple[Disagreement, ...]
     summary: tuple[str, ...]
-    """Sentences: which cell is best, how sure that is, what does not beat a baseline."""
+    """Sentences: which cell is best, how sure that is, what does not beat a baseline, and last
+    what follows from it."""
     warnings: tuple[str, ...] = ()
 
 

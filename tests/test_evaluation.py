@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -99,17 +100,33 @@ def test_an_unfinished_run_is_not_scored(tmp_path: Path) -> None:
     empty.close()
 
 
-def test_the_best_cell_is_named_with_its_doubt(tmp_path: Path) -> None:
-    def script(prompt: str) -> str:
-        odd = ["birch", "dune", "fjord", "heath", "jade", "lichen"]
-        return "yes" if any(word in prompt for word in odd) else "no"
+def is_odd(prompt: str) -> bool:
+    """Whether the prompt asks for an item of which the right answer is yes."""
+    return any(word in prompt for word in ("birch", "dune", "fjord", "heath", "jade", "lichen"))
 
-    report = ran(tmp_path, "written", "scored", pool=FakePool(script)).report
+
+def test_the_best_cell_is_named_with_its_doubt(tmp_path: Path) -> None:
+    pool = FakePool(lambda prompt: "yes" if is_odd(prompt) else "no")
+    report = ran(tmp_path, "written", "scored", pool=pool).report
     assert report.summary[0].startswith("Best here: fake/written, macro-F1 1.000")
     assert [c.a for c in report.comparisons] == ["fake/written"] * 2
     verdicts = next(c.verdicts for c in report.cells if c.name == "fake/written")
     assert any(verdict.startswith("Beats baseline:majority") for verdict in verdicts)
+    assert report.summary[-1].startswith("What follows: fake/written is worth its tokens")
     assert "Only 12 items" in report.warnings[-1]
+
+
+def test_the_last_sentence_says_what_follows_where_a_model_does_not_win(tmp_path: Path) -> None:
+    def conclusion(name: str, answer: Callable[[str], str], *, train: bool = True) -> str:
+        made = ran(tmp_path / name, "written", pool=FakePool(answer), train=train)
+        return made.report.summary[-1]
+
+    alone = conclusion("alone", lambda _: "yes", train=False)
+    assert "--train adds them" in alone
+    always = conclusion("always", lambda _: "yes")
+    assert always.startswith("What follows: 12 items do not show that fake/written is worth")
+    wrong = conclusion("wrong", lambda prompt: "no" if is_odd(prompt) else "yes")
+    assert wrong.startswith("What follows: no prompt here is worth its tokens, since baseline:")
 
 
 def test_items_that_cells_answer_differently_are_listed_with_every_answer(tmp_path: Path) -> None:
