@@ -34,7 +34,7 @@ class Pinned:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise _refused(self.name, "its name is none of a package")
-        if _public(self.version) != self.version:
+        if not _is_public(self.version):
             raise _refused(f"{self.name}=={self.version}", "its version is no whole, public one")
         for each in self.hashes:
             if not _SHA256.fullmatch(each):
@@ -65,19 +65,19 @@ def parse_pinned(text: str) -> Pinned:
         raise _refused(text, "a URL is not fetched from")
     if read.extras or read.marker is not None:
         raise _refused(text, "extras and markers have no meaning here")
-    version = str(read.specifier).removeprefix("==")
-    if written.replace(" ", "") != f"{read.name}=={version}":
+    versions = [each.version for each in read.specifier if each.operator == "=="]
+    # Compared with what was written: a second look at what the parser took for a version.
+    if not versions or written.replace(" ", "") != f"{read.name}=={versions[0]}":
         raise _refused(text, "it is not pinned to one version")
-    return Pinned(read.name, version, tuple(hashes))
+    return Pinned(read.name, versions[0], tuple(hashes))
 
 
-def _public(version: str) -> str:
-    """The version as it is compared, or nothing where it is none or a local one."""
+def _is_public(version: str) -> bool:
+    """Whether it is a version of an index: local ones (1.0+cpu) are none, nor is 1.*."""
     try:
-        read = Version(version)
+        return version == version.strip() and Version(version).local is None
     except InvalidVersion:
-        return ""
-    return "" if read.local else version.strip()
+        return False
 
 
 def _refused(text: str, reason: str) -> ConfigError:
