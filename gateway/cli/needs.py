@@ -51,7 +51,7 @@ NEEDS: Mapping[str, Needs] = {
     "serve": Needs(("serve",), _MODEL),
     "replay": Needs(sometimes=_MODEL),
     "parity": Needs(sometimes=_MODEL | _DATA),
-    "quantize": Needs(("llama-cpp",), _DATA),
+    "quantize": Needs(("llama-cpp",), {"parquet": "--imatrix of a table in Parquet"}),
     "fidelity": Needs(("llama-cpp",)),
     "plan": Needs(sometimes=_GGUF | _DATA),
     "models list": Needs(sometimes={"ollama": "--ollama"}),
