@@ -1,4 +1,4 @@
-"""What the actions read. All of it is small: a model takes milliseconds, in llama.cpp and on torch."""
+"""What the actions read. It is small: a model takes milliseconds, in llama.cpp and on torch."""
 
 import csv
 import zipfile
