@@ -69,7 +69,7 @@ class Build:
         if not self.llamafile:
             return ()
         return (
-            "llama-cpp-python was built with GGML_LLAMAFILE=ON: requests run one at a time, so "
+            "llama-cpp-python is a stock build (GGML_LLAMAFILE=ON): requests run one at a time, so "
             "that results do not depend on what is batched; for speed rebuild it with "
             'CMAKE_ARGS="-DGGML_LLAMAFILE=OFF"',
         )
