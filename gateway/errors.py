@@ -4,6 +4,7 @@
     ├── ConfigError            a models.toml, task.toml or template is wrong
     │   ├── UnknownModel       no entry of that name (the known ones are listed)
     │   ├── ModelNotPulled     the entry is known, its file is not on this machine
+    │   ├── MissingExtra       a library that only an extra brings is not installed
     │   └── GoTemplateError    a template of Ollama's is wrong, or can not be rendered here
     ├── DataError              a data file is wrong: which, in which line, what was expected
     ├── RequestError           this request can not be answered; the next one may be
@@ -47,6 +48,14 @@ class UnknownModel(ConfigError):
 
 class ModelNotPulled(ConfigError):
     """The model's file is not on this machine yet."""
+
+
+class MissingExtra(ConfigError):
+    """A library is not installed that one of the package's extras brings. `extra` names it."""
+
+    def __init__(self, message: str, *, extra: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.extra = extra
 
 
 class GoTemplateError(ConfigError):

@@ -15,7 +15,6 @@ from gateway.backends.base import Backend
 from gateway.errors import RequestError, Unsupported
 from gateway.pool import ModelPool
 from gateway.runner import Plan, question, reason
-from gateway.sources import weights_path
 from gateway.tasks import Item
 from gateway.together import each
 from gateway.types import UNTOLD_TOKEN, Completion, LabelScores, Sampling
@@ -208,13 +207,12 @@ async def parity(
         on_done: called after each item of each model.
 
     Raises:
-        UnknownModel, ModelNotPulled: of either model; nothing was asked then.
+        UnknownModel, ModelNotPulled, MissingExtra: of either model; nothing was asked then.
         ConfigError: the template fails.
         BackendError: a model can not be loaded, or failed.
     """
     first, second = plan.models[:2]
-    for name in (first, second):
-        weights_path(pool.models.get(name))
+    pool.check((first, second))
     a = await _ask(plan, first, pool, tokens, on_done)
     b = await _ask(plan, second, pool, tokens, on_done)
     return Parity(

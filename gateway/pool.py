@@ -2,12 +2,12 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.backends.base import Backend, load_backend
+from gateway.backends.base import Backend, check_backend, load_backend
 from gateway.budget import Need, expected, measured, together
 from gateway.config import Models, ModelSpec
 from gateway.errors import ModelTooLarge
@@ -82,6 +82,18 @@ class ModelPool:
     def loaded(self) -> dict[str, Backend]:
         """The models in memory, by name."""
         return {name: loaded.backend for name, loaded in self._loaded.items()}
+
+    def check(self, names: Iterable[str]) -> None:
+        """Whether these models can be loaded as far as that is known without loading them: to be
+        asked before minutes of work.
+
+        Raises:
+            UnknownModel, ModelNotPulled, MissingExtra: one can not.
+        """
+        for name in names:
+            spec = self.models.get(name)
+            check_backend(spec)
+            weights_path(spec)
 
     @asynccontextmanager
     async def lease(self, name: str) -> AsyncIterator[Backend]:

@@ -10,7 +10,6 @@ from gateway.errors import GatewayError
 from gateway.exact import completion_to_json
 from gateway.pool import ModelPool
 from gateway.recording import Ending, Recording
-from gateway.sources import weights_path
 from gateway.together import each
 from gateway.types import Completion, GenerationRequest
 
@@ -78,13 +77,13 @@ async def replay(
         on_done: called after each request.
 
     Raises:
-        UnknownModel, ModelNotPulled: of a model that is to be asked; nothing was asked then.
+        UnknownModel, ModelNotPulled, MissingExtra: of a model that is to be asked; nothing was
+            asked then.
         BackendError: a model can not be loaded.
         DataError: the recording is of another version.
     """
     recorded = recording.models(limit)
-    for name in recorded:
-        weights_path(pool.models.get(model or name))
+    pool.check(model or name for name in recorded)
     groups: list[Group] = []
     for name in recorded:
         async with pool.lease(model or name) as backend:

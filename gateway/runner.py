@@ -117,6 +117,7 @@ async def run(plan: Plan, pool: ModelPool, store: Store, on_progress: OnProgress
     Raises:
         ConfigError, BackendError, StoreError: as their names say.
     """
+    pool.check(plan.models)
     cells = []
     for model in plan.models:
         async with pool.lease(model) as backend:

@@ -32,7 +32,6 @@ from gateway.pool import ModelPool
 from gateway.prompts import list_strategies, load_template
 from gateway.replay import Replay
 from gateway.runner import question
-from gateway.showing_quantization import file_rows
 from gateway.showing_template import template_remarks
 from gateway.sources import locate
 from gateway.tasks import list_tasks, load_task
@@ -138,6 +137,8 @@ async def model_details(spec: ModelSpec, console: Console) -> None:
             return
         table.add_row("file", f"{escape(str(path))} ({path.stat().st_size / 1e6:.0f} MB)")
     if spec.backend == "llama_cpp":
+        from gateway.showing_quantization import file_rows
+
         for key, value in file_rows(spec, path):
             table.add_row(key, escape(value))
     backend = await asyncio.to_thread(load_backend, spec, path)

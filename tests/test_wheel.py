@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -66,6 +67,17 @@ def test_the_wheel_works_outside_the_repository(python: Path, tmp_path: Path) ->
     assert "issue-triage" in listed
     assert str(ROOT) not in listed
     assert "smollm2-135m" in call(python, "-m", "gateway", "models", "list", cwd=tmp_path)
+
+
+def test_the_hint_that_adds_an_extra_can_be_typed(python: Path, tmp_path: Path) -> None:
+    """It names the wheel, for the package is on no index."""
+    said = call(
+        python, "-c", "from gateway.extras import how_to_install as h; print(h('serve'))", cwd=tmp_path
+    )
+    assert ".whl" in said
+    env = {**os.environ, "PIP_NO_INDEX": "1"}
+    done = subprocess.run(shlex.split(said), env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_wheel_runs_the_main_job(python: Path, tmp_path: Path) -> None:

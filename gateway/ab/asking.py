@@ -61,6 +61,7 @@ async def ask(
         ConfigError, BackendError, StoreError: as `gateway.runner.run`.
     """
     plans = plans_of(prepared, asked)
+    pool.check(plan.models[0] for plan in plans)
     order = _seeded(prepared)
     again = await _ask_again(plans[0], order[:MOST_ASKED_AGAIN], pool, on_progress)
     memory: dict[str, int | None] = {}

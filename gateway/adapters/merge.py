@@ -12,7 +12,8 @@ from gateway.adapters.check import misfits
 from gateway.adapters.folder import Adapter
 from gateway.adapters.kinds import BEGINNINGS
 from gateway.config import ModelSpec
-from gateway.errors import BackendError, ConfigError, ModelLoadError
+from gateway.errors import ConfigError, ModelLoadError
+from gateway.extras import require
 from gateway.gguf_header import GGUF
 from gateway.llama.tokenizer_export import PROBES, tokenizer_of
 from gateway.llama.vocabulary import GgufVocabulary
@@ -40,7 +41,7 @@ def merge(
         ConfigError: the folder is not empty or can not be written, or the adapter changes no
             weights.
         ModelLoadError: the adapter does not fit the base, or PEFT can not merge it.
-        BackendError: torch, transformers or peft is not installed.
+        MissingExtra: torch, transformers or peft is not installed.
     """
     check_target(target)
     if adapter.config.peft_type in BEGINNINGS:
@@ -126,12 +127,9 @@ def _untie(module: Any) -> None:
 
 
 def _added(module: Any, folder: Path) -> Any:
-    try:
-        from peft import PeftModel
-    except ImportError as exc:
-        raise BackendError(
-            "peft is not installed", hint="pip install 'local-model-gateway[transformers]'"
-        ) from exc
+    require("peft")
+    from peft import PeftModel
+
     from gateway.backends.transformers.adapter_folder import quiet_peft
 
     try:

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 
 from gateway.config import ModelSpec
 from gateway.errors import ConfigError
+from gateway.extras import require_extra
 from gateway.types import Completion, Delta, Embeddings, GenerationRequest, LabelScores
 
 
@@ -123,11 +124,12 @@ class BackendFactory(Protocol):
 
 
 _REGISTRY = {
-    "llama_cpp": "gateway.backends.llama_cpp.backend:LlamaCppBackend",
-    "transformers": "gateway.backends.transformers.backend:TransformersBackend",
-    "ollama": "gateway.backends.ollama.backend:OllamaBackend",
-    "fake": "gateway.backends.fake:FakeBackend",
+    "llama_cpp": ("gateway.backends.llama_cpp.backend:LlamaCppBackend", "llama-cpp"),
+    "transformers": ("gateway.backends.transformers.backend:TransformersBackend", "transformers"),
+    "ollama": ("gateway.backends.ollama.backend:OllamaBackend", "ollama"),
+    "fake": ("gateway.backends.fake:FakeBackend", ""),
 }
+"""Name -> where its class is, and the extra that brings its libraries."""
 
 
 def backend_names() -> tuple[str, ...]:
@@ -135,18 +137,30 @@ def backend_names() -> tuple[str, ...]:
     return tuple(_REGISTRY)
 
 
-def load_backend(spec: ModelSpec, path: Path) -> Backend:
-    """Load a model; this takes seconds and belongs in a worker thread.
+def check_backend(spec: ModelSpec) -> None:
+    """Whether the libraries that would load an entry are installed; nothing is loaded.
 
     Raises:
         ConfigError: the entry names an unknown backend.
-        BackendError: the backend or the weights can not be loaded.
+        MissingExtra: they are not.
     """
     if spec.backend not in _REGISTRY:
         raise ConfigError(
             f"model {spec.name}: unknown backend {spec.backend!r}",
             hint=f"known: {', '.join(_REGISTRY)}",
         )
-    module, name = _REGISTRY[spec.backend].split(":")
+    if extra := _REGISTRY[spec.backend][1]:
+        require_extra(extra)
+
+
+def load_backend(spec: ModelSpec, path: Path) -> Backend:
+    """Load a model; this takes seconds and belongs in a worker thread.
+
+    Raises:
+        ConfigError, MissingExtra: as `check_backend`.
+        BackendError: the backend or the weights can not be loaded.
+    """
+    check_backend(spec)
+    module, name = _REGISTRY[spec.backend][0].split(":")
     factory = cast(BackendFactory, getattr(import_module(module), name))
     return factory(spec, path)

@@ -17,6 +17,7 @@ from gateway.cli import (
     before_after,
     judging,
     measuring,
+    needs,
     plan,
     quantization,
     running,
@@ -37,6 +38,7 @@ from gateway.errors import (
     GatewayError,
     RequestError,
 )
+from gateway.extras import BROUGHT, missing
 
 app = typer.Typer(
     name="gateway",
@@ -72,16 +74,7 @@ app.add_typer(adapters_app, name="adapters")
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="keys")
-
-_EXTRAS = {
-    "ollama": "ollama",
-    "httpx": "ollama",
-    "gguf": "llama-cpp",
-    "fastapi": "serve",
-    "uvicorn": "serve",
-    "prometheus_client": "serve",
-}
-"""Packages that only some commands need, and the extra that brings each."""
+needs.settle(app)
 
 
 def main() -> None:
@@ -102,14 +95,10 @@ def main() -> None:
         err.print("interrupted")
         sys.exit(INTERRUPTED)
     except ModuleNotFoundError as error:
-        if error.name not in _EXTRAS:
+        # Where a library is asked for deep inside, for what a file turned out to be.
+        if (absent := error.name) not in BROUGHT:
             raise
-        extra = _EXTRAS[error.name]
-        show_error(
-            ConfigError(
-                f"{error.name} is not installed", hint=f"pip install 'local-model-gateway[{extra}]'"
-            )
-        )
+        show_error(missing(absent))
         sys.exit(USAGE)
     except Exception as error:
         # click's own usage errors know how to show themselves.

@@ -2,11 +2,15 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli.common import FAILED, ModelsOption, err, note, out
+from gateway.extras import require_extra
+
+if TYPE_CHECKING:
+    from gateway.config import ModelSpec
 
 models_app = typer.Typer(no_args_is_help=True, help="The models that the gateway knows.")
 
@@ -23,14 +27,21 @@ def models_list(
     With [bold]--ollama[/] the models of the Ollama server, which need no entry: every command takes
     them by the name that is listed, such as ollama:llama3.2:1b.
     """
-    from gateway import on_ollama, showing
-    from gateway.backends.ollama.server import server_at
+    from gateway import showing
     from gateway.config import load_models
 
     if ollama:
-        asyncio.run(on_ollama.models_table(server_at(), out))
+        _list_on_ollama()
     else:
         showing.models_table(load_models(models_file), out)
+
+
+def _list_on_ollama() -> None:
+    require_extra("ollama")
+    from gateway import on_ollama
+    from gateway.backends.ollama.server import server_at
+
+    asyncio.run(on_ollama.models_table(server_at(), out))
 
 
 @models_app.command("show")
@@ -55,18 +66,21 @@ def models_pull(
 
     [bold]gateway models pull ollama:llama3.2:1b[/] has the Ollama server fetch it.
     """
-    from gateway import on_ollama
     from gateway.config import load_models
     from gateway.sources import pull
 
     models = load_models(models_file).serving([name] if name else [])
     spec = models.get(name or models.default)
-    if spec.backend == "ollama":
-        found = asyncio.run(on_ollama.pull(*on_ollama.server_of(spec), err))
-        out.print(f"{found.name} {found.digest}", markup=False, highlight=False, soft_wrap=True)
-        return
-    path = pull(spec)
-    out.print(str(path), markup=False, highlight=False, soft_wrap=True)
+    got = _pull_on_ollama(spec) if spec.backend == "ollama" else str(pull(spec))
+    out.print(got, markup=False, highlight=False, soft_wrap=True)
+
+
+def _pull_on_ollama(spec: "ModelSpec") -> str:
+    require_extra("ollama")
+    from gateway import on_ollama
+
+    found = asyncio.run(on_ollama.pull(*on_ollama.server_of(spec), err))
+    return f"{found.name} {found.digest}"
 
 
 @models_app.command("remove")

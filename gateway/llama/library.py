@@ -20,6 +20,7 @@ from typing import Any
 from gateway.config import Kernels
 from gateway.engine.context import Memory
 from gateway.errors import BackendError, ModelLoadError
+from gateway.extras import how_to_install, require
 
 _TILED = "GGML_CPU_TILED_MM"
 _TILED_ALWAYS = "GGML_CPU_TILED_MM_FORCE"
@@ -72,7 +73,7 @@ class Build:
         if not self.llamafile:
             return ()
         return (
-            "llama-cpp-python was built with GGML_LLAMAFILE=ON: requests run one at a time, so "
+            "llama-cpp-python is a stock build (GGML_LLAMAFILE=ON): requests run one at a time, so "
             "that results do not depend on what is batched; for speed rebuild it with "
             'CMAKE_ARGS="-DGGML_LLAMAFILE=OFF"',
         )
@@ -83,8 +84,10 @@ def load() -> Any:
     """The `llama_cpp.llama_cpp` module, its backend initialised and its log captured.
 
     Raises:
-        BackendError: llama-cpp-python is not installed or does not load.
+        MissingExtra: llama-cpp-python is not installed.
+        BackendError: it does not load.
     """
+    require("llama_cpp")
     for name, value in _OF_CARDS.items():
         os.environ.setdefault(name, value)
     try:
@@ -92,8 +95,7 @@ def load() -> Any:
     except (ImportError, OSError, RuntimeError) as exc:
         raise BackendError(
             f"llama-cpp-python can not be loaded: {exc}",
-            hint="install it with CMAKE_ARGS=-DGGML_LLAMAFILE=OFF "
-            "pip install 'local-model-gateway[llama-cpp]'",
+            hint=f"pip uninstall llama-cpp-python; then: {how_to_install('llama-cpp')}",
         ) from exc
     callback = lib.llama_log_callback(_remember_log_line)
     _kept_alive.append(callback)

@@ -23,7 +23,8 @@ from gateway.backends.transformers.model import TorchModel
 from gateway.config import ModelSpec
 from gateway.engine.backend import usable_cores
 from gateway.engine.reader import Reader
-from gateway.errors import BackendError, ConfigError, DataError, StoreError
+from gateway.errors import ConfigError, DataError, StoreError
+from gateway.extras import require
 from gateway.identity import digest_json, write_atomically
 from gateway.prompts import PromptTemplate
 from gateway.sources import locate
@@ -144,12 +145,14 @@ def tune(lesson: Lesson, begin: Begin, *, restart: bool = False) -> Tuned:
         ConfigError: the template shows exemplars or lets the model reason, the model has none of
             the modules, or the folder is there already.
         DataError: an item can not be learned.
-        BackendError: torch or peft is not installed, or memory does not suffice.
+        MissingExtra: torch or peft is not installed.
+        BackendError: memory does not suffice.
         StoreError: a checkpoint is of another training, or can not be written.
     """
     check_target(lesson.target)
     _check_template(lesson.template)
-    torch, _ = _libraries()
+    require("peft")
+    torch, _ = library.load()
     spec = replace(lesson.spec, backend="transformers", dtype=lesson.recipe.dtype)
     path = locate(spec)
     base = read_base(spec, path)
@@ -207,17 +210,6 @@ def _check_template(template: PromptTemplate) -> None:
             f"the strategy {template.strategy} {what}, and an adapter learns to answer without",
             hint="--strategy zero_shot",
         )
-
-
-def _libraries() -> tuple[Any, Any]:
-    loaded = library.load()
-    try:
-        import peft  # noqa: F401
-    except ImportError as exc:
-        raise BackendError(
-            "peft is not installed", hint="pip install 'local-model-gateway[transformers]'"
-        ) from exc
-    return loaded
 
 
 def _key(lesson: Lesson, base: Base) -> str:

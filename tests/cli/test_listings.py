@@ -136,5 +136,5 @@ def test_a_package_that_a_command_needs_is_named_with_what_brings_it() -> None:
     )
     assert done.returncode == 2
     assert "ollama is not installed" in done.stderr
-    assert "local-model-gateway[ollama]" in done.stderr
+    assert 'the extra "ollama" brings it' in done.stderr
     assert "Traceback" not in done.stderr

@@ -8,7 +8,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 
 from gateway.backends.llama_cpp import adapter as adapters
@@ -152,7 +151,7 @@ class Context:
 def _set_attention(lib: "ctypes.CDLL", params: "ctypes.Structure", attention: Attending) -> None:
     params.flash_attn_type = getattr(lib, f"LLAMA_FLASH_ATTN_TYPE_{_FLASH[attention]}")
     if attention == "flash":
-        params.type_k = GGMLQuantizationType.Q8_0
+        params.type_k = lib.GGML_TYPE_Q8_0
 
 
 def _keep_off_the_card(params: "ctypes.Structure", model: GgufModel) -> None:

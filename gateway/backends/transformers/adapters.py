@@ -5,7 +5,6 @@ one of another type takes another copy of the base (see `Adapters.takes`); those
 beginning before the prompt change no layer and go with any.
 """
 
-import importlib.util
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,8 @@ from typing import Any
 
 from gateway.backends.transformers.adapter_folder import BEGINNINGS, adapter_kind, quiet_peft
 from gateway.backends.transformers.beginning import Beginning, read_beginning
-from gateway.errors import BackendError, ModelLoadError
+from gateway.errors import ModelLoadError
+from gateway.extras import require
 
 
 class Adapters:
@@ -47,15 +47,12 @@ class Adapters:
             digest: its name from then on.
 
         Raises:
-            BackendError: peft is not installed.
+            MissingExtra: peft is not installed.
             ModelLoadError: it is no adapter for this model, or of a type that is not supported.
         """
         if not self._users[digest]:
             kind = adapter_kind(folder)
-            if importlib.util.find_spec("peft") is None:
-                raise BackendError(
-                    "peft is not installed", hint="pip install 'local-model-gateway[transformers]'"
-                )
+            require("peft")
             self.select(None)
             self.changes += 1
             try:

@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from gateway.errors import BackendError
+from gateway.extras import require
 
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 _DRIVER = Path("/proc/driver/nvidia/version")
@@ -44,16 +44,13 @@ def load() -> tuple[Any, Any]:
     """The modules torch and transformers.
 
     Raises:
-        BackendError: one of them is not installed.
+        MissingExtra: one of them is not installed.
     """
     prepare()
-    try:
-        import torch
-        import transformers
-    except ImportError as exc:
-        raise BackendError(
-            f"{exc.name} is not installed", hint="pip install 'local-model-gateway[transformers]'"
-        ) from exc
+    require("torch", "transformers")
+    import torch
+    import transformers
+
     return torch, transformers
 
 

@@ -1,6 +1,5 @@
 """Weights of a causal language model, loaded once and shared by any number of contexts."""
 
-import importlib.util
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from gateway.backends.transformers import library
 from gateway.backends.transformers.adapter_folder import adapter_digest
 from gateway.config import Dtype, Quantize
-from gateway.errors import BackendError, ModelLoadError
+from gateway.errors import ModelLoadError
+from gateway.extras import require
 from gateway.gguf_header import GGUF
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class TorchModel:
             "QLoRA"), made as safetensors are read.
 
     Raises:
-        BackendError: torch or transformers is not installed.
+        MissingExtra: torch, transformers, or what quantizes is not installed.
         ModelLoadError: the files are absent, of an unknown architecture, or pickled.
     """
 
@@ -148,10 +148,7 @@ class TorchModel:
 
 
 def _nf4(dtype: Any) -> Any:
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise BackendError(
-            "bitsandbytes is not installed", hint="pip install 'local-model-gateway[nf4]'"
-        )
+    require("bitsandbytes")
     return library.load()[1].BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.engine.tokenizer import Segment
-from gateway.errors import BackendError, InvalidRequest, ModelLoadError
+from gateway.errors import InvalidRequest, ModelLoadError
+from gateway.extras import require
 
 
 class FolderTokenizer:
@@ -19,17 +20,14 @@ class FolderTokenizer:
             generation_config.json lists them.
 
     Raises:
+        MissingExtra: transformers is not installed.
         ModelLoadError: there is no fast tokenizer in it.
     """
 
     def __init__(self, path: Path, end_tokens: Sequence[int] = ()) -> None:
-        try:
-            from transformers import AutoTokenizer
-        except ImportError as exc:
-            raise BackendError(
-                "transformers is not installed",
-                hint="pip install 'local-model-gateway[transformers]'",
-            ) from exc
+        require("transformers")
+        from transformers import AutoTokenizer
+
         self.path = path
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(

