@@ -13,7 +13,7 @@ from gateway.cli.common import (
     PromptsOption,
     StoreOption,
     TaskOption,
-    check_folder,
+    check_store,
     columns_of,
     err,
     keeping_answers,
@@ -21,6 +21,7 @@ from gateway.cli.common import (
     open_store,
     out,
 )
+from gateway.cli.outputs import check_folder
 
 
 def ab(
@@ -87,9 +88,11 @@ def ab(
     from gateway.config import load_models, prompts_root
     from gateway.planning import Wanted, prepare
     from gateway.prompts import list_strategies
+    from gateway.report.ab import FILES
     from gateway.tasks import load_task
 
-    check_folder(out_dir)
+    check_folder(out_dir, files=FILES)
+    check_store(store)
     root = prompts or prompts_root()
     loaded = load_task(task, root)
     strategies = list_strategies(loaded, root)

@@ -36,6 +36,7 @@ from gateway.errors import (
     DataError,
     GatewayError,
     RequestError,
+    StoreError,
 )
 
 app = typer.Typer(
@@ -101,6 +102,12 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         err.print("interrupted")
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # What was tried before and failed all the same: a disk that is full by now, say.
+        show_error(StoreError(f"{error.filename}: {error.strerror}"))
+        sys.exit(FAILED)
     except ModuleNotFoundError as error:
         if error.name not in _EXTRAS:
             raise

@@ -15,7 +15,7 @@ from gateway.cli.common import (
     ModelsOption,
     PromptsOption,
     StoreOption,
-    check_folder,
+    check_store,
     columns_of,
     err,
     keeping_answers,
@@ -23,6 +23,7 @@ from gateway.cli.common import (
     note,
     open_store,
 )
+from gateway.cli.outputs import check_folder
 
 
 def compare(
@@ -75,14 +76,16 @@ def compare(
     """
     from gateway.adapters.folder import read_adapter
     from gateway.adapters.names import folder_of
-    from gateway.before_after.files import write_worth
+    from gateway.before_after.files import FILES, write_worth
     from gateway.before_after.outcome import BeforeAfter, costs
     from gateway.before_after.sentences import section
     from gateway.config import adapters_root, load_models, prompts_root
     from gateway.quantization.chunks import read_text
+    from gateway.report.ab import FILES as OF_AB
     from gateway.tuning.tune import took_of
 
-    check_folder(out_dir)
+    check_folder(out_dir, files=(*OF_AB, *FILES))
+    check_store(store)
     folder = folder_of(adapters or adapters_root(), name)
     card = _recorded(read_adapter(folder).card, name)
     root = prompts or prompts_root()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from gateway.cli.outputs import check_file
 from gateway.errors import ConfigError, DataError
 
 INTERRUPTED = 130
@@ -75,10 +76,11 @@ def open_store(path: Path | None) -> Iterator[Any]:
         store.close()
 
 
-def check_folder(path: Path | None) -> None:
-    """Raise DataError for a folder that can not be made: before minutes of work, not after."""
-    if path is not None and path.exists() and not path.is_dir():
-        raise DataError(f"{path}: a file is in the way of the output folder")
+def check_store(path: Path | None) -> None:
+    """Raise ConfigError for a store that cannot be written: before data is read, not after."""
+    from gateway.config import default_store
+
+    check_file(path or default_store(), "--store")
 
 
 def listed(text: str | None) -> tuple[str, ...]:

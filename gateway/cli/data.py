@@ -13,11 +13,11 @@ from gateway.cli.common import (
     ModelsOption,
     PromptsOption,
     TaskOption,
-    check_folder,
     columns_of,
     note,
     out,
 )
+from gateway.cli.outputs import check_file, check_folder
 from gateway.errors import ConfigError, DataError
 
 data_app = typer.Typer(
@@ -139,10 +139,10 @@ def data_split(
     from gateway.tasks import load_task
     from gateway.tuning.checks.leakage import without_copies
     from gateway.tuning.checks.split import split
-    from gateway.tuning.split_files import write_split
+    from gateway.tuning.split_files import files_of, write_split
 
     _check_share(held_out, any_share)
-    check_folder(output)
+    check_folder(output, files=files_of(data))
     wanted = load_task(task, prompts or prompts_root())
     columns = columns_of(column)
     items = list(load_dataset(data, wanted, columns=columns).items)
@@ -184,6 +184,7 @@ def data_export(
     from gateway.tuning.chat_format import to_jsonl
     from gateway.tuning.chats import chat_maker
 
+    check_file(output)
     root = prompts or prompts_root()
     wanted = load_task(task, root)
     items = load_dataset(data, wanted, columns=columns_of(column)).items
@@ -224,6 +225,7 @@ def data_import(
     from gateway.tuning.chat_import import import_chats
     from gateway.tuning.chats import labels_of
 
+    check_file(output)
     root = prompts or prompts_root()
     wanted = load_task(task, root)
     examples, found = read_chats(file)

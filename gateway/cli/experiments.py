@@ -7,7 +7,8 @@ from typing import Any
 import typer
 
 from gateway.cli.asking import ask
-from gateway.cli.common import check_folder, keeping_answers, note, open_store, out
+from gateway.cli.common import check_store, keeping_answers, note, open_store, out
+from gateway.cli.outputs import check_folder
 from gateway.errors import ConfigError
 
 _BESIDE_A_FILE = frozenset({"file", "store", "prompts", "models_file", "quiet"})
@@ -47,7 +48,8 @@ def run_file(
     from gateway.tasks import load_task
 
     experiment = load_experiment(file)
-    check_folder(experiment.out)
+    _check_outputs(experiment)
+    check_store(store)
     known = load_models(models_file)
     check_levels(experiment.entries, known)
     models = known.serving(experiment.models)
@@ -66,6 +68,21 @@ def run_file(
                 note(f"exemplar seed {seed}")
             records[seed] = asyncio.run(ask(each, models, opened, quiet=quiet))
         return _finish(records, opened, experiment, metric)
+
+
+def _check_outputs(experiment: Any) -> None:
+    from gateway.evaluation import PREDICTIONS
+    from gateway.report import FILES
+    from gateway.report.experiment import FILES as SUMMARY
+
+    check_folder(experiment.out, "out", SUMMARY)
+    for seed in experiment.seeds if experiment.out else ():
+        check_folder(_of_seed(experiment, seed), "out", (*FILES, PREDICTIONS))
+
+
+def _of_seed(experiment: Any, seed: int) -> Path:
+    folder: Path = experiment.out / f"seed-{seed}"
+    return folder
 
 
 def _finish(records: Any, store: Any, experiment: Any, metric: str) -> bool:
@@ -87,9 +104,9 @@ def _finish(records: Any, store: Any, experiment: Any, metric: str) -> bool:
         for seed, record in records.items():
             seconds = evaluation.timings_of(record, store, predictions[seed])
             lines = evaluation.predictions_jsonl(record, predictions[seed])
-            folder = experiment.out / f"seed-{seed}"
+            folder = _of_seed(experiment, seed)
             write_report(reports[seed], seconds, folder)
-            write_atomically(folder / "predictions.jsonl", lines)
+            write_atomically(folder / evaluation.PREDICTIONS, lines)
         write_experiment(outcome, experiment.out)
         page = experiment.out / "experiment.html"
         out.print(f"report: {page}", markup=False, highlight=False)

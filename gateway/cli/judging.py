@@ -12,13 +12,16 @@ from gateway.cli.common import (
     ModelsOption,
     PromptsOption,
     StoreOption,
-    check_folder,
+    check_store,
     columns_of,
     err,
     keeping_answers,
     open_store,
     out,
 )
+from gateway.cli.outputs import check_folder
+
+_TOTALS, _GRADES = "judge.json", "grades.jsonl"
 
 
 def judge(
@@ -66,7 +69,8 @@ def judge(
     from gateway.judging.rubric import load_answers, load_rubric
     from gateway.report.files import write_files
 
-    check_folder(out_dir)
+    check_folder(out_dir, files=(_TOTALS, _GRADES))
+    check_store(store)
     models = load_models(models_file).serving([model])
     models.get(model)
     loaded = load_rubric(rubric, prompts or prompts_root())
@@ -83,8 +87,8 @@ def judge(
         showing_judge.judgement_tables(made, out)
     if out_dir is not None:
         files = {
-            "judge.json": canonical_json(totals) + "\n",
-            "grades.jsonl": jsonfile.grades_jsonl(made),
+            _TOTALS: canonical_json(totals) + "\n",
+            _GRADES: jsonfile.grades_jsonl(made),
         }
         write_files(files, out_dir)
     raise typer.Exit(FAILED if made.statuses["failed"] else 0)

@@ -15,6 +15,7 @@ from gateway.cli.common import (
     err,
     out,
 )
+from gateway.cli.outputs import check_file
 
 
 def certify(
@@ -41,6 +42,7 @@ def certify(
     from gateway.config import certificates_file, load_models
     from gateway.identity import canonical_json
 
+    check_file(certificates_file(), "GATEWAY_DATA")
     spec = load_models(models_file).serving([model]).get(model)
     with err.status("loading") as status:
         made = asyncio.run(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.common import FAILED, ModelsOption, err, note, out
+from gateway.cli.outputs import check_file
 
 models_app = typer.Typer(no_args_is_help=True, help="The models that the gateway knows.")
 
@@ -115,6 +116,7 @@ def models_import_ollama(
             err.print(f"no models in {root}", markup=False, highlight=False)
         return
     file = models_file or own_models()
+    check_file(file, "--models-file")
     made = importing.add_entry(file, ollama_store.resolve(root, name), entry)
     out.print(made.text, markup=False, highlight=False, soft_wrap=True)
     for line in [f"written to {file}", *made.remarks]:
@@ -144,6 +146,7 @@ def models_modelfile(
     from gateway import modelfile_writer
     from gateway.config import load_models
 
+    check_file(output, "--output")
     spec = load_models(models_file).serving([name]).get(name)
     text = modelfile_writer.write_modelfile(spec, seed=seed)
     if output is None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli.common import FAILED, ModelsOption, PromptsOption, err, listed, note, out
+from gateway.cli.outputs import check_file
 
 KeysOption = Annotated[
     Path | None, typer.Option("--keys", help="File of API keys \\[default: in your data folder].")
@@ -93,6 +94,7 @@ def serve(
     from gateway.server import running as process
     from gateway.server.settings import Limits, Settings
 
+    check_file(record, "--record")
     settings = Settings(
         limits=Limits(
             body_bytes=max_body,
@@ -210,6 +212,7 @@ def keys_create(
     from gateway.server.keys import create_key
 
     path = keys or keys_file()
+    check_file(path, "--keys")
     text = create_key(path, name, models=listed(model), requests_per_minute=rate)
     err.print(f"written to {path}", markup=False, highlight=False, soft_wrap=True)
     out.print(text, markup=False, highlight=False, soft_wrap=True)

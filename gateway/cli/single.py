@@ -18,6 +18,8 @@ from gateway.cli.common import (
     out,
     read_text,
 )
+from gateway.cli.outputs import check_file
+from gateway.errors import ConfigError
 
 
 def classify(
@@ -51,6 +53,10 @@ def classify(
     """
     from gateway import classifying
 
+    a_table = file is not None and file.suffix.lower() == ".csv"
+    if output is not None and not a_table:
+        raise ConfigError("--output is where a labelled CSV goes", hint="give --file a CSV")
+    check_file(output, "--output")
     asked = classifying.Asked(
         task=task,
         labels=listed(labels),
@@ -62,7 +68,7 @@ def classify(
         prompts=prompts,
         models_file=models_file,
     )
-    if file is not None and file.suffix.lower() == ".csv":
+    if file is not None and a_table:
         classifying.label_csv(asked, file, output, err)
         return
     if file is not None:

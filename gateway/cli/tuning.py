@@ -19,6 +19,7 @@ from gateway.cli.common import (
     note,
     out,
 )
+from gateway.cli.outputs import check_folder
 from gateway.tuning.recipe import ALL_LINEAR, Recipe
 
 _DEFAULT = Recipe()
@@ -218,6 +219,7 @@ def tune(
     entry = model or models.default
     target = new_folder(adapters or adapters_root(), name)
     check_target(target)
+    check_folder(target.parent, "--adapters")
     lesson, findings = lesson_of(
         Asked(
             spec=models.get(entry),
