@@ -171,6 +171,7 @@ def adapters_export(
     from gateway.adapters.export import export
     from gateway.adapters.names import EXPORTED
 
+    check_file(output)
     adapter = _read(name, adapters)
     target = output or adapter.folder / EXPORTED
     check_file(target)
