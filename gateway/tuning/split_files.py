@@ -7,7 +7,6 @@ from gateway.tables import HUB_PREFIX, WRITTEN, read_table, write_table
 from gateway.tasks import Item
 from gateway.tuning.checks.split import Split
 
-
 _PARTS = ("train", "validation")
 
 

@@ -154,9 +154,7 @@ def test_nothing_is_left_of_a_try(tmp_path: Path) -> None:
     assert [file.read_text() for file in (tmp_path / "kept").iterdir()] == ["kept"]
 
 
-def test_relative_paths_and_none_are_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_relative_paths_and_none_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     check_folder(Path("out"))
     check_file(Path("out.csv"))
