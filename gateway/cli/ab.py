@@ -20,6 +20,7 @@ from gateway.cli.common import (
     note,
     open_store,
     out,
+    reading,
 )
 from gateway.cli.outputs import check_folder
 
@@ -114,7 +115,8 @@ def ab(
         dev_size=dev,
         columns=columns_of(column),
     )
-    prepared = prepare(wanted)
+    with reading():
+        prepared = prepare(wanted)
     with keeping_answers(), open_store(store) as opened:
         outcome, seconds = asyncio.run(
             compare_cells(prepared, question, models, opened, stopping=stop_early, quiet=quiet)

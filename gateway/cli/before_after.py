@@ -22,6 +22,7 @@ from gateway.cli.common import (
     listed,
     note,
     open_store,
+    reading,
 )
 from gateway.cli.outputs import check_folder
 
@@ -160,19 +161,16 @@ def _question(
     asked = read_cells(names, models, task, root, Defaults())
     question = Question(asked, task.metric, margin)
     check_question(question, task)
-    return (
-        prepare(
-            Wanted(
-                task=task.name,
-                models=(base, tuned),
-                strategies=tuple(before),
-                prompts=root,
-                rules=("sum",),
-                **wanted,
-            )
-        ),
-        question,
+    asks = Wanted(
+        task=task.name,
+        models=(base, tuned),
+        strategies=tuple(before),
+        prompts=root,
+        rules=("sum",),
+        **wanted,
     )
+    with reading():
+        return prepare(asks), question
 
 
 async def _readings(models: Any, names: tuple[str, str], text: str, *, quiet: bool) -> Any:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.status import Status
 
 from gateway.cli.outputs import check_file
 from gateway.errors import ConfigError, DataError
@@ -61,6 +62,11 @@ def keeping_answers() -> Iterator[None]:
 def note(text: str) -> None:
     """A line beside the output proper."""
     err.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def reading() -> Status:
+    """Says on a terminal that data is read, as long as the block runs."""
+    return err.status("reading the data")
 
 
 @contextlib.contextmanager

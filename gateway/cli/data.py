@@ -16,6 +16,7 @@ from gateway.cli.common import (
     columns_of,
     note,
     out,
+    reading,
 )
 from gateway.cli.outputs import check_file, check_folder
 from gateway.errors import ConfigError, DataError
@@ -96,11 +97,11 @@ def data_check(
     _check_share(held_out, any_share)
     wanted = load_task(task, root)
     columns = columns_of(column)
-    parts = [read_part("train", train, wanted, columns)]
-    if validation:
-        parts.append(read_part("validation", validation, wanted, columns))
-    if test:
-        parts.append(read_part("test", test, wanted, columns))
+    given = {"train": train, "validation": validation, "test": test}
+    with reading():
+        parts = [
+            read_part(name, source, wanted, columns) for name, source in given.items() if source
+        ]
     parts += _exemplars(wanted, root)
     items = [item for part in parts[:1] for item in part.items]
     with _limit(wanted, strategy, root, items, model, models_file, max_tokens) as (limit, about):
@@ -145,12 +146,13 @@ def data_split(
     check_folder(output, files=files_of(data))
     wanted = load_task(task, prompts or prompts_root())
     columns = columns_of(column)
-    items = list(load_dataset(data, wanted, columns=columns).items)
-    if test:
-        tested = load_dataset(test, wanted, columns=columns).items
-        items, copied = without_copies(items, tested)
-        note(f"{len(copied):,} items copy a test item and were left out")
-    made = split(items, held_out, seed)
+    with reading():
+        items = list(load_dataset(data, wanted, columns=columns).items)
+        if test:
+            tested = load_dataset(test, wanted, columns=columns).items
+            items, copied = without_copies(items, tested)
+            note(f"{len(copied):,} items copy a test item and were left out")
+        made = split(items, held_out, seed)
     parts = (made.train, made.validation)
     for path, part in zip(write_split(data, made, output), parts, strict=True):
         out.print(f"{path}: {len(part):,} items", markup=False, highlight=False, soft_wrap=True)
@@ -187,7 +189,9 @@ def data_export(
     check_file(output)
     root = prompts or prompts_root()
     wanted = load_task(task, root)
-    items = load_dataset(data, wanted, columns=columns_of(column)).items
+    columns = columns_of(column)
+    with reading():
+        items = load_dataset(data, wanted, columns=columns).items
     with _reader(model, models_file) as known:
         maker, notes = chat_maker(wanted, strategy, root, items, known[1] if known else None)
         chats = [maker.chat(item) for item in items]

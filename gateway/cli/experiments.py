@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from gateway.cli.asking import ask
-from gateway.cli.common import check_store, keeping_answers, note, open_store, out
+from gateway.cli.common import check_store, keeping_answers, note, open_store, out, reading
 from gateway.cli.outputs import check_folder
 from gateway.errors import ConfigError
 
@@ -59,7 +59,8 @@ def run_file(
     task = load_task(experiment.task, root)
     metric = experiment.metric or task.metric
     check_question(Question((), metric, experiment.margin), task)
-    prepared = {seed: prepare(wanted) for seed, wanted in experiment.wanted(root)}
+    with reading():
+        prepared = {seed: prepare(wanted) for seed, wanted in experiment.wanted(root)}
     require_variation(prepared)
     with keeping_answers(), open_store(store) as opened:
         records = {}

@@ -18,6 +18,7 @@ from gateway.cli.common import (
     keeping_answers,
     open_store,
     out,
+    reading,
 )
 from gateway.cli.outputs import check_folder
 
@@ -74,9 +75,9 @@ def judge(
     models = load_models(models_file).serving([model])
     models.get(model)
     loaded = load_rubric(rubric, prompts or prompts_root())
-    answers = load_answers(
-        data, loaded, columns=columns_of(column), human=human, limit=limit, seed=seed
-    )
+    columns = columns_of(column)
+    with reading():
+        answers = load_answers(data, loaded, columns=columns, human=human, limit=limit, seed=seed)
     with keeping_answers(), open_store(store) as opened:
         made = asyncio.run(_judge(loaded, answers, model, models, opened, seed, quiet=quiet))
     totals = jsonfile.totals_json(made)
@@ -101,13 +102,14 @@ async def _judge(
     from gateway.config import certificates_file
     from gateway.judging.judgement import judgement, plan_of
     from gateway.pool import ModelPool
-    from gateway.progress import counted
+    from gateway.progress import RunProgress, planned
     from gateway.runner import run
 
+    plan = plan_of(rubric, answers, model)
     pool = ModelPool(models)
     try:
-        with counted("graded", len(answers.items), err, quiet=quiet) as done:
-            (cell,) = await run(plan_of(rubric, answers, model), pool, store, lambda _: done())
+        with RunProgress(planned([plan]), err, quiet=quiet, scored=False) as progress:
+            (cell,) = await run(plan, pool, store, progress.update)
     finally:
         await pool.close()
     level = level_of(cell.fingerprint, certificates_file()).value

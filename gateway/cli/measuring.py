@@ -14,6 +14,7 @@ from gateway.cli.common import (
     columns_of,
     err,
     out,
+    reading,
 )
 from gateway.cli.outputs import check_file
 
@@ -117,7 +118,9 @@ def parity(
         rules=("sum",),
         columns=columns_of(column),
     )
-    made = asyncio.run(_parity(prepare(wanted).plan, models, tokens, quiet=quiet))
+    with reading():
+        plan = prepare(wanted).plan
+    made = asyncio.run(_parity(plan, models, tokens, quiet=quiet))
     if json_output:
         out.file.write(canonical_json(showing.parity_json(made)) + "\n")
     else:

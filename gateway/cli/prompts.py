@@ -14,6 +14,7 @@ from gateway.cli.common import (
     err,
     listed,
     out,
+    reading,
 )
 
 prompts_app = typer.Typer(no_args_is_help=True, help="Tasks, their prompt strategies, and rubrics.")
@@ -77,4 +78,6 @@ def prompts_render(
         rules=("sum",),
         columns=columns_of(column),
     )
-    asyncio.run(showing.rendered_prompt(prepare(wanted), models.get(name), item, out, err))
+    with reading():
+        prepared = prepare(wanted)
+    asyncio.run(showing.rendered_prompt(prepared, models.get(name), item, out, err))

@@ -22,6 +22,7 @@ from gateway.cli.common import (
     open_store,
     out,
     read_text,
+    reading,
     require_options,
 )
 from gateway.cli.outputs import check_folder
@@ -111,7 +112,8 @@ def run(
         dev_size=dev,
         columns=columns_of(column),
     )
-    prepared = prepare(wanted)
+    with reading():
+        prepared = prepare(wanted)
     with keeping_answers(), open_store(store) as opened:
         record = asyncio.run(ask(prepared, models, opened, quiet=quiet))
         failed = _finish(record, opened, out_dir)

@@ -75,7 +75,8 @@ def classify(
         text = read_text(file)
     elif text in (None, "-"):
         text = sys.stdin.read()
-    answer = classifying.one(asked, text or "")
+    with err.status("asking"):
+        answer = classifying.one(asked, text or "")
     classifying.show(answer, out, as_json=json_output)
 
 
@@ -120,8 +121,14 @@ def ask(
         temperature=temperature, seed=seed, max_tokens=max_tokens, stop=tuple(stop or ())
     )
     asked = asking.Prompt(text or "", system, raw)
-    show = (lambda _: None) if json_output else asking.to_standard_output
-    done = asking.ask(models, name, asked, sampling, show)
+    with err.status("asking") as waiting:
+
+        def show(piece: str) -> None:
+            waiting.stop()
+            if not json_output:
+                asking.to_standard_output(piece)
+
+        done = asking.ask(models, name, asked, sampling, show)
     out.file.write((completion_to_json(done) if json_output else "") + "\n")
     if done.finish_reason == "length":
         note(f"ended at its limit of {max_tokens} tokens")

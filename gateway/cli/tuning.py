@@ -18,6 +18,7 @@ from gateway.cli.common import (
     listed,
     note,
     out,
+    reading,
 )
 from gateway.cli.outputs import check_folder
 from gateway.tuning.recipe import ALL_LINEAR, Recipe
@@ -220,22 +221,22 @@ def tune(
     target = new_folder(adapters or adapters_root(), name)
     check_target(target)
     check_folder(target.parent, "--adapters")
-    lesson, findings = lesson_of(
-        Asked(
-            spec=models.get(entry),
-            task=task,
-            train=train,
-            strategy=strategy,
-            prompts=prompts or prompts_root(),
-            target=target,
-            recipe=recipe,
-            validation=validation,
-            test=test,
-            limit=limit,
-            columns=columns_of(column),
-            threads=threads,
-        )
+    asked = Asked(
+        spec=models.get(entry),
+        task=task,
+        train=train,
+        strategy=strategy,
+        prompts=prompts or prompts_root(),
+        target=target,
+        recipe=recipe,
+        validation=validation,
+        test=test,
+        limit=limit,
+        columns=columns_of(column),
+        threads=threads,
     )
+    with reading():
+        lesson, findings = lesson_of(asked)
     for finding in findings.warnings:
         note(f"warning: {finding.what}{': ' if finding.advice else ''}{finding.advice}")
     parts = lessons(lesson, _sizes(curve))
