@@ -188,10 +188,13 @@ def prompts_table(root: Path, console: Console) -> None:
     for name in list_tasks(root):
         task = load_task(name, root)
         labels = ", ".join(label.name for label in task.labels) or "from the data"
-        for strategy in list_strategies(task, root):
+        shown = labels if task.kind == "classification" else ABSENT
+        strategies = list_strategies(task, root)
+        for strategy in strategies:
             mode = load_template(task, strategy, root).mode
-            shown = labels if task.kind == "classification" else "–"
             rows.append((name, task.kind, strategy, mode, shown))
+        if not strategies:
+            rows.append((name, task.kind, "none yet", ABSENT, shown))
     for name in list_rubrics(root):
         template = load_rubric(name, root).template
         rows.append((name, "rubric", template.strategy, template.mode, ", ".join(GRADES)))

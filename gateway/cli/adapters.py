@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.common import FAILED, ModelsOption, err, note, out
+from gateway.cli.common import FAILED, ModelsOption, err, note, note_none, out
 from gateway.cli.outputs import check_file, check_folder
 
 adapters_app = typer.Typer(
@@ -35,8 +35,16 @@ def adapters_list(adapters: AdaptersOption = None) -> None:
     [bold]gateway adapters list --adapters ./adapters[/]
     """
     from gateway import showing_adapters
+    from gateway.adapters.names import listed
 
-    showing_adapters.adapters_table(_root(adapters), out)
+    root = _root(adapters)
+    if listed(root):
+        showing_adapters.adapters_table(root, out)
+    else:
+        note_none(
+            f"adapters in {root}",
+            "gateway tune -n NAME -t TASK --train FILE; or copy a folder that PEFT saved into it",
+        )
 
 
 @adapters_app.command("show")

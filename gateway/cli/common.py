@@ -44,6 +44,12 @@ class Interrupted(Exception):
     """Ctrl-C in a command that keeps what it has; the message says what."""
 
 
+def note_none(what: str, first: str) -> None:
+    """Instead of an empty table: that there is nothing, and how to make the first."""
+    note(f"no {what}")
+    note(f"  to make the first: {first}")
+
+
 @contextlib.contextmanager
 def keeping_answers() -> Iterator[None]:
     """The block whose answers are stored as they come.

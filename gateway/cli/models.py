@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.common import FAILED, ModelsOption, err, note, out
+from gateway.cli.common import FAILED, ModelsOption, err, note, note_none, out
 from gateway.cli.outputs import check_file
 
 models_app = typer.Typer(no_args_is_help=True, help="The models that the gateway knows.")
@@ -113,7 +113,7 @@ def models_import_ollama(
         for each in names:
             out.print(each, markup=False, highlight=False)
         if not names:
-            err.print(f"no models in {root}", markup=False, highlight=False)
+            note_none(f"models of Ollama in {root}", "ollama pull llama3.2:1b")
         return
     file = models_file or own_models()
     check_file(file, "--models-file")

@@ -13,6 +13,7 @@ from gateway.cli.common import (
     columns_of,
     err,
     listed,
+    note_none,
     out,
     reading,
 )
@@ -24,9 +25,16 @@ prompts_app = typer.Typer(no_args_is_help=True, help="Tasks, their prompt strate
 def prompts_list(prompts: PromptsOption = None) -> None:
     """Tasks and their strategies, and the rubrics of gateway judge."""
     from gateway import showing
-    from gateway.config import prompts_root
+    from gateway.config import prompts_root, shipped
+    from gateway.judging.rubric import list_rubrics
+    from gateway.tasks import check_root, list_tasks
 
-    showing.prompts_table(prompts or prompts_root(), out)
+    root = prompts or prompts_root()
+    check_root(root)
+    if list_tasks(root) or list_rubrics(root):
+        showing.prompts_table(root, out)
+    else:
+        note_none(f"tasks in {root}", f"cp -r {shipped('prompts') / 'issue-triage'} {root}")
 
 
 @prompts_app.command("show")

@@ -7,7 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.common import FAILED, ModelsOption, PromptsOption, err, listed, note, out
+from gateway.cli.common import (
+    FAILED,
+    ModelsOption,
+    PromptsOption,
+    err,
+    listed,
+    note,
+    note_none,
+    out,
+)
 from gateway.cli.outputs import check_file
 
 KeysOption = Annotated[
@@ -225,6 +234,7 @@ def keys_list(keys: KeysOption = None) -> None:
     from gateway.config import keys_file
     from gateway.server.keys import read_keys
 
+    path = keys or keys_file()
     rows = [
         (
             key.name,
@@ -232,9 +242,13 @@ def keys_list(keys: KeysOption = None) -> None:
             str(key.requests_per_minute or "any"),
             key.created,
         )
-        for key in read_keys(keys or keys_file())
+        for key in read_keys(path)
     ]
-    showing.keys_table(rows, out)
+    if rows:
+        showing.keys_table(rows, out)
+    else:
+        given = f" --keys {keys}" if keys else ""
+        note_none(f"keys in {path}", f"gateway keys create NAME{given}")
 
 
 @keys_app.command("revoke")
