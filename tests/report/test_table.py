@@ -55,7 +55,7 @@ def test_what_does_not_fit_side_by_side_is_listed_by_its_head() -> None:
 def test_what_fits_is_a_table_with_numbers_at_the_right() -> None:
     title, head, rule, first, second, *_ = printed(200).splitlines()
     assert title == "what there is"
-    assert head.split() == [*"model source bits/weight same top token note".split()]
+    assert " ".join(head.split()) == "model source bits/weight same top token note"
     assert set(rule) == {"─"}
     end = head.index("bits/weight") + len("bits/weight")
     assert (first[:end].split()[-1], second[:end].split()[-1]) == ("4.89", "5.2")
