@@ -27,7 +27,5 @@ def test_no_library_draws_a_bar(before: str, after: str) -> None:
     pytest.importorskip("datasets")
     pytest.importorskip("transformers")
     code = CODE.format(before=before, after=after)
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")

@@ -1,6 +1,7 @@
 """`gateway run FILE`: a run for each exemplar seed, and what they say together."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def run_file(
     from gateway.tasks import load_task
 
     experiment = load_experiment(file)
-    _check_outputs(experiment)
+    _check_outputs(experiment.out, experiment.seeds)
     check_store(store)
     known = load_models(models_file)
     check_levels(experiment.entries, known)
@@ -71,19 +72,18 @@ def run_file(
         return _finish(records, opened, experiment, metric)
 
 
-def _check_outputs(experiment: Any) -> None:
+def _check_outputs(out: Path | None, seeds: Sequence[int]) -> None:
     from gateway.evaluation import PREDICTIONS
     from gateway.report import FILES
     from gateway.report.experiment import FILES as SUMMARY
 
-    check_folder(experiment.out, "out", SUMMARY)
-    for seed in experiment.seeds if experiment.out else ():
-        check_folder(_of_seed(experiment, seed), "out", (*FILES, PREDICTIONS))
+    check_folder(out, "out", SUMMARY)
+    for seed in seeds:
+        check_folder(out and _of_seed(out, seed), "out", (*FILES, PREDICTIONS))
 
 
-def _of_seed(experiment: Any, seed: int) -> Path:
-    folder: Path = experiment.out / f"seed-{seed}"
-    return folder
+def _of_seed(out: Path, seed: int) -> Path:
+    return out / f"seed-{seed}"
 
 
 def _finish(records: Any, store: Any, experiment: Any, metric: str) -> bool:
@@ -105,7 +105,7 @@ def _finish(records: Any, store: Any, experiment: Any, metric: str) -> bool:
         for seed, record in records.items():
             seconds = evaluation.timings_of(record, store, predictions[seed])
             lines = evaluation.predictions_jsonl(record, predictions[seed])
-            folder = _of_seed(experiment, seed)
+            folder = _of_seed(experiment.out, seed)
             write_report(reports[seed], seconds, folder)
             write_atomically(folder / evaluation.PREDICTIONS, lines)
         write_experiment(outcome, experiment.out)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.common import FAILED, ModelsOption, err, note, note_none, out
-from gateway.cli.outputs import check_file
+from gateway.cli.outputs import check_file, check_folder
 
 models_app = typer.Typer(no_args_is_help=True, help="The models that the gateway knows.")
 
@@ -57,8 +57,9 @@ def models_pull(
     [bold]gateway models pull ollama:llama3.2:1b[/] has the Ollama server fetch it.
     """
     from gateway import on_ollama
-    from gateway.config import load_models
-    from gateway.sources import pull
+    from gateway.config import load_models, models_root
+    from gateway.errors import ModelNotPulled
+    from gateway.sources import locate, pull
 
     models = load_models(models_file).serving([name] if name else [])
     spec = models.get(name or models.default)
@@ -66,7 +67,11 @@ def models_pull(
         found = asyncio.run(on_ollama.pull(*on_ollama.server_of(spec), err))
         out.print(f"{found.name} {found.digest}", markup=False, highlight=False, soft_wrap=True)
         return
-    path = pull(spec)
+    try:
+        path = locate(spec)
+    except ModelNotPulled:
+        check_folder(models_root(), "GATEWAY_DATA")
+        path = pull(spec)
     out.print(str(path), markup=False, highlight=False, soft_wrap=True)
 
 

@@ -1,5 +1,5 @@
-"""llama-perplexity's figures, found twice without the gateway: by its arithmetic on the logits of one
-plain pass of the library, and by the tool itself where scripts/peers has built it.
+"""llama-perplexity's figures, found twice without the gateway's code for them: by its arithmetic on
+the logits of one plain pass, and by the tool itself where scripts/peers has built it.
 
 Reference: `kl_divergence` and both `log_softmax` in llama.cpp's tools/perplexity/perplexity.cpp.
 """
