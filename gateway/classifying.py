@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table as Shown
 
 from gateway.backends.base import Backend
 from gateway.calibration import Calibrator, ScoreRule
@@ -21,7 +19,9 @@ from gateway.errors import ConfigError, DataError
 from gateway.exemplars import ExemplarSelector, dev_split
 from gateway.identity import canonical_json, digest_json, write_atomically
 from gateway.pool import ModelPool
+from gateway.progress import counted
 from gateway.prompts import load_template
+from gateway.report.table import print_facts, say
 from gateway.results import Status
 from gateway.runner import Strategy, answer, content_free_items
 from gateway.tables import Table, read_table
@@ -124,28 +124,25 @@ def show(found: Classified, console: Console, *, as_json: bool) -> None:
         console.file.write(canonical_json(asdict(found)) + "\n")
         return
     if found.status is not Status.OK:
-        console.print(f"[{found.status.value}] {found.reason}", markup=False, highlight=False)
+        say(console, f"[{found.status.value}] {found.reason}")
         return
-    console.print(_shown(found.answer), style="bold", markup=False, highlight=False)
+    say(console, _shown(found.answer), "bold")
     if found.probabilities:
-        table = Shown(show_header=False, box=None)
-        for label, share in sorted(found.probabilities.items(), key=lambda p: -p[1]):
-            table.add_row(f"{share:.3f}", label)
-        console.print(table)
+        shares = sorted(found.probabilities.items(), key=lambda p: -p[1])
+        print_facts(((f"{share:.3f}", label) for label, share in shares), console)
     if not found.exact:
-        console.print("≈ some of these rest on bounds or approximations", markup=False)
+        say(console, "≈ some of these rest on bounds or approximations")
 
 
 async def _all(session: "_Session", items: Sequence[Item], notes: Console) -> list[Classified]:
     """Every item, in their order; as many at once as the backend can use."""
     room = asyncio.Semaphore(session.backend.concurrency)
-    with Progress(*Progress.get_default_columns(), console=notes) as bars:
-        bar = bars.add_task("classifying", total=len(items))
+    with counted("classified", len(items), notes) as done:
 
         async def classify(item: Item) -> Classified:
             async with room:
                 found = await session.classify(item)
-            bars.advance(bar)
+            done()
             return found
 
         return await asyncio.gather(*map(classify, items))

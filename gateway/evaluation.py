@@ -35,6 +35,9 @@ from gateway.types import Answer, LabelScores
 Predictions = Mapping[str, Sequence[Prediction]]
 """Cell name -> one prediction an item, in order of item id."""
 
+PREDICTIONS = "predictions.jsonl"
+"""The file of a run that holds every answer to every item."""
+
 MOST_DISAGREEMENTS = 60
 """How many items a report lists on which the cells disagree."""
 
@@ -242,7 +245,7 @@ def load_predictions(path: Path) -> dict[str, list[Prediction]]:
     Raises:
         DataError: the file is absent, or a line is no prediction.
     """
-    file = path / "predictions.jsonl" if path.is_dir() else path
+    file = path / PREDICTIONS if path.is_dir() else path
     found: dict[str, list[Prediction]] = {}
     try:
         lines = file.read_text(encoding="utf-8").splitlines()

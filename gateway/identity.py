@@ -5,6 +5,7 @@ whether two models are one: Ollama rewrites a GGUF on import, so that the same t
 another file digest.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -133,7 +134,8 @@ def weights_digests(path: Path, memory: Path) -> WeightsDigests:
     """Digests of a GGUF, computed once and remembered by path, size and modification time.
 
     Args:
-        memory: JSON file in which they are remembered; made when absent, ignored when unreadable.
+        memory: JSON file in which they are remembered; made when absent, ignored when it cannot be
+            read or written.
 
     Raises:
         ModelLoadError: the file is absent or no readable GGUF.
@@ -150,7 +152,9 @@ def weights_digests(path: Path, memory: Path) -> WeightsDigests:
     contents = _contents_digest(reader, architecture)
     found = WeightsDigests(file_digest(path), contents, _tensor_types(reader))
     known[key] = asdict(found)
-    write_atomically(memory, json.dumps(known, indent=1, sort_keys=True))
+    # Where it cannot be kept, they are computed again: that costs time and nothing else.
+    with contextlib.suppress(OSError):
+        write_atomically(memory, json.dumps(known, indent=1, sort_keys=True))
     return found
 
 

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -13,13 +12,13 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
 
 from gateway.backends.ollama import wire
 from gateway.backends.ollama.server import Server, same_name, server_at
 from gateway.config import ON_OLLAMA, ModelSpec, OllamaSource
 from gateway.errors import ConfigError
 from gateway.memory import readable
+from gateway.report.table import numbers, print_rows, say
 
 _DIGITS = 12
 """Of a digest that is shown to people."""
@@ -41,22 +40,24 @@ def server_of(spec: ModelSpec) -> tuple[Server, str]:
 
 async def models_table(server: Server, console: Console) -> None:
     """One row a model of the server, with the name by which every command takes it."""
-    table = Table("model", "type", "size", "context", "digest")
+    rows = []
     loaded = await server.running()
     for listed in await server.models():
         context = [r.context_length for r in loaded if same_name(r.name, listed.name)]
-        table.add_row(
-            escape(f"{ON_OLLAMA}{listed.name}"),
-            escape(f"{listed.details.parameter_size} {listed.details.quantization_level}"),
-            readable(listed.size),
-            f"loaded, {context[0]} tokens" if context else "",
-            listed.digest[:_DIGITS],
+        rows.append(
+            (
+                f"{ON_OLLAMA}{listed.name}",
+                f"{listed.details.parameter_size} {listed.details.quantization_level}",
+                readable(listed.size),
+                f"loaded, {context[0]} tokens" if context else "",
+                listed.digest[:_DIGITS],
+            )
         )
-    console.print(table)
-    version = await server.version()
-    console.print(
-        f"Ollama {version} at {server.host}", markup=False, highlight=False, soft_wrap=True
-    )
+    if rows:
+        print_rows(("model", "type", *numbers("size"), "context", "digest"), rows, console)
+    else:
+        say(console, f"no models; the first: gateway models pull {ON_OLLAMA}llama3.2:1b")
+    say(console, f"Ollama {await server.version()} at {server.host}")
 
 
 async def pull(server: Server, model: str, notes: Console) -> wire.Listed:

@@ -2,13 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from gateway import ollama_store
 from gateway.backends.base import Backend, load_backend
@@ -30,7 +28,9 @@ from gateway.memory import readable
 from gateway.planning import Prepared
 from gateway.pool import ModelPool
 from gateway.prompts import list_strategies, load_template
-from gateway.replay import Replay
+from gateway.replay import Group, Replay
+from gateway.report.format import ABSENT
+from gateway.report.table import Head, numbers, print_facts, print_rows, say
 from gateway.runner import question
 from gateway.showing_template import template_remarks
 from gateway.sources import locate
@@ -54,45 +54,42 @@ _ELSEWHERE = {
 
 def models_table(models: Models, console: Console) -> None:
     """One row an entry."""
-    table = Table("model", "type", "here", "source", "description")
+    rows = []
     for name, spec in sorted(models.specs.items()):
         shown = f"{name} (default)" if name == models.default else name
-        table.add_row(
-            *map(escape, (shown, spec.quantization, _here(spec), _source(spec), spec.description))
-        )
-    console.print(table)
+        rows.append((shown, spec.quantization, _here(spec), _source(spec), spec.description))
+    source = Head("source", breaks=True)
+    print_rows(("model", "type", "here", source, "description"), rows, console)
     origins = sorted({spec.origin for spec in models.specs.values()})
-    console.print("entries from: " + ", ".join(origins), markup=False, highlight=False)
+    say(console, "entries from: " + ", ".join(origins))
 
 
 def keys_table(rows: Sequence[tuple[str, ...]], console: Console) -> None:
     """One row an API key: name, models, requests a minute, when it was made."""
-    table = Table("key", "models", "requests a minute", "created")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    console.print(table)
+    heads = ("key", "models", *numbers("requests a minute"), "created")
+    print_rows(heads, rows, console)
 
 
 def replayed(made: Replay, console: Console) -> None:
     """One row for each model then and model now; below, what is to be known of them."""
-    table = Table("then", "now", "fingerprint", "asked", "byte-identical", "texts equal", "failed")
-    table.add_column("mean difference")
-    for group in made.groups:
-        mean = group.mean_difference
-        fingerprints = group.recorded_fingerprint[:12]
-        if not group.same:
-            fingerprints += f" -> {group.fingerprint[:12]}"
-        counts = (group.asked, group.identical, group.texts_equal, len(group.failures))
-        table.add_row(
-            escape(group.recorded_model),
-            escape(group.model),
-            fingerprints,
-            *map(str, counts),
-            "–" if mean is None else f"{mean:.3f}",
-        )
-    console.print(table)
+    counts = numbers("asked", "byte-identical", "texts equal", "failed", "mean difference")
+    rows = [_replayed(group) for group in made.groups]
+    if rows:
+        print_rows(("then", "now", "fingerprint", *counts), rows, console)
+    else:
+        say(console, "no request of the recording was answered, so none was asked again")
     for line in _remarks(made):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
+
+
+def _replayed(group: Group) -> tuple[str, ...]:
+    mean = group.mean_difference
+    fingerprints = group.recorded_fingerprint[:12]
+    if not group.same:
+        fingerprints += f" -> {group.fingerprint[:12]}"
+    counts = (group.asked, group.identical, group.texts_equal, len(group.failures))
+    shown = ABSENT if mean is None else f"{mean:.3f}"
+    return (group.recorded_model, group.model, fingerprints, *map(str, counts), shown)
 
 
 def _remarks(made: Replay) -> Iterator[str]:
@@ -115,48 +112,46 @@ def _remarks(made: Replay) -> Iterator[str]:
 
 async def model_details(spec: ModelSpec, console: Console) -> None:
     """The entry, and what loading its file tells."""
-    table = Table(show_header=False, box=None)
-    table.add_column()
-    # Folded, not cut: a digest or a path of which a part is missing is of no use.
-    table.add_column(overflow="fold")
+    print_facts([fact async for fact in _facts(spec)], console)
+
+
+async def _facts(spec: ModelSpec) -> AsyncIterator[tuple[str, str]]:
     hidden = {"source", "left_out", *_ELSEWHERE[spec.backend]}
     hidden |= set() if spec.adapter else {"adapter", "adapter_scale"}
     for key, value in asdict(spec).items():
         if key not in hidden and value not in ("", 0, None):
-            table.add_row(key, escape(str(value)))
-    table.add_row("source", escape(_source(spec)))
+            yield key, str(value)
+    yield "source", _source(spec)
     for remark in spec.left_out:
-        table.add_row("warning", escape(remark))
+        yield "warning", remark
     path = Path()
     if spec.backend != "ollama":
         try:
             path = locate(spec)
         except (ModelNotPulled, ModelLoadError, ConfigError) as unusable:
-            table.add_row("file", escape(str(unusable)))
-            console.print(table)
+            yield "file", str(unusable)
             return
-        table.add_row("file", f"{escape(str(path))} ({path.stat().st_size / 1e6:.0f} MB)")
+        yield "file", f"{path} ({path.stat().st_size / 1e6:.0f} MB)"
     if spec.backend == "llama_cpp":
         from gateway.showing_quantization import file_rows
 
-        for key, value in file_rows(spec, path):
-            table.add_row(key, escape(value))
+        for fact in file_rows(spec, path):
+            yield fact
     backend = await asyncio.to_thread(load_backend, spec, path)
     try:
         for key, value in backend.identity.items():
-            table.add_row(f"identity: {key}", escape(value))
-        table.add_row("fingerprint", backend.fingerprint)
+            yield f"identity: {key}", value
+        yield "fingerprint", backend.fingerprint
         if backend.memory.weights:
-            table.add_row("memory", _memory(backend))
+            yield "memory", _memory(backend)
         level = level_of(backend.fingerprint, certificates_file())
-        table.add_row("determinism", f"{level.value} on this machine")
+        yield "determinism", f"{level.value} on this machine"
         for warning in backend.warnings:
-            table.add_row("warning", escape(warning))
+            yield "warning", warning
         for remark in await asyncio.to_thread(_of_ollama_s_template, spec, path, backend):
-            table.add_row("Ollama's template", escape(remark))
+            yield "Ollama's template", remark
     finally:
         await backend.close()
-    console.print(table)
 
 
 def _of_ollama_s_template(spec: ModelSpec, path: Path, backend: Backend) -> list[str]:
@@ -179,32 +174,33 @@ def _of_ollama_s_template(spec: ModelSpec, path: Path, backend: Backend) -> list
 
 def certificate(made: Certificate, console: Console) -> None:
     """The evidence, one row a trial, and the level."""
-    table = Table("trial", "requests", "texts changed", "log-probabilities changed")
-    for trial in made.trials:
-        counts = (trial.requests, trial.texts_changed, trial.logprobs_changed)
-        table.add_row(escape(trial.name), *map(str, counts))
-    console.print(table)
-    console.print(
-        f"{made.model} on {made.machine}: {made.level.value}", markup=False, highlight=False
-    )
+    heads = ("trial", *numbers("requests", "texts changed", "log-probabilities changed"))
+    rows = [
+        (trial.name, *map(str, (trial.requests, trial.texts_changed, trial.logprobs_changed)))
+        for trial in made.trials
+    ]
+    print_rows(heads, rows, console)
+    say(console, f"{made.model} on {made.machine}: {made.level.value}")
 
 
 def prompts_table(root: Path, console: Console) -> None:
     """One row a task and strategy, and one a rubric."""
-    table = Table("task", "kind", "strategy", "mode", "labels")
+    rows = []
     for name in list_tasks(root):
         task = load_task(name, root)
         labels = ", ".join(label.name for label in task.labels) or "from the data"
-        for strategy in list_strategies(task, root):
+        shown = labels if task.kind == "classification" else ABSENT
+        strategies = list_strategies(task, root)
+        for strategy in strategies:
             mode = load_template(task, strategy, root).mode
-            shown = labels if task.kind == "classification" else "–"
-            table.add_row(*map(escape, (name, task.kind, strategy, mode, shown)))
+            rows.append((name, task.kind, strategy, mode, shown))
+        if not strategies:
+            rows.append((name, task.kind, "none yet", ABSENT, shown))
     for name in list_rubrics(root):
         template = load_rubric(name, root).template
-        row = (name, "rubric", template.strategy, template.mode, ", ".join(GRADES))
-        table.add_row(*map(escape, row))
-    console.print(table)
-    console.print(f"tasks from: {root}", markup=False, highlight=False)
+        rows.append((name, "rubric", template.strategy, template.mode, ", ".join(GRADES)))
+    print_rows(("task", "kind", "strategy", "mode", "labels"), rows, console)
+    say(console, f"tasks from: {root}")
 
 
 async def rendered_prompt(
@@ -225,14 +221,14 @@ async def rendered_prompt(
         rendered = backend.render(asked.request)
     await pool.close()
     console.file.write(rendered.text + "\n")
-    notes.print(f"item {item.id}: {len(rendered.token_ids)} tokens", markup=False)
+    say(notes, f"item {item.id}: {len(rendered.token_ids)} tokens")
     for field, (before, after) in asked.prompt.shortened.items():
-        notes.print(f"{field} shortened from {before} to {after} tokens", markup=False)
+        say(notes, f"{field} shortened from {before} to {after} tokens")
     if strategy.template.reasoning_tokens:
-        notes.print(
+        say(
+            notes,
             f"the model reasons up to {strategy.template.reasoning_tokens} tokens; then follows "
             f"{asked.prompt.answer_start!r}",
-            markup=False,
         )
 
 

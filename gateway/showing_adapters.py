@@ -6,54 +6,54 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from gateway.adapters.card import Card
 from gateway.adapters.folder import CONFIG, WEIGHTS, Adapter, read_adapter
 from gateway.adapters.names import folder_of, listed
 from gateway.errors import ConfigError, ModelLoadError
+from gateway.report.format import ABSENT
+from gateway.report.table import Cell, Head, numbers, print_facts, print_rows, say
 
 _UNKNOWN = "unknown"
 _SHOWN = 10
+_HEADS = (
+    *("adapter", "type", *numbers("rank"), "base", Head("trained on", breaks=True)),
+    *("created", "metrics", "GGUF"),
+)
 _BLOCK = re.compile(r"\.(\d+)\.")
 
 
 def adapters_table(root: Path, console: Console) -> None:
     """One row a folder; one that can not be read has the reason below the table."""
-    table = Table("adapter", "type", "rank", "base", "trained on", "created", "metrics", "GGUF")
+    rows: list[tuple[Cell, ...]] = []
     broken = []
     for name in listed(root):
         try:
             adapter = read_adapter(folder_of(root, name))
         except (ConfigError, ModelLoadError) as exc:
-            table.add_row(escape(name), "[red]broken[/]", *["–"] * 6)
+            rows.append((name, Text("broken", "red"), *[ABSENT] * 6))
             broken.append(f"{name}: {exc}")
             continue
-        table.add_row(*map(escape, _row(adapter)))
-    console.print(table)
-    for line in broken:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"adapters from: {root}", markup=False, highlight=False, soft_wrap=True)
+        rows.append(_row(adapter))
+    print_rows(_HEADS, rows, console)
+    for line in (*broken, f"adapters from: {root}"):
+        say(console, line)
 
 
 def adapter_details(adapter: Adapter, console: Console) -> None:
     """Card, configuration, tensors and sizes."""
-    table = Table(show_header=False, box=None)
-    table.add_column()
-    # Folded, not cut: a digest or a path of which a part is missing is of no use.
-    table.add_column(overflow="fold")
-    table.add_row("folder", escape(str(adapter.folder)))
-    for what, value in (*_of_card(adapter.card), *_of_config(adapter)):
-        table.add_row(escape(what), escape(value))
-    table.add_row("trained numbers", f"{adapter.parameters:,} in {len(adapter.tensors)} tensors")
-    for what, value in _groups(adapter):
-        table.add_row(escape(what), escape(value))
-    for file in (WEIGHTS, CONFIG):
-        table.add_row(file, _size(adapter.folder / file))
     exported = adapter.exported
-    table.add_row("GGUF", _size(exported) if exported else "not exported")
-    console.print(table)
+    facts = (
+        ("folder", str(adapter.folder)),
+        *_of_card(adapter.card),
+        *_of_config(adapter),
+        ("trained numbers", f"{adapter.parameters:,} in {len(adapter.tensors)} tensors"),
+        *_groups(adapter),
+        *((file, _size(adapter.folder / file)) for file in (WEIGHTS, CONFIG)),
+        ("GGUF", _size(exported) if exported else "not exported"),
+    )
+    print_facts(facts, console)
 
 
 def fit(
@@ -65,7 +65,7 @@ def fit(
     if len(reasons) > _SHOWN:
         lines.append(f"  and {len(reasons) - _SHOWN} more")
     for line in [*lines, *(f"  note: {remark}" for remark in remarks)]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
 
 
 def _row(adapter: Adapter) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ def _row(adapter: Adapter) -> tuple[str, ...]:
     return (
         adapter.name,
         config.peft_type,
-        str(config.r) if config.r else "–",
+        str(config.r) if config.r else ABSENT,
         card.base.name if card else _UNKNOWN,
         f"{data.source}{items}" if data else _UNKNOWN,
         str(card.created) if card and card.created else _UNKNOWN,

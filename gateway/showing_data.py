@@ -5,10 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
-from gateway.report.format import clean
+from gateway.report.table import numbers, print_rows, say
 from gateway.tuning.checks.findings import Finding, Findings
 from gateway.tuning.checks.parts import size
 
@@ -24,18 +23,18 @@ def findings_table(found: Findings, console: Console, about: Sequence[str] = ())
     Args:
         about: what else is to be known, a line each.
     """
-    table = Table("severity", "items", "finding")
-    for finding in found.findings:
-        style = _STYLES[finding.severity]
-        table.add_row(
-            f"[{style}]{finding.severity}[/]",
+    rows = [
+        (
+            Text(finding.severity, _STYLES[finding.severity]),
             f"{finding.count:,}" if finding.places else "",
-            escape(clean(finding.what)),
+            finding.what,
         )
-    if found.findings:
-        console.print(table)
+        for finding in found.findings
+    ]
+    if rows:
+        print_rows(("severity", *numbers("items"), "finding"), rows, console)
     for line in (*_details(found), *about, verdict(found)):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
 
 
 def findings_json(found: Findings, about: Sequence[str] = ()) -> dict[str, Any]:
@@ -64,10 +63,10 @@ def _details(found: Findings) -> Iterator[str]:
 
 
 def _of(finding: Finding) -> Iterator[str]:
-    yield clean(f"{finding.severity}: {finding.what}")
+    yield f"{finding.severity}: {finding.what}"
     for place in finding.places[:_SHOWN]:
-        yield clean(f"  {place}")
+        yield f"  {place}"
     if len(finding.places) > _SHOWN:
         yield f"  and {len(finding.places) - _SHOWN:,} more"
     if finding.advice:
-        yield clean(f"  to do: {finding.advice}")
+        yield f"  to do: {finding.advice}"

@@ -6,13 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from gateway.certificates import level_of
 from gateway.config import certificates_file
 from gateway.parity import ItemParity, Parity, Parting, Reasons, Side, verdict
-from gateway.report.format import ABSENT, clean
+from gateway.report.format import ABSENT
+from gateway.report.table import print_facts, print_rows, say
 
 _SHOWN = 10
 """Items or reasons that are named; --json has all of them."""
@@ -20,10 +19,10 @@ _SHOWN = 10
 
 def parity_table(made: Parity, console: Console) -> None:
     """The two models, one row a fact, the first items that differ, and what follows."""
-    console.print(_models(made))
-    console.print(_facts(made))
+    print_rows(("", "model", "backend", "fingerprint", "determinism"), _models(made), console)
+    print_facts(((name, str(value)) for name, value in _facts(made)), console)
     for line in (*_remarks(made), *_differing(made), *verdict(made)):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
 
 
 def parity_json(made: Parity) -> dict[str, Any]:
@@ -39,18 +38,13 @@ def parity_json(made: Parity) -> dict[str, Any]:
     }
 
 
-def _models(made: Parity) -> Table:
-    table = Table("", "model", "backend", "fingerprint", "determinism")
+def _models(made: Parity) -> Iterator[tuple[str, ...]]:
     for letter, side in (("A", made.a), ("B", made.b)):
-        shown = (letter, side.model, side.backend, side.fingerprint[:12], _level(side))
-        table.add_row(*map(escape, shown))
-    return table
+        yield letter, side.model, side.backend, side.fingerprint[:12], _level(side)
 
 
-def _facts(made: Parity) -> Table:
+def _facts(made: Parity) -> list[tuple[str, object]]:
     totals = made.totals
-    table = Table("fact")
-    table.add_column("value", justify="right")
     rows: list[tuple[str, object]] = [
         ("items", totals.asked),
         ("failed, A", len(made.a.failures)),
@@ -74,9 +68,7 @@ def _facts(made: Parity) -> Table:
             ("mean |difference| of their log-probabilities", _number(totals.mean_difference)),
             ("max |difference| of their log-probabilities", _number(totals.max_difference)),
         ]
-    for name, value in rows:
-        table.add_row(escape(name), str(value))
-    return table
+    return rows
 
 
 def _remarks(made: Parity) -> Iterator[str]:
@@ -94,13 +86,13 @@ def _remarks(made: Parity) -> Iterator[str]:
 def _reasons(what: str, reasons: Reasons) -> Iterator[str]:
     for reason, count in Counter(reason for _, reason in reasons).most_common(_SHOWN):
         first = next(id_ for id_, why in reasons if why == reason)
-        yield clean(f"{what} {_items(count)}, {first} the first: {reason}")
+        yield f"{what} {_items(count)}, {first} the first: {reason}"
 
 
 def _differing(made: Parity) -> Iterator[str]:
     differing = [item for item in made.items if item.differs]
     for item in differing[:_SHOWN]:
-        yield clean(f"item {item.item_id}: {'; '.join(_differences(item))}")
+        yield f"item {item.item_id}: {'; '.join(_differences(item))}"
     if len(differing) > _SHOWN:
         yield f"{_items(len(differing) - _SHOWN)} more"
 

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from gateway.config import ModelSpec
 from gateway.gguf_header import Header, read_header
@@ -15,7 +13,7 @@ from gateway.memory import readable
 from gateway.quantization.contents import Contents, contents_of
 from gateway.quantization.divergence import Quantiles
 from gateway.quantization.estimate import Estimate, estimate
-from gateway.quantization.fidelity import Fidelity
+from gateway.quantization.fidelity import Compared, Fidelity
 from gateway.quantization.ladder import Ladder
 from gateway.quantization.making import Made
 from gateway.quantization.names import Level
@@ -23,6 +21,12 @@ from gateway.quantization.perplexity import Measured
 from gateway.quantization.remarks import name_remarks, remarks, types
 from gateway.quantization.speed import Speed
 from gateway.report.format import ABSENT
+from gateway.report.table import numbers, print_rows, say
+
+_OF_FIDELITY = (
+    *("bits/weight", "perplexity", "ln(PPL/ref.)", "KL, mean", "KL, median, 99%, max"),
+    *("same top token", "RMS change of p"),
+)
 
 
 def ladder_table(
@@ -38,77 +42,74 @@ def ladder_table(
         made: the files; none of a dry run.
         speeds: by level, where they were measured.
     """
-    table = Table("level", "size", "bits/weight", "types, by share of the weights", "as the source")
-    table.add_column(f"estimated memory, {_context(ladder)}", justify="right")
+    heads = [
+        *("level", *numbers("size", "bits/weight"), "types, by share of the weights"),
+        *numbers("as the source", f"estimated memory, {_context(ladder)}"),
+        *(numbers("seconds") if made else ()),
+        *(numbers("prefill, decode tokens/s") if speeds else ()),
+    ]
     files = {m.rung.level.name: m for m in made}
-    if made:
-        table.add_column("seconds", justify="right")
-    if speeds:
-        table.add_column("prefill, decode\ntokens/s", justify="right")
     source = ladder.contents
     named = f"source, {source.level.name}" if source.level else "source"
-    table.add_row(named, *_sizes(source), ABSENT, _memory(ladder, source))
+    rows = [[named, *_sizes(source), ABSENT, _memory(ladder, source)]]
     for rung in ladder.rungs:
         unchanged = f"{rung.unchanged:.0%}" if rung.contents.quantized.weights else ABSENT
         cells = [rung.level.name, *_sizes(rung.contents), unchanged]
         cells.append(_memory(ladder, rung.contents))
         cells += _of_file(files.get(rung.level.name)) if made else []
         cells += _of_speed((speeds or {}).get(rung.level.name)) if speeds else []
-        table.add_row(*map(escape, cells))
-    console.print(table)
+        rows.append(cells)
+    print_rows(heads, rows, console)
     for line in (*remarks(ladder), *_made_remarks(made), *_fastest(speeds or {})):
-        console.print(f"- {line}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"- {line}")
 
 
 def levels_table(levels: Sequence[Level], console: Console) -> None:
     """One row a level that can be made: its name in words."""
-    table = Table("level", "bits", "bits/weight", "block", "importance matrix", "the name")
-    for level in levels:
-        table.add_row(
+    sizes = numbers("bits", "bits/weight", "block")
+    rows = [
+        (
             level.name,
             str(level.bits),
             f"{level.bits_per_weight:g}",
             str(level.block),
             level.imatrix,
-            escape(level.explain()),
+            level.explain(),
         )
-    console.print(table)
+        for level in levels
+    ]
+    print_rows(("level", *sizes, "importance matrix", "the name"), rows, console)
 
 
 def fidelity_table(made: Fidelity, console: Console) -> None:
     """One row a model, the reference above; errors are standard errors of the mean."""
-    table = Table()
-    # Folded, not cut: a level is told by the end of its name.
-    table.add_column("model", overflow="fold")
-    for column in (
-        *("bits/weight", "perplexity", "ln(PPL/ref.)", "KL, mean", "KL, median, 99%, max"),
-        *("same top token", "RMS change of p"),
-    ):
-        table.add_column(column, justify="right")
+    heads = ("model", *numbers(*_OF_FIDELITY))
     bits = f"{made.reference_contents.total.bits_per_weight:.2f}"
-    table.add_row(f"{escape(made.reference)} (reference)", bits, _pm(made.perplexity, 4))
-    for model in made.models:
-        found = model.divergence
-        table.add_row(
-            escape(model.name),
-            f"{model.contents.total.bits_per_weight:.2f}",
-            _pm(found.perplexity, 4),
-            _pm(found.log_ratio, 5),
-            _pm(found.kl, 5),
-            ", ".join(f"{found.kls[q]:.4f}" for q in (0.5, 0.99, 1.0)),
-            _pm_percent(found.same_top),
-            _pm_percent(found.rms_change),
-        )
-    console.print(table)
-    console.print(
+    reference = (f"{made.reference} (reference)", bits, _pm(made.perplexity, 4))
+    print_rows(heads, [reference, *map(_fidelity, made.models)], console)
+    say(
+        console,
         f"{made.tokens} tokens evaluated, the second half of each chunk: {made.chunks} of "
         f"{made.context}; ± is the standard error"
         + ("; the reference in 16 bits, as llama-perplexity has it" if made.in_16_bits else ""),
-        highlight=False,
     )
     for contents in (made.reference_contents, *(model.contents for model in made.models)):
         for line in name_remarks(contents):
-            console.print(f"- {line}", markup=False, highlight=False, soft_wrap=True)
+            say(console, f"- {line}")
+
+
+def _fidelity(model: Compared) -> tuple[str, ...]:
+    found = model.divergence
+    return (
+        model.name,
+        f"{model.contents.total.bits_per_weight:.2f}",
+        _pm(found.perplexity, 4),
+        _pm(found.log_ratio, 5),
+        _pm(found.kl, 5),
+        ", ".join(f"{found.kls[q]:.4f}" for q in (0.5, 0.99, 1.0)),
+        _pm_percent(found.same_top),
+        _pm_percent(found.rms_change),
+    )
 
 
 def fidelity_json(made: Fidelity) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from gateway.memory import readable
 from gateway.report import format as fmt
+from gateway.report.table import numbers, print_rows
 from gateway.tuning.curve import Point
 from gateway.tuning.heldout import HeldOut
 from gateway.tuning.tune import Estimate, Tuned
@@ -42,18 +42,18 @@ def tuned_lines(tuned: Tuned) -> Iterator[str]:
 
 def curve_table(points: Sequence[Point], console: Console) -> None:
     """How the held-out score grows with the training data."""
-    table = Table("items", "macro-F1", "loss", "best epoch", "seconds")
-    table.title = "held-out score by training items"
-    for point in points:
-        score = point.metrics.get("held_out_macro_f1")
-        table.add_row(
+    rows = [
+        (
             f"{point.items:,}",
-            fmt.number(score),
+            fmt.number(point.metrics.get("held_out_macro_f1")),
             fmt.number(point.metrics["held_out_loss"]),
             f"{point.metrics['best_epoch']:.0f}",
             fmt.count(point.seconds),
         )
-    console.print(table)
+        for point in points
+    ]
+    heads = numbers("items", "macro-F1", "loss", "best epoch", "seconds")
+    print_rows(heads, rows, console, "held-out score by training items")
 
 
 def duration(seconds: float) -> str:

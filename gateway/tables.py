@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway import bars
 from gateway.errors import DataError
 from gateway.extras import require
 from gateway.identity import write_atomically
@@ -219,6 +220,7 @@ def _parquet(path: Path) -> Table:
 def _hub(source: str) -> Table:
     """A split of a dataset; labels that are numbers of a class list become its names."""
     require("datasets")
+    bars.silence()
     import datasets
 
     name, _, split = source.removeprefix(HUB_PREFIX).partition("@")

@@ -27,6 +27,9 @@ METRICS: Mapping[TaskKind, tuple[str, ...]] = {
 """Metrics that may decide which cell is best, the default first."""
 
 
+_OF_A_TASK, _OF_A_RUBRIC = "task.toml", "rubric.toml"
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
     """One answer of a classification, and what it means."""
@@ -117,8 +120,9 @@ def load_task(name: str, root: Path) -> Task:
     Raises:
         ConfigError: there is no such task, or its task.toml is wrong.
     """
-    path = root / check_name(name, "task") / "task.toml"
+    path = root / check_name(name, "task") / _OF_A_TASK
     if not path.is_file():
+        check_root(root)
         raise ConfigError(
             f"no task is called {name!r} in {root}",
             hint=f"known: {', '.join(list_tasks(root)) or 'none'}",
@@ -143,7 +147,18 @@ def load_task(name: str, root: Path) -> Task:
 
 def list_tasks(root: Path) -> list[str]:
     """Names of the folders that hold a task.toml, sorted."""
-    return sorted(path.parent.name for path in root.glob("*/task.toml"))
+    return sorted(path.parent.name for path in root.glob(f"*/{_OF_A_TASK}"))
+
+
+def check_root(root: Path) -> None:
+    """Raise ConfigError for what is no folder of tasks: it is absent, or is a task itself."""
+    if not root.is_dir():
+        raise ConfigError(f"{root}: no such folder", hint="--prompts names a folder of tasks")
+    if any((root / name).is_file() for name in (_OF_A_TASK, _OF_A_RUBRIC)):
+        raise ConfigError(
+            f"{root} is a task itself, and no folder of tasks",
+            hint=f"--prompts {root.absolute().parent}",
+        )
 
 
 _Columns = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]

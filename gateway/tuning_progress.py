@@ -4,9 +4,9 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
+from rich.progress import TaskID, TextColumn
 
+from gateway.progress import bars_on, begin_loading
 from gateway.tuning.checkpoint import Logged
 from gateway.tuning.heldout import HeldOut
 from gateway.tuning.tune import Estimate
@@ -16,19 +16,13 @@ class TuningProgress:
     """Draws on a terminal while the block runs; elsewhere, or when `quiet`, nothing."""
 
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
-        self._bars = Bars(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[running]}"),
-            console=console,
-            disable=quiet or not console.is_terminal,
-        )
+        self._bars = bars_on(console, TextColumn("{task.fields[running]}"), quiet=quiet)
+        self._loading: TaskID | None = None
         self._score = ""
 
     def __enter__(self) -> Self:
         self._bars.__enter__()
+        self._loading = begin_loading(self._bars, running="")
         return self
 
     def __exit__(
@@ -41,6 +35,9 @@ class TuningProgress:
 
     def begin(self, estimate: Estimate, held_out: int) -> None:
         """Draw the bars, the steps that a checkpoint has already counted as done."""
+        if self._loading is not None:
+            self._bars.remove_task(self._loading)
+            self._loading = None
         self._steps = self._bars.add_task(
             "steps", total=estimate.steps_in_all, completed=estimate.from_step, running=""
         )

@@ -60,8 +60,7 @@ def merge_gguf(
             f"{base.name} is no GGUF, whose metadata the merged file would have",
             hint="--base with an entry whose source is a GGUF; or --out with a folder",
         )
-    if target.exists():
-        raise ConfigError(f"{target} is there already", hint="name another file, or remove it")
+    check_new(target)
     pairs, alpha = pairs_of(adapter, base)
     reader = GGUFReader(path)
     architecture = str(reader.fields["general.architecture"].contents())
@@ -78,6 +77,12 @@ def merge_gguf(
             writer.add_tensor(str(tensor.name), values if wide else values.astype(np.float16))
             done()
     return target
+
+
+def check_new(target: Path) -> None:
+    """Raise ConfigError for a file that is there: before its base is read, not after."""
+    if target.exists():
+        raise ConfigError(f"{target} is there already", hint="name another file, or remove it")
 
 
 def _copy_fields(reader: Any, writer: Any) -> None:

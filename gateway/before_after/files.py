@@ -9,6 +9,9 @@ from gateway.report.files import write_files
 from gateway.report.jsonfile import dumped
 from gateway.report.sections import in_markdown
 
+FILES = ("worth.md", "worth.json")
+"""What `write_worth` writes."""
+
 
 def write_worth(found: BeforeAfter, out_dir: Path) -> None:
     """Write both beside the comparison's own files.

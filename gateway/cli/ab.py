@@ -13,14 +13,16 @@ from gateway.cli.common import (
     PromptsOption,
     StoreOption,
     TaskOption,
-    check_folder,
+    check_store,
     columns_of,
     err,
     keeping_answers,
     note,
     open_store,
     out,
+    reading,
 )
+from gateway.cli.outputs import check_folder
 
 
 def ab(
@@ -87,9 +89,11 @@ def ab(
     from gateway.config import load_models, prompts_root
     from gateway.planning import Wanted, prepare
     from gateway.prompts import list_strategies
+    from gateway.report.ab import FILES
     from gateway.tasks import load_task
 
-    check_folder(out_dir)
+    check_folder(out_dir, files=FILES)
+    check_store(store)
     root = prompts or prompts_root()
     loaded = load_task(task, root)
     strategies = list_strategies(loaded, root)
@@ -111,7 +115,8 @@ def ab(
         dev_size=dev,
         columns=columns_of(column),
     )
-    prepared = prepare(wanted)
+    with reading():
+        prepared = prepare(wanted)
     with keeping_answers(), open_store(store) as opened:
         outcome, seconds = asyncio.run(
             compare_cells(prepared, question, models, opened, stopping=stop_early, quiet=quiet)

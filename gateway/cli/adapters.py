@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.common import FAILED, ModelsOption, err, note, out
+from gateway.cli.common import FAILED, ModelsOption, err, note, note_none, out
+from gateway.cli.outputs import check_file, check_folder
 
 adapters_app = typer.Typer(
     no_args_is_help=True,
@@ -34,8 +35,16 @@ def adapters_list(adapters: AdaptersOption = None) -> None:
     [bold]gateway adapters list --adapters ./adapters[/]
     """
     from gateway import showing_adapters
+    from gateway.adapters.names import listed
 
-    showing_adapters.adapters_table(_root(adapters), out)
+    root = _root(adapters)
+    if listed(root):
+        showing_adapters.adapters_table(root, out)
+    else:
+        note_none(
+            f"adapters in {root}",
+            "gateway tune -n NAME -t TASK --train FILE; or copy a folder that PEFT saved into it",
+        )
 
 
 @adapters_app.command("show")
@@ -109,9 +118,10 @@ def adapters_merge(
     from gateway.gguf_header import GGUF
 
     if output.suffix == GGUF:
-        _merge_gguf(_read(name, adapters), base, output, kind.upper(), models_file)
+        _merge_gguf(name, adapters, base, output, kind.upper(), models_file)
         return
     merging.check_target(output)
+    check_folder(output)
     adapter = _read(name, adapters)
     spec, path, facts = _base(base, models_file)
     _note_other_weights(adapter, facts)
@@ -119,14 +129,24 @@ def adapters_merge(
     out.file.write(merging.entry(adapter, spec, made))
 
 
-def _merge_gguf(adapter: Any, base: str, output: Path, kind: str, models_file: Path | None) -> None:
+def _merge_gguf(
+    name: str,
+    adapters: Path | None,
+    base: str,
+    output: Path,
+    kind: str,
+    models_file: Path | None,
+) -> None:
     from gateway.adapters.merge import entry
-    from gateway.adapters.merge_gguf import KINDS, merge_gguf
+    from gateway.adapters.merge_gguf import KINDS, check_new, merge_gguf
     from gateway.errors import ConfigError
     from gateway.progress import staged
 
     if kind not in KINDS:
         raise ConfigError(f"--type {kind.lower()} is not known", hint="known: f16, f32")
+    check_new(output)
+    check_file(output)
+    adapter = _read(name, adapters)
     spec, path, facts = _base(base, models_file)
     _note_other_weights(adapter, facts)
     with staged(err) as begin:
@@ -159,10 +179,13 @@ def adapters_export(
     from gateway.adapters.export import export
     from gateway.adapters.names import EXPORTED
 
+    check_file(output)
     adapter = _read(name, adapters)
+    target = output or adapter.folder / EXPORTED
+    check_file(target)
     _, _, facts = _base(base, models_file)
     _note_other_weights(adapter, facts)
-    made = export(adapter, facts, output or adapter.folder / EXPORTED)
+    made = export(adapter, facts, target)
     note(f"{made.tensors} tensors changed, alpha {made.alpha:g}")
     out.print(str(made.path), markup=False, highlight=False, soft_wrap=True)
 

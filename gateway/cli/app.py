@@ -37,6 +37,7 @@ from gateway.errors import (
     DataError,
     GatewayError,
     RequestError,
+    StoreError,
 )
 from gateway.extras import BROUGHT, missing
 
@@ -94,6 +95,12 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         err.print("interrupted")
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # What was tried before and failed all the same: a disk that is full by now, say.
+        show_error(StoreError(f"{error.filename}: {error.strerror}"))
+        sys.exit(FAILED)
     except ModuleNotFoundError as error:
         # Where a library is asked for deep inside, for what a file turned out to be.
         if (absent := error.name) not in BROUGHT:

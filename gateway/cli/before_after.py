@@ -15,14 +15,16 @@ from gateway.cli.common import (
     ModelsOption,
     PromptsOption,
     StoreOption,
-    check_folder,
+    check_store,
     columns_of,
     err,
     keeping_answers,
     listed,
     note,
     open_store,
+    reading,
 )
+from gateway.cli.outputs import check_folder
 
 
 def compare(
@@ -75,14 +77,16 @@ def compare(
     """
     from gateway.adapters.folder import read_adapter
     from gateway.adapters.names import folder_of
-    from gateway.before_after.files import write_worth
+    from gateway.before_after.files import FILES, write_worth
     from gateway.before_after.outcome import BeforeAfter, costs
     from gateway.before_after.sentences import section
     from gateway.config import adapters_root, load_models, prompts_root
     from gateway.quantization.chunks import read_text
+    from gateway.report.ab import FILES as OF_AB
     from gateway.tuning.tune import took_of
 
-    check_folder(out_dir)
+    check_folder(out_dir, files=(*OF_AB, *FILES))
+    check_store(store)
     folder = folder_of(adapters or adapters_root(), name)
     card = _recorded(read_adapter(folder).card, name)
     root = prompts or prompts_root()
@@ -157,19 +161,16 @@ def _question(
     asked = read_cells(names, models, task, root, Defaults())
     question = Question(asked, task.metric, margin)
     check_question(question, task)
-    return (
-        prepare(
-            Wanted(
-                task=task.name,
-                models=(base, tuned),
-                strategies=tuple(before),
-                prompts=root,
-                rules=("sum",),
-                **wanted,
-            )
-        ),
-        question,
+    asks = Wanted(
+        task=task.name,
+        models=(base, tuned),
+        strategies=tuple(before),
+        prompts=root,
+        rules=("sum",),
+        **wanted,
     )
+    with reading():
+        return prepare(asks), question
 
 
 async def _readings(models: Any, names: tuple[str, str], text: str, *, quiet: bool) -> Any:

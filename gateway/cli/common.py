@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.status import Status
 
+from gateway.cli.outputs import check_file
 from gateway.errors import ConfigError, DataError
 
 INTERRUPTED = 130
@@ -42,6 +44,12 @@ class Interrupted(Exception):
     """Ctrl-C in a command that keeps what it has; the message says what."""
 
 
+def note_none(what: str, first: str) -> None:
+    """Instead of an empty table: that there is nothing, and how to make the first."""
+    note(f"no {what}")
+    note(f"  to make the first: {first}")
+
+
 @contextlib.contextmanager
 def keeping_answers() -> Iterator[None]:
     """The block whose answers are stored as they come.
@@ -62,6 +70,11 @@ def note(text: str) -> None:
     err.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def reading() -> Status:
+    """Says on a terminal that data is read, as long as the block runs."""
+    return err.status("reading the data")
+
+
 @contextlib.contextmanager
 def open_store(path: Path | None) -> Iterator[Any]:
     """The store of answers while the block runs; None: the default one."""
@@ -75,10 +88,11 @@ def open_store(path: Path | None) -> Iterator[Any]:
         store.close()
 
 
-def check_folder(path: Path | None) -> None:
-    """Raise DataError for a folder that can not be made: before minutes of work, not after."""
-    if path is not None and path.exists() and not path.is_dir():
-        raise DataError(f"{path}: a file is in the way of the output folder")
+def check_store(path: Path | None) -> None:
+    """Raise ConfigError for a store that cannot be written: before data is read, not after."""
+    from gateway.config import default_store
+
+    check_file(path or default_store(), "--store")
 
 
 def listed(text: str | None) -> tuple[str, ...]:

@@ -13,11 +13,12 @@ from gateway.cli.common import (
     ModelsOption,
     PromptsOption,
     TaskOption,
-    check_folder,
     columns_of,
     note,
     out,
+    reading,
 )
+from gateway.cli.outputs import check_file, check_folder
 from gateway.errors import ConfigError, DataError
 
 data_app = typer.Typer(
@@ -96,11 +97,11 @@ def data_check(
     _check_share(held_out, any_share)
     wanted = load_task(task, root)
     columns = columns_of(column)
-    parts = [read_part("train", train, wanted, columns)]
-    if validation:
-        parts.append(read_part("validation", validation, wanted, columns))
-    if test:
-        parts.append(read_part("test", test, wanted, columns))
+    given = {"train": train, "validation": validation, "test": test}
+    with reading():
+        parts = [
+            read_part(name, source, wanted, columns) for name, source in given.items() if source
+        ]
     parts += _exemplars(wanted, root)
     items = [item for part in parts[:1] for item in part.items]
     with _limit(wanted, strategy, root, items, model, models_file, max_tokens) as (limit, about):
@@ -139,18 +140,19 @@ def data_split(
     from gateway.tasks import load_task
     from gateway.tuning.checks.leakage import without_copies
     from gateway.tuning.checks.split import split
-    from gateway.tuning.split_files import write_split
+    from gateway.tuning.split_files import files_of, write_split
 
     _check_share(held_out, any_share)
-    check_folder(output)
+    check_folder(output, files=files_of(data))
     wanted = load_task(task, prompts or prompts_root())
     columns = columns_of(column)
-    items = list(load_dataset(data, wanted, columns=columns).items)
-    if test:
-        tested = load_dataset(test, wanted, columns=columns).items
-        items, copied = without_copies(items, tested)
-        note(f"{len(copied):,} items copy a test item and were left out")
-    made = split(items, held_out, seed)
+    with reading():
+        items = list(load_dataset(data, wanted, columns=columns).items)
+        if test:
+            tested = load_dataset(test, wanted, columns=columns).items
+            items, copied = without_copies(items, tested)
+            note(f"{len(copied):,} items copy a test item and were left out")
+        made = split(items, held_out, seed)
     parts = (made.train, made.validation)
     for path, part in zip(write_split(data, made, output), parts, strict=True):
         out.print(f"{path}: {len(part):,} items", markup=False, highlight=False, soft_wrap=True)
@@ -184,9 +186,12 @@ def data_export(
     from gateway.tuning.chat_format import to_jsonl
     from gateway.tuning.chats import chat_maker
 
+    check_file(output)
     root = prompts or prompts_root()
     wanted = load_task(task, root)
-    items = load_dataset(data, wanted, columns=columns_of(column)).items
+    columns = columns_of(column)
+    with reading():
+        items = load_dataset(data, wanted, columns=columns).items
     with _reader(model, models_file) as known:
         maker, notes = chat_maker(wanted, strategy, root, items, known[1] if known else None)
         chats = [maker.chat(item) for item in items]
@@ -224,6 +229,7 @@ def data_import(
     from gateway.tuning.chat_import import import_chats
     from gateway.tuning.chats import labels_of
 
+    check_file(output)
     root = prompts or prompts_root()
     wanted = load_task(task, root)
     examples, found = read_chats(file)

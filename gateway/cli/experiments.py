@@ -1,13 +1,15 @@
 """`gateway run FILE`: a run for each exemplar seed, and what they say together."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from gateway.cli.asking import ask
-from gateway.cli.common import check_folder, keeping_answers, note, open_store, out
+from gateway.cli.common import check_store, keeping_answers, note, open_store, out, reading
+from gateway.cli.outputs import check_folder
 from gateway.errors import ConfigError
 
 _BESIDE_A_FILE = frozenset({"file", "store", "prompts", "models_file", "quiet"})
@@ -47,7 +49,8 @@ def run_file(
     from gateway.tasks import load_task
 
     experiment = load_experiment(file)
-    check_folder(experiment.out)
+    _check_outputs(experiment.out, experiment.seeds)
+    check_store(store)
     known = load_models(models_file)
     check_levels(experiment.entries, known)
     models = known.serving(experiment.models)
@@ -57,7 +60,8 @@ def run_file(
     task = load_task(experiment.task, root)
     metric = experiment.metric or task.metric
     check_question(Question((), metric, experiment.margin), task)
-    prepared = {seed: prepare(wanted) for seed, wanted in experiment.wanted(root)}
+    with reading():
+        prepared = {seed: prepare(wanted) for seed, wanted in experiment.wanted(root)}
     require_variation(prepared)
     with keeping_answers(), open_store(store) as opened:
         records = {}
@@ -66,6 +70,20 @@ def run_file(
                 note(f"exemplar seed {seed}")
             records[seed] = asyncio.run(ask(each, models, opened, quiet=quiet))
         return _finish(records, opened, experiment, metric)
+
+
+def _check_outputs(out: Path | None, seeds: Sequence[int]) -> None:
+    from gateway.evaluation import PREDICTIONS
+    from gateway.report import FILES
+    from gateway.report.experiment import FILES as SUMMARY
+
+    check_folder(out, "out", SUMMARY)
+    for seed in seeds:
+        check_folder(out and _of_seed(out, seed), "out", (*FILES, PREDICTIONS))
+
+
+def _of_seed(out: Path, seed: int) -> Path:
+    return out / f"seed-{seed}"
 
 
 def _finish(records: Any, store: Any, experiment: Any, metric: str) -> bool:
@@ -87,9 +105,9 @@ def _finish(records: Any, store: Any, experiment: Any, metric: str) -> bool:
         for seed, record in records.items():
             seconds = evaluation.timings_of(record, store, predictions[seed])
             lines = evaluation.predictions_jsonl(record, predictions[seed])
-            folder = experiment.out / f"seed-{seed}"
+            folder = _of_seed(experiment.out, seed)
             write_report(reports[seed], seconds, folder)
-            write_atomically(folder / "predictions.jsonl", lines)
+            write_atomically(folder / evaluation.PREDICTIONS, lines)
         write_experiment(outcome, experiment.out)
         page = experiment.out / "experiment.html"
         out.print(f"report: {page}", markup=False, highlight=False)

@@ -12,13 +12,17 @@ from gateway.cli.common import (
     ModelsOption,
     PromptsOption,
     StoreOption,
-    check_folder,
+    check_store,
     columns_of,
     err,
     keeping_answers,
     open_store,
     out,
+    reading,
 )
+from gateway.cli.outputs import check_folder
+
+_TOTALS, _GRADES = "judge.json", "grades.jsonl"
 
 
 def judge(
@@ -66,13 +70,14 @@ def judge(
     from gateway.judging.rubric import load_answers, load_rubric
     from gateway.report.files import write_files
 
-    check_folder(out_dir)
+    check_folder(out_dir, files=(_TOTALS, _GRADES))
+    check_store(store)
     models = load_models(models_file).serving([model])
     models.get(model)
     loaded = load_rubric(rubric, prompts or prompts_root())
-    answers = load_answers(
-        data, loaded, columns=columns_of(column), human=human, limit=limit, seed=seed
-    )
+    columns = columns_of(column)
+    with reading():
+        answers = load_answers(data, loaded, columns=columns, human=human, limit=limit, seed=seed)
     with keeping_answers(), open_store(store) as opened:
         made = asyncio.run(_judge(loaded, answers, model, models, opened, seed, quiet=quiet))
     totals = jsonfile.totals_json(made)
@@ -83,8 +88,8 @@ def judge(
         showing_judge.judgement_tables(made, out)
     if out_dir is not None:
         files = {
-            "judge.json": canonical_json(totals) + "\n",
-            "grades.jsonl": jsonfile.grades_jsonl(made),
+            _TOTALS: canonical_json(totals) + "\n",
+            _GRADES: jsonfile.grades_jsonl(made),
         }
         write_files(files, out_dir)
     raise typer.Exit(FAILED if made.statuses["failed"] else 0)
@@ -97,13 +102,14 @@ async def _judge(
     from gateway.config import certificates_file
     from gateway.judging.judgement import judgement, plan_of
     from gateway.pool import ModelPool
-    from gateway.progress import counted
+    from gateway.progress import RunProgress, planned
     from gateway.runner import run
 
+    plan = plan_of(rubric, answers, model)
     pool = ModelPool(models)
     try:
-        with counted("graded", len(answers.items), err, quiet=quiet) as done:
-            (cell,) = await run(plan_of(rubric, answers, model), pool, store, lambda _: done())
+        with RunProgress(planned([plan]), err, quiet=quiet, scored=False) as progress:
+            (cell,) = await run(plan, pool, store, progress.update)
     finally:
         await pool.close()
     level = level_of(cell.fingerprint, certificates_file()).value

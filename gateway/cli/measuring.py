@@ -14,7 +14,9 @@ from gateway.cli.common import (
     columns_of,
     err,
     out,
+    reading,
 )
+from gateway.cli.outputs import check_file
 
 
 def certify(
@@ -41,6 +43,7 @@ def certify(
     from gateway.config import certificates_file, load_models
     from gateway.identity import canonical_json
 
+    check_file(certificates_file(), "GATEWAY_DATA")
     spec = load_models(models_file).serving([model]).get(model)
     with err.status("loading") as status:
         made = asyncio.run(
@@ -115,7 +118,9 @@ def parity(
         rules=("sum",),
         columns=columns_of(column),
     )
-    made = asyncio.run(_parity(prepare(wanted).plan, models, tokens, quiet=quiet))
+    with reading():
+        plan = prepare(wanted).plan
+    made = asyncio.run(_parity(plan, models, tokens, quiet=quiet))
     if json_output:
         out.file.write(canonical_json(showing.parity_json(made)) + "\n")
     else:

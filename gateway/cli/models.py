@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.common import FAILED, ModelsOption, err, note, out
+from gateway.cli.common import FAILED, ModelsOption, err, note, note_none, out
+from gateway.cli.outputs import check_file, check_folder
 from gateway.extras import require_extra
 
 if TYPE_CHECKING:
@@ -66,12 +67,20 @@ def models_pull(
 
     [bold]gateway models pull ollama:llama3.2:1b[/] has the Ollama server fetch it.
     """
-    from gateway.config import load_models
-    from gateway.sources import pull
+    from gateway.config import load_models, models_root
+    from gateway.errors import ModelNotPulled
+    from gateway.sources import locate, pull
 
     models = load_models(models_file).serving([name] if name else [])
     spec = models.get(name or models.default)
-    got = _pull_on_ollama(spec) if spec.backend == "ollama" else str(pull(spec))
+    if spec.backend == "ollama":
+        got = _pull_on_ollama(spec)
+    else:
+        try:
+            got = str(locate(spec))
+        except ModelNotPulled:
+            check_folder(models_root(), "GATEWAY_DATA")
+            got = str(pull(spec))
     out.print(got, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -126,9 +135,10 @@ def models_import_ollama(
         for each in names:
             out.print(each, markup=False, highlight=False)
         if not names:
-            err.print(f"no models in {root}", markup=False, highlight=False)
+            note_none(f"models of Ollama in {root}", "ollama pull llama3.2:1b")
         return
     file = models_file or own_models()
+    check_file(file, "--models-file")
     made = importing.add_entry(file, ollama_store.resolve(root, name), entry)
     out.print(made.text, markup=False, highlight=False, soft_wrap=True)
     for line in [f"written to {file}", *made.remarks]:
@@ -158,6 +168,7 @@ def models_modelfile(
     from gateway import modelfile_writer
     from gateway.config import load_models
 
+    check_file(output, "--output")
     spec = load_models(models_file).serving([name]).get(name)
     text = modelfile_writer.write_modelfile(spec, seed=seed)
     if output is None:

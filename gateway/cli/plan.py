@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.common import ColumnOption, ModelsOption, PromptsOption, columns_of, out
+from gateway.cli.common import ColumnOption, ModelsOption, PromptsOption, columns_of, out, reading
 from gateway.errors import ConfigError
 
 _GOALS = ("labels", "format", "style", "knowledge")
@@ -158,5 +158,6 @@ def _answers(
         loaded = load_task(task, prompts or prompts_root())
         given["goal"] = given["goal"] or GOAL_OF[loaded.kind]
         if train and given["examples"] is None:
-            given["examples"] = len(load_dataset(train, loaded, columns=columns).items)
+            with reading():
+                given["examples"] = len(load_dataset(train, loaded, columns=columns).items)
     return Answers(**given)

@@ -13,7 +13,9 @@ from gateway.cli.common import (
     columns_of,
     err,
     listed,
+    note_none,
     out,
+    reading,
 )
 
 prompts_app = typer.Typer(no_args_is_help=True, help="Tasks, their prompt strategies, and rubrics.")
@@ -23,9 +25,16 @@ prompts_app = typer.Typer(no_args_is_help=True, help="Tasks, their prompt strate
 def prompts_list(prompts: PromptsOption = None) -> None:
     """Tasks and their strategies, and the rubrics of gateway judge."""
     from gateway import showing
-    from gateway.config import prompts_root
+    from gateway.config import prompts_root, shipped
+    from gateway.judging.rubric import list_rubrics
+    from gateway.tasks import check_root, list_tasks
 
-    showing.prompts_table(prompts or prompts_root(), out)
+    root = prompts or prompts_root()
+    check_root(root)
+    if list_tasks(root) or list_rubrics(root):
+        showing.prompts_table(root, out)
+    else:
+        note_none(f"tasks in {root}", f"cp -r {shipped('prompts') / 'issue-triage'} {root}")
 
 
 @prompts_app.command("show")
@@ -77,4 +86,6 @@ def prompts_render(
         rules=("sum",),
         columns=columns_of(column),
     )
-    asyncio.run(showing.rendered_prompt(prepare(wanted), models.get(name), item, out, err))
+    with reading():
+        prepared = prepare(wanted)
+    asyncio.run(showing.rendered_prompt(prepared, models.get(name), item, out, err))

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.common import Interrupted, ModelsOption, check_folder, err, listed, note, out
+from gateway.cli.common import Interrupted, ModelsOption, err, listed, note, out
+from gateway.cli.outputs import check_file, check_folder
 from gateway.errors import ConfigError
 
 _QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
@@ -67,7 +68,7 @@ def quantize(
     from gateway.quantization.importance import matrix_file
     from gateway.quantization.ladder import DEFAULT_LEVELS, plan
     from gateway.quantization.ladder_entries import check_names, known_models, write_entries
-    from gateway.quantization.making import check, make
+    from gateway.quantization.making import check, check_files, make
     from gateway.quantization.speed import measure_speeds
 
     if levels:
@@ -75,11 +76,16 @@ def quantize(
         return
     if model is None:
         raise ConfigError("which model?", hint="gateway quantize MODEL, or --levels")
-    check_folder(out_dir)
     file = models_file or own_models()
+    folder = out_dir or models_root() / "ladders"
+    if not dry_run:
+        check_folder(folder)
+        check_file(file, "--models-file")
     source = given(model, known_models(file))
     wanted = [names.parse_level(name) for name in listed(to) or DEFAULT_LEVELS]
-    folder = out_dir or models_root() / "ladders"
+    if not dry_run:
+        check_files(source, wanted, folder)
+        check_names(source, wanted, file, folder)
     with staged(err, quiet=quiet) as begin:
         on_tensor = begin("round trip", len(source.header.tensors))
         ladder = plan(source, wanted, imatrix=imatrix is not None, on_tensor=on_tensor)
@@ -87,7 +93,6 @@ def quantize(
             showing.ladder_table(ladder, (), out)
             return
         check(ladder, folder, imatrix=imatrix is not None)
-        check_names(ladder, file, folder)
         with _keeping_files():
             matrix = imatrix and matrix_file(
                 source, imatrix, folder, threads=threads, begin=partial(begin, "importance matrix")

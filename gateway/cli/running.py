@@ -15,15 +15,17 @@ from gateway.cli.common import (
     PromptsOption,
     StoreOption,
     TaskOption,
-    check_folder,
+    check_store,
     columns_of,
     keeping_answers,
     listed,
     open_store,
     out,
     read_text,
+    reading,
     require_options,
 )
+from gateway.cli.outputs import check_folder
 from gateway.errors import ComparisonRefused, DataError
 
 
@@ -81,14 +83,17 @@ def run(
     [bold]gateway run experiment.toml[/] takes all of that from a file, and several exemplar seeds.
     """
     from gateway.config import load_models, prompts_root
+    from gateway.evaluation import PREDICTIONS
     from gateway.planning import Wanted, prepare
+    from gateway.report import FILES
 
     if file is not None:
         experiments.check_alone(context, file)
         failed = experiments.run_file(file, store, prompts, models_file, quiet=quiet)
         raise typer.Exit(FAILED if failed else 0)
     require_options(context, "task", "data")
-    check_folder(out_dir)
+    check_folder(out_dir, files=(*FILES, PREDICTIONS))
+    check_store(store)
     models = load_models(models_file).serving(listed(model))
     names = listed(model) or (models.default,)
     for name in names:
@@ -107,7 +112,8 @@ def run(
         dev_size=dev,
         columns=columns_of(column),
     )
-    prepared = prepare(wanted)
+    with reading():
+        prepared = prepare(wanted)
     with keeping_answers(), open_store(store) as opened:
         record = asyncio.run(ask(prepared, models, opened, quiet=quiet))
         failed = _finish(record, opened, out_dir)
@@ -129,7 +135,7 @@ def _finish(record: Any, store: Any, out_dir: Path | None) -> bool:
     if out_dir is not None:
         write_report(report, timings, out_dir)
         lines = evaluation.predictions_jsonl(record, predictions)
-        write_atomically(out_dir / "predictions.jsonl", lines)
+        write_atomically(out_dir / evaluation.PREDICTIONS, lines)
         out.print(f"report: {out_dir / 'report.html'}", markup=False, highlight=False)
     return any(cell.statuses.get("failed", 0) for cell in report.cells)
 
@@ -140,8 +146,10 @@ def report(
     store: StoreOption = None,
 ) -> None:
     """Make the report of a stored run again; no model is loaded."""
-    from gateway.evaluation import RunRecord
+    from gateway.evaluation import PREDICTIONS, RunRecord
+    from gateway.report import FILES
 
+    check_folder(out_dir, files=(*FILES, PREDICTIONS))
     with open_store(store) as opened:
         _, raw = opened.run(run_id)
         _finish(RunRecord.from_json(raw), opened, out_dir)

@@ -7,7 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.common import FAILED, ModelsOption, PromptsOption, err, listed, note, out
+from gateway.cli.common import (
+    FAILED,
+    ModelsOption,
+    PromptsOption,
+    err,
+    listed,
+    note,
+    note_none,
+    out,
+)
+from gateway.cli.outputs import check_file
 
 KeysOption = Annotated[
     Path | None, typer.Option("--keys", help="File of API keys \\[default: in your data folder].")
@@ -93,6 +103,7 @@ def serve(
     from gateway.server import running as process
     from gateway.server.settings import Limits, Settings
 
+    check_file(record, "--record")
     settings = Settings(
         limits=Limits(
             body_bytes=max_body,
@@ -210,6 +221,7 @@ def keys_create(
     from gateway.server.keys import create_key
 
     path = keys or keys_file()
+    check_file(path, "--keys")
     text = create_key(path, name, models=listed(model), requests_per_minute=rate)
     err.print(f"written to {path}", markup=False, highlight=False, soft_wrap=True)
     out.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -222,6 +234,7 @@ def keys_list(keys: KeysOption = None) -> None:
     from gateway.config import keys_file
     from gateway.server.keys import read_keys
 
+    path = keys or keys_file()
     rows = [
         (
             key.name,
@@ -229,9 +242,13 @@ def keys_list(keys: KeysOption = None) -> None:
             str(key.requests_per_minute or "any"),
             key.created,
         )
-        for key in read_keys(keys or keys_file())
+        for key in read_keys(path)
     ]
-    showing.keys_table(rows, out)
+    if rows:
+        showing.keys_table(rows, out)
+    else:
+        given = f" --keys {keys}" if keys else ""
+        note_none(f"keys in {path}", f"gateway keys create NAME{given}")
 
 
 @keys_app.command("revoke")

@@ -18,6 +18,8 @@ from gateway.cli.common import (
     out,
     read_text,
 )
+from gateway.cli.outputs import check_file
+from gateway.errors import ConfigError
 
 
 def classify(
@@ -51,6 +53,10 @@ def classify(
     """
     from gateway import classifying
 
+    a_table = file is not None and file.suffix.lower() == ".csv"
+    if output is not None and not a_table:
+        raise ConfigError("--output is where a labelled CSV goes", hint="give --file a CSV")
+    check_file(output, "--output")
     asked = classifying.Asked(
         task=task,
         labels=listed(labels),
@@ -62,14 +68,15 @@ def classify(
         prompts=prompts,
         models_file=models_file,
     )
-    if file is not None and file.suffix.lower() == ".csv":
+    if file is not None and a_table:
         classifying.label_csv(asked, file, output, err)
         return
     if file is not None:
         text = read_text(file)
     elif text in (None, "-"):
         text = sys.stdin.read()
-    answer = classifying.one(asked, text or "")
+    with err.status("asking"):
+        answer = classifying.one(asked, text or "")
     classifying.show(answer, out, as_json=json_output)
 
 
@@ -114,8 +121,14 @@ def ask(
         temperature=temperature, seed=seed, max_tokens=max_tokens, stop=tuple(stop or ())
     )
     asked = asking.Prompt(text or "", system, raw)
-    show = (lambda _: None) if json_output else asking.to_standard_output
-    done = asking.ask(models, name, asked, sampling, show)
+    with err.status("asking") as waiting:
+
+        def show(piece: str) -> None:
+            waiting.stop()
+            if not json_output:
+                asking.to_standard_output(piece)
+
+        done = asking.ask(models, name, asked, sampling, show)
     out.file.write((completion_to_json(done) if json_output else "") + "\n")
     if done.finish_reason == "length":
         note(f"ended at its limit of {max_tokens} tokens")

@@ -18,7 +18,9 @@ from gateway.cli.common import (
     listed,
     note,
     out,
+    reading,
 )
+from gateway.cli.outputs import check_folder
 from gateway.tuning.recipe import ALL_LINEAR, Recipe
 
 _DEFAULT = Recipe()
@@ -218,22 +220,23 @@ def tune(
     entry = model or models.default
     target = new_folder(adapters or adapters_root(), name)
     check_target(target)
-    lesson, findings = lesson_of(
-        Asked(
-            spec=models.get(entry),
-            task=task,
-            train=train,
-            strategy=strategy,
-            prompts=prompts or prompts_root(),
-            target=target,
-            recipe=recipe,
-            validation=validation,
-            test=test,
-            limit=limit,
-            columns=columns_of(column),
-            threads=threads,
-        )
+    check_folder(target.parent, "--adapters")
+    asked = Asked(
+        spec=models.get(entry),
+        task=task,
+        train=train,
+        strategy=strategy,
+        prompts=prompts or prompts_root(),
+        target=target,
+        recipe=recipe,
+        validation=validation,
+        test=test,
+        limit=limit,
+        columns=columns_of(column),
+        threads=threads,
     )
+    with reading():
+        lesson, findings = lesson_of(asked)
     for finding in findings.warnings:
         note(f"warning: {finding.what}{': ' if finding.advice else ''}{finding.advice}")
     parts = lessons(lesson, _sizes(curve))

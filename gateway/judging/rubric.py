@@ -17,7 +17,7 @@ from gateway.errors import ConfigError
 from gateway.identity import digest_json
 from gateway.names import check_name
 from gateway.prompts import PromptTemplate, load_template
-from gateway.tasks import Dataset, Label, Task
+from gateway.tasks import Dataset, Label, Task, check_root
 from gateway.toml_file import read_toml
 
 GRADES = ("1", "2", "3", "4", "5")
@@ -52,6 +52,7 @@ def load_rubric(name: str, root: Path) -> Rubric:
     """
     path = root / check_name(name, "rubric") / "rubric.toml"
     if not path.is_file():
+        check_root(root)
         raise ConfigError(
             f"no rubric is called {name!r} in {root}",
             hint=f"known: {', '.join(list_rubrics(root)) or 'none'}",

@@ -38,15 +38,20 @@ class Ladder:
 
     @property
     def name(self) -> str:
-        """The source's, without the level that a file is named after."""
-        level = level_in(self.source.name)
-        if self.source.spec.origin != "the command line" or level is None:
-            return self.source.name
-        return re.sub(rf"[-._]?{level.name}$", "", self.source.name, flags=re.IGNORECASE)
+        """As `name_of` its source."""
+        return name_of(self.source)
 
     def entry(self, rung: Rung) -> str:
         """What the entry of a rung is called."""
         return level_entry(self.name, rung.level)
+
+
+def name_of(source: Given) -> str:
+    """The source's, without the level that a file is named after."""
+    level = level_in(source.name)
+    if source.spec.origin != "the command line" or level is None:
+        return source.name
+    return re.sub(rf"[-._]?{level.name}$", "", source.name, flags=re.IGNORECASE)
 
 
 def plan(

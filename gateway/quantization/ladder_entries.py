@@ -9,8 +9,10 @@ from gateway.config import ENTRY_NAME, Models, ModelSpec, PathSource, load_model
 from gateway.entries import put_entries
 from gateway.errors import ConfigError
 from gateway.identity import write_atomically
-from gateway.quantization.ladder import Ladder
+from gateway.quantization.given import Given
+from gateway.quantization.ladder import Ladder, name_of
 from gateway.quantization.making import Made
+from gateway.quantization.names import Level, level_entry
 
 _KEPT = (
     *("license", "context_length", "end_of_turn", "parallel", "threads", "batch_tokens"),
@@ -31,21 +33,20 @@ def known_models(file: Path) -> Models:
     return load_models(file if file.is_file() else shipped("modelfiles") / "models.toml")
 
 
-def check_names(ladder: Ladder, file: Path, out: Path) -> None:
-    """Whether the names are free, or are those of this ladder's own entries.
+def check_names(source: Given, levels: Sequence[Level], file: Path, out: Path) -> None:
+    """Whether the entries' names are free, or are those of the source's own ladder.
 
     Raises:
         ConfigError: one is none, or another model has it, or the file does not parse.
     """
-    if not re.fullmatch(ENTRY_NAME, ladder.entry(ladder.rungs[0])):
-        raise ConfigError(
-            f"{ladder.name!r} can not begin the name of an entry", hint="rename the file"
-        )
+    name = name_of(source)
+    if not re.fullmatch(ENTRY_NAME, level_entry(name, levels[0])):
+        raise ConfigError(f"{name!r} can not begin the name of an entry", hint="rename the file")
     known = known_models(file).specs
-    for rung in ladder.rungs:
-        taken = known.get(ladder.entry(rung))
-        source = taken.source if taken else None
-        own = isinstance(source, PathSource) and source.path.parent == out.resolve()
+    for level in levels:
+        taken = known.get(level_entry(name, level))
+        lies = taken.source if taken else None
+        own = isinstance(lies, PathSource) and lies.path.parent == out.resolve()
         if taken and not own:
             raise ConfigError(
                 f"{taken.name!r} is another entry, of {taken.origin}",

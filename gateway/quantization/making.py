@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ from gateway.identity import digest_json, file_digest, weights_digests, write_at
 from gateway.llama import library
 from gateway.memory import readable
 from gateway.quantization import worker
-from gateway.quantization.ladder import Ladder, Rung
+from gateway.quantization.given import Given
+from gateway.quantization.ladder import Ladder, Rung, name_of
+from gateway.quantization.names import Level
 
 _RECORDED = {"sha256", "key", "seconds", "without"}
 """What the record holds of a file; an entry of another form is as none."""
@@ -43,27 +45,36 @@ class Made:
     """Tensors that the importance matrix lacks."""
 
 
+def check_files(source: Given, levels: Sequence[Level], out: Path) -> None:
+    """Whether every file's name is free, or is that of a file of the source's own ladder.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    name = name_of(source)
+    record = _read_record(out, name)
+    for level in levels:
+        path = _path(out, name, level)
+        if path.resolve() == source.path.resolve():
+            raise ConfigError(f"{path} is the source itself", hint="choose another --out")
+        if path.exists() and level.name not in record:
+            raise ConfigError(
+                f"{path} is there, and is none of this ladder", hint="move it or choose --out"
+            )
+
+
 def check(ladder: Ladder, out: Path, *, imatrix: bool) -> None:
     """Whether it can be made, before minutes are spent on it.
 
     Raises:
-        ConfigError: an importance matrix is missing, a file is in the way, or the disk is full.
+        ConfigError: an importance matrix is missing, or the disk is full.
     """
     if not imatrix and (need := [r.level.name for r in ladder.rungs if r.needs_imatrix]):
         raise ConfigError(
             f"{', '.join(need)}: llama.cpp makes it only with an importance matrix",
             hint="--imatrix FILE, a text to make one from, or one that llama-imatrix wrote",
         )
-    record = _read_record(out, ladder)
-    for rung in ladder.rungs:
-        path = _path(out, ladder, rung)
-        if path.resolve() == ladder.source.path.resolve():
-            raise ConfigError(f"{path} is the source itself", hint="choose another --out")
-        if path.exists() and rung.level.name not in record:
-            raise ConfigError(
-                f"{path} is there, and is none of this ladder", hint="move it or choose --out"
-            )
-    missing = [r for r in ladder.rungs if not _path(out, ladder, r).exists()]
+    missing = [r for r in ladder.rungs if not _path(out, ladder.name, r.level).exists()]
     needed = sum(rung.contents.total.size for rung in missing)
     folder = next(parent for parent in (out, *out.absolute().parents) if parent.is_dir())
     if needed > (free := shutil.disk_usage(folder).free):
@@ -91,8 +102,8 @@ def make(
     """
     out.mkdir(parents=True, exist_ok=True)
     for rung in ladder.rungs:
-        path, key = _path(out, ladder, rung), _key(ladder, rung, imatrix)
-        known = _read_record(out, ladder).get(rung.level.name)
+        path, key = _path(out, ladder.name, rung.level), _key(ladder, rung, imatrix)
+        known = _read_record(out, ladder.name).get(rung.level.name)
         kept = bool(known and known["key"] == key and _is_whole(path, known["sha256"]))
         if known is None or not kept:
             on_tensor = begin(rung.level.name, len(rung.contents.tensors))
@@ -130,7 +141,7 @@ def _make(
             "without": list(without),
         }
         # Before the file has its name: one that has it and is not recorded is somebody else's.
-        _write_record(path.parent, ladder, rung, made)
+        _write_record(path.parent, ladder.name, rung.level, made)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -159,23 +170,23 @@ def _key(ladder: Ladder, rung: Rung, imatrix: Path | None) -> str:
     )
 
 
-def _path(out: Path, ladder: Ladder, rung: Rung) -> Path:
-    return out / f"{ladder.name.replace(':', '_')}-{rung.level.name}.gguf"
+def _path(out: Path, name: str, level: Level) -> Path:
+    return out / f"{name.replace(':', '_')}-{level.name}.gguf"
 
 
-def _record(out: Path, ladder: Ladder) -> Path:
-    return out / f"{ladder.name.replace(':', '_')}.ladder.json"
+def _record(out: Path, name: str) -> Path:
+    return out / f"{name.replace(':', '_')}.ladder.json"
 
 
-def _read_record(out: Path, ladder: Ladder) -> dict[str, dict[str, Any]]:
+def _read_record(out: Path, name: str) -> dict[str, dict[str, Any]]:
     """By level: what was made and of what."""
     try:
-        found = json.loads(_record(out, ladder).read_text(encoding="utf-8"))
-        return {name: entry for name, entry in found.items() if entry.keys() == _RECORDED}
+        found = json.loads(_record(out, name).read_text(encoding="utf-8"))
+        return {level: entry for level, entry in found.items() if entry.keys() == _RECORDED}
     except (OSError, ValueError, AttributeError):
         return {}
 
 
-def _write_record(out: Path, ladder: Ladder, rung: Rung, made: dict[str, Any]) -> None:
-    record = _read_record(out, ladder) | {rung.level.name: made}
-    write_atomically(_record(out, ladder), json.dumps(record, indent=1, sort_keys=True))
+def _write_record(out: Path, name: str, level: Level, made: dict[str, Any]) -> None:
+    record = _read_record(out, name) | {level.name: made}
+    write_atomically(_record(out, name), json.dumps(record, indent=1, sort_keys=True))

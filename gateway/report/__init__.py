@@ -8,6 +8,9 @@ from gateway.report.jsonfile import render_json, render_timings_json
 from gateway.report.markdown import render_markdown, render_timings
 from gateway.results import CellTimings, Report
 
+FILES = ("report.html", "report.md", "report.json", "timings.json", "timings.md")
+"""What `write_report` writes."""
+
 
 def write_report(report: Report, timings: Sequence[CellTimings], out_dir: Path) -> None:
     """Write report.html, report.md, report.json, timings.json and timings.md, each atomically.

@@ -9,9 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.report import format as fmt
+from gateway.report.wrapping import wrapped
 
 _NARROWEST_NAME = 20
-_GAP = 2
+GAP = 2
+"""Columns of the terminal between two columns of a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,10 @@ class Column:
 
 def print_grid(rows: Sequence[Row], columns: Sequence[Column], console: Console) -> list[str]:
     """Print what fits, the first column always; return the headers of what did not."""
-    marks = 1 + _GAP if any(row.mark for row in rows) else 0
+    marks = 1 + GAP if any(row.mark for row in rows) else 0
     longest = max(fmt.display_width(encoded(console, row.name)) for row in rows)
     kept = _fitting(columns, longest, console.width - marks)
-    room = console.width - marks - sum(column.width + _GAP for column in kept)
+    room = console.width - marks - sum(column.width + GAP for column in kept)
     table = plain_table()
     if marks:
         table.add_column("", no_wrap=True)
@@ -50,7 +52,7 @@ def print_grid(rows: Sequence[Row], columns: Sequence[Column], console: Console)
     for column in kept:
         table.add_column(encoded(console, column.header), justify="right", no_wrap=True)
     for i, row in enumerate(rows):
-        name = Text(_folded(encoded(console, row.name), room))
+        name = Text(wrapped(encoded(console, row.name), room))
         texts = [encoded(console, column.cells[i]) for column in kept]
         first = [row.mark] if marks else []
         table.add_row(*first, name, *texts, style=row.style, end_section=row.ends_section)
@@ -60,7 +62,7 @@ def print_grid(rows: Sequence[Row], columns: Sequence[Column], console: Console)
 
 def plain_table() -> Table:
     """The look of every table: a rule under the header, space between columns."""
-    return Table(box=box.SIMPLE, pad_edge=False, show_edge=False, padding=(0, _GAP - 1, 0, 0))
+    return Table(box=box.SIMPLE, pad_edge=False, show_edge=False, padding=(0, GAP - 1, 0, 0))
 
 
 def encoded(console: Console, text: str) -> str:
@@ -73,18 +75,8 @@ def _fitting(columns: Sequence[Column], longest_name: int, width: int) -> list[C
     left = width - min(longest_name, max(_NARROWEST_NAME, width // 3))
     kept: list[Column] = []
     for column in columns:
-        left -= column.width + _GAP
+        left -= column.width + GAP
         if left < 0 and kept:
             break
         kept.append(column)
     return kept
-
-
-def _folded(name: str, width: int) -> str:
-    """The name with line breaks after slashes where it is too long for one line."""
-    lines = [""]
-    for part in name.replace("/", "/\0").split("\0"):
-        if lines[-1] and fmt.display_width(lines[-1] + part) > width:
-            lines.append("")
-        lines[-1] += part
-    return "\n".join(lines)

@@ -34,6 +34,7 @@ from gateway.server.openai.embeddings import EmbeddingRoutes
 from gateway.server.openai.errors import ErrorResponse, error_response, validation_failure
 from gateway.server.openai.models import ModelRoutes
 from gateway.server.openai.responses import ResponseRoutes
+from gateway.server.page import PageRoutes
 from gateway.server.recorder import Recorder
 from gateway.server.requestlog import RequestLog
 from gateway.server.service import Service
@@ -96,6 +97,9 @@ def create_app(pool: ModelPool, settings: Settings | None = None) -> FastAPI:
     HealthRoutes(service).add_to(health)
     health.add_api_route("/metrics", exposition, response_class=Response, summary="Metrics")
     app.include_router(health)
+    page = APIRouter()
+    PageRoutes(service, needs_key=settings.keys is not None).add_to(page)
+    app.include_router(page)
     return app
 
 

@@ -39,6 +39,9 @@ _DISCARD_S, _DISCARD_LIMITS = 1.0, 4
 _PUBLIC = ("/health/", "/docs", "/redoc", "/openapi.json")
 """Paths that say nothing about models or callers, and so need no key."""
 
+_OPEN = "/"
+"""The path that names models to who shows a key, and none to who shows none."""
+
 
 class Exchanges:
     """Begins an `Exchange` for each request, and hands it to `finished` when the answer is sent.
@@ -117,7 +120,10 @@ class Guard:
 
 
 class Authentication:
-    """Asks for a key on every path that is not public, and holds each key to its rate."""
+    """Asks for a key on every path that is not public, and holds each key to its rate.
+
+    At the root no key is asked for, and one that is shown is looked at all the same.
+    """
 
     def __init__(self, app: ASGIApp, *, render: Render, keys: KeyFile | None) -> None:
         self._app = app
@@ -126,9 +132,11 @@ class Authentication:
         self._rates = Rates()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._keys is not None and _is_private(scope["path"]):
+        if scope["type"] == "http" and self._keys is not None:
+            headers = Headers(scope=scope)
             try:
-                self._admit(self._keys, Headers(scope=scope))
+                if _is_private(scope["path"], headers):
+                    self._admit(self._keys, headers)
             except GatewayError as error:
                 await _refused(self._render, scope, error)(scope, receive, send)
                 return
@@ -243,7 +251,9 @@ def _refused(render: Render, scope: Scope, error: GatewayError) -> Response:
     return render(scope["path"], failure)
 
 
-def _is_private(path: str) -> bool:
+def _is_private(path: str, headers: Headers) -> bool:
+    if path == _OPEN:
+        return "authorization" in headers
     return not path.startswith(_PUBLIC)
 
 

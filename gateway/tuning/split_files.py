@@ -7,6 +7,15 @@ from gateway.tables import HUB_PREFIX, WRITTEN, read_table, write_table
 from gateway.tasks import Item
 from gateway.tuning.checks.split import Split
 
+_PARTS = ("train", "validation")
+
+
+def files_of(source: str) -> tuple[str, ...]:
+    """Names of the files that a split of the data is written to."""
+    suffix = "" if source.startswith(HUB_PREFIX) else Path(source).suffix.lower()
+    ending = suffix if suffix in WRITTEN else ".jsonl"
+    return tuple(f"{part}{ending}" for part in _PARTS)
+
 
 def write_split(source: str, made: Split, folder: Path) -> tuple[Path, Path]:
     """`train` and `validation`, each with all columns of the data, in its format; JSONL where that
@@ -18,13 +27,12 @@ def write_split(source: str, made: Split, folder: Path) -> tuple[Path, Path]:
         DataError: a value has no place in the format.
     """
     table = read_table(source)
-    suffix = "" if source.startswith(HUB_PREFIX) else Path(source).suffix.lower()
-    ending = suffix if suffix in WRITTEN else ".jsonl"
     rows = {row.line: row for row in table.rows}
 
     def write(name: str, items: Sequence[Item]) -> Path:
-        path = folder / f"{name}{ending}"
+        path = folder / name
         write_table(table, [rows[item.line] for item in items if item.line is not None], path)
         return path
 
-    return write("train", made.train), write("validation", made.validation)
+    train, validation = files_of(source)
+    return write(train, made.train), write(validation, made.validation)

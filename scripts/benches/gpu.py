@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway import certify as certifying
-from gateway.backends.transformers import library
 from gateway.backends.base import load_backend
+from gateway.backends.transformers import library
 from gateway.config import ModelSpec, PathSource
 from gateway.types import GenerationRequest, Sampling
 

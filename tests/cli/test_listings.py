@@ -1,5 +1,7 @@
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -112,6 +114,81 @@ def test_prompts_are_listed_and_shown(gateway: Gateway) -> None:
     assert "issue-triage" in listed.out
     shown = gateway("prompts", "show", "issue-triage", "cot")
     assert shown.out == (ROOT / "prompts" / "issue-triage" / "cot.j2").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "nothing", "first"),
+    [
+        (("adapters", "list"), "no adapters in", "gateway tune -n NAME"),
+        (("keys", "list"), "no keys in", "gateway keys create NAME"),
+        (("keys", "list", "--keys", "my.json"), "no keys in my.json", "NAME --keys my.json"),
+        (("prompts", "list", "--prompts", "."), "no tasks in .", "cp -r "),
+        (("models", "import-ollama"), "no models of Ollama in", "ollama pull"),
+    ],
+)
+def test_a_list_of_nothing_says_so_and_how_to_make_the_first(
+    gateway: Gateway,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    nothing: str,
+    first: str,
+) -> None:
+    for name in ("GATEWAY_DATA", "OLLAMA_MODELS"):
+        monkeypatch.setenv(name, str(tmp_path / "new"))
+    monkeypatch.chdir(tmp_path)
+    done = gateway(*command)
+    assert (done.code, done.out) == (0, "")
+    assert nothing in done.err
+    assert "to make the first: " in done.err
+    assert first in done.err
+
+
+def test_what_is_no_folder_of_tasks_is_said(gateway: Gateway, fake: Path) -> None:
+    one, absent = fake / "prompts" / "mine", fake / "absent"
+    rubric = ROOT / "prompts" / "format"
+    data = ("--data", "test.csv")
+    for command in (
+        ("prompts", "list"),
+        ("run", "-t", "mine", *data),
+        ("judge", "fake", "-r", "format", *data),
+    ):
+        for folder in (one, rubric):
+            done = gateway(*command, "--prompts", folder)
+            assert (done.code, done.out) == (2, "")
+            assert f"{folder} is a task itself" in done.err
+            assert f"try: --prompts {folder.parent}" in done.err
+        assert f"{absent}: no such folder" in gateway(*command, "--prompts", absent).err
+
+
+def test_a_task_without_a_template_is_listed(gateway: Gateway, fake: Path) -> None:
+    for template in (fake / "prompts" / "mine").glob("*.j2"):
+        template.unlink()
+    done = gateway("prompts", "list")
+    assert (done.code, "none yet" in done.out) == (0, True)
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("models", "list"),
+        ("prompts", "list"),
+        ("quantize", "--levels"),
+        ("plan", "--families"),
+        ("plan", "llama-3.1-8b", "--memory", "24GB", "--gpus", "2", "--no-formulas"),
+    ],
+    ids=" ".join,
+)
+def test_a_narrow_terminal_gets_whole_words(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], columns: int
+) -> None:
+    wide = gateway(*command).out
+    monkeypatch.setenv("COLUMNS", str(columns))
+    narrow = gateway(*command).out
+    assert "…" not in narrow
+    words = re.compile(r"[A-Za-z]{3,}")
+    assert set(words.findall(wide)) <= set(words.findall(narrow))
 
 
 def test_the_exact_text_that_the_model_reads_is_printed(gateway: Gateway) -> None:

@@ -1,4 +1,4 @@
-"""Models beside a reference, on real weights, and beside what llama.cpp's own tool printed."""
+"""Models beside a reference, on real weights, and beside llama.cpp's own tool."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,13 +8,20 @@ import pytest
 
 from gateway.config import load_models
 from gateway.errors import ComparisonRefused, DataError
-from gateway.llama import library
 from gateway.quantization.fidelity import Fidelity, Wanted, measure
 from gateway.quantization.given import Given, given
 from gateway.quantization.making import Made
 from tests.conftest import spec_and_path
 from tests.gguf_adapters import write_adapter
 from tests.quantization.conftest import TEXT
+from tests.quantization.perplexity_tool import (
+    PRINTED,
+    TOOL,
+    Figure,
+    Figures,
+    by_its_arithmetic,
+    by_the_tool,
+)
 
 SHORT = Wanted(TEXT, context=32, chunks=2, threads=1)
 
@@ -76,23 +83,33 @@ def test_a_level_is_near_its_reference_and_not_at_it(measured: Fidelity) -> None
     assert level.contents.level.name == "Q4_K_M"
 
 
-def test_the_figures_are_those_of_llama_cpps_own_tool(measured: Fidelity) -> None:
-    """Printed by llama-perplexity of the same sources and build (scripts/peers) on a processor with
-    AVX512, same files and text: GGML_CPU_TILED_MM=0, -c 128 --flash-attn off --no-repack,
-    so with the kernels that the gateway takes. Other processors add in another order, which the
-    rounding of activations to 8 bits makes larger."""
-    recorded = "AVX512_VNNI = 1" in library.build().system_info
-    (level,) = measured.models
-    found = level.divergence
-    own = [found.perplexity, found.reference_perplexity, found.log_ratio, found.kl]
-    printed = [27.605887, 26.266562, 0.049732, 0.059811]
-    digits = 3e-5 if recorded else 0.03
-    assert [each.value for each in own] == pytest.approx(printed, rel=digits)
-    errors = [4.171753, 3.866211, 0.018088, 0.002895]
-    assert [each.error for each in own] == pytest.approx(errors, rel=2e-3 if recorded else 0.1)
-    if recorded:
-        quantiles = {0.5: 0.044098, 0.95: 0.143633, 0.99: 0.298970, 1.0: 0.407562}
-        for share, value in quantiles.items():
-            assert found.kls[share] == pytest.approx(value, rel=1e-3)
-        assert 100 * found.rms_change.value == pytest.approx(5.066, rel=1e-3)
-        assert 100 * found.same_top.value == pytest.approx(82.275, abs=1e-3)
+def own_figures(measured: Fidelity) -> Figures:
+    found = measured.models[0].divergence
+    named = {name: getattr(found, name) for name in PRINTED}
+    percent = {"rms_change", "same_top"}
+    return {
+        name: Figure(*(100 * n if name in percent else n for n in (each.value, each.error)))
+        for name, each in named.items()
+    }
+
+
+def test_the_figures_are_those_of_the_tool_s_arithmetic_on_this_processor(
+    smollm2_file: Given, made: Made, measured: Fidelity
+) -> None:
+    """Whatever kernels this processor has: both read the same logits."""
+    text = TEXT.read_bytes().removesuffix(b"\n")
+    wanted = by_its_arithmetic(smollm2_file.path, made.path, text, measured.context)
+    for name, own in own_figures(measured).items():
+        assert own.value == pytest.approx(wanted[name].value, rel=1e-6), name
+        assert own.error == pytest.approx(wanted[name].error, rel=1e-6), name
+
+
+def test_the_figures_are_those_that_the_tool_prints_here(
+    smollm2_file: Given, made: Made, measured: Fidelity, tmp_path: Path
+) -> None:
+    if not TOOL.is_file():
+        pytest.skip(f"{TOOL} is absent: scripts/peers builds it")
+    printed = by_the_tool(smollm2_file.path, made.path, TEXT, measured.context, tmp_path)
+    for name, own in own_figures(measured).items():
+        assert own.value == pytest.approx(printed[name].value, rel=3e-5, abs=2e-6), name
+        assert own.error == pytest.approx(printed[name].error, rel=2e-3, abs=2e-6), name

@@ -13,7 +13,7 @@ from gateway.identity import file_digest, weights_digests
 from gateway.quantization.given import Given, given
 from gateway.quantization.ladder import Ladder, plan
 from gateway.quantization.ladder_entries import check_names, write_entries
-from gateway.quantization.making import Made, check, make
+from gateway.quantization.making import Made, check, check_files, make
 from gateway.quantization.names import parse_level
 from gateway.quantization.remarks import remarks
 from gateway.sources import described_digests, locate
@@ -112,7 +112,7 @@ def test_a_file_of_somebody_else_is_not_overwritten(tiny: Given, tmp_path: Path)
     out.mkdir()
     (out / "tiny-Q8_0.gguf").write_text("mine")
     with pytest.raises(ConfigError, match="is none of this ladder"):
-        check(planned(tiny, "Q8_0"), out, imatrix=False)
+        check_files(tiny, [parse_level("Q8_0")], out)
 
 
 def test_what_can_not_be_made_is_said_before_anything_is(tiny: Given, tmp_path: Path) -> None:
@@ -171,9 +171,10 @@ def test_entries_are_the_source_s_but_for_the_weights(
         smollm2_file.spec, chat_template="{{ messages[0].content }}", context_length=1024
     )
     own = replace(ladder, source=replace(smollm2_file, spec=spec))
-    check_names(own, file, out)
+    levels = [rung.level for rung in own.rungs]
+    check_names(own.source, levels, file, out)
     assert write_entries(own, [made], file, out) == ("smollm2-135m-q4_k_m",)
-    check_names(own, file, out)  # its own entry is not in its way
+    check_names(own.source, levels, file, out)  # its own entry is not in its way
     entry = load_models(file).get("smollm2-135m-q4_k_m")
     assert locate(entry) == made.path.resolve()
     assert described_digests(entry, made.path).file == made.sha256
@@ -185,12 +186,13 @@ def test_entries_are_the_source_s_but_for_the_weights(
 
 def test_a_name_that_is_taken_is_said(ladder: Ladder, tmp_path: Path) -> None:
     file = tmp_path / "models.toml"
+    levels = [rung.level for rung in ladder.rungs]
     file.write_text('[models.smollm2-135m-q4_k_m]\nsource = { path = "else.gguf" }\n')
     with pytest.raises(ConfigError, match="is another entry"):
-        check_names(ladder, file, tmp_path / "out")
+        check_names(ladder.source, levels, file, tmp_path / "out")
     spaced = replace(ladder.source, spec=replace(ladder.source.spec, name="two words"))
     with pytest.raises(ConfigError, match="can not begin the name of an entry"):
-        check_names(replace(ladder, source=spaced), file, tmp_path / "out")
+        check_names(spaced, levels, file, tmp_path / "out")
 
 
 def test_what_is_no_whole_model_is_refused(tmp_path: Path) -> None:

@@ -53,8 +53,13 @@ def test_the_command_runs_in_a_clone_with_a_space_in_its_path(repository: Path) 
 
 def test_no_variable_goes_along_but_those_that_installing_needs(repository: Path) -> None:
     known = {
-        **{"PIP_INDEX_URL": "https://x/simple", "PIP_CACHE_DIR": "/x", "https_proxy": "http://x"},
-        **{"GATEWAY_MODELS": "/x", "VIRTUAL_ENV": "/x", "PYTHONPATH": "/x", "CMAKE_ARGS": "-DA=B"},
+        "PIP_INDEX_URL": "https://x/simple",
+        "PIP_CACHE_DIR": "/x",
+        "https_proxy": "http://x",
+        "GATEWAY_MODELS": "/x",
+        "VIRTUAL_ENV": "/x",
+        "PYTHONPATH": "/x",
+        "CMAKE_ARGS": "-DA=B",
     }
     done = fresh(repository, "env", **known)
     names = {line.split("=")[0] for line in done.stdout.splitlines()}

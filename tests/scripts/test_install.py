@@ -56,9 +56,7 @@ class Checkout:
         (self.folder / "says").write_text(text)
         (self.folder / "code").write_text(str(code))
 
-    def install(
-        self, extras: str = "llama-cpp", **more: str
-    ) -> subprocess.CompletedProcess[str]:
+    def install(self, extras: str = "llama-cpp", **more: str) -> subprocess.CompletedProcess[str]:
         env: Mapping[str, str] = {
             "PATH": str(self.bin),
             "HOME": str(self.folder / "home"),
@@ -172,8 +170,11 @@ def test_a_compiler_named_in_the_environment_is_the_one_that_is_tried(checkout: 
 
 def test_too_little_room_is_said_before_the_compiler_begins(checkout: Checkout) -> None:
     (checkout.bin / "df").unlink()
-    checkout.tool("df", "echo 'Filesystem 1024-blocks Used Available Capacity Mounted'; "
-                  "echo 'tmpfs 400000 1000 204800 1% /tmp'")
+    checkout.tool(
+        "df",
+        "echo 'Filesystem 1024-blocks Used Available Capacity Mounted'; "
+        "echo 'tmpfs 400000 1000 204800 1% /tmp'",
+    )
     done = checkout.install()
     assert done.returncode == 1
     assert "which has 200 MB" in done.stderr

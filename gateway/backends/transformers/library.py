@@ -11,7 +11,6 @@ which have more give the same bytes.
 import importlib.util
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -19,6 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from gateway import bars
+from gateway.errors import BackendError
 from gateway.extras import require
 
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
@@ -34,9 +35,7 @@ def prepare() -> None:
     os.environ.setdefault(_MODE, _STRICT)
     # What CUDA's products of matrices need to repeat.
     os.environ.setdefault(_WORKSPACE, ":4096:8")
-    if not sys.stderr.isatty():
-        # In a log the bars of transformers are pages of one line.
-        os.environ.setdefault("TQDM_DISABLE", "1")
+    bars.silence()
 
 
 @cache
@@ -51,6 +50,7 @@ def load() -> tuple[Any, Any]:
     import torch
     import transformers
 
+    bars.silence()
     return torch, transformers
 
 

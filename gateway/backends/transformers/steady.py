@@ -68,7 +68,7 @@ def _is_steady(model: TorchModel, shape: Shape, whole: torch.Tensor) -> bool:
     in_pieces = _logits(model, shape, (1, 9, 15, *_pieces(most, _LENGTH - 25)))
     if not torch.equal(whole, in_pieces):
         return False
-    pieces = (12, BLOCK) if 2 * BLOCK <= most else _pieces(most // 2)
+    pieces = (12, BLOCK) if most >= 2 * BLOCK else _pieces(most // 2)
     return torch.equal(whole, _logits(model, shape, pieces, beside=True))
 
 

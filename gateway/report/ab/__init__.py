@@ -12,6 +12,9 @@ from gateway.report.jsonfile import dumped, render_timings_json
 from gateway.report.markdown import render_timings
 from gateway.results import CellTimings
 
+FILES = ("ab.html", "ab.md", "ab.json", "timings.json", "timings.md", "frontier.svg")
+"""What `write_ab` writes, the last where sizes are known."""
+
 
 def write_ab(outcome: Outcome, timings: Sequence[CellTimings], out_dir: Path) -> None:
     """Write ab.html, ab.md and ab.json, which hold no clock, and timings.json and timings.md.

@@ -13,6 +13,9 @@ from gateway.report.markdown import bullets, escape, table
 from gateway.report.sections import Section, in_markdown, print_sentences, print_table
 from gateway.report.terminal import line, print_warnings
 
+FILES = ("experiment.html", "experiment.md", "experiment.json")
+"""What `write_experiment` writes."""
+
 
 def print_experiment(outcome: ExperimentOutcome, console: Console) -> None:
     """The leaderboard and what it means; the rest is in the files."""

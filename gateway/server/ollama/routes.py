@@ -4,7 +4,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
 from starlette.datastructures import MutableHeaders
 
@@ -16,12 +15,9 @@ from gateway.server.ollama.keeping import Keeper
 from gateway.server.ollama.models import ModelRoutes
 from gateway.server.service import Service
 
-_GREETING = "Ollama is running"
-"""Clients look for these words to find out whether a server is Ollama's."""
-
 
 def ollama_router(service: Service) -> APIRouter:
-    """All endpoints, those outside of /api too."""
+    """All endpoints but the root, at which clients are greeted: that is the page's."""
     keeper = Keeper(service.pool)
     api = APIRouter(
         prefix="/api",
@@ -36,13 +32,7 @@ def ollama_router(service: Service) -> APIRouter:
     refusals.add_to(api)
     # Ollama's command line and others ask with HEAD whether somebody is there.
     api.add_api_route("/version", models.version, methods=["HEAD"], include_in_schema=False)
-    router = APIRouter()
-    router.include_router(api)
-    for method in ("GET", "HEAD"):
-        router.add_api_route(
-            "/", _root, methods=[method], response_class=PlainTextResponse, include_in_schema=False
-        )
-    return router
+    return api
 
 
 class _AnyContentType(APIRoute):
@@ -59,7 +49,3 @@ class _AnyContentType(APIRoute):
             return await handle(Request(scope, request.receive))
 
         return handle_json
-
-
-async def _root() -> str:
-    return _GREETING

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from gateway.memory import readable
+from gateway.report.format import ABSENT
+from gateway.report.table import Head, numbers, print_rows, say
 from gateway.tuning.plan.architecture import Architecture
 from gateway.tuning.plan.figures import Figure, number, total
 from gateway.tuning.plan.guide import Advice
@@ -19,7 +19,6 @@ from gateway.tuning.plan.training_memory import BESIDE, Memory
 from gateway.tuning.plan.zero import DIVIDES
 
 _MOMENTS = ("loss", "first block backward", "last block backward", "optimizer step")
-_ABSENT = "–"
 
 
 def plan(made: Plan, console: Console, *, formulas: bool) -> None:
@@ -32,28 +31,29 @@ def plan(made: Plan, console: Console, *, formulas: bool) -> None:
 
 def families_table(known: Iterable[Architecture], console: Console) -> None:
     """One row a shipped family."""
-    table = Table("family", "parameters", "layers", "hidden", "heads", "kv heads", "of")
+    rows = []
     for a in known:
-        numbers = (int(total(parameters(a))), a.layers, a.hidden, a.heads, a.kv_heads)
-        table.add_row(a.name, *(f"{n:,}" for n in numbers), a.source)
-    console.print(table)
+        sizes = (int(total(parameters(a))), a.layers, a.hidden, a.heads, a.kv_heads)
+        rows.append((a.name, *(f"{n:,}" for n in sizes), a.source))
+    sizes_of = numbers("parameters", "layers", "hidden", "heads", "kv heads")
+    print_rows(("family", *sizes_of, Head("of", breaks=True)), rows, console)
 
 
 def _advice(advice: Advice, model: ModelPlan | None, console: Console) -> None:
-    _say(console, f"advice: {advice.verdict}")
+    say(console, f"advice: {advice.verdict}")
     if model is not None:
-        _say(console, f"if you fine-tune, with: {model.with_what()}")
+        say(console, f"if you fine-tune, with: {model.with_what()}")
     for rule in advice.reasons:
-        _say(console, f"- {rule.name}: {rule.because} [{rule.source}]")
+        say(console, f"- {rule.name}: {rule.because} [{rule.source}]")
     if advice.questions:
-        _say(console, "what would sharpen it:")
+        say(console, "what would sharpen it:")
         for question in advice.questions:
-            _say(console, f"  {question}")
+            say(console, f"  {question}")
 
 
 def _model(model: ModelPlan, console: Console, formulas: bool) -> None:
     a, s = model.architecture, model.setup
-    _say(
+    say(
         console,
         f"{a.name} ({a.source}): {model.parameters:,} parameters, {a.layers} layers of "
         f"{a.hidden}, {a.heads} heads, {a.kv_heads} of keys and values",
@@ -76,29 +76,30 @@ def _model(model: ModelPlan, console: Console, formulas: bool) -> None:
 
 def _ranks(model: ModelPlan, console: Console) -> None:
     names = ", ".join(target.name for target in model.setup.targets)
-    table = Table("rank", "trained", "of the model", "adapter file", title=f"LoRA on {names}")
+    rows = []
     for rank, figures in model.ranks.items():
         trained = int(total(figures))
         share = f"{100 * trained / model.parameters:.3f}%"
-        table.add_row(str(rank), f"{trained:,}", share, readable(trained * SINGLE))
-    console.print(table)
+        rows.append((str(rank), f"{trained:,}", share, readable(trained * SINGLE)))
+    heads = numbers("rank", "trained", "of the model", "adapter file")
+    print_rows(heads, rows, console, f"LoRA on {names}")
 
 
 def _training(model: ModelPlan, console: Console) -> None:
     s = model.setup
     what = f"{s.batch} x {s.context} tokens, {s.optimizer}, ZeRO {s.stage} on {s.devices}"
     kept = "with" if s.checkpointing else "without"
-    table = Table("training", *_MOMENTS, "peak", title=f"{what}, {kept} checkpointing")
-    if model.budget is not None:
-        table.add_column(f"in {readable(model.budget)}")
+    budget = [] if model.budget is None else [f"in {readable(model.budget)}"]
+    rows = []
     for name, memory in model.memories.items():
         moments = memory.moments
-        cells = [readable(total(moments[m])) if m in moments else _ABSENT for m in _MOMENTS]
+        cells = [readable(total(moments[m])) if m in moments else ABSENT for m in _MOMENTS]
         fits = [] if model.budget is None else ["fits" if model.fits(memory) else "too large"]
-        table.add_row(name, *cells, readable(memory.total), *fits)
-    console.print(table)
+        rows.append((name, *cells, readable(memory.total), *fits))
+    heads = ("training", *numbers(*_MOMENTS, "peak"), *budget)
+    print_rows(heads, rows, console, f"{what}, {kept} checkpointing")
     low, high = map(readable, BESIDE)
-    _say(
+    say(
         console,
         f"each is what torch allocates on one device; beside it are {low} to {high} of CUDA "
         "context and kernels, and what the allocator can not use",
@@ -110,18 +111,23 @@ def _moments(name: str, memory: Memory, console: Console) -> None:
     terms = {figure.name: figure for figures in memory.moments.values() for figure in figures}
     _formulas([(name, terms.values())], console)
     for moment, figures in memory.moments.items():
-        _say(console, f"  {moment} = {' + '.join(figure.name for figure in figures)}")
+        say(console, f"  {moment} = {' + '.join(figure.name for figure in figures)}")
 
 
 def _inference(model: ModelPlan, console: Console, formulas: bool) -> None:
     contexts = [f"with {number(context)} tokens" for context in model.contexts]
-    table = Table("level", "bits a weight", "weights", *contexts, title="running it (llama.cpp)")
-    for found in model.inference:
-        sizes = map(readable, (found.weights.value, *found.totals))
-        table.add_row(found.level.name, f"{found.bits:g}", *sizes)
-    console.print(table)
+    rows = [
+        (
+            found.level.name,
+            f"{found.bits:g}",
+            *map(readable, (found.weights.value, *found.totals)),
+        )
+        for found in model.inference
+    ]
+    heads = ("level", *numbers("bits a weight", "weights", *contexts))
+    print_rows(heads, rows, console, "running it (llama.cpp)")
     for remark in remarks(model.architecture):
-        _say(console, remark)
+        say(console, remark)
     if formulas:
         weights = [found.weights for found in model.inference]
         _formulas([("running it", (*weights, *model.inference[0].caches))], console)
@@ -129,14 +135,14 @@ def _inference(model: ModelPlan, console: Console, formulas: bool) -> None:
 
 def _zero(model: ModelPlan, console: Console, formulas: bool) -> None:
     stages = [f"ZeRO {n}" for n in range(len(DIVIDES))]
-    title = "peak of each device by stage, and what it saves"
-    table = Table("training", "devices", *stages, title=title)
+    rows = []
     for (name, devices), found in model.zero.items():
         cells = [f"{readable(x.memory.total)} (-{readable(x.saved)})" for x in found]
-        table.add_row(name, str(devices), readable(found[0].memory.total), *cells[1:])
-    console.print(table)
+        rows.append((name, str(devices), readable(found[0].memory.total), *cells[1:]))
+    heads = ("training", *numbers("devices", *stages))
+    print_rows(heads, rows, console, "peak of each device by stage, and what it saves")
     for n, divides in enumerate(DIVIDES):
-        _say(console, f"ZeRO {n} divides {divides}")
+        say(console, f"ZeRO {n} divides {divides}")
     if formulas:
         (name, devices), found = list(model.zero.items())[-1]
         whole = {f.name: f for figures in found[0].memory.moments.values() for f in figures}
@@ -152,15 +158,13 @@ def _zero(model: ModelPlan, console: Console, formulas: bool) -> None:
 
 
 def _hyperparameters(ranges: Iterable[Range], long: Steps | None, console: Console) -> None:
-    table = Table("hyperparameter", "range", "begin with", "why", "source")
-    for r in ranges:
-        table.add_row(*map(escape, (r.name, r.range, r.begin, r.why, r.source)))
-    console.print(table)
+    rows = [(r.name, r.range, r.begin, r.why, r.source) for r in ranges]
+    print_rows(("hyperparameter", "range", "begin with", "why", "source"), rows, console)
     for rank in RANKS:
         ranks = " to ".join(map(str, rank.ranks))
-        _say(console, f"rank {ranks}: {rank.use} [{rank.source}]")
+        say(console, f"rank {ranks}: {rank.use} [{rank.source}]")
     if long is not None:
-        _say(
+        say(
             console,
             f"{long.total:,} steps = {long.formula}; {long.warm_up:,} of them, "
             f"ceil({WARM_SHARE} x {long.total:,}), to warm up",
@@ -171,16 +175,12 @@ def _formulas(
     groups: Iterable[tuple[str, Iterable[Figure]]], console: Console, *, size: bool = True
 ) -> None:
     for what, figures in groups:
-        _say(console, f"{what}:")
+        say(console, f"{what}:")
         for line in _lines(figures, size):
-            _say(console, f"  {line}")
+            say(console, f"  {line}")
 
 
 def _lines(figures: Iterable[Figure], size: bool) -> Iterator[str]:
     for f in figures:
         value = f"{f.value:,.0f}" + (f" bytes, {readable(f.value)}" if size else "")
         yield f"{f.name} = {f.formula} = {value}"
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

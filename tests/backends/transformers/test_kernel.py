@@ -2,7 +2,6 @@
 bytes wherever it lies. That the compiled kernel keeps them too, `scripts/gpu-check` measures."""
 
 import os
-from pathlib import Path
 
 import pytest
 import torch

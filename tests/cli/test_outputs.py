@@ -1,0 +1,179 @@
+"""No command works for minutes and then cannot write: every output is tried first."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from gateway.cli.app import app
+from gateway.cli.outputs import check_file, check_folder
+from gateway.errors import ConfigError
+from tests.cli.conftest import Gateway
+
+PROC = Path("/proc")
+"""Where not even root makes a file."""
+
+FOLDERS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("run", "--out"): ("-t", "mine", "--data", "absent.csv"),
+    ("report", "--out"): ("run",),
+    ("ab", "--out"): ("a", "b", "-t", "mine", "--data", "absent.csv"),
+    ("judge", "--out"): ("absent", "-r", "format", "--data", "absent.csv"),
+    ("adapters", "compare", "--out"): ("absent", "--base", "absent", "--data", "absent.csv"),
+    ("adapters", "merge", "--out"): ("absent", "--base", "absent"),
+    ("data", "split", "--out"): ("-t", "absent", "--data", "absent.csv"),
+    ("quantize", "--out"): ("absent",),
+    ("tune", "--adapters"): ("-n", "new", "-t", "absent", "--train", "absent.csv"),
+}
+"""Command and its option -> arguments, none of which is right: the output is looked at before."""
+
+FILES: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("run", "--store"): ("-t", "mine", "--data", "absent.csv"),
+    ("ab", "--store"): ("a", "b", "-t", "mine", "--data", "absent.csv"),
+    ("judge", "--store"): ("absent", "-r", "format", "--data", "absent.csv"),
+    ("adapters", "compare", "--store"): ("absent", "--base", "absent", "--data", "absent.csv"),
+    ("adapters", "export", "--out"): ("absent", "--base", "absent"),
+    ("classify", "--output"): ("--file", "absent.csv"),
+    ("data", "export", "--out"): ("-t", "absent", "--data", "absent.csv"),
+    ("data", "import", "--out"): ("absent.jsonl", "-t", "absent"),
+    ("models", "modelfile", "--output"): ("absent",),
+    ("quantize", "--models-file"): ("absent",),
+    ("serve", "--record"): ("-m", "absent"),
+    ("keys", "create", "--keys"): ("me",),
+}
+
+READ_FROM = {("report", "--store")}
+"""Options of the same names that say where something is read."""
+
+
+def commands(group: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command with every option that names what is written."""
+    if isinstance(group, click.Group):
+        for name, command in group.commands.items():
+            yield from commands(command, (*path, name))
+        return
+    for parameter in group.params:
+        for option in parameter.opts:
+            if option in ("--out", "--output", "--record", "--store"):
+                yield (*path, option)
+
+
+def test_every_command_that_writes_stands_here() -> None:
+    found = set(commands(typer.main.get_command(app)))
+    assert found <= {*FOLDERS, *FILES, *READ_FROM}
+    assert len(found) > 15
+
+
+def refused(gateway: Gateway, command: tuple[str, ...], more: tuple[str, ...], path: Path) -> str:
+    *words, option = command
+    done = gateway(*words, *more, option, path)
+    assert (done.code, done.out) == (2, ""), done.err
+    assert f"try: give {option} " in done.err
+    return done.err
+
+
+@pytest.mark.parametrize("command", FOLDERS, ids=" ".join)
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_read(
+    gateway: Gateway, fake: Path, command: tuple[str, ...]
+) -> None:
+    below = fake / "test.csv" / "out"
+    assert f"{below}: a file is in the way" in refused(gateway, command, FOLDERS[command], below)
+    if PROC.is_dir():
+        nowhere = PROC / "gateway-out"
+        said = refused(gateway, command, FOLDERS[command], nowhere)
+        assert f"{nowhere}: cannot be written" in said
+    long = fake / ("x" * 300)
+    assert "cannot be written: File name too long" in refused(
+        gateway, command, FOLDERS[command], long
+    )
+
+
+@pytest.mark.parametrize("command", FILES, ids=" ".join)
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_read(
+    gateway: Gateway, fake: Path, command: tuple[str, ...]
+) -> None:
+    below = fake / "test.csv" / "out.file"
+    assert "a file is in the way" in refused(gateway, command, FILES[command], below)
+    assert "a folder is in the way" in refused(gateway, command, FILES[command], fake / "prompts")
+    if PROC.is_dir():
+        said = refused(gateway, command, FILES[command], PROC / "gateway-out.file")
+        assert "cannot be written" in said
+
+
+def test_what_is_written_by_default_is_tried_too(
+    gateway: Gateway, fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_DATA", str(fake / "test.csv" / "data"))
+    for command in (("certify", "fake"), ("run", "-t", "mine", "--data", "absent.csv")):
+        done = gateway(*command)
+        assert done.code == 2
+        assert "a file is in the way of the output folder" in done.err
+
+
+def test_a_folder_where_a_file_will_be_is_refused(gateway: Gateway, fake: Path) -> None:
+    for command, name in (
+        (("run", "-t", "mine", "--data", "absent.csv"), "report.html"),
+        (("run", "-t", "mine", "--data", "absent.csv"), "predictions.jsonl"),
+        (("ab", "a", "b", "-t", "mine", "--data", "absent.csv"), "ab.json"),
+        (("judge", "a", "-r", "format", "--data", "absent.csv"), "judge.json"),
+        (("data", "split", "-t", "mine", "--data", "absent.csv"), "validation.csv"),
+    ):
+        taken = fake / name / name
+        taken.mkdir(parents=True)
+        done = gateway(*command, "--out", taken.parent)
+        assert done.code == 2
+        assert f"{taken}: a folder is in the way of the file" in done.err
+
+
+def test_an_experiment_s_folders_are_tried(gateway: Gateway, fake: Path) -> None:
+    (fake / "e.toml").write_text(
+        'task = "mine"\ndata = "absent.csv"\nmodels = ["fake"]\nstrategies = ["scored"]\n'
+        'exemplar_seeds = [0, 1]\nout = "made"\n'
+    )
+    (fake / "made").mkdir()
+    (fake / "made" / "seed-1").write_text("in the way")
+    done = gateway("run", "e.toml")
+    assert done.code == 2
+    assert "seed-1: a file is in the way of the output folder" in done.err
+
+
+def test_a_text_has_no_output_file(gateway: Gateway, fake: Path) -> None:
+    done = gateway("classify", "-t", "mine", "amber", "--output", "labelled.csv")
+    assert (done.code, "--output is where a labelled CSV goes" in done.err) == (2, True)
+
+
+def test_nothing_is_left_of_a_try(tmp_path: Path) -> None:
+    check_folder(tmp_path / "new" / "deep")
+    check_file(tmp_path / "new" / "deep" / "file.txt")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file.txt").write_text("kept")
+    check_folder(tmp_path / "kept", files=("file.txt", "other.txt"))
+    check_file(tmp_path / "kept" / "file.txt")
+    assert [file.read_text() for file in (tmp_path / "kept").iterdir()] == ["kept"]
+
+
+def test_relative_paths_and_none_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_folder(Path("out"))
+    check_file(Path("out.csv"))
+    check_folder(None)
+    check_file(None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_regular_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "nowhere").symlink_to(tmp_path / "absent" / "deep")
+    with pytest.raises(ConfigError, match="in the way"):
+        check_folder(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="is no regular file"):
+        check_file(Path("/dev/null"))
+    with pytest.raises(ConfigError, match="cannot be written"):
+        check_file(tmp_path / "with\0null")
+
+
+def test_a_name_that_leaves_no_room_for_the_half_written_file_is_refused(tmp_path: Path) -> None:
+    """255 bytes is the most of most file systems; while it is written the name is longer."""
+    with pytest.raises(ConfigError, match="too long"):
+        check_file(tmp_path / ("x" * 250))
