@@ -4,23 +4,26 @@ import asyncio
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.transformers import library as torch_library
 from gateway.config import ModelSpec, load_models
 from gateway.errors import ModelNotPulled
 from gateway.sources import locate
 from tests.go_oracle import Go, running
+from tests.imports import ROOT as ROOT
 from tests.ollama_server import gateway_process
 
-pytest_plugins = ("tests.torch_models",)
+if TYPE_CHECKING:
+    from gateway.backends.llama_cpp.backend import LlamaCppBackend
+
+pytest_plugins = ("tests.tiers", "tests.side_by_side", "tests.torch_models")
 
 # Some tests use torch before they load a model on it.
 torch_library.prepare()
 
-ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
 
 
@@ -40,20 +43,22 @@ def spec_and_path(name: str) -> tuple[ModelSpec, Path]:
         pytest.skip(str(missing))
 
 
-def _load(name: str) -> Iterator[LlamaCppBackend]:
+def _load(name: str) -> "Iterator[LlamaCppBackend]":
+    from gateway.backends.llama_cpp.backend import LlamaCppBackend
+
     backend = LlamaCppBackend(*spec_and_path(name))
     yield backend
     asyncio.run(backend.close())
 
 
 @pytest.fixture(scope="session")
-def smollm2() -> Iterator[LlamaCppBackend]:
+def smollm2() -> "Iterator[LlamaCppBackend]":
     """SmolLM2-135M-Instruct Q4_1: a chat model with a byte-level BPE vocabulary."""
     yield from _load("smollm2-135m")
 
 
 @pytest.fixture(scope="session")
-def gemma() -> Iterator[LlamaCppBackend]:
+def gemma() -> "Iterator[LlamaCppBackend]":
     """Gemma 3 270M Q4_K_M: a base model, sliding windows, a SentencePiece vocabulary, a BOS."""
     yield from _load("gemma3-270m-plain")
 

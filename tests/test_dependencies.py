@@ -1,6 +1,5 @@
 """The dependency rules of the design, held by the imports themselves."""
 
-import ast
 import re
 import subprocess
 import sys
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.imports import ROOT, imports
 
 PACKAGE = ROOT / "gateway"
 STANDARD = set(sys.stdlib_module_names)
@@ -43,21 +42,6 @@ def modules() -> dict[str, Path]:
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         found[".".join(p for p in parts if p != "__init__")] = path
     return found
-
-
-def imports(path: Path, *, lazy: bool = True) -> set[str]:
-    """Absolute names that a file imports, also inside functions unless `lazy` is off."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = ast.walk(tree) if lazy else iter(tree.body)
-    names = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            module = node.module or ""
-            names |= {f"{module}.{alias.name}" for alias in node.names}
-    return names
 
 
 def belongs(name: str, area: str) -> bool:
