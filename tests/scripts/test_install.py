@@ -128,7 +128,8 @@ def test_no_python_at_all_is_named_too(checkout: Checkout) -> None:
 def test_without_the_venv_module_it_says_which_package_brings_it(checkout: Checkout) -> None:
     checkout.tool(
         "python3",
-        'case "$*" in --version) echo "Python 3.12.1" ;; *venv*) echo "no ensurepip"; exit 1 ;; esac',
+        'case "$*" in --version) echo "Python 3.12.1" ;; '
+        '*venv*) echo "no ensurepip"; exit 1 ;; esac',
     )
     done = without_venv(checkout).install()
     assert done.returncode == 1
@@ -184,7 +185,7 @@ def test_too_little_room_is_said_before_the_compiler_begins(checkout: Checkout) 
 
 UNREACHED = """\
 WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError': /simple/x/
-ERROR: Could not find a version that satisfies the requirement llama-cpp-python (from versions: none)
+ERROR: Could not find a version that satisfies the requirement llama-cpp-python
 ERROR: No matching distribution found for llama-cpp-python
 """
 

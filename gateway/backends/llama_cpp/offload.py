@@ -82,10 +82,10 @@ def plan(spec: ModelSpec, header: Header, cards: Sequence[Card]) -> Offload:
 
 def too_large(path: object, offload: Offload, said: str) -> tuple[str, str]:
     """Message and hint for a model that the cards did not take."""
-    free = sum(card.free for card in offload.cards)
+    free = readable(sum(card.free for card in offload.cards))
+    names = ", ".join(card.name for card in offload.cards)
     return (
-        f"{path}: {offload.layers} layers were to lie on "
-        f"{', '.join(card.name for card in offload.cards)}, where {readable(free)} are free: {said}",
+        f"{path}: {offload.layers} layers were to lie on {names}, where {free} are free: {said}",
         f"gpu_layers = {min(offload.would_fit, offload.layers - 1)} should fit, "
         'or "auto"; fewer parallel sequences or a smaller context_length leave more room',
     )

@@ -8,9 +8,9 @@ With "blocks" a token's result depends neither on what is computed beside it nor
 was cut into passes: keys are taken in whole blocks, so that every product of matrices has the same
 inner length, rows come in multiples of `ROW_STEP`, and what the causal mask hides adds exact zeros
 behind what it shows. Measured with torch 2.13 on MKL (see `library`): 1 to 128 queries at a time, 1
-to 1,800 keys, one and two threads, one result each. "kernel" is the same promise on a card, in one kernel
-(see `kernel`). "sdpa" is torch's own kernel on each sequence: it takes other blocks for other
-lengths, and with them other bytes.
+to 1,800 keys, one and two threads, one result each. "kernel" is the same promise on a card (see
+`kernel`). "sdpa" is torch's own kernel on each sequence: it takes other blocks for other lengths,
+and with them other bytes.
 
 Models call it through transformers' interface for attention functions:
 https://huggingface.co/docs/transformers/attention_interface
