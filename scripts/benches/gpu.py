@@ -392,6 +392,7 @@ def memory(spec: ModelSpec, shape: str) -> list[dict[str, Any]]:
                 checkpointing=checkpointing,
                 targets=targets_of(architecture, "all-linear"),
                 dropout=0.0,
+                autocast=False,
             )
             planned = training_memory(architecture, setup).total
             took = _train_once(spec, setup)

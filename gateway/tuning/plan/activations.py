@@ -123,11 +123,12 @@ def _shared_inputs(matrices: Sequence[Linear]) -> list[int]:
 
 def _of_lora(s: Setup) -> Figure:
     """Each target casts its input for itself, and drops out for itself."""
-    width = HALF + (_MASK if s.dropout else 0)
+    read = HALF if s.autocast else SINGLE
+    width = read + (_MASK if s.dropout else 0)
     inputs = [x.inputs for x in s.targets]
-    value = s.tokens * (sum(inputs) * width + len(inputs) * s.rank * HALF)
+    value = s.tokens * (sum(inputs) * width + len(inputs) * s.rank * read)
     formula = (
         f"{number(s.tokens)} x (({' + '.join(map(number, inputs))}) x {width} + "
-        f"{times(len(inputs), s.rank, HALF)})"
+        f"{times(len(inputs), s.rank, read)})"
     )
     return Figure("inputs of the LoRA matrices", value, formula)

@@ -61,6 +61,9 @@ class Setup:
     upcast: bool = False
     """QLoRA prepared by PEFT's prepare_model_for_kbit_training: weights that are not quantized are
     in float32, and so is what flows from block to block."""
+    autocast: bool = True
+    """A LoRA reads its inputs in 16 bits, as trainers with torch.autocast have it; without, PEFT
+    casts them to the float32 of its weights."""
     devices: int = 1
     stage: int = 0
     """Of ZeRO: 0 divides nothing among the devices."""

@@ -39,7 +39,7 @@ def test_by_default_all_is_on_the_processor() -> None:
     assert (found.layers, found.setting, str(found)) == (0, "", "all on the processor")
 
 
-@pytest.mark.parametrize(("room", "fits"), [(10_000, 5), (103, 2), (101, 1), (0, 0)])
+@pytest.mark.parametrize(("room", "fits"), [(10_000, 5), (103, 2), (100, 1), (0, 0)])
 def test_auto_takes_what_fits_weights_and_cache(room: int, fits: int) -> None:
     """A token takes 2 heads x (128 + 128) x 2 bytes a layer: 1 MiB for the context."""
     found = plan(replace(SPEC, gpu_layers="auto"), HEADER, [card(room)])

@@ -60,7 +60,7 @@ def model_of(a: Architecture, layers: int, method: str) -> Any:
     dtype = torch.float32 if method == "mixed" else torch.bfloat16
     attention = "eager" if a.traits.capped else "sdpa"
     model = build(a, layers, "cpu", dtype=dtype, attn_implementation=attention)
-    if method == "lora":
+    if method.startswith("lora"):
         from peft import LoraConfig, get_peft_model
 
         with quiet_peft():
@@ -70,7 +70,8 @@ def model_of(a: Architecture, layers: int, method: str) -> Any:
 
 def setup_of(a: Architecture, method: str, context: int) -> Setup:
     common = {"context": context, "checkpointing": False, "dropout": 0.0, "rank": 8}
-    if method == "lora":
+    if method.startswith("lora"):
+        common["autocast"] = method == "lora"
         return Setup("lora", targets=targets_of(a, "all-linear"), **common)  # type: ignore[arg-type]
     precision = "mixed" if method == "mixed" else "bf16"
     return Setup("full", precision=precision, **common)  # type: ignore[arg-type]
@@ -81,6 +82,7 @@ def setup_of(a: Architecture, method: str, context: int) -> Setup:
     [
         *((kind, "full") for kind in TRAITS),
         *product(("llama", "qwen3", "gemma2", "phi3"), ("mixed", "lora")),
+        *product(("llama", "qwen3"), ("lora without autocast",)),
     ],
 )
 def test_a_block_keeps_what_torch_keeps_of_it(model_type: str, method: str) -> None:
@@ -88,7 +90,7 @@ def test_a_block_keeps_what_torch_keeps_of_it(model_type: str, method: str) -> N
     import torch
 
     a = small(model_type)
-    autocast = method != "full"
+    autocast = method in ("mixed", "lora")
     with torch.autocast("cpu", torch.bfloat16) if autocast else contextlib.nullcontext():
         sizes = {
             (layers, tokens): saved_by_torch(model, tokens)
