@@ -69,7 +69,7 @@ def _is_steady(model: TorchModel, shape: Shape, whole: torch.Tensor) -> bool:
     if not torch.equal(whole, in_pieces):
         return False
     pieces = (12, BLOCK) if most >= 2 * BLOCK else _pieces(most // 2)
-    return torch.equal(whole, _logits(model, shape, pieces, beside=True))
+    return bool(torch.equal(whole, _logits(model, shape, pieces, beside=True)))
 
 
 def _pieces(most: int, length: int = _LENGTH) -> tuple[int, ...]:
