@@ -120,8 +120,8 @@ def adapters_merge(
     if output.suffix == GGUF:
         _merge_gguf(name, adapters, base, output, kind.upper(), models_file)
         return
-    merging.check_target(output)
     check_folder(output)
+    merging.check_target(output)
     adapter = _read(name, adapters)
     spec, path, facts = _base(base, models_file)
     _note_other_weights(adapter, facts)

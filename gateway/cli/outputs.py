@@ -56,9 +56,12 @@ def _check_name(path: Path, option: str) -> None:
     """Nothing but a regular file is replaced: no folder, no device, no pipe."""
     with _explained(path, f"give {option} another name"):
         if path.is_dir():
-            raise ConfigError(f"{path}: a folder is in the way of the file", hint="name a file")
+            raise ConfigError(
+                f"{path}: a folder is in the way of the file",
+                hint=f"give {option} the name of a file",
+            )
         if path.exists() and not path.is_file():
-            raise ConfigError(f"{path}: is no regular file", hint=f"give {option} another name")
+            raise ConfigError(f"{path} is no regular file", hint=f"give {option} another name")
 
 
 def _try(folder: Path, name: str) -> None:

@@ -219,8 +219,8 @@ def tune(
     models = load_models(models_file).serving([model] if model else [])
     entry = model or models.default
     target = new_folder(adapters or adapters_root(), name)
-    check_target(target)
     check_folder(target.parent, "--adapters")
+    check_target(target)
     asked = Asked(
         spec=models.get(entry),
         task=task,

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 
@@ -43,24 +43,22 @@ FILES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("keys", "create", "--keys"): ("me",),
 }
 
+OUTPUTS = {"--out", "--output", "--record", "--store"}
 READ_FROM = {("report", "--store")}
 """Options of the same names that say where something is read."""
 
 
-def commands(group: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def options(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Every command with every option that names what is written."""
-    if isinstance(group, click.Group):
-        for name, command in group.commands.items():
-            yield from commands(command, (*path, name))
-        return
-    for parameter in group.params:
-        for option in parameter.opts:
-            if option in ("--out", "--output", "--record", "--store"):
-                yield (*path, option)
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from options(inner, (*path, name))
+    for parameter in command.params:
+        for option in OUTPUTS.intersection(parameter.opts):
+            yield (*path, option)
 
 
 def test_every_command_that_writes_stands_here() -> None:
-    found = set(commands(typer.main.get_command(app)))
+    found = set(options(typer.main.get_command(app)))
     assert found <= {*FOLDERS, *FILES, *READ_FROM}
     assert len(found) > 15
 
