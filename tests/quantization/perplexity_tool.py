@@ -35,6 +35,14 @@ PRINTED = {
 """Figures and how the tool prints each; the last two in percent."""
 
 
+RECORDED_ON = frozenset(
+    {"SSE3", "SSSE3", "AVX", "AVX2", "F16C", "FMA", "BMI2"}
+    | {"AVX512", "AVX512_VBMI", "AVX512_VNNI", "AVX512_BF16"}
+)
+"""Instruction sets of the build that printed `RECORDED`; others add in another order."""
+_NO_INSTRUCTIONS = frozenset({"OPENMP", "REPACK", "LLAMAFILE"})
+
+
 @dataclass(frozen=True)
 class Figure:
     value: float
@@ -42,6 +50,16 @@ class Figure:
 
 
 Figures = dict[str, Figure]
+
+RECORDED: Figures = {
+    "perplexity": Figure(27.605887, 4.171753),
+    "reference_perplexity": Figure(26.266562, 3.866211),
+    "log_ratio": Figure(0.049732, 0.018088),
+    "kl": Figure(0.059811, 0.002895),
+    "rms_change": Figure(5.066, np.nan),
+    "same_top": Figure(82.275, np.nan),
+}
+"""Of SmolLM2 at Q4_K_M beside its Q4_1, tests/quantization/text.txt in chunks of 128."""
 
 
 def by_its_arithmetic(reference: Path, model: Path, text: bytes, context: int) -> Figures:
@@ -67,31 +85,32 @@ def by_its_arithmetic(reference: Path, model: Path, text: bytes, context: int) -
     }
 
 
-def by_the_tool(reference: Path, model: Path, text: Path, context: int, folder: Path) -> Figures:
-    """What it prints with the kernels that the gateway takes."""
+def by_the_tool(
+    reference: Path, model: Path, text: Path, context: int, folder: Path
+) -> tuple[frozenset[str], Figures]:
+    """Its instruction sets, and what it prints with the kernels that the gateway takes."""
     base = folder / "base.kld"
     _run(reference, text, context, "--kl-divergence-base", str(base))
-    said = _run(model, text, context, "--kl-divergence-base", str(base), "--kl-divergence")
+    done = _run(model, text, context, "--kl-divergence-base", str(base), "--kl-divergence")
+    (system_info,) = re.findall(r"^.*system_info: (.*)$", done.stderr, re.MULTILINE)
     found = {}
     for name, pattern in PRINTED.items():
-        match = re.search(pattern, said)
-        assert match, said
+        match = re.search(pattern, done.stdout)
+        assert match, done.stdout
         found[name] = Figure(*(float(text.rstrip("%")) for text in match.groups()))
-    return found
+    return instructions(system_info), found
 
 
-def tool_s_processor() -> str:
-    """Instruction sets that the tool was built for, as the library tells of itself."""
-    done = subprocess.run([TOOL, "--help"], capture_output=True, text=True, check=False)
-    return done.stdout + done.stderr
+def instructions(system_info: str) -> frozenset[str]:
+    """Instruction sets that a build of llama.cpp takes on this processor, as it tells of itself."""
+    return frozenset(re.findall(r"(\w+) = 1", system_info)) - _NO_INSTRUCTIONS
 
 
-def _run(model: Path, text: Path, context: int, *more: str) -> str:
+def _run(model: Path, text: Path, context: int, *more: str) -> subprocess.CompletedProcess[str]:
     plain = ("--flash-attn", "off", "--no-repack", "-t", "1")
     command = [TOOL, "-m", model, "-f", text, "-c", str(context), *plain, *more]
     settings = {**os.environ, "GGML_CPU_TILED_MM": "0"}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=settings)
-    return done.stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=settings)
 
 
 def _evaluated(path: Path, text: bytes, context: int) -> Iterator[tuple[Logits, int]]:

@@ -1,5 +1,6 @@
 """GET /: a page for a person with a browser, and Ollama's greeting for everybody else."""
 
+import asyncio
 import hashlib
 import json
 import shlex
@@ -82,7 +83,9 @@ class PageRoutes:
         """The page where the client asks for HTML by name, as browsers do; else the greeting."""
         if not _wants_page(request.headers.get("accept", "")):
             return PlainTextResponse(GREETING, headers=_VARY)
-        return HTMLResponse(self._page(request), headers=_HEADERS | _VARY)
+        # Looks at files, and describes the endpoints when first asked: beside the event loop.
+        page = await asyncio.to_thread(self._page, request)
+        return HTMLResponse(page, headers=_HEADERS | _VARY)
 
     def _page(self, request: Request) -> str:
         known = not self._needs_key or current().key is not None
