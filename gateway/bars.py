@@ -1,5 +1,6 @@
 """The progress bars of other libraries, none of which is shown: ours say what is done and left."""
 
+import logging
 import os
 import sys
 
@@ -15,6 +16,8 @@ _SWITCHES = {
 
 def silence() -> None:
     """Of libraries that are loaded, and of those that will be."""
+    # It advises to install what nothing here needs.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     os.environ.update(dict.fromkeys(_SAID, "1"))
     for module, switch in _SWITCHES.items():
         if module in sys.modules:

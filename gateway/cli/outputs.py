@@ -12,6 +12,8 @@ from pathlib import Path
 
 from gateway.errors import ConfigError
 
+_DEVICES = Path("/dev")
+"""Where root could put a file in place of /dev/stdout, which may be a link to a regular file."""
 _TRIES = 3
 """Another command may take away the very folder that it made for its own try."""
 
@@ -60,7 +62,7 @@ def _check_name(path: Path, option: str) -> None:
                 f"{path}: a folder is in the way of the file",
                 hint=f"give {option} the name of a file",
             )
-        if path.exists() and not path.is_file():
+        if path.absolute().parent == _DEVICES or (path.exists() and not path.is_file()):
             raise ConfigError(f"{path} is no regular file", hint=f"give {option} another name")
 
 

@@ -8,7 +8,8 @@ from rich.text import Text
 from gateway.metrics import metric_name
 from gateway.report import format as fmt
 from gateway.report import view
-from gateway.report.grid import Column, Row, encoded, plain_table, print_grid
+from gateway.report.grid import Column, Row, encoded, print_grid
+from gateway.report.table import numbers, print_rows
 from gateway.results import CellScore, CellTimings, Comparison, Report
 
 MOST_FLIPS = 20
@@ -139,13 +140,11 @@ def say_dropped(dropped: Sequence[str], notes: list[str], console: Console) -> N
 
 
 def _print_counts(comparison: Comparison, console: Console) -> None:
-    table = plain_table()
-    table.add_column("")
-    table.add_column("b right", justify="right")
-    table.add_column("b wrong", justify="right")
-    table.add_row("a right", str(comparison.both_right), str(comparison.only_a))
-    table.add_row("a wrong", str(comparison.only_b), str(comparison.both_wrong))
-    console.print(table)
+    rows = [
+        ("a right", str(comparison.both_right), str(comparison.only_a)),
+        ("a wrong", str(comparison.only_b), str(comparison.both_wrong)),
+    ]
+    print_rows(("", *numbers("b right", "b wrong")), rows, console)
 
 
 def _print_flips(comparison: Comparison, console: Console) -> None:
@@ -153,13 +152,9 @@ def _print_flips(comparison: Comparison, console: Console) -> None:
         line(console, "No item is right in exactly one of the two.")
         return
     line(console, f"{fmt.plural(len(comparison.flips), 'item')} right in exactly one of the two:")
-    table = plain_table()
-    for header in ("item", "gold", "a", "b"):
-        table.add_column(header, overflow="fold")
-    for flip in comparison.flips[:MOST_FLIPS]:
-        shown = (flip.item_id, flip.gold, flip.a, flip.b)
-        table.add_row(*(Text(encoded(console, text)) for text in shown))
-    console.print(table)
+    first = comparison.flips[:MOST_FLIPS]
+    rows = [(flip.item_id, flip.gold, flip.a, flip.b) for flip in first]
+    print_rows(("item", "gold", "a", "b"), rows, console)
     if (more := len(comparison.flips) - MOST_FLIPS) > 0:
         line(console, f"and {more} more (--json lists all)", style="dim")
 

@@ -7,10 +7,12 @@ from rich.cells import cell_len, chop_cells
 
 _SEPARATORS = (
     re.compile(r".+?[/\\+:]+|.+"),
+    re.compile(r".+?[-,;=@/\\+:]+|.+"),
     # A point within a number is none.
     re.compile(r".+?(?:[-_,;=@/\\+:]+|\.+(?!\d))|.+"),
 )
-"""Parts of a path or of a cell's name, and parts of these, each with the separators behind it."""
+"""Parts of a path or of a cell's name, parts of these, and parts of those; each with the separators
+behind it."""
 
 
 def wrapped(text: str, width: int, hang: int = 0) -> str:

@@ -1,5 +1,7 @@
 """No command works for minutes and then cannot write: every output is tried first."""
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import typer
 from gateway.cli.app import app
 from gateway.cli.outputs import check_file, check_folder
 from gateway.errors import ConfigError
+from gateway.server import keys
 from tests.cli.conftest import Gateway
 
 PROC = Path("/proc")
@@ -141,6 +144,20 @@ def test_a_text_has_no_output_file(gateway: Gateway, fake: Path) -> None:
     assert (done.code, "--output is where a labelled CSV goes" in done.err) == (2, True)
 
 
+def test_a_disk_that_is_full_by_then_is_one_message(
+    gateway: Gateway, fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, _: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(keys, "write_atomically", full)
+    done = gateway("keys", "create", "me", "--keys", "keys.json")
+    assert (done.code, done.err.splitlines()[-1]) == (
+        1,
+        "error: keys.json: No space left on device",
+    )
+
+
 def test_nothing_is_left_of_a_try(tmp_path: Path) -> None:
     check_folder(tmp_path / "new" / "deep")
     check_file(tmp_path / "new" / "deep" / "file.txt")
@@ -165,8 +182,9 @@ def test_only_a_regular_file_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "nowhere").symlink_to(tmp_path / "absent" / "deep")
     with pytest.raises(ConfigError, match="in the way"):
         check_folder(tmp_path / "nowhere")
-    with pytest.raises(ConfigError, match="is no regular file"):
-        check_file(Path("/dev/null"))
+    for device in ("/dev/null", "/dev/stdout", "/dev/new"):
+        with pytest.raises(ConfigError, match="is no regular file"):
+            check_file(Path(device))
     with pytest.raises(ConfigError, match="cannot be written"):
         check_file(tmp_path / "with\0null")
 
