@@ -5,6 +5,8 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
@@ -105,20 +107,22 @@ def test_what_changes_by_itself_is_not_repeatable() -> None:
     assert all(changed.values())
 
 
-def real(name: str, **changes: object) -> tuple[ModelSpec, Loader]:
-    spec, path = spec_and_path(name)
-    spec = replace(spec, context_length=768, **changes)  # type: ignore[arg-type]
+def real(context: int, **changes: object) -> tuple[ModelSpec, Loader]:
+    """The default model. Its prompts are at most half as long as its context."""
+    spec, path = spec_and_path("smollm2-135m")
+    spec = replace(spec, context_length=context, **changes)  # type: ignore[arg-type]
     return spec, lambda entry: LlamaCppBackend(entry, path)
 
 
+@pytest.mark.usefixtures("all_cores")
 def test_real_weights_are_bitwise() -> None:
-    made = asyncio.run(certify(*real("smollm2-135m"), None))
+    made = asyncio.run(certify(*real(288), None))
     assert [t for t in made.trials if t.texts_changed or t.logprobs_changed] == []
     assert made.level is Level.BITWISE
 
 
 def test_a_context_that_is_not_invariant_is_found_out() -> None:
     """Flash attention: another kernel for 64 query tokens or more than for a short tail."""
-    made = asyncio.run(certify(*real("smollm2-135m", deterministic="off"), None))
+    made = asyncio.run(certify(*real(160, deterministic="off"), None))
     assert made.level is Level.UNVERIFIED, "no fresh process was asked"
     assert sum(trial.logprobs_changed for trial in made.trials) > 0

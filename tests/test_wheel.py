@@ -1,6 +1,5 @@
 """What a person gets who installs the wheel: prompts and models.toml inside, no torch."""
 
-import csv
 import os
 import shlex
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, spec_and_path
+from tests.grids import shortest
 
 CORE = "from importlib.metadata import requires; print(*requires('local-model-gateway'), sep='\\n')"
 
@@ -27,18 +27,10 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
     subprocess.run([*build, str(ROOT)], check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
-    venv.create(folder / "env", with_pip=True)
+    venv.create(folder / "env")
     made = folder / "env" / "bin" / "python"
-    install: list[str | Path] = [
-        made,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-deps",
-        "--no-index",
-        wheel,
-    ]
+    pip = [sys.executable, "-m", "pip", "--python", str(made)]
+    install = [*pip, "install", "-q", "--no-deps", "--no-index", str(wheel)]
     subprocess.run(install, check=True, capture_output=True)
     pure = subprocess.run(
         [made, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
@@ -85,10 +77,7 @@ def test_the_hint_that_adds_an_extra_can_be_typed(python: Path, tmp_path: Path) 
 
 def test_the_wheel_runs_the_main_job(python: Path, tmp_path: Path) -> None:
     spec_and_path("smollm2-135m")
-    with (ROOT / "prompts" / "issue-triage" / "sample.csv").open(newline="") as file:
-        rows = [row for row, _ in zip(csv.reader(file), range(4), strict=False)]
-    with (tmp_path / "few.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
+    shortest(ROOT / "prompts" / "issue-triage" / "sample.csv", tmp_path / "few.csv", 2)
     run = ["run", "-t", "issue-triage", "--data", "few.csv", "--store", "s.sqlite", "--out", "out"]
     said = call(python, "-m", "gateway", *run, cwd=tmp_path)
     assert "smollm2-135m/few_shot/sum" in said

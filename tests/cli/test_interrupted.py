@@ -14,6 +14,7 @@ import pytest
 from tests.cli.conftest import Gateway, environment
 from tests.cli.test_run import FILES
 from tests.conftest import spec_and_path
+from tests.grids import write_data, write_task
 
 WAIT_S = 300
 KEPT = "interrupted: what was answered is kept, the same command goes on from there"
@@ -26,12 +27,39 @@ HEARING_INTERRUPTS = (
 """A shell that starts the tests in the background lets them, and all they start, ignore SIGINT."""
 
 
-def command(data: Path, store: Path, out: Path) -> list[str]:
-    return [
-        *(sys.executable, "-c", HEARING_INTERRUPTS, "-m", "gateway", "run", "-t", "issue-triage"),
-        *("-s", "zero_shot,cot", "--limit", "4", "--data", str(data / "test.csv")),
-        *("--store", str(store), "--out", str(out)),
-    ]
+ITEMS = 5
+"""Each is asked twice: its labels are scored at once, and after a reasoning."""
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small task, its items, and an entry that asks one item after the other, so
+    that some are always left when the first is answered.
+
+    One thread each: two processes that both want every core slow each other down tenfold.
+    """
+    _, weights = spec_and_path("smollm2-135m")
+    root = tmp_path_factory.mktemp("task")
+    write_task(root)
+    write_data(root / "test.csv")
+    entry = f'[models.one]\nthreads = 1\nparallel = 1\nsource = {{ path = "{weights}" }}\n'
+    (root / "models.toml").write_text(entry)
+    return root
+
+
+def gateway_on(task: Path, *arguments: object) -> list[str]:
+    """A command on the one entry of the folder."""
+    start = (sys.executable, "-c", HEARING_INTERRUPTS, "-m", "gateway", *arguments)
+    return [*map(str, start), "--models-file", str(task / "models.toml")]
+
+
+def command(task: Path, store: Path, out: Path) -> list[str]:
+    return gateway_on(
+        task,
+        *("run", "-t", "mine", "-m", "one", "-s", "scored,reasoned", "--limit", ITEMS),
+        *("--data", task / "test.csv", "--prompts", task / "prompts"),
+        *("--store", store, "--out", out),
+    )
 
 
 def answered(store: Path) -> int:
@@ -64,77 +92,58 @@ def start_and_stop(arguments: list[str], store: Path, after: int, how: signal.Si
         return child.returncode
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(
-    issue_reports: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, str]:
-    spec_and_path("smollm2-135m")
-    folder = tmp_path_factory.mktemp("whole")
-    done = subprocess.run(
-        command(issue_reports, folder / "s.sqlite", folder / "out"),
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=True,
+def ended(arguments: list[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        arguments, env=environment(), capture_output=True, text=True, check=True
     )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(task: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("whole")
+    done = ended(command(task, folder / "s.sqlite", folder / "out"))
     return folder / "out", done.stdout
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_stopped_twice_ends_in_the_same_bytes(
-    issue_reports: Path, tmp_path: Path, uninterrupted: tuple[Path, str], how: signal.Signals
+def test_a_run_killed_and_then_interrupted_ends_in_the_same_bytes(
+    task: Path, tmp_path: Path, uninterrupted: tuple[Path, str]
 ) -> None:
     store, out = tmp_path / "s.sqlite", tmp_path / "out"
     whole, table = uninterrupted
-    for after in (2, 5):
-        code = start_and_stop(command(issue_reports, store, out), store, after, how)
-        assert code == (130 if how is signal.SIGINT else -how)
+    asked = command(task, store, out)
+    assert start_and_stop(asked, store, 2, signal.SIGKILL) == -signal.SIGKILL
+    assert start_and_stop(asked, store, ITEMS + 1, signal.SIGINT) == 130
     assert not out.exists()
-    done = subprocess.run(
-        command(issue_reports, store, out),
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = ended(asked)
     assert filecmp.cmpfiles(whole, out, FILES, shallow=False) == (FILES, [], [])
     assert done.stdout.split("Timings")[0] == table.split("Timings")[0]
 
 
-def test_a_comparison_that_is_interrupted_goes_on_from_there(tmp_path: Path) -> None:
-    _, weights = spec_and_path("smollm2-135m")
-    # One item after the other, so that some are always left when the first is answered.
-    entry = f'[models.one]\nthreads = 1\nparallel = 1\nsource = {{ path = "{weights}" }}\n'
-    (tmp_path / "models.toml").write_text(entry)
+def test_a_comparison_that_is_interrupted_goes_on_from_there(task: Path, tmp_path: Path) -> None:
     store, data = tmp_path / "s.sqlite", tmp_path / "short.csv"
     texts = [f"Button {n} does nothing,,bug\n" for n in range(4)]
     data.write_text("title,body,label\n" + "".join(texts))
-    arguments = [
-        *(sys.executable, "-c", HEARING_INTERRUPTS, "-m", "gateway", "ab", "-t", "issue-triage"),
-        *("one/zero_shot/sum", "one/zero_shot/mean", "--data", str(data), "--store", str(store)),
-        *("--models-file", str(tmp_path / "models.toml")),
-    ]
+    arguments = gateway_on(
+        task,
+        *("ab", "-t", "issue-triage", "one/zero_shot/sum", "one/zero_shot/mean"),
+        *("--data", data, "--store", store),
+    )
     assert start_and_stop(arguments, store, 1, signal.SIGINT) == 130
     kept = rows(store)
     assert 1 <= len(kept) < 4
-    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, check=True)
+    done = ended(arguments)
     assert "one/zero_shot: 4 done" in done.stderr
     assert kept < rows(store), "what was kept was not asked again"
 
 
 def test_two_processes_share_one_store(
-    issue_reports: Path, tmp_path: Path, uninterrupted: tuple[Path, str]
+    task: Path, tmp_path: Path, uninterrupted: tuple[Path, str]
 ) -> None:
     whole, _ = uninterrupted
-    store = tmp_path / "s.sqlite"
-    # One thread each: two processes that both want every core slow each other down tenfold.
-    _, weights = spec_and_path("smollm2-135m")
-    entry = f'[models.smollm2-135m]\nthreads = 1\nsource = {{ path = "{weights}" }}\n'
-    (tmp_path / "models.toml").write_text(entry)
     children = [
         subprocess.Popen(
-            command(issue_reports, store, tmp_path / name),
-            env=environment(GATEWAY_MODELS=str(tmp_path / "models.toml")),
+            command(task, tmp_path / "s.sqlite", tmp_path / name),
+            env=environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )

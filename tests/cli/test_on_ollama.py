@@ -10,25 +10,11 @@ import pytest
 from gateway.store import Store
 from tests.cli.conftest import Gateway
 from tests.conftest import ROOT, spec_and_path
+from tests.grids import write_data, write_task
 from tests.ollama_server import mortal_process
 
 TRIAGE = ROOT / "prompts" / "issue-triage"
 MODEL = "ollama:smollm2-135m"
-RUN = (
-    *("run", "-t", "issue-triage", "--data", TRIAGE / "sample.csv"),
-    *(
-        "--train",
-        TRIAGE / "sample_train.csv",
-        "-s",
-        "few_shot",
-        "--score-rule",
-        "sum",
-        "--limit",
-        10,
-    ),
-)
-
-
 @pytest.fixture
 def host(ollama_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("OLLAMA_HOST", ollama_url)
@@ -78,11 +64,11 @@ def test_the_same_items_through_the_server_and_in_process_agree(
 ) -> None:
     done = gateway(
         *("parity", "smollm2-135m", MODEL, "-t", "issue-triage", "-s", "few_shot", "--json"),
-        *("--data", TRIAGE / "sample.csv", "--train", TRIAGE / "sample_train.csv", "--limit", 4),
+        *("--data", TRIAGE / "sample.csv", "--train", TRIAGE / "sample_train.csv", "--limit", 2),
     )
     assert done.code == 0, done.err
     totals = json.loads(done.out)["totals"]
-    assert totals["inputs_equal"] == totals["texts_equal"] == totals["labels_agree"] == 4
+    assert totals["inputs_equal"] == totals["texts_equal"] == totals["labels_agree"] == 2
     assert totals["max_difference"] < 1e-4
 
 
@@ -124,25 +110,31 @@ def test_a_run_whose_server_dies_goes_on_with_the_next_one(
     gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec_and_path("smollm2-135m")
+    prompts, data = write_task(tmp_path), write_data(tmp_path / "test.csv")
+    monkeypatch.setenv("GATEWAY_PROMPTS", str(prompts))
     store = tmp_path / "runs.sqlite"
-    arguments = (*RUN, "-m", MODEL, "--store", store)
+    run = ("run", "-t", "mine", "-s", "short", "--data", data, "-m", MODEL, "--store")
+    (prompts / "mine" / "short.j2").write_text(
+        '{# mode = "generate"\nmax_tokens = 24 #}{% block user %}{{ text }}{% endblock %}'
+    )
     with mortal_process("", tmp_path) as (url, process):
         monkeypatch.setenv("OLLAMA_HOST", url)
         killer = threading.Thread(target=lambda: _after_answers(store, 2, process.kill))
         killer.start()
-        died = gateway(*arguments)
+        died = gateway(*run, store)
         killer.join()
         assert process.wait(timeout=60) == -signal.SIGKILL
     assert died.code == 1
     assert "Ollama server" in died.err
     before = answered(store)
-    assert 2 <= len(before) < 10
+    assert 2 <= len(before) < 12
     with mortal_process("", tmp_path) as (url, _):
         monkeypatch.setenv("OLLAMA_HOST", url)
-        done = gateway(*arguments)
+        done = gateway(*run, store)
         assert done.code == 0, done.err
-        whole = gateway(*RUN, "-m", MODEL, "--store", tmp_path / "whole.sqlite")
+        whole = gateway(*run, tmp_path / "whole.sqlite")
     after = answered(store)
+    assert len(after) == 12
     assert before.items() <= after.items()
     assert after == answered(tmp_path / "whole.sqlite")
     assert whole.code == 0
@@ -158,13 +150,13 @@ def _after_answers(path: Path, count: int, act: object) -> None:
     act()
 
 
-def answered(path: Path) -> dict[str, tuple[float, ...]]:
-    """Scores of the only cell's answers, by item."""
+def answered(path: Path) -> dict[str, str]:
+    """Texts of the only cell's answers, by item."""
     store = Store(path)
     try:
         rows = store._db.rows("SELECT DISTINCT cell FROM answers")
         return {
-            item: answer.logprobs
+            item: answer.text
             for (cell,) in rows
             for item, answer in store.answers(cell).items()
         }

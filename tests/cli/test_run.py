@@ -6,6 +6,7 @@ import pytest
 
 from tests.cli.conftest import Gateway
 from tests.conftest import spec_and_path
+from tests.grids import shortest
 
 FILES = ["predictions.jsonl", "report.html", "report.json", "report.md"]
 GRID = (
@@ -140,11 +141,13 @@ def test_the_main_job_on_real_weights_gives_the_same_bytes_twice(
     gateway: Gateway, issue_reports: Path, tmp_path: Path
 ) -> None:
     spec_and_path("smollm2-135m")
+    data = shortest(issue_reports / "test.csv", tmp_path / "test.csv", 2)
+    train = shortest(issue_reports / "train.csv", tmp_path / "train.csv", 30)
     for name in "ab":
         done = gateway(
-            *("run", "-t", "issue-triage", "-s", "zero_shot,few_shot,cot", "--limit", 2),
-            *("--data", issue_reports / "test.csv", "--train", issue_reports / "train.csv"),
-            *("--dev", 2, "--store", tmp_path / f"{name}.sqlite", "--out", tmp_path / name),
+            *("run", "-t", "issue-triage", "-s", "zero_shot,few_shot,cot"),
+            *("--data", data, "--train", train),
+            *("--dev", 1, "--store", tmp_path / f"{name}.sqlite", "--out", tmp_path / name),
         )
         assert done.code == 0, done.err
     assert filecmp.cmpfiles(tmp_path / "a", tmp_path / "b", FILES, shallow=False) == (FILES, [], [])
