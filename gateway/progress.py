@@ -51,9 +51,9 @@ def bars_on(console: Console, *more: ProgressColumn, quiet: bool = False) -> Bar
     )
 
 
-def begin_loading(bars: Bars, **fields: str) -> TaskID:
+def begin_loading(bars: Bars) -> TaskID:
     """A bar without an end, until something can be counted."""
-    return bars.add_task("loading", total=None, **fields)
+    return bars.add_task("loading", total=None, running="")
 
 
 @contextmanager
@@ -124,7 +124,7 @@ class RunProgress:
 
     def __enter__(self) -> Self:
         self._bars.__enter__()
-        self._loading = begin_loading(self._bars, running="")
+        self._loading = begin_loading(self._bars)
         return self
 
     def __exit__(

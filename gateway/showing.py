@@ -30,7 +30,7 @@ from gateway.pool import ModelPool
 from gateway.prompts import list_strategies, load_template
 from gateway.replay import Group, Replay
 from gateway.report.format import ABSENT
-from gateway.report.table import Head, numbers, print_facts, print_rows, say
+from gateway.report.table import Cell, Head, Heads, numbers, print_facts, print_rows, say
 from gateway.runner import question
 from gateway.showing_template import template_remarks
 from gateway.sources import locate
@@ -66,7 +66,7 @@ def models_table(models: Models, console: Console) -> None:
 
 def keys_table(rows: Sequence[tuple[str, ...]], console: Console) -> None:
     """One row an API key: name, models, requests a minute, when it was made."""
-    heads = ("key", "models", *numbers("requests a minute"), "created")
+    heads: Heads = ["key", "models", *numbers("requests a minute"), "created"]
     print_rows(heads, rows, console)
 
 
@@ -174,7 +174,7 @@ def _of_ollama_s_template(spec: ModelSpec, path: Path, backend: Backend) -> list
 
 def certificate(made: Certificate, console: Console) -> None:
     """The evidence, one row a trial, and the level."""
-    heads = ("trial", *numbers("requests", "texts changed", "log-probabilities changed"))
+    heads: Heads = ["trial", *numbers("requests", "texts changed", "log-probabilities changed")]
     rows = [
         (trial.name, *map(str, (trial.requests, trial.texts_changed, trial.logprobs_changed)))
         for trial in made.trials
@@ -185,7 +185,7 @@ def certificate(made: Certificate, console: Console) -> None:
 
 def prompts_table(root: Path, console: Console) -> None:
     """One row a task and strategy, and one a rubric."""
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for name in list_tasks(root):
         task = load_task(name, root)
         labels = ", ".join(label.name for label in task.labels) or "from the data"

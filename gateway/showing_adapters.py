@@ -13,14 +13,20 @@ from gateway.adapters.folder import CONFIG, WEIGHTS, Adapter, read_adapter
 from gateway.adapters.names import folder_of, listed
 from gateway.errors import ConfigError, ModelLoadError
 from gateway.report.format import ABSENT
-from gateway.report.table import Cell, Head, numbers, print_facts, print_rows, say
+from gateway.report.table import Cell, Head, Heads, numbers, print_facts, print_rows, say
 
 _UNKNOWN = "unknown"
 _SHOWN = 10
-_HEADS = (
-    *("adapter", "type", *numbers("rank"), "base", Head("trained on", breaks=True)),
-    *("created", "metrics", "GGUF"),
-)
+_HEADS: Heads = [
+    "adapter",
+    "type",
+    *numbers("rank"),
+    "base",
+    Head("trained on", breaks=True),
+    "created",
+    "metrics",
+    "GGUF",
+]
 _BLOCK = re.compile(r"\.(\d+)\.")
 
 

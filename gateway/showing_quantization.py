@@ -21,7 +21,7 @@ from gateway.quantization.perplexity import Measured
 from gateway.quantization.remarks import name_remarks, remarks, types
 from gateway.quantization.speed import Speed
 from gateway.report.format import ABSENT
-from gateway.report.table import numbers, print_rows, say
+from gateway.report.table import Heads, numbers, print_rows, say
 
 _OF_FIDELITY = (
     *("bits/weight", "perplexity", "ln(PPL/ref.)", "KL, mean", "KL, median, 99%, max"),
@@ -42,8 +42,10 @@ def ladder_table(
         made: the files; none of a dry run.
         speeds: by level, where they were measured.
     """
-    heads = [
-        *("level", *numbers("size", "bits/weight"), "types, by share of the weights"),
+    heads: Heads = [
+        "level",
+        *numbers("size", "bits/weight"),
+        "types, by share of the weights",
         *numbers("as the source", f"estimated memory, {_context(ladder)}"),
         *(numbers("seconds") if made else ()),
         *(numbers("prefill, decode tokens/s") if speeds else ()),
@@ -83,7 +85,7 @@ def levels_table(levels: Sequence[Level], console: Console) -> None:
 
 def fidelity_table(made: Fidelity, console: Console) -> None:
     """One row a model, the reference above; errors are standard errors of the mean."""
-    heads = ("model", *numbers(*_OF_FIDELITY))
+    heads: Heads = ["model", *numbers(*_OF_FIDELITY)]
     bits = f"{made.reference_contents.total.bits_per_weight:.2f}"
     reference = (f"{made.reference} (reference)", bits, _pm(made.perplexity, 4))
     print_rows(heads, [reference, *map(_fidelity, made.models)], console)

@@ -22,7 +22,7 @@ class TuningProgress:
 
     def __enter__(self) -> Self:
         self._bars.__enter__()
-        self._loading = begin_loading(self._bars, running="")
+        self._loading = begin_loading(self._bars)
         return self
 
     def __exit__(

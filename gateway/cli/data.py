@@ -97,11 +97,12 @@ def data_check(
     _check_share(held_out, any_share)
     wanted = load_task(task, root)
     columns = columns_of(column)
-    given = {"train": train, "validation": validation, "test": test}
     with reading():
-        parts = [
-            read_part(name, source, wanted, columns) for name, source in given.items() if source
-        ]
+        parts = [read_part("train", train, wanted, columns)]
+        if validation:
+            parts.append(read_part("validation", validation, wanted, columns))
+        if test:
+            parts.append(read_part("test", test, wanted, columns))
     parts += _exemplars(wanted, root)
     items = [item for part in parts[:1] for item in part.items]
     with _limit(wanted, strategy, root, items, model, models_file, max_tokens) as (limit, about):

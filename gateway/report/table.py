@@ -34,13 +34,17 @@ class Head:
     """It holds paths and the like, which may be broken behind their separators."""
 
 
+Heads = Iterable[Head | str]
+"""A name alone is a column of texts."""
+
+
 def numbers(*names: str) -> tuple[Head, ...]:
     """Heads of columns of numbers."""
     return tuple(Head(name, right=True) for name in names)
 
 
 def print_rows(
-    heads: Iterable[Head | str], rows: Iterable[Sequence[Cell]], console: Console, title: str = ""
+    heads: Heads, rows: Iterable[Sequence[Cell]], console: Console, title: str = ""
 ) -> None:
     """A table under its title; a row may be shorter than the heads."""
     columns = [Head(head) if isinstance(head, str) else head for head in heads]

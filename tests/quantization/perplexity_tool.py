@@ -108,7 +108,7 @@ def instructions(system_info: str) -> frozenset[str]:
 
 def _run(model: Path, text: Path, context: int, *more: str) -> subprocess.CompletedProcess[str]:
     plain = ("--flash-attn", "off", "--no-repack", "-t", "1")
-    command = [TOOL, "-m", model, "-f", text, "-c", str(context), *plain, *more]
+    command = [*map(str, (TOOL, "-m", model, "-f", text, "-c", context)), *plain, *more]
     settings = {**os.environ, "GGML_CPU_TILED_MM": "0"}
     return subprocess.run(command, capture_output=True, text=True, check=True, env=settings)
 

@@ -7,10 +7,11 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from gateway.report.table import Head, numbers, print_facts, print_rows, say
+from gateway.report.table import Head, Heads, numbers, print_facts, print_rows, say
 
 NAME = "smollm2-135m-instruct-q4_k_m+adapter-no1"
-HEADS = ("model", Head("source", breaks=True), *numbers("bits/weight", "same top token"), "note")
+NUMBERS = numbers("bits/weight", "same top token")
+HEADS: Heads = ["model", Head("source", breaks=True), *NUMBERS, "note"]
 ROWS = (
     (NAME, "hub:somebody/some-model/file-q4_k_m.gguf", "4.89", "82.27 ± 1.96%", "as is"),
     ("gemma3-270m", "pypi:gemma3==1.0.0", "5.2", "100.00 ± 0.00%", "from dequantized weights, so"),

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from gateway.memory import readable
 from gateway.report.format import ABSENT
-from gateway.report.table import Head, numbers, print_rows, say
+from gateway.report.table import Head, Heads, numbers, print_rows, say
 from gateway.tuning.plan.architecture import Architecture
 from gateway.tuning.plan.figures import Figure, number, total
 from gateway.tuning.plan.guide import Advice
@@ -96,7 +96,7 @@ def _training(model: ModelPlan, console: Console) -> None:
         cells = [readable(total(moments[m])) if m in moments else ABSENT for m in _MOMENTS]
         fits = [] if model.budget is None else ["fits" if model.fits(memory) else "too large"]
         rows.append((name, *cells, readable(memory.total), *fits))
-    heads = ("training", *numbers(*_MOMENTS, "peak"), *budget)
+    heads: Heads = ["training", *numbers(*_MOMENTS, "peak"), *budget]
     print_rows(heads, rows, console, f"{what}, {kept} checkpointing")
     low, high = map(readable, BESIDE)
     say(
@@ -124,7 +124,7 @@ def _inference(model: ModelPlan, console: Console, formulas: bool) -> None:
         )
         for found in model.inference
     ]
-    heads = ("level", *numbers("bits a weight", "weights", *contexts))
+    heads: Heads = ["level", *numbers("bits a weight", "weights", *contexts)]
     print_rows(heads, rows, console, "running it (llama.cpp)")
     for remark in remarks(model.architecture):
         say(console, remark)
@@ -139,7 +139,7 @@ def _zero(model: ModelPlan, console: Console, formulas: bool) -> None:
     for (name, devices), found in model.zero.items():
         cells = [f"{readable(x.memory.total)} (-{readable(x.saved)})" for x in found]
         rows.append((name, str(devices), readable(found[0].memory.total), *cells[1:]))
-    heads = ("training", *numbers("devices", *stages))
+    heads: Heads = ["training", *numbers("devices", *stages)]
     print_rows(heads, rows, console, "peak of each device by stage, and what it saves")
     for n, divides in enumerate(DIVIDES):
         say(console, f"ZeRO {n} divides {divides}")
