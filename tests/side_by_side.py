@@ -1,4 +1,4 @@
-"""Test processes side by side, each on cores of its own (`pytest -n auto`, as scripts/test does it).
+"""Test processes side by side, each on cores of its own (`pytest -n auto`, as scripts/test has it).
 
 Two processes of which each wants every core slow each other down tenfold: llama.cpp's threads spin
 where they wait for each other. What is computed does not depend on the number of threads, so that a

@@ -111,7 +111,8 @@ def beyond_core(module: str) -> set[str]:
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function that was written, without what hypothesis and others put around it."""
     given = getattr(function, "hypothesis", None)
-    return unwrap(given.inner_test if given else function)
+    inner: Callable[..., Any] = given.inner_test if given else function
+    return unwrap(inner)
 
 
 @cache
