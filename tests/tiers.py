@@ -111,8 +111,8 @@ def beyond_core(module: str) -> set[str]:
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function that was written, without what hypothesis and others put around it."""
     given = getattr(function, "hypothesis", None)
-    inner: Callable[..., Any] = given.inner_test if given else function
-    return unwrap(inner)
+    written: Callable[..., Any] = unwrap(given.inner_test if given else function)
+    return written
 
 
 @cache

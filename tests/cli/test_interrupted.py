@@ -93,9 +93,7 @@ def start_and_stop(arguments: list[str], store: Path, after: int, how: signal.Si
 
 
 def ended(arguments: list[str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        arguments, env=environment(), capture_output=True, text=True, check=True
-    )
+    return subprocess.run(arguments, env=environment(), capture_output=True, text=True, check=True)
 
 
 @pytest.fixture(scope="module")

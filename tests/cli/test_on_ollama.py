@@ -15,6 +15,8 @@ from tests.ollama_server import mortal_process
 
 TRIAGE = ROOT / "prompts" / "issue-triage"
 MODEL = "ollama:smollm2-135m"
+
+
 @pytest.fixture
 def host(ollama_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("OLLAMA_HOST", ollama_url)
@@ -156,9 +158,7 @@ def answered(path: Path) -> dict[str, str]:
     try:
         rows = store._db.rows("SELECT DISTINCT cell FROM answers")
         return {
-            item: answer.text
-            for (cell,) in rows
-            for item, answer in store.answers(cell).items()
+            item: answer.text for (cell,) in rows for item, answer in store.answers(cell).items()
         }
     finally:
         store.close()
