@@ -82,8 +82,11 @@ class _Player:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         group_of = _groups(items)
+        with_weights = {group_of[i.path] for i in items if i.get_closest_marker("weights")}
         for item in items:
             item.add_marker(pytest.mark.xdist_group(group_of[item.path]))
+        # What takes long goes first, so that in the end no process waits for another.
+        items.sort(key=lambda i: _place(group_of[i.path], with_weights))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -100,6 +103,10 @@ def _groups(items: list[pytest.Item]) -> dict[Path, str]:
         path: next((name for name in HEAVY if name in fixtures), path.stem + str(number))
         for number, (path, fixtures) in enumerate(used.items())
     }
+
+
+def _place(group: str, with_weights: set[str]) -> int:
+    return 0 if group in HEAVY else 1 if group in with_weights else 2
 
 
 def _fixtures(item: pytest.Item) -> list[str]:

@@ -107,20 +107,27 @@ def test_what_changes_by_itself_is_not_repeatable() -> None:
     assert all(changed.values())
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers of a few tokens."""
+    monkeypatch.setattr("gateway.certify._TOKENS", 6)
+
+
 def real(context: int, **changes: object) -> tuple[ModelSpec, Loader]:
-    """The default model. Its prompts are at most half as long as its context."""
+    """The default model, asked with prompts that are at most half as long as its context."""
     spec, path = spec_and_path("smollm2-135m")
     spec = replace(spec, context_length=context, **changes)  # type: ignore[arg-type]
     return spec, lambda entry: LlamaCppBackend(entry, path)
 
 
-@pytest.mark.usefixtures("all_cores")
+@pytest.mark.usefixtures("all_cores", "short")
 def test_real_weights_are_bitwise() -> None:
-    made = asyncio.run(certify(*real(288), None))
+    made = asyncio.run(certify(*real(224), None))
     assert [t for t in made.trials if t.texts_changed or t.logprobs_changed] == []
     assert made.level is Level.BITWISE
 
 
+@pytest.mark.usefixtures("short")
 def test_a_context_that_is_not_invariant_is_found_out() -> None:
     """Flash attention: another kernel for 64 query tokens or more than for a short tail."""
     made = asyncio.run(certify(*real(160, deterministic="off"), None))

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from gateway import identity
 from gateway.errors import ModelLoadError
+from gateway.llama.quantizer import quantize
+from gateway.quantization.names import parse_level
 from tests.conftest import spec_and_path
+from tests.quantization.tiny import write_tiny
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -75,10 +78,13 @@ def test_a_changed_file_under_an_unchanged_name_is_another_model(tmp_path: Path)
 
 
 def test_the_types_that_a_file_really_holds_are_counted(tmp_path: Path) -> None:
-    _, path = spec_and_path("gemma3-270m")
+    wide, path = write_tiny(tmp_path / "wide.gguf", 320), tmp_path / "tiny-Q4_K_M.gguf"
+    number = parse_level("Q4_K_M").number
+    assert number is not None
+    quantize(wide, path, number, importance={}, threads=1, on_tensor=lambda _: None)
     types = identity.weights_digests(path, tmp_path / "digests.json").types
-    assert next(iter(types)) == "Q8_0", "the name says Q4_K_M; 640 does not divide by 256"
-    assert types["Q8_0"] > types["Q5_0"] > types["Q4_K"]
+    assert next(iter(types)) == "Q5_0", "the name says Q4_K_M; 320 does not divide by 256"
+    assert types["Q5_0"] > types["Q8_0"] > types["F32"]
     assert json.loads((tmp_path / "digests.json").read_text()).popitem()[1]["types"] == types
 
 

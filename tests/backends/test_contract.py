@@ -82,7 +82,7 @@ def test_the_same_request_gives_the_same_result(backend: Backend) -> None:
 
 
 def test_requests_side_by_side_give_what_they_give_alone(backend: Backend) -> None:
-    requests = [replace(chat(f"Count to {n}. " + "and on " * 9 * n), logprobs=0) for n in range(7)]
+    requests = [replace(chat(f"Count to {n}. " + "and on " * 7 * n), logprobs=0) for n in range(6)]
 
     async def together() -> list[Any]:
         return await asyncio.gather(*(backend.generate(r) for r in requests))
@@ -240,11 +240,12 @@ def test_seeded_sampling_repeats_and_the_seed_matters(backend: Backend) -> None:
 
     def text(seed: int) -> str:
         return run(
-            backend.generate(chat("Invent a name.", max_tokens=24, temperature=1.5, seed=seed))
+            backend.generate(chat("Invent a name.", max_tokens=12, temperature=1.5, seed=seed))
         ).text
 
-    assert text(1) == text(1)
-    assert len({text(seed) for seed in range(4)}) > 1
+    first = text(1)
+    assert text(1) == first
+    assert {text(2), text(3)} != {first}
 
 
 def test_streamed_log_probabilities_join_to_those_of_the_whole(backend: Backend) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.cli.conftest import FAKE, Gateway
 from tests.conftest import spec_and_path
+from tests.grids import shortest
 from tests.report.test_html import Page
 
 FILES = ["ab.html", "ab.json", "ab.md"]
@@ -136,8 +137,8 @@ def test_real_weights_under_two_names_do_not_differ_by_any_bit(
     ]
     (tmp_path / "models.toml").write_text("".join(entries))
     done = gateway(
-        *("ab", "same", "again", "-t", "issue-triage", "-s", "zero_shot", "--limit", 3),
-        *("--data", issue_reports / "test.csv", "--models-file", tmp_path / "models.toml"),
+        *("ab", "same", "again", "-t", "issue-triage", "-s", "zero_shot"),
+        *("--data", shortest(issue_reports / "test.csv", tmp_path / "few.csv", 3), "--models-file", tmp_path / "models.toml"),
         *("--store", tmp_path / "s.sqlite", "--out", tmp_path),
     )
     assert done.code == 0, done.err

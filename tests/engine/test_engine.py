@@ -84,7 +84,7 @@ def test_what_prompts_that_come_together_share_is_computed_once(
     backend: LlamaCppBackend,
 ) -> None:
     tokens = prompt_of(backend, " ".join(WORDS * 40))
-    shared, tails = tokens[:140], [tokens[300 + n : 310 + n] for n in range(3)]
+    shared, tails = tokens[:128], [tokens[300 + n : 310 + n] for n in range(3)]
     prompts = [[*shared, *tail] for tail in tails]
     engines = [
         Engine(Context(backend._model, sequences=4, length=1024, threads=1)) for _ in range(4)
@@ -337,7 +337,7 @@ def test_a_long_prompt_beside_a_generation_comes_in_pieces_and_changes_no_byte(
     backend: LlamaCppBackend,
 ) -> None:
     short = prompt_of(backend, "Count to twenty.")
-    long = prompt_of(backend, " ".join(WORDS * 60))[:520]
+    long = prompt_of(backend, " ".join(WORDS * 60))[:420]
     alone = []
     for prompt in (short, long):
         engine = Engine(Context(backend._model, sequences=2, length=2048, threads=1))

@@ -27,10 +27,10 @@ def serving(app: FastAPI) -> Iterator[str]:
         yield address_of(listener)
 
 
-def real_models() -> Models:
+def real_models(context_length: int = 2048) -> Models:
     """SmolLM2 as it ships, and with a chat template that shows tools; both on one engine."""
     spec, path = spec_and_path(CHAT)
-    spec = replace(spec, source=PathSource(path), parallel=4, context_length=2048)
+    spec = replace(spec, source=PathSource(path), parallel=4, context_length=context_length)
     tools = replace(spec, name=TOOLS, chat_template=TOOLS_TEMPLATE)
     return Models({CHAT: spec, TOOLS: tools}, CHAT)
 

@@ -13,8 +13,8 @@ from gateway.types import GenerationRequest, Message, Sampling
 from tests.conftest import spec_and_path
 from tests.server.conftest import CHAT
 
-CLIENTS = 16
-TOKENS = 12
+CLIENTS = 10
+TOKENS = 8
 
 Bytes = tuple[str, tuple[tuple[str, float], ...]]
 """Text, and the log-probability of each token."""
@@ -23,7 +23,7 @@ Bytes = tuple[str, tuple[tuple[str, float], ...]]
 def prompts() -> list[str]:
     """Some with a common beginning, so that cached prefixes are used; of different lengths."""
     story = "The harbour was quiet that morning. Two boats came in with the tide. "
-    return [story * (1 + n % 5) + f"What did boat {n} bring?" for n in range(CLIENTS)]
+    return [story * (1 + n % 4) + f"What did boat {n} bring?" for n in range(CLIENTS)]
 
 
 def options(number: int) -> dict[str, Any]:

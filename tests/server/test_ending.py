@@ -18,7 +18,7 @@ from tests.server.waiting import wait_until
 LONG = {
     "model": CHAT,
     "messages": [{"role": "user", "content": "Tell me a story."}],
-    "max_tokens": 200,
+    "max_tokens": 120,
     "logit_bias": {"0": -100, "2": -100},
 }
 

@@ -17,8 +17,8 @@ from tests.server.conftest import CHAT
 
 QUESTION = "What came into the quiet harbour with the tide?"
 RAW = "<|im_start|>user\nWhat is a boat?<|im_end|>\n<|im_start|>assistant\n"
-TOKENS = 12
-CLIENTS = 12
+TOKENS = 8
+CLIENTS = 8
 
 OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {}),

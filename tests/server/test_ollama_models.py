@@ -123,7 +123,7 @@ def test_a_model_goes_when_its_time_is_over_and_a_request_begins_it_anew(
 
 
 def test_an_unload_waits_for_who_uses_the_model(own: ollama.Client) -> None:
-    asked = {"options": {"num_predict": 400}, "stream": True}
+    asked = {"options": {"num_predict": 150}, "stream": True}
     parts = own.generate(CHAT, "Write a long story.", **asked)  # type: ignore[call-overload]
     first = next(parts)
     assert own.generate(CHAT, keep_alive=0).done_reason == "unload"

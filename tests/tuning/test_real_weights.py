@@ -20,6 +20,7 @@ from gateway.tasks import load_task
 from gateway.tuning.recipe import Recipe
 from gateway.tuning.tune import Lesson, Tuned, tune
 from tests.conftest import spec_and_path
+from tests.grids import shortest
 from tests.torch_models import NAME, torch_spec
 from tests.tuning.worlds import unwatched
 
@@ -32,8 +33,11 @@ ROOT = shipped("prompts")
 @pytest.fixture(scope="module")
 def lesson(issue_reports: Path, tmp_path_factory: pytest.TempPathFactory) -> Lesson:
     task = load_task("issue-triage", ROOT)
-    train = load_dataset(str(issue_reports / "train.csv"), task, limit=24)
-    held_out = load_dataset(str(issue_reports / "test.csv"), task, limit=6)
+    folder = tmp_path_factory.mktemp("short")
+    train, held_out = (
+        load_dataset(str(shortest(issue_reports / name, folder / name, count)), task)
+        for name, count in (("train.csv", 18), ("test.csv", 6))
+    )
     learned, _ = without_near_duplicates(train.items, held_out.items)
     return Lesson(
         spec=replace(torch_spec(), name=NAME),
