@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,9 @@ from gateway.backends.transformers.backend import TransformersBackend
 from gateway.config import ModelSpec
 from gateway.llama.tokenizer_export import tokenizer_of
 from tests.conftest import spec_and_path
+
+if TYPE_CHECKING:
+    from gateway.backends.llama_cpp.backend import LlamaCppBackend
 
 NAME = "smollm2-135m"
 
@@ -49,6 +52,15 @@ def dequantized() -> Iterator[TransformersBackend]:
     made = TransformersBackend(torch_spec(), spec_and_path(NAME)[1])
     yield made
     asyncio.run(made.close())
+
+
+@pytest.fixture(scope="session")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[LlamaCppBackend]":
+    """The same weights in 32 bits in llama.cpp, for what must not depend on the processor."""
+    from tests.exact_weights import in_32_bits
+
+    with in_32_bits(NAME, tmp_path_factory.mktemp("exact")) as backend:
+        yield backend
 
 
 @pytest.fixture(scope="session")

@@ -31,8 +31,14 @@ PRINTED = {
     "kl": r"Mean +KLD: +(\S+) ± +(\S+)",
     "rms_change": r"RMS Δp +: +(\S+) ± +(\S+)",
     "same_top": r"Same top p: +(\S+) ± +(\S+)",
+    "kl 0.5": r"Median +KLD: +(\S+)",
+    "kl 0.95": r"95\.0% +KLD: +(\S+)",
+    "kl 0.99": r"99\.0% +KLD: +(\S+)",
+    "kl 1": r"Maximum KLD: +(\S+)",
 }
-"""Figures and how the tool prints each; the last two in percent."""
+"""Figures and how the tool prints each; `PERCENT` in percent, divergences also as quantiles."""
+PERCENT = frozenset({"rms_change", "same_top"})
+QUANTILES = {"kl 0.5": 0.5, "kl 0.95": 0.95, "kl 0.99": 0.99, "kl 1": 1.0}
 
 
 RECORDED_ON = frozenset(
@@ -46,7 +52,8 @@ _NO_INSTRUCTIONS = frozenset({"OPENMP", "REPACK", "LLAMAFILE"})
 @dataclass(frozen=True)
 class Figure:
     value: float
-    error: float
+    error: float = 0.0
+    """0: none is printed."""
 
 
 Figures = dict[str, Figure]
@@ -56,8 +63,12 @@ RECORDED: Figures = {
     "reference_perplexity": Figure(26.266562, 3.866211),
     "log_ratio": Figure(0.049732, 0.018088),
     "kl": Figure(0.059811, 0.002895),
-    "rms_change": Figure(5.066, np.nan),
-    "same_top": Figure(82.275, np.nan),
+    "rms_change": Figure(5.066, 0.406),
+    "same_top": Figure(82.275, 1.967),
+    "kl 0.5": Figure(0.044098),
+    "kl 0.95": Figure(0.143633),
+    "kl 0.99": Figure(0.298970),
+    "kl 1": Figure(0.407562),
 }
 """Of SmolLM2 at Q4_K_M beside its Q4_1, tests/quantization/text.txt in chunks of 128."""
 
@@ -69,7 +80,7 @@ def by_its_arithmetic(reference: Path, model: Path, text: bytes, context: int) -
     rows = np.arange(len(true))
     mine = np.array([_in_16_bits(logits) for logits, _ in known])
     theirs = log_softmax(np.array([logits for logits, _ in found], dtype=np.float64), axis=1)
-    counted = np.where(mine > LEAST, np.exp(mine) * (mine - theirs), 0.0)
+    kls = np.where(mine > LEAST, np.exp(mine) * (mine - theirs), 0.0).sum(axis=1)
     losses, own = -theirs[rows, true], -mine[rows, true]
     changes = (np.exp(-losses) - np.exp(-own)) ** 2
     square = _mean(changes)
@@ -79,9 +90,10 @@ def by_its_arithmetic(reference: Path, model: Path, text: bytes, context: int) -
         "perplexity": _exponential(_mean(losses)),
         "reference_perplexity": _exponential(_mean(own)),
         "log_ratio": _mean(losses - own),
-        "kl": _mean(counted.sum(axis=1)),
+        "kl": _mean(kls),
         "rms_change": Figure(100 * root, 100 * 0.5 * square.error / root),
         "same_top": Figure(100 * same.value, 100 * same.error),
+        **{name: Figure(float(np.quantile(kls, share))) for name, share in QUANTILES.items()},
     }
 
 
@@ -97,13 +109,13 @@ def by_the_tool(
     for name, pattern in PRINTED.items():
         match = re.search(pattern, done.stdout)
         assert match, done.stdout
-        found[name] = Figure(*(float(text.rstrip("%")) for text in match.groups()))
+        found[name] = Figure(*map(float, match.groups()))
     return instructions(system_info), found
 
 
 def instructions(system_info: str) -> frozenset[str]:
     """Instruction sets that a build of llama.cpp takes on this processor, as it tells of itself."""
-    return frozenset(re.findall(r"(\w+) = 1", system_info)) - _NO_INSTRUCTIONS
+    return frozenset(re.findall(r"\b([A-Z][A-Z0-9_]*) = 1", system_info)) - _NO_INSTRUCTIONS
 
 
 def _run(model: Path, text: Path, context: int, *more: str) -> subprocess.CompletedProcess[str]:

@@ -12,11 +12,14 @@ from gateway.llama import library
 from gateway.quantization.fidelity import Fidelity, Wanted, measure
 from gateway.quantization.given import Given, given
 from gateway.quantization.making import Made
+from gateway.quantization.perplexity import Measured
 from tests.conftest import spec_and_path
 from tests.gguf_adapters import write_adapter
 from tests.quantization.conftest import TEXT
 from tests.quantization.perplexity_tool import (
+    PERCENT,
     PRINTED,
+    QUANTILES,
     RECORDED,
     RECORDED_ON,
     TOOL,
@@ -87,16 +90,14 @@ def test_a_level_is_near_its_reference_and_not_at_it(measured: Fidelity) -> None
     assert level.contents.level.name == "Q4_K_M"
 
 
-PERCENT = {"rms_change", "same_top"}
-
-
 def own_figures(measured: Fidelity) -> Figures:
     found = measured.models[0].divergence
-    named = {name: getattr(found, name) for name in PRINTED}
-    return {
-        name: Figure(*(100 * n if name in PERCENT else n for n in (each.value, each.error)))
-        for name, each in named.items()
-    }
+    figures = {name: Figure(found.kls[share]) for name, share in QUANTILES.items()}
+    for name in PRINTED.keys() - QUANTILES.keys():
+        one: Measured = getattr(found, name)
+        times = 100 if name in PERCENT else 1
+        figures[name] = Figure(times * one.value, times * one.error)
+    return figures
 
 
 def test_the_figures_are_those_of_the_tool_s_arithmetic_on_this_processor(

@@ -3,20 +3,19 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache
 from typing import Any, TypeVar
 
 import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.ollama.backend import OllamaBackend
-from gateway.config import PathSource
 from gateway.errors import BackendError, InvalidRequest, Unsupported
-from gateway.llama.quantizer import quantize
-from gateway.quantization.names import parse_level
 from gateway.types import UNTOLD_TOKEN, Completion, Delta, GenerationRequest, LabelScores, Tool
 from tests.backends.ollama.conftest import CONTEXT, Serve, own_template
-from tests.conftest import spec_and_path
+from tests.exact_weights import in_32_bits
 from tests.ollama_replay import Answer, Exchange, Received
 
 T = TypeVar("T")
@@ -61,11 +60,11 @@ COMPARED = [
 """Raw prompts whose answers came with log-probabilities, of weights that are here too."""
 LONG = ["053-generate-raw", "073-chat-past-context", "110-base-model-chat"]
 """Longer greedy answers, without log-probabilities."""
-TOLERANCE = 0.25
+TOLERANCE = 0.2
 """Nats between the recorded server, which rounded activations to 8 bits, and the same weights in 32
-bits, with which nothing is rounded. Every processor gives the second to some 1e-4, so that nothing
-here depends on the one that a test runs on. Measured, the largest of all alternatives of all
-tokens: 0.135 in 055, 0.194 in 111, 0.050 in 113 to 115."""
+bits, which are rounded nowhere: nothing here depends on the processor that a test runs on. The
+largest of all alternatives of all tokens, with AVX-512 and with AVX2: 0.181 and 0.179 in 055, 0.152
+and 0.153 in 111, 0.040 and 0.040 in 113 to 115."""
 WIDE = 100
 """Alternatives among which those that the server told are looked for: one of the 20 of 055 is not
 among the 20 of the engine."""
@@ -310,24 +309,17 @@ Exactly = Callable[[str], LlamaCppBackend]
 
 
 @pytest.fixture(scope="module")
-def exactly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exactly]:
-    """The weights behind a recorded model, dequantized to 32 bits."""
-    made: dict[str, LlamaCppBackend] = {}
+def exactly(exact: LlamaCppBackend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exactly]:
+    """The weights behind a recorded model, in 32 bits."""
+    with ExitStack() as stack:
 
-    def of(name: str) -> LlamaCppBackend:
-        if name not in made:
-            spec, path = spec_and_path(name)
-            file = tmp_path_factory.mktemp("exact") / f"{name}.gguf"
-            number = parse_level("F32").number
-            assert number is not None
-            quantize(path, file, number, importance={}, threads=2, on_tensor=lambda _: None)
-            changed = replace(spec, source=PathSource(file), sha256="", parallel=1)
-            made[name] = LlamaCppBackend(changed, file)
-        return made[name]
+        @cache
+        def of(name: str) -> LlamaCppBackend:
+            if name == exact.spec.name:
+                return exact
+            return stack.enter_context(in_32_bits(name, tmp_path_factory.mktemp("exact")))
 
-    yield of
-    for each in made.values():
-        run(each.close())
+        yield of
 
 
 def model_of(exchange: Exchange) -> str:
@@ -371,7 +363,7 @@ def test_longer_answers_part_where_two_tokens_are_about_as_likely(
     for entry in own.logprobs or ():
         if not theirs.startswith(entry.text):
             taken = max((top for top in entry.top if theirs.startswith(top[1])), key=by_length)
-            assert entry.logprob - taken[2] < TOLERANCE
+            assert entry.logprob - taken[2] < 2 * TOLERANCE, "each may be off by so much"
             return
         theirs = theirs.removeprefix(entry.text)
 
