@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -194,6 +195,7 @@ ERROR: No matching distribution found for llama-cpp-python
     ("said", "meant"),
     [
         (UNREACHED, "pip reaches no package index"),
+        (indent(UNREACHED, "      "), "pip reaches no package index"),
         ("ninja: error: mkdir: No space left on device", "the disk is full"),
         ("x.cpp:1:2: error: no member named 'y'\n" + "noise\n" * 30, "no member named 'y'"),
     ],
