@@ -77,7 +77,7 @@ def test_the_families_are_listed(gateway: Gateway) -> None:
     done = gateway("plan", "--families")
     assert done.code == 0
     assert "134,515,008" in done.out
-    assert "Phi-3-mini" in done.out
+    assert "Phi-3-mini" in "".join(done.out.split()), "it may be parted at a hyphen"
 
 
 @pytest.mark.parametrize(

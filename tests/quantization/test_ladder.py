@@ -213,4 +213,4 @@ def test_a_level_is_never_written_over_its_own_source(tiny: Given, tmp_path: Pat
     (made,) = make(planned(tiny, "Q8_0"), out)
     source = given(str(made.path), load_models())
     with pytest.raises(ConfigError, match="is the source itself"):
-        check(planned(source, "Q8_0"), out, imatrix=False)
+        check_files(source, [parse_level("Q8_0")], out)
