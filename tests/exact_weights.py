@@ -1,9 +1,9 @@
 """Weights of 32 bits, with which llama.cpp rounds nothing to 8 bits as it does with those of fewer.
 
 What it computes with them is the same on every processor, but for the order of its sums. That moves
-log-probabilities by 0.002 nats at most (AVX-512 beside AVX2, 38 alternatives of SmolLM2 and Gemma),
-where the rounding moves them by up to 0.34. So figures that were found elsewhere are held against
-these, and not against what the kernels of one processor make of the quantized weights.
+log-probabilities by thousandths of a nat, where the rounding moves them by tenths. So figures that
+were found elsewhere are held against these, and not against what one processor makes of the
+quantized weights.
 """
 
 import asyncio

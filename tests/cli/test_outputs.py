@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 import typer
 
+from gateway import report
 from gateway.cli.app import app
 from gateway.cli.outputs import check_file, check_folder
 from gateway.errors import ConfigError
+from gateway.evaluation import PREDICTIONS
+from gateway.report import ab, experiment
 from gateway.server import keys
+from gateway.tuning.split_files import files_of
 from tests.cli.conftest import Gateway
 
 PROC = Path("/proc")
@@ -137,6 +141,29 @@ def test_an_experiment_s_folders_are_tried(gateway: Gateway, fake: Path) -> None
     done = gateway("run", "e.toml")
     assert done.code == 2
     assert "seed-1: a file is in the way of the output folder" in done.err
+
+
+def test_what_was_tried_is_what_is_written(gateway: Gateway, fake: Path) -> None:
+    (fake / "e.toml").write_text(
+        'task = "mine"\ndata = "test.csv"\ntrain = "train.csv"\nmodels = ["fake"]\n'
+        'strategies = ["shown"]\nexemplar_seeds = [0, 1]\nout = "experiment"\n'
+    )
+    data = ("-t", "mine", "--data", "test.csv", "--store", "s.sqlite")
+    run = {*report.FILES, PREDICTIONS}
+    for command, folder, names in (
+        (("run", *data, "-s", "scored", "--out", "run"), "run", run),
+        (("run", "e.toml", "--store", "s.sqlite"), "experiment/seed-1", run),
+        (("run", "e.toml"), "experiment", {*experiment.FILES, "seed-0", "seed-1"}),
+        # A fake model has no size, so that no frontier is drawn.
+        (
+            ("ab", "fake/scored/sum", "fake/scored/mean", *data, "--out", "ab"),
+            "ab",
+            {*ab.FILES} - {"frontier.svg"},
+        ),
+        (("data", "split", *data[:4], "--out", "split"), "split", {*files_of("test.csv")}),
+    ):
+        gateway(*command)
+        assert {file.name for file in Path(folder).iterdir()} == names
 
 
 def test_a_text_has_no_output_file(gateway: Gateway, fake: Path) -> None:
