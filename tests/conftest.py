@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.backends.transformers import library as torch_library
-from gateway.config import ModelSpec, load_models
-from gateway.errors import ModelNotPulled
-from gateway.sources import locate
-from tests.go_oracle import Go, running
-from tests.imports import ROOT as ROOT
-from tests.ollama_server import gateway_process
+from gateway.core.errors import ModelNotPulled
+from gateway.models.file import load_models
+from gateway.models.locate import locate
+from gateway.models.spec import ModelSpec
+from tests.support.go_oracle import Go, running
+from tests.support.imports import ROOT as ROOT
+from tests.support.ollama_server import gateway_process
 
 if TYPE_CHECKING:
     from gateway.backends.llama_cpp.backend import LlamaCppBackend
 
-pytest_plugins = ("tests.tiers", "tests.side_by_side", "tests.torch_models")
+pytest_plugins = ("tests.support.tiers", "tests.support.side_by_side", "tests.support.torch_models")
 
 # Some tests use torch before they load a model on it.
 torch_library.prepare()

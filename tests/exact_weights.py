@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.config import PathSource
-from gateway.llama.quantizer import quantize
+from gateway.engine.llama.quantizer import quantize
+from gateway.models.spec import PathSource
 from gateway.quantization.names import parse_level
 from tests.conftest import spec_and_path
 

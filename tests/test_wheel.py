@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, spec_and_path
-from tests.grids import shortest
+from tests.support.grids import shortest
 
 CORE = "from importlib.metadata import requires; print(*requires('local-model-gateway'), sep='\\n')"
 
@@ -66,7 +66,7 @@ def test_the_hint_that_adds_an_extra_can_be_typed(python: Path, tmp_path: Path) 
     said = call(
         python,
         "-c",
-        "from gateway.extras import how_to_install as h; print(h('serve'))",
+        "from gateway.core.extras import how_to_install as h; print(h('serve'))",
         cwd=tmp_path,
     )
     assert ".whl" in said

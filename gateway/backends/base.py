@@ -4,35 +4,22 @@ Backends are imported when first asked for, so that a GGUF user never loads torc
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
-from gateway.config import ModelSpec
-from gateway.errors import ConfigError
-from gateway.extras import require_extra
-from gateway.types import Completion, Delta, Embeddings, GenerationRequest, LabelScores
-
-
-@dataclass(frozen=True, slots=True)
-class RenderedRequest:
-    """The exact input of a request: what the model reads."""
-
-    text: str
-    token_ids: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryUse:
-    """What a loaded model takes, in bytes."""
-
-    weights: int
-    """Shared by every entry on the same file."""
-    cache: int
-    """Keys and values of all sequences; prompts' beginnings are kept in it, and it never grows."""
-    scratch: int
-    """For the intermediate values of a forward pass."""
+from gateway.core.errors import ConfigError
+from gateway.core.extras import require_extra
+from gateway.core.types import (
+    Completion,
+    Delta,
+    Embeddings,
+    GenerationRequest,
+    LabelScores,
+    MemoryUse,
+    RenderedRequest,
+)
+from gateway.models.spec import ModelSpec
 
 
 class Backend(Protocol):

@@ -10,19 +10,20 @@ import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
-from gateway.backends.base import MemoryUse, RenderedRequest
-from gateway.config import ModelSpec
-from gateway.errors import ContextOverflow, InvalidRequest, Unsupported
-from gateway.identity import digest_json, digest_text
-from gateway.types import (
+from gateway.core.digests import digest_json, digest_text
+from gateway.core.errors import ContextOverflow, InvalidRequest, Unsupported
+from gateway.core.types import (
     Completion,
     Delta,
     Embeddings,
     GenerationRequest,
     LabelScores,
+    MemoryUse,
+    RenderedRequest,
     TokenLogprob,
     Usage,
 )
+from gateway.models.spec import ModelSpec
 
 _DIMENSIONS = 8
 

@@ -84,13 +84,14 @@ def ab(
 
     [bold]gateway ab big small -t issue-triage --data test.csv --train train.csv --out ab[/]
     """
-    from gateway.ab.cells import Defaults, model_in, read_cells
-    from gateway.ab.question import Question, check_question
-    from gateway.config import load_models, prompts_root
-    from gateway.planning import Wanted, prepare
-    from gateway.prompts import list_strategies
-    from gateway.report.ab import FILES
-    from gateway.tasks import load_task
+    from gateway.evaluation.ab.cells import Defaults, model_in, read_cells
+    from gateway.evaluation.ab.question import Question, check_question
+    from gateway.evaluation.plan import Wanted, prepare
+    from gateway.models.environment import prompts_root
+    from gateway.models.file import load_models
+    from gateway.report.pages.ab_files import FILES
+    from gateway.tasks.prompts import list_strategies
+    from gateway.tasks.task import load_task
 
     check_folder(out_dir, files=FILES)
     check_store(store)
@@ -128,11 +129,11 @@ async def compare_cells(
     prepared: Any, question: Any, models: Any, store: Any, *, stopping: bool, quiet: bool
 ) -> Any:
     """Ask what is not in the store, and judge: the outcome and the cells' seconds."""
-    from gateway.ab.asking import MOST_ASKED_AGAIN, ask, plans_of, weights_size
-    from gateway.ab.judging import all_decided, judge
-    from gateway.ab.reading import Answers
-    from gateway.pool import ModelPool
-    from gateway.progress import NOISE_FLOOR, RunProgress, planned
+    from gateway.backends.pool import ModelPool
+    from gateway.cli.progress import NOISE_FLOOR, RunProgress, planned
+    from gateway.evaluation.ab.answers import Answers
+    from gateway.evaluation.ab.ask import MOST_ASKED_AGAIN, ask, plans_of, weights_size
+    from gateway.evaluation.ab.decide import all_decided, judge
 
     sizes = {cell.model: weights_size(models.get(cell.model)) for cell in question.asked}
     answers: list[Any] = []
@@ -176,9 +177,9 @@ def finish(outcome: Any, seconds: Any, out_dir: Path | None, *more: Any) -> bool
     Args:
         more: sections that are printed behind the comparison's own.
     """
-    from gateway.report.ab import write_ab
-    from gateway.report.ab.document import sections
-    from gateway.report.ab.terminal import print_ab
+    from gateway.report.pages.ab import sections
+    from gateway.report.pages.ab_files import write_ab
+    from gateway.report.pages.ab_terminal import print_ab
 
     print_ab(outcome, (*sections(outcome, seconds, brief=True), *more), out)
     if out_dir is not None:

@@ -34,8 +34,8 @@ def adapters_list(adapters: AdaptersOption = None) -> None:
 
     [bold]gateway adapters list --adapters ./adapters[/]
     """
-    from gateway import showing_adapters
-    from gateway.adapters.names import listed
+    from gateway.models.adapters.names import listed
+    from gateway.report.pages import adapters as showing_adapters
 
     root = _root(adapters)
     if listed(root):
@@ -53,7 +53,7 @@ def adapters_show(name: NameArgument, adapters: AdaptersOption = None) -> None:
 
     [bold]gateway adapters show mine[/]
     """
-    from gateway import showing_adapters
+    from gateway.report.pages import adapters as showing_adapters
 
     showing_adapters.adapter_details(_read(name, adapters), out)
 
@@ -74,9 +74,9 @@ def adapters_check(
 
     [bold]gateway adapters check mine --base smollm2-135m-torch[/]
     """
-    from gateway import showing_adapters
-    from gateway.adapters.check import remarks, why_not
-    from gateway.adapters.names import folder_of
+    from gateway.models.adapters.check import remarks, why_not
+    from gateway.models.adapters.names import folder_of
+    from gateway.report.pages import adapters as showing_adapters
 
     folder = folder_of(_root(adapters), name)
     _, _, facts = _base(base, models_file)
@@ -114,8 +114,8 @@ def adapters_merge(
 
     [bold]gateway adapters merge mine --base smollm2-135m --out merged.gguf[/]
     """
-    from gateway.adapters import merge as merging
-    from gateway.gguf_header import GGUF
+    from gateway.models.gguf import GGUF
+    from gateway.tuning.export import merge as merging
 
     if output.suffix == GGUF:
         _merge_gguf(name, adapters, base, output, kind.upper(), models_file)
@@ -137,10 +137,10 @@ def _merge_gguf(
     kind: str,
     models_file: Path | None,
 ) -> None:
-    from gateway.adapters.merge import entry
-    from gateway.adapters.merge_gguf import KINDS, check_new, merge_gguf
-    from gateway.errors import ConfigError
-    from gateway.progress import staged
+    from gateway.cli.progress import staged
+    from gateway.core.errors import ConfigError
+    from gateway.tuning.export.merge import entry
+    from gateway.tuning.export.merge_gguf import KINDS, check_new, merge_gguf
 
     if kind not in KINDS:
         raise ConfigError(f"--type {kind.lower()} is not known", hint="known: f16, f32")
@@ -176,8 +176,8 @@ def adapters_export(
 
     [bold]gateway ask -m smollm2-135m+mine "Name three colours."[/]
     """
-    from gateway.adapters.export import export
-    from gateway.adapters.names import EXPORTED
+    from gateway.models.adapters.names import EXPORTED
+    from gateway.tuning.export.export import export
 
     check_file(output)
     adapter = _read(name, adapters)
@@ -191,8 +191,8 @@ def adapters_export(
 
 
 def _root(given: Path | None) -> Path:
-    from gateway.config import adapters_root
-    from gateway.errors import ConfigError
+    from gateway.core.errors import ConfigError
+    from gateway.models.environment import adapters_root
 
     if given is not None and not given.is_dir():
         raise ConfigError(f"{given}: no such folder")
@@ -200,18 +200,18 @@ def _root(given: Path | None) -> Path:
 
 
 def _read(name: str, adapters: Path | None) -> Any:
-    from gateway.adapters.folder import read_adapter
-    from gateway.adapters.names import folder_of
+    from gateway.models.adapters.folder import read_adapter
+    from gateway.models.adapters.names import folder_of
 
     return read_adapter(folder_of(_root(adapters), name))
 
 
 def _base(name: str, models_file: Path | None) -> tuple[Any, Path, Any]:
     """Entry, place and facts of the model that an adapter is to fit."""
-    from gateway.adapters.base import read_base
-    from gateway.config import load_models
-    from gateway.errors import ConfigError
-    from gateway.sources import locate
+    from gateway.core.errors import ConfigError
+    from gateway.models.adapters.base import read_base
+    from gateway.models.file import load_models
+    from gateway.models.locate import locate
 
     spec = load_models(models_file).get(name)
     if spec.backend not in ("transformers", "llama_cpp"):
@@ -224,7 +224,7 @@ def _base(name: str, models_file: Path | None) -> tuple[Any, Path, Any]:
 
 
 def _note_other_weights(adapter: Any, facts: Any) -> None:
-    from gateway.adapters.check import other_weights
+    from gateway.models.adapters.check import other_weights
 
     if reason := other_weights(adapter.card, facts.digest):
         note(f"note: {reason}")

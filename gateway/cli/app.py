@@ -15,23 +15,23 @@ from gateway import __version__
 from gateway.cli import (
     ab,
     before_after,
+    classify,
+    determinism,
     judging,
-    measuring,
     needs,
     plan,
     quantization,
-    running,
     serving,
-    single,
     tuning,
 )
+from gateway.cli import run as running
 from gateway.cli.adapters import adapters_app
 from gateway.cli.common import FAILED, INTERRUPTED, REFUSED, USAGE, Interrupted, err, out
 from gateway.cli.data import data_app
 from gateway.cli.models import models_app
 from gateway.cli.prompts import prompts_app
 from gateway.cli.serving import keys_app
-from gateway.errors import (
+from gateway.core.errors import (
     ComparisonRefused,
     ConfigError,
     DataError,
@@ -39,7 +39,7 @@ from gateway.errors import (
     RequestError,
     StoreError,
 )
-from gateway.extras import BROUGHT, missing
+from gateway.core.extras import BROUGHT, missing
 
 app = typer.Typer(
     name="gateway",
@@ -58,12 +58,12 @@ for command in (
     ab.ab,
     judging.judge,
     tuning.tune,
-    single.classify,
-    single.ask,
-    measuring.certify,
+    classify.classify,
+    classify.ask,
+    determinism.certify,
     serving.serve,
     serving.replay,
-    measuring.parity,
+    determinism.parity,
     quantization.quantize,
     quantization.fidelity,
     plan.plan,

@@ -7,10 +7,10 @@ from gateway.cli.common import err
 
 async def ask(prepared: Any, models: Any, store: Any, *, quiet: bool) -> Any:
     """Ask what the store does not know yet; the record of the run, which is put there too."""
-    from gateway import planning
-    from gateway.pool import ModelPool
-    from gateway.progress import RunProgress, planned
-    from gateway.runner import run as run_plan
+    from gateway.backends.pool import ModelPool
+    from gateway.cli.progress import RunProgress, planned
+    from gateway.evaluation import plan
+    from gateway.evaluation.run import run as run_plan
 
     pool = ModelPool(models)
     try:
@@ -18,6 +18,6 @@ async def ask(prepared: Any, models: Any, store: Any, *, quiet: bool) -> Any:
             cells = await run_plan(prepared.plan, pool, store, progress.update)
     finally:
         await pool.close()
-    record = planning.record(prepared, cells)
+    record = plan.record(prepared, cells)
     store.put_run(record.run_id, record.task, record.to_json())
     return record

@@ -75,15 +75,16 @@ def compare(
     [bold]gateway adapters compare mine --base smollm2-135m-torch --data test.csv --train \\
     train.csv --neutral book.txt[/]
     """
-    from gateway.adapters.folder import read_adapter
-    from gateway.adapters.names import folder_of
-    from gateway.before_after.files import FILES, write_worth
-    from gateway.before_after.outcome import BeforeAfter, costs
-    from gateway.before_after.sentences import section
-    from gateway.config import adapters_root, load_models, prompts_root
+    from gateway.evaluation.worth import BeforeAfter, costs
+    from gateway.models.adapters.folder import read_adapter
+    from gateway.models.adapters.names import folder_of
+    from gateway.models.adapters.timings import took_of
+    from gateway.models.environment import adapters_root, prompts_root
+    from gateway.models.file import load_models
     from gateway.quantization.chunks import read_text
-    from gateway.report.ab import FILES as OF_AB
-    from gateway.tuning.tune import took_of
+    from gateway.report.pages.ab_files import FILES as OF_AB
+    from gateway.report.pages.worth import section
+    from gateway.report.pages.worth_files import FILES, write_worth
 
     check_folder(out_dir, files=(*OF_AB, *FILES))
     check_store(store)
@@ -120,7 +121,7 @@ def compare(
 
 def _recorded(card: Any, name: str) -> Any:
     """What the adapter's card says of the template."""
-    from gateway.errors import ConfigError
+    from gateway.core.errors import ConfigError
 
     if card is None or card.prompt is None:
         raise ConfigError(
@@ -143,11 +144,11 @@ def _question(
 ) -> tuple[Any, Any]:
     """What is asked of which cells: the base's prompts, the adapter's template on the base, and
     the tuned model."""
-    from gateway.ab.cells import Defaults, read_cells
-    from gateway.ab.question import Question, check_question
-    from gateway.planning import Wanted, prepare
-    from gateway.prompts import load_template
-    from gateway.tasks import load_task
+    from gateway.evaluation.ab.cells import Defaults, read_cells
+    from gateway.evaluation.ab.question import Question, check_question
+    from gateway.evaluation.plan import Wanted, prepare
+    from gateway.tasks.prompts import load_template
+    from gateway.tasks.task import load_task
 
     task = load_task(recorded.task, root)
     digest = load_template(task, recorded.strategy, root).digest
@@ -175,11 +176,11 @@ def _question(
 
 async def _readings(models: Any, names: tuple[str, str], text: str, *, quiet: bool) -> Any:
     """The text as base and tuned model predict it."""
-    from gateway.before_after.reading import read
+    from gateway.backends.pool import ModelPool
+    from gateway.cli.progress import staged
+    from gateway.core.errors import Unsupported
     from gateway.engine.backend import EngineBackend
-    from gateway.errors import Unsupported
-    from gateway.pool import ModelPool
-    from gateway.progress import staged
+    from gateway.evaluation.perplexity import read
 
     pool = ModelPool(models)
     found = []

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.status import Status
 
 from gateway.cli.outputs import check_file
-from gateway.errors import ConfigError, DataError
+from gateway.core.errors import ConfigError, DataError
 
 INTERRUPTED = 130
 REFUSED = 3
@@ -78,8 +78,8 @@ def reading() -> Status:
 @contextlib.contextmanager
 def open_store(path: Path | None) -> Iterator[Any]:
     """The store of answers while the block runs; None: the default one."""
-    from gateway.config import default_store
-    from gateway.store import Store
+    from gateway.evaluation.store import Store
+    from gateway.models.environment import default_store
 
     store = Store(path or default_store())
     try:
@@ -90,7 +90,7 @@ def open_store(path: Path | None) -> Iterator[Any]:
 
 def check_store(path: Path | None) -> None:
     """Raise ConfigError for a store that cannot be written: before data is read, not after."""
-    from gateway.config import default_store
+    from gateway.models.environment import default_store
 
     check_file(path or default_store(), "--store")
 

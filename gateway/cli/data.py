@@ -19,7 +19,7 @@ from gateway.cli.common import (
     reading,
 )
 from gateway.cli.outputs import check_file, check_folder
-from gateway.errors import ConfigError, DataError
+from gateway.core.errors import ConfigError, DataError
 
 data_app = typer.Typer(
     no_args_is_help=True,
@@ -86,10 +86,10 @@ def data_check(
 
     [bold]gateway data check -t issue-triage --train train.csv --test test.csv[/]
     """
-    from gateway import showing_data
-    from gateway.config import prompts_root
-    from gateway.identity import canonical_json
-    from gateway.tasks import load_task
+    from gateway.core.digests import canonical_json
+    from gateway.models.environment import prompts_root
+    from gateway.report.pages import findings
+    from gateway.tasks.task import load_task
     from gateway.tuning.checks.check import check
     from gateway.tuning.checks.parts import read_part
 
@@ -108,9 +108,9 @@ def data_check(
     with _limit(wanted, strategy, root, items, model, models_file, max_tokens) as (limit, about):
         found = check(wanted, parts, limit=limit, share=held_out, seed=seed)
     if json_output:
-        out.file.write(canonical_json(showing_data.findings_json(found, about)) + "\n")
+        out.file.write(canonical_json(findings.findings_json(found, about)) + "\n")
     else:
-        showing_data.findings_table(found, out, about)
+        findings.findings_table(found, out, about)
     raise typer.Exit(USAGE if found.errors else 0)
 
 
@@ -136,9 +136,9 @@ def data_split(
 
     [bold]gateway data split -t issue-triage --data all.csv --test test.csv --out split[/]
     """
-    from gateway.config import prompts_root
-    from gateway.data import load_dataset
-    from gateway.tasks import load_task
+    from gateway.models.environment import prompts_root
+    from gateway.tasks.dataset import load_dataset
+    from gateway.tasks.task import load_task
     from gateway.tuning.checks.leakage import without_copies
     from gateway.tuning.checks.split import split
     from gateway.tuning.split_files import files_of, write_split
@@ -180,10 +180,10 @@ def data_export(
 
     [bold]gateway data export -t issue-triage --data train.csv --out chat.jsonl[/]
     """
-    from gateway.config import prompts_root
-    from gateway.data import load_dataset
-    from gateway.identity import write_atomically
-    from gateway.tasks import load_task
+    from gateway.core.files import write_atomically
+    from gateway.models.environment import prompts_root
+    from gateway.tasks.dataset import load_dataset
+    from gateway.tasks.task import load_task
     from gateway.tuning.chat_format import to_jsonl
     from gateway.tuning.chats import chat_maker
 
@@ -221,11 +221,11 @@ def data_import(
 
     [bold]gateway data import chat.jsonl -t issue-triage --out items.jsonl[/]
     """
-    from gateway.config import prompts_root
-    from gateway.identity import write_atomically
-    from gateway.prompts import load_template
-    from gateway.tables import json_lines
-    from gateway.tasks import load_task
+    from gateway.core.files import write_atomically
+    from gateway.models.environment import prompts_root
+    from gateway.tasks.prompts import load_template
+    from gateway.tasks.tables import json_lines
+    from gateway.tasks.task import load_task
     from gateway.tuning.chat_format import read_chats
     from gateway.tuning.chat_import import import_chats
     from gateway.tuning.chats import labels_of
@@ -261,15 +261,15 @@ def data_validate(file: ChatArgument, json_output: JsonOption = False) -> None:
 
     [bold]gateway data validate chat.jsonl[/]
     """
-    from gateway import showing_data
-    from gateway.identity import canonical_json
+    from gateway.core.digests import canonical_json
+    from gateway.report.pages import findings
     from gateway.tuning.chat_format import read_chats
 
     _, found = read_chats(file)
     if json_output:
-        out.file.write(canonical_json(showing_data.findings_json(found)) + "\n")
+        out.file.write(canonical_json(findings.findings_json(found)) + "\n")
     else:
-        showing_data.findings_table(found, out)
+        findings.findings_table(found, out)
     raise typer.Exit(USAGE if found.errors else 0)
 
 
@@ -282,7 +282,7 @@ def _check_share(share: float, any_share: bool) -> None:
 
 def _exemplars(task: Any, root: Path) -> list[Any]:
     """The exemplars that come with the task, as a part of the data."""
-    from gateway.exemplars import FILE
+    from gateway.tasks.exemplars import FILE
     from gateway.tuning.checks.parts import read_part
 
     path = root / task.name / FILE
@@ -292,8 +292,8 @@ def _exemplars(task: Any, root: Path) -> list[Any]:
 @contextlib.contextmanager
 def _reader(model: str | None, models_file: Path | None) -> Iterator[Any]:
     """The entry of a model and what reads requests as it does; None without a model."""
-    from gateway.config import load_models
-    from gateway.tuning.reading import reader_of
+    from gateway.backends.reader_of import reader_of
+    from gateway.models.file import load_models
 
     if model is None:
         yield None

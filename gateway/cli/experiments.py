@@ -10,7 +10,7 @@ import typer
 from gateway.cli.asking import ask
 from gateway.cli.common import check_store, keeping_answers, note, open_store, out, reading
 from gateway.cli.outputs import check_folder
-from gateway.errors import ConfigError
+from gateway.core.errors import ConfigError
 
 _BESIDE_A_FILE = frozenset({"file", "store", "prompts", "models_file", "quiet"})
 """Options that say where things are on this machine, not what is run."""
@@ -40,13 +40,14 @@ def run_file(
     Raises:
         ConfigError, DataError: before any model is loaded.
     """
-    from gateway.ab.question import Question, check_question
-    from gateway.config import load_models, prompts_root
-    from gateway.experiments.entries import check_levels
-    from gateway.experiments.file import load_experiment
-    from gateway.experiments.spread import require_variation
-    from gateway.planning import prepare
-    from gateway.tasks import load_task
+    from gateway.evaluation.ab.question import Question, check_question
+    from gateway.evaluation.experiment.file import load_experiment
+    from gateway.evaluation.experiment.grid import check_levels
+    from gateway.evaluation.experiment.spread import require_variation
+    from gateway.evaluation.plan import prepare
+    from gateway.models.environment import prompts_root
+    from gateway.models.file import load_models
+    from gateway.tasks.task import load_task
 
     experiment = load_experiment(file)
     _check_outputs(experiment.out, experiment.seeds)
@@ -73,9 +74,9 @@ def run_file(
 
 
 def _check_outputs(out: Path | None, seeds: Sequence[int]) -> None:
-    from gateway.evaluation import PREDICTIONS
+    from gateway.evaluation.predictions import PREDICTIONS
     from gateway.report import FILES
-    from gateway.report.experiment import FILES as SUMMARY
+    from gateway.report.pages.experiment_files import FILES as SUMMARY
 
     check_folder(out, "out", SUMMARY)
     for seed in seeds:
@@ -87,27 +88,33 @@ def _of_seed(out: Path, seed: int) -> Path:
 
 
 def _finish(records: Any, store: Any, experiment: Any, metric: str) -> bool:
-    from gateway import evaluation
-    from gateway.experiments.outcome import outcome_of
-    from gateway.identity import write_atomically
+    from gateway.core.files import write_atomically
+    from gateway.evaluation.experiment.outcome import outcome_of
+    from gateway.evaluation.predictions import (
+        PREDICTIONS,
+        answers_of,
+        predictions_jsonl,
+        predictions_of,
+    )
+    from gateway.evaluation.summary import evaluate, timings_of
     from gateway.report import write_report
-    from gateway.report.experiment import print_experiment, write_experiment
+    from gateway.report.pages.experiment_files import print_experiment, write_experiment
 
     predictions, reports = {}, {}
     for seed, record in records.items():
-        predictions[seed] = evaluation.predictions_of(record, store)
-        answers = evaluation.answers_of(record, store)
-        reports[seed] = evaluation.evaluate(record, predictions[seed], answers)
+        predictions[seed] = predictions_of(record, store)
+        answers = answers_of(record, store)
+        reports[seed] = evaluate(record, predictions[seed], answers)
     first = predictions[experiment.seeds[0]]
     outcome = outcome_of(records, reports, first, metric=metric, margin=experiment.margin)
     print_experiment(outcome, out)
     if experiment.out is not None:
         for seed, record in records.items():
-            seconds = evaluation.timings_of(record, store, predictions[seed])
-            lines = evaluation.predictions_jsonl(record, predictions[seed])
+            seconds = timings_of(record, store, predictions[seed])
+            lines = predictions_jsonl(record, predictions[seed])
             folder = _of_seed(experiment.out, seed)
             write_report(reports[seed], seconds, folder)
-            write_atomically(folder / evaluation.PREDICTIONS, lines)
+            write_atomically(folder / PREDICTIONS, lines)
         write_experiment(outcome, experiment.out)
         page = experiment.out / "experiment.html"
         out.print(f"report: {page}", markup=False, highlight=False)

@@ -63,12 +63,13 @@ def judge(
 
     Exit code 1: requests failed.
     """
-    from gateway import showing_judge
-    from gateway.config import load_models, prompts_root
-    from gateway.identity import canonical_json
-    from gateway.judging import jsonfile
-    from gateway.judging.rubric import load_answers, load_rubric
+    from gateway.core.digests import canonical_json
+    from gateway.evaluation.judge import jsonfile
+    from gateway.evaluation.judge.rubric import load_answers, load_rubric
+    from gateway.models.environment import prompts_root
+    from gateway.models.file import load_models
     from gateway.report.files import write_files
+    from gateway.report.pages import judge as showing_judge
 
     check_folder(out_dir, files=(_TOTALS, _GRADES))
     check_store(store)
@@ -98,12 +99,12 @@ def judge(
 async def _judge(
     rubric: Any, answers: Any, model: str, models: Any, store: Any, seed: int, *, quiet: bool
 ) -> Any:
-    from gateway.certificates import level_of
-    from gateway.config import certificates_file
-    from gateway.judging.judgement import judgement, plan_of
-    from gateway.pool import ModelPool
-    from gateway.progress import RunProgress, planned
-    from gateway.runner import run
+    from gateway.backends.pool import ModelPool
+    from gateway.cli.progress import RunProgress, planned
+    from gateway.evaluation.judge.judgement import judgement, plan_of
+    from gateway.evaluation.run import run
+    from gateway.models.certificates import level_of
+    from gateway.models.environment import certificates_file
 
     plan = plan_of(rubric, answers, model)
     pool = ModelPool(models)

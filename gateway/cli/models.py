@@ -8,10 +8,10 @@ import typer
 
 from gateway.cli.common import FAILED, ModelsOption, err, note, note_none, out
 from gateway.cli.outputs import check_file, check_folder
-from gateway.extras import require_extra
+from gateway.core.extras import require_extra
 
 if TYPE_CHECKING:
-    from gateway.config import ModelSpec
+    from gateway.models.spec import ModelSpec
 
 models_app = typer.Typer(no_args_is_help=True, help="The models that the gateway knows.")
 
@@ -28,8 +28,8 @@ def models_list(
     With [bold]--ollama[/] the models of the Ollama server, which need no entry: every command takes
     them by the name that is listed, such as ollama:llama3.2:1b.
     """
-    from gateway import showing
-    from gateway.config import load_models
+    from gateway.models.file import load_models
+    from gateway.report.pages import models as showing
 
     if ollama:
         _list_on_ollama()
@@ -39,10 +39,10 @@ def models_list(
 
 def _list_on_ollama() -> None:
     require_extra("ollama")
-    from gateway import on_ollama
-    from gateway.backends.ollama.server import server_at
+    from gateway.backends.ollama.client import server_at
+    from gateway.report.pages.ollama_models import models_table
 
-    asyncio.run(on_ollama.models_table(server_at(), out))
+    asyncio.run(models_table(server_at(), out))
 
 
 @models_app.command("show")
@@ -51,8 +51,8 @@ def models_show(
     models_file: ModelsOption = None,
 ) -> None:
     """What an entry is, what its file holds, and what makes its identity."""
-    from gateway import showing
-    from gateway.config import load_models
+    from gateway.models.file import load_models
+    from gateway.report.pages import models as showing
 
     models = load_models(models_file).serving([name])
     asyncio.run(showing.model_details(models.get(name), out))
@@ -67,9 +67,11 @@ def models_pull(
 
     [bold]gateway models pull ollama:llama3.2:1b[/] has the Ollama server fetch it.
     """
-    from gateway.config import load_models, models_root
-    from gateway.errors import ModelNotPulled
-    from gateway.sources import locate, pull
+    from gateway.core.errors import ModelNotPulled
+    from gateway.models.environment import models_root
+    from gateway.models.file import load_models
+    from gateway.models.locate import locate
+    from gateway.models.pull import pull
 
     models = load_models(models_file).serving([name] if name else [])
     spec = models.get(name or models.default)
@@ -86,9 +88,9 @@ def models_pull(
 
 def _pull_on_ollama(spec: "ModelSpec") -> str:
     require_extra("ollama")
-    from gateway import on_ollama
+    from gateway.backends.ollama import admin
 
-    found = asyncio.run(on_ollama.pull(*on_ollama.server_of(spec), err))
+    found = asyncio.run(admin.pull(*admin.server_of(spec), err))
     return f"{found.name} {found.digest}"
 
 
@@ -99,11 +101,11 @@ def models_remove(
     models_file: ModelsOption = None,
 ) -> None:
     """Have the Ollama server delete one of its models. Files that no other model uses go too."""
-    from gateway import on_ollama
-    from gateway.config import load_models
+    from gateway.backends.ollama import admin
+    from gateway.models.file import load_models
 
     spec = load_models(models_file).serving([name]).get(name)
-    server, model = on_ollama.server_of(spec)
+    server, model = admin.server_of(spec)
     found = asyncio.run(server.model(model))
     if not yes and not typer.confirm(f"delete {found.name} from {server.host}?", err=True):
         note("nothing was deleted")
@@ -126,8 +128,9 @@ def models_import_ollama(
 
     Its file is read where it lies: nothing is downloaded or copied, and no server is needed.
     """
-    from gateway import importing, ollama_store
-    from gateway.config import ollama_root, own_models
+    from gateway.backends.ollama import importing
+    from gateway.models import ollama_store
+    from gateway.models.environment import ollama_root, own_models
 
     root = ollama_root()
     if name is None:
@@ -165,8 +168,8 @@ def models_modelfile(
     conversations with both, and sets every sampling parameter for greedy answers. What still
     differs is said in its comments.
     """
-    from gateway import modelfile_writer
-    from gateway.config import load_models
+    from gateway.backends.ollama import modelfile_writer
+    from gateway.models.file import load_models
 
     check_file(output, "--output")
     spec = load_models(models_file).serving([name]).get(name)
@@ -197,9 +200,9 @@ def models_push_ollama(
     Weights, adapter, template and parameters are sent; files that the server has are not sent
     again. OLLAMA_HOST says where the server is.
     """
-    from gateway import pushing
-    from gateway.backends.ollama.server import server_at
-    from gateway.config import load_models
+    from gateway.backends.ollama import pushing
+    from gateway.backends.ollama.client import server_at
+    from gateway.models.file import load_models
 
     spec = load_models(models_file).serving([name]).get(name)
     server = server_at()

@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 
 import typer
 
-from gateway.extras import require_extra
+from gateway.core.extras import require_extra
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

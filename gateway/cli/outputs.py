@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from pathlib import Path
 
-from gateway.errors import ConfigError
+from gateway.core.errors import ConfigError
 
 _DEVICES = Path("/dev")
 """Where root could put a file in place of /dev/stdout, which may be a link to a regular file."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli.common import ColumnOption, ModelsOption, PromptsOption, columns_of, out, reading
-from gateway.errors import ConfigError
+from gateway.core.errors import ConfigError
 
 _GOALS = ("labels", "format", "style", "knowledge")
 _CHANGES = ("never", "rarely", "often")
@@ -83,9 +83,9 @@ def plan(
     formula. Trained weights are those that PEFT counts; memory was compared with published
     measurements.
     """
-    from gateway.identity import canonical_json
-    from gateway.memory import parse_size
-    from gateway.tuning.plan import show
+    from gateway.core.digests import canonical_json
+    from gateway.core.sizes import parse_size
+    from gateway.report.pages import plan as show
     from gateway.tuning.plan.architecture import families
     from gateway.tuning.plan.parameters import targets_of
     from gateway.tuning.plan.plan import make_plan, plan_json
@@ -127,8 +127,8 @@ def plan(
 
 def _architecture(name: str, models_file: Path | None) -> Any:
     """Of a file or family, or of the files of an entry."""
-    from gateway.config import load_models
-    from gateway.sources import locate
+    from gateway.models.file import load_models
+    from gateway.models.locate import locate
     from gateway.tuning.plan.architecture import architecture_of, family, from_path
 
     models = load_models(models_file)
@@ -147,9 +147,9 @@ def _answers(
     given: dict[str, Any], task: str, train: str, prompts: Path | None, columns: dict[str, str]
 ) -> Any:
     """What was said, and what the task and its data say where nothing was."""
-    from gateway.config import prompts_root
-    from gateway.data import load_dataset
-    from gateway.tasks import load_task
+    from gateway.models.environment import prompts_root
+    from gateway.tasks.dataset import load_dataset
+    from gateway.tasks.task import load_task
     from gateway.tuning.plan.guide import GOAL_OF, Answers
 
     if train and not task:

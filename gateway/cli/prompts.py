@@ -24,10 +24,10 @@ prompts_app = typer.Typer(no_args_is_help=True, help="Tasks, their prompt strate
 @prompts_app.command("list")
 def prompts_list(prompts: PromptsOption = None) -> None:
     """Tasks and their strategies, and the rubrics of gateway judge."""
-    from gateway import showing
-    from gateway.config import prompts_root, shipped
-    from gateway.judging.rubric import list_rubrics
-    from gateway.tasks import check_root, list_tasks
+    from gateway.evaluation.judge.rubric import list_rubrics
+    from gateway.models.environment import prompts_root, shipped
+    from gateway.report.pages import models as showing
+    from gateway.tasks.task import check_root, list_tasks
 
     root = prompts or prompts_root()
     check_root(root)
@@ -44,10 +44,10 @@ def prompts_show(
     prompts: PromptsOption = None,
 ) -> None:
     """A template as it is written."""
-    from gateway.config import prompts_root
-    from gateway.judging.rubric import list_rubrics, load_rubric
-    from gateway.prompts import load_template
-    from gateway.tasks import load_task
+    from gateway.evaluation.judge.rubric import list_rubrics, load_rubric
+    from gateway.models.environment import prompts_root
+    from gateway.tasks.prompts import load_template
+    from gateway.tasks.task import load_task
 
     root = prompts or prompts_root()
     known = load_rubric(task, root).task if task in list_rubrics(root) else load_task(task, root)
@@ -69,9 +69,10 @@ def prompts_render(
     models_file: ModelsOption = None,
 ) -> None:
     """Print the exact text that the model will read for an item."""
-    from gateway import showing
-    from gateway.config import load_models, prompts_root
-    from gateway.planning import Wanted, prepare
+    from gateway.evaluation.plan import Wanted, prepare
+    from gateway.models.environment import prompts_root
+    from gateway.models.file import load_models
+    from gateway.report.pages import models as showing
 
     models = load_models(models_file).serving(listed(model))
     name = model or models.default

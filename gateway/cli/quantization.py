@@ -10,7 +10,7 @@ import typer
 
 from gateway.cli.common import Interrupted, ModelsOption, err, listed, note, out
 from gateway.cli.outputs import check_file, check_folder
-from gateway.errors import ConfigError
+from gateway.core.errors import ConfigError
 
 _QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 _ThreadsOption = Annotated[int, typer.Option(min=0, max=1024, help="0: all usable cores.")]
@@ -60,16 +60,16 @@ def quantize(
     takes other types. A source that is or was quantized is told by quantizing it again: its
     levels can be no better than it. Files that are there and whole are not made again.
     """
-    from gateway import showing_quantization as showing
-    from gateway.config import models_root, own_models
-    from gateway.progress import staged
+    from gateway.cli.progress import staged
+    from gateway.models.environment import models_root, own_models
     from gateway.quantization import names
-    from gateway.quantization.given import given
     from gateway.quantization.importance import matrix_file
     from gateway.quantization.ladder import DEFAULT_LEVELS, plan
     from gateway.quantization.ladder_entries import check_names, known_models, write_entries
-    from gateway.quantization.making import check, check_files, make
+    from gateway.quantization.make import check, check_files, make
+    from gateway.quantization.source import given
     from gateway.quantization.speed import measure_speeds
+    from gateway.report.pages import ladder as showing
 
     if levels:
         showing.levels_table(names.levels(), out)
@@ -150,12 +150,12 @@ def fidelity(
     (mean, median, 99%, maximum), how often both find the same token most likely, and the root mean
     square change of the true token's probability. All models are in memory together.
     """
-    from gateway import showing_quantization as showing
-    from gateway.config import load_models
-    from gateway.identity import canonical_json
-    from gateway.progress import staged
+    from gateway.cli.progress import staged
+    from gateway.core.digests import canonical_json
+    from gateway.models.file import load_models
     from gateway.quantization.fidelity import Wanted, measure
-    from gateway.quantization.given import given
+    from gateway.quantization.source import given
+    from gateway.report.pages import ladder as showing
 
     known = load_models(models_file)
     found = [given(name, known) for name in (reference, *models)]

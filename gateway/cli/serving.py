@@ -97,9 +97,9 @@ def serve(
     [bold]gateway serve --host 0.0.0.0 --keys keys.json[/]
     With [bold]--record traffic.sqlite[/] the traffic can be asked again: gateway replay.
     """
-    from gateway.config import load_models
-    from gateway.memory import available_bytes, default_budget, parse_size, readable
-    from gateway.pool import ModelPool
+    from gateway.backends.pool import ModelPool
+    from gateway.core.sizes import available_bytes, default_budget, parse_size, readable
+    from gateway.models.file import load_models
     from gateway.server import running as process
     from gateway.server.settings import Limits, Settings
 
@@ -175,10 +175,10 @@ def replay(
     """
     from dataclasses import asdict
 
-    from gateway import showing
-    from gateway.config import load_models
-    from gateway.identity import canonical_json
-    from gateway.recording import Recording
+    from gateway.core.digests import canonical_json
+    from gateway.core.recording import Recording
+    from gateway.models.file import load_models
+    from gateway.report.pages import models as showing
 
     with contextlib.closing(Recording.existing(file)) as recording:
         models = load_models(models_file).serving([model] if model else recording.models(limit))
@@ -194,9 +194,9 @@ def replay(
 async def _replay(
     recording: Any, models: Any, model: str | None, limit: int | None, *, quiet: bool
 ) -> Any:
-    from gateway import replay as replaying
-    from gateway.pool import ModelPool
-    from gateway.progress import counted
+    from gateway.backends.pool import ModelPool
+    from gateway.cli.progress import counted
+    from gateway.determinism import replay as replaying
 
     pool = ModelPool(models)
     try:
@@ -217,7 +217,7 @@ def keys_create(
     keys: KeysOption = None,
 ) -> None:
     """Make a key and print it, this once: the file holds only its hash."""
-    from gateway.config import keys_file
+    from gateway.models.environment import keys_file
     from gateway.server.keys import create_key
 
     path = keys or keys_file()
@@ -230,8 +230,8 @@ def keys_create(
 @keys_app.command("list")
 def keys_list(keys: KeysOption = None) -> None:
     """Names, models and rates; never the keys."""
-    from gateway import showing
-    from gateway.config import keys_file
+    from gateway.models.environment import keys_file
+    from gateway.report.pages import models as showing
     from gateway.server.keys import read_keys
 
     path = keys or keys_file()
@@ -256,7 +256,7 @@ def keys_revoke(
     name: Annotated[str, typer.Argument(help="Whose key it is.")], keys: KeysOption = None
 ) -> None:
     """Take a key out of the file; a running server refuses it from its next request on."""
-    from gateway.config import keys_file
+    from gateway.models.environment import keys_file
     from gateway.server.keys import revoke_key
 
     revoke_key(keys or keys_file(), name)

@@ -190,11 +190,12 @@ def tune(
     On a CPU: --dtype bfloat16 (where lscpu lists avx512_bf16 or amx), --top-layers with half to two
     thirds of the layers, a short template, --learning-rate 1e-3 for a small model.
     """
-    from gateway.adapters.names import new_folder
-    from gateway.config import adapters_root, load_models, prompts_root
-    from gateway.showing_tuning import curve_table, tuned_lines
+    from gateway.models.adapters.names import new_folder
+    from gateway.models.environment import adapters_root, prompts_root
+    from gateway.models.file import load_models
+    from gateway.report.pages.tuning import curve_table, tuned_lines
     from gateway.tuning.curve import learn, lessons, point
-    from gateway.tuning.lesson import Asked, lesson_of
+    from gateway.tuning.request import Asked, lesson_of
     from gateway.tuning.tune import check_target
     from gateway.tuning.tune import tune as run
 
@@ -257,7 +258,7 @@ def tune(
 
 
 def _sizes(text: str) -> list[int]:
-    from gateway.errors import ConfigError
+    from gateway.core.errors import ConfigError
 
     try:
         return [int(part) for part in listed(text)]
@@ -283,9 +284,9 @@ def _keeping_steps() -> Iterator[None]:
 @contextmanager
 def _watching(epochs: int, *, quiet: bool) -> Iterator[Any]:
     """Bars on a terminal, a line an epoch elsewhere."""
-    from gateway.showing_tuning import epoch_line, estimate_lines
+    from gateway.cli.tuning_progress import TuningProgress
+    from gateway.report.pages.tuning import epoch_line, estimate_lines
     from gateway.tuning.training import Watching
-    from gateway.tuning_progress import TuningProgress
 
     with TuningProgress(err, quiet=quiet) as progress:
 

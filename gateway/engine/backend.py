@@ -7,24 +7,24 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gateway.backends.base import RenderedRequest
-from gateway.config import ModelSpec
-from gateway.constraints import GuidanceMatcher, grammar_of
-from gateway.engine.context import Adapter
-from gateway.engine.engine import Done, Engine, Stats
-from gateway.engine.jobs import Generated, OnText, Read, Scored, generate, read, score
-from gateway.engine.reader import Reader
-from gateway.engine.trie import build_trie, count_nodes
-from gateway.errors import ContextOverflow, InvalidRequest
-from gateway.types import (
+from gateway.core.errors import ContextOverflow, InvalidRequest
+from gateway.core.types import (
     Completion,
     Delta,
     Embeddings,
     GenerationRequest,
     LabelScores,
+    RenderedRequest,
     TokenLogprob,
     Usage,
 )
+from gateway.engine.constraints import GuidanceMatcher, grammar_of
+from gateway.engine.context import Adapter
+from gateway.engine.engine import Done, Engine, Stats
+from gateway.engine.jobs import Generated, OnText, Read, Scored, generate, read, score
+from gateway.engine.reader import Reader
+from gateway.engine.trie import build_trie, count_nodes
+from gateway.models.spec import ModelSpec
 
 _LONG_TEXT = 50_000
 """Characters; so many are tokenized in some 20 ms."""

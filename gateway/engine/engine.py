@@ -20,11 +20,11 @@ from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
+from gateway.core.errors import BackendError, BackendUnavailable, GatewayError
+from gateway.core.types import Timings
 from gateway.engine.context import OUTPUTS_PER_PASS, Adapter, Context, Logits, Row
 from gateway.engine.jobs import Answer, Job, Step
 from gateway.engine.prefixes import COPY_WORTH, Prefixes, common_length
-from gateway.errors import BackendError, BackendUnavailable, GatewayError
-from gateway.types import Timings
 
 _SHORT = 8
 """Steps of at most this many tokens (a generated token, a label's) go before prompts."""

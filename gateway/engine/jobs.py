@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.constraints import Matcher
+from gateway.core.types import FinishReason, Sampling, TokenLogprob
+from gateway.engine.constraints import Matcher
 from gateway.engine.context import OUTPUTS_PER_PASS, Logits
+from gateway.engine.sampling import Floats, adjusted, choose, log_normalizer, log_sum, most_likely
+from gateway.engine.text import TextAssembler
 from gateway.engine.trie import TrieNode, build_trie
-from gateway.sampling import Floats, adjusted, choose, log_normalizer, log_sum, most_likely
-from gateway.text import TextAssembler
-from gateway.types import FinishReason, Sampling, TokenLogprob
 
 
 @dataclass(frozen=True, slots=True)

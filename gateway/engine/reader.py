@@ -7,13 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
-from gateway import chat_template
-from gateway.backends.base import RenderedRequest
-from gateway.config import ModelSpec
+from gateway.core.errors import InvalidRequest, NoChatTemplate
+from gateway.core.types import GenerationRequest, RenderedRequest
 from gateway.engine.jobs import Vocabulary
 from gateway.engine.tokenizer import Segment, Tokenizer
-from gateway.errors import InvalidRequest, NoChatTemplate
-from gateway.types import GenerationRequest
+from gateway.models import chat_template
+from gateway.models.spec import ModelSpec
 
 _MARK = "\ue000{}\ue001"
 """Stands for a control token's text inside a message while the chat template is rendered."""

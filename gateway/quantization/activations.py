@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from gateway.backends.llama_cpp.context import Context
 from gateway.backends.llama_cpp.model import GgufModel
+from gateway.core.errors import BackendError, Unsupported
 from gateway.engine.backend import usable_cores
 from gateway.engine.context import OUTPUTS_PER_PASS, Row
-from gateway.errors import BackendError, Unsupported
-from gateway.llama import library
+from gateway.engine.llama import library
 from gateway.quantization.chunks import chunks_of
-from gateway.quantization.given import Given
 from gateway.quantization.imatrix import Imatrix
+from gateway.quantization.source import Given
 
 CHUNK_TOKENS = 512
 """As `llama-imatrix` cuts a text."""

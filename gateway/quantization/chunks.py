@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.backends.llama_cpp.context import Context
+from gateway.core.errors import DataError, Unsupported
 from gateway.engine.context import OUTPUTS_PER_PASS, Row
-from gateway.errors import DataError, Unsupported
-from gateway.llama.vocabulary import GgufVocabulary
+from gateway.engine.llama.vocabulary import GgufVocabulary
 
 Chunk = tuple[int, ...]
 """Token ids."""

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from gateway.gguf_header import Header, Tensor
+from gateway.models.gguf import Header, Tensor
 from gateway.quantization.names import Level, level_in
 
 Part = Literal["embedding", "output", "attention", "feed-forward", "norms", "other"]

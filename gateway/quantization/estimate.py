@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.engine.context import OUTPUTS_PER_PASS
-from gateway.gguf_header import Header, block_layout
+from gateway.models.gguf import Header, block_layout
 
 _STEP = 256
 """llama.cpp rounds the cells of a sequence up to it."""

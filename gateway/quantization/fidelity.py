@@ -14,13 +14,15 @@ import numpy as np
 
 from gateway.backends.llama_cpp.context import Context
 from gateway.backends.llama_cpp.model import GgufModel
-from gateway.config import digest_memory
+from gateway.core.digests import digest_text
+from gateway.core.errors import ComparisonRefused, ModelLoadError
+from gateway.core.sizes import available_bytes, readable
 from gateway.engine.backend import usable_cores
 from gateway.engine.context import Adapter, Row
-from gateway.errors import ComparisonRefused, ModelLoadError
-from gateway.identity import digest_text, weights_digests
-from gateway.llama import library
-from gateway.memory import available_bytes, readable
+from gateway.engine.llama import library
+from gateway.models.environment import digest_memory
+from gateway.models.locate import described_digests
+from gateway.models.weights import weights_digests
 from gateway.quantization.chunks import Chunk, chunks_of, passes, read_text
 from gateway.quantization.contents import Contents, contents_of
 from gateway.quantization.divergence import (
@@ -30,7 +32,6 @@ from gateway.quantization.divergence import (
     divergence,
     in_16_bits,
 )
-from gateway.quantization.given import Given
 from gateway.quantization.perplexity import (
     Floats,
     Measured,
@@ -38,7 +39,7 @@ from gateway.quantization.perplexity import (
     log_softmax,
     perplexity,
 )
-from gateway.sources import described_digests
+from gateway.quantization.source import Given
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.errors import DataError
-from gateway.llama.quantizer import Importance
-from gateway.quantization.given import is_gguf
+from gateway.core.errors import DataError
+from gateway.engine.llama.quantizer import Importance
+from gateway.quantization.source import is_gguf
 
 _SUMS, _COUNTS = ".in_sum2", ".counts"
 _KEYS = ("imatrix.datasets", "imatrix.chunk_count", "imatrix.chunk_size")

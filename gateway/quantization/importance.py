@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.config import digest_memory
-from gateway.errors import DataError
-from gateway.identity import digest_text, weights_digests
+from gateway.core.digests import digest_text
+from gateway.core.errors import DataError
+from gateway.models.environment import digest_memory
+from gateway.models.weights import weights_digests
 from gateway.quantization.activations import collect
 from gateway.quantization.chunks import read_text
-from gateway.quantization.given import Given, is_gguf
 from gateway.quantization.imatrix import read_imatrix, write_imatrix
-from gateway.tables import SUFFIXES, read_table
+from gateway.quantization.source import Given, is_gguf
+from gateway.tasks.tables import SUFFIXES, read_table
 
 _DIGITS = 16
 

@@ -4,12 +4,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gateway.errors import ConfigError
-from gateway.llama import quantizer
+from gateway.core.errors import ConfigError
+from gateway.engine.llama import quantizer
 from gateway.quantization.contents import FLOATS, Contents, contents_of
-from gateway.quantization.given import Given
 from gateway.quantization.names import Level, level_entry, level_in
 from gateway.quantization.origin import Origin, origin_of
+from gateway.quantization.source import Given
 
 DEFAULT_LEVELS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M", "Q2_K")
 

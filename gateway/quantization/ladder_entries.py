@@ -5,14 +5,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from gateway.config import ENTRY_NAME, Models, ModelSpec, PathSource, load_models, shipped
-from gateway.entries import put_entries
-from gateway.errors import ConfigError
-from gateway.identity import write_atomically
-from gateway.quantization.given import Given
+from gateway.core.errors import ConfigError
+from gateway.core.files import write_atomically
+from gateway.models.environment import shipped
+from gateway.models.file import Models, load_models
+from gateway.models.spec import ENTRY_NAME, ModelSpec, PathSource
+from gateway.models.writing import put_entries
 from gateway.quantization.ladder import Ladder, name_of
-from gateway.quantization.making import Made
+from gateway.quantization.make import Made
 from gateway.quantization.names import Level, level_entry
+from gateway.quantization.source import Given
 
 _KEPT = (
     *("license", "context_length", "end_of_turn", "parallel", "threads", "batch_tokens"),

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from gateway.errors import ConfigError
-from gateway.gguf_header import block_layout
+from gateway.core.errors import ConfigError
+from gateway.models.gguf import block_layout
 
 Family = Literal["float", "plain", "K", "I", "ternary", "fp4", "one-bit"]
 Imatrix = Literal["needed", "helps", "unused"]

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gateway.gguf_header import Header, Tensor, block_layout
-from gateway.llama.blocks import Values, decode, encode
+from gateway.engine.llama.blocks import Values, decode, encode
+from gateway.models.gguf import Header, Tensor, block_layout
 from gateway.quantization.contents import is_matrix
 
 _SINGLE_SCALE = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")

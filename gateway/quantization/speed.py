@@ -7,13 +7,14 @@ from pathlib import Path
 
 from gateway.backends.llama_cpp.context import Context
 from gateway.backends.llama_cpp.model import GgufModel
-from gateway.config import Kernels, digest_memory
 from gateway.engine.backend import usable_cores
 from gateway.engine.context import Row
-from gateway.identity import weights_digests
-from gateway.llama import library
+from gateway.engine.llama import library
+from gateway.models.environment import digest_memory
+from gateway.models.spec import Kernels
+from gateway.models.weights import weights_digests
 from gateway.quantization.ladder import Ladder
-from gateway.quantization.making import Made
+from gateway.quantization.make import Made
 
 _PROMPT = 512
 _ANSWER = 32

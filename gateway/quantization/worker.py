@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.errors import BackendError, GatewayError
+from gateway.core.errors import BackendError, GatewayError
 
 _ERROR_LINES = 3
 
@@ -73,7 +73,7 @@ def run(
 
 
 def _main(source: str, target: str, number: str, threads: str, imatrix: str = "") -> None:
-    from gateway.llama.quantizer import quantize
+    from gateway.engine.llama.quantizer import quantize
     from gateway.quantization.imatrix import read_imatrix
 
     def say(line: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from gateway.report.files import write_files
 from gateway.report.jsonfile import render_json, render_timings_json
 from gateway.report.markdown import render_markdown, render_timings
-from gateway.results import CellTimings, Report
+from gateway.scoring.results import CellTimings, Report
 
 FILES = ("report.html", "report.md", "report.json", "timings.json", "timings.md")
 """What `write_report` writes."""

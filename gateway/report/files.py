@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.errors import StoreError
-from gateway.identity import write_atomically
+from gateway.core.errors import StoreError
+from gateway.core.files import write_atomically
 
 
 def write_files(files: Mapping[str, str], out_dir: Path, option: str = "--out") -> None:

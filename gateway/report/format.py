@@ -3,8 +3,8 @@
 import re
 import unicodedata
 
-from gateway.metrics import LOWER_IS_BETTER
-from gateway.results import Metric
+from gateway.scoring.metrics import LOWER_IS_BETTER
+from gateway.scoring.results import Metric
 
 ABSENT = "–"
 """Stands for a value that was not or could not be computed; never confused with a zero."""

@@ -8,11 +8,12 @@ from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from gateway.metrics import metric_name
+from gateway.core.types import TaskKind
 from gateway.report import format as fmt
 from gateway.report import view
 from gateway.report.plots import forest_plot, reliability_diagram
-from gateway.results import CellScore, Comparison, Flip, Report, TaskKind
+from gateway.scoring.metrics import metric_name
+from gateway.scoring.results import CellScore, Comparison, Flip, Report
 
 MOST_FLIPS = 200
 """Flips of one comparison that the page lists; report.json has all of them."""

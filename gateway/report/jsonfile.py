@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from gateway.errors import DataError
-from gateway.results import CellTimings, Report
+from gateway.core.errors import DataError
+from gateway.scoring.results import CellTimings, Report
 
 _HINT = "it has to be a report.json as gateway wrote it"
 

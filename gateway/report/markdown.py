@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from gateway.metrics import metric_name
 from gateway.report import format as fmt
 from gateway.report import view
-from gateway.results import CellScore, CellTimings, Comparison, Confusion, Report
+from gateway.scoring.metrics import metric_name
+from gateway.scoring.results import CellScore, CellTimings, Comparison, Confusion, Report
 
 _SPECIAL = re.compile(r"([\\`*\[\]|~#!$])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _LIST_MARK = re.compile(r"^(\d*)([-+=.)])")

@@ -4,7 +4,6 @@ Where a test can decide nothing the sentence says so instead of giving a p-value
 cells are not told apart it says how small a difference could have been.
 """
 
-from gateway.metrics import LOWER_IS_BETTER, metric_name
 from gateway.report.format import (
     ABSENT,
     difference,
@@ -14,16 +13,17 @@ from gateway.report.format import (
     signed,
     signed_interval,
 )
-from gateway.results import Metric
-from gateway.statistics.bootstrap import FEWEST_CARRYING
-from gateway.statistics.contest import Contest
-from gateway.statistics.equivalence import Equivalence
-from gateway.statistics.fidelity import Fidelity
-from gateway.statistics.frontier import Candidate, Recommendation, Standing
-from gateway.statistics.mcnemar import McNemar
-from gateway.statistics.permutation import Permutation
-from gateway.statistics.power import Power
-from gateway.statistics.sequential import Decision, Sequential
+from gateway.scoring.bootstrap import FEWEST_CARRYING
+from gateway.scoring.contest import Contest
+from gateway.scoring.equivalence import Equivalence
+from gateway.scoring.flips import Fidelity
+from gateway.scoring.frontier import Candidate, Recommendation, Standing
+from gateway.scoring.mcnemar import McNemar
+from gateway.scoring.metrics import LOWER_IS_BETTER, metric_name
+from gateway.scoring.permutation import Permutation
+from gateway.scoring.power import Power
+from gateway.scoring.results import Metric
+from gateway.scoring.sequential import Decision, Sequential
 
 
 def contest_sentences(result: Contest) -> tuple[str, ...]:

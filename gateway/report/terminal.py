@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from gateway.metrics import metric_name
 from gateway.report import format as fmt
 from gateway.report import view
 from gateway.report.grid import Column, Row, encoded, print_grid
 from gateway.report.table import numbers, print_rows
-from gateway.results import CellScore, CellTimings, Comparison, Report
+from gateway.scoring.metrics import metric_name
+from gateway.scoring.results import CellScore, CellTimings, Comparison, Report
 
 MOST_FLIPS = 20
 

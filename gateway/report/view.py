@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.metrics import LOWER_IS_BETTER
-from gateway.results import CellScore, Comparison, Confusion, Disagreement, Report, Status, TaskKind
+from gateway.core.types import TaskKind
+from gateway.scoring.metrics import LOWER_IS_BETTER
+from gateway.scoring.results import CellScore, Comparison, Confusion, Disagreement, Report, Status
 
 MOST_MATRIX_LABELS = 20
 """A confusion matrix of more labels is no picture any more; its largest entries are listed."""
@@ -135,7 +136,7 @@ def answer_groups(
 
 
 def is_right_text(kind: TaskKind, gold: str, answer: str) -> bool:
-    """Whether a shown answer is right, by the rule of `gateway.scoring.is_right`.
+    """Whether a shown answer is right, by the rule of `gateway.scoring.scores.is_right`.
 
     Numbers may be one away. Fields beyond those that the gold value names are not judged.
     """

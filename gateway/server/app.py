@@ -14,9 +14,9 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from gateway import __version__
-from gateway.errors import GatewayError
-from gateway.pool import ModelPool
-from gateway.recording import Recording
+from gateway.backends.pool import ModelPool
+from gateway.core.errors import GatewayError
+from gateway.core.recording import Recording
 from gateway.server.exchange import Exchange, current
 from gateway.server.extensions.classify import ClassifyRoutes
 from gateway.server.extensions.scores import ScoreRoutes

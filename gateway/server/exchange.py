@@ -4,8 +4,8 @@ import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from gateway.core.types import Completion
 from gateway.server.keys import ApiKey
-from gateway.types import Completion
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from gateway.errors import (
+from gateway.core.errors import (
     BackendUnavailable,
     ContextOverflow,
     GatewayError,

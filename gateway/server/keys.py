@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.errors import ConfigError
-from gateway.identity import write_atomically
+from gateway.core.errors import ConfigError
+from gateway.core.files import write_atomically
 
 _PREFIX = "gw-"
 

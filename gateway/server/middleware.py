@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import GatewayError
+from gateway.core.errors import GatewayError
 from gateway.server.exchange import Exchange, begin, current
 from gateway.server.failures import (
     Failure,

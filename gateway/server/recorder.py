@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from gateway.backends.base import Backend
-from gateway.errors import StoreError
-from gateway.recording import Ending, Recorded, Recording
+from gateway.core.errors import StoreError
+from gateway.core.recording import Ending, Recorded, Recording
+from gateway.core.types import Completion, GenerationRequest
 from gateway.server.failures import failure_of
-from gateway.types import Completion, GenerationRequest
 
 logger = logging.getLogger("gateway.server")
 

@@ -13,8 +13,8 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from gateway.errors import BackendUnavailable, ConfigError
-from gateway.pool import ModelPool
+from gateway.backends.pool import ModelPool
+from gateway.core.errors import BackendUnavailable, ConfigError
 from gateway.server.app import create_app, service_of
 from gateway.server.service import Service
 from gateway.server.settings import Settings

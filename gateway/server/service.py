@@ -12,17 +12,30 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar, cast
 
-from gateway.backends.base import Backend, RenderedRequest
-from gateway.config import ModelSpec
-from gateway.errors import ConfigError, ContextOverflow, GatewayError, InvalidRequest, UnknownModel
-from gateway.pool import ModelPool
+from gateway.backends.base import Backend
+from gateway.backends.pool import ModelPool
+from gateway.core.errors import (
+    ConfigError,
+    ContextOverflow,
+    GatewayError,
+    InvalidRequest,
+    UnknownModel,
+)
+from gateway.core.types import (
+    Completion,
+    Delta,
+    Embeddings,
+    GenerationRequest,
+    LabelScores,
+    RenderedRequest,
+)
+from gateway.models.locate import weights_path
+from gateway.models.spec import ModelSpec
 from gateway.server.admission import Admission
 from gateway.server.exchange import Exchange, current
 from gateway.server.failures import DeadlinePassed, Forbidden
 from gateway.server.recorder import Open, Recorder, unrecorded
 from gateway.server.settings import Limits
-from gateway.sources import weights_path
-from gateway.types import Completion, Delta, Embeddings, GenerationRequest, LabelScores
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gateway.errors import InvalidRequest
-from gateway.identity import canonical_json, digest_json
-from gateway.types import Constraint, Tool, ToolCall
+from gateway.core.digests import canonical_json, digest_json
+from gateway.core.errors import InvalidRequest
+from gateway.core.types import Constraint, Tool, ToolCall
 
 OPENING, CLOSING = "<tool_call>", "</tool_call>"
 ANSWER_START = f"{OPENING}\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.backends.transformers.adapter_folder import quiet_peft
-from gateway.errors import ConfigError
+from gateway.core.errors import ConfigError
 from gateway.tuning.recipe import ALL_LINEAR, TARGETS, Recipe
 
 Tensor = Any

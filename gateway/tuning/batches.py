@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gateway.draws import place
+from gateway.core.draws import place
 from gateway.tuning.examples import Row
 
 MICRO_TOKENS = 1024

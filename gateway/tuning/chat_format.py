@@ -12,8 +12,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from gateway.errors import DataError
-from gateway.tables import json_lines, read_utf8
+from gateway.core.errors import DataError
+from gateway.tasks.tables import json_lines, read_utf8
 from gateway.tuning.chats import Chat
 from gateway.tuning.checks.findings import Finding, Findings, Place
 from gateway.tuning.checks.parts import size

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from gateway.errors import ConfigError
-from gateway.parsing import Parsed, parse_json_fields, parse_label, parse_number
-from gateway.prompts import PromptTemplate, written
-from gateway.tasks import Task
+from gateway.core.errors import ConfigError
+from gateway.core.types import Answer
+from gateway.tasks.parsing import Parsed, parse_json_fields, parse_label, parse_number
+from gateway.tasks.prompts import PromptTemplate, written
+from gateway.tasks.task import Task
 from gateway.tuning.chat_format import ChatExample
 from gateway.tuning.chats import Unshortened
-from gateway.types import Answer
 
 _MARK = "\ue000{}\ue001"
 """Stands for a field while the template is rendered."""

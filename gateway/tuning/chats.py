@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.errors import ConfigError, DataError
-from gateway.exemplars import Exemplar, ExemplarSelector
-from gateway.prompts import PromptTemplate, Shortener, load_template, written
-from gateway.tasks import Item, Task
-from gateway.types import Message
+from gateway.core.errors import ConfigError, DataError
+from gateway.core.types import Message
+from gateway.tasks.exemplars import Exemplar, ExemplarSelector
+from gateway.tasks.prompts import PromptTemplate, Shortener, load_template, written
+from gateway.tasks.task import Item, Task
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.errors import StoreError
-from gateway.identity import write_atomically
+from gateway.core.errors import StoreError
+from gateway.core.files import write_atomically
 from gateway.tuning.heldout import HeldOut
 
 STATE = "state.json"

@@ -6,18 +6,12 @@ It says whether more labels would help: where the score still climbs at the righ
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gateway.adapters.card import Card, read_card
-from gateway.adapters.names import new_folder
-from gateway.draws import stratified_sample
-from gateway.errors import ConfigError
-from gateway.tuning.tune import (
-    Begin,
-    Lesson,
-    check_target,
-    data_digest,
-    took_of,
-    tune,
-)
+from gateway.core.errors import ConfigError
+from gateway.models.adapters.card import Card, read_card
+from gateway.models.adapters.names import new_folder
+from gateway.models.adapters.timings import took_of
+from gateway.tasks.sampling import stratified_sample
+from gateway.tuning.tune import Begin, Lesson, check_target, data_digest, tune
 
 LEAST = 4
 """Items of a point."""

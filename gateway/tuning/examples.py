@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.core.errors import DataError
+from gateway.core.types import GenerationRequest
 from gateway.engine.reader import Reader
-from gateway.errors import DataError
-from gateway.prompts import PromptTemplate, written
-from gateway.tasks import Item, Task
-from gateway.types import GenerationRequest
+from gateway.tasks.prompts import PromptTemplate, written
+from gateway.tasks.task import Item, Task
 
 
 @dataclass(frozen=True, slots=True)

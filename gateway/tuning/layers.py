@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from gateway.errors import Unsupported
+from gateway.core.errors import Unsupported
 
 Tensor = Any
 

@@ -1,13 +1,13 @@
 """How long an input may be, counted as exactly as is known: in a model's tokens or in characters,
 of the whole conversation or of an item's text."""
 
-from gateway.config import ModelSpec
+from gateway.core.types import GenerationRequest
 from gateway.engine.reader import Reader
-from gateway.similarity import text_of
-from gateway.tasks import Item
+from gateway.models.spec import ModelSpec
+from gateway.tasks.similarity import text_of
+from gateway.tasks.task import Item
 from gateway.tuning.chats import ChatMaker
 from gateway.tuning.checks.lengths import Length, LengthLimit, in_characters
-from gateway.types import GenerationRequest
 
 UNKNOWN_MODEL = 4096
 """Tokens that an input may have where no model is named: the context of an entry that names

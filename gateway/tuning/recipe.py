@@ -8,8 +8,8 @@ small models, NF4 with doubly quantized scales).
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from gateway.config import Dtype, Quantize
-from gateway.errors import ConfigError
+from gateway.core.errors import ConfigError
+from gateway.models.spec import Dtype, Quantize
 
 ALL_LINEAR = "all-linear"
 """PEFT's word for every linear layer but the output layer."""

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.tables import HUB_PREFIX, WRITTEN, read_table, write_table
-from gateway.tasks import Item
+from gateway.tasks.tables import HUB_PREFIX, WRITTEN, read_table, write_table
+from gateway.tasks.task import Item
 from gateway.tuning.checks.split import Split
 
 _PARTS = ("train", "validation")

@@ -15,20 +15,28 @@ from typing import Any
 import psutil
 
 from gateway import __version__
-from gateway.adapters.base import Base, read_base
-from gateway.adapters.card import Card, RecordedBase, RecordedData, RecordedPrompt, write_card
 from gateway.backends.transformers import library
 from gateway.backends.transformers.backend import tokenizer_of
 from gateway.backends.transformers.model import TorchModel
-from gateway.config import ModelSpec
+from gateway.core.digests import digest_json
+from gateway.core.errors import ConfigError, StoreError
+from gateway.core.extras import require
+from gateway.core.files import write_atomically
 from gateway.engine.backend import usable_cores
 from gateway.engine.reader import Reader
-from gateway.errors import ConfigError, DataError, StoreError
-from gateway.extras import require
-from gateway.identity import digest_json, write_atomically
-from gateway.prompts import PromptTemplate
-from gateway.sources import locate
-from gateway.tasks import Item, Task
+from gateway.models.adapters.base import Base, read_base
+from gateway.models.adapters.card import (
+    Card,
+    RecordedBase,
+    RecordedData,
+    RecordedPrompt,
+    write_card,
+)
+from gateway.models.adapters.timings import TIMINGS, Took
+from gateway.models.locate import locate
+from gateway.models.spec import ModelSpec
+from gateway.tasks.prompts import PromptTemplate
+from gateway.tasks.task import Item, Task
 from gateway.tuning.adapter import TrainedAdapter
 from gateway.tuning.checkpoint import Logged, Standing, load
 from gateway.tuning.examples import Example, examples
@@ -39,8 +47,6 @@ from gateway.tuning.training import Training, Watching
 
 LOG = "log.csv"
 SCORES = "held-out.csv"
-TIMINGS = "timings.csv"
-"""What it took. Apart from the rest, whose bytes are the same each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +98,6 @@ class Tuned:
     trained: int
 
 
-@dataclass(frozen=True, slots=True)
-class Took:
-    """What a training took."""
-
-    epochs: int
-    steps: int
-    tokens: int
-    """That were learned from, prompts included."""
-    seconds: float
-    """Of steps and held-out scores; loading and reading are not in them."""
-
-
 def took(standing: Standing) -> Took:
     """Of a training, however often it was interrupted."""
     return Took(
@@ -112,23 +106,6 @@ def took(standing: Standing) -> Took:
         sum(each.tokens for each in standing.log),
         round(standing.seconds, 1),
     )
-
-
-def took_of(folder: Path) -> Took | None:
-    """What the training of an adapter took; None where its folder does not say.
-
-    Raises:
-        DataError: the file is there and can not be read.
-    """
-    path = folder / TIMINGS
-    try:
-        (row,) = csv.DictReader(StringIO(path.read_text(encoding="utf-8")))
-        whole = {name: int(row[name]) for name in ("epochs", "steps", "tokens")}
-        return Took(**whole, seconds=float(row["seconds"]))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError) as exc:
-        raise DataError(f"{path}: can not be read: {exc}") from exc
 
 
 Begin = Callable[[Estimate, int], Watching]

@@ -32,12 +32,12 @@ from rich.table import Table
 
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.backends.transformers.context import TorchContext
-from gateway.certificates import machine
-from gateway.config import load_models
+from gateway.core.sizes import readable
+from gateway.core.types import GenerationRequest, LabelScores
 from gateway.engine.context import Row
-from gateway.memory import readable
-from gateway.sources import locate
-from gateway.types import GenerationRequest, LabelScores
+from gateway.models.certificates import machine
+from gateway.models.file import load_models
+from gateway.models.locate import locate
 
 NAME = "smollm2-135m-torch"
 TURN_END = "<|im_end|>"

@@ -14,14 +14,16 @@ from rich.table import Table
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
-from gateway.certificates import machine
-from gateway.config import ModelSpec, load_models, prompts_root
+from gateway.core.types import GenerationRequest
 from gateway.engine.backend import EngineBackend
 from gateway.engine.context import Row
-from gateway.llama import library
-from gateway.planning import Wanted, prepare
-from gateway.sources import locate
-from gateway.types import GenerationRequest
+from gateway.engine.llama import library
+from gateway.evaluation.plan import Wanted, prepare
+from gateway.models.certificates import machine
+from gateway.models.environment import prompts_root
+from gateway.models.file import load_models
+from gateway.models.locate import locate
+from gateway.models.spec import ModelSpec
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"

@@ -19,9 +19,9 @@ from llama_server import LlamaServer, llama_server
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
+from gateway.core.types import GenerationRequest, Sampling
 from gateway.engine.context import Row
 from gateway.engine.engine import Stats
-from gateway.types import GenerationRequest, Sampling
 
 SEQUENCES, ANSWER, ROUNDS = 8, 64, 3
 LABELS = ("bug", "feature", "question")

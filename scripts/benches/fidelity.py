@@ -22,13 +22,13 @@ from pathlib import Path
 from common import ROOT, issues, out, show
 from rich.progress import track
 
-from gateway.config import load_models
+from gateway.models.file import load_models
 from gateway.quantization.divergence import Divergence
 from gateway.quantization.fidelity import Fidelity, Wanted, measure
-from gateway.quantization.given import Given, given
 from gateway.quantization.ladder import plan
-from gateway.quantization.making import make
+from gateway.quantization.make import make
 from gateway.quantization.names import parse_level
+from gateway.quantization.source import Given, given
 
 TOOL = ROOT / ".venv-peers" / "bin" / "llama-perplexity"
 LEVELS = ("Q8_0", "Q4_K_M", "Q4_0", "Q2_K")

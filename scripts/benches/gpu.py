@@ -16,11 +16,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from gateway import certify as certifying
 from gateway.backends.base import load_backend
 from gateway.backends.transformers import library
-from gateway.config import ModelSpec, PathSource
-from gateway.types import GenerationRequest, Sampling
+from gateway.core.types import GenerationRequest, Sampling
+from gateway.determinism import certify as certifying
+from gateway.models.spec import ModelSpec, PathSource
 
 SHAPES: dict[str, dict[str, Any]] = {
     "tiny": {
@@ -444,8 +444,8 @@ def _train_once(spec: ModelSpec, setup: Any) -> int:
 def llama(spec: ModelSpec, shape: str) -> dict[str, Any]:
     """llama.cpp with its layers on the card: certificates, what sharing passes changes, speed."""
     from gateway.engine.backend import usable_cores
-    from gateway.llama.cards import cards
-    from gateway.llama.quantizer import quantize
+    from gateway.engine.llama.cards import cards
+    from gateway.engine.llama.quantizer import quantize
 
     if not cards():
         raise LeftOut("this llama.cpp was built for processors, or finds no card")

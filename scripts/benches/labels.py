@@ -29,11 +29,11 @@ from rich.progress import track
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
-from gateway.config import load_models
+from gateway.core.types import GenerationRequest
 from gateway.engine.context import Row
-from gateway.sampling import log_normalizer, log_sum
-from gateway.sources import locate
-from gateway.types import GenerationRequest
+from gateway.engine.sampling import log_normalizer, log_sum
+from gateway.models.file import load_models
+from gateway.models.locate import locate
 
 NAME = "smollm2-135m"
 TURN_END = "<|im_end|>"

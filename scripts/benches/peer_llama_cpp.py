@@ -12,7 +12,7 @@ from pathlib import Path
 import llama_cpp
 import numpy as np
 
-from gateway.sampling import log_normalizer
+from gateway.engine.sampling import log_normalizer
 
 
 class PerLabel:

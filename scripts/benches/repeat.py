@@ -14,7 +14,7 @@ from llama_server import llama_server
 from rich.progress import track
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.types import Completion, GenerationRequest, Sampling
+from gateway.core.types import Completion, GenerationRequest, Sampling
 
 PROMPTS, TOKENS, ANSWER = 24, 800, 40
 

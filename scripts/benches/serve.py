@@ -28,13 +28,13 @@ from llama_server import llama_server
 from servers import gateway, started
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.config import Models, load_models
-from gateway.pool import ModelPool
+from gateway.backends.pool import ModelPool
+from gateway.core.types import GenerationRequest, Sampling
+from gateway.models.file import Models, load_models
+from gateway.models.locate import locate
 from gateway.server.app import create_app
 from gateway.server.running import in_a_thread
 from gateway.server.settings import Settings
-from gateway.sources import locate
-from gateway.types import GenerationRequest, Sampling
 
 NAME = "smollm2-135m"
 LENGTH, ANSWER = 512, 48

@@ -37,12 +37,12 @@ from rich.progress import track
 
 from gateway.backends.llama_cpp.context import Attending, Context
 from gateway.backends.llama_cpp.model import GgufModel
-from gateway.config import load_models
 from gateway.engine.context import Row
-from gateway.llama import library
-from gateway.llama.quantizer import quantize
+from gateway.engine.llama import library
+from gateway.engine.llama.quantizer import quantize
+from gateway.models.file import load_models
+from gateway.models.locate import locate
 from gateway.quantization.names import parse_level
-from gateway.sources import locate
 
 TYPES = ("F16", "Q8_0", "Q5_0", "Q4_0", "Q6_K", "Q4_K_M")
 SEQUENCES, LENGTH = 32, 200

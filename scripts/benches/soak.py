@@ -15,7 +15,7 @@ from common import issues, load, out, show
 from rich.progress import Progress
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.types import Constraint, GenerationRequest, Message, Sampling
+from gateway.core.types import Constraint, GenerationRequest, Message, Sampling
 
 REQUESTS, TOGETHER, KINDS = 2000, 24, 40
 CANCELLED = 0.2

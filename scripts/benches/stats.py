@@ -29,13 +29,13 @@ from scipy.stats import binom
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from gateway.results import Prediction
-from gateway.statistics.bootstrap import Method
-from gateway.statistics.mcnemar import FEWEST_DECIDING
-from gateway.statistics.pairing import matched, paired, rights
-from gateway.statistics.power import mcnemar_power, smallest_difference
-from gateway.statistics.sequential import Decision, decide
-from tests.statistics.simulating import (
+from gateway.scoring.bootstrap import Method
+from gateway.scoring.mcnemar import FEWEST_DECIDING
+from gateway.scoring.pairing import matched, paired, rights
+from gateway.scoring.power import mcnemar_power, smallest_difference
+from gateway.scoring.results import Prediction
+from gateway.scoring.sequential import Decision, decide
+from tests.scoring.simulating import (
     BALANCED,
     HARDLY,
     IMBALANCED,

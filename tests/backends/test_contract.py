@@ -15,11 +15,11 @@ from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend
 from gateway.backends.ollama.backend import OllamaBackend
 from gateway.backends.transformers.backend import TransformersBackend
-from gateway.config import ModelSpec, PathSource
-from gateway.errors import ContextOverflow, InvalidRequest
-from gateway.types import Constraint, Delta, GenerationRequest, Message, Sampling
+from gateway.core.errors import ContextOverflow, InvalidRequest
+from gateway.core.types import Constraint, Delta, GenerationRequest, Message, Sampling
+from gateway.models.spec import ModelSpec, PathSource
 from tests.conftest import ROOT, spec_and_path
-from tests.ollama_server import on_server
+from tests.support.ollama_server import on_server
 
 T = TypeVar("T")
 

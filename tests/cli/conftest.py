@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway import cli
-from tests.grids import write_data, write_task
+from tests.support.grids import write_data, write_task
 
 FAKE = """
 default = "fake"

@@ -8,19 +8,19 @@ import numpy as np
 from gguf import GGUFReader, GGUFValueType, GGUFWriter
 from safetensors.numpy import save_file
 
-from gateway.adapters.base import Base, read_base
-from gateway.adapters.card import Card, RecordedBase, RecordedPrompt, write_card
-from gateway.adapters.export import export
-from gateway.adapters.folder import read_adapter
-from gateway.adapters.names import EXPORTED
-from gateway.config import ModelSpec, PathSource
+from gateway.models.adapters.base import Base, read_base
+from gateway.models.adapters.card import Card, RecordedBase, RecordedPrompt, write_card
+from gateway.models.adapters.folder import read_adapter
+from gateway.models.adapters.names import EXPORTED
+from gateway.models.spec import ModelSpec, PathSource
+from gateway.tuning.export.export import export
 from tests.backends.transformers.tiny import write_adapter
 from tests.cli.actions import ON_GGUF, ON_TORCH
 from tests.cli.test_replay import recorded
 from tests.conftest import spec_and_path
-from tests.grids import write_data, write_task
-from tests.judging.answers import write_answers, write_rubric
-from tests.ollama_stores import write_model as write_to_store
+from tests.evaluation.judge.answers import write_answers, write_rubric
+from tests.support.grids import write_data, write_task
+from tests.support.ollama_stores import write_model as write_to_store
 from tests.tuning.worlds import write_items, write_world
 
 ENTRIES = """

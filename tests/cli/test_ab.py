@@ -6,8 +6,8 @@ import pytest
 
 from tests.cli.conftest import FAKE, Gateway
 from tests.conftest import spec_and_path
-from tests.grids import shortest
 from tests.report.test_html import Page
+from tests.support.grids import shortest
 
 FILES = ["ab.html", "ab.json", "ab.md"]
 TWO = FAKE + '[models.other]\nbackend = "fake"\nsource = { path = "none" }\ncontext_length = 4096\n'
@@ -138,7 +138,12 @@ def test_real_weights_under_two_names_do_not_differ_by_any_bit(
     (tmp_path / "models.toml").write_text("".join(entries))
     done = gateway(
         *("ab", "same", "again", "-t", "issue-triage", "-s", "zero_shot"),
-        *("--data", shortest(issue_reports / "test.csv", tmp_path / "few.csv", 3), "--models-file", tmp_path / "models.toml"),
+        *(
+            "--data",
+            shortest(issue_reports / "test.csv", tmp_path / "few.csv", 3),
+            "--models-file",
+            tmp_path / "models.toml",
+        ),
         *("--store", tmp_path / "s.sqlite", "--out", tmp_path),
     )
     assert done.code == 0, done.err

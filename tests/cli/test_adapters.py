@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.card import Card, RecordedBase, RecordedData, write_card
-from gateway.config import load_models
-from tests.adapters.bases import facts
+from gateway.models.adapters.card import Card, RecordedBase, RecordedData, write_card
+from gateway.models.file import load_models
 from tests.backends.transformers.tiny import write_adapter
 from tests.cli.conftest import Gateway
 from tests.conftest import spec_and_path
-from tests.grids import write_data, write_task
+from tests.support.bases import facts
+from tests.support.grids import write_data, write_task
 
 ENTRIES = """
 [models.tiny]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from gateway.backends.fake import FakeBackend
-from gateway.types import GenerationRequest, LabelScores
+from gateway.core.types import GenerationRequest, LabelScores
 from tests.cli.conftest import Gateway
 
 GRID = ("run", "-t", "mine", "-s", "scored", "--data", "test.csv", "--store", "s.sqlite")

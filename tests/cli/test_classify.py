@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.tables import read_table
+from gateway.tasks.tables import read_table
 from tests.cli.conftest import Gateway
 from tests.conftest import spec_and_path
 

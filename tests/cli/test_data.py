@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from gateway.data import load_dataset
+from gateway.tasks.dataset import load_dataset
 from tests.cli.conftest import Gateway
 from tests.conftest import ROOT
 from tests.tuning.samples import TRIAGE, items

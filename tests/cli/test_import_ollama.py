@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.conftest import Gateway
 from tests.conftest import recorded_exchange, spec_and_path
-from tests.ollama_stores import write_model
+from tests.support.ollama_stores import write_model
 
 MANIFEST = "registry.ollama.ai/library/smol/plain"
 SAID = (("system", b"Be brief."), ("params", b'{"num_ctx": 512}'))

@@ -14,7 +14,7 @@ import pytest
 from tests.cli.conftest import Gateway, environment
 from tests.cli.test_run import FILES
 from tests.conftest import spec_and_path
-from tests.grids import write_data, write_task
+from tests.support.grids import write_data, write_task
 
 WAIT_S = 300
 KEPT = "interrupted: what was answered is kept, the same command goes on from there"

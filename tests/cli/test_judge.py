@@ -11,13 +11,13 @@ import pytest
 
 from gateway.backends.fake import FakeBackend
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.errors import InvalidRequest
-from gateway.judging.judgement import OWN_ANSWERS, UNTESTED
-from gateway.judging.rubric import GRADES, load_answers, load_rubric
-from gateway.runner import Strategy, question
+from gateway.core.errors import InvalidRequest
+from gateway.evaluation.judge.judgement import OWN_ANSWERS, UNTESTED
+from gateway.evaluation.judge.rubric import GRADES, load_answers, load_rubric
+from gateway.evaluation.run import Strategy, question
 from tests.cli.conftest import Done, Gateway
 from tests.conftest import spec_and_path
-from tests.judging.answers import ROWS, SHIPPED, faithfulness, write_answers, write_rubric
+from tests.evaluation.judge.answers import ROWS, SHIPPED, faithfulness, write_answers, write_rubric
 
 
 def judge(gateway: Gateway, folder: Path, *more: object, model: str = "fake") -> Done:

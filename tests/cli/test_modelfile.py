@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.modelfile import parse
+from gateway.models.modelfile import parse
 from tests.cli.conftest import Gateway
 from tests.conftest import spec_and_path
-from tests.ollama_stores import write_model
+from tests.support.ollama_stores import write_model
 
 
 def test_it_is_printed_or_written_to_a_file(gateway: Gateway, tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ import typer.main
 
 from gateway.cli.app import app
 from gateway.cli.needs import NEEDS
-from gateway.extras import BROUGHT, EXTRAS
+from gateway.core.extras import BROUGHT, EXTRAS
 from tests.cli.actions import ACTIONS, MODELS
-from tests.environments import Done, Environment, closure, modules_of, own_extras
-from tests.hub import hub
-from tests.ollama_replay import Answer, Replay
+from tests.support.environments import Done, Environment, closure, modules_of, own_extras
+from tests.support.hub import hub
+from tests.support.ollama_replay import Answer, Replay
 
 Environments = Callable[..., Environment]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store import Store
+from gateway.evaluation.store import Store
 from tests.cli.conftest import Gateway
 from tests.conftest import ROOT, spec_and_path
-from tests.grids import write_data, write_task
-from tests.ollama_server import mortal_process
+from tests.support.grids import write_data, write_task
+from tests.support.ollama_server import mortal_process
 
 TRIAGE = ROOT / "prompts" / "issue-triage"
 MODEL = "ollama:smollm2-135m"

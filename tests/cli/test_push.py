@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway import modelfile
-from gateway.config import load_models
-from gateway.identity import file_digest
-from gateway.modelfile_writer import write_modelfile
+from gateway.backends.ollama.modelfile_writer import write_modelfile
+from gateway.core.digests import file_digest
+from gateway.models import modelfile
+from gateway.models.file import load_models
 from tests.cli.conftest import Gateway
 from tests.conftest import spec_and_path
-from tests.ollama_replay import Answer, Exchange, Replay
+from tests.support.ollama_replay import Answer, Exchange, Replay
 
 NAME = "smol:plain"
 PUSH = ("models", "push-ollama", "smollm2-135m", "--as", NAME)

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.backends.fake import FakeBackend
-from gateway.config import load_models
-from gateway.recording import Ending, Recorded, Recording
-from gateway.types import GenerationRequest
+from gateway.core.recording import Ending, Recorded, Recording
+from gateway.core.types import GenerationRequest
+from gateway.models.file import load_models
 from tests.cli.conftest import Gateway
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.conftest import Gateway
 from tests.conftest import spec_and_path
-from tests.grids import shortest
+from tests.support.grids import shortest
 
 FILES = ["predictions.jsonl", "report.html", "report.json", "report.md"]
 GRID = (

@@ -12,7 +12,7 @@ import pytest
 from gateway.cli.common import INTERRUPTED
 from tests.cli.conftest import Gateway, environment
 from tests.cli.test_interrupted import HEARING_INTERRUPTS
-from tests.grids import write_task
+from tests.support.grids import write_task
 from tests.tuning.worlds import write_items, write_world
 
 ENTRY = """

@@ -11,12 +11,12 @@ import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
+from gateway.core.errors import BackendError, BackendUnavailable
+from gateway.core.types import GenerationRequest, Message, Sampling
 from gateway.engine.context import Logits, Row
 from gateway.engine.engine import SERIAL_PIECE, Engine
 from gateway.engine.jobs import Generated, Job, Scored, Step, generate, score
-from gateway.errors import BackendError, BackendUnavailable
-from gateway.sampling import log_normalizer, log_sum
-from gateway.types import GenerationRequest, Message, Sampling
+from gateway.engine.sampling import log_normalizer, log_sum
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import load_models
-from gateway.quantization.given import Given, given
+from gateway.models.file import load_models
 from gateway.quantization.ladder import Ladder, plan
-from gateway.quantization.making import Made, make
+from gateway.quantization.make import Made, make
 from gateway.quantization.names import parse_level
+from gateway.quantization.source import Given, given
 from tests.conftest import spec_and_path
 from tests.quantization.tiny import write_tiny
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from gateway.llama import library
+from gateway.engine.llama import library
 from tests.conftest import ROOT
 
 TOOL = ROOT / ".venv-peers" / "bin" / "llama-perplexity"

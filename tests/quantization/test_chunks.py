@@ -6,7 +6,7 @@ import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
-from gateway.errors import DataError
+from gateway.core.errors import DataError
 from gateway.quantization.chunks import chunks_of, passes, read_text
 from gateway.quantization.perplexity import first_evaluated
 from tests.quantization.conftest import TEXT

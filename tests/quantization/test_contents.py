@@ -6,13 +6,13 @@ from gguf import GGUFReader
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from gateway.config import load_models
-from gateway.gguf_header import Tensor
+from gateway.models.file import load_models
+from gateway.models.gguf import Tensor
 from gateway.quantization.contents import Contents, contents_of, part_of
-from gateway.quantization.given import Given, given
-from gateway.quantization.making import Made
+from gateway.quantization.make import Made
 from gateway.quantization.names import Level, levels, parse_level
 from gateway.quantization.remarks import name_remarks, types
+from gateway.quantization.source import Given, given
 from tests.conftest import spec_and_path
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Attending, Context
-from gateway.gguf_header import Header, read_header
+from gateway.models.gguf import Header, read_header
 from gateway.quantization.estimate import estimate
 from tests.conftest import spec_and_path
 

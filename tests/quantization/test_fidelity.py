@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import load_models
-from gateway.errors import ComparisonRefused, DataError
-from gateway.llama import library
+from gateway.core.errors import ComparisonRefused, DataError
+from gateway.engine.llama import library
+from gateway.models.file import load_models
 from gateway.quantization.fidelity import Fidelity, Wanted, measure
-from gateway.quantization.given import Given, given
-from gateway.quantization.making import Made
+from gateway.quantization.make import Made
 from gateway.quantization.perplexity import Measured
+from gateway.quantization.source import Given, given
 from tests.conftest import spec_and_path
-from tests.gguf_adapters import write_adapter
 from tests.quantization.conftest import TEXT
 from tests.quantization.perplexity_tool import (
     PERCENT,
@@ -29,6 +28,7 @@ from tests.quantization.perplexity_tool import (
     by_the_tool,
     instructions,
 )
+from tests.support.gguf_adapters import write_adapter
 
 SHORT = Wanted(TEXT, context=32, chunks=2, threads=1)
 

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from gguf import GGUFReader, GGUFWriter, dequantize
 
-from gateway.errors import DataError
-from gateway.llama.quantizer import quantize
-from gateway.llama.vocabulary import GgufVocabulary
+from gateway.core.errors import DataError
+from gateway.engine.llama.quantizer import quantize
+from gateway.engine.llama.vocabulary import GgufVocabulary
 from gateway.quantization import activations
 from gateway.quantization.activations import collect
 from gateway.quantization.chunks import chunks_of, read_text
-from gateway.quantization.given import Given
 from gateway.quantization.imatrix import Imatrix, read_imatrix, write_imatrix
 from gateway.quantization.importance import matrix_file
 from gateway.quantization.names import parse_level
+from gateway.quantization.source import Given
 from tests.quantization.conftest import TEXT
 from tests.quantization.tiny import LAYERS, write_tiny
 

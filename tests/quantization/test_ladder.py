@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import digest_memory, load_models
-from gateway.errors import BackendError, ConfigError, UnknownModel
-from gateway.identity import file_digest, weights_digests
-from gateway.quantization.given import Given, given
+from gateway.core.digests import file_digest
+from gateway.core.errors import BackendError, ConfigError, UnknownModel
+from gateway.models.environment import digest_memory
+from gateway.models.file import load_models
+from gateway.models.locate import described_digests, locate
+from gateway.models.weights import weights_digests
 from gateway.quantization.ladder import Ladder, plan
 from gateway.quantization.ladder_entries import check_names, write_entries
-from gateway.quantization.making import Made, check, check_files, make
+from gateway.quantization.make import Made, check, check_files, make
 from gateway.quantization.names import parse_level
 from gateway.quantization.remarks import remarks
-from gateway.sources import described_digests, locate
+from gateway.quantization.source import Given, given
 from tests.quantization.conftest import LEVEL
 
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from gateway.errors import ConfigError
-from gateway.gguf_header import block_layout
-from gateway.llama import library
-from gateway.llama.quantizer import plan
-from gateway.quantization.given import Given
+from gateway.core.errors import ConfigError
+from gateway.engine.llama import library
+from gateway.engine.llama.quantizer import plan
+from gateway.models.gguf import block_layout
 from gateway.quantization.names import bits_per_weight, level_in, levels, parse_level
+from gateway.quantization.source import Given
 from tests.quantization.tiny import LAYERS
 
 KNOWN = [level.name for level in levels()]

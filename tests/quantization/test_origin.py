@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import load_models
-from gateway.llama.quantizer import quantize
-from gateway.quantization.given import Given, given
+from gateway.engine.llama.quantizer import quantize
+from gateway.models.file import load_models
 from gateway.quantization.names import parse_level
 from gateway.quantization.origin import origin_of
+from gateway.quantization.source import Given, given
 from tests.quantization.tiny import write_tiny
 
 

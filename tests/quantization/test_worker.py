@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import BackendError
+from gateway.core.errors import BackendError
 from gateway.quantization import worker
-from gateway.quantization.given import Given
 from gateway.quantization.names import parse_level
+from gateway.quantization.source import Given
 from tests.conftest import ROOT
 from tests.quantization.tiny import write_tiny
 

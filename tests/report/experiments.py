@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from gateway.evaluation import RecordedCell, RecordedItem, RunRecord, evaluate
-from gateway.experiments.outcome import ExperimentOutcome, outcome_of
-from gateway.results import Prediction, Status
-from gateway.store import Observation
+from gateway.evaluation.experiment.outcome import ExperimentOutcome, outcome_of
+from gateway.evaluation.record import RecordedCell, RecordedItem, RunRecord
+from gateway.evaluation.store import Observation
+from gateway.evaluation.summary import evaluate
+from gateway.scoring.results import Prediction, Status
 
 LABELS = ("bug", "feature", "question")
 SCORED, SHOWN, WRITTEN = "m/zero_shot/sum", "m/few_shot/sum", "m/cot"

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
-from gateway.results import (
+from gateway.core.types import TaskKind
+from gateway.scoring.results import (
     CellScore,
     CellTimings,
     ClassScore,
@@ -16,7 +17,6 @@ from gateway.results import (
     Metric,
     ReliabilityBin,
     Report,
-    TaskKind,
 )
 
 LABELS = ("bug", "feature", "question")

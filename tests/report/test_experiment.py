@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.experiments.outcome import ExperimentOutcome
+from gateway.evaluation.experiment.outcome import ExperimentOutcome
 from gateway.report import format as fmt
-from gateway.report.experiment import write_experiment
-from gateway.report.experiment.document import MOST_FLIPS, MOST_ROWS, flips_a_pair, sections
-from gateway.report.experiment.html import render_html, without_shared_parts
+from gateway.report.pages.experiment import MOST_FLIPS, MOST_ROWS, flips_a_pair, sections
+from gateway.report.pages.experiment_files import write_experiment
+from gateway.report.pages.experiment_html import render_html, without_shared_parts
 from tests.report import samples
 from tests.report.experiments import NEVER, SCORED, SHOWN, WRITTEN, outcome
 from tests.report.test_html import Page

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.report import format as fmt
-from gateway.results import Metric
+from gateway.scoring.results import Metric
 
 
 @given(st.text(st.characters()))

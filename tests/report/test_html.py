@@ -15,7 +15,7 @@ import pytest
 from gateway.report import format as fmt
 from gateway.report.html import render_html
 from gateway.report.jsonfile import load_report, render_json
-from gateway.results import Report
+from gateway.scoring.results import Report
 from tests.conftest import ROOT
 from tests.report import samples
 

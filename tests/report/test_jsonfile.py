@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import DataError
+from gateway.core.errors import DataError
 from gateway.report.jsonfile import load_report, render_json, render_timings_json
-from gateway.results import CellScore, Disagreement, Metric, Report
+from gateway.scoring.results import CellScore, Disagreement, Metric, Report
 from tests.report import samples
 
 any_text = st.text(st.characters(), max_size=20)

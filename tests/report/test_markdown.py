@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.report.markdown import escape, render_markdown, render_timings
-from gateway.results import Report
+from gateway.scoring.results import Report
 from tests.report import samples
 
 

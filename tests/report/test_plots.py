@@ -4,7 +4,7 @@ import re
 from xml.etree import ElementTree
 
 from gateway.report.plots import as_file, frontier_plot
-from gateway.results import Metric
+from gateway.scoring.results import Metric
 
 CELLS = [
     ("small", 90_000_000, Metric(0.3, 0.2, 0.4)),

@@ -13,16 +13,16 @@ from gateway.report.sentences import (
     recommendation_paragraph,
     sequential_sentence,
 )
-from gateway.results import Metric
-from gateway.statistics.contest import Contest, contest
-from gateway.statistics.equivalence import proportion_equivalence
-from gateway.statistics.fidelity import fidelity
-from gateway.statistics.frontier import Candidate, recommend
-from gateway.statistics.mcnemar import McNemar
-from gateway.statistics.permutation import Permutation
-from gateway.statistics.power import Power, items_needed, smallest_difference
-from gateway.statistics.sequential import watch
-from tests.statistics.cells import LABELS, Rows, cell, two_cells
+from gateway.scoring.contest import Contest, contest
+from gateway.scoring.equivalence import proportion_equivalence
+from gateway.scoring.flips import fidelity
+from gateway.scoring.frontier import Candidate, recommend
+from gateway.scoring.mcnemar import McNemar
+from gateway.scoring.permutation import Permutation
+from gateway.scoring.power import Power, items_needed, smallest_difference
+from gateway.scoring.results import Metric
+from gateway.scoring.sequential import watch
+from tests.scoring.cells import LABELS, Rows, cell, two_cells
 
 FAR: Rows = [(LABELS[i % 3], LABELS[i % 3], LABELS[(i + (i < 60)) % 3]) for i in range(150)]
 """b is wrong on the first 60 of 150 items, a on none."""

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from gateway.report import format as fmt
 from gateway.report.terminal import print_comparison, print_report, print_timings
-from gateway.results import Report
+from gateway.scoring.results import Report
 from tests.report import samples
 
 SAMPLES = [samples.classification, samples.number, samples.extraction, samples.many_labels]

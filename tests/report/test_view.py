@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.comparison import answer_text, shown_answer
+from gateway.core.types import Answer, TaskKind
 from gateway.report import view
 from gateway.report.html import render_html
 from gateway.report.markdown import render_markdown
-from gateway.results import Confusion, Disagreement, Prediction, Report, Status, TaskKind
-from gateway.scoring import is_right
-from gateway.types import Answer
+from gateway.scoring.comparison import answer_text, shown_answer
+from gateway.scoring.results import Confusion, Disagreement, Prediction, Report, Status
+from gateway.scoring.scores import is_right
 from tests.report import samples
 from tests.report.test_terminal import report_text
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import DataError, StoreError
+from gateway.core.errors import DataError, StoreError
 from gateway.report import write_report
 from gateway.report.jsonfile import load_report
-from gateway.results import Metric
+from gateway.scoring.results import Metric
 from tests.report import samples
 
 FILES = {"report.html", "report.md", "report.json", "timings.json", "timings.md"}

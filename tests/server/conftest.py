@@ -9,8 +9,9 @@ import openai
 import pytest
 from fastapi import FastAPI
 
-from gateway.config import Models, ModelSpec, PathSource
-from gateway.pool import ModelPool
+from gateway.backends.pool import ModelPool
+from gateway.models.file import Models
+from gateway.models.spec import ModelSpec, PathSource
 from gateway.server.app import create_app, service_of
 from gateway.server.running import address_of, in_a_thread
 from gateway.server.settings import Settings

@@ -14,14 +14,15 @@ import pytest
 
 from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend
-from gateway.config import Models, ModelSpec, PathSource
-from gateway.errors import BackendUnavailable, ConfigError
-from gateway.pool import ModelPool
+from gateway.backends.pool import ModelPool
+from gateway.core.errors import BackendUnavailable, ConfigError
+from gateway.core.types import Delta, GenerationRequest
+from gateway.models.file import Models
+from gateway.models.spec import ModelSpec, PathSource
 from gateway.server.app import create_app, service_of
 from gateway.server.keys import create_key, read_keys, revoke_key
 from gateway.server.running import check_exposure
 from gateway.server.settings import Limits, Settings
-from gateway.types import Delta, GenerationRequest
 from tests.server.conftest import fake_models, serving
 from tests.server.waiting import wait_until
 

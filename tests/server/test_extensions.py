@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.classifying import Asked, one
-from gateway.types import GenerationRequest, Message
+from gateway.core.types import GenerationRequest, Message
+from gateway.evaluation.classify import Asked, one
 from tests.server.conftest import CHAT
 
 LABELS = ["red", "blue", "green as grass"]

@@ -7,12 +7,11 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.backends.base import MemoryUse
 from gateway.backends.fake import FakeBackend
-from gateway.pool import ModelPool
+from gateway.backends.pool import ModelPool
+from gateway.core.types import Completion, GenerationRequest, MemoryUse, Timings
 from gateway.server.app import create_app
 from gateway.server.settings import Settings
-from gateway.types import Completion, GenerationRequest, Timings
 from tests.server.conftest import fake_models, serving
 from tests.server.waiting import wait_until
 

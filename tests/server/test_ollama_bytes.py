@@ -10,8 +10,8 @@ import openai
 import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.config import PathSource
-from gateway.types import Completion, GenerationRequest, Message, Sampling
+from gateway.core.types import Completion, GenerationRequest, Message, Sampling
+from gateway.models.spec import PathSource
 from tests.conftest import spec_and_path
 from tests.server.conftest import CHAT
 

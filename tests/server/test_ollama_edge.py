@@ -8,12 +8,12 @@ import ollama
 import pytest
 
 from gateway.backends.fake import FakeBackend
-from gateway.errors import BackendUnavailable
-from gateway.pool import ModelPool
+from gateway.backends.pool import ModelPool
+from gateway.core.errors import BackendUnavailable
+from gateway.core.types import Delta, GenerationRequest
 from gateway.server.app import create_app
 from gateway.server.ollama.keep_alive import seconds_of
 from gateway.server.settings import Limits, Settings
-from gateway.types import Delta, GenerationRequest
 from tests.server.conftest import fake_models, serving
 from tests.server.test_edge import NONSENSE
 

@@ -10,10 +10,11 @@ import ollama
 import pytest
 from gguf import GGUFReader
 
-from gateway.adapters.folder import CONFIG, WEIGHTS
-from gateway.config import ModelSpec, digest_memory
-from gateway.identity import weights_digests
-from gateway.pool import ModelPool
+from gateway.backends.pool import ModelPool
+from gateway.models.adapters.folder import CONFIG, WEIGHTS
+from gateway.models.environment import digest_memory
+from gateway.models.spec import ModelSpec
+from gateway.models.weights import weights_digests
 from gateway.server.app import create_app
 from gateway.server.keys import create_key
 from gateway.server.ollama import models as routes

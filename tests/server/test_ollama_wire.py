@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.types import GenerationRequest, Sampling
+from gateway.core.types import GenerationRequest, Sampling
 from tests.conftest import recorded_exchange
 from tests.server.conftest import CHAT
 

@@ -11,7 +11,7 @@ from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolPara
 from pydantic import BaseModel
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.pool import ModelPool
+from gateway.backends.pool import ModelPool
 from gateway.server.app import create_app, service_of
 from gateway.server.settings import Settings
 from tests.server.conftest import CHAT, TOOLS, real_models, serving

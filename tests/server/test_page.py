@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.config import Models
-from gateway.pool import ModelPool
+from gateway.backends.pool import ModelPool
+from gateway.models.file import Models
 from gateway.server.app import create_app
 from gateway.server.keys import create_key
 from gateway.server.settings import Settings

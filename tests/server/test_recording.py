@@ -13,14 +13,14 @@ import pytest
 
 from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend
-from gateway.config import ModelSpec
-from gateway.errors import BackendUnavailable, StoreError
-from gateway.pool import Loader, ModelPool
-from gateway.recording import Ending, Recorded, Recording
+from gateway.backends.pool import Loader, ModelPool
+from gateway.core.errors import BackendUnavailable, StoreError
+from gateway.core.recording import Ending, Recorded, Recording
+from gateway.core.types import GenerationRequest
+from gateway.evaluation.store import Store
+from gateway.models.spec import ModelSpec
 from gateway.server.app import create_app
 from gateway.server.settings import Limits, Settings
-from gateway.store import Store
-from gateway.types import GenerationRequest
 from tests.cli.conftest import FAKE
 from tests.server.conftest import fake_models, serving
 from tests.server.test_edge import slow

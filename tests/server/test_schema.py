@@ -13,7 +13,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from gateway.pool import ModelPool
+from gateway.backends.pool import ModelPool
 from gateway.server.app import create_app
 from gateway.server.settings import Settings
 from tests.server.conftest import fake_models, serving

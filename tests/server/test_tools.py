@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.types import Tool
 from gateway.server.tools import (
     CLOSING,
     OPENING,
@@ -15,7 +16,6 @@ from gateway.server.tools import (
     read_calls,
     read_enforced,
 )
-from gateway.types import Tool
 
 TOOLS = (Tool("weather"), Tool("paint"))
 CALL = f'{OPENING}\n{{"name": "weather", "arguments": {{"city": "Rome"}}}}\n{CLOSING}'

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from gateway.config import shipped
-from gateway.tasks import Item, load_task
+from gateway.core.types import Answer
+from gateway.models.environment import shipped
+from gateway.tasks.task import Item, load_task
 from gateway.tuning.checks.parts import Part, PartName
-from gateway.types import Answer
 
 ROOT = shipped("prompts")
 TRIAGE = load_task("issue-triage", ROOT)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import DataError
+from gateway.core.errors import DataError
 from gateway.tuning.chat_format import Turn, read_chats
 
 GOOD = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]}

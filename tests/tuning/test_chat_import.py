@@ -7,17 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.backends.fake import FakeBackend
-from gateway.config import ModelSpec, PathSource
-from gateway.data import load_dataset
-from gateway.errors import ConfigError
-from gateway.prompts import load_template
-from gateway.runner import Strategy, question
-from gateway.tables import json_lines
-from gateway.tasks import Item, Task, load_task
+from gateway.core.errors import ConfigError
+from gateway.core.types import Message
+from gateway.evaluation.run import Strategy, question
+from gateway.models.spec import ModelSpec, PathSource
+from gateway.tasks.dataset import load_dataset
+from gateway.tasks.prompts import load_template
+from gateway.tasks.tables import json_lines
+from gateway.tasks.task import Item, Task, load_task
 from gateway.tuning.chat_format import ChatExample, Turn
 from gateway.tuning.chat_import import Imported, import_chats
 from gateway.tuning.chats import Chat, chat_maker, labels_of
-from gateway.types import Message
 from tests.conftest import ROOT as REPOSITORY
 from tests.tuning.samples import LABELS, ROOT, TRIAGE, item
 

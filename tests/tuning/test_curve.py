@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import ConfigError
+from gateway.core.errors import ConfigError
 from gateway.tuning.curve import learn, lessons, point
 from gateway.tuning.tune import Lesson, tune
 from tests.tuning.worlds import a_lesson, unwatched, write_world

@@ -1,12 +1,12 @@
 import pytest
 
-from gateway.config import ModelSpec, PathSource
+from gateway.backends.reader_of import reader_of
+from gateway.core.errors import ConfigError
+from gateway.core.types import GenerationRequest
 from gateway.engine.reader import Reader
-from gateway.errors import ConfigError
+from gateway.models.spec import ModelSpec, PathSource
 from gateway.tuning.chats import chat_maker
 from gateway.tuning.limits import length_limit
-from gateway.tuning.reading import reader_of
-from gateway.types import GenerationRequest
 from tests.conftest import spec_and_path
 from tests.tuning.samples import ROOT, TRIAGE, item
 

@@ -9,13 +9,13 @@ import torch
 
 from gateway.backends.transformers.backend import TransformersBackend, tokenizer_of
 from gateway.backends.transformers.model import TorchModel
-from gateway.config import ModelSpec
+from gateway.core.errors import Unsupported
+from gateway.core.types import GenerationRequest, LabelScores
 from gateway.engine.reader import Reader
-from gateway.errors import Unsupported
+from gateway.models.spec import ModelSpec
 from gateway.tuning.examples import Example, examples
 from gateway.tuning.layers import prepare, upper
 from gateway.tuning.network import Network
-from gateway.types import GenerationRequest, LabelScores
 from tests.tuning.worlds import a_lesson, write_world
 
 

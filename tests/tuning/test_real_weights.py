@@ -6,22 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.base import read_base
-from gateway.adapters.export import export
-from gateway.adapters.folder import read_adapter
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.transformers.backend import TransformersBackend
-from gateway.config import ModelSpec, shipped
-from gateway.data import load_dataset
-from gateway.exemplars import without_near_duplicates
-from gateway.prompts import load_template
-from gateway.runner import Strategy, question
-from gateway.tasks import load_task
+from gateway.evaluation.run import Strategy, question
+from gateway.models.adapters.base import read_base
+from gateway.models.adapters.folder import read_adapter
+from gateway.models.environment import shipped
+from gateway.models.spec import ModelSpec
+from gateway.tasks.dataset import load_dataset
+from gateway.tasks.exemplars import without_near_duplicates
+from gateway.tasks.prompts import load_template
+from gateway.tasks.task import load_task
+from gateway.tuning.export.export import export
 from gateway.tuning.recipe import Recipe
 from gateway.tuning.tune import Lesson, Tuned, tune
 from tests.conftest import spec_and_path
-from tests.grids import shortest
-from tests.torch_models import NAME, torch_spec
+from tests.support.grids import shortest
+from tests.support.torch_models import NAME, torch_spec
 from tests.tuning.worlds import unwatched
 
 SMALL = Recipe(

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.errors import ConfigError
+from gateway.core.errors import ConfigError
 from gateway.tuning.recipe import Recipe
 
 

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.base import read_base
-from gateway.adapters.card import read_card
-from gateway.adapters.check import why_not
 from gateway.backends.transformers.backend import TransformersBackend
-from gateway.errors import ConfigError, DataError, StoreError
+from gateway.core.errors import ConfigError, DataError, StoreError
+from gateway.core.types import GenerationRequest
+from gateway.models.adapters.base import read_base
+from gateway.models.adapters.card import read_card
+from gateway.models.adapters.check import why_not
+from gateway.models.adapters.timings import TIMINGS
 from gateway.tuning import training
 from gateway.tuning.checkpoint import Logged
 from gateway.tuning.training import Watching
-from gateway.tuning.tune import TIMINGS, Estimate, Lesson, Tuned, tune
-from gateway.types import GenerationRequest
+from gateway.tuning.tune import Estimate, Lesson, Tuned, tune
 from tests.tuning.worlds import RECIPE, a_lesson, unwatched, write_items, write_world
 
 

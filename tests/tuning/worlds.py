@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.draws import place
-from gateway.tasks import load_task
-from gateway.tuning.lesson import Asked, lesson_of
+from gateway.core.draws import place
+from gateway.tasks.task import load_task
 from gateway.tuning.recipe import Recipe
+from gateway.tuning.request import Asked, lesson_of
 from gateway.tuning.training import Watching
 from gateway.tuning.tune import Estimate, Lesson
-from tests.adapters.bases import entry
 from tests.backends.transformers.tiny import write_model
-from tests.grids import write_task
+from tests.support.bases import entry
+from tests.support.grids import write_task
 
 RECIPE = Recipe(
     rank=16, learning_rate=5e-3, epochs=10, batch=4, patience=10, held_out=0.2, max_tokens=64

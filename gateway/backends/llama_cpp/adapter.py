@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.errors import ModelLoadError
-from gateway.llama import library
+from gateway.core.errors import ModelLoadError
+from gateway.engine.llama import library
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,21 +4,23 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from gateway.adapters.check import refuse_other_weights
-from gateway.backends.base import MemoryUse
 from gateway.backends.llama_cpp.context import Attending, Context, embed
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.llama_cpp.offload import plan
-from gateway.config import ModelSpec, digest_memory
+from gateway.core.digests import digest_json, digest_text
+from gateway.core.types import MemoryUse
 from gateway.engine.backend import EngineBackend, usable_cores
 from gateway.engine.engine import SERIAL_PIECE, Engine
+from gateway.engine.llama import library
+from gateway.engine.llama.cards import cards
 from gateway.engine.reader import Reader
-from gateway.engine.shelf import Shelf
-from gateway.gguf_header import read_header
-from gateway.identity import digest_json, digest_text, weights_digests
-from gateway.llama import library
-from gateway.llama.cards import cards
-from gateway.sources import described_digests
+from gateway.engine.shared import Shelf
+from gateway.models.adapters.check import refuse_other_weights
+from gateway.models.environment import digest_memory
+from gateway.models.gguf import read_header
+from gateway.models.locate import described_digests
+from gateway.models.spec import ModelSpec
+from gateway.models.weights import weights_digests
 
 _SETTINGS: Mapping[Attending, str] = {
     "plain": "kv_unified=0 flash_attn=0 extra_bufts=0",

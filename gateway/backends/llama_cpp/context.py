@@ -14,10 +14,10 @@ from gateway.backends.llama_cpp import adapter as adapters
 from gateway.backends.llama_cpp.adapter import Adapter
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.llama_cpp.offload import too_large
+from gateway.core.errors import BackendError, ModelLoadError
+from gateway.core.sizes import available_bytes, readable
 from gateway.engine.context import OUTPUTS_PER_PASS, Logits, Row
-from gateway.errors import BackendError, ModelLoadError
-from gateway.llama import library
-from gateway.memory import available_bytes, readable
+from gateway.engine.llama import library
 
 Attending = Literal["plain", "flash", "any"]
 """How a context attends.

@@ -8,9 +8,9 @@ from typing import Any
 
 from gateway.backends.llama_cpp.adapter import Adapter, load_adapter
 from gateway.backends.llama_cpp.offload import Offload, too_large
-from gateway.errors import ModelLoadError
-from gateway.llama import library
-from gateway.llama.vocabulary import GgufVocabulary
+from gateway.core.errors import ModelLoadError
+from gateway.engine.llama import library
+from gateway.engine.llama.vocabulary import GgufVocabulary
 
 _METADATA_BYTES = 4096
 

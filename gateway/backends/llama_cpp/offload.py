@@ -10,10 +10,10 @@ the library decides that by the number of rows.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.config import ModelSpec
-from gateway.gguf_header import Header
-from gateway.llama.cards import Card
-from gateway.memory import readable
+from gateway.core.sizes import readable
+from gateway.engine.llama.cards import Card
+from gateway.models.gguf import Header
+from gateway.models.spec import ModelSpec
 
 _COMPUTING = 1 << 30
 """Bytes of a card that are left for the intermediate values of a pass, and for others."""

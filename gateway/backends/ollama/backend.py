@@ -9,11 +9,9 @@ from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from gateway import ollama_store
-from gateway.backends.base import MemoryUse, RenderedRequest
-from gateway.backends.ollama import asking, labels
-from gateway.backends.ollama.answer import Answer
-from gateway.backends.ollama.asking import Asked
+from gateway.backends.ollama import labels, requests
+from gateway.backends.ollama.answers import Answer
+from gateway.backends.ollama.client import server_at
 from gateway.backends.ollama.model import (
     ServedModel,
     check_unchanged,
@@ -22,18 +20,11 @@ from gateway.backends.ollama.model import (
     load_options,
     weaknesses,
 )
-from gateway.backends.ollama.reading import ServerReader, vocabulary_of
-from gateway.backends.ollama.server import server_at
+from gateway.backends.ollama.requests import Asked
+from gateway.backends.ollama.tokens import ServerReader, vocabulary_of
 from gateway.backends.ollama.wire import Line
-from gateway.config import (
-    ModelSpec,
-    OllamaSource,
-    Route,
-    ollama_root,
-)
-from gateway.engine.reader import Reader, check_labels
-from gateway.engine.trie import build_trie, count_nodes
-from gateway.errors import (
+from gateway.core.digests import digest_json
+from gateway.core.errors import (
     BackendError,
     BackendUnavailable,
     ConfigError,
@@ -41,18 +32,24 @@ from gateway.errors import (
     InvalidRequest,
     Unsupported,
 )
-from gateway.identity import digest_json
-from gateway.llama.vocabulary import GgufVocabulary
-from gateway.types import (
+from gateway.core.types import (
     Completion,
     Constraint,
     Delta,
     Embeddings,
     GenerationRequest,
     LabelScores,
+    MemoryUse,
+    RenderedRequest,
     Sampling,
     Timings,
 )
+from gateway.engine.llama.vocabulary import GgufVocabulary
+from gateway.engine.reader import Reader, check_labels
+from gateway.engine.trie import build_trie, count_nodes
+from gateway.models import ollama_store
+from gateway.models.environment import ollama_root
+from gateway.models.spec import ModelSpec, OllamaSource, Route
 
 _ATTEMPTS = 4
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
@@ -214,13 +211,13 @@ class OllamaBackend:
             sampling = replace(sampling, stop=(*sampling.stop, self.spec.end_of_turn))
         body = {
             **self._common(sampling),
-            **asking.asked_alternatives(request),
+            **requests.asked_alternatives(request),
         }
         if request.constraint is not None:
-            body["format"] = asking.format_of(request.constraint)
-        quoted = asking.is_quoted(request.constraint)
+            body["format"] = requests.format_of(request.constraint)
+        quoted = requests.is_quoted(request.constraint)
         if request.messages and self.route == "chat":
-            body |= {"messages": asking.messages(request), "think": False}
+            body |= {"messages": requests.messages(request), "think": False}
             limit = sampling.max_tokens
             return Asked("/api/chat", body, limit, None, request.logprobs, quoted)
         rendered = self.render(request)
@@ -231,7 +228,7 @@ class OllamaBackend:
 
     def _common(self, sampling: Sampling) -> dict[str, Any]:
         """What every request says: the model, how it samples, and that nothing may be cut."""
-        options = asking.options(sampling) | load_options(self.context_length, self.spec.threads)
+        options = requests.options(sampling) | load_options(self.context_length, self.spec.threads)
         return {
             "model": self._served.name,
             "options": options,
@@ -318,7 +315,7 @@ class OllamaBackend:
             "prompt": prompt,
             "raw": True,
             "logprobs": True,
-            "top_logprobs": asking.MOST_ALTERNATIVES,
+            "top_logprobs": requests.MOST_ALTERNATIVES,
         }
         first = await self._first_token(body, len(tokens))
         if first is not None:

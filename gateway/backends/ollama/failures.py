@@ -22,7 +22,7 @@ import httpx
 import ollama
 from pydantic import ValidationError
 
-from gateway.errors import (
+from gateway.core.errors import (
     BackendError,
     BackendTimeout,
     BackendUnavailable,

@@ -14,7 +14,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from gateway.backends.ollama.reading import ServerReader
+from gateway.backends.ollama.tokens import ServerReader
 from gateway.engine.trie import TrieNode, build_trie
 
 EXACT_WITHIN = 0.01

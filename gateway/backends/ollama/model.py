@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.backends.ollama.server import Server, same_name
+from gateway.backends.ollama.client import Server, same_name
 from gateway.backends.ollama.wire import Shown
-from gateway.config import ModelSpec, digest_memory
-from gateway.errors import BackendError, ModelLoadError
-from gateway.identity import digest_json, digest_text, weights_digests
-from gateway.ollama_store import Stored
+from gateway.core.digests import digest_json, digest_text
+from gateway.core.errors import BackendError, ModelLoadError
+from gateway.models.environment import digest_memory
+from gateway.models.ollama_store import Stored
+from gateway.models.spec import ModelSpec
+from gateway.models.weights import weights_digests
 
 _UNTOLD_TEMPLATE = "{{ .Prompt }}"
 """Shown of a model without a chat template. Conversations are rendered by another: in the recorded

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.errors import ModelLoadError
-from gateway.identity import digest_json, file_digest
+from gateway.core.digests import digest_json, file_digest
+from gateway.core.errors import ModelLoadError
 
 _WEIGHTS = "adapter_model.safetensors"
 _PICKLE = "adapter_model.bin"

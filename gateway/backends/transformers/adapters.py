@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.backends.transformers.adapter_folder import BEGINNINGS, adapter_kind, quiet_peft
-from gateway.backends.transformers.beginning import Beginning, read_beginning
-from gateway.errors import ModelLoadError
-from gateway.extras import require
+from gateway.backends.transformers.soft_prompt import Beginning, read_beginning
+from gateway.core.errors import ModelLoadError
+from gateway.core.extras import require
 
 
 class Adapters:

@@ -24,7 +24,7 @@ from torch.nn import functional
 from transformers import AttentionInterface
 
 from gateway.backends.transformers.spans import running
-from gateway.errors import BackendError
+from gateway.core.errors import BackendError
 
 NAME = "gateway"
 """Of this attention among those of transformers."""

@@ -6,22 +6,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from gateway.adapters.check import refuse_other_weights
-from gateway.backends.base import MemoryUse
 from gateway.backends.transformers import library
 from gateway.backends.transformers.adapter_folder import adapter_digest, adapter_kind
 from gateway.backends.transformers.model import TorchModel
 from gateway.backends.transformers.tokenizer import FolderTokenizer
-from gateway.config import ModelSpec
+from gateway.core.digests import digest_json, digest_text
+from gateway.core.errors import ModelLoadError
+from gateway.core.types import MemoryUse
 from gateway.engine.backend import EngineBackend, usable_cores
 from gateway.engine.engine import PROMPT_BESIDE_SHORT, SERIAL_PIECE, Engine
+from gateway.engine.llama.vocabulary import GgufVocabulary
 from gateway.engine.reader import Reader
-from gateway.engine.shelf import Shelf
-from gateway.errors import ModelLoadError
-from gateway.gguf_header import GGUF
-from gateway.identity import digest_json, digest_text, folder_contents_digest
-from gateway.llama.vocabulary import GgufVocabulary
-from gateway.sources import described_digests
+from gateway.engine.shared import Shelf
+from gateway.models.adapters.check import refuse_other_weights
+from gateway.models.gguf import GGUF
+from gateway.models.locate import described_digests
+from gateway.models.spec import ModelSpec
+from gateway.models.weights import folder_contents_digest
 
 _models: Shelf[tuple[object, ...], TorchModel] = Shelf()
 _engines: Shelf[tuple[object, ...], Engine] = Shelf()
@@ -92,7 +93,7 @@ class TransformersBackend(EngineBackend):
 
     def _is_steady(self) -> bool:
         """Whether requests can be computed together; found once for each adapter."""
-        from gateway.backends.transformers.steady import find_shape
+        from gateway.backends.transformers.invariant_shape import find_shape
 
         model = self._model
         if self._adapter not in model.shapes:
@@ -121,7 +122,7 @@ class TransformersBackend(EngineBackend):
         """Most tokens of a pass: on a card, as many as keep it busy."""
         if self._model.device.type != "cuda" or self._serial:
             return SERIAL_PIECE
-        from gateway.backends.transformers.steady import SIZES
+        from gateway.backends.transformers.invariant_shape import SIZES
 
         fast = self.spec.deterministic == "off"
         return SIZES[-1] if fast else self._model.shape(self._adapter).sizes[-1]

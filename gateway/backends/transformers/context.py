@@ -10,9 +10,9 @@ from gateway.backends.transformers import passes
 from gateway.backends.transformers.cache import Sequences
 from gateway.backends.transformers.model import TorchModel
 from gateway.backends.transformers.passes import FAST, Packed, Shape
+from gateway.core.errors import BackendError, ModelLoadError
+from gateway.core.sizes import available_bytes, readable
 from gateway.engine.context import Logits, Memory, Row
-from gateway.errors import BackendError, ModelLoadError
-from gateway.memory import available_bytes, readable
 
 if TYPE_CHECKING:
     from gateway.backends.transformers.graphs import Graphs

@@ -18,9 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from gateway import bars
-from gateway.errors import BackendError
-from gateway.extras import require
+from gateway.core import bars
+from gateway.core.errors import BackendError
+from gateway.core.extras import require
 
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 _DRIVER = Path("/proc/driver/nvidia/version")

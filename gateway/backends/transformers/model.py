@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.backends.transformers import library
 from gateway.backends.transformers.adapter_folder import adapter_digest
-from gateway.config import Dtype, Quantize
-from gateway.errors import ModelLoadError
-from gateway.extras import require
-from gateway.gguf_header import GGUF
+from gateway.core.errors import ModelLoadError
+from gateway.core.extras import require
+from gateway.models.gguf import GGUF
+from gateway.models.spec import Dtype, Quantize
 
 if TYPE_CHECKING:
     from gateway.backends.transformers.passes import Shape

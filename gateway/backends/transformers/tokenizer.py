@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from gateway.core.errors import InvalidRequest, ModelLoadError
+from gateway.core.extras import require
 from gateway.engine.tokenizer import Segment
-from gateway.errors import InvalidRequest, ModelLoadError
-from gateway.extras import require
 
 
 class FolderTokenizer:

@@ -7,17 +7,17 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Request
 from pydantic import Field, model_validator
 
-from gateway.calibration import Calibrator, ScoreRule
-from gateway.config import prompts_root
-from gateway.errors import ConfigError, InvalidRequest
-from gateway.prompts import PromptTemplate, load_template
+from gateway.core.errors import ConfigError, InvalidRequest
+from gateway.core.types import GenerationRequest, Message
+from gateway.models.environment import prompts_root
+from gateway.scoring.rules import Calibrator, ScoreRule
 from gateway.server.extensions.scores import Labels
 from gateway.server.openai.chat_wire import ChatMessage
 from gateway.server.service import Service, Session
 from gateway.server.streams import unless_gone
 from gateway.server.wire import Answered, Text, Wire, finite
-from gateway.tasks import Task, load_task
-from gateway.types import GenerationRequest, Message
+from gateway.tasks.prompts import PromptTemplate, load_template
+from gateway.tasks.task import Task, load_task
 
 _RULES = ("sum", "mean", "per_byte")
 """Rules that need nothing fitted beforehand."""

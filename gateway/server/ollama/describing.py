@@ -7,14 +7,16 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from gateway.adapters.folder import WEIGHTS, adapter_digest
-from gateway.chat_template import PLAIN
-from gateway.config import ModelSpec, digest_memory
-from gateway.errors import GatewayError, InvalidRequest
-from gateway.gguf_header import Header, read_header
-from gateway.identity import digest_json, weights_digests
+from gateway.core.digests import digest_json
+from gateway.core.errors import GatewayError, InvalidRequest
+from gateway.models.adapters.folder import WEIGHTS, adapter_digest
+from gateway.models.chat_template import PLAIN
+from gateway.models.environment import digest_memory
+from gateway.models.gguf import Header, read_header
+from gateway.models.locate import weights_path
+from gateway.models.spec import ModelSpec
+from gateway.models.weights import weights_digests
 from gateway.server.tools import check_readable
-from gateway.sources import weights_path
 
 logger = logging.getLogger("gateway.server")
 

@@ -5,9 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import Field
 
-from gateway.errors import InvalidRequest
+from gateway.core.errors import InvalidRequest
+from gateway.core.types import Embeddings
 from gateway.server.exchange import current
-from gateway.server.ollama.answering import nanoseconds
+from gateway.server.ollama.answers import nanoseconds
 from gateway.server.ollama.keep_alive import KeepAlive, seconds_of
 from gateway.server.ollama.keeping import Keeper
 from gateway.server.ollama.names import entry_of
@@ -16,7 +17,6 @@ from gateway.server.ollama.refused import NoDimensions, NoTruncation
 from gateway.server.service import Service
 from gateway.server.streams import unless_gone
 from gateway.server.wire import Answered, Text, Wire
-from gateway.types import Embeddings
 
 _MOST_TEXTS = 2048
 _SAMPLING = Options().sampling()

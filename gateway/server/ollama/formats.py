@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
+from gateway.core.types import Constraint
 from gateway.server.wire import JsonObject
-from gateway.types import Constraint
 
 _ANY_OBJECT = '{"type": "object"}'
 

@@ -3,10 +3,10 @@
 from fastapi import APIRouter, Request, Response
 
 from gateway.server.ollama import ndjson
-from gateway.server.ollama.answering import A, Answering, Asked
-from gateway.server.ollama.asking import chat_request, generate_request
+from gateway.server.ollama.answers import A, Answering, Asked
 from gateway.server.ollama.keeping import Keeper
 from gateway.server.ollama.names import entry_of
+from gateway.server.ollama.requests import chat_request, generate_request
 from gateway.server.ollama.wire import (
     ChatAnswer,
     ChatBody,

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from gateway.pool import ModelPool
+from gateway.backends.pool import ModelPool
 
 _PATIENCE_S = 1.0
 """How long an answer waits for a model to be unloaded; one that is in use goes afterwards."""

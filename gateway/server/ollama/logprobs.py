@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from gateway.core.types import TokenLogprob
 from gateway.server.wire import Answered, finite
-from gateway.types import TokenLogprob
 
 
 class TopLogprob(Answered):

@@ -9,10 +9,10 @@ from pydantic import Field
 
 from gateway import __version__
 from gateway.backends.base import Backend
-from gateway.errors import InvalidRequest
-from gateway.gguf_header import read_header
+from gateway.core.errors import InvalidRequest
+from gateway.models.gguf import read_header
 from gateway.server.ollama import showing
-from gateway.server.ollama.answering import timestamp
+from gateway.server.ollama.answers import timestamp
 from gateway.server.ollama.describing import Description, describe, describe_all
 from gateway.server.ollama.keeping import Keeper
 from gateway.server.ollama.names import entry_of, tagged

@@ -2,8 +2,8 @@
 
 from collections.abc import Container
 
-from gateway.config import ModelSpec
-from gateway.errors import UnknownModel
+from gateway.core.errors import UnknownModel
+from gateway.models.spec import ModelSpec
 from gateway.server.service import Service
 
 _LATEST = ":latest"

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from gateway.errors import InvalidRequest
+from gateway.core.errors import InvalidRequest
+from gateway.core.types import MAX_TOKENS_LIMIT, SEED_LIMIT, Sampling
 from gateway.server.ollama.refused import (
     NoMirostat,
     NoSampler,
@@ -14,7 +15,6 @@ from gateway.server.ollama.refused import (
     WholeText,
 )
 from gateway.server.wire import MOST_STOPS, Text, Wire
-from gateway.types import MAX_TOKENS_LIMIT, SEED_LIMIT, Sampling
 
 
 def _no_zero(value: Any) -> Any:

@@ -3,7 +3,7 @@
 import struct
 from typing import Any
 
-from gateway.gguf_header import Header
+from gateway.models.gguf import Header
 from gateway.server.ollama.describing import Description
 
 _DIGITS = 10

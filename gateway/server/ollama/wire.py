@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from gateway.core.types import ToolCall
 from gateway.server.ollama.formats import Format
 from gateway.server.ollama.keep_alive import KeepAlive, seconds_of
 from gateway.server.ollama.logprobs import TokenLogprobs
@@ -22,7 +23,6 @@ from gateway.server.ollama.refused import (
 )
 from gateway.server.tools import Said
 from gateway.server.wire import Answered, JsonObject, Text, Wire
-from gateway.types import ToolCall
 
 _MOST_TOOLS = 128
 

@@ -5,6 +5,7 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
+from gateway.core.types import Completion, TokenLogprob, ToolCall
 from gateway.server import tools
 from gateway.server.exchange import current
 from gateway.server.openai import sse
@@ -27,7 +28,6 @@ from gateway.server.openai.fields import usage
 from gateway.server.openai.logprobs import chat_logprobs
 from gateway.server.service import Service, Session, together
 from gateway.server.streams import Emit, unless_gone
-from gateway.types import Completion, TokenLogprob, ToolCall
 
 
 class ChatRoutes:

@@ -4,12 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gateway.errors import InvalidRequest
+from gateway.core.errors import InvalidRequest
+from gateway.core.types import Constraint, GenerationRequest, Message, Tool, ToolCall
 from gateway.server import tools as calling
 from gateway.server.exchange import current
 from gateway.server.openai.chat_wire import ChatMessage, ChatRequest, NamedTool
 from gateway.server.service import Session
-from gateway.types import Constraint, GenerationRequest, Message, Tool, ToolCall
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from gateway.core.types import Role
 from gateway.server.openai.fields import Metadata, SamplingFields, StreamOptions, Usage
 from gateway.server.wire import Answered, JsonObject, Text, Wire
-from gateway.types import Role
 
 _NAME = r"^[A-Za-z0-9_-]{1,64}$"
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
+from gateway.core.types import Completion, GenerationRequest, TokenLogprob
 from gateway.server.exchange import current
 from gateway.server.openai import sse
 from gateway.server.openai.completions_wire import (
@@ -20,7 +21,6 @@ from gateway.server.openai.fields import Usage, usage
 from gateway.server.service import Service, Session, together
 from gateway.server.streams import Emit, unless_gone
 from gateway.server.wire import finite
-from gateway.types import Completion, GenerationRequest, TokenLogprob
 
 
 class CompletionRoutes:

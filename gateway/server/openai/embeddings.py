@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Request
 from pydantic import Field
 
-from gateway.errors import InvalidRequest
+from gateway.core.errors import InvalidRequest
 from gateway.server.service import Service
 from gateway.server.streams import unless_gone
 from gateway.server.wire import Answered, Text, Wire

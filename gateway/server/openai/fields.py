@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gateway.errors import InvalidRequest
+from gateway.core.errors import InvalidRequest
+from gateway.core.types import Sampling
 from gateway.server.wire import MOST_STOPS, Answered, Text, Wire
-from gateway.types import Sampling
 
 MOST_CHOICES = 128
 

@@ -5,9 +5,9 @@ They are the model's own, from the full softmax before penalties, bias and const
 
 from collections.abc import Callable, Iterable, Sequence
 
+from gateway.core.types import TokenLogprob
 from gateway.server.openai.chat_wire import ChoiceLogprobs, TokenLogprobs, TopLogprob
 from gateway.server.wire import finite
-from gateway.types import TokenLogprob
 
 Piece = Callable[[int], bytes]
 

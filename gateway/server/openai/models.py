@@ -5,7 +5,7 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from gateway.config import ModelSpec
+from gateway.models.spec import ModelSpec
 from gateway.server.service import Service
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 
+from gateway.core.types import Completion, Constraint, GenerationRequest, Message, Role, Sampling
 from gateway.server.exchange import current
 from gateway.server.openai import sse
 from gateway.server.openai.responses_wire import (
@@ -20,7 +21,6 @@ from gateway.server.openai.responses_wire import (
 )
 from gateway.server.service import Service, Session
 from gateway.server.streams import Emit, unless_gone
-from gateway.types import Completion, Constraint, GenerationRequest, Message, Role, Sampling
 
 
 class ResponseRoutes:

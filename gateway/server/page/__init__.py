@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from gateway import __version__
-from gateway.config import ModelSpec
+from gateway.models.spec import ModelSpec
 from gateway.server.exchange import current
 from gateway.server.service import Service
 

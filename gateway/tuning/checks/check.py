@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from gateway.errors import DataError
-from gateway.similarity import text_of
-from gateway.tasks import Task
+from gateway.core.errors import DataError
+from gateway.tasks.similarity import text_of
+from gateway.tasks.task import Task
 from gateway.tuning.checks import labels, leakage, lengths
 from gateway.tuning.checks.duplicates import Copies
 from gateway.tuning.checks.findings import Finding, Findings

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from gateway.similarity import NEAR_DUPLICATE, near_pairs
+from gateway.tasks.similarity import NEAR_DUPLICATE, near_pairs
 
 NORMALISED_AWAY = "case, spaces, numbers and URLs"
 METHOD = f"near: cosine of TF-IDF vectors over words, at least {NEAR_DUPLICATE:g}"

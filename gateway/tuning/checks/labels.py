@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from gateway.prompts import written
-from gateway.tasks import Item, Task
+from gateway.tasks.prompts import written
+from gateway.tasks.task import Item, Task
 from gateway.tuning.checks.duplicates import Copies, How
 from gateway.tuning.checks.findings import Finding, Place
 from gateway.tuning.checks.parts import EXEMPLARS, TRAIN, Part, size

@@ -5,8 +5,8 @@ Whatever is trained on or shown and then asked about measures memory, not the mo
 
 from collections.abc import Iterator, Sequence
 
-from gateway.similarity import text_of
-from gateway.tasks import Item
+from gateway.tasks.similarity import text_of
+from gateway.tasks.task import Item
 from gateway.tuning.checks.duplicates import Copies, Copy, How, normalised
 from gateway.tuning.checks.findings import Finding, Place, Severity
 from gateway.tuning.checks.parts import EXEMPLARS, TEST, TRAIN, VALIDATION, Part, PartName, size

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from gateway.similarity import text_of
-from gateway.tasks import Item, Task
+from gateway.tasks.similarity import text_of
+from gateway.tasks.task import Item, Task
 from gateway.tuning.checks.findings import Finding
 from gateway.tuning.checks.parts import EXEMPLARS, Part, size
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.data import Problem, scan_dataset
-from gateway.tasks import Item, Task
+from gateway.tasks.dataset import Problem, scan_dataset
+from gateway.tasks.task import Item, Task
 from gateway.tuning.checks.findings import Place
 
 PartName = Literal["train", "validation", "test", "exemplars"]

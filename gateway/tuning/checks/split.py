@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.draws import place, shares
-from gateway.errors import ConfigError, DataError
-from gateway.similarity import text_of
-from gateway.tasks import Item
+from gateway.core.draws import place, shares
+from gateway.core.errors import ConfigError, DataError
+from gateway.tasks.similarity import text_of
+from gateway.tasks.task import Item
 from gateway.tuning.checks.duplicates import CAUTIOUS, Copies
 
 HELD_OUT = 0.15

@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gateway.adapters.base import GGUF_OF
-from gateway.errors import ConfigError, ModelLoadError
-from gateway.gguf_header import Header, read_header
+from gateway.core.errors import ConfigError, ModelLoadError
+from gateway.models.adapters.base import GGUF_OF
+from gateway.models.gguf import Header, read_header
 
 _FAMILIES = Path(__file__).with_name("families.toml")
 CONFIG = "config.json"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from gateway.results import TaskKind
+from gateway.core.types import TaskKind
 
 Goal = Literal["labels", "format", "style", "knowledge"]
 Changes = Literal["never", "rarely", "often"]

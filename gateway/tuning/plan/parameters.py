@@ -8,7 +8,7 @@ k_proj and v_proj is kv_heads x head_dim wide, not hidden.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.errors import ConfigError
+from gateway.core.errors import ConfigError
 from gateway.tuning.plan.architecture import Architecture
 from gateway.tuning.plan.figures import Figure, number, times, total
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.errors import ConfigError
+from gateway.core.errors import ConfigError
 from gateway.tuning.plan.parameters import Linear
 
 HALF, SINGLE = 2, 4

@@ -12,12 +12,12 @@ import pytest
 from gateway.backends.llama_cpp import backend as module
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
-from gateway.config import ModelSpec
+from gateway.core.errors import GatewayError, ModelLoadError
+from gateway.core.types import Completion, GenerationRequest, Message, Sampling
 from gateway.engine.context import Logits, Row
-from gateway.errors import GatewayError, ModelLoadError
-from gateway.types import Completion, GenerationRequest, Message, Sampling
+from gateway.models.spec import ModelSpec
 from tests.conftest import spec_and_path
-from tests.gguf_adapters import write_adapter
+from tests.support.gguf_adapters import write_adapter
 
 LONG = "The pipeline stops whenever the second worker is restarted. " * 12
 

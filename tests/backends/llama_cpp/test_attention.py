@@ -8,8 +8,8 @@ import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Attending, Context
+from gateway.core.types import Completion, GenerationRequest, Sampling
 from gateway.engine.context import Row
-from gateway.types import Completion, GenerationRequest, Sampling
 from tests.conftest import spec_and_path
 
 WORDS = "one tide two boats three crates four sacks five pianos six clerks " * 60

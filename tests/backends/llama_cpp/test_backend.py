@@ -9,11 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.config import ModelSpec, PathSource, load_models
-from gateway.errors import GatewayError, ModelLoadError, NoChatTemplate
-from gateway.llama import library
-from gateway.sources import locate
-from gateway.types import Constraint, GenerationRequest, Message, Sampling
+from gateway.core.errors import GatewayError, ModelLoadError, NoChatTemplate
+from gateway.core.types import Constraint, GenerationRequest, Message, Sampling
+from gateway.engine.llama import library
+from gateway.models.file import load_models
+from gateway.models.locate import locate
+from gateway.models.spec import ModelSpec, PathSource
 from tests.conftest import spec_and_path
 
 

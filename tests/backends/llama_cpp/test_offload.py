@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from gateway.backends.llama_cpp.offload import Offload, plan, too_large
-from gateway.config import ModelSpec, PathSource
-from gateway.gguf_header import Header, Tensor
-from gateway.llama.cards import Card
+from gateway.engine.llama.cards import Card
+from gateway.models.gguf import Header, Tensor
+from gateway.models.spec import ModelSpec, PathSource
 
 MIB = 1 << 20
 LAYERS = 4

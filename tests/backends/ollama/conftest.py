@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from gateway.backends.ollama.backend import OllamaBackend
-from gateway.config import ModelSpec, OllamaSource
-from gateway.gguf_header import read_header
+from gateway.models.gguf import read_header
+from gateway.models.spec import ModelSpec, OllamaSource
 from tests.conftest import spec_and_path
-from tests.ollama_replay import Answer, Exchange, Replay
-from tests.ollama_server import on_server
+from tests.support.ollama_replay import Answer, Exchange, Replay
+from tests.support.ollama_server import on_server
 
 SHOWN = {
     "smol:plain": "026-show",

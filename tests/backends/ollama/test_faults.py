@@ -10,8 +10,8 @@ import pytest
 
 from gateway.backends.ollama import backend as module
 from gateway.backends.ollama.backend import OllamaBackend
-from gateway.backends.ollama.server import Server
-from gateway.errors import (
+from gateway.backends.ollama.client import Server
+from gateway.core.errors import (
     BackendError,
     BackendTimeout,
     BackendUnavailable,
@@ -20,9 +20,9 @@ from gateway.errors import (
     ModelNotPulled,
     Unsupported,
 )
-from gateway.types import Delta
+from gateway.core.types import Delta
 from tests.backends.ollama.conftest import Serve, digest_of, entry_for, standing
-from tests.ollama_replay import Answer, Exchange, Received, Replay
+from tests.support.ollama_replay import Answer, Exchange, Received, Replay
 
 EXCHANGE = "054-generate-raw-stream"
 GENERATE = "POST /api/generate"

@@ -15,14 +15,14 @@ from gateway.backends.ollama.labels import (
     Stops,
     score,
 )
-from gateway.backends.ollama.reading import ServerReader
+from gateway.backends.ollama.tokens import ServerReader
+from gateway.core.errors import InvalidRequest
+from gateway.core.types import GenerationRequest
 from gateway.engine.reader import Reader
-from gateway.errors import InvalidRequest
-from gateway.planning import Wanted, prepare
-from gateway.runner import question
-from gateway.types import GenerationRequest
+from gateway.evaluation.plan import Wanted, prepare
+from gateway.evaluation.run import question
 from tests.conftest import ROOT
-from tests.ollama_server import on_server
+from tests.support.ollama_server import on_server
 
 TRIAGE = ROOT / "prompts" / "issue-triage"
 LABELS = ("bug", "feature", "question")

@@ -14,11 +14,12 @@ import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.ollama.backend import OllamaBackend
-from gateway.backends.ollama.server import Server
-from gateway.config import OllamaSource, ollama_host, ollama_key
-from gateway.errors import BackendError
-from gateway.types import Completion, GenerationRequest, Sampling
-from tests.ollama_server import on_server
+from gateway.backends.ollama.client import Server
+from gateway.core.errors import BackendError
+from gateway.core.types import Completion, GenerationRequest, Sampling
+from gateway.models.environment import ollama_host, ollama_key
+from gateway.models.spec import OllamaSource
+from tests.support.ollama_server import on_server
 
 NAME = "local-model-gateway-test:smollm2"
 PROMPTS = [

@@ -12,11 +12,11 @@ import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.ollama.backend import OllamaBackend
-from gateway.errors import BackendError, InvalidRequest, Unsupported
-from gateway.types import UNTOLD_TOKEN, Completion, Delta, GenerationRequest, LabelScores, Tool
+from gateway.core.errors import BackendError, InvalidRequest, Unsupported
+from gateway.core.types import UNTOLD_TOKEN, Completion, Delta, GenerationRequest, LabelScores, Tool
 from tests.backends.ollama.conftest import CONTEXT, Serve, own_template
 from tests.exact_weights import in_32_bits
-from tests.ollama_replay import Answer, Exchange, Received
+from tests.support.ollama_replay import Answer, Exchange, Received
 
 T = TypeVar("T")
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import BackendError, ContextOverflow
-from gateway.types import GenerationRequest
+from gateway.core.errors import BackendError, ContextOverflow
+from gateway.core.types import GenerationRequest
 from tests.backends.ollama.conftest import CONTEXT, Serve
-from tests.ollama_replay import Exchange
+from tests.support.ollama_replay import Exchange
 
 CUT = ["068-generate-raw-too-long", "071-chat-too-long"]
 REFUSED = [

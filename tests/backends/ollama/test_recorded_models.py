@@ -8,11 +8,11 @@ import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.ollama.backend import OllamaBackend
+from gateway.backends.ollama.client import Server
 from gateway.backends.ollama.model import check_unchanged
-from gateway.backends.ollama.server import Server
-from gateway.errors import BackendError, ModelLoadError, ModelNotPulled, Unsupported
-from gateway.identity import file_digest
-from gateway.types import GenerationRequest, Message
+from gateway.core.digests import file_digest
+from gateway.core.errors import BackendError, ModelLoadError, ModelNotPulled, Unsupported
+from gateway.core.types import GenerationRequest, Message
 from tests.backends.ollama.conftest import (
     CONTEXT,
     SHOWN,
@@ -24,8 +24,8 @@ from tests.backends.ollama.conftest import (
     standing,
 )
 from tests.conftest import spec_and_path
-from tests.ollama_replay import Answer, Exchange, Replay
-from tests.ollama_stores import write_model
+from tests.support.ollama_replay import Answer, Exchange, Replay
+from tests.support.ollama_stores import write_model
 
 EVIDENCE = [
     "002-version",

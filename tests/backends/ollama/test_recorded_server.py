@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeVar
 
 import pytest
 
-from gateway.backends.ollama.server import Server
+from gateway.backends.ollama.client import Server
 from gateway.backends.ollama.wire import Line, Progress
-from gateway.errors import (
+from gateway.core.errors import (
     BackendError,
     ContextOverflow,
     GatewayError,
@@ -18,7 +18,7 @@ from gateway.errors import (
     ModelNotPulled,
     Unsupported,
 )
-from tests.ollama_replay import Answer, Exchange, Replay
+from tests.support.ollama_replay import Answer, Exchange, Replay
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ import pytest
 from gateway.backends.transformers.adapter_folder import BEGINNINGS, LAYERS
 from gateway.backends.transformers.context import TorchContext
 from gateway.backends.transformers.model import TorchModel
+from gateway.core.errors import ModelLoadError
 from gateway.engine.context import Row
-from gateway.errors import ModelLoadError
 from tests.backends.transformers.tiny import ADAPTERS, logits_of, write_adapter, write_model
 
 IDS = np.random.default_rng(5).integers(3, 160, 40).tolist()

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.card import Card, RecordedBase, write_card
 from gateway.backends.transformers.backend import TransformersBackend
-from gateway.errors import ModelLoadError
-from gateway.types import Completion, GenerationRequest, Sampling
+from gateway.core.errors import ModelLoadError
+from gateway.core.types import Completion, GenerationRequest, Sampling
+from gateway.models.adapters.card import Card, RecordedBase, write_card
 from tests.conftest import spec_and_path
-from tests.torch_models import NAME, torch_spec
+from tests.support.torch_models import NAME, torch_spec
 
 REQUEST = GenerationRequest(
     "m", prompt="The answer is", sampling=Sampling(max_tokens=3), logprobs=1

@@ -8,11 +8,11 @@ import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.transformers.backend import TransformersBackend
-from gateway.errors import ModelLoadError
-from gateway.tables import read_table
-from gateway.types import Completion, GenerationRequest, Message, Sampling
+from gateway.core.errors import ModelLoadError
+from gateway.core.types import Completion, GenerationRequest, Message, Sampling
+from gateway.tasks.tables import read_table
 from tests.conftest import ROOT, spec_and_path
-from tests.torch_models import NAME, torch_spec
+from tests.support.torch_models import NAME, torch_spec
 
 NEAR = 0.02
 """Nats: llama.cpp keeps keys and values in 16 bits, torch in 32."""

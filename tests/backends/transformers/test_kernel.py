@@ -9,7 +9,7 @@ import torch
 os.environ.setdefault("TRITON_INTERPRET", "1")
 pytest.importorskip("triton", reason="triton is not installed: the kernel for cards is not tried")
 
-from gateway.backends.transformers import kernel, steady
+from gateway.backends.transformers import invariant_shape, kernel
 from gateway.backends.transformers.attention import BLOCK, _in_blocks
 from gateway.backends.transformers.context import TorchContext
 from gateway.backends.transformers.model import TorchModel
@@ -110,11 +110,13 @@ def test_passes_have_one_of_the_sizes() -> None:
 
 
 def test_sizes_that_are_taken_together_give_the_same_bytes(tiny: TorchModel) -> None:
-    shape = steady._of_sizes(tiny)
+    shape = invariant_shape._of_sizes(tiny)
     assert shape is not None
-    assert set(shape.sizes) <= set(steady.SIZES)
+    assert set(shape.sizes) <= set(invariant_shape.SIZES)
     found = [
-        steady._logits(tiny, Shape(shape.attending, 0, (size,)), steady._pieces(size))
+        invariant_shape._logits(
+            tiny, Shape(shape.attending, 0, (size,)), invariant_shape._pieces(size)
+        )
         for size in shape.sizes
     ]
     assert all(torch.equal(found[0], other) for other in found)

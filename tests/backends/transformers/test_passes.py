@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from gateway.backends.transformers import library
 from gateway.backends.transformers.attention import BLOCK, attend
 from gateway.backends.transformers.context import TorchContext
+from gateway.backends.transformers.invariant_shape import find_shape
 from gateway.backends.transformers.model import TorchModel
-from gateway.backends.transformers.steady import find_shape
+from gateway.core.errors import BackendError
 from gateway.engine.context import Logits, Row
-from gateway.errors import BackendError
 from tests.backends.transformers.tiny import MODELS, logits_of, write_model
 
 LONG = 2 * BLOCK + 30

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.data import Problem
-from gateway.errors import DataError
-from gateway.tasks import Item, load_task
+from gateway.core.errors import DataError
+from gateway.tasks.dataset import Problem
+from gateway.tasks.task import Item, load_task
 from gateway.tuning.checks.check import check
 from gateway.tuning.checks.findings import Finding, Findings
 from gateway.tuning.checks.leakage import without_copies

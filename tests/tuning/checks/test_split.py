@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import ConfigError, DataError
-from gateway.tasks import Item
+from gateway.core.errors import ConfigError, DataError
+from gateway.tasks.task import Item
 from gateway.tuning.checks.split import check_share, split
 from tests.tuning.samples import item, items, words
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import ConfigError, ModelLoadError
+from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.tuning.plan.architecture import (
     TRAITS,
     Architecture,

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from gateway.backends.transformers.adapter_folder import quiet_peft
-from gateway.errors import ConfigError
+from gateway.core.errors import ConfigError
 from gateway.tuning.plan.architecture import Architecture, families
 from gateway.tuning.plan.figures import total
 from gateway.tuning.plan.parameters import count, linears, lora, quantizable, targets_of

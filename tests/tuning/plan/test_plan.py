@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
-from gateway.errors import ConfigError
-from gateway.gguf_header import read_header
+from gateway.core.errors import ConfigError
+from gateway.models.gguf import read_header
 from gateway.quantization.estimate import estimate
 from gateway.tuning.plan.architecture import families, from_path
 from gateway.tuning.plan.guide import ENOUGH_EXAMPLES, RULES, Advice, Answers, advise

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import ConfigError
+from gateway.core.errors import ConfigError
 from gateway.tuning.plan.architecture import families
 from gateway.tuning.plan.figures import Figure
 from gateway.tuning.plan.parameters import count, targets_of

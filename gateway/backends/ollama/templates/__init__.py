@@ -1,0 +1,1 @@
+"""The templates of Ollama's models: their families, and Go's language."""

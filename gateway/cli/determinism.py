@@ -1,0 +1,145 @@
+"""What can be relied on, measured: `gateway certify` and `gateway parity`."""
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.common import (
+    FAILED,
+    ColumnOption,
+    ModelsOption,
+    PromptsOption,
+    TaskOption,
+    columns_of,
+    err,
+    out,
+    reading,
+)
+from gateway.cli.outputs import check_file
+
+
+def certify(
+    model: Annotated[str, typer.Argument(help="Name of the entry.")],
+    models_file: ModelsOption = None,
+    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Measure on this machine whether a model's bytes ever change, and keep the result.
+
+    The same requests run alone, together, shuffled, with cold and warm caches, in other chunks,
+    on one thread and in a fresh process; each byte is compared. Reports show the level. Exit code
+    1: the entry promises "bitwise" and something changed.
+
+    A model of an Ollama server is unloaded and loaded again where a cold cache is wanted. Nothing
+    is promised for it: the level is what was measured.
+
+    [bold]gateway certify smollm2-135m[/]
+
+    [bold]gateway certify ollama:llama3.2:1b[/]
+    """
+    from dataclasses import asdict
+
+    from gateway.core.digests import canonical_json
+    from gateway.determinism import certify
+    from gateway.models import certificates
+    from gateway.models.environment import certificates_file
+    from gateway.models.file import load_models
+    from gateway.report.pages import models as showing
+
+    check_file(certificates_file(), "GATEWAY_DATA")
+    spec = load_models(models_file).serving([model]).get(model)
+    with err.status("loading") as status:
+        made = asyncio.run(
+            certify.certify(
+                spec,
+                certify.load_pulled,
+                lambda: certify.in_fresh_process(model, models_file),
+                lambda name, done, total: status.update(f"{done + 1} of {total}: {name}"),
+            )
+        )
+    certificates.save(made, certificates_file())
+    if json_output:
+        out.file.write(canonical_json(asdict(made)) + "\n")
+    else:
+        showing.certificate(made, out)
+    promised = spec.deterministic == "bitwise" and spec.backend != "ollama"
+    kept = made.level is certificates.Level.BITWISE or not promised
+    raise typer.Exit(0 if kept else FAILED)
+
+
+def parity(
+    a: Annotated[str, typer.Argument(help="Name of an entry.")],
+    b: Annotated[str, typer.Argument(help="Name of another entry.")],
+    task: TaskOption,
+    data: Annotated[str, typer.Option(help="Labelled items: CSV, JSONL, Parquet or hf:NAME.")],
+    train: Annotated[
+        str | None, typer.Option(help="Training data that exemplars are chosen from.")
+    ] = None,
+    strategy: Annotated[str, typer.Option("--strategy", "-s")] = "zero_shot",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Items: a seeded sample, stratified by label.")
+    ] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="Most tokens of each text.")] = 20,
+    column: ColumnOption = None,
+    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    prompts: PromptsOption = None,
+    models_file: ModelsOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Ask two models the same items: does what was measured with one hold for the other?
+
+    For one model's weights behind two backends, in two formats or two settings:
+
+    [bold]gateway parity smollm2-135m ollama:smol:plain -t issue-triage --data test.csv[/]
+
+    For each item: whether both read the same tokens; whether they write the same text at
+    temperature 0; and, where the task has labels, whether both score the same label highest and
+    how far the labels' log-probabilities (in nats) are apart. What a model can not tell is
+    unknown, not equal. Scores that are bounds are counted, and enter no difference. Where the
+    strategy lets the model reason, tokens and texts are those before its reasoning, and labels
+    are scored after it. One model is in memory at a time.
+
+    Exit code 0: both answered all items, and all inputs, texts and labels are equal. Exit code 1:
+    something differs, failed, or is not known.
+    """
+    from gateway.core.digests import canonical_json
+    from gateway.evaluation.plan import Wanted, prepare
+    from gateway.models.environment import prompts_root
+    from gateway.models.file import load_models
+    from gateway.report.pages import parity as showing
+
+    models = load_models(models_file).serving((a, b))
+    for name in (a, b):
+        models.get(name)
+    wanted = Wanted(
+        task=task,
+        data=data,
+        train=train,
+        models=(a, b),
+        strategies=(strategy,),
+        prompts=prompts or prompts_root(),
+        limit=limit,
+        rules=("sum",),
+        columns=columns_of(column),
+    )
+    with reading():
+        plan = prepare(wanted).plan
+    made = asyncio.run(_parity(plan, models, tokens, quiet=quiet))
+    if json_output:
+        out.file.write(canonical_json(showing.parity_json(made)) + "\n")
+    else:
+        showing.parity_table(made, out)
+    raise typer.Exit(0 if made.holds else FAILED)
+
+
+async def _parity(plan: Any, models: Any, tokens: int, *, quiet: bool) -> Any:
+    from gateway.backends.pool import ModelPool
+    from gateway.cli.progress import counted
+    from gateway.determinism import parity as comparing
+
+    pool = ModelPool(models)
+    try:
+        with counted("asked", 2 * len(plan.items), err, quiet=quiet) as done:
+            return await comparing.parity(plan, pool, tokens=tokens, on_done=done)
+    finally:
+        await pool.close()

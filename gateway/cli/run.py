@@ -1,0 +1,269 @@
+"""`gateway run` and what is done with its files: report, score, compare."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli import experiments
+from gateway.cli.asking import ask
+from gateway.cli.common import (
+    FAILED,
+    ColumnOption,
+    ModelsOption,
+    PromptsOption,
+    StoreOption,
+    TaskOption,
+    check_store,
+    columns_of,
+    keeping_answers,
+    listed,
+    open_store,
+    out,
+    read_text,
+    reading,
+    require_options,
+)
+from gateway.cli.outputs import check_folder
+from gateway.core.errors import ComparisonRefused, DataError
+
+
+def run(
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(help="Experiment file (TOML), instead of options.")
+    ] = None,
+    task: TaskOption = "",
+    data: Annotated[str, typer.Option(help="Labelled items: CSV, JSONL, Parquet or hf:NAME.")] = "",
+    train: Annotated[
+        str | None,
+        typer.Option(help="Training data: exemplars, calibration and the baselines come from it."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Models, comma-separated.")
+    ] = None,
+    strategy: Annotated[
+        str, typer.Option("--strategy", "-s", help="Prompt strategies, comma-separated.")
+    ] = "zero_shot,few_shot,cot",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Items: a seeded sample, stratified by label.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of samples, exemplars and intervals.")] = 0,
+    exemplars: Annotated[
+        str, typer.Option(help="How exemplars are chosen: fixed, stratified or nearest.")
+    ] = "",
+    score_rule: Annotated[
+        str,
+        typer.Option(
+            help="How label scores become answers, comma-separated: sum, mean, per_byte, "
+            "contextual, batch. \\[default: sum, and batch where --train is given]"
+        ),
+    ] = "",
+    dev: Annotated[
+        int, typer.Option(min=1, help="Training items on which batch calibration is fitted.")
+    ] = 48,
+    column: ColumnOption = None,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for report.html, .md, .json and predictions.jsonl."),
+    ] = None,
+    store: StoreOption = None,
+    prompts: PromptsOption = None,
+    models_file: ModelsOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Ask a grid of models and prompt strategies, score it, say which is better.
+
+    Every answer is kept as it comes: interrupted at any moment, the same command goes on where it
+    was. Asked again, nothing is computed twice.
+
+    [bold]gateway run -t issue-triage --data test.csv --train train.csv --limit 150 --out report[/]
+
+    [bold]gateway run experiment.toml[/] takes all of that from a file, and several exemplar seeds.
+    """
+    from gateway.evaluation.plan import Wanted, prepare
+    from gateway.evaluation.predictions import PREDICTIONS
+    from gateway.models.environment import prompts_root
+    from gateway.models.file import load_models
+    from gateway.report import FILES
+
+    if file is not None:
+        experiments.check_alone(context, file)
+        failed = experiments.run_file(file, store, prompts, models_file, quiet=quiet)
+        raise typer.Exit(FAILED if failed else 0)
+    require_options(context, "task", "data")
+    check_folder(out_dir, files=(*FILES, PREDICTIONS))
+    check_store(store)
+    models = load_models(models_file).serving(listed(model))
+    names = listed(model) or (models.default,)
+    for name in names:
+        models.get(name)
+    wanted = Wanted(
+        task=task,
+        data=data,
+        train=train,
+        models=names,
+        strategies=listed(strategy),
+        prompts=prompts or prompts_root(),
+        limit=limit,
+        seed=seed,
+        exemplars=exemplars,
+        rules=listed(score_rule),
+        dev_size=dev,
+        columns=columns_of(column),
+    )
+    with reading():
+        prepared = prepare(wanted)
+    with keeping_answers(), open_store(store) as opened:
+        record = asyncio.run(ask(prepared, models, opened, quiet=quiet))
+        failed = _finish(record, opened, out_dir)
+    raise typer.Exit(FAILED if failed else 0)
+
+
+def _finish(record: Any, store: Any, out_dir: Path | None) -> bool:
+    """Print the tables, write the files; True when items failed."""
+    from gateway.core.files import write_atomically
+    from gateway.evaluation.predictions import (
+        PREDICTIONS,
+        answers_of,
+        predictions_jsonl,
+        predictions_of,
+    )
+    from gateway.evaluation.summary import evaluate, timings_of
+    from gateway.report import write_report
+    from gateway.report.terminal import print_report, print_timings
+
+    predictions = predictions_of(record, store)
+    report = evaluate(record, predictions, answers_of(record, store))
+    timings = timings_of(record, store, predictions)
+    print_report(report, out)
+    print_timings(timings, out)
+    if out_dir is not None:
+        write_report(report, timings, out_dir)
+        lines = predictions_jsonl(record, predictions)
+        write_atomically(out_dir / PREDICTIONS, lines)
+        out.print(f"report: {out_dir / 'report.html'}", markup=False, highlight=False)
+    return any(cell.statuses.get("failed", 0) for cell in report.cells)
+
+
+def report(
+    run_id: Annotated[str, typer.Argument(help="Id of the run, or its first digits.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the files.")],
+    store: StoreOption = None,
+) -> None:
+    """Make the report of a stored run again; no model is loaded."""
+    from gateway.evaluation.predictions import PREDICTIONS
+    from gateway.evaluation.record import RunRecord
+    from gateway.report import FILES
+
+    check_folder(out_dir, files=(*FILES, PREDICTIONS))
+    with open_store(store) as opened:
+        _, raw = opened.run(run_id)
+        _finish(RunRecord.from_json(raw), opened, out_dir)
+
+
+def score(
+    folder: Annotated[Path, typer.Argument(help="Folder given to gateway run --out.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap intervals.")] = 0,
+    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Score the predictions of a finished run again, from its files alone."""
+    from dataclasses import replace
+
+    from gateway.evaluation.predictions import load_predictions
+    from gateway.report.jsonfile import render_json
+    from gateway.report.terminal import print_report
+    from gateway.scoring.scores import score_cell
+
+    found = _load_report(folder)
+    cells = [
+        score_cell(
+            name,
+            "baseline" if name.startswith("baseline:") else "model",
+            found.kind,
+            found.labels,
+            predictions,
+            seed=seed,
+        )
+        for name, predictions in load_predictions(folder).items()
+    ]
+    scored = replace(found, cells=tuple(cells), comparisons=(), disagreements=(), summary=())
+    if json_output:
+        out.file.write(render_json(scored))
+    else:
+        print_report(scored, out)
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="FOLDER or FOLDER:CELL.")],
+    b: Annotated[str, typer.Argument(help="FOLDER or FOLDER:CELL, or the CELL of the first.")],
+    metric: Annotated[str, typer.Option(help="Instead of the task's own metric.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap interval.")] = 0,
+    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Compare two cells on the same items: difference, interval, test, flips.
+
+    Refused, with the reason, where the items, their labels or the label set differ.
+
+    [bold]gateway compare report:smollm2-135m/zero_shot/sum report:smollm2-135m/few_shot/sum[/]
+    """
+    from dataclasses import asdict
+
+    from gateway.core.digests import canonical_json
+    from gateway.report.terminal import print_comparison
+    from gateway.scoring import comparison
+
+    folder_a, cell_a = _folder_and_cell(a, None)
+    folder_b, cell_b = _folder_and_cell(b, folder_a)
+    report_a, report_b = _load_report(folder_a), _load_report(folder_b)
+    for what in ("task", "kind", "labels"):
+        if getattr(report_a, what) != getattr(report_b, what):
+            raise ComparisonRefused(
+                f"the runs differ in their {what}: {getattr(report_a, what)} and "
+                f"{getattr(report_b, what)}"
+            )
+    result = comparison.compare(
+        _cell(folder_a, cell_a),
+        _cell(folder_b, cell_b),
+        task_kind=report_a.kind,
+        labels=report_a.labels,
+        metric=metric or report_a.primary_metric,
+        seed=seed,
+    )
+    if json_output:
+        out.file.write(canonical_json(asdict(result)) + "\n")
+    else:
+        print_comparison(result, out)
+
+
+def _load_report(folder: Path) -> Any:
+    from gateway.report.jsonfile import load_report
+
+    return load_report(read_text(folder / "report.json"))
+
+
+def _folder_and_cell(text: str, other: Path | None) -> tuple[Path, str]:
+    """`FOLDER`, `FOLDER:CELL`, or only `CELL` where another folder is known."""
+    if Path(text).is_dir():
+        return Path(text), ""
+    folder, separator, cell = text.partition(":")
+    if separator and Path(folder).is_dir():
+        return Path(folder), cell
+    if other is not None:
+        return other, text
+    raise DataError(f"{text}: no such folder", hint="FOLDER:CELL, FOLDER as given to run --out")
+
+
+def _cell(folder: Path, name: str) -> Any:
+    from gateway.evaluation.predictions import load_predictions
+
+    found = load_predictions(folder)
+    if not name and len(found) == 1:
+        return next(iter(found.values()))
+    if name not in found:
+        raise DataError(
+            f"{folder}: no cell is called {name!r}" if name else f"{folder}: name a cell",
+            hint="FOLDER:CELL with one of: " + ", ".join(found),
+        )
+    return found[name]

@@ -1,0 +1,292 @@
+"""The values that cross the backend seam. Frozen, standard library only.
+
+A `GenerationRequest` goes in; a `Completion`, `Delta`s or `LabelScores` come out. Evaluation and
+serving share everything here and differ only in where the request comes from.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gateway.core.errors import InvalidRequest
+
+Role = Literal["system", "user", "assistant", "tool"]
+FinishReason = Literal["stop", "length"]
+ConstraintKind = Literal["choices", "json_schema", "regex"]
+
+Answer = str | float | Mapping[str, str]
+"""What a parsed completion or a gold value is: a label, a number, or named fields."""
+
+MAX_TOKENS_LIMIT = 1_000_000
+SEED_LIMIT = 2**64
+SAMPLE_LIMIT = 2**32
+TOKEN_ID_LIMIT = 2**31
+UNTOLD_TOKEN = -1
+"""Stands for a token whose id a server does not tell: it names none, one of several with the same
+bytes, or a part of a character."""
+
+TaskKind = Literal["classification", "extraction", "number"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may ask the caller to run."""
+
+    name: str
+    description: str = ""
+    parameters: str = "{}"
+    """JSON schema of its arguments, as JSON text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model's wish to have a function run."""
+
+    id: str
+    name: str
+    arguments: str
+    """A JSON object, as text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Of an assistant's turn: what it asked for."""
+    tool_call_id: str = ""
+    """Of a tool's turn: which call it answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen. Every field is always sent; no server default is inherited.
+
+    Raises:
+        InvalidRequest: a field is not finite or outside the range given below.
+    """
+
+    temperature: float = 0.0
+    """0 is a greedy argmax (lowest token id wins a tie), never a small positive number."""
+    seed: int = 0
+    """Key of the request's own random generator, 0 <= seed < 2**64; unused when greedy."""
+    sample: int = 0
+    """Which of several samples for one seed this is, 0 <= sample < 2**32: each has a generator of
+    its own, so that the n-th answer is the same however many are asked for."""
+    max_tokens: int = 256
+    """Most tokens to generate, at least 1."""
+    stop: tuple[str, ...] = ()
+    """Generation ends before the first of these texts, which is not part of the answer."""
+    top_p: float = 1.0
+    """Nucleus mass, 0 < top_p <= 1 (Holtzman et al. 2020)."""
+    top_k: int = 0
+    """Keep only the k most likely tokens; 0 keeps all."""
+    min_p: float = 0.0
+    """Drop tokens less likely than min_p times the most likely one, 0 <= min_p < 1."""
+    repetition_penalty: float = 1.0
+    """Divides positive logits, and multiplies negative ones, of every token of the prompt and the
+    answer so far; 0 < penalty <= 10, 1 changes nothing (Keskar et al. 2019)."""
+    presence_penalty: float = 0.0
+    """Subtracted from the logit of every token of the answer so far, -2 to 2 (OpenAI API)."""
+    frequency_penalty: float = 0.0
+    """The same, once for each time that the token occurred, -2 to 2 (OpenAI API)."""
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """(token id, added to its logit), each token once, -100 to 100 (OpenAI API)."""
+
+    def __post_init__(self) -> None:
+        _require(0.0 <= self.temperature <= 100.0, "temperature", self.temperature, "0 to 100")
+        _require(0 <= self.seed < SEED_LIMIT, "seed", self.seed, "0 to 2**64 - 1")
+        _require(0 <= self.sample < SAMPLE_LIMIT, "sample", self.sample, "0 to 2**32 - 1")
+        _require(
+            1 <= self.max_tokens <= MAX_TOKENS_LIMIT, "max_tokens", self.max_tokens, "1 to 1000000"
+        )
+        _require(0.0 < self.top_p <= 1.0, "top_p", self.top_p, "above 0, at most 1")
+        _require(0 <= self.top_k <= MAX_TOKENS_LIMIT, "top_k", self.top_k, "0 to 1000000")
+        _require(0.0 <= self.min_p < 1.0, "min_p", self.min_p, "0 to below 1")
+        penalty = self.repetition_penalty
+        _require(0.0 < penalty <= 10.0, "repetition_penalty", penalty, "above 0, at most 10")
+        for name in ("presence_penalty", "frequency_penalty"):
+            value = getattr(self, name)
+            _require(-2.0 <= value <= 2.0, name, value, "-2 to 2")
+        for token, bias in self.logit_bias:
+            _require(-100.0 <= bias <= 100.0, "logit_bias", bias, "-100 to 100")
+            _require(0 <= token < TOKEN_ID_LIMIT, "logit_bias", token, "ids of tokens")
+        once = len({token for token, _ in self.logit_bias}) == len(self.logit_bias)
+        _require(once, "logit_bias", self.logit_bias, "each token once")
+        for text in self.stop:
+            _require(text != "", "stop", text, "texts that are not empty")
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What a completion may be: one of `choices`, a JSON document of a schema, or a regex match."""
+
+    kind: ConstraintKind
+    value: tuple[str, ...] | str
+    """`choices`: the texts. `json_schema`: the schema as JSON text. `regex`: the pattern."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One question to one model: `messages` (chat), `prompt` (raw text) or `prompt_tokens`.
+
+    Raises:
+        InvalidRequest: not exactly one of the three is given.
+    """
+
+    model: str
+    messages: tuple[Message, ...] = ()
+    prompt: str | None = None
+    prompt_tokens: tuple[int, ...] = ()
+    """The very ids to read; nothing is put before them."""
+    tools: tuple[Tool, ...] = ()
+    """Shown to the model by the chat template; only with `messages`."""
+    answer_start: str = ""
+    """Text with which the answer has already begun; the model goes on from it."""
+    sampling: Sampling = field(default_factory=Sampling)
+    constraint: Constraint | None = None
+    logprobs: int | None = None
+    """None: no log-probabilities. k >= 0: those of each token and of the k best alternatives."""
+
+    def __post_init__(self) -> None:
+        given = (bool(self.messages), self.prompt is not None, bool(self.prompt_tokens))
+        if sum(given) != 1:
+            raise InvalidRequest(
+                "a request has either messages, a prompt or a prompt's tokens",
+                hint="give exactly one of the three",
+            )
+        if self.tools and not self.messages:
+            raise InvalidRequest("tools go with messages", parameter="tools")
+        if self.logprobs is not None:
+            _require(0 <= self.logprobs <= 1000, "logprobs", self.logprobs, "0 to 1000")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of a request; the same whatever was cached."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the seconds went. Measured, so never part of what is compared or replayed."""
+
+    queue_s: float = 0.0
+    """From submission until the request first took part in a forward pass."""
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+    cached_tokens: int = 0
+    """Prompt tokens that were already in memory and not computed again."""
+    retries: int = 0
+    """How many times a server had to be asked again before it answered."""
+
+    @property
+    def total_s(self) -> float:
+        return self.queue_s + self.prefill_s + self.decode_s
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """Natural log-probability of one generated token, from the full softmax before any mask."""
+
+    token_id: int
+    text: str
+    logprob: float
+    top: tuple[tuple[int, str, float], ...] = ()
+    """The best alternatives: (token id, text, log-probability), most likely first."""
+    allowed_logprob: float | None = None
+    """Among what could be chosen: after penalties, bias and constraint, at temperature 1. None
+    where the request has none of them, because it is then `logprob`."""
+    allowed_top: tuple[tuple[int, str, float], ...] = ()
+    """As `top`, of what could be chosen; fewer where fewer could. Empty as `allowed_logprob`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A finished generation."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+    usage: Usage
+    fingerprint: str
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    timings: Timings = field(default_factory=Timings)
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """One piece of a streamed generation; the last one carries the whole `completion`."""
+
+    text: str
+    completion: Completion | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of the tokens since the piece before, where they were asked for; joined over all pieces they
+    are the completion's."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScores:
+    """For each label, ln P(the model answers exactly this label and stops | prompt).
+
+    All tuples have one entry per label, in the order asked.
+    """
+
+    labels: tuple[str, ...]
+    logprobs: tuple[float, ...]
+    """Sum over the label's tokens and the end of the turn, in nats."""
+    token_counts: tuple[int, ...]
+    """Tokens summed over, the end of the turn included."""
+    byte_counts: tuple[int, ...]
+    """UTF-8 length of each label."""
+    tokens_evaluated: int
+    """Tokens a computation without any cache forwards: the prompt once, the label trie once."""
+    prompt_tokens: int
+    exact: bool
+    """False when a log-probability is a bound or an approximation."""
+    fingerprint: str
+    timings: Timings = field(default_factory=Timings)
+    bounds: tuple[bool, ...] = ()
+    """Of which labels no more is known than that the log-probability is at most what stands there.
+    Empty: of none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """One unit-length vector a text, shape (texts, dimensions)."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    prompt_tokens: int
+    fingerprint: str
+
+
+def _require(holds: bool, name: str, value: Any, allowed: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        holds = False
+    if not holds:
+        raise InvalidRequest(f"{name} is {value!r}; allowed: {allowed}", parameter=name)
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedRequest:
+    """The exact input of a request: what the model reads."""
+
+    text: str
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """What a loaded model takes, in bytes."""
+
+    weights: int
+    """Shared by every entry on the same file."""
+    cache: int
+    """Keys and values of all sequences; prompts' beginnings are kept in it, and it never grows."""
+    scratch: int
+    """For the intermediate values of a forward pass."""

@@ -1,0 +1,1 @@
+"""The promise, measured: the same request gives the same bytes."""

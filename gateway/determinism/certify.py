@@ -1,0 +1,280 @@
+"""Is every byte of a model the same, whatever runs beside it? Measured, not claimed.
+
+A set of requests (long and short prompts, some with a common beginning, greedy and sampled text,
+label scores) is answered once by freshly loaded models, one request each. Then it is run again in
+every way in which a server meets requests, and each byte is compared with that reference.
+
+    python -m gateway.determinism.certify MODEL [MODELS_FILE]
+
+prints the answers of one pass as JSON; `certify` calls it for the trial in a fresh process.
+"""
+
+import asyncio
+import json
+import random
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gateway.backends.base import Backend, load_backend
+from gateway.core.digests import canonical_json
+from gateway.core.errors import BackendError, InvalidRequest
+from gateway.core.types import GenerationRequest, Sampling
+from gateway.models.certificates import Certificate, Level, Trial, machine
+from gateway.models.file import load_models
+from gateway.models.locate import weights_path
+from gateway.models.spec import ModelSpec
+
+Loader = Callable[[ModelSpec], Backend]
+OnTrial = Callable[[str, int, int], None]
+"""Called before each trial: its name, its number from 0, and how many there are."""
+
+LABELS = ("yes", "no", "a bug report", "a bug", "something else entirely")
+MOST_PROMPT_TOKENS = 700
+_TOKENS = 16
+_TOGETHER = (2, 4, 8)
+_CHUNKS = (32, 96)
+
+_TEXT = (
+    "The harbour was quiet that morning. Two boats came in with the tide, and a third one waited "
+    "outside for the pilot, who was late as usual; nobody minded. In the office above the quay a "
+    "clerk wrote numbers into a ledger: 17 crates of oranges, 240 sacks of rice, one piano. "
+    'She stopped at the piano, read the line again and asked: "Who orders a piano by sea?" '
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One request, and the labels to score where it asks for scores."""
+
+    request: GenerationRequest
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """All bytes of an answer that may be relied on: what was said, and how likely."""
+
+    said: str
+    logprobs: str
+
+
+Replies = tuple[Reply, ...]
+"""One a question, in the order of the questions."""
+
+
+async def certify(
+    spec: ModelSpec,
+    load: Loader,
+    fresh_process: Callable[[], Replies] | None,
+    on_trial: OnTrial = lambda *_: None,
+) -> Certificate:
+    """Run every trial and say what level follows.
+
+    Args:
+        load: loads an entry; called with changed `parallel`, `threads` and `batch_tokens`.
+        fresh_process: one pass in order, in another process; None leaves the trial out.
+
+    Raises:
+        GatewayError: the model can not be loaded, or a request fails.
+    """
+    # A server's threads are its own matter; on torch all chunks are of one size.
+    threads = spec.backend != "ollama"
+    chunks = _CHUNKS if spec.backend not in ("ollama", "transformers") else ()
+    if chunks and await _is_another_model(spec, load, chunks):
+        chunks = ()
+    total = 3 + len(_TOGETHER) + len(chunks) + threads + (fresh_process is not None)
+    number = 0
+
+    def begin(name: str) -> str:
+        nonlocal number
+        on_trial(name, number, total)
+        number += 1
+        return name
+
+    begin("alone, each in a fresh model")
+    alone = replace(spec, parallel=1)
+    async with _loaded(load, alone) as backend:
+        fingerprint = backend.fingerprint
+        questions = await asyncio.to_thread(_questions, backend)
+    reference = [(await _pass(load, alone, [q], [0]))[0] for q in questions]
+    order = list(range(len(questions)))
+    trials: list[Trial] = []
+
+    async def attempt(name: str, entry: ModelSpec, order: Sequence[int], together: int) -> Replies:
+        replies = await _pass(load, entry, questions, order, together)
+        trials.append(_compared(name, reference, replies))
+        return replies
+
+    in_order = await attempt(begin("alone, one after another"), alone, order, 1)
+    shuffled = random.Random(0).sample(order, len(order))  # noqa: S311 - an order, no secret
+    twice = [*shuffled, *reversed(order)]
+    await attempt(begin("shuffled, then asked again"), alone, twice, 1)
+    for count in _TOGETHER:
+        name = begin(f"{count} together")
+        turned = order[count:] + order[:count]
+        await attempt(name, replace(spec, parallel=count), turned, count)
+    for tokens in chunks:
+        name = begin(f"4 together, in chunks of {tokens} tokens")
+        await attempt(name, replace(spec, parallel=4, batch_tokens=tokens), shuffled, 4)
+    if threads:
+        await attempt(begin("alone, on one thread"), replace(alone, threads=1), order, 1)
+    repeatable: bool | None = None
+    if fresh_process is not None:
+        begin("in a fresh process")
+        elsewhere = await asyncio.to_thread(fresh_process)
+        trials.append(_compared("in a fresh process", reference, elsewhere))
+        repeatable = elsewhere == in_order
+    return Certificate(
+        model=spec.name,
+        fingerprint=fingerprint,
+        machine=machine(),
+        level=_level(trials, repeatable),
+        trials=tuple(trials),
+    )
+
+
+async def _is_another_model(spec: ModelSpec, load: Loader, chunks: Sequence[int]) -> bool:
+    """Whether chunks of these sizes are another identity: where one request is computed at a time,
+    the piece that prompts are read in is part of it."""
+    found = set()
+    for tokens in (spec.batch_tokens, *chunks):
+        async with _loaded(load, replace(spec, parallel=1, batch_tokens=tokens)) as backend:
+            found.add(backend.fingerprint)
+    return len(found) > 1
+
+
+async def answer_in_order(spec: ModelSpec, load: Loader) -> Replies:
+    """One pass over the questions, one after another, in a freshly loaded model."""
+    alone = replace(spec, parallel=1)
+    async with _loaded(load, alone) as backend:
+        questions = await asyncio.to_thread(_questions, backend)
+    return await _pass(load, alone, questions, list(range(len(questions))))
+
+
+def in_fresh_process(model: str, models_file: Path | None) -> Replies:
+    """`answer_in_order` in a process of its own.
+
+    Raises:
+        BackendError: the process failed; carries what it said.
+    """
+    command = [sys.executable, "-m", "gateway.determinism.certify", model]
+    command += [str(models_file)] if models_file else []
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()
+        raise BackendError(f"the fresh process failed: {said[-1] if said else done.returncode}")
+    return tuple(Reply(*pair) for pair in json.loads(done.stdout))
+
+
+def load_pulled(spec: ModelSpec) -> Backend:
+    """The loader for models on this machine."""
+    return load_backend(spec, weights_path(spec))
+
+
+def _questions(backend: Backend) -> list[_Question]:
+    """Prompts of several lengths as the model counts them, the longest within its context."""
+    longest = min(MOST_PROMPT_TOKENS, backend.spec.context_length // 2)
+    text = _TEXT * (longest // 16)
+    if backend.count(text) < longest:
+        raise InvalidRequest("the text is too short for this tokenizer")
+    whole, half = backend.head(text, longest), backend.head(text, longest // 2)
+    some, few = backend.head(text, longest // 5), backend.head(text, 12)
+    greedy = Sampling(max_tokens=_TOKENS)
+    drawn = Sampling(max_tokens=_TOKENS, temperature=0.9, seed=7, top_p=0.95)
+
+    def generate(prompt: str, sampling: Sampling = greedy) -> _Question:
+        return _Question(
+            GenerationRequest(backend.spec.name, prompt=prompt, sampling=sampling, logprobs=2)
+        )
+
+    def score(prompt: str) -> _Question:
+        return _Question(GenerationRequest(backend.spec.name, prompt=prompt), LABELS)
+
+    return [
+        generate(whole),
+        # All but the end is cached by then: a short tail behind a long prefix.
+        generate(whole + " No"),
+        generate(f"{half} And then"),
+        generate(few),
+        generate(some, drawn),
+        generate(f"{half} Suddenly", drawn),
+        score(f"{some}\nIs this a bug report? Answer:"),
+        score(f"{half}\nIs this a bug report? Answer:"),
+        score(f"{few}\nAnswer:"),
+        generate(f"Once more. {some}"),
+    ]
+
+
+async def _pass(
+    load: Loader,
+    spec: ModelSpec,
+    questions: Sequence[_Question],
+    order: Sequence[int],
+    together: int = 1,
+) -> Replies:
+    """Ask in that order, so many at a time. A question asked twice must answer twice the same;
+    where it does not, the later answer is kept, which then differs from the reference."""
+    room = asyncio.Semaphore(together)
+    replies: dict[int, Reply] = {}
+    async with _loaded(load, spec) as backend:
+
+        async def ask(index: int) -> None:
+            async with room:
+                reply = await _ask(backend, questions[index])
+            first = replies.setdefault(index, reply)
+            if reply != first:
+                replies[index] = Reply(f"{first.said}\n{reply.said}", reply.logprobs)
+
+        await asyncio.gather(*map(ask, order))
+    return tuple(replies[index] for index in range(len(questions)))
+
+
+async def _ask(backend: Backend, question: _Question) -> Reply:
+    if question.labels:
+        scores = await backend.score_labels(question.request, question.labels)
+        best = max(range(len(scores.labels)), key=lambda i: scores.logprobs[i])
+        return Reply(scores.labels[best], canonical_json(scores.logprobs))
+    done = await backend.generate(question.request)
+    logprobs = [[t.token_id, t.logprob, t.top] for t in done.logprobs or ()]
+    return Reply(canonical_json([done.text, done.token_ids]), canonical_json(logprobs))
+
+
+@asynccontextmanager
+async def _loaded(load: Loader, spec: ModelSpec) -> AsyncIterator[Backend]:
+    backend = await asyncio.to_thread(load, spec)
+    try:
+        yield backend
+    finally:
+        await backend.close()
+
+
+def _compared(name: str, reference: Sequence[Reply], replies: Replies) -> Trial:
+    pairs = list(zip(reference, replies, strict=True))
+    return Trial(
+        name,
+        len(pairs),
+        sum(a.said != b.said for a, b in pairs),
+        sum(a.logprobs != b.logprobs for a, b in pairs),
+    )
+
+
+def _level(trials: Sequence[Trial], repeatable: bool | None) -> Level:
+    if not any(trial.texts_changed or trial.logprobs_changed for trial in trials):
+        return Level.BITWISE
+    if repeatable is None:
+        return Level.UNVERIFIED
+    return Level.REPEATABLE if repeatable else Level.UNREPEATABLE
+
+
+def _main(model: str, models_file: str | None = None) -> None:
+    spec = load_models(Path(models_file) if models_file else None).serving([model]).get(model)
+    replies = asyncio.run(answer_in_order(spec, load_pulled))
+    print(json.dumps([[reply.said, reply.logprobs] for reply in replies]))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,0 +1,200 @@
+"""The vocabulary of a GGUF file: text into tokens and back, by llama.cpp's own tokenizers."""
+
+import ctypes
+import re
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gateway.core.errors import BackendUnavailable, InvalidRequest, ModelLoadError
+from gateway.engine.llama import library
+from gateway.engine.tokenizer import Segment
+
+_PIECE_BYTES = 64
+_VALUE_BYTES = 256
+
+
+class GgufVocabulary:
+    """The vocabulary and the chat template of a GGUF file.
+
+    Args:
+        settings: fields of `llama_model_params`; without any, the weights are not read.
+
+    Raises:
+        ModelLoadError: the file is absent, no GGUF, truncated, or of an unknown architecture.
+    """
+
+    def __init__(self, path: Path, **settings: Any) -> None:
+        if not path.is_file():
+            raise ModelLoadError(f"{path}: no such file")
+        self.path = path
+        self._lib = library.load()
+        params = self._lib.llama_model_default_params()
+        for name, value in (settings or {"vocab_only": True}).items():
+            setattr(params, name, value)
+        library.forget_errors()
+        self.handle = self._lib.llama_model_load_from_file(str(path).encode(), params)
+        if not self.handle:
+            raise ModelLoadError(
+                f"{path}: llama.cpp can not load it: {library.recent_errors()}",
+                hint="the file may be incomplete or corrupt; pull it again",
+            )
+        self._vocab = self._lib.llama_model_get_vocab(self.handle)
+        self.vocab_size: int = self._lib.llama_vocab_n_tokens(self._vocab)
+
+    @property
+    def vocab(self) -> Any:
+        """The library's `llama_vocab`.
+
+        Raises:
+            BackendUnavailable: it is closed; the library would read what is freed.
+        """
+        if not self.handle:
+            raise BackendUnavailable(f"the model of {self.path.name} is closed")
+        return self._vocab
+
+    def close(self) -> None:
+        """Free what the library holds; nothing of it may be used afterwards."""
+        if self.handle:
+            self._lib.llama_model_free(self.handle)
+            self.handle = None
+
+    @cached_property
+    def chat_template(self) -> str | None:
+        """The Jinja chat template of the file's metadata, or None."""
+        found = self._lib.llama_model_chat_template(self.handle, None)
+        return found.decode() if found else None
+
+    def metadata(self, key: str) -> str:
+        """A number or text of the file's metadata, as text; empty where it has none."""
+        size = _VALUE_BYTES
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            length = self._lib.llama_model_meta_val_str(self.handle, key.encode(), buffer, size)
+            if length < size:
+                return buffer.value.decode("utf-8", "replace")
+            size = length + 1
+
+    @cached_property
+    def end_tokens(self) -> tuple[int, ...]:
+        """Ids that end a generation (end of turn, end of text), ascending."""
+        is_end = self._lib.llama_vocab_is_eog
+        return tuple(i for i in range(self.vocab_size) if is_end(self.vocab, i))
+
+    @cached_property
+    def guidance_tokenizer(self) -> Any:
+        """The same as an `llguidance.LLTokenizer`."""
+        from llguidance.llamacpp import lltokenizer_from_vocab
+
+        with warnings.catch_warnings():
+            # llguidance 1.9 calls a function that llama-cpp-python 0.3.36 calls deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return lltokenizer_from_vocab(self.vocab, eos_token=list(self.end_tokens))
+
+    @cached_property
+    def bos(self) -> int | None:
+        """Id of the BOS, where the vocabulary asks for one before a text."""
+        adds = self._lib.llama_vocab_get_add_bos(self.vocab)
+        return int(self._lib.llama_vocab_bos(self.vocab)) if adds else None
+
+    @cached_property
+    def adds_eos(self) -> bool:
+        """Whether the vocabulary asks for an EOS behind a text."""
+        return bool(self._lib.llama_vocab_get_add_eos(self.vocab))
+
+    def special_text(self, which: str) -> str:
+        """Text of the `bos` or `eos` token, empty where the vocabulary has none."""
+        token = getattr(self._lib, f"llama_vocab_{which}")(self.vocab)
+        return self.token_text(token) if token >= 0 else ""
+
+    def token_text(self, token: int) -> str:
+        """A token as the vocabulary writes it, control tokens included."""
+        return str(self._lib.llama_vocab_get_text(self.vocab, token).decode("utf-8", "replace"))
+
+    @cached_property
+    def control_pattern(self) -> re.Pattern[str] | None:
+        """Matches what would be read as a control token; text from data must not become one."""
+        attr = self._lib.llama_vocab_get_attr
+        control = self._lib.LLAMA_TOKEN_ATTR_CONTROL | self._lib.LLAMA_TOKEN_ATTR_UNKNOWN
+        defined = self._lib.LLAMA_TOKEN_ATTR_USER_DEFINED
+        template = self.chat_template or ""
+        texts = []
+        for token in range(self.vocab_size):
+            kind = attr(self.vocab, token)
+            if kind & (control | defined):
+                text = self.token_text(token)
+                if text and (kind & control or (len(text) > 1 and text in template)):
+                    texts.append(text)
+        if not texts:
+            return None
+        return re.compile("|".join(re.escape(t) for t in sorted(texts, key=len, reverse=True)))
+
+    def tokenize(self, segments: Sequence[Segment], *, add_special: bool) -> list[int]:
+        """Token ids of the segments' texts in order.
+
+        Args:
+            add_special: put the tokens that the vocabulary asks for (a BOS) around the text.
+
+        Raises:
+            InvalidRequest: a text holds a lone surrogate and so has no UTF-8 form.
+        """
+        tokens: list[int] = []
+        for number, (text, parse_special) in enumerate(segments):
+            tokens += self._tokenize(text, add_special and number == 0, parse_special)
+        return tokens
+
+    def _tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
+        try:
+            data = text.encode()
+        except UnicodeEncodeError as exc:
+            raise InvalidRequest(
+                f"the text holds a lone surrogate at character {exc.start}",
+                hint="send valid Unicode",
+            ) from exc
+        room = len(data) + 8
+        buffer = (ctypes.c_int32 * room)()
+        count = self._lib.llama_tokenize(
+            self.vocab, data, len(data), buffer, room, add_special, parse_special
+        )
+        if count < 0:
+            raise InvalidRequest(f"the text can not be tokenized in {room} tokens")
+        return list(buffer[:count])
+
+    def piece(self, token: int, *, control: bool = False) -> bytes:
+        """The bytes that a token adds to the text.
+
+        Args:
+            control: write control tokens too, which otherwise add none.
+        """
+        size = _PIECE_BYTES
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count = self._lib.llama_token_to_piece(self.vocab, token, buffer, size, 0, control)
+            if count >= 0:
+                return buffer.raw[:count]
+            size = -count
+
+    def checked_piece(self, token: int) -> bytes:
+        """As `piece`, for an id from outside.
+
+        Raises:
+            InvalidRequest: the vocabulary has no such id; the library would read past its end.
+        """
+        if not 0 <= token < self.vocab_size:
+            raise InvalidRequest(f"token {token}: the vocabulary has {self.vocab_size}")
+        return self.piece(token)
+
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """The tokens' text; control tokens have none.
+
+        Raises:
+            InvalidRequest: the vocabulary lacks one of them.
+        """
+        return b"".join(map(self.checked_piece, tokens)).decode("utf-8", "replace")
+
+    def tokens_beginning_with(self, text: str) -> tuple[int, ...]:
+        """Ids of all tokens whose text begins with `text`, ascending."""
+        wanted = text.encode()
+        return tuple(t for t in range(self.vocab_size) if self.piece(t).startswith(wanted))

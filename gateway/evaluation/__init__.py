@@ -1,0 +1,1 @@
+"""Asking a grid of models and prompts, and what follows from the answers."""

@@ -1,0 +1,175 @@
+"""An experiment file: what `gateway run` takes as options, written down, and more of it: models x
+quantizations x adapters x strategies x exemplar seeds.
+
+task = "issue-triage"
+data = "test.csv"                       beside the file, or hf:NAME
+train = "train.csv"
+models = ["smollm2-135m"]
+quantizations = ["none", "Q4_0"]        of each model: "none" the entry itself, Q4_0 the entry
+                                        NAME-q4_0, as gateway quantize names it
+adapters = ["none", "triage"]           of each of those: "none" without one, triage NAME+triage
+strategies = ["zero_shot", "few_shot"]
+exemplar_seeds = [0, 1, 2, 3, 4]        each chooses other exemplars; absent: `seed` alone
+limit = 300
+out = "report"
+"""
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gateway.core.errors import ConfigError
+from gateway.evaluation.experiment.grid import NONE, Entry, entries_of
+from gateway.evaluation.plan import Wanted
+
+_Name = Annotated[str, Field(min_length=1)]
+_Seed = Annotated[int, Field(ge=0)]
+_FROM_A_HUB = "hf:"
+_LISTS = ("models", "quantizations", "adapters", "strategies", "score_rules", "exemplar_seeds")
+
+
+class _File(BaseModel):
+    """The file as it is written; keys that are not known are an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    task: _Name
+    data: _Name
+    train: _Name | None = None
+    models: Annotated[list[_Name], Field(min_length=1)]
+    quantizations: Annotated[list[_Name], Field(min_length=1)] = [NONE]
+    adapters: Annotated[list[_Name], Field(min_length=1)] = [NONE]
+    strategies: Annotated[list[_Name], Field(min_length=1)]
+    score_rules: list[_Name] = []
+    exemplars: str = ""
+    exemplar_seeds: Annotated[list[_Seed], Field(min_length=1)] | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
+    seed: _Seed = 0
+    dev: Annotated[int, Field(ge=1)] = 48
+    columns: dict[str, str] = {}
+    metric: str = ""
+    margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.02
+    out: str | None = None
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> Self:
+        for name in _LISTS:
+            values = getattr(self, name) or []
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name} lists something twice")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """What a file asks for."""
+
+    path: Path
+    task: str
+    data: str
+    train: str | None
+    entries: tuple[Entry, ...]
+    strategies: tuple[str, ...]
+    rules: tuple[str, ...]
+    exemplars: str
+    seeds: tuple[int, ...]
+    """Of the exemplars, one run each; the first one stands where a single run is shown."""
+    limit: int | None
+    seed: int
+    """Of samples and intervals, the same in all runs."""
+    dev: int
+    columns: dict[str, str]
+    metric: str
+    """Empty: the task's own."""
+    margin: float
+    out: Path | None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the entries."""
+        return tuple(entry.name for entry in self.entries)
+
+    def wanted(self, prompts: Path) -> Iterator[tuple[int, Wanted]]:
+        """Exemplar seed and run, one after the other."""
+        for seed in self.seeds:
+            yield (
+                seed,
+                Wanted(
+                    task=self.task,
+                    data=self.data,
+                    train=self.train,
+                    models=self.models,
+                    strategies=self.strategies,
+                    prompts=prompts,
+                    limit=self.limit,
+                    seed=self.seed,
+                    exemplars=self.exemplars,
+                    exemplar_seed=seed,
+                    rules=self.rules,
+                    dev_size=self.dev,
+                    columns=self.columns,
+                ),
+            )
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Read an experiment file; its paths are relative to it.
+
+    Raises:
+        ConfigError: the file is absent or no TOML, a key is unknown or of another type, or models,
+            quantizations and adapters do not go together.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = _File.model_validate(raw)
+    except OSError as exc:
+        raise ConfigError(f"{path}: can not be read: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: no valid TOML: {exc}") from exc
+    except ValidationError as exc:
+        raise _problem(path, exc) from exc
+    return Experiment(
+        path=path,
+        task=found.task,
+        data=_beside(path, found.data),
+        train=_beside(path, found.train) if found.train else None,
+        entries=_entries(path, found),
+        strategies=tuple(found.strategies),
+        rules=tuple(found.score_rules),
+        exemplars=found.exemplars,
+        seeds=tuple(found.exemplar_seeds or (found.seed,)),
+        limit=found.limit,
+        seed=found.seed,
+        dev=found.dev,
+        columns=found.columns,
+        metric=found.metric,
+        margin=found.margin,
+        out=Path(_beside(path, found.out)) if found.out else None,
+    )
+
+
+def _entries(path: Path, found: _File) -> tuple[Entry, ...]:
+    try:
+        return entries_of(found.models, found.quantizations, found.adapters)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.message}", hint=error.hint) from error
+
+
+def _beside(path: Path, source: str) -> str:
+    if source.startswith(_FROM_A_HUB):
+        return source
+    return str(path.parent / Path(source).expanduser())
+
+
+def _problem(path: Path, error: ValidationError) -> ConfigError:
+    # A misspelt key first: the one that is lacking for it says less.
+    found: list[Any] = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    first = found[0]
+    where = ".".join(str(part) for part in first["loc"]) or "file"
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(_File.model_fields)
+        return ConfigError(f"{path}: unknown key {where!r}", hint=f"known: {known}")
+    return ConfigError(f"{path}: {where}: {first['msg']}")

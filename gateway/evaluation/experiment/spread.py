@@ -1,0 +1,102 @@
+"""How far a result depends on which exemplars happened to be shown."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.core.errors import ConfigError
+from gateway.evaluation.plan import Prepared
+from gateway.evaluation.record import RunRecord
+from gateway.scoring.metrics import LOWER_IS_BETTER
+from gateway.scoring.results import Metric, Report
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """One cell over all exemplar seeds."""
+
+    cell: str
+    metric: str
+    values: Mapping[int, float]
+    """Exemplar seed -> the metric. A cell that shows no exemplars, or the same ones whatever the
+    seed, has the first seed's alone; one that answered nothing has none."""
+    first: Metric | None
+    """Of the first seed, with its interval over items."""
+
+    @property
+    def mean(self) -> float | None:
+        """None where there is no value."""
+        return statistics.fmean(self.values.values()) if self.values else None
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation of a sample (n - 1); None below two values."""
+        return statistics.stdev(self.values.values()) if len(self.values) > 1 else None
+
+    @property
+    def least(self) -> float | None:
+        """The smallest value, None where there is none."""
+        return min(self.values.values(), default=None)
+
+    @property
+    def most(self) -> float | None:
+        """The largest value, None where there is none."""
+        return max(self.values.values(), default=None)
+
+
+def require_variation(prepared: Mapping[int, Prepared]) -> None:
+    """Refuse seeds that change nothing, before any model is loaded.
+
+    Raises:
+        ConfigError: there are several, and no strategy shows other exemplars for another one.
+    """
+    shown = [_exemplars(each) for each in prepared.values()]
+    if len(shown) > 1 and all(each == shown[0] for each in shown):
+        raise ConfigError(
+            "exemplar_seeds: every seed shows the same exemplars",
+            hint="name a strategy with exemplars, and choose them by exemplars = "
+            '"stratified" from training data',
+        )
+
+
+def spreads(
+    records: Mapping[int, RunRecord], reports: Mapping[int, Report], metric: str
+) -> tuple[Spread, ...]:
+    """The model cells over all seeds, the best mean first, cells without a value last.
+
+    Args:
+        records, reports: by exemplar seed, of the same grid.
+    """
+    first, *_ = reports.values()
+    names = [cell.name for cell in first.cells if cell.kind == "model"]
+    found = [_spread(name, records, reports, metric) for name in names]
+    sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
+    return tuple(sorted(found, key=lambda each: (each.mean is None, sign * (each.mean or 0.0))))
+
+
+def _spread(
+    name: str, records: Mapping[int, RunRecord], reports: Mapping[int, Report], metric: str
+) -> Spread:
+    values: dict[int, float] = {}
+    seen: set[str] = set()
+    for seed, report in reports.items():
+        cell = next(cell for cell in report.cells if cell.name == name)
+        digest = _digest(records[seed], cell.details["model"], cell.details["strategy"])
+        if metric in cell.metrics and digest not in seen:
+            values[seed] = cell.metrics[metric].value
+        seen.add(digest)
+    first, *_ = reports.values()
+    return Spread(
+        cell=name,
+        metric=metric,
+        values=values,
+        first=next(cell for cell in first.cells if cell.name == name).metrics.get(metric),
+    )
+
+
+def _digest(record: RunRecord, model: str, strategy: str) -> str:
+    return next(c.digest for c in record.cells if (c.model, c.strategy) == (model, strategy))
+
+
+def _exemplars(prepared: Prepared) -> Sequence[str]:
+    return [s.selector.digest for s in prepared.plan.strategies if s.selector]

@@ -1,0 +1,264 @@
+"""From what a person asks for on the command line to a `Plan` and its `RunRecord`."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from gateway import __version__
+from gateway.core.digests import digest_json
+from gateway.core.errors import ConfigError, DataError
+from gateway.evaluation.record import RecordedCell, RecordedItem, RunRecord
+from gateway.evaluation.run import Cell, Plan, Strategy, content_free_items
+from gateway.models.certificates import level_of
+from gateway.models.environment import certificates_file
+from gateway.scoring.baselines import Example, all_baselines
+from gateway.scoring.results import Prediction
+from gateway.scoring.rules import ScoreRule
+from gateway.tasks.dataset import load_dataset
+from gateway.tasks.exemplars import ExemplarSelector, dev_split, without_near_duplicates
+from gateway.tasks.prompts import PromptTemplate, list_strategies, load_template
+from gateway.tasks.task import Dataset, Item, Task, label_set, load_task
+
+EXCERPT_CHARACTERS = 280
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a run was asked for."""
+
+    task: str
+    data: str
+    models: tuple[str, ...]
+    strategies: tuple[str, ...]
+    prompts: Path
+    train: str | None = None
+    limit: int | None = None
+    seed: int = 0
+    exemplars: str = ""
+    """Kind of exemplar selection; empty: stratified with training data, else fixed."""
+    exemplar_seed: int | None = None
+    """With which exemplars are chosen; None: the one of everything else."""
+    rules: tuple[str, ...] = ()
+    """Empty: sum, and batch too where there is training data to fit it on."""
+    dev_size: int = 48
+    columns: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan and the data it was made from."""
+
+    wanted: Wanted
+    plan: Plan
+    data: Dataset
+    train: Dataset | None
+    clean: tuple[Item, ...] = ()
+    """The training items that are not (nearly) test items."""
+
+
+def prepare(wanted: Wanted) -> Prepared:
+    """Load the task, the data and the templates; choose exemplars and the dev split.
+
+    Raises:
+        ConfigError, DataError: before any model is loaded.
+    """
+    task = load_task(wanted.task, wanted.prompts)
+    if not wanted.strategies:
+        raise ConfigError(
+            "no strategy is named",
+            hint=f"known: {', '.join(list_strategies(task, wanted.prompts))}",
+        )
+    columns = wanted.columns or {}
+    data = load_dataset(
+        wanted.data, task, columns=columns, limit=wanted.limit, sample_seed=wanted.seed
+    )
+    train = load_dataset(wanted.train, task, columns=columns) if wanted.train else None
+    clean = _clean(data, train)
+    labels = label_set(task, data, train)
+    templates = [load_template(task, name, wanted.prompts) for name in wanted.strategies]
+    strategies = tuple(_strategy(wanted, task, labels, t, data, train) for t in templates)
+    rules = _rules(wanted, train, [t.mode for t in templates])
+    dev: tuple[Item, ...] = ()
+    if ScoreRule.BATCH in rules and train is not None:
+        dev = _dev(wanted, strategies, labels, data, train)
+    plan = Plan(
+        task=task,
+        labels=labels,
+        models=wanted.models,
+        strategies=strategies,
+        rules=rules,
+        items=data.items,
+        dev=dev,
+    )
+    return Prepared(wanted, plan, data, train, clean)
+
+
+def _clean(data: Dataset, train: Dataset | None) -> tuple[Item, ...]:
+    if train is None:
+        return ()
+    clean, _ = without_near_duplicates(train.items, data.items)
+    if not clean:
+        raise DataError(
+            f"{train.path}: every training item is (nearly) a test item of {data.path}",
+            hint="give training data that the test items are not part of",
+        )
+    return tuple(clean)
+
+
+def record(prepared: Prepared, cells: Sequence[Cell]) -> RunRecord:
+    """What the run consists of, baselines included, for the store and the report."""
+    plan, wanted = prepared.plan, prepared.wanted
+    scored = any(cell.mode == "score" for cell in cells)
+    return RunRecord(
+        task=plan.task.name,
+        kind=plan.task.kind,
+        primary_metric=plan.task.metric,
+        labels=plan.labels,
+        rules=tuple(rule.value for rule in plan.rules) if scored else (),
+        seed=wanted.seed,
+        items=tuple(
+            RecordedItem(item.id, item.digest, item.gold, excerpt(item)) for item in plan.items
+        ),
+        dev=tuple(item.digest for item in plan.dev),
+        content_free=tuple(item.digest for item in content_free_items(plan.task)),
+        cells=tuple(
+            RecordedCell(
+                name=c.name,
+                model=c.model,
+                strategy=c.strategy,
+                digest=c.digest,
+                mode=c.mode,
+                fingerprint=c.fingerprint,
+                warnings=c.warnings,
+                level=level_of(c.fingerprint, certificates_file()).value,
+            )
+            for c in cells
+        ),
+        baselines=_baselines(prepared),
+        settings=_settings(prepared, cells),
+        warnings=_warnings(prepared),
+    )
+
+
+def excerpt(item: Item) -> str:
+    """The beginning of an item's text on one line, to recognise it by."""
+    text = " ".join(" / ".join(v for v in item.fields.values() if v).split())
+    return text if len(text) <= EXCERPT_CHARACTERS else text[: EXCERPT_CHARACTERS - 1] + "…"
+
+
+def _strategy(
+    wanted: Wanted,
+    task: Task,
+    labels: tuple[str, ...],
+    template: PromptTemplate,
+    data: Dataset,
+    train: Dataset | None,
+) -> Strategy:
+    if not template.exemplars:
+        return Strategy(template)
+    kind = wanted.exemplars or ("stratified" if train else "fixed")
+    selector = ExemplarSelector.make(
+        kind,
+        task=task,
+        labels=labels,
+        count=template.exemplars,
+        nearest=template.nearest,
+        train=train.items if train else (),
+        test=data.items,
+        seed=wanted.seed if wanted.exemplar_seed is None else wanted.exemplar_seed,
+        root=wanted.prompts,
+    )
+    return Strategy(template, selector)
+
+
+def _rules(wanted: Wanted, train: Dataset | None, modes: Sequence[str]) -> tuple[ScoreRule, ...]:
+    if "score" not in modes:
+        return ()
+    names = wanted.rules or (("sum", "batch") if train else ("sum",))
+    rules = tuple(map(ScoreRule.named, dict.fromkeys(names)))
+    if ScoreRule.BATCH in rules and train is None:
+        raise ConfigError(
+            "batch calibration is fitted on training data, never on the test items",
+            hint="give --train FILE, or another --score-rule",
+        )
+    return rules
+
+
+def _dev(
+    wanted: Wanted,
+    strategies: Sequence[Strategy],
+    labels: tuple[str, ...],
+    data: Dataset,
+    train: Dataset,
+) -> tuple[Item, ...]:
+    shown = {id_ for s in strategies if s.selector for id_ in s.selector.ids}
+    return dev_split(
+        train.items,
+        test=data.items,
+        exclude_ids=shown,
+        size=wanted.dev_size,
+        seed=wanted.seed,
+    )
+
+
+def _baselines(prepared: Prepared) -> tuple[Prediction, ...]:
+    """Their predictions; they learn from the training items that are not (nearly) test items."""
+    if prepared.train is None:
+        return ()
+    plan = prepared.plan
+    made = all_baselines(
+        plan.task.kind, plan.labels, _examples(prepared.clean), _examples(plan.items)
+    )
+    return tuple(prediction for name in sorted(made) for prediction in made[name])
+
+
+def _examples(items: Sequence[Item]) -> list[Example]:
+    return [Example(item.id, "\n".join(item.fields.values()), item.gold) for item in items]
+
+
+def _settings(prepared: Prepared, cells: Sequence[Cell]) -> dict[str, str]:
+    wanted, plan = prepared.wanted, prepared.plan
+    settings = {
+        "gateway": __version__,
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "scikit-learn": version("scikit-learn"),
+        "task digest": plan.task.digest,
+        "data": Path(prepared.data.path).name,
+        "data digest": prepared.data.digest,
+        "items": f"{len(plan.items)}" + (f" (limit {wanted.limit})" if wanted.limit else ""),
+        "seed": str(wanted.seed),
+    }
+    if wanted.exemplar_seed is not None:
+        settings["exemplar seed"] = str(wanted.exemplar_seed)
+    if prepared.train is not None:
+        settings["train"] = Path(prepared.train.path).name
+        settings["train digest"] = prepared.train.digest
+    if plan.dev:
+        settings["dev items"] = str(len(plan.dev))
+    for strategy in plan.strategies:
+        settings[f"template {strategy.name}"] = strategy.template.digest
+        if strategy.selector:
+            chosen = strategy.selector.describe()
+            settings[f"exemplars {strategy.name}"] = digest_json(chosen)
+    for cell in cells:
+        for name, value in cell.identity.items():
+            settings[f"{cell.model} {name}"] = value
+    return settings
+
+
+def _warnings(prepared: Prepared) -> tuple[str, ...]:
+    said = [n for s in prepared.plan.strategies if s.selector for n in s.selector.notes]
+    if prepared.train is not None:
+        known = len(prepared.train.items)
+        if copies := known - len(prepared.clean):
+            said.append(
+                f"{copies} of {known} training items are (nearly) test "
+                "items; they are no exemplars, and neither baselines nor calibration saw them."
+            )
+    empty = [i.id for i in prepared.plan.items if not any(v.strip() for v in i.fields.values())]
+    if empty:
+        said.append(f"{len(empty)} items have no text at all, {empty[0]} the first.")
+    return tuple(dict.fromkeys(said))

@@ -1,0 +1,174 @@
+"""From the answers in the store, or in a file, to predictions."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import groupby
+from pathlib import Path
+
+from gateway.core.digests import canonical_json
+from gateway.core.errors import DataError
+from gateway.core.types import Answer, LabelScores
+from gateway.evaluation.record import RecordedCell, RecordedItem, RunRecord, prediction_from_json
+from gateway.evaluation.store import Observation, Store
+from gateway.scoring.results import (
+    Prediction,
+    Status,
+)
+from gateway.scoring.rules import Calibrator, ScoreRule
+
+Predictions = Mapping[str, Sequence[Prediction]]
+"""Cell name -> one prediction an item, in order of item id."""
+
+
+PREDICTIONS = "predictions.jsonl"
+"""The file of a run that holds every answer to every item."""
+
+
+def predictions_of(record: RunRecord, store: Store) -> dict[str, list[Prediction]]:
+    """Every cell's predictions: one cell for each rule where labels were scored.
+
+    Raises:
+        DataError: the store lacks an answer that the run consists of.
+    """
+    return predictions_from(record, {c.digest: store.answers(c.digest) for c in record.cells})
+
+
+def predictions_from(
+    record: RunRecord, known: Mapping[str, Mapping[str, Observation]]
+) -> dict[str, list[Prediction]]:
+    """`predictions_of` answers that were read already.
+
+    Args:
+        known: cell digest -> item digest -> what was observed.
+
+    Raises:
+        DataError: an answer is lacking that the run consists of.
+    """
+    made: dict[str, list[Prediction]] = {}
+    for cell in record.cells:
+        answers = known[cell.digest]
+        missing = [item.item_id for item in record.items if item.digest not in answers]
+        if missing:
+            raise DataError(
+                f"{cell.name}: {len(missing)} of {len(record.items)} items have no answer yet",
+                hint="run the same command again: it goes on where it stopped",
+            )
+        if cell.mode == "score":
+            for name in names_of(record, cell):
+                rule = ScoreRule(name.removeprefix(f"{cell.name}/"))
+                made[name] = _by_rule(record, name, rule, answers)
+        else:
+            made[cell.name] = [
+                _prediction(cell.name, item, answers[item.digest], None) for item in record.items
+            ]
+    return {name: sorted(cell, key=lambda p: p.item_id) for name, cell in made.items()}
+
+
+def baselines_of(record: RunRecord) -> dict[str, list[Prediction]]:
+    """The baselines' predictions by cell name."""
+    return {
+        name: sorted(cell, key=lambda p: p.item_id)
+        for name, cell in groupby(record.baselines, key=lambda p: p.cell)
+    }
+
+
+Answers = Mapping[str, Mapping[str, Observation]]
+"""Cell name without its rule -> item digest -> what was observed."""
+
+
+def answers_of(record: RunRecord, store: Store) -> dict[str, dict[str, Observation]]:
+    """The observations behind a run."""
+    return {cell.name: store.answers(cell.digest) for cell in record.cells}
+
+
+def predictions_jsonl(record: RunRecord, predictions: Predictions) -> str:
+    """One line an item and cell, sorted by cell and item, without a clock."""
+    digests = {item.item_id: item.digest for item in record.items}
+    lines = []
+    for name in sorted({**predictions, **baselines_of(record)}):
+        for prediction in {**predictions, **baselines_of(record)}[name]:
+            line = {**asdict(prediction), "item_digest": digests[prediction.item_id]}
+            lines.append(canonical_json(line))
+    return "".join(line + "\n" for line in lines)
+
+
+def load_predictions(path: Path) -> dict[str, list[Prediction]]:
+    """Predictions by cell name, from a predictions.jsonl or the folder that holds one.
+
+    The digest of each item stands in for its id, so that items of other data never match.
+
+    Raises:
+        DataError: the file is absent, or a line is no prediction.
+    """
+    file = path / PREDICTIONS if path.is_dir() else path
+    found: dict[str, list[Prediction]] = {}
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise DataError(
+            f"{file}: can not be read: {exc}", hint="name the folder given to gateway run --out"
+        ) from exc
+    for number, line in enumerate(lines, start=1):
+        try:
+            raw = json.loads(line)
+            digest = raw.pop("item_digest")
+            prediction = prediction_from_json(raw)
+        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+            raise DataError(f"{file}:{number}: no prediction: {exc}") from exc
+        shown = replace(prediction, item_id=f"{prediction.item_id} ({digest[:12]})")
+        found.setdefault(prediction.cell, []).append(shown)
+    return found
+
+
+def names_of(record: RunRecord, cell: RecordedCell) -> list[str]:
+    if cell.mode != "score":
+        return [cell.name]
+    names = [f"{cell.name}/{rule}" for rule in record.rules]
+    return [name for name in names if not record.reported or name in record.reported]
+
+
+def _by_rule(
+    record: RunRecord, name: str, rule: ScoreRule, answers: Mapping[str, Observation]
+) -> list[Prediction]:
+    calibrator = Calibrator.fit(
+        rule,
+        record.labels,
+        content_free=_scores(answers, record.content_free),
+        dev=_scores(answers, record.dev),
+    )
+    return [_prediction(name, item, answers[item.digest], calibrator) for item in record.items]
+
+
+def _scores(answers: Mapping[str, Observation], digests: Iterable[str]) -> list[LabelScores]:
+    found = [answers[d] for d in digests if d in answers]
+    return [answer.scores for answer in found if answer.status is Status.OK]
+
+
+def _prediction(
+    name: str, item: RecordedItem, answer: Observation, calibrator: Calibrator | None
+) -> Prediction:
+    probabilities = None
+    read: Answer | None = answer.answer
+    status, reason = answer.status, answer.reason
+    if calibrator is not None and answer.status is Status.OK:
+        probabilities = calibrator.probabilities(answer.scores)
+        read = calibrator.best(probabilities)
+        if reason := calibrator.undecided(answer.scores, str(read)):
+            status, read, probabilities = Status.UNPARSED, None, None
+    return Prediction(
+        cell=name,
+        item_id=item.item_id,
+        status=status,
+        answer=read,
+        gold=item.gold,
+        probabilities=probabilities,
+        raw_text=answer.text,
+        reason=reason,
+        exact=answer.exact,
+        prompt_tokens=answer.prompt_tokens,
+        completion_tokens=answer.completion_tokens,
+        tokens_evaluated=answer.tokens_evaluated,
+        fingerprint=answer.fingerprint,
+        prompt_digest=answer.prompt_digest,
+    )

@@ -1,0 +1,102 @@
+"""What a run asked: the record that a report is made from, without a model."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast
+
+from gateway.core.digests import canonical_json, digest_json
+from gateway.core.types import Answer, TaskKind
+from gateway.models.certificates import Level
+from gateway.scoring.results import (
+    Prediction,
+    Status,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedItem:
+    """A test item, as far as a report needs it."""
+
+    item_id: str
+    digest: str
+    gold: Answer | None
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCell:
+    """A cell, as far as a report needs it."""
+
+    name: str
+    model: str
+    strategy: str
+    digest: str
+    mode: str
+    fingerprint: str
+    warnings: tuple[str, ...] = ()
+    level: str = Level.UNVERIFIED.value
+    """Of determinism: what `gateway certify` had measured when the run ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What a run consists of. Kept in the store beside the answers."""
+
+    task: str
+    kind: TaskKind
+    primary_metric: str
+    labels: tuple[str, ...]
+    rules: tuple[str, ...]
+    seed: int
+    items: tuple[RecordedItem, ...]
+    dev: tuple[str, ...]
+    """Digests of the items on which batch calibration is fitted."""
+    content_free: tuple[str, ...]
+    """Digests of the content-free inputs."""
+    cells: tuple[RecordedCell, ...]
+    baselines: tuple[Prediction, ...]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    reported: tuple[str, ...] = ()
+    """Names of the cells that were asked for, each with its rule, where not every cell is read by
+    every rule; empty: all."""
+
+    @property
+    def run_id(self) -> str:
+        """Twelve digits of the digest of all this: the same run has the same id."""
+        return digest_json(self.to_json())[:12]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        raw = cast(dict[str, Any], json.loads(canonical_json(asdict(self))))
+        # What was not there when older runs were stored must not change their ids.
+        if not self.reported:
+            del raw["reported"]
+        return raw
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "RunRecord":
+        """The inverse of `to_json`."""
+        return cls(
+            **{
+                **raw,
+                "labels": tuple(raw["labels"]),
+                "rules": tuple(raw["rules"]),
+                "items": tuple(RecordedItem(**item) for item in raw["items"]),
+                "dev": tuple(raw["dev"]),
+                "content_free": tuple(raw["content_free"]),
+                "cells": tuple(
+                    RecordedCell(**{**cell, "warnings": tuple(cell["warnings"])})
+                    for cell in raw["cells"]
+                ),
+                "baselines": tuple(prediction_from_json(p) for p in raw["baselines"]),
+                "warnings": tuple(raw["warnings"]),
+                "reported": tuple(raw.get("reported", ())),
+            }
+        )
+
+
+def prediction_from_json(raw: Mapping[str, Any]) -> Prediction:
+    """The inverse of `dataclasses.asdict` on a prediction."""
+    return Prediction(**{**raw, "status": Status(raw["status"])})

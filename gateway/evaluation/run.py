@@ -1,0 +1,353 @@
+"""The one loop: items x cells -> answers in the store, resumable.
+
+A cell is a model read by a strategy. What it says to an item is stored under the identities of
+both; rules that turn label scores into answers come later and cost no forward pass.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from gateway.backends.base import Backend
+from gateway.backends.pool import ModelPool
+from gateway.core.concurrency import each
+from gateway.core.digests import digest_json
+from gateway.core.errors import ContextOverflow, RequestError, Unsupported
+from gateway.core.types import Completion, Constraint, GenerationRequest, Sampling
+from gateway.evaluation.store import Observation, Store
+from gateway.scoring.results import Status
+from gateway.scoring.rules import ScoreRule
+from gateway.tasks.exemplars import Exemplar, ExemplarSelector
+from gateway.tasks.parsing import answer_schema, parse_json_fields, parse_label, parse_number
+from gateway.tasks.prompts import PromptTemplate, RenderedPrompt
+from gateway.tasks.task import Item, Task
+
+CONTENT_FREE = ("N/A", "", "[MASK]")
+"""The content-free inputs of Zhao et al. 2021, section 5."""
+
+NUMBER_PATTERN = r"[0-9]{1,6}(\.[0-9]{1,3})?"
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """A prompt template with the exemplars it is shown with."""
+
+    template: PromptTemplate
+    selector: ExemplarSelector | None = None
+
+    @property
+    def name(self) -> str:
+        return self.template.strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a strategy asks of one item, before the model has said anything."""
+
+    request: GenerationRequest
+    """As the model reads it first: with the beginning of the answer, or, where the strategy lets
+    the model reason, without."""
+    prompt: RenderedPrompt
+    exemplars: tuple[Exemplar, ...]
+
+    def after(self, thought: Completion) -> GenerationRequest:
+        """The request for the answer, after what the model thought."""
+        return replace(self.request, answer_start=thought.text.rstrip() + self.prompt.answer_start)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a run asks."""
+
+    task: Task
+    labels: tuple[str, ...]
+    models: tuple[str, ...]
+    strategies: tuple[Strategy, ...]
+    rules: tuple[ScoreRule, ...]
+    items: tuple[Item, ...]
+    dev: tuple[Item, ...] = ()
+    """Items of the training data on which batch calibration is fitted; none is in `items`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A model and a strategy, identified."""
+
+    model: str
+    strategy: str
+    digest: str
+    """Of everything that may change an answer, the item apart."""
+    mode: str
+    fingerprint: str
+    identity: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}/{self.strategy}"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What just happened, for whoever draws it."""
+
+    cell: Cell
+    item: Item
+    observation: Observation | None
+    """None: the answer was in the store already."""
+    purpose: str
+    """"test", "dev" or "content-free"; "again" of what is asked a second time and not kept."""
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    item: Item
+    purpose: str
+
+
+async def run(plan: Plan, pool: ModelPool, store: Store, on_progress: OnProgress) -> list[Cell]:
+    """Ask every cell of the grid what the store does not know yet.
+
+    Each answer is committed as it comes. A request that fails is committed as failed, and asked
+    again by the next run; an error of the model itself ends the run.
+
+    Raises:
+        ConfigError, BackendError, StoreError: as their names say.
+    """
+    pool.check(plan.models)
+    cells = []
+    for model in plan.models:
+        async with pool.lease(model) as backend:
+            for strategy in plan.strategies:
+                cell = identify(plan, strategy, backend)
+                cells.append(cell)
+                await _run_cell(plan, strategy, cell, backend, store, on_progress)
+    return cells
+
+
+def identify(plan: Plan, strategy: Strategy, backend: Backend) -> Cell:
+    """The cell's identity: what may change an answer, from weights to exemplars."""
+    template = strategy.template
+    made_by = {
+        "task": plan.task.digest,
+        "labels": list(plan.labels),
+        "template": template.digest,
+        "exemplars": strategy.selector.digest if strategy.selector else "",
+        "model": backend.fingerprint,
+    }
+    return Cell(
+        model=backend.spec.name,
+        strategy=strategy.name,
+        digest=digest_json(made_by),
+        mode=template.mode,
+        fingerprint=backend.fingerprint,
+        identity=backend.identity,
+        warnings=backend.warnings,
+    )
+
+
+def calibration_items(plan: Plan, mode: str) -> list[tuple[Item, str]]:
+    """What a cell must be asked besides the test items, for the rules of the plan."""
+    if mode != "score":
+        return []
+    asked = []
+    if ScoreRule.BATCH in plan.rules:
+        asked += [(item, "dev") for item in plan.dev]
+    if ScoreRule.CONTEXTUAL in plan.rules:
+        asked += [(item, "content-free") for item in content_free_items(plan.task)]
+    return asked
+
+
+def content_free_items(task: Task) -> list[Item]:
+    """Inputs that say nothing, one for each text of `CONTENT_FREE`."""
+    made = []
+    for text in CONTENT_FREE:
+        fields = dict.fromkeys(task.fields, text)
+        digest = digest_json({"content_free": fields})
+        made.append(Item(f"content-free:{text}", fields, None, None, digest))
+    return made
+
+
+async def _run_cell(
+    plan: Plan,
+    strategy: Strategy,
+    cell: Cell,
+    backend: Backend,
+    store: Store,
+    on_progress: OnProgress,
+) -> None:
+    asks = [_Ask(item, "test") for item in plan.items]
+    asks += [_Ask(item, purpose) for item, purpose in calibration_items(plan, cell.mode)]
+    finished = store.finished(cell.digest)
+    todo = []
+    for ask in asks:
+        if ask.item.digest in finished:
+            on_progress(Progress(cell, ask.item, None, ask.purpose))
+        else:
+            todo.append(ask)
+    last = time.perf_counter()
+
+    async def ask_one(ask: _Ask) -> None:
+        nonlocal last
+        start = time.perf_counter()
+        observation = await answer(plan.task, plan.labels, strategy, backend, ask.item)
+        now = time.perf_counter()
+        store.put(cell.digest, ask.item.digest, observation, now - start, now - last)
+        last = now
+        on_progress(Progress(cell, ask.item, observation, ask.purpose))
+
+    await each(todo, ask_one, together=min(backend.concurrency, len(todo)))
+
+
+async def answer(
+    task: Task, labels: Sequence[str], strategy: Strategy, backend: Backend, item: Item
+) -> Observation:
+    """What one cell says to one item. A request that can not be answered gets a status."""
+    asked = question(task, labels, strategy, backend, item)
+    request = asked.request
+    known = Observation(
+        Status.FAILED,
+        shortened=dict(asked.prompt.shortened),
+        exemplars=tuple(e.item_id for e in asked.exemplars),
+        fingerprint=backend.fingerprint,
+    )
+    try:
+        if strategy.template.reasoning_tokens:
+            thought = await reason(asked, strategy, backend)
+            request, known = asked.after(thought), _reasoned(known, thought)
+        known = replace(known, prompt_digest=_prompt_digest(backend, request))
+        if strategy.template.mode == "score":
+            return await _score(request, known, labels, backend)
+        return await _write(request, known, task, labels, strategy.template, asked.prompt, backend)
+    except ContextOverflow as error:
+        return replace(known, status=Status.TRUNCATED, reason=str(error))
+    except RequestError as error:
+        return replace(known, status=Status.FAILED, reason=str(error))
+
+
+def question(
+    task: Task, labels: Sequence[str], strategy: Strategy, backend: Backend, item: Item
+) -> Question:
+    """A strategy's question about an item, as this backend is asked it.
+
+    Raises:
+        ConfigError: the template fails.
+        RequestError: the backend can not read the item's texts.
+    """
+    exemplars = strategy.selector.select(item) if strategy.selector else ()
+    prompt = strategy.template.render(task, labels, item.fields, exemplars, backend)
+    # A model that reasons first begins its answer after its reasoning.
+    start = "" if strategy.template.reasoning_tokens else prompt.answer_start
+    request = GenerationRequest(backend.spec.name, prompt.messages, answer_start=start)
+    return Question(request, prompt, exemplars)
+
+
+async def reason(asked: Question, strategy: Strategy, backend: Backend) -> Completion:
+    """Let the model think up to the strategy's budget. Raises as `Backend.generate`."""
+    template = strategy.template
+    sampling = Sampling(max_tokens=template.reasoning_tokens, stop=template.reasoning_stop)
+    return await backend.generate(replace(asked.request, sampling=sampling))
+
+
+def _reasoned(known: Observation, thought: Completion) -> Observation:
+    return replace(
+        known,
+        text=thought.text,
+        reasoning_cut=thought.finish_reason == "length",
+        prompt_tokens=thought.usage.prompt_tokens,
+        completion_tokens=thought.usage.completion_tokens,
+        tokens_evaluated=thought.usage.prompt_tokens + thought.usage.completion_tokens,
+        retries=thought.timings.retries,
+    )
+
+
+async def _score(
+    request: GenerationRequest, known: Observation, labels: Sequence[str], backend: Backend
+) -> Observation:
+    scores = await backend.score_labels(request, labels)
+    reasoned = known.completion_tokens > 0
+    return replace(
+        known,
+        status=Status.OK,
+        labels=scores.labels,
+        logprobs=scores.logprobs,
+        token_counts=scores.token_counts,
+        byte_counts=scores.byte_counts,
+        exact=scores.exact,
+        bounds=scores.bounds,
+        prompt_tokens=known.prompt_tokens if reasoned else scores.prompt_tokens,
+        tokens_evaluated=known.tokens_evaluated + scores.tokens_evaluated,
+        retries=known.retries + scores.timings.retries,
+    )
+
+
+async def _write(
+    request: GenerationRequest,
+    known: Observation,
+    task: Task,
+    labels: Sequence[str],
+    template: PromptTemplate,
+    prompt: RenderedPrompt,
+    backend: Backend,
+) -> Observation:
+    sampling = Sampling(max_tokens=template.max_tokens)
+    request = replace(request, sampling=sampling)
+    if template.mode == "constrained":
+        request = _constrained(request, task, labels)
+    done = await backend.generate(request)
+    known = replace(
+        known,
+        text=f"{known.text}{prompt.answer_start}{done.text}" if known.text else done.text,
+        prompt_tokens=known.prompt_tokens or done.usage.prompt_tokens,
+        completion_tokens=known.completion_tokens + done.usage.completion_tokens,
+        tokens_evaluated=known.tokens_evaluated
+        + done.usage.prompt_tokens
+        + done.usage.completion_tokens,
+        retries=known.retries + done.timings.retries,
+    )
+    return _read(known, done, task, labels)
+
+
+def _read(known: Observation, done: Completion, task: Task, labels: Sequence[str]) -> Observation:
+    """Parse what was written. An unread answer that ran out of tokens is truncated."""
+    if task.kind == "classification":
+        parsed = parse_label(done.text, labels)
+    elif task.kind == "number":
+        parsed = parse_number(done.text, task.minimum, task.maximum)
+    else:
+        parsed = parse_json_fields(done.text, task.answer_values)
+    if parsed.answer is not None:
+        return replace(known, status=Status.OK, answer=parsed.answer)
+    if done.finish_reason == "length":
+        reason = f"the answer ran into its limit of tokens: {parsed.reason}"
+        return replace(known, status=Status.TRUNCATED, reason=reason)
+    return replace(known, status=Status.UNPARSED, reason=parsed.reason)
+
+
+def _constrained(
+    request: GenerationRequest, task: Task, labels: Sequence[str]
+) -> GenerationRequest:
+    """Let only an answer out. A space before it belongs to the answer's first token, so it moves
+    from the end of the prompt into the choices."""
+    if task.kind == "extraction":
+        return replace(request, constraint=Constraint("json_schema", answer_schema(task)))
+    start = request.answer_start.rstrip(" ")
+    space = " " if start != request.answer_start else ""
+    if task.kind == "number":
+        constraint = Constraint("regex", space + NUMBER_PATTERN)
+    else:
+        constraint = Constraint("choices", tuple(space + label for label in labels))
+    return replace(request, answer_start=start, constraint=constraint)
+
+
+def _prompt_digest(backend: Backend, request: GenerationRequest) -> str:
+    """Of the very tokens that the model reads, or, where only a server knows them, of what it is
+    sent; how the server renders that is part of the cell's identity."""
+    try:
+        return digest_json(list(backend.render(request).token_ids))
+    except Unsupported:
+        sent = [(message.role, message.content) for message in request.messages]
+        return digest_json({"sent": sent, "answer_start": request.answer_start})

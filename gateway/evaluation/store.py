@@ -1,0 +1,178 @@
+"""The run store: SQLite in WAL mode, one committed row an answer.
+
+An answer is kept under the identity of what made it (the cell) and of what was asked (the item).
+A run that is killed and started again therefore finds what it had done, and so does any other run
+that asks the same thing of the same model. Two processes may write to one store.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gateway.core.digests import canonical_json
+from gateway.core.errors import StoreError
+from gateway.core.sqlite import Database, Kind
+from gateway.core.types import LabelScores
+from gateway.scoring.results import Status
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS answers (
+    cell TEXT NOT NULL,
+    item TEXT NOT NULL,
+    status TEXT NOT NULL,
+    body TEXT NOT NULL,
+    latency REAL NOT NULL,
+    wall REAL NOT NULL,
+    committed TEXT NOT NULL,
+    PRIMARY KEY (cell, item)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (
+    run_id TEXT PRIMARY KEY,
+    task TEXT NOT NULL,
+    started TEXT NOT NULL,
+    body TEXT NOT NULL
+);
+"""
+
+_KIND = Kind("run store", _SCHEMA, version=1, option="--store")
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a cell said to one item, before any rule turns label scores into an answer."""
+
+    status: Status
+    text: str = ""
+    """What the model wrote: the answer, or the reasoning before it."""
+    reason: str = ""
+    answer: str | float | Mapping[str, str] | None = None
+    """Read from the text; None where labels were scored instead, or nothing could be read."""
+    labels: tuple[str, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    token_counts: tuple[int, ...] = ()
+    byte_counts: tuple[int, ...] = ()
+    exact: bool = True
+    bounds: tuple[bool, ...] = ()
+    """As `LabelScores.bounds`."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    tokens_evaluated: int = 0
+    reasoning_cut: bool = False
+    """The reasoning ran into its budget."""
+    shortened: Mapping[str, tuple[int, int]] | None = None
+    """Fields that the template's rule shortened: tokens before and after."""
+    exemplars: tuple[str, ...] = ()
+    """Ids of the exemplars, in the order shown."""
+    fingerprint: str = ""
+    prompt_digest: str = ""
+    retries: int = 0
+    """How many times a server had to be asked again before it answered."""
+
+    @property
+    def scores(self) -> LabelScores:
+        """The label scores, for a rule to turn into an answer."""
+        return LabelScores(
+            labels=self.labels,
+            logprobs=self.logprobs,
+            token_counts=self.token_counts,
+            byte_counts=self.byte_counts,
+            tokens_evaluated=self.tokens_evaluated,
+            prompt_tokens=self.prompt_tokens,
+            exact=self.exact,
+            bounds=self.bounds,
+            fingerprint=self.fingerprint,
+        )
+
+
+class Store:
+    """Answers and runs in one file.
+
+    Raises:
+        StoreError: the file is no store, is of another version, or can not be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = Database(path, _KIND)
+
+    def close(self) -> None:
+        """Close the file. What was put is already on disk."""
+        self._db.close()
+
+    def put(
+        self, cell: str, item: str, observation: Observation, latency: float, wall: float
+    ) -> None:
+        """Commit one answer. One that stands already stays, unless it had failed.
+
+        Args:
+            latency: seconds from asking to the answer.
+            wall: seconds since the cell's previous answer; their sum is what the cell took,
+                however many items ran side by side.
+        """
+        body = canonical_json({**asdict(observation), "status": observation.status.value})
+        self._db.execute(
+            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (cell, item) DO UPDATE SET status = excluded.status,"
+            " body = excluded.body, latency = excluded.latency, wall = excluded.wall,"
+            " committed = excluded.committed WHERE answers.status = 'failed'",
+            (cell, item, observation.status.value, body, latency, wall, _now()),
+        )
+
+    def answers(self, cell: str) -> dict[str, Observation]:
+        """All answers of a cell, by item digest."""
+        rows = self._db.rows("SELECT item, body FROM answers WHERE cell = ?", (cell,))
+        return {item: _observation(body) for item, body in rows}
+
+    def finished(self, cell: str) -> set[str]:
+        """Digests of the items that need not be asked again: all but the failed ones."""
+        query = "SELECT item FROM answers WHERE cell = ? AND status <> 'failed'"
+        rows = self._db.rows(query, (cell,))
+        return {item for (item,) in rows}
+
+    def timings(self, cell: str) -> dict[str, tuple[float, float]]:
+        """Measured (latency, wall) seconds of each answer of a cell, by item digest."""
+        rows = self._db.rows("SELECT item, latency, wall FROM answers WHERE cell = ?", (cell,))
+        return {item: (latency, wall) for item, latency, wall in rows}
+
+    def put_run(self, run_id: str, task: str, body: Mapping[str, Any]) -> None:
+        """Record what a run consists of; the same run again changes nothing but its time."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)",
+            (run_id, task, _now(), canonical_json(body)),
+        )
+
+    def run(self, prefix: str) -> tuple[str, dict[str, Any]]:
+        """The run whose id begins with `prefix`: its whole id and its record.
+
+        Raises:
+            StoreError: none or several begin so.
+        """
+        rows = list(self._db.rows("SELECT run_id, body FROM runs ORDER BY started DESC"))
+        matching = [row for row in rows if row[0].startswith(prefix)]
+        if len(matching) != 1:
+            known = ", ".join(row[0] for row in rows[:5]) or "none"
+            raise StoreError(
+                f"{self.path}: {len(matching)} runs begin with {prefix!r}",
+                hint=f"the latest: {known}",
+            )
+        return matching[0][0], json.loads(matching[0][1])
+
+
+_TUPLES = {"labels", "logprobs", "token_counts", "byte_counts", "exemplars", "bounds"}
+_NAMES = {field.name for field in fields(Observation)}
+
+
+def _observation(body: str) -> Observation:
+    raw = {k: v for k, v in json.loads(body).items() if k in _NAMES}
+    for name in _TUPLES:
+        raw[name] = tuple(raw.get(name, ()))
+    if raw["shortened"] is not None:
+        raw["shortened"] = {k: (a, b) for k, (a, b) in raw["shortened"].items()}
+    return Observation(**{**raw, "status": Status(raw["status"])})
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""An entry of models.toml, and where its files lie."""

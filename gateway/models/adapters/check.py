@@ -1,0 +1,164 @@
+"""Is this adapter for this base? All the reasons why not, found without loading weights.
+
+What is recorded (card.toml) is compared first, then every tensor with the module it names.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gateway.core.errors import ConfigError, ModelLoadError
+from gateway.models.adapters.base import GGUF_OF, Base, read_base
+from gateway.models.adapters.card import Card, read_card
+from gateway.models.adapters.folder import Adapter, Tensor, read_adapter
+from gateway.models.adapters.kinds import SUPPORTED
+
+__all__ = [
+    "Base",
+    "misfits",
+    "other_weights",
+    "read_base",
+    "refuse_other_weights",
+    "remarks",
+    "why_not",
+]
+
+_SIDES = {
+    **dict.fromkeys(("lora_A", "lora_embedding_A", "hada_w1_b", "hada_w2_b"), ("inputs", 1)),
+    **dict.fromkeys(("lora_B", "lora_embedding_B", "hada_w1_a", "hada_w2_a"), ("outputs", 0)),
+    **dict.fromkeys(("vera_lambda_b", "ln_tuning_layers", "delora_B"), ("outputs", 0)),
+    "delora_A": ("inputs", 1),
+    "hra_u": ("inputs", 0),
+    "trainable_tokens_delta": ("outputs", 1),
+}
+"""Part -> which width of its module it has, and in which of its dimensions."""
+_LEARNED = "prompt_embeddings"
+
+
+def why_not(folder: Path, base: Base) -> tuple[str, ...]:
+    """All reasons why an adapter is not for a base; none: it fits.
+
+    An adapter's folder that can not be read is a reason, not an error.
+    """
+    try:
+        adapter = read_adapter(folder)
+    except (ConfigError, ModelLoadError) as exc:
+        return (exc.message,)
+    other = other_weights(adapter.card, base.digest)
+    return (*([other] if other else []), *misfits(adapter, base))
+
+
+def other_weights(card: Card | None, digest: str) -> str:
+    """Why these are not the weights that the card records; empty: they are, or it has no card.
+
+    Args:
+        digest: of the base's contents.
+    """
+    if card is None or card.base.digest == digest:
+        return ""
+    return (
+        f"it was trained on {card.base.name}, contents {card.base.digest[:12]}; "
+        f"this base has contents {digest[:12]}"
+    )
+
+
+def refuse_other_weights(folder: Path, digest: str) -> None:
+    """Raise where the card beside an adapter records other weights than those it is loaded onto.
+
+    Args:
+        folder: the adapter's; without a card nothing is known and nothing refused.
+        digest: of the base's contents.
+
+    Raises:
+        ModelLoadError: they are others, with both digests.
+        ConfigError: the card can not be read.
+    """
+    if reason := other_weights(read_card(folder), digest):
+        raise ModelLoadError(
+            f"{folder} is not for this base model: {reason}",
+            hint="an adapter fits the weights that it was trained on; to try it on others all the "
+            "same, move its card.toml away",
+        )
+
+
+def misfits(adapter: Adapter, base: Base) -> tuple[str, ...]:
+    """Reasons that lie in the model's form, whatever the numbers in its weights: architecture,
+    hidden size, modules and shapes. A base in another quantization has none."""
+    kind = adapter.config.peft_type
+    if kind not in SUPPORTED:
+        supported = ", ".join(sorted(SUPPORTED))
+        return (f"adapters of type {kind} are not supported; supported: {supported}",)
+    reasons = [*_recorded(adapter.card, base)]
+    for key, tensor in adapter.tensors.items():
+        reasons += _of_tensor(adapter, key, tensor, base)
+    return tuple(dict.fromkeys(reasons))
+
+
+def remarks(folder: Path) -> tuple[str, ...]:
+    """What could not be compared; nothing of a folder that can not be read."""
+    try:
+        adapter = read_adapter(folder)
+    except (ConfigError, ModelLoadError):
+        return ()
+    return tuple(_remarks(adapter))
+
+
+def _remarks(adapter: Adapter) -> Iterator[str]:
+    if adapter.card is None:
+        yield "it has no card.toml: which weights it was trained on is unknown"
+    parts = {tensor.part for tensor in adapter.tensors.values()}
+    learned = set() if adapter.config.peft_type == "PREFIX_TUNING" else {_LEARNED}
+    if unchecked := sorted(parts - {*_SIDES, "weight", *learned}):
+        yield f"the shapes of {', '.join(unchecked)} were not compared with the base's"
+
+
+def _recorded(card: Card | None, base: Base) -> Iterator[str]:
+    if card is None:
+        return
+    then, now = card.base.architecture, base.architecture
+    # Mistral is a llama in a GGUF.
+    if GGUF_OF.get(then, then) != GGUF_OF.get(now, now):
+        yield f"it was trained on the architecture {then}, this base is {now}"
+    if card.base.hidden_size != base.hidden_size:
+        yield (
+            f"it was trained on a hidden size of {card.base.hidden_size}, "
+            f"this base has {base.hidden_size}"
+        )
+
+
+def _of_tensor(adapter: Adapter, key: str, tensor: Tensor, base: Base) -> Iterator[str]:
+    module, part, shape = tensor.module, tensor.part, tensor.shape
+    # Of prefix tuning they are keys and values of all layers.
+    is_text = part == _LEARNED and adapter.config.peft_type != "PREFIX_TUNING"
+    if is_text and shape[-1] != base.hidden_size:
+        yield f"{part} are {shape[-1]} wide, the base's hidden size is {base.hidden_size}"
+    if not module:
+        return
+    widths = base.modules.get(module)
+    if widths is None:
+        yield f"it changes {module}, which the base does not have"
+        return
+    if part == "weight" and sorted(shape) != sorted(widths[: len(shape)]):
+        yield f"{key} has the shape {_by(shape)}, the base's {module} is {_by(widths[::-1])}"
+    if part not in _SIDES:
+        return
+    side, dimension = _SIDES[part]
+    base_width = widths[0] if side == "inputs" else widths[1]
+    if shape[dimension : dimension + 1] != (base_width,):
+        found = shape[dimension] if dimension < len(shape) else "none"
+        yield f"{part} of {module} is for {side} of {found}, the base's are {base_width}"
+    yield from _other_rank(adapter, tensor)
+
+
+def _other_rank(adapter: Adapter, tensor: Tensor) -> Iterator[str]:
+    """AdaLoRA prunes ranks as it trains, so that only LoRA's are known beforehand."""
+    dimension = {"lora_A": 0, "lora_B": 1}.get(tensor.part)
+    if adapter.config.peft_type != "LORA" or dimension is None or len(tensor.shape) != 2:
+        return
+    found = tensor.shape[dimension]
+    said = adapter.config.rank(tensor.module)
+    if found != said:
+        yield f"{tensor.part} of {tensor.module} has rank {found}, its configuration says {said}"
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,51 @@
+"""From an adapter's name to its folder, and never out of the root that holds them all."""
+
+import re
+from pathlib import Path
+
+from gateway.core.errors import ConfigError
+
+EXPORTED = "adapter.gguf"
+"""The file in an adapter's folder that llama.cpp reads."""
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+
+
+def listed(root: Path) -> tuple[str, ...]:
+    """Names of the folders in the root, sorted, also of those that hold no readable adapter."""
+    if not root.is_dir():
+        return ()
+    return tuple(
+        sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    )
+
+
+def folder_of(root: Path, name: str) -> Path:
+    """The folder of an adapter; whether an adapter is in it is not looked at.
+
+    Raises:
+        ConfigError: it is no name, there is no such folder (those that exist are listed), or it is
+            a link to somewhere else.
+    """
+    folder = new_folder(root, name)
+    if not folder.is_dir():
+        known = ", ".join(listed(root)) or "none"
+        raise ConfigError(f"no adapter is called {name!r} in {root}", hint=f"known: {known}")
+    if not folder.resolve().is_relative_to(root.resolve()):
+        raise ConfigError(
+            f"{folder}: a link that leads out of {root}", hint="copy the folder into it"
+        )
+    return folder
+
+
+def new_folder(root: Path, name: str) -> Path:
+    """Where an adapter of this name lies or would lie.
+
+    Raises:
+        ConfigError: it is no name.
+    """
+    if not re.fullmatch(_NAME, name):
+        raise ConfigError(
+            f"{name!r} can not name an adapter",
+            hint="letters, digits, '.', '_' and '-', beginning with a letter or a digit",
+        )
+    return root / name

@@ -1,0 +1,40 @@
+"""What the training of an adapter took, as a file beside it says."""
+
+import csv
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from gateway.core.errors import DataError
+
+TIMINGS = "timings.csv"
+"""What it took. Apart from the rest, whose bytes are the same each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What a training took."""
+
+    epochs: int
+    steps: int
+    tokens: int
+    """That were learned from, prompts included."""
+    seconds: float
+    """Of steps and held-out scores; loading and reading are not in them."""
+
+
+def took_of(folder: Path) -> Took | None:
+    """What the training of an adapter took; None where its folder does not say.
+
+    Raises:
+        DataError: the file is there and can not be read.
+    """
+    path = folder / TIMINGS
+    try:
+        (row,) = csv.DictReader(StringIO(path.read_text(encoding="utf-8")))
+        whole = {name: int(row[name]) for name in ("epochs", "steps", "tokens")}
+        return Took(**whole, seconds=float(row["seconds"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError) as exc:
+        raise DataError(f"{path}: can not be read: {exc}") from exc

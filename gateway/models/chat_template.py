@@ -1,0 +1,164 @@
+"""Jinja chat templates, rendered as transformers renders them, in a sandbox.
+
+Reference: transformers, `utils/chat_template_utils.py` (trim_blocks, lstrip_blocks, loop
+controls, `tojson` without HTML escapes, `raise_exception`, `strftime_now`).
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import jinja2
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from gateway.core.errors import ConfigError, InvalidRequest
+from gateway.core.types import Message, Tool, ToolCall
+
+PLAIN = (
+    "{% for message in messages %}"
+    "{{ 'Answer:\n' if message['role'] == 'assistant' else '' }}"
+    "{{ message['content'] | trim + '\n\n' }}"
+    "{% endfor %}"
+    "{{ 'Answer:\n' if add_generation_prompt else '' }}"
+)
+"""For base models, chosen by name (`chat_template = "plain"`), never by default: each turn is a
+paragraph, the assistant's under a line "Answer:". An answer ends with its line. The prompt ends
+with a newline and not with a space, which a tokenizer would join to the answer's first word."""
+
+_TOOLS = re.compile(r"\{[{%][^}]*\btools\b")
+_TOOL_CALLS = re.compile(r"\{[{%][^}]*\btool_calls\b")
+"""What a template reads is found in its tags, not in the text between them."""
+
+Clock = Callable[[], datetime]
+
+
+class ChatTemplate:
+    """A compiled chat template.
+
+    Args:
+        source: the Jinja text.
+        clock: what `strftime_now` asks. A template that uses it renders the day into the prompt.
+
+    Raises:
+        ConfigError: the template does not compile.
+    """
+
+    def __init__(self, source: str, *, clock: Clock = datetime.now) -> None:
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+        )
+        environment.filters["tojson"] = _tojson
+        environment.globals["raise_exception"] = _raise_exception
+        environment.globals["strftime_now"] = lambda form: clock().strftime(form)
+        try:
+            self._template = environment.from_string(source)
+        except jinja2.TemplateError as exc:
+            raise ConfigError(f"the model's chat template does not compile: {exc}") from exc
+        self._shows_tools = _TOOLS.search(source) is not None
+        self._shows_calls = _TOOL_CALLS.search(source) is not None
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        special: Mapping[str, str],
+        tools: Sequence[Tool] = (),
+        hide: Callable[[str], str] = lambda text: text,
+        begin_answer: bool = True,
+    ) -> str:
+        """The conversation as text that ends where the assistant's answer begins.
+
+        Args:
+            special: texts of `bos_token`, `eos_token` and the like.
+            tools: functions that the template describes to the model.
+            hide: applied to every text that comes from the caller.
+            begin_answer: off: the text ends with the last message (`add_generation_prompt`).
+
+        Raises:
+            InvalidRequest: the template refuses the conversation (roles out of order, say), or
+                would leave out tools or calls that it does not know how to show.
+        """
+        if tools and not self._shows_tools:
+            raise InvalidRequest(
+                "this model's chat template does not show tools to the model",
+                hint="give its entry in models.toml a chat_template that does",
+                parameter="tools",
+            )
+        if any(m.tool_calls for m in messages) and not self._shows_calls:
+            raise InvalidRequest(
+                "this model's chat template does not show earlier tool calls to the model",
+                hint="give its entry in models.toml a chat_template that does",
+                parameter="messages",
+            )
+        variables: dict[str, Any] = {"messages": [_turn(m, hide) for m in messages], **special}
+        if tools:
+            variables["tools"] = [_function(tool, hide) for tool in tools]
+        try:
+            return self._template.render(add_generation_prompt=begin_answer, **variables)
+        except (jinja2.TemplateError, TypeError, RecursionError) as exc:
+            raise InvalidRequest(f"the chat template refuses the conversation: {exc}") from exc
+
+
+def _turn(message: Message, hide: Callable[[str], str]) -> dict[str, Any]:
+    turn: dict[str, Any] = {"role": message.role, "content": hide(message.content)}
+    if message.tool_calls:
+        turn["tool_calls"] = [_call(call, hide) for call in message.tool_calls]
+    if message.tool_call_id:
+        turn["tool_call_id"] = hide(message.tool_call_id)
+    return turn
+
+
+def _call(call: ToolCall, hide: Callable[[str], str]) -> dict[str, Any]:
+    """As transformers passes it: the arguments are an object, not its text."""
+    arguments = _hidden(_parsed(call.arguments, f"the arguments of the call {call.name!r}"), hide)
+    function = {"name": hide(call.name), "arguments": arguments}
+    return {"id": hide(call.id), "type": "function", "function": function}
+
+
+def _function(tool: Tool, hide: Callable[[str], str]) -> dict[str, Any]:
+    function = {
+        "name": hide(tool.name),
+        "description": hide(tool.description),
+        "parameters": _hidden(_parsed(tool.parameters, f"the schema of tool {tool.name!r}"), hide),
+    }
+    return {"type": "function", "function": function}
+
+
+def _parsed(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise InvalidRequest(f"{what} is no JSON: {exc}", parameter="messages") from exc
+
+
+def _hidden(value: Any, hide: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, list):
+        return [_hidden(v, hide) for v in value]
+    if isinstance(value, dict):
+        return {hide(k): _hidden(v, hide) for k, v in value.items()}
+    return value
+
+
+def _tojson(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+    )
+
+
+def _raise_exception(message: str) -> None:
+    raise jinja2.TemplateError(message)

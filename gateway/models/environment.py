@@ -1,0 +1,121 @@
+"""modelfiles/models.toml -> `ModelSpec`. The only reader of the environment.
+
+Entries come from the file that ships with the package and from the user's own, where an entry of
+the same name replaces the shipped one:
+
+    GATEWAY_MODELS   the user's models.toml (default: models.toml in the user's config folder)
+    GATEWAY_PROMPTS  a folder of tasks (default: the shipped ones)
+    GATEWAY_DATA     where pulled models and the run store lie (default: the user's data folder)
+    GATEWAY_ADAPTERS a folder of adapters (default: adapters in the folder of GATEWAY_DATA)
+    OLLAMA_MODELS    where an Ollama server keeps its models (default: where it does by default)
+    OLLAMA_HOST      where an Ollama server answers (default: this machine, port 11434)
+    OLLAMA_API_KEY   shown to the server of OLLAMA_HOST, and to no other
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from gateway.core.errors import ConfigError
+
+_APP = "local-model-gateway"
+
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+_OLLAMA_PORT = 11434
+
+
+def own_models() -> Path:
+    """The user's models.toml, whether it is there or not."""
+    default = Path(platformdirs.user_config_dir(_APP)) / "models.toml"
+    return from_environment("GATEWAY_MODELS") or default
+
+
+def shipped(folder: Literal["prompts", "modelfiles"]) -> Path:
+    """A folder that comes with the package: inside the wheel, or beside it in a checkout."""
+    inside = _PACKAGE / "_shipped" / folder
+    return inside if inside.is_dir() else _PACKAGE.parent / folder
+
+
+def prompts_root() -> Path:
+    """The folder of tasks."""
+    return from_environment("GATEWAY_PROMPTS") or shipped("prompts")
+
+
+def data_root() -> Path:
+    """The folder of pulled models and the run store."""
+    return from_environment("GATEWAY_DATA") or Path(platformdirs.user_data_dir(_APP))
+
+
+def models_root() -> Path:
+    """Where pulled models lie."""
+    return data_root() / "models"
+
+
+def adapters_root() -> Path:
+    """The folder of adapters, one folder each."""
+    return from_environment("GATEWAY_ADAPTERS") or data_root() / "adapters"
+
+
+def ollama_root() -> Path:
+    """Where an Ollama server keeps its models: as OLLAMA_MODELS says, else the folder of this
+    user, or that of the system's service where only it is there."""
+    own, service = Path.home() / ".ollama/models", Path("/usr/share/ollama/.ollama/models")
+    # Not Path.is_dir, which fails where a folder above may not be entered.
+    default = service if os.path.isdir(service) and not os.path.isdir(own) else own
+    return from_environment("OLLAMA_MODELS") or default
+
+
+def ollama_host() -> str:
+    """URL of the Ollama server: OLLAMA_HOST as Ollama reads it, without a path, else this machine.
+
+    An address to listen on at all of this machine's own (0.0.0.0) is asked as 127.0.0.1.
+    """
+    given = os.environ.get("OLLAMA_HOST", "").strip().strip("\"'")
+    scheme, _, rest = given.rpartition("://")
+    ports = {"http": 80, "https": 443}
+    parts = urlsplit(f"{scheme or 'http'}://{rest or '127.0.0.1'}")
+    host = {None: "127.0.0.1", "": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(  # noqa: S104
+        parts.hostname, parts.hostname
+    )
+    try:
+        port = parts.port or ports.get(scheme, _OLLAMA_PORT)
+    except ValueError:
+        raise ConfigError(f"OLLAMA_HOST={given!r} has no port that is one") from None
+    shown = f"[{host}]" if host and ":" in host else host
+    return f"{parts.scheme}://{shown}:{port}"
+
+
+def ollama_key(host: str) -> str:
+    """What to show to an Ollama server, empty for any but that of OLLAMA_HOST."""
+    return os.environ.get("OLLAMA_API_KEY", "") if host == ollama_host() else ""
+
+
+def default_store() -> Path:
+    """The run store used when none is named."""
+    return data_root() / "runs.sqlite"
+
+
+def digest_memory() -> Path:
+    """Where digests of weights are remembered."""
+    return data_root() / "digests.json"
+
+
+def keys_file() -> Path:
+    """The file of API keys used when none is named."""
+    return data_root() / "keys.json"
+
+
+def certificates_file() -> Path:
+    """Where what `gateway certify` measured is kept."""
+    return data_root() / "certificates.json"
+
+
+def from_environment(name: str) -> Path | None:
+    value = os.environ.get(name, "")
+    return Path(value).expanduser() if value else None

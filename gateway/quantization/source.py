@@ -1,0 +1,79 @@
+"""A model as a command is given it: the name of an entry, or a GGUF file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.core.errors import ConfigError, UnknownModel
+from gateway.models.file import Models
+from gateway.models.gguf import Header, read_header
+from gateway.models.locate import locate
+from gateway.models.spec import ModelSpec, PathSource
+
+_GGUF = b"GGUF"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One GGUF file, and the entry that names it."""
+
+    spec: ModelSpec
+    """Of a file without an entry: one with all defaults."""
+    path: Path
+    header: Header
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+def given(text: str, models: Models) -> Given:
+    """The entry of that name, or else the file.
+
+    Raises:
+        ConfigError: it is neither, or is not one whole model in a GGUF file.
+        ModelNotPulled: the entry's file is not on this machine.
+        ModelLoadError: the file can not be read.
+    """
+    spec = models.specs.get(text) or _of_file(text)
+    if spec.backend in ("ollama", "fake"):
+        raise ConfigError(
+            f"{spec.name} has no file that can be read here: it is run by {spec.backend}",
+            hint="a model of an Ollama on this machine: gateway models import-ollama",
+        )
+    path = locate(spec)
+    if path.is_dir():
+        raise ConfigError(
+            f"{path} is a folder of Hugging Face weights, not a GGUF file",
+            hint="convert it with llama.cpp's convert_hf_to_gguf.py --outtype f16, then name the "
+            "file; the gateway has no converter of its own",
+        )
+    if spec.backend != "llama_cpp":
+        raise ConfigError(f"{spec.name} is run by {spec.backend}", hint=f"name its file: {path}")
+    header = read_header(path)
+    _check_whole(path, header)
+    return Given(spec, path, header)
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether a file begins as one."""
+    with path.open("rb") as file:
+        return file.read(len(_GGUF)) == _GGUF
+
+
+def _of_file(text: str) -> ModelSpec:
+    path = Path(text).expanduser()
+    if not path.exists():
+        raise UnknownModel(
+            f"{text!r} is neither an entry nor a file", hint="gateway models list names the entries"
+        )
+    return ModelSpec(path.stem, PathSource(path.resolve()), origin="the command line")
+
+
+def _check_whole(path: Path, header: Header) -> None:
+    if header.metadata.get("split.count", 1) > 1:
+        raise ConfigError(
+            f"{path} is one of {header.metadata['split.count']} parts of a model",
+            hint="join them with llama.cpp's llama-gguf-split --merge",
+        )
+    if header.metadata.get("general.type", "model") != "model":
+        raise ConfigError(f"{path} is no model but: {header.metadata['general.type']}")

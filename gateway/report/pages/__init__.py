@@ -1,0 +1,1 @@
+"""One builder of a page for each command that a person reads."""

@@ -1,0 +1,139 @@
+"""What `gateway adapters` prints."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from gateway.core.errors import ConfigError, ModelLoadError
+from gateway.models.adapters.card import Card
+from gateway.models.adapters.folder import CONFIG, WEIGHTS, Adapter, read_adapter
+from gateway.models.adapters.names import folder_of, listed
+from gateway.report.format import ABSENT
+from gateway.report.table import Cell, Head, Heads, numbers, print_facts, print_rows, say
+
+_UNKNOWN = "unknown"
+_SHOWN = 10
+_HEADS: Heads = [
+    "adapter",
+    "type",
+    *numbers("rank"),
+    "base",
+    Head("trained on", breaks=True),
+    "created",
+    "metrics",
+    "GGUF",
+]
+_BLOCK = re.compile(r"\.(\d+)\.")
+
+
+def adapters_table(root: Path, console: Console) -> None:
+    """One row a folder; one that can not be read has the reason below the table."""
+    rows: list[tuple[Cell, ...]] = []
+    broken = []
+    for name in listed(root):
+        try:
+            adapter = read_adapter(folder_of(root, name))
+        except (ConfigError, ModelLoadError) as exc:
+            rows.append((name, Text("broken", "red"), *[ABSENT] * 6))
+            broken.append(f"{name}: {exc}")
+            continue
+        rows.append(_row(adapter))
+    print_rows(_HEADS, rows, console)
+    for line in (*broken, f"adapters from: {root}"):
+        say(console, line)
+
+
+def adapter_details(adapter: Adapter, console: Console) -> None:
+    """Card, configuration, tensors and sizes."""
+    exported = adapter.exported
+    facts = (
+        ("folder", str(adapter.folder)),
+        *_of_card(adapter.card),
+        *_of_config(adapter),
+        ("trained numbers", f"{adapter.parameters:,} in {len(adapter.tensors)} tensors"),
+        *_groups(adapter),
+        *((file, _size(adapter.folder / file)) for file in (WEIGHTS, CONFIG)),
+        ("GGUF", _size(exported) if exported else "not exported"),
+    )
+    print_facts(facts, console)
+
+
+def fit(
+    adapter: str, base: str, reasons: Sequence[str], remarks: Sequence[str], console: Console
+) -> None:
+    """Whether an adapter is for a base, and why not."""
+    verdict = "is not for" if reasons else "fits"
+    lines = [f"{adapter} {verdict} {base}", *(f"  {reason}" for reason in reasons[:_SHOWN])]
+    if len(reasons) > _SHOWN:
+        lines.append(f"  and {len(reasons) - _SHOWN} more")
+    for line in [*lines, *(f"  note: {remark}" for remark in remarks)]:
+        say(console, line)
+
+
+def _row(adapter: Adapter) -> tuple[str, ...]:
+    card, config = adapter.card, adapter.config
+    data = card.data if card else None
+    items = f" ({data.items:,} items)" if data and data.items is not None else ""
+    metrics = ", ".join(f"{k} {v:.3g}" for k, v in card.metrics.items()) if card else ""
+    return (
+        adapter.name,
+        config.peft_type,
+        str(config.r) if config.r else ABSENT,
+        card.base.name if card else _UNKNOWN,
+        f"{data.source}{items}" if data else _UNKNOWN,
+        str(card.created) if card and card.created else _UNKNOWN,
+        metrics or _UNKNOWN,
+        "yes" if adapter.exported else "no",
+    )
+
+
+def _of_card(card: Card | None) -> Iterator[tuple[str, str]]:
+    if card is None:
+        yield "card", "none: base, data and settings are unknown"
+        return
+    base, data, prompt = card.base, card.data, card.prompt
+    yield "base", f"{base.name}, {base.architecture}, hidden size {base.hidden_size}"
+    yield "base: contents", base.digest
+    yield "data", data.source if data else _UNKNOWN
+    if data:
+        yield "data: digest", data.digest or _UNKNOWN
+        yield "data: items", _UNKNOWN if data.items is None else f"{data.items:,}"
+    yield "prompt", f"{prompt.task}/{prompt.strategy}" if prompt else _UNKNOWN
+    if prompt:
+        yield "prompt: digest", prompt.digest or _UNKNOWN
+    yield "hyperparameters", _pairs(card.hyperparameters)
+    yield "seed", _UNKNOWN if card.seed is None else str(card.seed)
+    yield "metrics", _pairs(card.metrics)
+    yield "versions", _pairs(card.versions)
+    yield "created", str(card.created or _UNKNOWN)
+
+
+def _of_config(adapter: Adapter) -> Iterator[tuple[str, str]]:
+    """Keys that say something: those that PEFT writes without a value say nothing."""
+    for key, value in adapter.config.model_dump().items():
+        if value not in (None, False, "", {}, []):
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            yield f"config: {key}", shown
+
+
+def _groups(adapter: Adapter) -> Iterator[tuple[str, str]]:
+    """Tensors that differ only in their layer, together."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for tensor in adapter.tensors.values():
+        module = _BLOCK.sub(".*.", f"{tensor.module}.").strip(".") or "shared"
+        shape = " x ".join(map(str, tensor.shape))
+        counts[module, f"{tensor.part} {shape} {tensor.dtype}"] += 1
+    for (module, what), count in sorted(counts.items()):
+        yield f"tensors: {module}", f"{what}, {count} times" if count > 1 else what
+
+
+def _size(path: Path) -> str:
+    return f"{path.stat().st_size:,} bytes"
+
+
+def _pairs(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items()) or _UNKNOWN

@@ -1,0 +1,221 @@
+"""What `gateway quantize` and `gateway fidelity` print, and what `models show` says of a file."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from gateway.core.sizes import readable
+from gateway.models.gguf import Header, read_header
+from gateway.models.spec import ModelSpec
+from gateway.quantization.contents import Contents, contents_of
+from gateway.quantization.divergence import Quantiles
+from gateway.quantization.estimate import Estimate, estimate
+from gateway.quantization.fidelity import Compared, Fidelity
+from gateway.quantization.ladder import Ladder
+from gateway.quantization.make import Made
+from gateway.quantization.names import Level
+from gateway.quantization.perplexity import Measured
+from gateway.quantization.remarks import name_remarks, remarks, types
+from gateway.quantization.speed import Speed
+from gateway.report.format import ABSENT
+from gateway.report.table import Heads, numbers, print_rows, say
+
+_OF_FIDELITY = (
+    *("bits/weight", "perplexity", "ln(PPL/ref.)", "KL, mean", "KL, median, 99%, max"),
+    *("same top token", "RMS change of p"),
+)
+
+
+def ladder_table(
+    ladder: Ladder,
+    made: Sequence[Made],
+    console: Console,
+    *,
+    speeds: Mapping[str, Speed] | None = None,
+) -> None:
+    """One row a level, the source above, and what is to be known of them below.
+
+    Args:
+        made: the files; none of a dry run.
+        speeds: by level, where they were measured.
+    """
+    heads: Heads = [
+        "level",
+        *numbers("size", "bits/weight"),
+        "types, by share of the weights",
+        *numbers("as the source", f"estimated memory, {_context(ladder)}"),
+        *(numbers("seconds") if made else ()),
+        *(numbers("prefill, decode tokens/s") if speeds else ()),
+    ]
+    files = {m.rung.level.name: m for m in made}
+    source = ladder.contents
+    named = f"source, {source.level.name}" if source.level else "source"
+    rows = [[named, *_sizes(source), ABSENT, _memory(ladder, source)]]
+    for rung in ladder.rungs:
+        unchanged = f"{rung.unchanged:.0%}" if rung.contents.quantized.weights else ABSENT
+        cells = [rung.level.name, *_sizes(rung.contents), unchanged]
+        cells.append(_memory(ladder, rung.contents))
+        cells += _of_file(files.get(rung.level.name)) if made else []
+        cells += _of_speed((speeds or {}).get(rung.level.name)) if speeds else []
+        rows.append(cells)
+    print_rows(heads, rows, console)
+    for line in (*remarks(ladder), *_made_remarks(made), *_fastest(speeds or {})):
+        say(console, f"- {line}")
+
+
+def levels_table(levels: Sequence[Level], console: Console) -> None:
+    """One row a level that can be made: its name in words."""
+    sizes = numbers("bits", "bits/weight", "block")
+    rows = [
+        (
+            level.name,
+            str(level.bits),
+            f"{level.bits_per_weight:g}",
+            str(level.block),
+            level.imatrix,
+            level.explain(),
+        )
+        for level in levels
+    ]
+    print_rows(("level", *sizes, "importance matrix", "the name"), rows, console)
+
+
+def fidelity_table(made: Fidelity, console: Console) -> None:
+    """One row a model, the reference above; errors are standard errors of the mean."""
+    heads: Heads = ["model", *numbers(*_OF_FIDELITY)]
+    bits = f"{made.reference_contents.total.bits_per_weight:.2f}"
+    reference = (f"{made.reference} (reference)", bits, _pm(made.perplexity, 4))
+    print_rows(heads, [reference, *map(_fidelity, made.models)], console)
+    say(
+        console,
+        f"{made.tokens} tokens evaluated, the second half of each chunk: {made.chunks} of "
+        f"{made.context}; ± is the standard error"
+        + ("; the reference in 16 bits, as llama-perplexity has it" if made.in_16_bits else ""),
+    )
+    for contents in (made.reference_contents, *(model.contents for model in made.models)):
+        for line in name_remarks(contents):
+            say(console, f"- {line}")
+
+
+def _fidelity(model: Compared) -> tuple[str, ...]:
+    found = model.divergence
+    return (
+        model.name,
+        f"{model.contents.total.bits_per_weight:.2f}",
+        _pm(found.perplexity, 4),
+        _pm(found.log_ratio, 5),
+        _pm(found.kl, 5),
+        ", ".join(f"{found.kls[q]:.4f}" for q in (0.5, 0.99, 1.0)),
+        _pm_percent(found.same_top),
+        _pm_percent(found.rms_change),
+    )
+
+
+def fidelity_json(made: Fidelity) -> dict[str, Any]:
+    """Everything, for canonical JSON."""
+    shown = {
+        "reference": made.reference,
+        "reference_weights": made.reference_weights,
+        "perplexity": asdict(made.perplexity),
+        "text": made.text,
+        "context": made.context,
+        "chunks": made.chunks,
+        "in_16_bits": made.in_16_bits,
+        "tokens": made.tokens,
+        "version": made.version,
+    }
+    models = []
+    for model in made.models:
+        found = asdict(model.divergence)
+        for key in ("kls", "log_ratios", "changes"):
+            found[key] = _named(found[key])
+        models.append({"model": model.name, "weights": model.weights, **found})
+    return shown | {"models": models}
+
+
+def file_rows(spec: ModelSpec, path: Path) -> Iterator[tuple[str, str]]:
+    """What a GGUF file holds and what it will take, for a table of two columns."""
+    header = read_header(path)
+    contents = contents_of(header, path, spec.quantization)
+    yield "tensors", types(contents)
+    if contents.level is not None:
+        yield "quantization type", f"{contents.level.name}: {contents.level.explain()}"
+    parts = [f"{part} {share.bits_per_weight:.2f}" for part, share in contents.parts.items()]
+    yield "bits a weight", f"{contents.total.bits_per_weight:.2f}: {', '.join(parts)}"
+    for line in name_remarks(contents):
+        yield "not as named", line
+    yield "memory, estimated", _estimated(_estimate(spec, header))
+
+
+def _estimated(found: Estimate) -> str:
+    cache = "not estimated for this architecture" if found.cache is None else readable(found.cache)
+    return (
+        f"weights {readable(found.weights)}, keys and values {cache}, scratch "
+        f"{readable(found.scratch)}"
+    )
+
+
+def _estimate(spec: ModelSpec, header: Header) -> Estimate:
+    return estimate(
+        header,
+        spec.context_length,
+        sequences=spec.parallel,
+        batch_tokens=spec.batch_tokens,
+        flash=spec.attention == "flash",
+    )
+
+
+def _context(ladder: Ladder) -> str:
+    spec = ladder.source.spec
+    return f"{spec.parallel} x {spec.context_length} tokens"
+
+
+def _sizes(contents: Contents) -> list[str]:
+    total = contents.total
+    return [readable(total.size), f"{total.bits_per_weight:.2f}", types(contents)]
+
+
+def _memory(ladder: Ladder, contents: Contents) -> str:
+    header = Header(ladder.source.header.metadata, tuple(contents.tensors))
+    total = _estimate(ladder.source.spec, header).total
+    return "unknown" if total is None else readable(total)
+
+
+def _of_file(made: Made | None) -> list[str]:
+    if made is None:
+        return [ABSENT]
+    return [f"{made.seconds:.1f}{' (there)' if made.kept else ''}"]
+
+
+def _of_speed(speed: Speed | None) -> list[str]:
+    return [f"{speed.prefill:.0f}, {speed.decode:.0f}" if speed else ABSENT]
+
+
+def _made_remarks(made: Sequence[Made]) -> Iterator[str]:
+    for m in made:
+        if m.without:
+            some = ", ".join(m.without[:3])
+            yield f"{m.rung.level.name}: the importance matrix lacks {len(m.without)}: {some} ..."
+
+
+def _fastest(speeds: Mapping[str, Speed]) -> Iterator[str]:
+    if speeds:
+        prefill = max(speeds, key=lambda name: speeds[name].prefill)
+        decode = max(speeds, key=lambda name: speeds[name].decode)
+        yield (f"fastest on this machine: {prefill} at reading prompts, {decode} at generating")
+
+
+def _pm(measured: Measured, digits: int) -> str:
+    return f"{measured.value:.{digits}f} ± {measured.error:.{digits}f}"
+
+
+def _pm_percent(measured: Measured) -> str:
+    return f"{100 * measured.value:.2f} ± {100 * measured.error:.2f}%"
+
+
+def _named(quantiles: Quantiles) -> dict[str, float]:
+    """With keys that JSON has: "0.99"."""
+    return {f"{q:g}": value for q, value in quantiles.items()}

@@ -1,0 +1,34 @@
+"""The models of an Ollama server, for a person."""
+
+from rich.console import Console
+
+from gateway.backends.ollama.client import Server, same_name
+from gateway.core.sizes import readable
+from gateway.models.spec import ON_OLLAMA
+from gateway.report.table import numbers, print_rows, say
+
+
+async def models_table(server: Server, console: Console) -> None:
+    """One row a model of the server, with the name by which every command takes it."""
+    rows = []
+    loaded = await server.running()
+    for listed in await server.models():
+        context = [r.context_length for r in loaded if same_name(r.name, listed.name)]
+        rows.append(
+            (
+                f"{ON_OLLAMA}{listed.name}",
+                f"{listed.details.parameter_size} {listed.details.quantization_level}",
+                readable(listed.size),
+                f"loaded, {context[0]} tokens" if context else "",
+                listed.digest[:_DIGITS],
+            )
+        )
+    if rows:
+        print_rows(("model", "type", *numbers("size"), "context", "digest"), rows, console)
+    else:
+        say(console, f"no models; the first: gateway models pull {ON_OLLAMA}llama3.2:1b")
+    say(console, f"Ollama {await server.version()} at {server.host}")
+
+
+_DIGITS = 12
+"""Of a digest that is shown to people."""

@@ -1,0 +1,63 @@
+"""What a training will take and what came out, in lines."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+
+from gateway.core.sizes import readable
+from gateway.report import format as fmt
+from gateway.report.table import numbers, print_rows
+from gateway.tuning.curve import Point
+from gateway.tuning.heldout import HeldOut
+from gateway.tuning.tune import Estimate, Tuned
+
+
+def estimate_lines(estimate: Estimate, epochs: int) -> Iterator[str]:
+    """Before the first step."""
+    if estimate.from_step:
+        yield f"going on from step {estimate.from_step:,}"
+    yield (
+        f"{estimate.trained:,} numbers are trained; an epoch is {estimate.tokens_an_epoch:,} "
+        f"tokens in {estimate.steps_an_epoch:,} steps"
+    )
+    yield (
+        f"about {duration(estimate.seconds)} for {epochs} epochs at most, at "
+        f"{estimate.tokens_a_second:,.0f} tokens a second; about {readable(estimate.memory)} of "
+        "memory"
+    )
+
+
+def epoch_line(found: HeldOut) -> str:
+    """After an epoch."""
+    score = "" if found.macro_f1 is None else f", macro-F1 {found.macro_f1:.3f}"
+    return f"epoch {found.epoch}: held-out loss {found.loss:.3f}{score}"
+
+
+def tuned_lines(tuned: Tuned) -> Iterator[str]:
+    """When it is saved."""
+    best = next(e for e in tuned.standing.epochs if e.epoch == tuned.standing.best)
+    yield f"best {epoch_line(best)}"
+    yield f"adapter: {tuned.folder}"
+
+
+def curve_table(points: Sequence[Point], console: Console) -> None:
+    """How the held-out score grows with the training data."""
+    rows = [
+        (
+            f"{point.items:,}",
+            fmt.number(point.metrics.get("held_out_macro_f1")),
+            fmt.number(point.metrics["held_out_loss"]),
+            f"{point.metrics['best_epoch']:.0f}",
+            fmt.count(point.seconds),
+        )
+        for point in points
+    ]
+    heads = numbers("items", "macro-F1", "loss", "best epoch", "seconds")
+    print_rows(heads, rows, console, "held-out score by training items")
+
+
+def duration(seconds: float) -> str:
+    """As a person says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

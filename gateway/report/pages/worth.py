@@ -1,0 +1,75 @@
+"""What fine-tuning was worth, said."""
+
+from collections.abc import Iterator
+
+from gateway.evaluation.worth import BeforeAfter
+from gateway.report import format as fmt
+from gateway.report.grid import Column
+from gateway.report.sections import Section, Table
+from gateway.scoring.metrics import metric_name
+
+
+def section(found: BeforeAfter) -> Section:
+    """The last section of the comparison's page."""
+    costs = found.costs
+    table = Table(
+        "Means an item. Evaluated are the tokens of the prompt and of all labels; a beginning that "
+        "prompts have in common is kept, so that it takes no seconds again.",
+        "cell",
+        tuple(cost.cell for cost in costs),
+        (
+            Column("prompt tokens", tuple(fmt.count(cost.prompt) for cost in costs)),
+            Column("evaluated", tuple(fmt.count(cost.evaluated) for cost in costs)),
+            Column("seconds", tuple(fmt.seconds(cost.seconds) for cost in costs)),
+        ),
+    )
+    return Section("worth", "What fine-tuning was worth", tuple(_sentences(found)), (table,))
+
+
+def _sentences(found: BeforeAfter) -> Iterator[str]:
+    tuned, prompt, pair = found.tuned, found.best_prompt, found.pair
+    metric = found.outcome.metric
+    yield (
+        f"{metric_name(metric)} {fmt.estimate(tuned.metrics[metric])} against "
+        f"{fmt.estimate(prompt.metrics[metric])} of the best prompt, {prompt.name}: "
+        f"{fmt.difference(pair.contest.difference)}"
+        + ("" if pair.told_apart else "; the interval holds zero, so nothing is shown")
+        + "."
+    )
+    for name in ("conformance", "ece"):
+        if name in tuned.metrics and name in prompt.metrics:
+            yield (
+                f"{metric_name(name)} {fmt.number(prompt.metrics[name].value)} before, "
+                f"{fmt.number(tuned.metrics[name].value)} after."
+            )
+    yield _forgetting(found)
+    yield from _paid_back(found)
+
+
+def _forgetting(found: BeforeAfter) -> str:
+    if found.readings is None:
+        return "What it forgot is not known: give --neutral a text from elsewhere."
+    before, after = (reading.perplexity for reading in found.readings)
+    change = after.value / before.value - 1
+    return (
+        f"Perplexity of the neutral text {before.value:.2f} ± {before.error:.2f} before, "
+        f"{after.value:.2f} ± {after.error:.2f} after ({change:+.1%}, "
+        f"{found.readings[0].tokens:,} tokens)."
+    )
+
+
+def _paid_back(found: BeforeAfter) -> Iterator[str]:
+    if found.training is None:
+        yield "What the training took is not known, so there is no break-even."
+        return
+    yield f"Training took {found.training.seconds:,.0f} s for {found.training.tokens:,} tokens."
+    for cost in found.costs[:-1]:
+        even = found.break_even(cost.cell)
+        yield (
+            f"Against {cost.cell} that is paid back after {_items(even.by_seconds)} by seconds, "
+            f"{_items(even.by_tokens)} by tokens."
+        )
+
+
+def _items(count: float | None) -> str:
+    return "no number of items" if count is None else f"{count:,.0f} items"

@@ -1,0 +1,334 @@
+"""What a model has to beat to be worth running: the majority class and a linear model on words.
+
+Both learn from the labelled training data alone, cost no tokens and are scored on the same items
+as every cell. For numbers they are the median and a ridge regression. A model is said to beat one
+only if the paired bootstrap interval of the difference lies on its side of zero.
+"""
+
+import statistics
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NoReturn, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array, spmatrix
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from gateway.core.errors import ComparisonRefused, DataError
+from gateway.core.types import Answer, TaskKind
+from gateway.scoring.comparison import compare
+from gateway.scoring.metrics import LOWER_IS_BETTER, metric_name
+from gateway.scoring.results import Comparison, Prediction, Status
+from gateway.scoring.scores import ANSWERED_ONLY, DEFAULT_RESAMPLES
+
+MAJORITY = "baseline:majority"
+MEDIAN = "baseline:median"
+TFIDF_LOGREG = "baseline:tfidf-logreg"
+TFIDF_RIDGE = "baseline:tfidf-ridge"
+
+FloatArray = npt.NDArray[np.float64]
+Features = csr_array | spmatrix
+Linear = TypeVar("Linear", LogisticRegression, Ridge)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One item as a baseline sees it: its fields joined into one text, and its gold value."""
+
+    item_id: str
+    text: str
+    gold: Answer | None
+    """None is refused in training, and carried along in what is to be predicted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Guess:
+    """Answers for the test items, with shares over the label set where the method has them."""
+
+    answers: list[str]
+    shares: FloatArray
+    """Shape (items, labels)."""
+
+
+Classifier = Callable[[Sequence[str], Sequence[str], Sequence[str], Sequence[str]], _Guess]
+"""Labels, training texts, training labels, test texts -> guess."""
+
+
+def simple_baseline(
+    task_kind: TaskKind,
+    labels: Sequence[str],
+    train: Sequence[Example],
+    test: Sequence[Example],
+) -> list[Prediction]:
+    """The most frequent training label for every item (for numbers the median).
+
+    Probabilities are the training frequencies. Of equally frequent labels the first in label order
+    wins. Extraction: the most frequent value of each field (first in sorted order among equals).
+
+    Raises:
+        DataError: there is no training item, or one has a gold value that does not fit the task.
+    """
+    _require_train(train)
+    match task_kind:
+        case "number":
+            middle = statistics.median(_numbers(train))
+            return [_answered(MEDIAN, item, middle) for item in test]
+        case "extraction":
+            return _per_field(MAJORITY, _majority, train, test)
+        case "classification":
+            return _classified(MAJORITY, _majority, labels, train, test)
+
+
+def tfidf_baseline(
+    task_kind: TaskKind,
+    labels: Sequence[str],
+    train: Sequence[Example],
+    test: Sequence[Example],
+) -> list[Prediction]:
+    """Logistic regression (for numbers ridge) on TF-IDF of words and word pairs.
+
+    Deterministic, on any number of threads. A label without a training item gets probability 0.
+    Extraction: one model a field.
+
+    Raises:
+        DataError: as `simple_baseline`.
+    """
+    _require_train(train)
+    match task_kind:
+        case "number":
+            estimates = _ridge(_texts(train), _numbers(train), _texts(test))
+            return [
+                _answered(TFIDF_RIDGE, item, estimate)
+                for item, estimate in zip(test, estimates, strict=True)
+            ]
+        case "extraction":
+            return _per_field(TFIDF_LOGREG, _logistic, train, test)
+        case "classification":
+            return _classified(TFIDF_LOGREG, _logistic, labels, train, test)
+
+
+def all_baselines(
+    task_kind: TaskKind,
+    labels: Sequence[str],
+    train: Sequence[Example],
+    test: Sequence[Example],
+) -> dict[str, list[Prediction]]:
+    """Cell name -> predictions of every baseline of the task kind, the simple one first.
+
+    Raises:
+        DataError: as `simple_baseline`.
+    """
+    simple = simple_baseline(task_kind, labels, train, test)
+    tfidf = tfidf_baseline(task_kind, labels, train, test)
+    return {cell[0].cell: cell for cell in (simple, tfidf) if cell}
+
+
+def verdicts(
+    predictions: Sequence[Prediction],
+    baselines: Mapping[str, Sequence[Prediction]],
+    *,
+    task_kind: TaskKind,
+    labels: Sequence[str],
+    metric: str,
+    seed: int = 0,
+    resamples: int = DEFAULT_RESAMPLES,
+) -> tuple[str, ...]:
+    """One sentence a baseline: whether the cell beats it, by how much, and how sure that is.
+
+    Raises:
+        DataError: predictions can not be scored (see `score_cell`).
+    """
+    return tuple(
+        _verdict(
+            predictions,
+            name,
+            baseline,
+            task_kind=task_kind,
+            labels=labels,
+            metric=metric,
+            seed=seed,
+            resamples=resamples,
+        )
+        for name, baseline in baselines.items()
+    )
+
+
+def _verdict(
+    predictions: Sequence[Prediction],
+    name: str,
+    baseline: Sequence[Prediction],
+    *,
+    task_kind: TaskKind,
+    labels: Sequence[str],
+    metric: str,
+    seed: int,
+    resamples: int,
+) -> str:
+    try:
+        result = compare(
+            predictions,
+            baseline,
+            task_kind=task_kind,
+            labels=labels,
+            metric=metric,
+            seed=seed,
+            resamples=resamples,
+        )
+    except ComparisonRefused as refusal:
+        return f"Not said to beat {name}: {refusal}."
+    return _sentence(result, name)
+
+
+def _sentence(result: Comparison, name: str) -> str:
+    low, high = result.difference.low, result.difference.high
+    if low is None or high is None:
+        return (
+            f"Not said to beat {name}: no interval was computed for {metric_name(result.metric)}."
+        )
+    metric = metric_name(result.metric)
+    figures = f"{metric} differs by {result.difference.value:+.3f} [{low:+.3f}, {high:+.3f}]"
+    if result.note and result.metric in ANSWERED_ONLY:
+        figures += f" ({result.note})"
+    # Where a lower value is better, the better side of zero is the negative one.
+    better, worse = (high < 0, low > 0) if result.metric in LOWER_IS_BETTER else (low > 0, high < 0)
+    if better:
+        return f"Beats {name}: {figures}."
+    if worse:
+        return f"Does not beat {name}, it is worse: {figures}."
+    return f"Not said to beat {name}: {figures}, an interval that does not exclude zero."
+
+
+# Majority class, TF-IDF
+
+
+def _majority(
+    labels: Sequence[str], texts: Sequence[str], golds: Sequence[str], test: Sequence[str]
+) -> _Guess:
+    counts = Counter(golds)
+    row = np.asarray([counts[label] / len(golds) for label in labels])
+    most = labels[int(row.argmax())]
+    return _Guess([most] * len(test), np.tile(row, (len(test), 1)))
+
+
+def _logistic(
+    labels: Sequence[str], texts: Sequence[str], golds: Sequence[str], test: Sequence[str]
+) -> _Guess:
+    if len(set(golds)) == 1 or not test:
+        # One class leaves nothing to learn, and the solver refuses it.
+        return _majority(labels, texts, golds, test)
+    features, asked = _features(texts, test)
+    model = _fit(LogisticRegression(C=10.0, max_iter=2000, random_state=0), features, golds)
+    shares = np.zeros((len(test), len(labels)))
+    columns = [labels.index(label) for label in model.classes_]
+    shares[:, columns] = model.predict_proba(asked)
+    return _Guess([labels[i] for i in shares.argmax(axis=1).tolist()], shares)
+
+
+def _ridge(texts: Sequence[str], golds: Sequence[float], test: Sequence[str]) -> list[float]:
+    if not test:
+        return []
+    features, asked = _features(texts, test)
+    model = _fit(Ridge(alpha=1.0, solver="lsqr", tol=1e-6, random_state=0), features, golds)
+    return [float(value) for value in model.predict(asked)]
+
+
+def _fit(model: Linear, features: Features, golds: Sequence[str] | Sequence[float]) -> Linear:
+    # BLAS sums in another order on another number of threads, and the last digits follow.
+    with threadpool_limits(1, user_api="blas"):
+        return model.fit(features, golds)
+
+
+def _features(train: Sequence[str], test: Sequence[str]) -> tuple[Features, Features]:
+    """TF-IDF of words and word pairs that occur in two training texts, learnt from `train` only."""
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=min(2, len(train)))
+    words = vectorizer.build_analyzer()
+    seen = Counter(word for text in train for word in set(words(text)))
+    if max(seen.values(), default=0) < vectorizer.min_df:
+        # No word to go by: one empty column, so that the model falls back on its intercept.
+        return csr_array((len(train), 1)), csr_array((len(test), 1))
+    return vectorizer.fit_transform(train), vectorizer.transform(test)
+
+
+# From and to predictions
+
+
+def _classified(
+    cell: str,
+    classifier: Classifier,
+    labels: Sequence[str],
+    train: Sequence[Example],
+    test: Sequence[Example],
+) -> list[Prediction]:
+    guess = classifier(labels, _texts(train), _labels(train, labels), _texts(test))
+    return [
+        replace(
+            _answered(cell, item, answer),
+            probabilities=dict(zip(labels, row, strict=True)),
+        )
+        for item, answer, row in zip(test, guess.answers, guess.shares.tolist(), strict=True)
+    ]
+
+
+def _per_field(
+    cell: str, classifier: Classifier, train: Sequence[Example], test: Sequence[Example]
+) -> list[Prediction]:
+    answers: list[dict[str, str]] = [{} for _ in test]
+    golds = [_fields(item) for item in train]
+    for key in sorted({key for gold in golds for key in gold}):
+        known = [
+            (item.text, gold[key]) for item, gold in zip(train, golds, strict=True) if key in gold
+        ]
+        texts, values = [text for text, _ in known], [value for _, value in known]
+        guess = classifier(sorted(set(values)), texts, values, _texts(test))
+        for answer, value in zip(answers, guess.answers, strict=True):
+            answer[key] = value
+    return [_answered(cell, item, answer) for item, answer in zip(test, answers, strict=True)]
+
+
+def _answered(cell: str, item: Example, answer: Answer) -> Prediction:
+    return Prediction(
+        cell=cell, item_id=item.item_id, status=Status.OK, answer=answer, gold=item.gold
+    )
+
+
+def _texts(items: Sequence[Example]) -> list[str]:
+    return [item.text for item in items]
+
+
+def _require_train(train: Sequence[Example]) -> None:
+    if not train:
+        raise DataError(
+            "a baseline needs labelled training items and got none",
+            hint="give a file of them with --train",
+        )
+
+
+def _labels(train: Sequence[Example], labels: Sequence[str]) -> list[str]:
+    known = set(labels)
+    return [
+        item.gold if isinstance(item.gold, str) and item.gold in known else _unfit(item, "a label")
+        for item in train
+    ]
+
+
+def _numbers(train: Sequence[Example]) -> list[float]:
+    return [
+        float(item.gold)
+        if isinstance(item.gold, int | float) and np.isfinite(item.gold)
+        else _unfit(item, "a finite number")
+        for item in train
+    ]
+
+
+def _fields(item: Example) -> Mapping[str, str]:
+    return item.gold if isinstance(item.gold, Mapping) else _unfit(item, "a set of fields")
+
+
+def _unfit(item: Example, expected: str) -> NoReturn:
+    raise DataError(
+        f"the gold value {item.gold!r} of training item {item.item_id!r} is not {expected}"
+    )

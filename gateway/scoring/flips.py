@@ -1,0 +1,218 @@
+"""What a cell keeps of a reference cell at the level of the task: the same items, label by label.
+
+A quantized model may have the accuracy of its reference and still answer other items rightly, or
+the same items with less confidence. Counted here: whose answers change and for whom that is a
+loss; by how much the labels' probabilities move; which classes suffer.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import rel_entr
+
+from gateway.core.types import TaskKind
+from gateway.scoring.pairing import both_answered, cell_name, matched, rights
+from gateway.scoring.results import Prediction, Status
+from gateway.scoring.scores import BoolArray, FloatArray, Statistic, point_estimate, statistics
+
+
+@dataclass(frozen=True, slots=True)
+class ClassDamage:
+    """What became of one gold class."""
+
+    label: str
+    support: int
+    """Items of the class."""
+    recall_reference: float | None
+    """None where the class has no item."""
+    recall: float | None
+    right_to_wrong: int
+    wrong_to_right: int
+
+    @property
+    def change(self) -> float | None:
+        """Recall less that of the reference."""
+        if self.recall is None or self.recall_reference is None:
+            return None
+        return self.recall - self.recall_reference
+
+
+@dataclass(frozen=True, slots=True)
+class Distributions:
+    """How the probabilities of the label set moved, on the items for which both cells have them.
+
+    Logarithms are natural: nats.
+    """
+
+    n: int
+    moved: int
+    """Items on which the probability of any label differs, by however little."""
+    exact: bool
+    """False: some log-probability behind them is a bound or an approximation."""
+    kl_mean: float | None
+    """Kullback-Leibler divergence of the cell from the reference, mean over the items on which it
+    is finite; None where it is on none."""
+    kl_infinite: int
+    """Items on which the cell rules a label out that the reference does not."""
+    margin_reference: float | None
+    """Mean over items of ln p(best) - ln p(runner-up) in the reference; None as `margin_change`."""
+    margin_change: float | None
+    """Mean change of that difference, of the same two labels, in the cell: below zero is
+    confidence lost. None where no item has both."""
+    margin_turned: int
+    """Items on which the cell prefers the reference's runner-up to its best label."""
+    margin_undefined: int
+    """Items on which either cell rules one of the two labels out; left out of the means."""
+    ece_reference: float
+    ece: float
+
+    @property
+    def ece_change(self) -> float:
+        """Expected calibration error less that of the reference; above zero is worse."""
+        return self.ece - self.ece_reference
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """One cell beside its reference."""
+
+    reference: str
+    cell: str
+    n: int
+    changed: int
+    """Items whose answer, or status where there is no answer, is another."""
+    right_to_wrong: int
+    wrong_to_right: int
+    classes: tuple[ClassDamage, ...]
+    """In label order; empty where the task is no classification."""
+    distributions: Distributions | None
+    """None where no item has probabilities in both cells."""
+    without_probabilities: int
+    """Items that at least one cell has no probabilities for."""
+
+    @property
+    def wrong_to_wrong(self) -> int:
+        """Changed answers that neither cell has right."""
+        return self.changed - self.right_to_wrong - self.wrong_to_right
+
+    @property
+    def identical(self) -> bool:
+        """Whether nothing differs: no answer, and no probability by any bit."""
+        return self.changed == 0 and (self.distributions is None or not self.distributions.moved)
+
+
+def fidelity(
+    reference: Sequence[Prediction],
+    cell: Sequence[Prediction],
+    *,
+    task_kind: TaskKind,
+    labels: Sequence[str],
+) -> Fidelity:
+    """Compare a cell with its reference, item by item.
+
+    Raises:
+        ComparisonRefused: items or gold values differ.
+        DataError: predictions can not be scored (see `score_cell`).
+        ConfigError: a classification task has fewer than two labels.
+    """
+    first, second = matched(reference, cell)
+    was, is_ = rights(first, task_kind), rights(second, task_kind)
+    scored = [
+        (x, y)
+        for x, y in both_answered(first, second)
+        if x.probabilities is not None and y.probabilities is not None
+    ]
+    classification = task_kind == "classification"
+    return Fidelity(
+        reference=cell_name(first),
+        cell=cell_name(second),
+        n=len(first),
+        changed=sum(_answer(x) != _answer(y) for x, y in zip(first, second, strict=True)),
+        right_to_wrong=int((was & ~is_).sum()),
+        wrong_to_right=int((~was & is_).sum()),
+        classes=_damage(first, was, is_, labels) if classification else (),
+        distributions=_distributions(scored, labels) if classification and scored else None,
+        without_probabilities=len(first) - len(scored),
+    )
+
+
+def _answer(item: Prediction) -> object:
+    return item.answer if item.status is Status.OK else item.status
+
+
+def _damage(
+    items: Sequence[Prediction], was: BoolArray, is_: BoolArray, labels: Sequence[str]
+) -> tuple[ClassDamage, ...]:
+    golds = np.asarray([item.gold for item in items], dtype=object)
+    rows = []
+    for label in labels:
+        own = golds == label
+        support = int(own.sum())
+        rows.append(
+            ClassDamage(
+                label=label,
+                support=support,
+                recall_reference=float(was[own].mean()) if support else None,
+                recall=float(is_[own].mean()) if support else None,
+                right_to_wrong=int((own & was & ~is_).sum()),
+                wrong_to_right=int((own & ~was & is_).sum()),
+            )
+        )
+    return tuple(rows)
+
+
+def _distributions(
+    scored: Sequence[tuple[Prediction, Prediction]], labels: Sequence[str]
+) -> Distributions:
+    reference, cell = [x for x, _ in scored], [y for _, y in scored]
+    # Made first: it refuses probabilities that are no distribution over the labels.
+    ece_reference, ece = (
+        point_estimate(_ece(items, labels), len(items)) for items in (reference, cell)
+    )
+    p, q = _shares(reference, labels), _shares(cell, labels)
+    divergences = rel_entr(p, q).sum(axis=1)
+    finite = np.isfinite(divergences)
+    margin, moved = _margins(p, q)
+    defined = np.isfinite(margin) & np.isfinite(moved)
+    return Distributions(
+        n=len(scored),
+        moved=int((p != q).any(axis=1).sum()),
+        exact=all(x.exact and y.exact for x, y in scored),
+        kl_mean=_mean(divergences[finite]),
+        kl_infinite=int((~finite).sum()),
+        margin_reference=_mean(margin[defined]),
+        margin_change=_mean((moved - margin)[defined]),
+        margin_turned=int((moved < 0).sum()),
+        margin_undefined=int((~defined).sum()),
+        ece_reference=ece_reference,
+        ece=ece,
+    )
+
+
+def _ece(items: Sequence[Prediction], labels: Sequence[str]) -> Statistic:
+    return statistics("classification", labels, items)["ece"]
+
+
+def _shares(items: Sequence[Prediction], labels: Sequence[str]) -> FloatArray:
+    """Probabilities in label order, shape (items, labels)."""
+    given: list[Mapping[str, float]] = [item.probabilities or {} for item in items]
+    return np.asarray([[shares[label] for label in labels] for shares in given])
+
+
+def _margins(p: FloatArray, q: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Best less runner-up of `p`, and the same two labels in `q`; nats, shape (items,) each."""
+    rows = np.arange(len(p))
+    # Stable, so that of equal labels the first is the best one, as it is for an answer.
+    order = np.argsort(-p, axis=1, kind="stable")
+    best, second = order[:, 0], order[:, 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        before, after = np.log(p), np.log(q)
+        return (
+            before[rows, best] - before[rows, second],
+            after[rows, best] - after[rows, second],
+        )
+
+
+def _mean(values: FloatArray) -> float | None:
+    return float(values.mean()) if values.size else None

@@ -1,0 +1,80 @@
+"""Whether one cell is right more often than another on the same items: exact McNemar.
+
+Only discordant items, right in exactly one of the cells, say anything; if neither cell is better
+each falls to either side like a coin (McNemar 1947; Dietterich 1998 recommends the test for two
+classifiers on one test set).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+
+from gateway.scoring.scores import BoolArray
+
+FEWEST_DECIDING = 6
+"""With 5 deciding items even a clean sweep has p = 2 * 0.5**5 = 0.0625, in every sign-flip test."""
+
+
+@dataclass(frozen=True, slots=True)
+class McNemar:
+    """The four counts of two cells' right answers, and the two-sided exact test on them."""
+
+    both_right: int
+    only_a: int
+    only_b: int
+    both_wrong: int
+    p_value: float | None
+    """None below `FEWEST_DECIDING` discordant items, which can not reach p < 0.05."""
+
+    @property
+    def n(self) -> int:
+        """All items."""
+        return self.both_right + self.only_a + self.only_b + self.both_wrong
+
+    @property
+    def discordant(self) -> int:
+        """Items that exactly one of the cells has right."""
+        return self.only_a + self.only_b
+
+    @property
+    def why_none(self) -> str:
+        """Why there is no p-value; empty where there is one."""
+        if self.p_value is not None:
+            return ""
+        return too_few(self.discordant, "right in exactly one cell")
+
+
+def mcnemar(right_a: BoolArray, right_b: BoolArray) -> McNemar:
+    """Compare two cells by their right answers.
+
+    Args:
+        right_a, right_b: whether each item was answered rightly, shape (items,).
+    """
+    table = np.asarray(
+        [
+            [(right_a & right_b).sum(), (right_a & ~right_b).sum()],
+            [(~right_a & right_b).sum(), (~right_a & ~right_b).sum()],
+        ],
+        dtype=np.int64,
+    )
+    decides = int(table[0, 1] + table[1, 0]) >= FEWEST_DECIDING
+    return McNemar(
+        both_right=int(table[0, 0]),
+        only_a=int(table[0, 1]),
+        only_b=int(table[1, 0]),
+        both_wrong=int(table[1, 1]),
+        p_value=float(statsmodels_mcnemar(table, exact=True).pvalue) if decides else None,
+    )
+
+
+def too_few(count: int, what: str) -> str:
+    """That `count` items, fewer than `FEWEST_DECIDING`, can not decide.
+
+    Args:
+        what: which items, continuing "1 item is" or "3 items are".
+    """
+    if count == 0:
+        return f"no item is {what}, so there is nothing to test"
+    items = "1 item is" if count == 1 else f"{count} items are"
+    return f"only {items} {what}; fewer than {FEWEST_DECIDING} can not reach p < 0.05"

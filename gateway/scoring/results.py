@@ -1,0 +1,192 @@
+"""What a run yields: predictions, scores, comparisons, and the report that holds them all.
+
+Plain frozen values without a clock in them, so that the same run gives the same bytes. Seconds
+live apart, in `CellTimings`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from gateway.core.types import Answer, TaskKind
+
+
+class Status(StrEnum):
+    """Four things that stay four: only `OK` can be right or wrong."""
+
+    OK = "ok"
+    UNPARSED = "unparsed"
+    """The model answered, and the answer could not be read."""
+    TRUNCATED = "truncated"
+    """The prompt did not fit the context, or the answer ran into its token limit unread."""
+    FAILED = "failed"
+    """The backend gave no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One item answered by one cell of the grid."""
+
+    cell: str
+    item_id: str
+    status: Status
+    answer: Answer | None
+    """None unless `status` is OK."""
+    gold: Answer | None
+    probabilities: Mapping[str, float] | None = None
+    """Normalised over the label set, where the strategy scores labels."""
+    raw_text: str = ""
+    """What the model wrote, if it wrote anything."""
+    reason: str = ""
+    """Why the status is not OK."""
+    exact: bool = True
+    """False when a log-probability behind it is a bound or an approximation."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    tokens_evaluated: int = 0
+    fingerprint: str = ""
+    prompt_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A point estimate with its 95% interval, where one was computed."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """One row of the per-class table."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Counts, shape (labels, labels + 1): row = gold, column = answer, last column = no answer."""
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Predictions whose confidence lies in (low, high]."""
+
+    low: float
+    high: float
+    count: int
+    mean_confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class CellScore:
+    """One cell of the grid (or one baseline), scored."""
+
+    name: str
+    kind: Literal["model", "baseline"]
+    n: int
+    statuses: Mapping[str, int]
+    """Count of each Status value, zeros included."""
+    metrics: Mapping[str, Metric]
+    """Name to value. Classification: macro_f1, weighted_f1, accuracy, accuracy_answered, coverage,
+    conformance, log_loss, brier, ece. Number: mae, median_ae, within_one, coverage, conformance.
+    Extraction: exact_match, field:<name>, coverage, conformance. A metric that cannot be computed
+    (no probabilities, say) is absent, never zero."""
+    per_class: tuple[ClassScore, ...] = ()
+    confusion: Confusion | None = None
+    reliability: tuple[ReliabilityBin, ...] = ()
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    tokens_evaluated: int = 0
+    tokens_per_correct: float | None = None
+    exact: bool = True
+    details: Mapping[str, str] = field(default_factory=dict)
+    """model, strategy, rule, level (of determinism), fingerprint, and the like, for display."""
+    verdicts: tuple[str, ...] = ()
+    """One sentence a baseline: beaten with an interval that excludes zero, or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """An item on which exactly one of the two cells is right."""
+
+    item_id: str
+    gold: str
+    a: str
+    b: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two cells on the same items; differences are a minus b."""
+
+    a: str
+    b: str
+    metric: str
+    n: int
+    difference: Metric
+    test: str
+    """Name of the significance test, e.g. "exact McNemar"."""
+    p_value: float | None
+    """None where the test can not decide anything; `note` says why."""
+    both_right: int
+    only_a: int
+    only_b: int
+    both_wrong: int
+    flips: tuple[Flip, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """An item that the cells answer differently."""
+
+    item_id: str
+    gold: str
+    excerpt: str
+    answers: Mapping[str, str]
+    """Cell name to its answer, or to its status in brackets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that a reader needs to decide, and all of it reproducible."""
+
+    run_id: str
+    task: str
+    kind: TaskKind
+    primary_metric: str
+    n: int
+    labels: tuple[str, ...]
+    settings: Mapping[str, str]
+    """What made the run: data and its digest, seed, versions, models and their digests."""
+    cells: tuple[CellScore, ...]
+    comparisons: tuple[Comparison, ...]
+    disagreements: tuple[Disagreement, ...]
+    summary: tuple[str, ...]
+    """Sentences: which cell is best, how sure that is, what does not beat a baseline, and last
+    what follows from it."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CellTimings:
+    """Measured seconds of one cell; kept out of `Report` because no clock can be replayed."""
+
+    name: str
+    n: int
+    p50_s: float
+    p95_s: float
+    total_s: float
+    seconds_per_correct: float | None
+    tokens_per_s: float

@@ -1,0 +1,211 @@
+"""Raw label scores -> normalised probabilities over the label set, by a named rule.
+
+A rule works on ln P(label and stop | prompt) and never sees a gold label. `contextual` and `batch`
+remove what the prompt alone prefers; they are fitted before the first test item is scored.
+
+Sources: `mean` as in Brown et al. 2020 ("Language Models are Few-Shot Learners", section 2.4),
+`per_byte` as `acc_norm` of the LM Evaluation Harness (Gao et al. 2021), `contextual` after Zhao et
+al. 2021 ("Calibrate Before Use"), `batch` after Zhou et al. 2023 ("Batch Calibration").
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import log_softmax, logsumexp
+
+from gateway.core.errors import BackendError, ConfigError
+from gateway.core.types import LabelScores
+
+FloatArray = npt.NDArray[np.float64]
+
+IMPOSSIBLE = -1e4
+"""A label this many nats below the best one is impossible, as -inf is: a longest sensible label
+stays far above it, and beyond it sums lose the digits of the other labels."""
+
+
+class ScoreRule(StrEnum):
+    """How the log-probabilities of a label set become comparable."""
+
+    SUM = "sum"
+    """Whole-label log-probability, as it is."""
+    MEAN = "mean"
+    """Divided by the label's tokens, the end of the turn included."""
+    PER_BYTE = "per_byte"
+    """Divided by the label's UTF-8 bytes."""
+    CONTEXTUAL = "contextual"
+    """Probabilities divided by those of content-free inputs."""
+    BATCH = "batch"
+    """Log-probabilities less their mean over a dev batch."""
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The rule of that name.
+
+        Raises:
+            ConfigError: there is none; the hint lists the known ones.
+        """
+        try:
+            return cls(name)
+        except ValueError as exc:
+            known = ", ".join(rule.value for rule in cls)
+            raise ConfigError(f"unknown score rule: {exc}", hint=f"known: {known}") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrator:
+    """A rule with all it needs; made by `fit`. The same scores always give the same bytes."""
+
+    rule: ScoreRule
+    labels: tuple[str, ...]
+    offset: tuple[float, ...]
+    """Nats subtracted from each label's score, shape (labels,); zeros where a rule fits nothing."""
+
+    @classmethod
+    def fit(
+        cls,
+        rule: ScoreRule,
+        labels: Sequence[str],
+        *,
+        content_free: Sequence[LabelScores] = (),
+        dev: Sequence[LabelScores] = (),
+    ) -> Self:
+        """Fit `rule` for `labels`.
+
+        Args:
+            content_free: scores of inputs without content ("N/A", "", ...); read by `contextual`,
+                which averages their probabilities.
+            dev: scores of unlabelled dev items, never of test items; read by `batch`.
+
+        Raises:
+            ConfigError: there are no labels, one occurs twice, the rule's material is missing, or
+                it was scored for other labels.
+            BackendError: a score is not a log-probability.
+        """
+        names = tuple(labels)
+        if not names or len(set(names)) != len(names):
+            raise ConfigError(
+                f"the label set {names!r} is empty or repeats a label",
+                hint="name every label once",
+            )
+        offset = _offset(rule, names, content_free=content_free, dev=dev)
+        return cls(rule, names, tuple(offset.tolist()))
+
+    def probabilities(self, scores: LabelScores) -> dict[str, float]:
+        """Probabilities of the labels, in label order, with sum 1.
+
+        An impossible label gets 0. Where every label is impossible the scores tell nothing and
+        the answer is uniform.
+
+        Raises:
+            ConfigError: `scores` are of other labels, or a label has no length to divide by.
+            BackendError: a score is not a log-probability.
+        """
+        raw = _rule_scores(self.rule, self.labels, scores)
+        shares = np.exp(_normalised(_normalised(raw) - np.asarray(self.offset)))
+        return dict(zip(self.labels, shares.tolist(), strict=True))
+
+    def undecided(self, scores: LabelScores, best: str) -> str:
+        """Why `best` is not known to be the best label; empty where it is.
+
+        A bound may stand for anything below it: it can lose, but not win.
+        """
+        if not scores.bounds or not scores.bounds[scores.labels.index(best)]:
+            return ""
+        count = sum(scores.bounds)
+        return (
+            f"undecided: of {count} of {len(scores.labels)} labels only a bound is known, and the "
+            'largest of all is one; a strategy of mode "constrained" asks for the label itself'
+        )
+
+    def best(self, probabilities: Mapping[str, float]) -> str:
+        """The most probable label; of several equally probable ones the first in label order."""
+        return max(self.labels, key=probabilities.__getitem__)
+
+
+def _offset(
+    rule: ScoreRule,
+    labels: tuple[str, ...],
+    *,
+    content_free: Sequence[LabelScores],
+    dev: Sequence[LabelScores],
+) -> FloatArray:
+    match rule:
+        case ScoreRule.CONTEXTUAL:
+            table = _material(rule, labels, content_free, "the scores of a content-free input")
+            prior = logsumexp(table, axis=0) - np.log(len(table))
+            # A label that no content-free input allows shows no bias to take away; dividing by its
+            # zero would make it win everywhere.
+            return np.where(np.isneginf(prior), 0.0, prior)
+        case ScoreRule.BATCH:
+            return _mean_of_possible(_material(rule, labels, dev, "the scores of a dev split"))
+        case _:
+            return np.zeros(len(labels))
+
+
+def _material(
+    rule: ScoreRule, labels: tuple[str, ...], items: Sequence[LabelScores], needed: str
+) -> FloatArray:
+    """Normalised log-probabilities, shape (items, labels)."""
+    if not items:
+        raise ConfigError(
+            f"the score rule {rule.value!r} needs {needed} and got none",
+            hint="provide it, or choose sum, mean or per_byte, which fit nothing",
+        )
+    return np.stack([_normalised(_rule_scores(rule, labels, item)) for item in items])
+
+
+def _mean_of_possible(table: FloatArray) -> FloatArray:
+    """Column means over finite entries, 0 for a column without any.
+
+    One item that rules a label out must not make the label's mean, and with it the label's
+    corrected score on every other item, infinite.
+    """
+    possible = np.isfinite(table)
+    sums = np.where(possible, table, 0.0).sum(axis=0)
+    return np.asarray(sums / np.maximum(possible.sum(axis=0), 1), dtype=np.float64)
+
+
+def _rule_scores(rule: ScoreRule, labels: tuple[str, ...], scores: LabelScores) -> FloatArray:
+    """The rule's score of each label before any offset, shape (labels,)."""
+    if scores.labels != labels:
+        raise ConfigError(
+            f"scores of the labels {scores.labels!r} were given where {labels!r} were expected",
+            hint="score the same labels in the same order",
+        )
+    logprobs = np.asarray(scores.logprobs, dtype=np.float64)
+    if logprobs.shape != (len(labels),) or np.isnan(logprobs).any() or np.isposinf(logprobs).any():
+        raise BackendError(
+            f"the label scores {scores.logprobs!r} are not one log-probability a label",
+            hint="this is a fault of the backend, not of the data",
+        )
+    match rule:
+        case ScoreRule.MEAN:
+            return logprobs / _lengths(labels, scores.token_counts, "token")
+        case ScoreRule.PER_BYTE:
+            return logprobs / _lengths(labels, scores.byte_counts, "byte")
+        case _:
+            return logprobs
+
+
+def _lengths(labels: tuple[str, ...], counts: tuple[int, ...], unit: str) -> FloatArray:
+    for label, count in zip(labels, counts, strict=True):
+        if count < 1:
+            raise ConfigError(
+                f"the label {label!r} has {count} {unit}s and can not be scored per {unit}",
+                hint="choose the rule sum, or a label that is not empty",
+            )
+    return np.asarray(counts, dtype=np.float64)
+
+
+def _normalised(logits: FloatArray) -> FloatArray:
+    """Log-softmax in which impossible labels are -inf, and uniform if all are."""
+    best = logits.max()
+    if np.isneginf(best):
+        return np.full_like(logits, -np.log(len(logits)))
+    relative = logits - best
+    possible = np.where(relative < IMPOSSIBLE, -np.inf, relative)
+    return np.asarray(log_softmax(possible), dtype=np.float64)

@@ -1,0 +1,140 @@
+"""What a model wrote -> an answer, or why there is none. Never raises, whatever the text.
+
+Strict where a guess could be wrong: a text that names two labels is not read as either.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.core.types import Answer
+from gateway.tasks.task import Task
+
+_MARKS = " \t\r\n*_`\"'“”‘’.,:;!#()[]"
+"""What may surround an answer without being part of it: spaces, Markdown, quotes, full stops."""
+
+_STATED = re.compile(
+    r"(?:answer|label|category|class|intent|type|estimate|points?)\s*(?:is|:|=)\s*(.+)",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"(?<![\w.,/-])-?[0-9]{1,12}(?:\.[0-9]{1,12})?(?![\w/]|[.,][0-9])", re.ASCII)
+_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """An answer, or None and the reason."""
+
+    answer: Answer | None
+    reason: str = ""
+
+
+def parse_label(text: str, labels: Sequence[str]) -> Parsed:
+    """The label that a text gives.
+
+    In this order: the whole text, what follows "label:" or the like, the only label mentioned.
+    Case does not count; where two labels differ by it alone, only the exact one is read.
+    """
+    if not text.strip():
+        return Parsed(None, "the answer is empty")
+    if (whole := _label(text, labels)) is not None:
+        return Parsed(whole)
+    stated = {_label(found, labels) for found in _STATED.findall(text)} - {None}
+    mentioned = stated or _mentions(text, labels)
+    if len(mentioned) == 1:
+        return Parsed(mentioned.pop())
+    if mentioned:
+        several = ", ".join(sorted(str(label) for label in mentioned))
+        return Parsed(None, f"the answer names several labels: {several}")
+    return Parsed(None, f"no label in {_shown(text)}")
+
+
+def parse_number(text: str, minimum: float, maximum: float) -> Parsed:
+    """The number that a text gives: the one it begins with, the one after "points:" or the like,
+    or the only one in it."""
+    if not text.strip():
+        return Parsed(None, "the answer is empty")
+    leading = _NUMBER.match(text.lstrip(_MARKS))
+    stated = [m.group() for s in _STATED.findall(text) if (m := _NUMBER.match(s.lstrip(_MARKS)))]
+    found = {float(n) for n in ([leading.group()] if leading else stated or _NUMBER.findall(text))}
+    if not found:
+        return Parsed(None, f"no number in {_shown(text)}")
+    if len(found) > 1:
+        several = ", ".join(f"{n:g}" for n in sorted(found))
+        return Parsed(None, f"the answer gives several numbers: {several}")
+    number = found.pop()
+    if not minimum <= number <= maximum:
+        return Parsed(None, f"{number:g} is outside {minimum:g} to {maximum:g}")
+    return Parsed(number)
+
+
+def parse_json_fields(text: str, answer_values: Mapping[str, Sequence[str]]) -> Parsed:
+    """The first JSON object of a text, if it has just the expected fields with allowed values."""
+    start = text.find("{")
+    if start < 0:
+        return Parsed(None, f"no JSON object in {_shown(text)}")
+    decoder = json.JSONDecoder(object_pairs_hook=_Pairs)
+    try:
+        pairs, _ = decoder.raw_decode(text, start)
+    except (ValueError, RecursionError) as exc:
+        return Parsed(None, f"no valid JSON: {exc}"[:200])
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        return Parsed(None, "a field is given twice")
+    fields = dict(pairs)
+    for name, values in answer_values.items():
+        if name not in fields:
+            return Parsed(None, f"the field {name!r} is missing")
+        if not isinstance(fields[name], str) or fields[name] not in values:
+            return Parsed(None, f"{name!r} is {_shown(str(fields[name]))}, none of the values")
+    if more := [name for name in names if name not in answer_values]:
+        return Parsed(None, f"a field that was not asked for: {_shown(more[0])}")
+    return Parsed({name: fields[name] for name in answer_values})
+
+
+def answer_schema(task: Task) -> str:
+    """JSON schema of an extraction's answer: an object, each field one of its values, in the order
+    of the task (which a constrained answer keeps)."""
+    return json.dumps(
+        {
+            "type": "object",
+            "properties": {n: {"enum": list(v)} for n, v in task.answer_values.items()},
+            "required": list(task.answer_values),
+            "additionalProperties": False,
+        }
+    )
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object's members as written, so that a repeated name is seen."""
+
+
+def _label(text: str, labels: Sequence[str]) -> str | None:
+    """The label that a text is, its surroundings apart."""
+    bare = text.strip(_MARKS)
+    for wanted in (text.strip(), bare):
+        if wanted in labels:
+            return wanted
+    folded = [label for label in labels if label.strip(_MARKS).casefold() == bare.casefold()]
+    return folded[0] if len(folded) == 1 else None
+
+
+def _mentions(text: str, labels: Sequence[str]) -> set[str | None]:
+    """Labels that stand in a text as whole words; one within a longer one does not count."""
+    folded = Counter(label.casefold() for label in labels)
+    found: set[str | None] = set()
+    for label in sorted(labels, key=len, reverse=True):
+        case = re.IGNORECASE if folded[label.casefold()] == 1 else re.NOFLAG
+        pattern = re.compile(rf"(?<!\w){re.escape(label)}(?!\w)", case)
+        if pattern.search(text):
+            found.add(label)
+            text = pattern.sub("\0", text)
+    return found
+
+
+def _shown(text: str) -> str:
+    line = " ".join(text.split())
+    return repr(line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…")

@@ -1,0 +1,29 @@
+"""A sample of items with each label's share, by seeded places."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from gateway.core.draws import place, shares
+from gateway.tasks.task import Item
+
+
+def stratified_sample(
+    items: Sequence[Item], count: int, seed: int, purpose: str = "limit"
+) -> list[Item]:
+    """`count` items in their given order, each label with its share (largest remainders).
+
+    The sample for a smaller count lies within the one for a larger, up to rounding of the shares.
+    Items whose gold value is no label are one group.
+    """
+    if count >= len(items):
+        return list(items)
+    groups: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[item.gold if isinstance(item.gold, str) else ""].append(item)
+    given = shares({name: len(group) for name, group in groups.items()}, count)
+    chosen = {
+        item.id
+        for name, group in groups.items()
+        for item in sorted(group, key=lambda i: place(seed, purpose, i.id))[: given[name]]
+    }
+    return [item for item in items if item.id in chosen]

@@ -1,0 +1,1 @@
+"""Other files made of an adapter: merged weights, GGUF."""

@@ -1,0 +1,38 @@
+"""A GGUF that is written whole or not at all."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gateway.core.errors import ConfigError
+
+
+@contextlib.contextmanager
+def new_gguf(target: Path, architecture: str, *, spooled: bool = False) -> Iterator[Any]:
+    """A `gguf.GGUFWriter` to be given fields and tensors; the file appears when the block ends.
+
+    Args:
+        spooled: tensors wait in a temporary file, where they are more than memory should hold.
+
+    Raises:
+        ConfigError: the file can not be written.
+    """
+    from gguf import GGUFWriter
+
+    half = target.with_name(f".{target.name}.half")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        writer = GGUFWriter(half, architecture, use_temp_file=spooled)
+        yield writer
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        os.replace(half, target)
+    except OSError as exc:
+        raise ConfigError(f"{target}: can not be written: {exc.strerror or exc}") from exc
+    finally:
+        with contextlib.suppress(OSError):
+            half.unlink(missing_ok=True)

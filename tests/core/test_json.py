@@ -1,0 +1,119 @@
+"""What is written of a request and its answer is all of it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.errors import DataError
+from gateway.core.json import (
+    completion_from_json,
+    completion_to_json,
+    request_from_json,
+    request_to_json,
+)
+from gateway.core.types import (
+    Completion,
+    Constraint,
+    GenerationRequest,
+    Message,
+    Sampling,
+    TokenLogprob,
+    Tool,
+    ToolCall,
+    Usage,
+)
+
+TOKENS = st.integers(0, 2**31 - 1)
+CALLS = st.builds(ToolCall, st.text(), st.text(), st.text())
+MESSAGES = st.builds(
+    Message,
+    st.sampled_from(("system", "user", "assistant", "tool")),
+    st.text(),
+    st.lists(CALLS, max_size=2).map(tuple),
+    st.text(),
+)
+SAMPLING = st.builds(
+    Sampling,
+    temperature=st.floats(0, 100),
+    seed=st.integers(0, 2**64 - 1),
+    sample=st.integers(0, 2**32 - 1),
+    max_tokens=st.integers(1, 1_000_000),
+    stop=st.lists(st.text(min_size=1), max_size=3).map(tuple),
+    top_p=st.floats(0, 1, exclude_min=True),
+    top_k=st.integers(0, 1000),
+    min_p=st.floats(0, 1, exclude_max=True),
+    repetition_penalty=st.floats(0, 10, exclude_min=True),
+    presence_penalty=st.floats(-2, 2),
+    frequency_penalty=st.floats(-2, 2),
+    logit_bias=st.dictionaries(TOKENS, st.floats(-100, 100), max_size=3).map(
+        lambda d: tuple(d.items())
+    ),
+)
+CONSTRAINTS = st.one_of(
+    st.builds(Constraint, st.just("choices"), st.lists(st.text()).map(tuple)),
+    st.builds(Constraint, st.sampled_from(("json_schema", "regex")), st.text()),
+)
+COMMON = {
+    "answer_start": st.text(),
+    "sampling": SAMPLING,
+    "constraint": st.none() | CONSTRAINTS,
+    "logprobs": st.none() | st.integers(0, 1000),
+}
+REQUESTS = st.one_of(
+    st.builds(
+        GenerationRequest,
+        st.text(),
+        messages=st.lists(MESSAGES, min_size=1, max_size=3).map(tuple),
+        tools=st.lists(st.builds(Tool, st.text(), st.text(), st.text()), max_size=2).map(tuple),
+        **COMMON,
+    ),
+    st.builds(GenerationRequest, st.text(), prompt=st.text(), **COMMON),
+    st.builds(
+        GenerationRequest,
+        st.text(),
+        prompt_tokens=st.lists(TOKENS, min_size=1, max_size=5).map(tuple),
+        **COMMON,
+    ),
+)
+LOGS = st.floats(max_value=0, allow_nan=False)
+TOP = st.lists(st.tuples(TOKENS, st.text(), LOGS), max_size=2).map(tuple)
+COMPLETIONS = st.builds(
+    Completion,
+    st.text(),
+    st.lists(TOKENS, max_size=4).map(tuple),
+    st.sampled_from(("stop", "length")),
+    st.builds(Usage, st.integers(0), st.integers(0)),
+    st.text(),
+    st.none()
+    | st.lists(
+        st.builds(TokenLogprob, TOKENS, st.text(), LOGS, TOP, st.none() | LOGS, TOP), max_size=3
+    ).map(tuple),
+)
+
+
+@given(REQUESTS)
+def test_a_request_comes_back_as_it_went_in(request: GenerationRequest) -> None:
+    text = request_to_json(request)
+    found = request_from_json(text)
+    assert found == request
+    # Equality takes 0.0 for -0.0 and 1 for 1.0; the text tells them apart.
+    assert request_to_json(found) == text
+
+
+@given(COMPLETIONS)
+def test_a_completion_comes_back_as_it_went_in(completion: Completion) -> None:
+    text = completion_to_json(completion)
+    found = completion_from_json(text)
+    assert found == completion
+    assert completion_to_json(found) == text
+
+
+@pytest.mark.parametrize("where", ["request", "sampling", "message"])
+def test_a_field_that_is_not_known_is_an_error(where: str) -> None:
+    raw = json.loads(request_to_json(GenerationRequest("m", (Message("user", "Hi"),))))
+    place = {"request": raw, "sampling": raw["sampling"], "message": raw["messages"][0]}[where]
+    place["mirostat"] = 2
+    with pytest.raises(DataError, match="mirostat"):
+        request_from_json(json.dumps(raw))

@@ -1,0 +1,224 @@
+"""What a comparison finds where the answers are known."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from gateway.core.errors import ComparisonRefused, ConfigError
+from gateway.evaluation.ab.ask import BATCH, weights_size
+from gateway.evaluation.ab.outcome import Outcome
+from gateway.evaluation.ab.question import Question, check_question
+from gateway.models.certificates import Level
+from gateway.models.spec import ModelSpec, PathSource
+from gateway.report.pages.ab import MOST_DIFFERING, sections
+from gateway.report.pages.ab_sentences import noise_sentence, pair_sentences
+from gateway.scoring.frontier import Standing
+from gateway.scoring.sequential import Decision
+from gateway.tasks.task import load_task
+from tests.evaluation.ab.duels import Duel, right, wrong_where
+from tests.support.grids import write_task
+
+
+def said(outcome: Outcome) -> str:
+    return " ".join(s for pair in outcome.pairs for s in pair_sentences(outcome, pair))
+
+
+def test_models_that_answer_alike_have_no_flips_and_no_p_value(tmp_path: Path) -> None:
+    found = Duel(tmp_path, {"one": right, "two": right}).run("one", "two")
+    (pair,), (kept,) = found.pairs, found.fidelity
+    assert (pair.permutation_p, pair.mcnemar_p, pair.differing) == (None, None, ())
+    assert kept.identical
+    assert found.noise.silent
+    assert found.noise.n == 25
+    assert "nothing to test" in said(found)
+
+
+def test_the_flips_are_the_items_that_differ_and_whose_loss_they_are(tmp_path: Path) -> None:
+    lossy = wrong_where(lambda n: n in (3, 40, 41))
+    found = Duel(tmp_path, {"big": right, "small": lossy}).run("big", "small")
+    (pair,), (kept,) = found.pairs, found.fidelity
+    assert {row.item_id for row in pair.differing} == {"word3", "word40", "word41"}
+    assert all(row.b_right and not row.a_right and row.b == row.gold for row in pair.differing)
+    assert (kept.right_to_wrong, kept.wrong_to_right) == (3, 0)
+    assert pair.contest.difference.value == pytest.approx(-3 / 120)
+    assert pair.permutation_p is None, "3 discordant items can not decide"
+    assert "fewer than 6 can not reach p < 0.05" in said(found)
+
+
+def test_of_very_many_items_that_differ_the_rest_is_counted(tmp_path: Path) -> None:
+    lossy = wrong_where(lambda n: n in (3, 40, 41))
+    found = Duel(tmp_path, {"big": right, "small": lossy}).run("big", "small")
+    (pair,) = found.pairs
+    many = replace(pair, differing=pair.differing * 100)
+    (table,) = sections(replace(found, pairs=(many,)))[-1].tables
+    assert len(table.names) == MOST_DIFFERING
+    assert table.caption.endswith(f"{300 - MOST_DIFFERING} of them are in ab.json alone")
+    assert "alone" not in sections(found)[-1].tables[0].caption
+
+
+def test_cells_that_are_not_told_apart_say_what_would_be_found_and_what_it_takes(
+    tmp_path: Path,
+) -> None:
+    scripts = {"a": wrong_where(lambda n: n % 10 == 0), "b": wrong_where(lambda n: n % 10 == 1)}
+    found = Duel(tmp_path, scripts).run("a", "b", margin=0.05)
+    assert not found.pairs[0].told_apart
+    assert found.pairs[0].needed is not None
+    assert found.pairs[0].needed > 120
+    assert "or more is found 80 times in 100" in said(found)
+    assert f"takes about {found.pairs[0].needed:,} items" in said(found)
+
+
+def test_every_pair_is_in_one_family_that_holm_corrects(tmp_path: Path) -> None:
+    scripts = {
+        "a": right,
+        "b": wrong_where(lambda n: n % 4 == 0),
+        "c": wrong_where(lambda n: n % 15 == 0),
+    }
+    found = Duel(tmp_path, scripts).run("a", "b", "c")
+    names = [(pair.contest.a, pair.contest.b) for pair in found.pairs]
+    assert names == [(f"{x}/written", f"{y}/written") for x, y in ("ba", "ca", "cb")]
+    for raw, corrected in (
+        ([pair.contest.permutation.p_value for pair in found.pairs], "permutation_p"),
+        ([pair.contest.mcnemar.p_value for pair in found.pairs], "mcnemar_p"),
+    ):
+        smallest = min(p for p in raw if p is not None)
+        held = [getattr(pair, corrected) for pair in found.pairs]
+        assert min(held) == pytest.approx(3 * smallest)
+        assert all(x >= p for x, p in zip(held, raw, strict=True) if p is not None)
+
+
+def test_the_smallest_cell_that_is_not_worse_is_recommended(tmp_path: Path) -> None:
+    scripts = {
+        "big": right,
+        "middle": wrong_where(lambda n: n == 7),
+        "small": wrong_where(lambda n: n % 3 == 0),
+    }
+    sizes = {"big": 900, "middle": 500, "small": 100}
+    found = Duel(tmp_path, scripts).run("small", "big", "middle", margin=0.1, sizes=sizes)
+    taken = found.recommendation
+    assert taken is not None
+    assert (taken.best.name, taken.chosen.name) == ("big/written", "middle/written")
+    assert taken.standings[0][1] is Standing.WORSE
+    assert [cell.name for cell in taken.frontier] == [
+        f"{x}/written" for x in ("small", "middle", "big")
+    ]
+
+
+def test_a_clear_difference_stops_early_and_asks_no_more(tmp_path: Path) -> None:
+    duel = Duel(tmp_path, {"good": right, "bad": wrong_where(lambda n: n % 4 > 0)})
+    found = duel.run("good", "bad", stopping=True)
+    assert found.stopping is not None
+    assert (found.stopping.asked, found.stopping.planned, found.stopping.decided) == (
+        BATCH,
+        120,
+        True,
+    )
+    assert found.stopping.saved == 120 - BATCH
+    assert duel.backends["bad"].requests == BATCH
+    look = found.pairs[0].contest.sequential
+    assert (look.decision, look.planned) == (Decision.B_BETTER, 120)
+    assert found.pairs[0].permutation_p is None
+    assert "p =" not in said(found), "p-values of a fixed number of items do not hold"
+
+
+def test_where_nothing_is_decided_all_items_are_asked(tmp_path: Path) -> None:
+    found = Duel(tmp_path, {"a": right, "b": right}).run("a", "b", margin=0.001, stopping=True)
+    assert found.stopping is not None
+    assert (found.stopping.asked, found.stopping.saved, found.stopping.decided) == (120, 0, False)
+
+
+def test_answers_do_not_depend_on_stopping_early_and_are_not_asked_for_twice(
+    tmp_path: Path,
+) -> None:
+    scripts = {"good": right, "bad": wrong_where(lambda n: n % 4 > 0)}
+    duel = Duel(tmp_path, scripts)
+    duel.run("good", "bad", stopping=True)
+    afterwards = duel.run("good", "bad")
+    assert duel.backends["bad"].requests == 120
+    assert duel.backends["good"].requests == 120 + 2 * 25, "the noise floor is asked each time"
+    assert asdict(Duel(tmp_path, scripts).run("good", "bad", store="other.sqlite")) == asdict(
+        afterwards
+    )
+
+
+def test_a_reference_that_varies_has_a_noise_floor(tmp_path: Path) -> None:
+    asked: dict[int, int] = {}
+
+    def moody(prompt: str) -> str:
+        asked[len(prompt)] = times = asked.get(len(prompt), 0) + 1
+        return "yes" if times % 2 else "no"
+
+    found = Duel(tmp_path, {"moody": moody, "calm": right}).run(
+        "moody", "calm", words="word1 word10"
+    )
+    assert (found.noise.n, found.noise.answers_changed, found.noise.silent) == (2, 2, False)
+    assert not found.noise.broken, "nothing was certified"
+    assert "below this are noise" in noise_sentence(found.noise)
+
+
+def test_noise_at_the_bitwise_level_is_a_fault(tmp_path: Path) -> None:
+    found = Duel(tmp_path, {"one": right, "two": right}).run("one", "two").noise
+    noisy = replace(found, level=Level.BITWISE, logprobs_changed=1, largest=1e-6)
+    assert noisy.broken
+    assert "certify again" in noise_sentence(noisy)
+
+
+def test_log_probabilities_count_in_the_noise_floor(tmp_path: Path) -> None:
+    found = Duel(tmp_path, {"one": right, "two": right}).run(
+        "one", "two/constrained", strategy="scored"
+    )
+    assert (found.noise.cell, found.noise.logprobs_changed, found.noise.largest) == (
+        "one/scored/sum",
+        0,
+        0,
+    )
+
+
+def test_cells_without_probabilities_are_not_compared_by_log_loss(tmp_path: Path) -> None:
+    with pytest.raises(ComparisonRefused, match="has no metric 'log_loss'"):
+        Duel(tmp_path, {"one": right, "two": right}).run("one", "two", metric="log_loss")
+
+
+@pytest.mark.parametrize(
+    ("metric", "margin"),
+    [
+        ("accuracy", 0.0),
+        ("accuracy", 1.0),
+        ("accuracy", float("nan")),
+        ("log_loss", -1),
+        ("mae", 1),
+    ],
+)
+def test_what_can_not_be_asked_is_refused_at_once(
+    tmp_path: Path, metric: str, margin: float
+) -> None:
+    task = load_task("mine", write_task(tmp_path))
+    with pytest.raises(ConfigError):
+        check_question(Question((), metric, margin), task)
+
+
+def test_a_margin_of_a_metric_in_other_units_may_be_large(tmp_path: Path) -> None:
+    asked = Question((), "log_loss", 1.5)
+    check_question(asked, load_task("mine", write_task(tmp_path)))
+    assert asked.share_margin is None
+
+
+def test_the_weights_of_a_folder_and_an_adapter_are_counted_together(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"x" * 70)
+    (tmp_path / "tokenizer.json").write_bytes(b"x" * 1000)
+    adapter = tmp_path / "adapter.gguf"
+    adapter.write_bytes(b"x" * 7)
+    folder = ModelSpec("m", PathSource(tmp_path), backend="transformers")
+    assert weights_size(folder) == 77
+    one = ModelSpec("m", PathSource(tmp_path / "model.safetensors"), adapter=adapter)
+    assert weights_size(one) == 77
+    assert weights_size(ModelSpec("m", PathSource(Path()), backend="fake")) is None
+
+
+def test_an_outcome_can_be_written_as_json(tmp_path: Path) -> None:
+    found = Duel(tmp_path, {"one": right, "two": right}).run(
+        "one", "two/constrained", strategy="scored"
+    )
+    assert json.loads(json.dumps(asdict(found), allow_nan=False))["reference"] == "one/scored/sum"

@@ -1,0 +1,329 @@
+"""Weights are found, fetched and checked; nothing half or wrong is kept."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.core.digests import digest_bytes, file_digest
+from gateway.core.errors import BackendUnavailable, ConfigError, ModelLoadError, ModelNotPulled
+from gateway.models.environment import models_root
+from gateway.models.file import load_models
+from gateway.models.locate import locate
+from gateway.models.pinned import Pinned
+from gateway.models.pull import pull
+from gateway.models.spec import HubSource, ModelSpec, OllamaSource, PathSource, PypiSource
+from gateway.models.writing import put_entries
+from tests.support.hub import hub
+
+WEIGHTS = b"first half, second half"
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelSpec:
+    """An entry of two wheels that lie in a folder where pip looks, and nowhere else."""
+    index = tmp_path / "index"
+    index.mkdir()
+    for name, data in (("tiny_a", WEIGHTS[:10]), ("tiny_b", WEIGHTS[10:])):
+        with zipfile.ZipFile(index / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{name}/part.bin", data)
+            wheel.writestr(
+                f"{name}-1.0.dist-info/METADATA",
+                f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+            )
+            wheel.writestr(
+                f"{name}-1.0.dist-info/WHEEL",
+                "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            )
+            wheel.writestr(f"{name}-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    monkeypatch.setenv("GATEWAY_DATA", str(tmp_path / "data"))
+    source = PypiSource(
+        (Pinned("tiny-a", "1.0"), Pinned("tiny-b", "1.0")), ("tiny_a/part.bin", "tiny_b/part.bin")
+    )
+    return ModelSpec("tiny", source, sha256=digest_bytes(WEIGHTS))
+
+
+def hashed(spec: ModelSpec, index: Path) -> ModelSpec:
+    """The entry with the hashes of the wheels in the folder."""
+    assert isinstance(spec.source, PypiSource)
+    wheels = {wheel.name.split("-")[0]: file_digest(wheel) for wheel in index.glob("*.whl")}
+    return replace(
+        spec,
+        source=replace(
+            spec.source,
+            requirements=tuple(
+                replace(each, hashes=(f"sha256:{wheels[each.name.replace('-', '_')]}",))
+                for each in spec.source.requirements
+            ),
+        ),
+    )
+
+
+def test_parts_of_wheels_are_joined_and_found_again(spec: ModelSpec) -> None:
+    with pytest.raises(ModelNotPulled, match="gateway models pull tiny"):
+        locate(spec)
+    path = pull(spec)
+    assert path.read_bytes() == WEIGHTS
+    assert locate(spec) == pull(spec) == path
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_file_with_another_digest_is_not_kept(spec: ModelSpec) -> None:
+    wrong = replace(spec, sha256="0" * 64)
+    with pytest.raises(ModelLoadError, match="nothing was kept"):
+        pull(wrong)
+    assert not [p for p in models_root().rglob("*") if p.is_file()]
+    with pytest.raises(ModelNotPulled):
+        locate(wrong)
+
+
+def test_a_part_that_no_wheel_holds_is_an_error(spec: ModelSpec) -> None:
+    assert isinstance(spec.source, PypiSource)
+    source = replace(spec.source, parts=("tiny_a/other.bin",))
+    with pytest.raises(ModelLoadError, match=r"tiny_a/other\.bin"):
+        pull(replace(spec, source=source))
+
+
+def test_a_package_that_can_not_be_had_is_said_to(spec: ModelSpec) -> None:
+    with pytest.raises(BackendUnavailable, match="no-such-model"):
+        pull(replace(spec, source=PypiSource((Pinned("no-such-model", "1.0"),), ("x/y",))))
+
+
+def test_a_wheel_of_the_hash_that_the_entry_names_is_taken_and_another_is_not(
+    spec: ModelSpec, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    known = hashed(spec, tmp_path / "index")
+    with zipfile.ZipFile(tmp_path / "index" / "tiny_b-1.0-py3-none-any.whl", "a") as wheel:
+        wheel.writestr("tiny_b/more.bin", b"put in later")
+    with pytest.raises(BackendUnavailable, match=r"tiny-b==1\.0"):
+        pull(replace(known, sha256=""))
+    assert "HASHES" in capfd.readouterr().err
+    assert not [p for p in models_root().rglob("*") if p.is_file()]
+    assert pull(hashed(spec, tmp_path / "index")).read_bytes() == WEIGHTS
+
+
+def test_an_environment_without_pip_is_told_what_to_do(
+    spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pip", None)
+    with pytest.raises(ConfigError, match="pip is not installed") as caught:
+        pull(spec)
+    assert "ensurepip" in caught.value.hint
+
+
+BAIT = """
+import pathlib
+pathlib.Path({marker!r}).touch()
+"""
+BACKEND = """
+def get_requires_for_build_wheel(settings=None): return []
+get_requires_for_build_sdist = prepare_metadata_for_build_wheel = get_requires_for_build_wheel
+def build_wheel(*_): raise SystemExit
+build_sdist = build_wheel
+"""
+
+
+@pytest.fixture
+def bait(spec: ModelSpec, tmp_path: Path) -> tuple[Path, Path]:
+    """A project whose build writes a file, as a folder and as an sdist where pip looks; and that
+    file, which is absent."""
+    project, ran = tmp_path / "bait-1.0", tmp_path / "it-ran"
+    project.mkdir()
+    (project / "setup.py").write_text(BAIT.format(marker=str(ran)))
+    (project / "backend.py").write_text(BAIT.format(marker=str(ran)) + BACKEND)
+    (project / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    (project / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: bait\nVersion: 1.0\n")
+    with tarfile.open(tmp_path / "index" / "bait-1.0.tar.gz", "w:gz") as sdist:
+        sdist.add(project, "bait-1.0")
+    (tmp_path / "requirements.txt").write_text(str(project))
+    return project, ran
+
+
+def test_the_bait_bites(bait: tuple[Path, Path]) -> None:
+    """pip runs what a URL points to, and --only-binary does not keep it from that."""
+    project, ran = bait
+    url = f"bait @ file://{project}#egg=x==1"
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", url]
+    subprocess.run(command, cwd=project.parent, capture_output=True, check=False)
+    assert ran.exists()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "bait",
+        "bait>=1",
+        "bait==1.*",
+        "bait===1.0",
+        "bait==1.0,==1.0",
+        "bait==1.0,!=2",
+        "bait (==1.0)",
+        "bait[x]==1.0",
+        "bait==1.0; python_version > '3'",
+        "bait==1.0+local",
+        "bait @ file://{project}#egg=x==1",
+        "bait@file://{project}",
+        "bait @ file://{project}/../index/bait-1.0.tar.gz",
+        "bait @ git+file://{project}@main#egg=x==1",
+        "file://{project}#egg=bait==1.0",
+        "git+file://{project}#egg=bait==1.0",
+        "{project}",
+        "{project}#egg=bait==1.0",
+        "./bait-1.0#==1",
+        "../index/bait-1.0.tar.gz",
+        "-e {project}#egg=bait==1.0",
+        "--editable={project}",
+        "--editable=file://{project}#egg=bait==1.0",
+        "-r {project}/../requirements.txt#==1.0",
+        "--requirement={project}/../requirements.txt",
+        "-c {project}/../requirements.txt",
+        "--index-url=http://127.0.0.1:9/simple",
+        "--extra-index-url==http://127.0.0.1:9",
+        "-f {project} bait==1.0",
+        "--no-binary=:all: bait==1.0",
+        "bait==1.0 --no-binary=:all:",
+        "bait==1.0 --global-option=x",
+        "bait==1.0 --hash=md5:d41d8cd98f00b204e9800998ecf8427e",
+        "bait==1.0 --hash=sha256:{zeros}\n-e {project}",
+        "bait==1.0\n-e {project}",
+        "bait==1.0\r\n{project}",
+        "bait==1.0 \\\n -e {project}",
+        "bait==1.0 {project}",
+        "bait ==1.0 # {project}",
+        "{project} # bait==1.0",
+        "bait==${{VERSION}}",
+        "${{BAIT}}==1.0",
+        "bait==1.0\0",
+        " -e.==1.0",
+        "==1.0",
+        "",
+    ],
+)
+def test_nothing_but_one_version_of_a_package_reaches_pip(
+    bait: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    project, ran = bait
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VERSION", f"1.0 @ file://{project}")
+    monkeypatch.setenv("BAIT", str(project))
+    models = tmp_path / "models.toml"
+    source = {"pypi": [form.format(project=project, zeros="0" * 64)], "parts": ["x/y.gguf"]}
+    put_entries(models, {"m": {"source": source}})
+    with pytest.raises(ConfigError) as caught:
+        pull(load_models(models).get("m"))
+    assert str(models) in caught.value.message
+    assert "NAME==VERSION" in caught.value.hint
+    assert not ran.exists()
+
+
+def test_of_a_package_that_has_to_be_built_nothing_is_run(bait: tuple[Path, Path]) -> None:
+    spec = ModelSpec("m", PypiSource((Pinned("bait", "1.0"),), ("bait/m.gguf",)))
+    with pytest.raises(BackendUnavailable, match=r"bait==1\.0"):
+        pull(spec)
+    assert not bait[1].exists()
+
+
+@pytest.mark.parametrize("part", ["../m.gguf", "/m.gguf", "x/../../m.gguf", "x//y", "", "x\\y"])
+def test_a_part_lies_inside_of_its_package(part: str) -> None:
+    with pytest.raises(ConfigError, match="no path inside"):
+        PypiSource((Pinned("x", "1.0"),), (part,))
+    if part:
+        with pytest.raises(ConfigError, match="no path inside"):
+            HubSource("owner/repo", part, "main")
+
+
+def test_a_folder_of_data_in_a_wheel_is_no_package_to_look_for(spec: ModelSpec) -> None:
+    """What stands before a dot would be imported."""
+    assert isinstance(spec.source, PypiSource)
+    source = replace(spec.source, parts=("tiny_a-1.0.data/data/m.gguf",))
+    with pytest.raises(ModelNotPulled):
+        locate(replace(spec, source=source))
+
+
+def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    spec = ModelSpec("m", PathSource(path), origin="models.toml")
+    with pytest.raises(ModelNotPulled, match=r"m\.gguf.*models\.toml"):
+        pull(spec)
+    path.touch()
+    assert pull(spec) == locate(spec) == path
+
+
+def test_a_repository_that_can_not_be_reached_is_said_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_DATA", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    spec = ModelSpec("m", HubSource("owner/repo", "m.gguf", "main"))
+    with pytest.raises(BackendUnavailable, match=r"owner/repo/m\.gguf"):
+        pull(spec)
+
+
+def test_a_model_of_ollama_s_is_not_pulled_but_told_how(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path))
+    spec = ModelSpec("m", OllamaSource("smol:plain"))
+    with pytest.raises(ModelNotPulled) as caught:
+        pull(spec)
+    assert caught.value.hint == "ollama pull smol:plain; there are: none"
+
+
+def test_of_a_repository_what_a_model_is_read_from_is_pulled_and_no_pickle(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    wanted = {"config.json", "model.safetensors", "tokenizer.json"}
+    for name in [*wanted, "pytorch_model.bin", "README.md"]:
+        (folder / name).write_text(name)
+    with hub("owner/tiny", folder) as (url, fetched):
+        code, told = pull_from(url, tmp_path)
+        assert code == 0, told
+        assert set(fetched) == wanted
+        again, _ = pull_from(url, tmp_path)
+    assert again == 0
+    assert len(fetched) == len(wanted), "what is there is not fetched again"
+    pulled = tmp_path / "data" / "models" / "tiny" / "tiny"
+    assert {path.name for path in pulled.iterdir() if path.is_file()} == wanted
+
+
+def test_a_repository_of_pickles_alone_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    for name in ("config.json", "pytorch_model.bin"):
+        (folder / name).write_text(name)
+    with hub("owner/tiny", folder) as (url, _):
+        code, told = pull_from(url, tmp_path)
+    assert code == 1
+    assert "owner/tiny: no safetensors in it" in told
+
+
+def pull_from(url: str, folder: Path) -> tuple[int, str]:
+    """Exit code and messages of a pull by a process that knows this hub."""
+    models = folder / "models.toml"
+    models.write_text('[models.tiny]\nbackend = "transformers"\nsource = { hub = "owner/tiny" }\n')
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": url,
+        "GATEWAY_DATA": str(folder / "data"),
+        "GATEWAY_MODELS": str(models),
+    }
+    command = [sys.executable, "-m", "gateway", "models", "pull", "tiny"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+def test_an_entry_with_an_adapter_has_the_file_of_the_entry(spec: ModelSpec) -> None:
+    named = replace(spec, name="vendor:tiny", sha256="")
+    path = pull(named)
+    assert locate(replace(named, name="vendor:tiny+mine")) == path

@@ -1,0 +1,24 @@
+"""Entries and facts of a base in a folder."""
+
+from pathlib import Path
+
+from gateway.models.adapters.base import Base, read_base
+from gateway.models.spec import ModelSpec, PathSource
+
+
+def entry(folder: Path, **changes: object) -> ModelSpec:
+    return ModelSpec("tiny", PathSource(folder), backend="transformers", **changes)  # type: ignore[arg-type]
+
+
+def facts(folder: Path) -> Base:
+    return read_base(entry(folder), folder)
+
+
+def write_tokenizer(folder: Path) -> None:
+    """One of 160 words, w0 to w159, as many as the small models have embeddings."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(WordLevel({f"w{n}": n for n in range(160)}, unk_token="w0"))
+    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="w0").save_pretrained(folder)

@@ -1,0 +1,122 @@
+"""Which tier a test is of, and which slow tests a change calls for."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import spec_and_path
+from tests.support import tiers
+from tests.support.imports import ROOT, loaded_by
+
+
+def quantizes() -> None:
+    import gguf  # noqa: F401
+
+
+def calls_another() -> None:
+    quantizes()
+
+
+class Holder:
+    def load(self) -> None:
+        spec_and_path("smollm2-135m")
+
+
+def names_a_class() -> None:
+    Holder().load()
+
+
+def plain() -> None:
+    assert ROOT.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("function", "needed"),
+    [
+        (plain, set()),
+        (quantizes, {"gguf"}),
+        (calls_another, {"gguf"}),
+        (names_a_class, {tiers.WEIGHTS}),
+    ],
+)
+def test_what_a_test_needs_is_seen_through_the_functions_that_it_names(
+    function: Callable[[], None], needed: set[str]
+) -> None:
+    assert tiers.needed_by(function) - {"requests", "tqdm", "yaml"} == needed
+
+
+@pytest.mark.parametrize("name", ["numpy", "sklearn", "pytest", "json", "gateway", "tests"])
+def test_the_core_brings_its_requirements_and_the_tools_of_tests(name: str) -> None:
+    assert tiers.is_core(name)
+
+
+@pytest.mark.parametrize("name", ["torch", "llama_cpp", "gguf", "ollama", "fastapi", "nowhere"])
+def test_what_an_extra_brings_is_not_core(name: str) -> None:
+    assert not tiers.is_core(name)
+
+
+def test_a_module_loads_what_its_imports_load() -> None:
+    assert "fastapi" in loaded_by("gateway.server.app.create_app")
+    assert "torch" not in loaded_by("gateway.models.file")
+    assert "torch" not in loaded_by("tests.conftest")
+
+
+def test_where_an_extra_is_asked_for_in_the_unit_tier_the_error_says_what_to_do(
+    tmp_path: Path,
+) -> None:
+    test = tmp_path / "test_it.py"
+    test.write_text("import importlib\ndef test_it():\n    importlib.import_module('gguf')\n")
+    command = [sys.executable, "-m", "pytest", "-m", "unit", "-p", "tests.support.tiers", str(test)]
+    command += ["--rootdir", str(tmp_path), "-c", "/dev/null"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout
+    assert "no part of a core install" in done.stdout
+
+
+def test_a_path_is_touched_by_itself_and_by_what_lies_in_it() -> None:
+    assert tiers.touched(["gateway/tuning/tune.py"], ["gateway/tuning"])
+    assert tiers.touched(["scripts/install"], ["scripts/install"])
+    assert not tiers.touched(["gateway/tuning_progress.py"], ["gateway/tuning"])
+
+
+def repository(folder: Path, *branches: str) -> Callable[..., None]:
+    """A repository with one commit; runs git in it."""
+
+    def git(*arguments: str) -> None:
+        own = ["-c", "user.name=x", "-c", "user.email=x@x"]
+        subprocess.run(["git", *own, *arguments], cwd=folder, check=True, capture_output=True)
+
+    git("init", "--initial-branch", branches[0])
+    (folder / "old.txt").write_text("old")
+    git("add", ".")
+    git("commit", "--message", "one")
+    for branch in branches[1:]:
+        git("checkout", "-b", branch)
+    return git
+
+
+def test_changes_are_those_since_the_main_branch_committed_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiers, "ROOT", tmp_path)
+    git = repository(tmp_path, "main", "mine")
+    (tmp_path / "committed.txt").write_text("new")
+    git("add", ".")
+    git("commit", "--message", "two")
+    (tmp_path / "old.txt").write_text("changed")
+    (tmp_path / "fresh.txt").write_text("new")
+    assert sorted(tiers.changed_paths() or ()) == ["committed.txt", "fresh.txt", "old.txt"]
+
+
+def test_where_nobody_knows_what_changed_every_slow_test_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiers, "ROOT", tmp_path)
+    assert tiers.changed_paths() is None, "no repository"
+    git = repository(tmp_path, "main")
+    assert tiers.changed_paths() is None, "the main branch itself"
+    git("branch", "-m", "other")
+    assert tiers.changed_paths() is None, "no main branch"

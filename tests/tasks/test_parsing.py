@@ -1,0 +1,152 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.models.environment import shipped
+from gateway.tasks.parsing import answer_schema, parse_json_fields, parse_label, parse_number
+from gateway.tasks.task import load_task
+
+LABELS = ("bug", "bug report", "feature", "question", "Ünïcode", "C++")
+VALUES = {"type": ("bug", "feature"), "priority": ("low", "high")}
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("bug", "bug"),
+        ("  Bug.\n", "bug"),
+        ("**feature**", "feature"),
+        ('"question"', "question"),
+        ("Bug Report", "bug report"),
+        ("Label: feature", "feature"),
+        ("The answer is: question.", "question"),
+        ("It could be a bug or a feature.\nLabel: feature", "feature"),
+        ("I think this is a bug report, clearly", "bug report"),
+        ("ünïCODE!", "Ünïcode"),
+        ("c++", "C++"),
+        ("I would say C++ here", "C++"),
+    ],
+)
+def test_a_label_is_read(text: str, label: str) -> None:
+    assert parse_label(text, LABELS).answer == label
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty"),
+        (" \n\t", "empty"),
+        ("a debugger", "no label in"),
+        ("bug or feature", "several labels: bug, feature"),
+        ("Label: bug\nLabel: feature", "several labels: bug, feature"),
+        ("nothing " * 1000, "no label in"),
+    ],
+)
+def test_what_is_no_label_says_why(text: str, reason: str) -> None:
+    parsed = parse_label(text, LABELS)
+    assert parsed.answer is None
+    assert reason in parsed.reason
+    assert len(parsed.reason) < 300
+
+
+def test_labels_that_differ_by_case_are_read_only_exactly() -> None:
+    assert parse_label("US", ("us", "US")).answer == "US"
+    assert parse_label("Us", ("us", "US")).answer is None
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("5", 5),
+        (" 5. It is 3 days of work for 2 people", 5),
+        ("**8** points", 8),
+        ("Story points: 13", 13),
+        ("There are 2 parts and 3 risks.\nEstimate: 5", 5),
+        ("about 0.5", 0.5),
+        ("It takes 3, or rather 3.0 points", 3),
+    ],
+)
+def test_a_number_is_read(text: str, number: float) -> None:
+    assert parse_number(text, 0, 100).answer == number
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty"),
+        ("five", "no number"),
+        ("between 3 and 5", "several numbers: 3, 5"),
+        ("-1", "outside"),
+        ("101", "outside"),
+        ("v1.2.3", "no number"),
+        ("1,000", "no number"),
+        ("9" * 400, "no number"),
+        ("٣", "no number"),
+    ],
+)
+def test_what_is_no_number_says_why(text: str, reason: str) -> None:
+    parsed = parse_number(text, 0, 100)
+    assert parsed.answer is None
+    assert reason in parsed.reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"type": "bug", "priority": "low"}',
+        'Here you are:\n```json\n{"priority": "low",\n "type": "bug"}\n```',
+        '{"type": "bug", "priority": "low"} and so on {',
+    ],
+)
+def test_json_fields_are_read(text: str) -> None:
+    assert parse_json_fields(text, VALUES).answer == {"type": "bug", "priority": "low"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no JSON object"),
+        ("[1]", "no JSON object"),
+        ('{"type": "bug"', "no valid JSON"),
+        ("{" * 100_000, "no valid JSON"),
+        ('{"a":' * 100_000, "no valid JSON"),
+        ('{"type": "bug"}', "'priority' is missing"),
+        ('{"type": "Bug", "priority": "low"}', "none of the values"),
+        ('{"type": {"a": 1}, "priority": "low"}', "none of the values"),
+        ('{"type": "bug", "type": "feature", "priority": "low"}', "given twice"),
+        ('{"type": "bug", "priority": "low", "x": 1}', "not asked for"),
+        ('{"type": ' + "9" * 10_000 + "}", "no valid JSON"),
+    ],
+)
+def test_what_is_not_the_json_asked_for_says_why(text: str, reason: str) -> None:
+    parsed = parse_json_fields(text, VALUES)
+    assert parsed.answer is None
+    assert reason in parsed.reason
+    assert len(parsed.reason) < 300
+
+
+@given(st.text() | st.text(alphabet='{}[]":,0123456789.-+eE bugftypelowh\\\n*'))
+def test_no_text_at_all_raises(text: str) -> None:
+    assert parse_label(text, LABELS).answer in (None, *LABELS)
+    number = parse_number(text, 0, 100).answer
+    assert number is None or (isinstance(number, float) and 0 <= number <= 100)
+    fields = parse_json_fields(text, VALUES).answer
+    assert fields is None or isinstance(fields, dict)
+
+
+@given(st.sampled_from(LABELS), st.sampled_from(["", " ", "\n", "**", '"', "."]))
+def test_a_label_in_its_wrapping_is_that_label(label: str, wrapping: str) -> None:
+    assert parse_label(f"{wrapping}{label}{wrapping}", LABELS).answer == label
+
+
+@given(st.floats(0, 100, allow_subnormal=False).map(lambda x: round(x, 3)))
+def test_a_written_number_is_that_number(number: float) -> None:
+    assert parse_number(f"{number:.3f}", 0, 100).answer == number
+
+
+def test_the_schema_keeps_the_order_of_the_task() -> None:
+    schema = json.loads(answer_schema(load_task("issue-fields", shipped("prompts"))))
+    assert list(schema["properties"]) == schema["required"] == ["type", "priority", "component"]
+    assert schema["additionalProperties"] is False
