@@ -7,23 +7,35 @@ no other does.
 """
 
 import fcntl
+import json
 import os
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from gateway.identity import write_atomically
+
 WORKER_BYTES = 5 * 2**30
 """What a process takes that has loaded every model of the tests, and something to spare."""
 MOST_WORKERS = 4
 """More wait for the longest group of tests."""
+GROUPS = "groups.json"
 
-HEAVY = ("adapters", "dequantized", "ollama_url", "url", "made")
-"""Fixtures of a session that take seconds: the modules that use one run in one process."""
+HEAVY = {
+    "adapters": "torch",
+    "dequantized": "torch",
+    "ollama_url": "ollama",
+    "url": "server",
+    "made": "quantized",
+}
+"""Fixtures of a session that take seconds -> the group of the modules that use them: one process
+runs them all, and makes the fixture once."""
 
 
 def cores() -> set[int]:
@@ -60,7 +72,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class _Conductor:
-    """In the process that hands out the tests: a folder of locks for those that run them."""
+    """In the process that hands out the tests.
+
+    A folder holds the locks for those that run them, and what these say of the groups: only they
+    have collected the tests.
+    """
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="turns-")
@@ -68,6 +84,20 @@ class _Conductor:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput["turns"] = self._folder.name
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> object:
+        from xdist.scheduler import LoadScopeScheduling
+
+        groups = Path(self._folder.name) / GROUPS
+
+        class ByGroup(LoadScopeScheduling):
+            def _split_scope(self, nodeid: str) -> str:
+                return _group_of(groups, nodeid)
+
+        # In the order in which they were collected: what takes long goes first.
+        config.option.loadscopereorder = False
+        return ByGroup(config, log)
 
     def pytest_unconfigure(self) -> None:
         self._folder.cleanup()
@@ -79,14 +109,13 @@ class _Player:
     def __init__(self, turns: Path) -> None:
         self._turns = turns
 
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        group_of = _groups(items)
-        with_weights = {group_of[i.path] for i in items if i.get_closest_marker("weights")}
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(group_of[item.path]))
+        groups = _groups(items)
+        with_weights = {groups[_module(i)] for i in items if i.get_closest_marker("weights")}
         # What takes long goes first, so that in the end no process waits for another.
-        items.sort(key=lambda i: _place(group_of[i.path], with_weights))
+        items.sort(key=lambda item: _place(groups[_module(item)], with_weights))
+        write_atomically(self._turns / GROUPS, json.dumps(groups))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -94,19 +123,32 @@ class _Player:
             return (yield)
 
 
-def _groups(items: list[pytest.Item]) -> dict[Path, str]:
+@cache
+def _read_groups(file: Path) -> dict[str, str]:
+    return dict(json.loads(file.read_text()))
+
+
+def _group_of(groups: Path, nodeid: str) -> str:
+    return _read_groups(groups)[nodeid.partition("::")[0]]
+
+
+def _groups(items: list[pytest.Item]) -> dict[str, str]:
     """Module -> name of the group of tests that run one after another in one process."""
-    used: dict[Path, set[str]] = {}
+    used: dict[str, set[str]] = {}
     for item in items:
-        used.setdefault(item.path, set()).update(_fixtures(item))
+        used.setdefault(_module(item), set()).update(_fixtures(item))
     return {
-        path: next((name for name in HEAVY if name in fixtures), path.stem + str(number))
-        for number, (path, fixtures) in enumerate(used.items())
+        module: next((group for name, group in HEAVY.items() if name in fixtures), module)
+        for module, fixtures in used.items()
     }
 
 
 def _place(group: str, with_weights: set[str]) -> int:
-    return 0 if group in HEAVY else 1 if group in with_weights else 2
+    return 0 if group in HEAVY.values() else 1 if group in with_weights else 2
+
+
+def _module(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
 
 
 def _fixtures(item: pytest.Item) -> list[str]:

@@ -64,16 +64,21 @@ def test_a_module_loads_what_its_imports_load() -> None:
     assert "torch" not in loaded_by("tests.conftest")
 
 
-def test_where_an_extra_is_asked_for_in_the_unit_tier_the_error_says_what_to_do(
+def test_a_unit_test_that_needs_an_extra_after_all_fails_and_says_what_to_mark(
     tmp_path: Path,
 ) -> None:
     test = tmp_path / "test_it.py"
-    test.write_text("import importlib\ndef test_it():\n    importlib.import_module('gguf')\n")
+    test.write_text(
+        "def test_it(tmp_path):\n"
+        "    from gateway.extras import is_installed\n"
+        "    assert is_installed('json')\n"
+        "    is_installed('gguf')\n"
+    )
     command = [sys.executable, "-m", "pytest", "-m", "unit", "-p", "tests.support.tiers", str(test)]
     command += ["--rootdir", str(tmp_path), "-c", "/dev/null"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout
-    assert "no part of a core install" in done.stdout
+    assert 'say pytest.mark.extra("gguf")' in done.stdout
 
 
 def test_a_path_is_touched_by_itself_and_by_what_lies_in_it() -> None:

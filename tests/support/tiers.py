@@ -4,32 +4,29 @@
     weights   an extra, and mostly the weights of a model
     slow      weights, and too heavy for every run: where the paths changed that the test names
 
-`pytest -m unit` imports nothing but what a core install brings, also where more is installed, so
-that a test that needs more fails with the name of what it needs.
+What a test needs is seen in the imports of its module and in the functions of the tests that it
+calls. Where the package itself loads a library only when it is used, nobody sees it beforehand: then
+a unit test fails, wherever it runs, and says which library its mark has to name.
 """
 
+import builtins
 import dis
+import importlib.util
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cache
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from importlib.metadata import packages_distributions
 from inspect import unwrap
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType
 from typing import Any
 
 import pytest
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.support.environments import closure
 from tests.support.imports import OURS, ROOT, loaded_by, module_of
-
-PACKAGE = "local-model-gateway"
-TOOLS = ("pytest", "pytest-xdist", "hypothesis")
-"""What runs tests, beside what a core install brings: the extra `test`."""
 
 CHANGED = pytest.StashKey[list[str] | None]()
 """Paths that changed; None where slow tests run whatever changed."""
@@ -49,11 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "unit: needs no more than a core install brings (set by itself)",
         "weights: needs an extra or the weights of a model (set by itself)",
         "slow(*paths): too heavy for every run; runs where one of these paths changed",
-        "extra(name): needs this package though the test itself does not import it",
+        "extra(*names): needs these libraries though the test itself does not import them",
     ):
         config.addinivalue_line("markers", line)
-    if only_unit(config):
-        sys.meta_path.insert(0, CoreOnly())
     config.stash[CHANGED] = _changed_for(config)
 
 
@@ -172,22 +167,8 @@ def is_core(name: str) -> bool:
 
 @cache
 def core_distributions() -> frozenset[str]:
-    """What installing the package without an extra installs, and the tools of tests."""
-    waiting, found = [PACKAGE, *TOOLS], set()
-    while waiting:
-        name = canonicalize_name(waiting.pop())
-        if name not in found:
-            found.add(name)
-            waiting += _requirements(name)
-    return frozenset(found)
-
-
-def _requirements(name: str) -> list[str]:
-    try:
-        lines = map(Requirement, requires(name) or ())
-    except PackageNotFoundError:
-        return []
-    return [r.name for r in lines if r.marker is None or r.marker.evaluate({"extra": ""})]
+    """What installing the package with the tools of tests alone installs."""
+    return frozenset(closure(["test"]))
 
 
 @cache
@@ -195,19 +176,42 @@ def _distributions() -> dict[str, list[str]]:
     return dict(packages_distributions())
 
 
-class CoreOnly(MetaPathFinder):
-    """Refuses what a core install does not bring."""
+# What a unit test must not do.
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if path is None and _distributions().get(fullname) and not is_core(fullname):
-            raise ModuleNotFoundError(
-                f"{fullname} is no part of a core install: what needs it is no unit test, "
-                f'unless it says pytest.mark.extra("{fullname}")',
-                name=fullname,
-            )
-        return None
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    return (yield from _watched(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    return (yield from _watched(item))
+
+
+def _watched(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a unit test that has loaded, or looked for, what a core install does not bring."""
+    if item.get_closest_marker("unit") is None:
+        return (yield)
+    taken: set[str] = set()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(builtins, "__import__", _noting(builtins.__import__, taken))
+        patch.setattr(importlib.util, "find_spec", _noting(importlib.util.find_spec, taken))
+        result = yield
+    if taken:
+        names = ", ".join(f'"{name}"' for name in sorted(taken))
+        pytest.fail(f"a core install cannot do this: say pytest.mark.extra({names})", pytrace=False)
+    return result
+
+
+def _noting(find: Callable[..., Any], taken: set[str]) -> Callable[..., Any]:
+    def noted(name: str, *args: Any, **kwargs: Any) -> Any:
+        top, asker = name.partition(".")[0], sys._getframe(1).f_globals.get("__name__", "")
+        if asker.partition(".")[0] in OURS and not is_core(top):
+            taken.add(top)
+        return find(name, *args, **kwargs)
+
+    return noted
 
 
 # What changed.
