@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from gateway.identity import write_atomically
+from gateway.core.files import write_atomically
 
 WORKER_BYTES = 5 * 2**30
 """What a process takes that has loaded every model of the tests, and something to spare."""

@@ -1,12 +1,13 @@
 """Which tier a test is of, and which slow tests a change calls for."""
 
+import importlib.util
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gateway.core import extras
 from tests.conftest import spec_and_path
 from tests.support import tiers
 from tests.support.imports import ROOT, loaded_by
@@ -64,21 +65,35 @@ def test_a_module_loads_what_its_imports_load() -> None:
     assert "torch" not in loaded_by("tests.conftest")
 
 
+class Unit:
+    """A test that is said to be of the unit tier."""
+
+    @staticmethod
+    def get_closest_marker(name: str) -> bool:
+        return name == "unit"
+
+
+@pytest.mark.extra("gguf")
+@pytest.mark.parametrize(
+    "needy",
+    [lambda: importlib.util.find_spec("gguf"), quantizes, lambda: extras.is_installed("gguf")],
+)
 def test_a_unit_test_that_needs_an_extra_after_all_fails_and_says_what_to_mark(
-    tmp_path: Path,
+    needy: Callable[[], object],
 ) -> None:
-    test = tmp_path / "test_it.py"
-    test.write_text(
-        "def test_it(tmp_path):\n"
-        "    from gateway.extras import is_installed\n"
-        "    assert is_installed('json')\n"
-        "    is_installed('gguf')\n"
-    )
-    command = [sys.executable, "-m", "pytest", "-m", "unit", "-p", "tests.support.tiers", str(test)]
-    command += ["--rootdir", str(tmp_path), "-c", "/dev/null"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1, done.stdout
-    assert 'say pytest.mark.extra("gguf")' in done.stdout
+    watching = tiers.watched(Unit())  # type: ignore[arg-type]
+    next(watching)
+    needy()
+    with pytest.raises(pytest.fail.Exception, match=r'say pytest\.mark\.extra\("gguf"\)'):
+        next(watching)
+
+
+def test_a_unit_test_may_load_what_the_core_brings() -> None:
+    watching = tiers.watched(Unit())  # type: ignore[arg-type]
+    next(watching)
+    importlib.util.find_spec("numpy")
+    with pytest.raises(StopIteration):
+        next(watching)
 
 
 def test_a_path_is_touched_by_itself_and_by_what_lies_in_it() -> None:

@@ -181,15 +181,15 @@ def _distributions() -> dict[str, list[str]]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
-    return (yield from _watched(item))
+    return (yield from watched(item))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    return (yield from _watched(item))
+    return (yield from watched(item))
 
 
-def _watched(item: pytest.Item) -> Generator[None, object, object]:
+def watched(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a unit test that has loaded, or looked for, what a core install does not bring."""
     if item.get_closest_marker("unit") is None:
         return (yield)
