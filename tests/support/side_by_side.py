@@ -91,7 +91,7 @@ class _Conductor:
 
         groups = Path(self._folder.name) / GROUPS
 
-        class ByGroup(LoadScopeScheduling):
+        class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
             def _split_scope(self, nodeid: str) -> str:
                 return _group_of(groups, nodeid)
 

@@ -5,8 +5,8 @@
     slow      weights, and too heavy for every run: where the paths changed that the test names
 
 What a test needs is seen in the imports of its module and in the functions of the tests that it
-calls. Where the package itself loads a library only when it is used, nobody sees it beforehand: then
-a unit test fails, wherever it runs, and says which library its mark has to name.
+calls. Where the package itself loads a library only when it is used, nobody sees it before: then a
+unit test fails, wherever it runs, and says which library its mark has to name.
 """
 
 import builtins
