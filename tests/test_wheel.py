@@ -63,12 +63,8 @@ def test_the_wheel_works_outside_the_repository(python: Path, tmp_path: Path) ->
 
 def test_the_hint_that_adds_an_extra_can_be_typed(python: Path, tmp_path: Path) -> None:
     """It names the wheel, for the package is on no index."""
-    said = call(
-        python,
-        "-c",
-        "from gateway.core.extras import how_to_install as h; print(h('serve'))",
-        cwd=tmp_path,
-    )
+    hint = "from gateway.core.extras import how_to_install as hint; print(hint('serve'))"
+    said = call(python, "-c", hint, cwd=tmp_path)
     assert ".whl" in said
     env = {**os.environ, "PIP_NO_INDEX": "1"}
     done = subprocess.run(shlex.split(said), env=env, capture_output=True, text=True, check=False)

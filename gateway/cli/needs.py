@@ -35,7 +35,6 @@ class Needs:
 _IN_PROCESS = {"llama-cpp": "models on llama.cpp", "transformers": "models on torch"}
 _MODEL = {**_IN_PROCESS, "nf4": "models on torch in 4 bits", "ollama": "models of an Ollama server"}
 _DATA = {"parquet": "data in Parquet", "hf": "data hf:NAME"}
-_GGUF = {"llama-cpp": "GGUF files"}
 
 NEEDS: Mapping[str, Needs] = {
     "run": Needs(sometimes=_MODEL | _DATA),
@@ -53,7 +52,7 @@ NEEDS: Mapping[str, Needs] = {
     "parity": Needs(sometimes=_MODEL | _DATA),
     "quantize": Needs(("llama-cpp",), {"parquet": "--imatrix of a table in Parquet"}),
     "fidelity": Needs(("llama-cpp",)),
-    "plan": Needs(sometimes=_GGUF | _DATA),
+    "plan": Needs(sometimes=_DATA),
     "models list": Needs(sometimes={"ollama": "--ollama"}),
     "models show": Needs(sometimes=_MODEL),
     "models pull": Needs(sometimes={"hf": "models of the hub", "ollama": "ollama:NAME"}),
@@ -63,9 +62,9 @@ NEEDS: Mapping[str, Needs] = {
     "models push-ollama": Needs(("ollama",)),
     "adapters list": Needs(),
     "adapters show": Needs(),
-    "adapters check": Needs(sometimes=_GGUF),
+    "adapters check": Needs(),
     "adapters merge": Needs(sometimes={"llama-cpp": "--out FILE.gguf", "transformers": "a folder"}),
-    "adapters export": Needs(("llama-cpp",)),
+    "adapters export": Needs(),
     "adapters compare": Needs(sometimes=_IN_PROCESS | _DATA),
     "prompts list": Needs(),
     "prompts show": Needs(),

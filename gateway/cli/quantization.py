@@ -70,12 +70,15 @@ def quantize(
     from gateway.quantization.source import given
     from gateway.quantization.speed import measure_speeds
     from gateway.report.pages import ladder as showing
+    from gateway.tasks.tables import require_reader
 
     if levels:
         showing.levels_table(names.levels(), out)
         return
     if model is None:
         raise ConfigError("which model?", hint="gateway quantize MODEL, or --levels")
+    if imatrix is not None:
+        require_reader(str(imatrix))
     file = models_file or own_models()
     folder = out_dir or models_root() / "ladders"
     if not dry_run:

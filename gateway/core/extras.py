@@ -17,7 +17,7 @@ from gateway.core.errors import MissingExtra
 DISTRIBUTION = "local-model-gateway"
 
 EXTRAS: Mapping[str, tuple[str, ...]] = {
-    "llama-cpp": ("llama_cpp", "gguf", "llguidance"),
+    "llama-cpp": ("llama_cpp", "llguidance"),
     "transformers": ("torch", "transformers", "peft"),
     "nf4": ("bitsandbytes",),
     "ollama": ("ollama", "httpx"),

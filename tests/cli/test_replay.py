@@ -7,17 +7,17 @@ from pathlib import Path
 
 from gateway.backends.fake import FakeBackend
 from gateway.core.recording import Ending, Recorded, Recording
-from gateway.core.types import GenerationRequest
+from gateway.core.types import GenerationRequest, Sampling
 from gateway.models.file import load_models
 from tests.cli.conftest import Gateway
 
 
-def recorded(folder: Path, *, text: str | None = None) -> Path:
+def recorded(folder: Path, *, text: str | None = None, tokens: int = 256) -> Path:
     """A recording of the folder's fake model; with `text`, its second answer is another."""
     backend = FakeBackend(load_models(folder / "models.toml").get("fake"))
     recording = Recording(folder / "traffic.sqlite")
     for prompt in ("one", "two"):
-        request = GenerationRequest("fake", prompt=prompt)
+        request = GenerationRequest("fake", prompt=prompt, sampling=Sampling(max_tokens=tokens))
         done = asyncio.run(backend.generate(request))
         if text is not None and prompt == "two":
             done = replace(done, text=text)

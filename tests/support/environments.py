@@ -73,7 +73,9 @@ class Environment:
         assert process.stdout is not None
         process.stdin.write(f"{json.dumps(asked)}\n")
         process.stdin.flush()
-        return Done(**json.loads(process.stdout.readline()))
+        said = process.stdout.readline()
+        assert said, f"{self.python} ended"
+        return Done(**json.loads(said))
 
     def close(self) -> None:
         """End its process."""
