@@ -129,7 +129,9 @@ class Asker:
         text = said if isinstance(said, str) else said.get(extra, said.get("", ""))
         data = {name: self._data(name, extra) for name in ("test", "learn", "answers")}
         model = MODELS.get(extra, "small" if NEEDS[command].always else "fake")
-        named = text.format(world=self.world, model=model, run=self.run, shipped=SHIPPED, **data)
+        paths = {"world": str(self.world), "shipped": str(SHIPPED), **data}
+        quoted = {name: shlex.quote(path) for name, path in paths.items()}
+        named = text.format(model=model, run=self.run, **quoted)
         return [*command.split(), *shlex.split(named)]
 
     def _data(self, name: str, extra: str) -> str:
