@@ -14,7 +14,7 @@ from tests.support.imports import ROOT, loaded_by
 
 
 def quantizes() -> None:
-    import gguf  # noqa: F401
+    import pyarrow  # noqa: F401
 
 
 def calls_another() -> None:
@@ -38,8 +38,8 @@ def plain() -> None:
     ("function", "needed"),
     [
         (plain, set()),
-        (quantizes, {"gguf"}),
-        (calls_another, {"gguf"}),
+        (quantizes, {"pyarrow"}),
+        (calls_another, {"pyarrow"}),
         (names_a_class, {tiers.WEIGHTS}),
     ],
 )
@@ -54,7 +54,7 @@ def test_the_core_brings_its_requirements_and_the_tools_of_tests(name: str) -> N
     assert tiers.is_core(name)
 
 
-@pytest.mark.parametrize("name", ["torch", "llama_cpp", "gguf", "ollama", "fastapi", "nowhere"])
+@pytest.mark.parametrize("name", ["torch", "llama_cpp", "pyarrow", "ollama", "fastapi", "nowhere"])
 def test_what_an_extra_brings_is_not_core(name: str) -> None:
     assert not tiers.is_core(name)
 
@@ -73,10 +73,10 @@ class Unit:
         return name == "unit"
 
 
-@pytest.mark.extra("gguf")
+@pytest.mark.extra("pyarrow")
 @pytest.mark.parametrize(
     "needy",
-    [lambda: importlib.util.find_spec("gguf"), quantizes, lambda: extras.is_installed("gguf")],
+    [lambda: importlib.util.find_spec("pyarrow"), quantizes, lambda: extras.is_installed("pyarrow")],
 )
 def test_a_unit_test_that_needs_an_extra_after_all_fails_and_says_what_to_mark(
     needy: Callable[[], object],
@@ -84,7 +84,7 @@ def test_a_unit_test_that_needs_an_extra_after_all_fails_and_says_what_to_mark(
     watching = tiers.watched(Unit())  # type: ignore[arg-type]
     next(watching)
     needy()
-    with pytest.raises(pytest.fail.Exception, match=r'say pytest\.mark\.extra\("gguf"\)'):
+    with pytest.raises(pytest.fail.Exception, match=r'say pytest\.mark\.extra\("pyarrow"\)'):
         next(watching)
 
 
