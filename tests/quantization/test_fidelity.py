@@ -15,7 +15,8 @@ from gateway.quantization.perplexity import Measured
 from gateway.quantization.source import Given, given
 from tests.conftest import spec_and_path
 from tests.quantization.conftest import TEXT
-from tests.quantization.perplexity_tool import (
+from tests.support.gguf_adapters import write_adapter
+from tests.support.perplexity_tool import (
     PERCENT,
     PRINTED,
     QUANTILES,
@@ -28,7 +29,6 @@ from tests.quantization.perplexity_tool import (
     by_the_tool,
     instructions,
 )
-from tests.support.gguf_adapters import write_adapter
 
 SHORT = Wanted(TEXT, context=32, chunks=2, threads=1)
 

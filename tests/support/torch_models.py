@@ -57,7 +57,7 @@ def dequantized() -> Iterator[TransformersBackend]:
 @pytest.fixture(scope="session")
 def exact(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[LlamaCppBackend]":
     """The same weights in 32 bits in llama.cpp, for what must not depend on the processor."""
-    from tests.exact_weights import in_32_bits
+    from tests.support.exact_weights import in_32_bits
 
     with in_32_bits(NAME, tmp_path_factory.mktemp("exact")) as backend:
         yield backend

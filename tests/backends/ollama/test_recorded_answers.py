@@ -15,7 +15,7 @@ from gateway.backends.ollama.backend import OllamaBackend
 from gateway.core.errors import BackendError, InvalidRequest, Unsupported
 from gateway.core.types import UNTOLD_TOKEN, Completion, Delta, GenerationRequest, LabelScores, Tool
 from tests.backends.ollama.conftest import CONTEXT, Serve, own_template
-from tests.exact_weights import in_32_bits
+from tests.support.exact_weights import in_32_bits
 from tests.support.ollama_replay import Answer, Exchange, Received
 
 T = TypeVar("T")
