@@ -76,7 +76,11 @@ class Unit:
 @pytest.mark.extra("pyarrow")
 @pytest.mark.parametrize(
     "needy",
-    [lambda: importlib.util.find_spec("pyarrow"), quantizes, lambda: extras.is_installed("pyarrow")],
+    [
+        lambda: importlib.util.find_spec("pyarrow"),
+        quantizes,
+        lambda: extras.is_installed("pyarrow"),
+    ],
 )
 def test_a_unit_test_that_needs_an_extra_after_all_fails_and_says_what_to_mark(
     needy: Callable[[], object],
