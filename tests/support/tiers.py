@@ -6,7 +6,7 @@
 
 What a test needs is seen in the imports of its module and in the functions of the tests that it
 calls. Where the package itself loads a library only when it is used, nobody sees it before: then a
-unit test fails, wherever it runs, and says which library its mark has to name.
+unit test fails where the tier runs alone (`-m unit`), and says which library its mark has to name.
 """
 
 import builtins
@@ -181,12 +181,12 @@ def _distributions() -> dict[str, list[str]]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
-    return (yield from watched(item))
+    return (yield from watched(item)) if only_unit(item.config) else (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    return (yield from watched(item))
+    return (yield from watched(item)) if only_unit(item.config) else (yield)
 
 
 def watched(item: pytest.Item) -> Generator[None, object, object]:
