@@ -82,7 +82,7 @@ def main() -> None:
     """Entry point: errors become one message and an exit code."""
     try:
         # Not standalone: click returns the code of a typer.Exit instead of leaving with it.
-        code = app(standalone_mode=False)
+        code = app(prog_name="gateway", standalone_mode=False)
         if code == INTERRUPTED:
             # Into which newer typers turn a KeyboardInterrupt.
             raise KeyboardInterrupt

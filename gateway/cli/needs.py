@@ -50,7 +50,9 @@ NEEDS: Mapping[str, Needs] = {
     "serve": Needs(("serve",), _MODEL),
     "replay": Needs(sometimes=_MODEL),
     "parity": Needs(sometimes=_MODEL | _DATA),
-    "quantize": Needs(("llama-cpp",), {"parquet": "--imatrix of a table in Parquet"}),
+    "quantize": Needs(
+        sometimes={"llama-cpp": "all but --levels", "parquet": "--imatrix of a table in Parquet"}
+    ),
     "fidelity": Needs(("llama-cpp",)),
     "plan": Needs(sometimes=_DATA),
     "models list": Needs(sometimes={"ollama": "--ollama"}),

@@ -61,6 +61,7 @@ def quantize(
     levels can be no better than it. Files that are there and whole are not made again.
     """
     from gateway.cli.progress import staged
+    from gateway.core.extras import require_extra
     from gateway.models.environment import models_root, own_models
     from gateway.quantization import names
     from gateway.quantization.importance import matrix_file
@@ -77,6 +78,7 @@ def quantize(
         return
     if model is None:
         raise ConfigError("which model?", hint="gateway quantize MODEL, or --levels")
+    require_extra("llama-cpp")
     if imatrix is not None:
         require_reader(str(imatrix))
     file = models_file or own_models()

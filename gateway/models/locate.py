@@ -1,6 +1,6 @@
 """From a model entry to its file on this machine."""
 
-import importlib.util
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from gateway.core.errors import ModelLoadError, ModelNotPulled
@@ -91,14 +91,14 @@ def _of_ollama(spec: ModelSpec, source: OllamaSource) -> Path:
 
 
 def _installed(source: PypiSource) -> Path | None:
-    """The file of a package that is installed in this environment, found without importing it."""
-    package, _, inside = source.parts[0].partition("/")
-    # What stands before a dot would be imported to find what stands behind it.
-    if len(source.parts) != 1 or not package.isidentifier():
+    """The file of a package that is installed in this environment, in the version that is named;
+    nothing of the package is imported."""
+    if len(source.requirements) != 1 or len(source.parts) != 1:
         return None
-    found = importlib.util.find_spec(package)
-    for folder in (found.submodule_search_locations or ()) if found else ():
-        path = Path(folder) / inside
-        if path.is_file():
-            return path
-    return None
+    (wanted,) = source.requirements
+    try:
+        found = distribution(wanted.name)
+    except PackageNotFoundError:
+        return None
+    path = Path(str(found.locate_file(source.parts[0])))
+    return path if found.version == wanted.version and path.is_file() else None

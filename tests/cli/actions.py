@@ -43,7 +43,8 @@ ACTIONS: Mapping[str, str | Mapping[str, str]] = {
     "replay": "{world}/traffic.sqlite -m {model} -q",
     "parity": "{model} {model} -t mine --data {test} -s scored --limit 2 --tokens 2 -q",
     "quantize": {
-        "": "small --to Q8_0 --out ladder -q",
+        "": "--levels",
+        "llama-cpp": "small --to Q8_0 --out ladder -q",
         "parquet": "small --to Q8_0 --out ladder -q --imatrix {learn}",
     },
     "fidelity": "small small --text {world}/text.txt --context 32 --chunks 1 -q",

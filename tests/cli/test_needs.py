@@ -57,8 +57,8 @@ LACKS = [
 def smallest(command: str, extra: str) -> set[str]:
     """The extras with which it does what this one is for."""
     needed = {*NEEDS[command].always, extra} - {""}
-    if command == "adapters compare" and extra in ("parquet", "hf"):
-        needed.add("llama-cpp")  # It reads data for a model, which runs in this process.
+    if command in ("adapters compare", "quantize") and extra in ("parquet", "hf"):
+        needed.add("llama-cpp")  # They read data for a model, which runs in this process.
     return needed - {"transformers"} if "nf4" in needed else needed
 
 

@@ -241,12 +241,25 @@ def test_a_part_lies_inside_of_its_package(part: str) -> None:
             HubSource("owner/repo", part, "main")
 
 
-def test_a_folder_of_data_in_a_wheel_is_no_package_to_look_for(spec: ModelSpec) -> None:
-    """What stands before a dot would be imported."""
-    assert isinstance(spec.source, PypiSource)
-    source = replace(spec.source, parts=("tiny_a-1.0.data/data/m.gguf",))
+def test_an_installed_package_is_read_where_it_lies_and_nothing_of_it_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    (site / "tiny_a").mkdir(parents=True)
+    (site / "tiny_a" / "__init__.py").write_text("raise SystemExit")
+    (site / "tiny_a" / "m.gguf").write_bytes(WEIGHTS)
+    (site / "tiny_a-1.0.dist-info").mkdir()
+    metadata = "Metadata-Version: 2.1\nName: tiny-a\nVersion: 1.0\n"
+    (site / "tiny_a-1.0.dist-info" / "METADATA").write_text(metadata)
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("GATEWAY_DATA", str(tmp_path / "data"))
+
+    def of(version: str) -> ModelSpec:
+        return ModelSpec("m", PypiSource((Pinned("tiny-a", version),), ("tiny_a/m.gguf",)))
+
+    assert locate(of("1.0")) == site / "tiny_a" / "m.gguf"
     with pytest.raises(ModelNotPulled):
-        locate(replace(spec, source=source))
+        locate(of("1.1"))
 
 
 def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
