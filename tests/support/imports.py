@@ -31,18 +31,31 @@ def loaded_by(name: str) -> frozenset[str]:
     Args:
         name: of a module, or of something in one, as an import statement says it.
     """
-    waiting = [name]
-    seen: set[Path] = set()
-    others: set[str] = set()
+    if not _is_ours(name):
+        return frozenset({name.partition(".")[0]})
+    found = {each for file in _reached(name, lazy=False) for each in imports(file, lazy=False)}
+    return frozenset(each.partition(".")[0] for each in found if not _is_ours(each))
+
+
+@cache
+def reached_from(name: str) -> frozenset[Path]:
+    """Files of ours that a module of ours imports, at any depth, also inside functions."""
+    return frozenset(_reached(name, lazy=True))
+
+
+def _reached(name: str, *, lazy: bool) -> set[Path]:
+    waiting, seen = [name], set[Path]()
     while waiting:
         each = waiting.pop()
-        if each.partition(".")[0] not in OURS:
-            others.add(each.partition(".")[0])
-        else:
+        if _is_ours(each):
             fresh = set(_files(each)) - seen
             seen |= fresh
-            waiting += [found for file in fresh for found in imports(file, lazy=False)]
-    return frozenset(others)
+            waiting += [found for file in fresh for found in imports(file, lazy=lazy)]
+    return seen
+
+
+def _is_ours(name: str) -> bool:
+    return name.partition(".")[0] in OURS
 
 
 def module_of(path: Path) -> str:

@@ -73,7 +73,7 @@ class Unit:
         return name == "unit"
 
 
-@pytest.mark.extra("pyarrow")
+@pytest.mark.needs("pyarrow")
 @pytest.mark.parametrize(
     "needy",
     [
@@ -88,7 +88,7 @@ def test_a_unit_test_that_needs_an_extra_after_all_fails_and_says_what_to_mark(
     watching = tiers.watched(Unit())  # type: ignore[arg-type]
     next(watching)
     needy()
-    with pytest.raises(pytest.fail.Exception, match=r'say pytest\.mark\.extra\("pyarrow"\)'):
+    with pytest.raises(pytest.fail.Exception, match=r'say pytest\.mark\.needs\("pyarrow"\)'):
         next(watching)
 
 
@@ -100,10 +100,21 @@ def test_a_unit_test_may_load_what_the_core_brings() -> None:
         next(watching)
 
 
-def test_a_path_is_touched_by_itself_and_by_what_lies_in_it() -> None:
-    assert tiers.touched(["gateway/tuning/tune.py"], ["gateway/tuning"])
-    assert tiers.touched(["scripts/install"], ["scripts/install"])
-    assert not tiers.touched(["gateway/tuning_progress.py"], ["gateway/tuning"])
+@pytest.mark.parametrize(
+    ("changed", "runs"),
+    [
+        ("gateway/tuning/training.py", True),
+        ("gateway/backends/transformers/model.py", True),
+        ("tests/tuning/test_real_weights.py", True),
+        ("scripts/constraints.txt", True),
+        ("gateway/server/app.py", False),
+        ("gateway/cli/run.py", False),
+        ("README.md", False),
+    ],
+)
+def test_a_slow_test_runs_where_a_file_changed_that_it_imports(changed: str, runs: bool) -> None:
+    assert (ROOT / changed).is_file()
+    assert tiers.concerns([changed], "tests.tuning.test_real_weights") is runs
 
 
 def repository(folder: Path, *branches: str) -> Callable[..., None]:

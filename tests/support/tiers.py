@@ -2,11 +2,11 @@
 
     unit      what a core install brings, and nothing of an extra or of a model
     weights   an extra, and mostly the weights of a model
-    slow      weights, and too heavy for every run: where the paths changed that the test names
+    slow      weights, and too heavy for every run: where a file changed that the test imports
 
-What a test needs is seen in the imports of its module and in the functions of the tests that it
-calls. Where the package itself loads a library only when it is used, nobody sees it before: then a
-unit test fails where the tier runs alone (`-m unit`), and says which library its mark has to name.
+What a test needs is seen in the imports of its module, and in the functions of the tests that it
+calls. Where the package loads a library only when it is used, nobody sees it beforehand: such a test
+fails as a unit test wherever it runs, and says which library its mark has to name.
 """
 
 import builtins
@@ -26,10 +26,16 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from tests.support.environments import closure
-from tests.support.imports import OURS, ROOT, loaded_by, module_of
+from tests.support.imports import OURS, ROOT, loaded_by, module_of, reached_from
 
 CHANGED = pytest.StashKey[list[str] | None]()
 """Paths that changed; None where slow tests run whatever changed."""
+
+FOUNDATION = (
+    *("pyproject.toml", "scripts/constraints.txt", "scripts/install", "scripts/llama.cmake"),
+    *("modelfiles/", "prompts/", "tests/conftest.py"),
+)
+"""How paths begin that every test rests on, though it imports none of them."""
 
 WEIGHTS = "the weights of a model"
 REACHES_WEIGHTS = "tests.conftest.spec_and_path"
@@ -45,8 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in (
         "unit: needs no more than a core install brings (set by itself)",
         "weights: needs an extra or the weights of a model (set by itself)",
-        "slow(*paths): too heavy for every run; runs where one of these paths changed",
-        "extra(*names): needs these libraries though the test itself does not import them",
+        "slow: too heavy for every run; runs where a file changed that its module imports",
+        "needs(*names): needs these libraries though the test itself does not import them",
     ):
         config.addinivalue_line("markers", line)
     config.stash[CHANGED] = _changed_for(config)
@@ -71,11 +77,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     changed = config.stash[CHANGED]
     for item in items:
-        for mark in item.iter_markers("slow"):
-            own = item.path.relative_to(ROOT).as_posix()
-            if changed is not None and not touched(changed, [*mark.args, own]):
-                reason = f"slow, and nothing changed in {', '.join(mark.args)}: --all runs it"
-                item.add_marker(pytest.mark.skip(reason=reason))
+        slow = item.get_closest_marker("slow") is not None
+        if slow and changed is not None and not concerns(changed, module_of(item.path)):
+            item.add_marker(pytest.mark.skip(reason="slow, and nothing that it imports changed"))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -90,7 +94,7 @@ def needs(item: pytest.Item) -> set[str]:
     """What a test takes that a core install does not bring."""
     if not isinstance(item, pytest.Function):
         return set()
-    found = {name for mark in item.iter_markers("extra") for name in mark.args}
+    found = {name for mark in item.iter_markers("needs") for name in mark.args}
     found |= beyond_core(item.module.__name__)
     fixtures = item._fixtureinfo.name2fixturedefs
     for function in [item.obj, *(one.func for named in fixtures.values() for one in named)]:
@@ -181,12 +185,12 @@ def _distributions() -> dict[str, list[str]]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
-    return (yield from watched(item)) if only_unit(item.config) else (yield)
+    return (yield from watched(item))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    return (yield from watched(item)) if only_unit(item.config) else (yield)
+    return (yield from watched(item))
 
 
 def watched(item: pytest.Item) -> Generator[None, object, object]:
@@ -200,7 +204,7 @@ def watched(item: pytest.Item) -> Generator[None, object, object]:
         result = yield
     if taken:
         names = ", ".join(f'"{name}"' for name in sorted(taken))
-        pytest.fail(f"a core install cannot do this: say pytest.mark.extra({names})", pytrace=False)
+        pytest.fail(f"a core install cannot do this: say pytest.mark.needs({names})", pytrace=False)
     return result
 
 
@@ -236,8 +240,10 @@ def changed_paths() -> list[str] | None:
         return None
 
 
-def touched(changed: Sequence[str], paths: Sequence[str]) -> bool:
-    return any(each == path or each.startswith(f"{path}/") for each in changed for path in paths)
+def concerns(changed: Sequence[str], module: str) -> bool:
+    """Whether one of these paths is of what a test module imports, or of what all tests rest on."""
+    reached = {path.relative_to(ROOT).as_posix() for path in reached_from(module)}
+    return any(each in reached or each.startswith(FOUNDATION) for each in changed)
 
 
 def _main() -> str:

@@ -25,6 +25,8 @@ from tests.support.grids import shortest
 from tests.support.torch_models import NAME, torch_spec
 from tests.tuning.worlds import unwatched
 
+pytestmark = pytest.mark.slow
+
 SMALL = Recipe(
     top_layers=3, learning_rate=2e-3, epochs=2, batch=6, max_tokens=400, dtype="bfloat16"
 )

@@ -121,6 +121,7 @@ def test_the_entry_has_what_of_the_base_s_the_merged_model_needs(
     )
 
 
+@pytest.mark.slow
 def test_a_merged_gguf_scores_labels_as_base_and_adapter_do(
     dequantized: TransformersBackend,
     adapters: dict[str, Path],
