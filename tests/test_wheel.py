@@ -13,6 +13,8 @@ import pytest
 from tests.conftest import ROOT, spec_and_path
 from tests.support.grids import shortest
 
+pytestmark = pytest.mark.needs("build", "hatchling")
+
 CORE = "from importlib.metadata import requires; print(*requires('local-model-gateway'), sep='\\n')"
 
 

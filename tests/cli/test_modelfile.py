@@ -67,6 +67,7 @@ def test_what_can_not_be_written_is_said_with_a_way_out(gateway: Gateway, tmp_pa
     assert "--output" in refused.err
 
 
+@pytest.mark.needs("llama_cpp")
 def test_a_model_that_is_not_here_is_one_to_pull(
     gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_model_that_the_server_lacks_is_an_error_that_says_how_to_get_it(
     assert "nosuch" in done.err
 
 
+@pytest.mark.needs("ollama")
 def test_no_server_is_an_error_that_says_what_to_start(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +103,7 @@ def test_what_is_no_name_of_a_model_is_refused(gateway: Gateway, name: str) -> N
     assert "no name of an Ollama model" in done.err
 
 
+@pytest.mark.needs("ollama")
 def test_an_entry_of_this_machine_is_not_removed_from_a_server(gateway: Gateway) -> None:
     done = gateway("models", "remove", "smollm2-135m", "--yes")
     assert done.code == 2

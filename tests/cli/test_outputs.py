@@ -78,6 +78,7 @@ def refused(gateway: Gateway, command: tuple[str, ...], more: tuple[str, ...], p
     return done.err
 
 
+@pytest.mark.needs("llama_cpp")
 @pytest.mark.parametrize("command", FOLDERS, ids=" ".join)
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_read(
     gateway: Gateway, fake: Path, command: tuple[str, ...]
@@ -94,6 +95,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_read(
     )
 
 
+@pytest.mark.needs("llama_cpp")
 @pytest.mark.parametrize("command", FILES, ids=" ".join)
 def test_a_file_that_cannot_be_written_is_refused_before_anything_is_read(
     gateway: Gateway, fake: Path, command: tuple[str, ...]

@@ -102,6 +102,7 @@ def test_a_model_without_a_template_can_not_be_pushed(gateway: Gateway, server: 
     assert "no chat template" in done.err
 
 
+@pytest.mark.needs("ollama")
 def test_a_model_is_fetched_step_by_step(gateway: Gateway, server: Replay) -> None:
     """No pull could be recorded offline; its lines are those of a creation, with sizes."""
     digest = "sha256:" + "0" * 64
@@ -123,6 +124,7 @@ def test_a_model_is_fetched_step_by_step(gateway: Gateway, server: Replay) -> No
     assert done.out.startswith(f"{NAME} fd5f44c0b5af")
 
 
+@pytest.mark.needs("ollama")
 def test_a_model_that_can_not_be_fetched_is_said_in_the_server_s_words(
     gateway: Gateway, server: Replay
 ) -> None:
@@ -132,6 +134,7 @@ def test_a_model_that_can_not_be_fetched_is_said_in_the_server_s_words(
     assert "no such host" in done.err
 
 
+@pytest.mark.needs("ollama")
 def test_a_model_is_removed_by_who_means_it(
     gateway: Gateway, server: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,6 +102,7 @@ def test_a_copy_that_nobody_installed_is_asked_of_the_index(
     assert how_to_install("hf") == f"{PIP} 'a-package-that-is-not-there[hf]'"
 
 
+@pytest.mark.needs("llama_cpp")
 @pytest.mark.parametrize("extra", sorted(EXTRAS))
 def test_what_compiles_llama_cpp_is_told_the_flag_that_keeps_bytes_equal(
     extra: str, no_checkout: None, monkeypatch: pytest.MonkeyPatch

@@ -7,6 +7,7 @@ from gateway.core.types import Constraint
 from gateway.engine.constraints import grammar_of
 
 
+@pytest.mark.needs("llguidance")
 @pytest.mark.parametrize(
     "constraint",
     [
@@ -25,6 +26,7 @@ def test_what_no_text_can_satisfy_is_refused(constraint: Constraint) -> None:
         grammar_of(constraint)
 
 
+@pytest.mark.needs("llguidance")
 @pytest.mark.parametrize(
     "constraint",
     [

@@ -18,6 +18,8 @@ from gateway.engine.engine import SERIAL_PIECE, Engine
 from gateway.engine.jobs import Generated, Job, Scored, Step, generate, score
 from gateway.engine.sampling import log_normalizer, log_sum
 
+pytestmark = pytest.mark.needs("llama_cpp")
+
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 
 

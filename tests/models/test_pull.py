@@ -285,6 +285,7 @@ def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
     assert pull(spec) == locate(spec) == path
 
 
+@pytest.mark.needs("huggingface_hub")
 def test_a_repository_that_can_not_be_reached_is_said_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,6 +306,7 @@ def test_a_model_of_ollama_s_is_not_pulled_but_told_how(
     assert caught.value.hint == "ollama pull smol:plain; there are: none"
 
 
+@pytest.mark.needs("huggingface_hub")
 def test_of_a_repository_what_a_model_is_read_from_is_pulled_and_no_pickle(
     tmp_path: Path,
 ) -> None:
@@ -324,6 +326,7 @@ def test_of_a_repository_what_a_model_is_read_from_is_pulled_and_no_pickle(
     assert {path.name for path in pulled.iterdir() if path.is_file()} == wanted
 
 
+@pytest.mark.needs("huggingface_hub")
 def test_a_repository_of_pickles_alone_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "repository"
     folder.mkdir()

@@ -80,6 +80,7 @@ def test_a_changed_file_under_an_unchanged_name_is_another_model(tmp_path: Path)
     assert weights_digests(path, memory) != before
 
 
+@pytest.mark.needs("llama_cpp")
 def test_the_types_that_a_file_really_holds_are_counted(tmp_path: Path) -> None:
     wide, path = write_tiny(tmp_path / "wide.gguf", 320), tmp_path / "tiny-Q4_K_M.gguf"
     number = parse_level("Q4_K_M").number

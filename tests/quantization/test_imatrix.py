@@ -50,6 +50,7 @@ def test_an_expert_that_met_no_token_counts_all_inputs_alike() -> None:
     assert matrix.importance()["x"].tolist() == [2, 4, 1, 1]
 
 
+@pytest.mark.needs("llama_cpp")
 def test_with_it_a_level_of_two_bits_is_made(tmp_path: Path) -> None:
     source = write_tiny(tmp_path / "tiny.gguf")
     number = parse_level("IQ2_XXS").number

@@ -19,6 +19,7 @@ from gateway.quantization.make import Made, check, check_files, make
 from gateway.quantization.names import parse_level
 from gateway.quantization.remarks import remarks
 from gateway.quantization.source import Given, given
+from tests.conftest import spec_and_path
 from tests.quantization.conftest import LEVEL
 
 
@@ -206,8 +207,13 @@ def test_what_is_no_whole_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="folder of Hugging Face weights") as error:
         given(str(tmp_path), models)
     assert "convert_hf_to_gguf.py" in error.value.hint
-    with pytest.raises(ConfigError, match="run by transformers"):
-        given("smollm2-135m-torch", models)
+
+
+def test_an_entry_that_torch_runs_is_refused_with_its_file() -> None:
+    _, path = spec_and_path("smollm2-135m-torch")
+    with pytest.raises(ConfigError, match="run by transformers") as error:
+        given("smollm2-135m-torch", load_models())
+    assert str(path) in error.value.hint
 
 
 def test_a_level_is_never_written_over_its_own_source(tiny: Given, tmp_path: Path) -> None:

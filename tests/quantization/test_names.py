@@ -17,6 +17,7 @@ from tests.quantization.tiny import LAYERS
 KNOWN = [level.name for level in levels()]
 
 
+@pytest.mark.needs("llama_cpp")
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_level_has_the_number_that_llama_cpp_gives_it(name: str) -> None:
     lib = library.load()
@@ -27,6 +28,7 @@ def test_a_level_has_the_number_that_llama_cpp_gives_it(name: str) -> None:
         assert level.number == getattr(lib, f"LLAMA_FTYPE_{kind}_{name}")
 
 
+@pytest.mark.needs("llama_cpp")
 @pytest.mark.parametrize("name", sorted({level.base for level in levels()}))
 def test_bits_per_weight_are_those_of_ggml_s_blocks(name: str) -> None:
     from gguf import GGMLQuantizationType

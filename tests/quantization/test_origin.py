@@ -62,6 +62,7 @@ def test_of_k_quants_those_that_do_not_come_back_are_named(tiny: Given, tmp_path
     )
 
 
+@pytest.mark.needs("llama_cpp")
 def test_zeros_tell_nothing(tmp_path: Path) -> None:
     name = "blk.3.ffn_up.weight"
     path = write_tiny(tmp_path / "zeros.gguf", zeros=name)

@@ -52,6 +52,7 @@ def test_a_process_that_ends_by_itself_is_a_failure(
         run(tiny.path, tmp_path / "made.gguf", "Q8_0")
 
 
+@pytest.mark.needs("llama_cpp")
 def test_when_nobody_waits_any_more_it_ends_and_takes_its_file_along(tmp_path: Path) -> None:
     source, target = write_tiny(tmp_path / "tiny.gguf", 512), tmp_path / "made.gguf"
     command = [sys.executable, "-m", "gateway.quantization.worker", str(source), str(target)]

@@ -5,8 +5,8 @@
     slow      weights, and too heavy for every run: where a file changed that the test imports
 
 What a test needs is seen in the imports of its module, and in the functions of the tests that it
-calls. Where the package loads a library only when it is used, nobody sees it beforehand: such a test
-fails as a unit test wherever it runs, and says which library its mark has to name.
+calls. Where the package loads a library only when it is used, nobody sees it beforehand: such a
+test fails as a unit test wherever it runs, and says which library its mark has to name.
 """
 
 import builtins

@@ -22,6 +22,7 @@ def ask(text: str, model: str = "m") -> GenerationRequest:
     return GenerationRequest(model, (Message("user", text),))
 
 
+@pytest.mark.needs("llama_cpp")
 def test_the_build_is_the_one_whose_results_repeat() -> None:
     assert library.build().weaknesses() == ()
 
@@ -100,6 +101,7 @@ def test_a_constraint_that_can_not_be_used_is_refused(
         asyncio.run(smollm2.generate(replace(ask("x"), constraint=constraint)))
 
 
+@pytest.mark.needs("llama_cpp")
 @pytest.mark.parametrize("damage", ["absent", "empty", "text", "truncated"])
 def test_a_file_that_is_no_whole_gguf_is_refused(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "model.gguf"

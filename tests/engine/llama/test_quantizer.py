@@ -19,6 +19,7 @@ def number(level: str) -> int:
     return found
 
 
+@pytest.mark.needs("llama_cpp")
 @pytest.mark.parametrize("level", ["Q8_0", "Q4_K_M", "Q3_K_L", "F16"])
 @pytest.mark.parametrize("width", [256, 96])
 def test_the_plan_is_what_is_made(tmp_path: Path, level: str, width: int) -> None:
@@ -33,6 +34,7 @@ def test_the_plan_is_what_is_made(tmp_path: Path, level: str, width: int) -> Non
     assert sorted(begun) == sorted(tensor.name for tensor in tensors)
 
 
+@pytest.mark.needs("llama_cpp")
 def test_an_importance_matrix_changes_bytes_and_what_it_lacks_is_named(tmp_path: Path) -> None:
     source = write_tiny(tmp_path / "tiny.gguf")
     name = f"blk.{LAYERS - 1}.ffn_up.weight"
@@ -57,6 +59,7 @@ def data(path: Path, name: str) -> bytes:
     return path.read_bytes()[begin : begin + tensor.size]
 
 
+@pytest.mark.needs("llama_cpp")
 def test_what_the_quantizer_makes_are_the_blocks_that_ggml_makes_of_the_rows(
     tmp_path: Path,
 ) -> None:
@@ -70,6 +73,7 @@ def test_what_the_quantizer_makes_are_the_blocks_that_ggml_makes_of_the_rows(
     assert np.abs(again - rows).max() < np.abs(rows).max() / 7
 
 
+@pytest.mark.needs("llama_cpp")
 def test_a_missing_importance_matrix_is_known_beforehand_and_refused(tmp_path: Path) -> None:
     source = write_tiny(tmp_path / "tiny.gguf")
     tensors = read_header(source).tensors
@@ -86,6 +90,7 @@ def test_a_missing_importance_matrix_is_known_beforehand_and_refused(tmp_path: P
         )
 
 
+@pytest.mark.needs("llama_cpp")
 def test_a_file_that_is_no_model_has_a_reason(tmp_path: Path) -> None:
     source = tmp_path / "no.gguf"
     source.write_bytes(b"GGUF, but not really")
