@@ -21,6 +21,7 @@ from gateway.cli.common import (
     open_store,
     out,
     reading,
+    tell,
 )
 from gateway.cli.outputs import check_folder
 
@@ -89,7 +90,7 @@ def ab(
     from gateway.evaluation.plan import Wanted, prepare
     from gateway.models.environment import prompts_root
     from gateway.models.file import load_models
-    from gateway.report.pages.ab_files import FILES
+    from gateway.report.pages.ab import FILES
     from gateway.tasks.prompts import list_strategies
     from gateway.tasks.task import load_task
 
@@ -177,13 +178,12 @@ def finish(outcome: Any, seconds: Any, out_dir: Path | None, *more: Any) -> bool
     Args:
         more: sections that are printed behind the comparison's own.
     """
-    from gateway.report.pages.ab import sections
-    from gateway.report.pages.ab_files import write_ab
-    from gateway.report.pages.ab_terminal import print_ab
+    from gateway.report.pages import ab as page
+    from gateway.report.terminal import print_document
 
-    print_ab(outcome, (*sections(outcome, seconds, brief=True), *more), out)
+    print_document(page.brief(outcome, seconds, *more), out)
     if out_dir is not None:
-        write_ab(outcome, seconds, out_dir)
-        out.print(f"report: {out_dir / 'ab.html'}", markup=False, highlight=False)
+        page.write(outcome, seconds, out_dir)
+        tell(f"report: {out_dir / 'ab.html'}")
     failed = any(cell.statuses.get("failed", 0) for cell in outcome.report.cells)
     return failed or bool(outcome.noise.broken)

@@ -6,7 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.common import FAILED, ModelsOption, err, note, note_none, out
+from gateway.cli.common import (
+    FAILED,
+    ModelsOption,
+    err,
+    note,
+    note_none,
+    out,
+    show,
+    tell,
+)
 from gateway.cli.outputs import check_file, check_folder
 
 adapters_app = typer.Typer(
@@ -35,11 +44,11 @@ def adapters_list(adapters: AdaptersOption = None) -> None:
     [bold]gateway adapters list --adapters ./adapters[/]
     """
     from gateway.models.adapters.names import listed
-    from gateway.report.pages import adapters as showing_adapters
+    from gateway.report.pages import adapters as page
 
     root = _root(adapters)
     if listed(root):
-        showing_adapters.adapters_table(root, out)
+        show(page.listing(root))
     else:
         note_none(
             f"adapters in {root}",
@@ -53,9 +62,9 @@ def adapters_show(name: NameArgument, adapters: AdaptersOption = None) -> None:
 
     [bold]gateway adapters show mine[/]
     """
-    from gateway.report.pages import adapters as showing_adapters
+    from gateway.report.pages import adapters as page
 
-    showing_adapters.adapter_details(_read(name, adapters), out)
+    show(page.details(_read(name, adapters)))
 
 
 @adapters_app.command("check")
@@ -76,12 +85,12 @@ def adapters_check(
     """
     from gateway.models.adapters.check import remarks, why_not
     from gateway.models.adapters.names import folder_of
-    from gateway.report.pages import adapters as showing_adapters
+    from gateway.report.pages import adapters as page
 
     folder = folder_of(_root(adapters), name)
     _, _, facts = _base(base, models_file)
     reasons = why_not(folder, facts)
-    showing_adapters.fit(name, base, reasons, remarks(folder), out)
+    show(page.fit(name, base, reasons, remarks(folder)))
     raise typer.Exit(FAILED if reasons else 0)
 
 
@@ -187,7 +196,7 @@ def adapters_export(
     _note_other_weights(adapter, facts)
     made = export(adapter, facts, target)
     note(f"{made.tensors} tensors changed, alpha {made.alpha:g}")
-    out.print(str(made.path), markup=False, highlight=False, soft_wrap=True)
+    tell(str(made.path))
 
 
 def _root(given: Path | None) -> Path:

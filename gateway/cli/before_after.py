@@ -82,11 +82,11 @@ def compare(
     from gateway.models.environment import adapters_root, prompts_root
     from gateway.models.file import load_models
     from gateway.quantization.chunks import read_text
-    from gateway.report.pages.ab_files import FILES as OF_AB
+    from gateway.report.pages import worth as page
+    from gateway.report.pages.ab import FILES as OF_AB
     from gateway.report.pages.worth import section
-    from gateway.report.pages.worth_files import FILES, write_worth
 
-    check_folder(out_dir, files=(*OF_AB, *FILES))
+    check_folder(out_dir, files=(*OF_AB, *page.FILES))
     check_store(store)
     folder = folder_of(adapters or adapters_root(), name)
     card = _recorded(read_adapter(folder).card, name)
@@ -115,7 +115,7 @@ def compare(
     found = BeforeAfter(outcome, costs(outcome, timings), took_of(folder), readings)
     failed = finish(outcome, timings, out_dir, section(found))
     if out_dir is not None:
-        write_worth(found, out_dir)
+        page.write(found, out_dir)
     raise typer.Exit(FAILED if failed else 0)
 
 

@@ -17,6 +17,8 @@ from gateway.cli.common import (
     note,
     out,
     read_text,
+    show,
+    show_json,
 )
 from gateway.cli.outputs import check_file
 from gateway.core.errors import ConfigError
@@ -51,6 +53,8 @@ def classify(
 
     [bold]gateway classify "The page crashes when I scroll"[/]
     """
+    from dataclasses import asdict
+
     from gateway.cli.progress import counted
     from gateway.evaluation import classify as classifying
     from gateway.report.pages import classified
@@ -79,7 +83,10 @@ def classify(
         text = sys.stdin.read()
     with err.status("asking"):
         answer = classifying.one(asked, text or "")
-    classified.show(answer, out, as_json=json_output)
+    if json_output:
+        show_json(asdict(answer))
+    else:
+        show(classified.sections(answer))
 
 
 def ask(

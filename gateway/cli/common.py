@@ -1,9 +1,9 @@
 """What the commands share: options, consoles, exit codes, and reading of arguments."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,6 +11,9 @@ from rich.status import Status
 
 from gateway.cli.outputs import check_file
 from gateway.core.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from gateway.report.sections import Section
 
 INTERRUPTED = 130
 REFUSED = 3
@@ -68,6 +71,26 @@ def keeping_answers() -> Iterator[None]:
 def note(text: str) -> None:
     """A line beside the output proper."""
     err.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def tell(text: str) -> None:
+    """A line of the output proper."""
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def show(sections: "Section | Iterable[Section]") -> None:
+    """The output proper, as sections of a page."""
+    from gateway.report.sections import Section
+    from gateway.report.terminal import print_sections
+
+    print_sections([sections] if isinstance(sections, Section) else sections, out)
+
+
+def show_json(values: object) -> None:
+    """The output proper, as a line of canonical JSON."""
+    from gateway.core.digests import canonical_json
+
+    out.file.write(canonical_json(values) + "\n")
 
 
 def reading() -> Status:

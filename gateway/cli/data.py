@@ -15,8 +15,10 @@ from gateway.cli.common import (
     TaskOption,
     columns_of,
     note,
-    out,
     reading,
+    show,
+    show_json,
+    tell,
 )
 from gateway.cli.outputs import check_file, check_folder
 from gateway.core.errors import ConfigError, DataError
@@ -86,9 +88,8 @@ def data_check(
 
     [bold]gateway data check -t issue-triage --train train.csv --test test.csv[/]
     """
-    from gateway.core.digests import canonical_json
     from gateway.models.environment import prompts_root
-    from gateway.report.pages import findings
+    from gateway.report.pages import findings as page
     from gateway.tasks.task import load_task
     from gateway.tuning.checks.check import check
     from gateway.tuning.checks.parts import read_part
@@ -108,9 +109,9 @@ def data_check(
     with _limit(wanted, strategy, root, items, model, models_file, max_tokens) as (limit, about):
         found = check(wanted, parts, limit=limit, share=held_out, seed=seed)
     if json_output:
-        out.file.write(canonical_json(findings.findings_json(found, about)) + "\n")
+        show_json(page.findings_json(found, about))
     else:
-        findings.findings_table(found, out, about)
+        show(page.section(found, about))
     raise typer.Exit(USAGE if found.errors else 0)
 
 
@@ -156,7 +157,7 @@ def data_split(
         made = split(items, held_out, seed)
     parts = (made.train, made.validation)
     for path, part in zip(write_split(data, made, output), parts, strict=True):
-        out.print(f"{path}: {len(part):,} items", markup=False, highlight=False, soft_wrap=True)
+        tell(f"{path}: {len(part):,} items")
 
 
 @data_app.command("export")
@@ -203,7 +204,7 @@ def data_export(
         note("no --model: no field was shortened")
     else:
         note(f"{sum(bool(chat.shortened) for chat in chats):,} items were shortened")
-    out.print(f"{output}: {len(chats):,} examples", markup=False, highlight=False, soft_wrap=True)
+    tell(f"{output}: {len(chats):,} examples")
 
 
 @data_app.command("import")
@@ -249,7 +250,7 @@ def data_import(
             f"{len(made.whole):,} of {len(made.rows):,} messages were not made by {strategy}: all "
             f"of each became {wanted.fields[-1]!r}; line {made.whole[0]} is the first"
         )
-    out.print(f"{output}: {len(made.rows):,} items", markup=False, highlight=False, soft_wrap=True)
+    tell(f"{output}: {len(made.rows):,} items")
 
 
 @data_app.command("validate")
@@ -261,15 +262,14 @@ def data_validate(file: ChatArgument, json_output: JsonOption = False) -> None:
 
     [bold]gateway data validate chat.jsonl[/]
     """
-    from gateway.core.digests import canonical_json
-    from gateway.report.pages import findings
+    from gateway.report.pages import findings as page
     from gateway.tuning.chat_format import read_chats
 
     _, found = read_chats(file)
     if json_output:
-        out.file.write(canonical_json(findings.findings_json(found)) + "\n")
+        show_json(page.findings_json(found))
     else:
-        findings.findings_table(found, out)
+        show(page.section(found))
     raise typer.Exit(USAGE if found.errors else 0)
 
 

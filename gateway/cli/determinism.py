@@ -13,8 +13,9 @@ from gateway.cli.common import (
     TaskOption,
     columns_of,
     err,
-    out,
     reading,
+    show,
+    show_json,
 )
 from gateway.cli.outputs import check_file
 
@@ -39,12 +40,11 @@ def certify(
     """
     from dataclasses import asdict
 
-    from gateway.core.digests import canonical_json
     from gateway.determinism import certify
     from gateway.models import certificates
     from gateway.models.environment import certificates_file
     from gateway.models.file import load_models
-    from gateway.report.pages import models as showing
+    from gateway.report.pages import certificate as page
 
     check_file(certificates_file(), "GATEWAY_DATA")
     spec = load_models(models_file).serving([model]).get(model)
@@ -59,9 +59,9 @@ def certify(
         )
     certificates.save(made, certificates_file())
     if json_output:
-        out.file.write(canonical_json(asdict(made)) + "\n")
+        show_json(asdict(made))
     else:
-        showing.certificate(made, out)
+        show(page.section(made))
     promised = spec.deterministic == "bitwise" and spec.backend != "ollama"
     kept = made.level is certificates.Level.BITWISE or not promised
     raise typer.Exit(0 if kept else FAILED)
@@ -102,11 +102,10 @@ def parity(
     Exit code 0: both answered all items, and all inputs, texts and labels are equal. Exit code 1:
     something differs, failed, or is not known.
     """
-    from gateway.core.digests import canonical_json
     from gateway.evaluation.plan import Wanted, prepare
     from gateway.models.environment import prompts_root
     from gateway.models.file import load_models
-    from gateway.report.pages import parity as showing
+    from gateway.report.pages import parity as page
 
     models = load_models(models_file).serving((a, b))
     for name in (a, b):
@@ -126,9 +125,9 @@ def parity(
         plan = prepare(wanted).plan
     made = asyncio.run(_parity(plan, models, tokens, quiet=quiet))
     if json_output:
-        out.file.write(canonical_json(showing.parity_json(made)) + "\n")
+        show_json(page.parity_json(made))
     else:
-        showing.parity_table(made, out)
+        show(page.sections(made))
     raise typer.Exit(0 if made.holds else FAILED)
 
 

@@ -8,7 +8,15 @@ from typing import Any
 import typer
 
 from gateway.cli.asking import ask
-from gateway.cli.common import check_store, keeping_answers, note, open_store, out, reading
+from gateway.cli.common import (
+    check_store,
+    keeping_answers,
+    note,
+    open_store,
+    out,
+    reading,
+    tell,
+)
 from gateway.cli.outputs import check_folder
 from gateway.core.errors import ConfigError
 
@@ -75,8 +83,8 @@ def run_file(
 
 def _check_outputs(out: Path | None, seeds: Sequence[int]) -> None:
     from gateway.evaluation.predictions import PREDICTIONS
-    from gateway.report import FILES
-    from gateway.report.pages.experiment_files import FILES as SUMMARY
+    from gateway.report.pages.experiment import FILES as SUMMARY
+    from gateway.report.pages.run import FILES
 
     check_folder(out, "out", SUMMARY)
     for seed in seeds:
@@ -97,8 +105,9 @@ def _finish(records: Any, store: Any, experiment: Any, metric: str) -> bool:
         predictions_of,
     )
     from gateway.evaluation.summary import evaluate, timings_of
-    from gateway.report import write_report
-    from gateway.report.pages.experiment_files import print_experiment, write_experiment
+    from gateway.report.pages import experiment as whole
+    from gateway.report.pages import run as single
+    from gateway.report.terminal import print_document
 
     predictions, reports = {}, {}
     for seed, record in records.items():
@@ -107,15 +116,15 @@ def _finish(records: Any, store: Any, experiment: Any, metric: str) -> bool:
         reports[seed] = evaluate(record, predictions[seed], answers)
     first = predictions[experiment.seeds[0]]
     outcome = outcome_of(records, reports, first, metric=metric, margin=experiment.margin)
-    print_experiment(outcome, out)
+    print_document(whole.brief(outcome), out)
     if experiment.out is not None:
         for seed, record in records.items():
             seconds = timings_of(record, store, predictions[seed])
             lines = predictions_jsonl(record, predictions[seed])
             folder = _of_seed(experiment.out, seed)
-            write_report(reports[seed], seconds, folder)
+            single.write(reports[seed], seconds, folder)
             write_atomically(folder / PREDICTIONS, lines)
-        write_experiment(outcome, experiment.out)
+        whole.write(outcome, experiment.out)
         page = experiment.out / "experiment.html"
-        out.print(f"report: {page}", markup=False, highlight=False)
+        tell(f"report: {page}")
     return any(cell.statuses.get("failed", 0) for each in reports.values() for cell in each.cells)

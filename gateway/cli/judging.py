@@ -17,8 +17,9 @@ from gateway.cli.common import (
     err,
     keeping_answers,
     open_store,
-    out,
     reading,
+    show,
+    show_json,
 )
 from gateway.cli.outputs import check_folder
 
@@ -69,7 +70,7 @@ def judge(
     from gateway.models.environment import prompts_root
     from gateway.models.file import load_models
     from gateway.report.files import write_files
-    from gateway.report.pages import judge as showing_judge
+    from gateway.report.pages import judge as page
 
     check_folder(out_dir, files=(_TOTALS, _GRADES))
     check_store(store)
@@ -83,10 +84,9 @@ def judge(
         made = asyncio.run(_judge(loaded, answers, model, models, opened, seed, quiet=quiet))
     totals = jsonfile.totals_json(made)
     if json_output:
-        whole = {**totals, "grades": jsonfile.grades_json(made)}
-        out.file.write(canonical_json(whole) + "\n")
+        show_json({**totals, "grades": jsonfile.grades_json(made)})
     else:
-        showing_judge.judgement_tables(made, out)
+        show(page.sections(made))
     if out_dir is not None:
         files = {
             _TOTALS: canonical_json(totals) + "\n",

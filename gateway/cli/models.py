@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.common import FAILED, ModelsOption, err, note, note_none, out
+from gateway.cli.common import FAILED, ModelsOption, err, note, note_none, out, show, tell
 from gateway.cli.outputs import check_file, check_folder
 from gateway.core.extras import require_extra
 
@@ -29,20 +29,20 @@ def models_list(
     them by the name that is listed, such as ollama:llama3.2:1b.
     """
     from gateway.models.file import load_models
-    from gateway.report.pages import models as showing
+    from gateway.report.pages import models as page
 
     if ollama:
         _list_on_ollama()
     else:
-        showing.models_table(load_models(models_file), out)
+        show(page.listing(load_models(models_file)))
 
 
 def _list_on_ollama() -> None:
     require_extra("ollama")
     from gateway.backends.ollama.client import server_at
-    from gateway.report.pages.ollama_models import models_table
+    from gateway.report.pages import ollama_models as page
 
-    asyncio.run(models_table(server_at(), out))
+    show(asyncio.run(page.listing(server_at())))
 
 
 @models_app.command("show")
@@ -52,10 +52,10 @@ def models_show(
 ) -> None:
     """What an entry is, what its file holds, and what makes its identity."""
     from gateway.models.file import load_models
-    from gateway.report.pages import models as showing
+    from gateway.report.pages import models as page
 
     models = load_models(models_file).serving([name])
-    asyncio.run(showing.model_details(models.get(name), out))
+    show(asyncio.run(page.details(models.get(name))))
 
 
 @models_app.command("pull")
@@ -83,7 +83,7 @@ def models_pull(
         except ModelNotPulled:
             check_folder(models_root(), "GATEWAY_DATA")
             got = str(pull(spec))
-    out.print(got, markup=False, highlight=False, soft_wrap=True)
+    tell(got)
 
 
 def _pull_on_ollama(spec: "ModelSpec") -> str:
@@ -136,16 +136,16 @@ def models_import_ollama(
     if name is None:
         names = ollama_store.listed(root)
         for each in names:
-            out.print(each, markup=False, highlight=False)
+            tell(each)
         if not names:
             note_none(f"models of Ollama in {root}", "ollama pull llama3.2:1b")
         return
     file = models_file or own_models()
     check_file(file, "--models-file")
     made = importing.add_entry(file, ollama_store.resolve(root, name), entry)
-    out.print(made.text, markup=False, highlight=False, soft_wrap=True)
+    tell(made.text)
     for line in [f"written to {file}", *made.remarks]:
-        err.print(line, markup=False, highlight=False, soft_wrap=True)
+        note(line)
 
 
 @models_app.command("modelfile")
@@ -207,4 +207,4 @@ def models_push_ollama(
     spec = load_models(models_file).serving([name]).get(name)
     server = server_at()
     made = asyncio.run(pushing.push(server, spec, as_name or name, err, seed=seed, force=force))
-    out.print(f"{made.name} {made.digest}", markup=False, highlight=False, soft_wrap=True)
+    tell(f"{made.name} {made.digest}")

@@ -5,7 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.common import ColumnOption, ModelsOption, PromptsOption, columns_of, out, reading
+from gateway.cli.common import (
+    ColumnOption,
+    ModelsOption,
+    PromptsOption,
+    columns_of,
+    reading,
+    show,
+    show_json,
+)
 from gateway.core.errors import ConfigError
 
 _GOALS = ("labels", "format", "style", "knowledge")
@@ -83,16 +91,15 @@ def plan(
     formula. Trained weights are those that PEFT counts; memory was compared with published
     measurements.
     """
-    from gateway.core.digests import canonical_json
     from gateway.core.sizes import parse_size
-    from gateway.report.pages import plan as show
+    from gateway.report.pages import plan as page
     from gateway.tuning.plan.architecture import families
     from gateway.tuning.plan.parameters import targets_of
     from gateway.tuning.plan.plan import make_plan, plan_json
     from gateway.tuning.plan.setup import Setup
 
     if list_families:
-        show.families_table(families().values(), out)
+        show(page.families_section(families().values()))
         return
     architecture = None if model is None else _architecture(model, models_file)
     given: dict[str, Any] = {
@@ -120,9 +127,9 @@ def plan(
     answers = _answers(given, task, train, prompts, columns_of(column))
     made = make_plan(answers, setup, architecture, parse_size(memory) if memory else None)
     if json_output:
-        out.file.write(canonical_json(plan_json(made)) + "\n")
+        show_json(plan_json(made))
     else:
-        show.plan(made, out, formulas=formulas)
+        show(page.sections(made, formulas=formulas))
 
 
 def _architecture(name: str, models_file: Path | None) -> Any:

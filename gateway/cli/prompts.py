@@ -11,11 +11,12 @@ from gateway.cli.common import (
     PromptsOption,
     TaskOption,
     columns_of,
-    err,
     listed,
+    note,
     note_none,
     out,
     reading,
+    show,
 )
 
 prompts_app = typer.Typer(no_args_is_help=True, help="Tasks, their prompt strategies, and rubrics.")
@@ -26,13 +27,13 @@ def prompts_list(prompts: PromptsOption = None) -> None:
     """Tasks and their strategies, and the rubrics of gateway judge."""
     from gateway.evaluation.judge.rubric import list_rubrics
     from gateway.models.environment import prompts_root, shipped
-    from gateway.report.pages import models as showing
+    from gateway.report.pages import prompts as page
     from gateway.tasks.task import check_root, list_tasks
 
     root = prompts or prompts_root()
     check_root(root)
     if list_tasks(root) or list_rubrics(root):
-        showing.prompts_table(root, out)
+        show(page.listing(root))
     else:
         note_none(f"tasks in {root}", f"cp -r {shipped('prompts') / 'issue-triage'} {root}")
 
@@ -72,7 +73,7 @@ def prompts_render(
     from gateway.evaluation.plan import Wanted, prepare
     from gateway.models.environment import prompts_root
     from gateway.models.file import load_models
-    from gateway.report.pages import models as showing
+    from gateway.report.pages import prompts as page
 
     models = load_models(models_file).serving(listed(model))
     name = model or models.default
@@ -89,4 +90,7 @@ def prompts_render(
     )
     with reading():
         prepared = prepare(wanted)
-    asyncio.run(showing.rendered_prompt(prepared, models.get(name), item, out, err))
+    text, notes = asyncio.run(page.rendered(prepared, models.get(name), item))
+    out.file.write(text + "\n")
+    for line in notes.lines:
+        note(line)

@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.common import Interrupted, ModelsOption, err, listed, note, out
+from gateway.cli.common import (
+    Interrupted,
+    ModelsOption,
+    err,
+    listed,
+    note,
+    show,
+    show_json,
+)
 from gateway.cli.outputs import check_file, check_folder
 from gateway.core.errors import ConfigError
 
@@ -70,11 +78,11 @@ def quantize(
     from gateway.quantization.make import check, check_files, make
     from gateway.quantization.source import given
     from gateway.quantization.speed import measure_speeds
-    from gateway.report.pages import ladder as showing
+    from gateway.report.pages import ladder as page
     from gateway.tasks.tables import require_reader
 
     if levels:
-        showing.levels_table(names.levels(), out)
+        show(page.levels_section(names.levels()))
         return
     if model is None:
         raise ConfigError("which model?", hint="gateway quantize MODEL, or --levels")
@@ -95,7 +103,7 @@ def quantize(
         on_tensor = begin("round trip", len(source.header.tensors))
         ladder = plan(source, wanted, imatrix=imatrix is not None, on_tensor=on_tensor)
         if dry_run:
-            showing.ladder_table(ladder, (), out)
+            show(page.section(ladder))
             return
         check(ladder, folder, imatrix=imatrix is not None)
         with _keeping_files():
@@ -105,7 +113,7 @@ def quantize(
             made = list(make(ladder, folder, imatrix=matrix, threads=threads, begin=begin))
         entries = write_entries(ladder, made, file, folder)
         speeds = measure_speeds(ladder, made, threads=threads, begin=begin) if speed else {}
-    showing.ladder_table(ladder, made, out, speeds=speeds)
+    show(page.section(ladder, made, speeds))
     note(f"files in {folder}; entries in {file}: {', '.join(entries)}")
 
 
@@ -156,11 +164,10 @@ def fidelity(
     square change of the true token's probability. All models are in memory together.
     """
     from gateway.cli.progress import staged
-    from gateway.core.digests import canonical_json
     from gateway.models.file import load_models
     from gateway.quantization.fidelity import Wanted, measure
     from gateway.quantization.source import given
-    from gateway.report.pages import ladder as showing
+    from gateway.report.pages import ladder as page
 
     known = load_models(models_file)
     found = [given(name, known) for name in (reference, *models)]
@@ -168,6 +175,6 @@ def fidelity(
     with staged(err, quiet=quiet) as begin:
         made = measure(found[0], found[1:], wanted, partial(begin, "chunks"))
     if json_output:
-        out.file.write(canonical_json(showing.fidelity_json(made)) + "\n")
+        show_json(page.fidelity_json(made))
     else:
-        showing.fidelity_table(made, out)
+        show(page.fidelity_section(made))

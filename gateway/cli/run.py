@@ -24,6 +24,9 @@ from gateway.cli.common import (
     read_text,
     reading,
     require_options,
+    show,
+    show_json,
+    tell,
 )
 from gateway.cli.outputs import check_folder
 from gateway.core.errors import ComparisonRefused, DataError
@@ -86,7 +89,7 @@ def run(
     from gateway.evaluation.predictions import PREDICTIONS
     from gateway.models.environment import prompts_root
     from gateway.models.file import load_models
-    from gateway.report import FILES
+    from gateway.report.pages.run import FILES
 
     if file is not None:
         experiments.check_alone(context, file)
@@ -131,19 +134,18 @@ def _finish(record: Any, store: Any, out_dir: Path | None) -> bool:
         predictions_of,
     )
     from gateway.evaluation.summary import evaluate, timings_of
-    from gateway.report import write_report
-    from gateway.report.terminal import print_report, print_timings
+    from gateway.report.pages import run as page
+    from gateway.report.terminal import print_document
 
     predictions = predictions_of(record, store)
     report = evaluate(record, predictions, answers_of(record, store))
     timings = timings_of(record, store, predictions)
-    print_report(report, out)
-    print_timings(timings, out)
+    print_document(page.brief(report, timings), out)
     if out_dir is not None:
-        write_report(report, timings, out_dir)
+        page.write(report, timings, out_dir)
         lines = predictions_jsonl(record, predictions)
         write_atomically(out_dir / PREDICTIONS, lines)
-        out.print(f"report: {out_dir / 'report.html'}", markup=False, highlight=False)
+        tell(f"report: {out_dir / 'report.html'}")
     return any(cell.statuses.get("failed", 0) for cell in report.cells)
 
 
@@ -155,7 +157,7 @@ def report(
     """Make the report of a stored run again; no model is loaded."""
     from gateway.evaluation.predictions import PREDICTIONS
     from gateway.evaluation.record import RunRecord
-    from gateway.report import FILES
+    from gateway.report.pages.run import FILES
 
     check_folder(out_dir, files=(*FILES, PREDICTIONS))
     with open_store(store) as opened:
@@ -173,7 +175,8 @@ def score(
 
     from gateway.evaluation.predictions import load_predictions
     from gateway.report.jsonfile import render_json
-    from gateway.report.terminal import print_report
+    from gateway.report.pages import run as page
+    from gateway.report.terminal import print_document
     from gateway.scoring.scores import score_cell
 
     found = _load_report(folder)
@@ -192,7 +195,7 @@ def score(
     if json_output:
         out.file.write(render_json(scored))
     else:
-        print_report(scored, out)
+        print_document(page.brief(scored), out)
 
 
 def compare(
@@ -210,8 +213,7 @@ def compare(
     """
     from dataclasses import asdict
 
-    from gateway.core.digests import canonical_json
-    from gateway.report.terminal import print_comparison
+    from gateway.report.pages import compare as page
     from gateway.scoring import comparison
 
     folder_a, cell_a = _folder_and_cell(a, None)
@@ -232,9 +234,9 @@ def compare(
         seed=seed,
     )
     if json_output:
-        out.file.write(canonical_json(asdict(result)) + "\n")
+        show_json(asdict(result))
     else:
-        print_comparison(result, out)
+        show(page.sections(result))
 
 
 def _load_report(folder: Path) -> Any:

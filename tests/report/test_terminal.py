@@ -1,7 +1,8 @@
 """The report on a terminal and in a pipe."""
 
 import io
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -9,8 +10,11 @@ import pytest
 from rich.console import Console
 
 from gateway.report import format as fmt
-from gateway.report.terminal import print_comparison, print_report, print_timings
-from gateway.scoring.results import Report
+from gateway.report.pages import compare, run
+from gateway.report.pages import timings as seconds
+from gateway.report.sections import Section
+from gateway.report.terminal import print_document, print_sections
+from gateway.scoring.results import CellTimings, Comparison, Report
 from tests.report import samples
 
 SAMPLES = [samples.classification, samples.number, samples.extraction, samples.many_labels]
@@ -24,19 +28,29 @@ def printed(show: Callable[[Console], None], width: int = 80, *, terminal: bool 
 
 
 def report_text(report: Report, width: int = 80) -> str:
-    return printed(lambda console: print_report(report, console), width)
+    return printed(lambda console: print_document(run.brief(report), console), width)
+
+
+def comparison_text(found: Comparison, width: int = 80) -> str:
+    return printed(lambda console: print_sections(compare.sections(found), console), width)
+
+
+def timings_text(timings: Sequence[CellTimings], width: int = 80) -> str:
+    return printed(lambda console: print_document(seconds.document(timings), console), width)
 
 
 @pytest.mark.parametrize("width", [30, 50, 80, 200])
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda f: f.__name__)
 def test_no_line_is_wider_than_the_terminal(sample: Callable[[], Report], width: int) -> None:
     report = sample()
-    for text in (
-        report_text(report, width),
-        printed(lambda console: print_timings(samples.timings(report), console), width),
-        printed(lambda console: print_comparison(report.comparisons[0], console), width),
-    ):
-        assert max(map(len, text.splitlines())) <= width
+    timings = samples.timings(report)
+
+    def show(console: Console) -> None:
+        print_document(run.brief(report, timings), console)
+        print_sections(compare.sections(report.comparisons[0]), console)
+
+    text = re.sub(r"\x1b\[[0-9;]*m", "", printed(show, width, terminal=True))
+    assert max(map(len, text.splitlines())) <= width
 
 
 @pytest.mark.parametrize("width", [48, 60, 80])
@@ -44,7 +58,7 @@ def test_no_part_of_a_name_or_of_the_primary_metric_is_lost_to_a_narrow_terminal
     width: int,
 ) -> None:
     report = samples.classification()
-    table = report_text(report, width).split("best;")[0]
+    table = report_text(report, width).split("too narrow")[0]
     squeezed = "".join(table.split())
     for cell in report.cells:
         for part in cell.name.split("/"):
@@ -88,16 +102,13 @@ def test_summary_and_warnings_are_said() -> None:
 def test_reports_with_nothing_in_them_can_be_printed() -> None:
     assert "nothing was answered" in report_text(samples.unanswered())
     assert "nothing · n = 0" in report_text(samples.empty())
-    assert printed(lambda console: print_timings((), console)) == ""
+    assert run.brief(samples.empty(), ()).sections == run.brief(samples.empty()).sections
 
 
 @pytest.mark.parametrize("text", samples.HOSTILE)
 def test_untrusted_text_is_shown_as_it_is_and_drives_nothing(text: str) -> None:
     report = samples.hostile(text)
-    for shown in (
-        report_text(report, 300),
-        printed(lambda console: print_comparison(report.comparisons[0], console), 300),
-    ):
+    for shown in (report_text(report, 300), comparison_text(report.comparisons[0], 300)):
         assert fmt.clean(text) in shown
         assert "\x1b" not in shown
         assert "\x07" not in shown
@@ -106,7 +117,8 @@ def test_untrusted_text_is_shown_as_it_is_and_drives_nothing(text: str) -> None:
 
 def test_on_a_terminal_only_our_own_styles_are_sent() -> None:
     report = samples.hostile("\x1b[31mred [blink]x[/blink]")
-    shown = printed(lambda console: print_report(report, console), 300, terminal=True)
+    document = run.brief(report)
+    shown = printed(lambda console: print_document(document, console), 300, terminal=True)
     assert "\x1b[1m" in shown
     assert "\x1b[31m" not in shown
     assert "\x1b[5m" not in shown
@@ -117,16 +129,15 @@ def test_a_stream_that_knows_only_ascii_gets_only_that() -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     report = samples.hostile("Grüße 你好")
     console = Console(file=stream, width=80)
-    print_report(report, console)
-    print_timings(samples.timings(report), console)
-    print_comparison(report.comparisons[0], console)
+    print_document(run.brief(report, samples.timings(report)), console)
+    print_sections(compare.sections(report.comparisons[0]), console)
     stream.seek(0)
     assert "Gr??e ??" in stream.read()
 
 
 def test_a_comparison_says_difference_test_counts_and_flips() -> None:
     comparison = samples.classification().comparisons[0]
-    text = printed(lambda console: print_comparison(comparison, console), 200)
+    text = comparison_text(comparison, 200)
     assert "macro-F1, a minus b: +0.050 [-0.040, +0.130]" in text
     assert "exact McNemar: no p-value" in text
     assert comparison.note in text
@@ -137,10 +148,19 @@ def test_a_comparison_says_difference_test_counts_and_flips() -> None:
 def test_of_many_flips_the_first_are_listed_and_the_others_counted() -> None:
     comparison = samples.classification().comparisons[0]
     many = replace(comparison, flips=comparison.flips * 5)
-    text = printed(lambda console: print_comparison(many, console), 200)
+    text = comparison_text(many, 200)
     assert text.count("issue-0") == 20
     assert "and 25 more" in text
     none = replace(comparison, flips=(), p_value=0.2)
-    text = printed(lambda console: print_comparison(none, console), 200)
+    text = comparison_text(none, 200)
     assert "No item is right in exactly one" in text
     assert "p = 0.200" in text
+
+
+def test_a_title_keeps_its_distance_from_what_stands_above_and_what_is_folded_is_left_out() -> None:
+    parts = (
+        Section("a", "first", lines=("  indented",)),
+        Section("b", "second", ("a sentence",), parts=(Section("c", "folded"),)),
+    )
+    shown = printed(lambda console: print_sections(parts, console))
+    assert shown.splitlines() == ["first", "  indented", "", "second", "- a sentence"]

@@ -1,13 +1,15 @@
-"""The comparison as sections of sentences and tables, the same in every form."""
+"""The comparison as a document, and its files."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from itertools import groupby
+from pathlib import Path
 
 from gateway.evaluation.ab.outcome import Outcome, Pair
 from gateway.evaluation.ab.recommend import recommendation
 from gateway.report import format as fmt
 from gateway.report import view
-from gateway.report.grid import Column
+from gateway.report.files import TIMINGS, names_of, write_document
 from gateway.report.pages.ab_sentences import (
     NO_TESTS,
     NOT_READ,
@@ -16,21 +18,101 @@ from gateway.report.pages.ab_sentences import (
     pair_sentences,
     stopping_sentence,
 )
-from gateway.report.sections import Section, Table
+from gateway.report.pages.run import cells_in_brief, scores
+from gateway.report.sections import (
+    Cell,
+    Column,
+    Document,
+    Figure,
+    Section,
+    Table,
+    by_columns,
+    settings,
+)
 from gateway.report.sentences import at_margin, fidelity_sentences, recommendation_paragraph
 from gateway.scoring.flips import Fidelity
 from gateway.scoring.frontier import Standing
 from gateway.scoring.metrics import metric_name
-from gateway.scoring.results import CellTimings, Metric
+from gateway.scoring.results import CellTimings, Metric, Report
 
 MOST_DIFFERING = 200
 """Items of one pair that page and Markdown list; ab.json has all of them."""
+
+_CELLS = "Cells and baselines"
 
 _TESTED = (
     "p-values are corrected for all pairs together (Holm), those of the permutation test of the "
     "metric and those of McNemar's test of right answers each in a family of its own; the "
     "sentences have them uncorrected."
 )
+
+
+_PLOT = "Quality against size of the weights; the table above has the numbers."
+_LEGEND = (
+    "Quality with 95% intervals against the size of the weights. The number is the cell's row in "
+    "the table above; the dashed line joins the cells that no other one beats in both; the "
+    "coloured one is recommended."
+)
+
+FILES = (*names_of("ab"), *TIMINGS, "frontier.svg")
+"""What `write` writes, the last where sizes are known."""
+
+_FOOTER = (
+    "Here are no seconds, so that the same comparison gives the same bytes: timings are in "
+    "timings.md and timings.json. All the numbers behind this, unrounded, are in ab.json."
+)
+
+
+def write(outcome: Outcome, timings: Sequence[CellTimings], out_dir: Path) -> None:
+    """Write ab.html, ab.md and ab.json, which hold no clock, and timings.json and timings.md.
+
+    Where sizes are known, also the plot of quality against size, as frontier.svg.
+    Everything is rendered before the first file is written.
+
+    Raises:
+        StoreError: the folder or a file in it can not be written.
+        DataError: a number is not finite.
+    """
+    # Drawing loads matplotlib, which printing a comparison has no need of.
+    from gateway.report.plots import as_file
+
+    plot = _plot(outcome)
+    more = {"frontier.svg": as_file(plot)} if plot else {}
+    write_document("ab", document(outcome), asdict(outcome), out_dir, timings=timings, more=more)
+
+
+def document(outcome: Outcome) -> Document:
+    """All of it, without seconds."""
+    report = outcome.report
+    parts = sections(outcome)
+    (headline,) = next(part.sentences for part in parts if part.anchor == "frontier")
+    return Document(
+        f"{report.task}: cells against {outcome.reference}",
+        (*parts, *settings(report.settings)),
+        about=f"{fmt.plural(report.n, 'item')} · {report.kind} · run {report.run_id}",
+        summary=(headline,),
+        warnings=report.warnings,
+        footer=_FOOTER,
+    )
+
+
+def brief(outcome: Outcome, timings: Sequence[CellTimings], *more: Section) -> Document:
+    """What a terminal has room for.
+
+    Args:
+        more: sections behind the comparison's own.
+    """
+    report = outcome.report
+    parts = list(sections(outcome, timings, brief=True))
+    differing = sum(len(pair.differing) for pair in outcome.pairs)
+    said = f"{fmt.plural(differing, 'differing answer')}: --out lists them"
+    parts[-1] = Section(lines=(said,) if differing else (), tone="faint")
+    return Document(
+        f"{report.task} · n = {report.n} · run {report.run_id}",
+        (*parts[:-1], *more, parts[-1]),
+        about=f"reference: {outcome.reference}",
+        warnings=report.warnings,
+    )
 
 
 def sections(
@@ -41,11 +123,12 @@ def sections(
     Args:
         timings: what was measured, for a terminal; files are given none, so that they hold no
             clock.
-        brief: sentences about pairs with the reference alone; the tables hold all.
+        brief: sentences about pairs with the reference alone, and fewer columns of the cells.
     """
+    floor = (noise_sentence(outcome.noise),)
     return (
-        Section("noise", "Noise floor", (noise_sentence(outcome.noise),)),
-        _cells(outcome),
+        Section("noise", "Noise floor", floor, tone="bad" if outcome.noise.broken else ""),
+        *_cells(outcome.report, brief=brief),
         _differences(outcome, outcome.against_reference if brief else outcome.pairs),
         _kept(outcome),
         _frontier(outcome, timings),
@@ -53,34 +136,13 @@ def sections(
     )
 
 
-def _cells(outcome: Outcome) -> Section:
-    report = outcome.report
+def _cells(report: Report, *, brief: bool) -> tuple[Section, ...]:
     cells = view.ranked(report)
-    columns = [
-        Column(metric_name(name), tuple(fmt.estimate(cell.metrics.get(name)) for cell in cells))
-        for name in view.metric_names(report)
-    ]
-    missing = tuple(
-        ", ".join(f"{count} {status}" for status, count in view.not_ok(cell)) or "0"
-        for cell in cells
-    )
-    tokens = tuple(fmt.count(cell.tokens_per_correct) for cell in cells)
     verdicts = tuple(f"{cell.name}: {said}" for cell in cells for said in cell.verdicts)
-    primary = report.primary_metric
-    return Section(
-        "cells",
-        "Cells and baselines",
-        verdicts,
-        (
-            Table(
-                f"Ordered by {metric_name(primary)} ({fmt.direction(primary)}), baselines last; "
-                "95% intervals in brackets.",
-                "cell",
-                tuple(view.shown_name(cell) for cell in cells),
-                (*columns, Column("not ok", missing), Column("tok/correct", tokens)),
-            ),
-        ),
-    )
+    if not brief:
+        return (Section("cells", _CELLS, verdicts, (scores(report),)),)
+    table, missing = cells_in_brief(report)
+    return replace(table, title=_CELLS), missing, Section(sentences=verdicts)
 
 
 def _differences(outcome: Outcome, told: Sequence[Pair]) -> Section:
@@ -102,7 +164,7 @@ def _against(outcome: Outcome, b: str, pairs: Sequence[Pair]) -> Table:
         what, columns = _by_looks(pairs)
     reference = ", the reference" if b == outcome.reference else ""
     flips = Column("answers differ", tuple(f"{len(pair.differing):,}" for pair in pairs))
-    return Table(
+    return by_columns(
         f"Each cell against {b}{reference}: its {what} less that of {b}.",
         "cell",
         tuple(pair.contest.a for pair in pairs),
@@ -146,7 +208,7 @@ def _kept(outcome: Outcome) -> Section:
 
 def _fidelity(outcome: Outcome, found: Sequence[Fidelity]) -> Table:
     parts = [each.distributions for each in found]
-    return Table(
+    return by_columns(
         f"Each cell beside {outcome.reference}, item by item; KL divergence and lead of the best "
         "label in nats, means over items.",
         "cell",
@@ -186,7 +248,8 @@ def _damage(found: Sequence[Fidelity]) -> Iterator[Table]:
     caption = (
         "Recall of each class in the reference, and its change in the cells (items lost and won)."
     )
-    yield Table(caption, "label", tuple(row.label for row in first), tuple(columns))
+    names = tuple(row.label for row in first)
+    yield by_columns(caption, "label", names, tuple(columns), folded=True)
 
 
 def _frontier(outcome: Outcome, timings: Sequence[CellTimings]) -> Section:
@@ -220,8 +283,29 @@ def _frontier(outcome: Outcome, timings: Sequence[CellTimings]) -> Section:
         )
     columns.append(Column("J/correct", (NOT_READ,) * len(names)))
     caption = "Weights are bytes on disk, memory is what the loaded model takes with its cache."
-    table = Table(caption, "cell", names, tuple(columns))
-    return Section("frontier", "Which one to take", (said,), (table,))
+    table = by_columns(caption, "cell", names, tuple(columns))
+    figures = (Figure(lambda: _plot(outcome), _PLOT, _LEGEND),) if _plotted(outcome) else ()
+    return Section("frontier", "Which one to take", (said,), (table,), figures=figures)
+
+
+def _plotted(outcome: Outcome) -> bool:
+    return outcome.recommendation is not None and any(outcome.sizes.values())
+
+
+def _plot(outcome: Outcome) -> str:
+    """Quality against size; "" where there is no recommendation or no size."""
+    from gateway.report.plots import frontier_plot
+
+    found = outcome.recommendation
+    if found is None:
+        return ""
+    scores = {cell.name: cell.metrics[found.metric] for cell in outcome.report.cells}
+    return frontier_plot(
+        found.metric,
+        [(name, size, scores[name]) for name, size in outcome.sizes.items()],
+        [cell.name for cell in found.frontier],
+        found.chosen.name,
+    )
 
 
 def _items(outcome: Outcome) -> Section:
@@ -230,8 +314,7 @@ def _items(outcome: Outcome) -> Section:
         "items",
         "Every item that two cells answer differently",
         () if shown else ("There is none.",),
-        tuple(_differing(pair) for pair in shown),
-        folded=True,
+        tuple(map(_differing, shown)),
     )
 
 
@@ -241,22 +324,19 @@ def _differing(pair: Pair) -> Table:
     caption = f"{fmt.plural(len(pair.differing), 'item')}: {a} against {b}"
     if unlisted := len(pair.differing) - len(rows):
         caption += f"; {unlisted:,} of them are in ab.json alone"
-    return Table(
+    return by_columns(
         caption,
         "item",
         tuple(row.item_id for row in rows),
         (
             Column("text", tuple(row.excerpt for row in rows)),
             Column("gold", tuple(row.gold for row in rows)),
-            Column(a, tuple(_marked(row.a, right=row.a_right) for row in rows)),
-            Column(b, tuple(_marked(row.b, right=row.b_right) for row in rows)),
+            Column(a, tuple(Cell(row.a, mark=row.a_right) for row in rows)),
+            Column(b, tuple(Cell(row.b, mark=row.b_right) for row in rows)),
         ),
         words=True,
+        folded=True,
     )
-
-
-def _marked(answer: str, *, right: bool) -> str:
-    return f"{'✓' if right else '✗'} {answer}"
 
 
 def _standing(standing: Standing) -> str:

@@ -5,73 +5,60 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
-
 from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.models.adapters.card import Card
 from gateway.models.adapters.folder import CONFIG, WEIGHTS, Adapter, read_adapter
 from gateway.models.adapters.names import folder_of, listed
 from gateway.report.format import ABSENT
-from gateway.report.table import Cell, Head, Heads, numbers, print_facts, print_rows, say
+from gateway.report.sections import Cell, Head, Section, by_rows, numbers
 
 _UNKNOWN = "unknown"
 _SHOWN = 10
-_HEADS: Heads = [
-    "adapter",
-    "type",
-    *numbers("rank"),
-    "base",
-    Head("trained on", breaks=True),
-    "created",
-    "metrics",
-    "GGUF",
-]
+_HEADS = (
+    *("adapter", "type", *numbers("rank"), "base", Head("trained on", breaks=True)),
+    *("created", "metrics", "GGUF"),
+)
 _BLOCK = re.compile(r"\.(\d+)\.")
 
 
-def adapters_table(root: Path, console: Console) -> None:
+def listing(root: Path) -> Section:
     """One row a folder; one that can not be read has the reason below the table."""
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[Cell | str, ...]] = []
     broken = []
     for name in listed(root):
         try:
             adapter = read_adapter(folder_of(root, name))
         except (ConfigError, ModelLoadError) as exc:
-            rows.append((name, Text("broken", "red"), *[ABSENT] * 6))
+            rows.append((name, Cell("broken", "bad"), *[ABSENT] * 6))
             broken.append(f"{name}: {exc}")
             continue
         rows.append(_row(adapter))
-    print_rows(_HEADS, rows, console)
-    for line in (*broken, f"adapters from: {root}"):
-        say(console, line)
+    return Section(tables=(by_rows(_HEADS, rows),), lines=(*broken, f"adapters from: {root}"))
 
 
-def adapter_details(adapter: Adapter, console: Console) -> None:
+def details(adapter: Adapter) -> Section:
     """Card, configuration, tensors and sizes."""
     exported = adapter.exported
-    facts = (
-        ("folder", str(adapter.folder)),
-        *_of_card(adapter.card),
-        *_of_config(adapter),
-        ("trained numbers", f"{adapter.parameters:,} in {len(adapter.tensors)} tensors"),
-        *_groups(adapter),
-        *((file, _size(adapter.folder / file)) for file in (WEIGHTS, CONFIG)),
-        ("GGUF", _size(exported) if exported else "not exported"),
+    return Section(
+        facts=(
+            ("folder", str(adapter.folder)),
+            *_of_card(adapter.card),
+            *_of_config(adapter),
+            ("trained numbers", f"{adapter.parameters:,} in {len(adapter.tensors)} tensors"),
+            *_groups(adapter),
+            *((file, _size(adapter.folder / file)) for file in (WEIGHTS, CONFIG)),
+            ("GGUF", _size(exported) if exported else "not exported"),
+        )
     )
-    print_facts(facts, console)
 
 
-def fit(
-    adapter: str, base: str, reasons: Sequence[str], remarks: Sequence[str], console: Console
-) -> None:
+def fit(adapter: str, base: str, reasons: Sequence[str], remarks: Sequence[str]) -> Section:
     """Whether an adapter is for a base, and why not."""
     verdict = "is not for" if reasons else "fits"
     lines = [f"{adapter} {verdict} {base}", *(f"  {reason}" for reason in reasons[:_SHOWN])]
     if len(reasons) > _SHOWN:
         lines.append(f"  and {len(reasons) - _SHOWN} more")
-    for line in [*lines, *(f"  note: {remark}" for remark in remarks)]:
-        say(console, line)
+    return Section(lines=(*lines, *(f"  note: {remark}" for remark in remarks)))
 
 
 def _row(adapter: Adapter) -> tuple[str, ...]:

@@ -1,25 +1,92 @@
-"""An experiment as sections of sentences and tables, the same in every form."""
+"""An experiment as a document, and its files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import groupby, starmap
+from pathlib import Path
 
+from gateway.evaluation.experiment.flips import FlippedItem
 from gateway.evaluation.experiment.outcome import ExperimentOutcome, Pairing
 from gateway.evaluation.experiment.spread import Spread
 from gateway.report import format as fmt
 from gateway.report import view
-from gateway.report.grid import Column
-from gateway.report.sections import Section, Table
+from gateway.report.files import names_of, write_document
+from gateway.report.pages.run import reliability
+from gateway.report.sections import (
+    Cell,
+    Column,
+    Document,
+    Figure,
+    Section,
+    Table,
+    Tone,
+    by_columns,
+    by_rows,
+    settings,
+)
 from gateway.report.sentences import at_margin
 from gateway.scoring.metrics import metric_name
-from gateway.scoring.results import CellScore
+from gateway.scoring.results import CellScore, Metric
 
 MOST_ROWS = 4000
 """Flips that the whole page lists, so that many cells make no page that a browser can not open."""
 MOST_FLIPS, FEWEST_FLIPS = 100, 10
 """Of one pair, where pairs are few and where they are many; experiment.json has all of them."""
+_FEW_PAIRS = 10
+"""Pairs whose flips are shown unfolded."""
 
 
-def title(outcome: ExperimentOutcome) -> str:
-    """What the experiment is about, and how much of it there is."""
+FILES = names_of("experiment")
+"""What `write` writes."""
+
+_FOOTER = "Here are no seconds. All the numbers behind this, unrounded, are in experiment.json."
+_MARKS = (
+    "✓ marks right answers, ✗ wrong or missing ones; p is the answer's probability over the label "
+    "set, lead how far it is above the next label's."
+)
+_CLASSES = (
+    "F1 from 0 to 1 with 95% intervals, one panel a class, the cells in the order of the "
+    "leaderboard. Open squares are baselines; the best cell is coloured. Names leave out what all "
+    "cells share."
+)
+_DIAGRAMS = (
+    "Accuracy against mean confidence, a dot a bin; dots below the dashed line are overconfident, "
+    "larger dots hold more items."
+)
+
+
+def write(outcome: ExperimentOutcome, out_dir: Path) -> None:
+    """Write experiment.html, experiment.md and experiment.json.
+
+    Raises:
+        StoreError: the folder or a file in it can not be written.
+        DataError: a number is not finite.
+    """
+    write_document("experiment", document(outcome), asdict(outcome), out_dir, option="out")
+
+
+def document(outcome: ExperimentOutcome) -> Document:
+    """All of it."""
+    parts = sections(outcome)
+    headline = next(iter(parts[0].sentences), "One exemplar seed: no variation to report.")
+    return Document(
+        _title(outcome),
+        (*parts, *settings(outcome.report.settings)),
+        about=f"{fmt.plural(outcome.report.n, 'item')} · {outcome.report.kind}",
+        summary=(headline,),
+        warnings=outcome.report.warnings,
+        footer=_FOOTER,
+    )
+
+
+def brief(outcome: ExperimentOutcome) -> Document:
+    """The leaderboard and what it means; the rest is in the files."""
+    board = replace(leaderboard(outcome), title="")
+    return Document(_title(outcome), (board,), warnings=outcome.report.warnings)
+
+
+def _title(outcome: ExperimentOutcome) -> str:
     seeds = fmt.plural(len(outcome.seeds), "exemplar seed")
     return f"{outcome.report.task} · n = {outcome.report.n} · {seeds}"
 
@@ -70,7 +137,7 @@ def leaderboard(outcome: ExperimentOutcome) -> Section:
         "leaderboard",
         "Leaderboard",
         tuple(_sentences(outcome)),
-        (Table(caption, "cell", names, columns),),
+        (by_columns(caption, "cell", names, columns),),
     )
 
 
@@ -98,44 +165,98 @@ def _pairs(outcome: ExperimentOutcome) -> Section:
     caption = (
         f"{name} of the row less that of the column, with its 95% interval, on the items of seed "
         f"{seed}; p-values of the permutation test, corrected for all pairs (Holm); and what is "
-        f"shown at a margin of {outcome.margin:g}."
+        f"shown at a margin of {outcome.margin:g}. Bold where the interval excludes zero."
     )
+    return Section("pairs", "Every pair", tables=_matrix(outcome, caption, _difference))
+
+
+def _matrix(
+    outcome: ExperimentOutcome, caption: str, entry: Callable[[Pairing, str], Cell]
+) -> tuple[Table, ...]:
+    """A row and a column a cell, where there are two."""
     cells = [each.cell for each in outcome.spreads]
-    found = {(pair.contest.a, pair.contest.b): pair for pair in outcome.pairs}
+    found = {
+        (pair.contest.a, pair.contest.b): entry(pair, f"pair-{number}")
+        for number, pair in enumerate(outcome.pairs, start=1)
+    }
     columns = tuple(
-        Column(column, tuple(_entry(found.get((row, column))) for row in cells))
+        Column(column, tuple(found.get((row, column), "") for row in cells))
         for column in cells[:-1]
     )
-    matrix = Table(caption, "cell", tuple(cells), columns)
-    return Section("pairs", "Every pair", (), (matrix,) if columns else ())
+    return (by_columns(caption, "cell", cells, columns),) if columns else ()
 
 
-def _entry(pair: Pairing | None) -> str:
-    if pair is None:
-        return ""
+def _difference(pair: Pairing, _: str) -> Cell:
     result = pair.contest
-    return (
-        f"{fmt.difference(result.difference)}, {fmt.p_statement(pair.p_value)}, "
-        f"{at_margin(result.equivalence)}"
-    )
+    said = f"{fmt.p_statement(pair.p_value)}, {at_margin(result.equivalence)}"
+    tone: Tone = "strong" if _excludes_zero(pair) else ""
+    return Cell(fmt.difference(result.difference), tone, below=said)
+
+
+def _excludes_zero(pair: Pairing) -> bool:
+    low, high = pair.contest.difference.low, pair.contest.difference.high
+    return low is not None and high is not None and (low > 0 or high < 0)
+
+
+def _counts(pair: Pairing, anchor: str) -> Cell:
+    counts = pair.contest.mcnemar
+    return Cell(f"{counts.only_a:,} / {counts.only_b:,}", link=anchor if pair.flips else "")
 
 
 def _flips(outcome: ExperimentOutcome) -> Section:
-    cells = [each.cell for each in outcome.spreads]
-    counts = {(pair.contest.a, pair.contest.b): pair.contest.mcnemar for pair in outcome.pairs}
-    columns = []
-    for column in cells[:-1]:
-        found = [counts.get((row, column)) for row in cells]
-        texts = tuple(f"{each.only_a:,} / {each.only_b:,}" if each else "" for each in found)
-        columns.append(Column(column, texts))
     caption = (
         "Items that the row alone gets right / that the column alone gets right, of seed "
         f"{outcome.seeds[0]}."
     )
-    tables = (Table(caption, "cell", tuple(cells), tuple(columns)),) if columns else ()
+    tables = _matrix(outcome, caption, _counts)
     most = flips_a_pair(len(outcome.pairs))
     said = f"experiment.html lists up to {most} of them a pair; experiment.json has all."
-    return Section("flips", "Where cells part", (said,) if columns else (), tables)
+    return Section(
+        "flips",
+        "Where cells part",
+        (said,) if tables else (),
+        tables,
+        parts=tuple(_lists(outcome, most)),
+    )
+
+
+def _lists(outcome: ExperimentOutcome, most: int) -> Iterator[Section]:
+    """A part for each cell that others are compared with, in it one for each of those."""
+    items = {item.item_id: item for item in outcome.items}
+    numbered = enumerate(outcome.pairs, start=1)
+    parting = sorted(
+        ((number, pair) for number, pair in numbered if pair.flips),
+        key=lambda each: [s.cell for s in outcome.spreads].index(each[1].contest.b),
+    )
+    for b, group in groupby(parting, key=lambda each: each[1].contest.b):
+        lists = tuple(_listed(pair, number, items, most) for number, pair in group)
+        few = len(outcome.pairs) <= _FEW_PAIRS
+        yield Section(title=f"Against {b}", lines=(_MARKS,), parts=lists, opened=few, long=True)
+
+
+def _listed(pair: Pairing, number: int, items: Mapping[str, FlippedItem], most: int) -> Section:
+    a, b, counts = pair.contest.a, pair.contest.b, pair.contest.mcnemar
+    rows = [
+        (Cell(item.item_id, below=item.excerpt), item.gold, _said(item, a), _said(item, b))
+        for item in (items[item_id] for item_id in pair.flips[:most])
+    ]
+    more = len(pair.flips) - len(rows)
+    count = fmt.plural(len(pair.flips), "item")
+    return Section(
+        f"pair-{number}",
+        f"{a}: {count} ({counts.only_a:,} / {counts.only_b:,})",
+        tables=(by_rows(("item", "gold", a, b), rows),),
+        lines=(f"And {more:,} more in experiment.json.",) if more > 0 else (),
+        long=True,
+    )
+
+
+def _said(item: FlippedItem, cell: str) -> Cell:
+    found = item.said[cell]
+    below = ""
+    if found.probability is not None:
+        below = f"p {fmt.number(found.probability)}, lead {fmt.number(found.lead)}"
+    return Cell(found.answer, mark=found.right, below=below)
 
 
 def _classes(outcome: ExperimentOutcome) -> Section:
@@ -153,9 +274,59 @@ def _classes(outcome: ExperimentOutcome) -> Section:
         f"F1 of each class with its 95% interval over items, of seed {outcome.seeds[0]}; "
         f"{fmt.ABSENT} where a class was neither asked for nor answered."
     )
+    table = by_columns(caption, "label", labels, tuple(columns), folded=True)
     return Section(
-        "classes", "Class by class", (), (Table(caption, "label", labels, tuple(columns)),)
+        "classes",
+        "Class by class",
+        tables=(table,),
+        figures=tuple(_panels(outcome, cells)),
+        legend=_CLASSES,
     )
+
+
+def _panels(outcome: ExperimentOutcome, cells: Sequence[CellScore]) -> Iterator[Figure]:
+    short = without_shared_parts([cell.name for cell in cells if cell.kind == "model"])
+    for number, label in enumerate(outcome.report.labels, start=1):
+        values = {cell.name: outcome.classes[cell.name].get(label) for cell in cells}
+        said = "; ".join(f"{name} {fmt.estimate(value)}" for name, value in values.items())
+        support = next(row.support for row in cells[0].per_class if row.label == label)
+        yield Figure(
+            partial(_panel, cells, short, values, number),
+            f"F1 of {label}: {said}",
+            fmt.plural(support, "item"),
+            title=label,
+        )
+
+
+def _panel(
+    cells: Sequence[CellScore],
+    short: Mapping[str, str],
+    values: Mapping[str, Metric | None],
+    number: int,
+) -> str:
+    from gateway.report.plots import ClassRow, class_panel
+
+    rows = [
+        ClassRow(
+            name=short.get(cell.name, view.shown_name(cell)),
+            f1=values[cell.name],
+            is_best=cell is cells[0],
+            baseline=cell.kind == "baseline",
+        )
+        for cell in cells
+    ]
+    return class_panel(rows, salt=f"class-{number}")
+
+
+def without_shared_parts(names: Sequence[str]) -> dict[str, str]:
+    """Names of cells without the parts, between slashes, with which all begin or all end."""
+    parts = {name: name.split("/") for name in names}
+    for end in (0, -1) if len(names) > 1 else ():
+        while len({each[end] for each in parts.values()}) == 1 and all(
+            len(each) > 1 for each in parts.values()
+        ):
+            parts = {name: each[1:] if end == 0 else each[:-1] for name, each in parts.items()}
+    return {name: "/".join(each) for name, each in parts.items()}
 
 
 def _support(cells: Sequence[CellScore]) -> list[int]:
@@ -178,8 +349,34 @@ def _reliability(outcome: ExperimentOutcome) -> Section:
         "resampling biases it upwards."
     )
     names = tuple(view.shown_name(cell) for cell in cells)
-    tables = (Table(caption, "cell", names, columns),) if cells else ()
-    return Section("reliability", "Confidence", _without_probabilities(outcome), tables)
+    without = _without_probabilities(outcome)
+    if not cells:
+        return Section("reliability", "Confidence", without)
+    return Section(
+        "reliability",
+        "Confidence",
+        without,
+        (by_columns(caption, "cell", names, columns),),
+        figures=tuple(starmap(_diagram, enumerate(cells, start=1))),
+        legend=_DIAGRAMS,
+    )
+
+
+def _diagram(number: int, cell: CellScore) -> Figure:
+    ece = fmt.number(_ece(cell))
+    count = fmt.plural(sum(b.count for b in cell.reliability), "item")
+    bins = "; ".join(
+        f"{fmt.number(b.mean_confidence, 2)} confident, {fmt.number(b.accuracy, 2)} right, "
+        f"{fmt.plural(b.count, 'item')}"
+        for b in cell.reliability
+    )
+    name = view.shown_name(cell)
+    return Figure(
+        lambda: reliability(cell, f"reliability-{number}"),
+        f"Reliability of {name}, ECE {ece}, {count}: {bins}",
+        f"ECE {ece}, {count}",
+        title=name,
+    )
 
 
 def _without_probabilities(outcome: ExperimentOutcome) -> tuple[str, ...]:
@@ -207,4 +404,4 @@ def _runs(outcome: ExperimentOutcome) -> Section:
     seeds = tuple(f"{seed}" for seed in outcome.runs)
     runs = Column("run", tuple(outcome.runs.values()))
     caption = "One run a seed; each has its own report in the folder seed-N, and by gateway report."
-    return Section("runs", "Runs", (), (Table(caption, "exemplar seed", seeds, (runs,)),))
+    return Section("runs", "Runs", (), (by_columns(caption, "exemplar seed", seeds, (runs,)),))

@@ -4,20 +4,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
-
-from gateway.report.table import numbers, print_rows, say
+from gateway.report.sections import Cell, Section, Tone, by_rows, numbers
 from gateway.tuning.checks.findings import Finding, Findings
 from gateway.tuning.checks.parts import size
 
 _SHOWN = 3
 """Items that are named of each finding; --json has all of them."""
 
-_STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+_TONES: dict[str, Tone] = {"error": "bad", "warning": "warning", "note": "faint"}
 
 
-def findings_table(found: Findings, console: Console, about: Sequence[str] = ()) -> None:
+def section(found: Findings, about: Sequence[str] = ()) -> Section:
     """One row a finding, the gravest first; below, some items of each and what to do.
 
     Args:
@@ -25,16 +22,15 @@ def findings_table(found: Findings, console: Console, about: Sequence[str] = ())
     """
     rows = [
         (
-            Text(finding.severity, _STYLES[finding.severity]),
+            Cell(finding.severity, _TONES[finding.severity]),
             f"{finding.count:,}" if finding.places else "",
             finding.what,
         )
         for finding in found.findings
     ]
-    if rows:
-        print_rows(("severity", *numbers("items"), "finding"), rows, console)
-    for line in (*_details(found), *about, verdict(found)):
-        say(console, line)
+    table = by_rows(("severity", *numbers("items"), "finding"), rows)
+    lines = (*_details(found), *about, verdict(found))
+    return Section(tables=(table,) if rows else (), lines=lines)
 
 
 def findings_json(found: Findings, about: Sequence[str] = ()) -> dict[str, Any]:

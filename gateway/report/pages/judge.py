@@ -3,13 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from rich.console import Console
-
 from gateway.evaluation.judge.agreement import Agreement
 from gateway.evaluation.judge.judgement import Judgement
 from gateway.evaluation.judge.rubric import GRADES
 from gateway.report.format import ABSENT, estimate, number, plural
-from gateway.report.table import numbers, print_facts, print_rows, say
+from gateway.report.sections import Facts, Section, by_rows, numbers
 from gateway.scoring.results import Status
 
 _SHARES = ("mean probability", "most probable for")
@@ -17,30 +15,30 @@ _SHOWN = 10
 """Reasons that are named; --json has all of them."""
 
 
-def judgement_tables(made: Judgement, console: Console) -> None:
-    """The judge, the totals, each grade's share, the agreement; below, what is to be known."""
-    print_facts(_judge(made), console, "judge")
-    print_facts(_totals(made), console, "answers")
-    print_rows(("grade", *numbers(*_SHARES)), _shares(made), console)
+def sections(made: Judgement) -> Iterator[Section]:
+    """The judge, the totals, each grade's share, the agreement; last, what is to be known."""
+    shares = by_rows(("grade", *numbers(*_SHARES)), _shares(made))
+    yield Section("judge", "judge", facts=_judge(made))
+    yield Section("answers", "answers", facts=_totals(made), tables=(shares,))
     if made.agreement is not None:
-        print_facts(_agreement(made.agreement), console, "agreement with humans")
-    for line in (*_reasons(made), *made.remarks()):
-        say(console, line)
+        title = "agreement with humans"
+        yield Section("agreement", title, facts=_agreement(made.agreement))
+    yield Section(lines=(*_reasons(made), *made.remarks()))
 
 
-def _judge(made: Judgement) -> list[tuple[str, str]]:
+def _judge(made: Judgement) -> Facts:
     judge = made.judge
-    return [
+    return (
         ("model", judge.model),
         ("backend", judge.backend),
         ("weights", judge.weights),
         ("fingerprint", judge.fingerprint),
         ("determinism", judge.level),
         (f"rubric {judge.rubric}", judge.rubric_digest),
-    ]
+    )
 
 
-def _totals(made: Judgement) -> list[tuple[str, str]]:
+def _totals(made: Judgement) -> Facts:
     limits = made.limits
     rows = [
         ("answers", str(len(made.grades))),
@@ -53,7 +51,7 @@ def _totals(made: Judgement) -> list[tuple[str, str]]:
     if limits is not None:
         between = f"{number(limits[0])} to {number(limits[1])}"
         rows.append(("  the mean, whatever bounds stand for", between))
-    return rows
+    return tuple(rows)
 
 
 def _shares(made: Judgement) -> Iterator[tuple[str, str, str]]:
@@ -62,14 +60,14 @@ def _shares(made: Judgement) -> Iterator[tuple[str, str, str]]:
         yield k, ABSENT if share is None else number(share), str(made.most_probable[k])
 
 
-def _agreement(found: Agreement) -> list[tuple[str, str]]:
-    return [
+def _agreement(found: Agreement) -> Facts:
+    return (
         ("answers with both grades", str(found.n)),
         ("Cohen's kappa", estimate(found.kappa)),
         ("Cohen's kappa, quadratic weights", estimate(found.weighted_kappa)),
         ("Spearman's correlation", estimate(found.spearman)),
         ("mean absolute difference, in grades", estimate(found.mean_absolute_difference)),
-    ]
+    )
 
 
 def _reasons(made: Judgement) -> Iterator[str]:

@@ -5,8 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from gateway.core.sizes import readable
 from gateway.models.gguf import Header, read_header
 from gateway.models.spec import ModelSpec
@@ -21,7 +19,7 @@ from gateway.quantization.perplexity import Measured
 from gateway.quantization.remarks import name_remarks, remarks, types
 from gateway.quantization.speed import Speed
 from gateway.report.format import ABSENT
-from gateway.report.table import Heads, numbers, print_rows, say
+from gateway.report.sections import Section, by_rows, numbers
 
 _OF_FIDELITY = (
     *("bits/weight", "perplexity", "ln(PPL/ref.)", "KL, mean", "KL, median, 99%, max"),
@@ -29,20 +27,16 @@ _OF_FIDELITY = (
 )
 
 
-def ladder_table(
-    ladder: Ladder,
-    made: Sequence[Made],
-    console: Console,
-    *,
-    speeds: Mapping[str, Speed] | None = None,
-) -> None:
+def section(
+    ladder: Ladder, made: Sequence[Made] = (), speeds: Mapping[str, Speed] | None = None
+) -> Section:
     """One row a level, the source above, and what is to be known of them below.
 
     Args:
         made: the files; none of a dry run.
         speeds: by level, where they were measured.
     """
-    heads: Heads = [
+    heads = [
         "level",
         *numbers("size", "bits/weight"),
         "types, by share of the weights",
@@ -61,12 +55,11 @@ def ladder_table(
         cells += _of_file(files.get(rung.level.name)) if made else []
         cells += _of_speed((speeds or {}).get(rung.level.name)) if speeds else []
         rows.append(cells)
-    print_rows(heads, rows, console)
-    for line in (*remarks(ladder), *_made_remarks(made), *_fastest(speeds or {})):
-        say(console, f"- {line}")
+    said = (*remarks(ladder), *_made_remarks(made), *_fastest(speeds or {}))
+    return Section(tables=(by_rows(heads, rows),), sentences=said)
 
 
-def levels_table(levels: Sequence[Level], console: Console) -> None:
+def levels_section(levels: Sequence[Level]) -> Section:
     """One row a level that can be made: its name in words."""
     sizes = numbers("bits", "bits/weight", "block")
     rows = [
@@ -80,24 +73,25 @@ def levels_table(levels: Sequence[Level], console: Console) -> None:
         )
         for level in levels
     ]
-    print_rows(("level", *sizes, "importance matrix", "the name"), rows, console)
+    heads = ("level", *sizes, "importance matrix", "the name")
+    return Section(tables=(by_rows(heads, rows),))
 
 
-def fidelity_table(made: Fidelity, console: Console) -> None:
+def fidelity_section(made: Fidelity) -> Section:
     """One row a model, the reference above; errors are standard errors of the mean."""
-    heads: Heads = ["model", *numbers(*_OF_FIDELITY)]
     bits = f"{made.reference_contents.total.bits_per_weight:.2f}"
     reference = (f"{made.reference} (reference)", bits, _pm(made.perplexity, 4))
-    print_rows(heads, [reference, *map(_fidelity, made.models)], console)
-    say(
-        console,
-        f"{made.tokens} tokens evaluated, the second half of each chunk: {made.chunks} of "
-        f"{made.context}; ± is the standard error"
-        + ("; the reference in 16 bits, as llama-perplexity has it" if made.in_16_bits else ""),
+    rows = [reference, *map(_fidelity, made.models)]
+    contents = (made.reference_contents, *(model.contents for model in made.models))
+    in_16_bits = "; the reference in 16 bits, as llama-perplexity has it"
+    return Section(
+        tables=(by_rows(("model", *numbers(*_OF_FIDELITY)), rows),),
+        lines=(
+            f"{made.tokens} tokens evaluated, the second half of each chunk: {made.chunks} of "
+            f"{made.context}; ± is the standard error{in_16_bits if made.in_16_bits else ''}",
+        ),
+        sentences=tuple(line for each in contents for line in name_remarks(each)),
     )
-    for contents in (made.reference_contents, *(model.contents for model in made.models)):
-        for line in name_remarks(contents):
-            say(console, f"- {line}")
 
 
 def _fidelity(model: Compared) -> tuple[str, ...]:

@@ -1,14 +1,15 @@
-"""The models of an Ollama server, for a person."""
-
-from rich.console import Console
+"""The models of an Ollama server."""
 
 from gateway.backends.ollama.client import Server, same_name
 from gateway.core.sizes import readable
 from gateway.models.spec import ON_OLLAMA
-from gateway.report.table import numbers, print_rows, say
+from gateway.report.sections import Section, by_rows, numbers
+
+_DIGITS = 12
+"""Of a digest that is shown to people."""
 
 
-async def models_table(server: Server, console: Console) -> None:
+async def listing(server: Server) -> Section:
     """One row a model of the server, with the name by which every command takes it."""
     rows = []
     loaded = await server.running()
@@ -23,12 +24,9 @@ async def models_table(server: Server, console: Console) -> None:
                 listed.digest[:_DIGITS],
             )
         )
-    if rows:
-        print_rows(("model", "type", *numbers("size"), "context", "digest"), rows, console)
-    else:
-        say(console, f"no models; the first: gateway models pull {ON_OLLAMA}llama3.2:1b")
-    say(console, f"Ollama {await server.version()} at {server.host}")
-
-
-_DIGITS = 12
-"""Of a digest that is shown to people."""
+    where = f"Ollama {await server.version()} at {server.host}"
+    if not rows:
+        first = f"no models; the first: gateway models pull {ON_OLLAMA}llama3.2:1b"
+        return Section(lines=(first, where))
+    table = by_rows(("model", "type", *numbers("size"), "context", "digest"), rows)
+    return Section(tables=(table,), lines=(where,))

@@ -5,24 +5,24 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
-
 from gateway.determinism.parity import ItemParity, Parity, Parting, Reasons, Side, verdict
 from gateway.models.certificates import level_of
 from gateway.models.environment import certificates_file
 from gateway.report.format import ABSENT
-from gateway.report.table import print_facts, print_rows, say
+from gateway.report.sections import Section, by_rows
 
 _SHOWN = 10
 """Items or reasons that are named; --json has all of them."""
 
 
-def parity_table(made: Parity, console: Console) -> None:
+def sections(made: Parity) -> Iterator[Section]:
     """The two models, one row a fact, the first items that differ, and what follows."""
-    print_rows(("", "model", "backend", "fingerprint", "determinism"), _models(made), console)
-    print_facts(((name, str(value)) for name, value in _facts(made)), console)
-    for line in (*_remarks(made), *_differing(made), *verdict(made)):
-        say(console, line)
+    heads = ("", "model", "backend", "fingerprint", "determinism")
+    yield Section(tables=(by_rows(heads, _models(made)),))
+    yield Section(
+        facts=tuple((name, str(value)) for name, value in _facts(made)),
+        lines=(*_remarks(made), *_differing(made), *verdict(made)),
+    )
 
 
 def parity_json(made: Parity) -> dict[str, Any]:

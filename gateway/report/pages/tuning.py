@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console
-
 from gateway.core.sizes import readable
 from gateway.report import format as fmt
-from gateway.report.table import numbers, print_rows
+from gateway.report.sections import Section, by_rows, numbers
 from gateway.tuning.curve import Point
 from gateway.tuning.heldout import HeldOut
 from gateway.tuning.tune import Estimate, Tuned
@@ -40,7 +38,7 @@ def tuned_lines(tuned: Tuned) -> Iterator[str]:
     yield f"adapter: {tuned.folder}"
 
 
-def curve_table(points: Sequence[Point], console: Console) -> None:
+def curve(points: Sequence[Point]) -> Section:
     """How the held-out score grows with the training data."""
     rows = [
         (
@@ -53,7 +51,7 @@ def curve_table(points: Sequence[Point], console: Console) -> None:
         for point in points
     ]
     heads = numbers("items", "macro-F1", "loss", "best epoch", "seconds")
-    print_rows(heads, rows, console, "held-out score by training items")
+    return Section("curve", "held-out score by training items", tables=(by_rows(heads, rows),))
 
 
 def duration(seconds: float) -> str:

@@ -1,18 +1,48 @@
-"""What fine-tuning was worth, said."""
+"""What fine-tuning was worth, said; its files hold seconds as measured."""
 
 from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
 
 from gateway.evaluation.worth import BeforeAfter
 from gateway.report import format as fmt
-from gateway.report.grid import Column
-from gateway.report.sections import Section, Table
+from gateway.report.files import write_files
+from gateway.report.jsonfile import dumped
+from gateway.report.markdown import render_markdown
+from gateway.report.sections import Column, Document, Section, by_columns
 from gateway.scoring.metrics import metric_name
+
+FILES = ("worth.md", "worth.json")
+"""What `write` writes."""
+
+
+def write(found: BeforeAfter, out_dir: Path) -> None:
+    """Write both beside the comparison's own files.
+
+    Raises:
+        StoreError: the folder or a file in it can not be written.
+    """
+    metric = found.outcome.metric
+    tuned, prompt = found.tuned, found.best_prompt
+    values = {
+        "metric": metric,
+        "tuned": {"cell": tuned.name, **asdict(tuned.metrics[metric])},
+        "best_prompt": {"cell": prompt.name, **asdict(prompt.metrics[metric])},
+        "difference": asdict(found.pair.contest.difference),
+        "costs": [asdict(cost) for cost in found.costs],
+        "training": found.training and asdict(found.training),
+        "break_even": {cost.cell: asdict(found.break_even(cost.cell)) for cost in found.costs[:-1]},
+        "neutral_text": found.readings and [asdict(reading) for reading in found.readings],
+    }
+    part = section(found)
+    shown = render_markdown(Document(part.title, (replace(part, title=""),)))
+    write_files({"worth.md": shown, "worth.json": dumped(values)}, out_dir)
 
 
 def section(found: BeforeAfter) -> Section:
     """The last section of the comparison's page."""
     costs = found.costs
-    table = Table(
+    table = by_columns(
         "Means an item. Evaluated are the tokens of the prompt and of all labels; a beginning that "
         "prompts have in common is kept, so that it takes no seconds again.",
         "cell",

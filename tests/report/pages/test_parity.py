@@ -5,7 +5,8 @@ import io
 from rich.console import Console
 
 from gateway.determinism.parity import ItemParity, LabelParity, Parity, Parting, Side
-from gateway.report.pages.parity import parity_table
+from gateway.report.pages.parity import sections
+from gateway.report.terminal import print_sections
 
 
 def side(model: str, **identity: str) -> Side:
@@ -19,7 +20,7 @@ def item(number: int, parting: Parting) -> ItemParity:
 
 def shown(made: Parity) -> str:
     console = Console(file=io.StringIO(), width=100)
-    parity_table(made, console)
+    print_sections(sections(made), console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

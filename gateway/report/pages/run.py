@@ -1,0 +1,401 @@
+"""What `gateway run` comes to: the report as a document, and its files."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from gateway.report import format as fmt
+from gateway.report import view
+from gateway.report.files import TIMINGS, names_of, write_document
+from gateway.report.pages import timings as seconds
+from gateway.report.sections import (
+    Cell,
+    Column,
+    Document,
+    Figure,
+    Head,
+    Kind,
+    Section,
+    Table,
+    by_columns,
+    by_rows,
+    numbers,
+    settings,
+)
+from gateway.scoring.metrics import metric_name
+from gateway.scoring.results import CellScore, CellTimings, Comparison, Confusion, Report
+
+MOST_FLIPS = 200
+"""Flips of one comparison that the page lists; report.json has all of them."""
+FILES = (*names_of("report"), *TIMINGS)
+"""What `write` writes."""
+
+_FOOTER = (
+    "Here are no seconds, so that the same run gives the same bytes: timings are in timings.md and "
+    "timings.json. All the numbers behind this, unrounded, are in report.json."
+)
+_OVERCONFIDENT = "Dots below the dashed line are overconfident; larger dots hold more items."
+
+
+def write(report: Report, timings: Sequence[CellTimings], out_dir: Path) -> None:
+    """Write report.html, report.md, report.json, timings.json and timings.md.
+
+    Raises:
+        StoreError: the folder or a file in it can not be written.
+        DataError: a number in the report is not finite.
+    """
+    write_document("report", document(report), asdict(report), out_dir, timings=timings)
+
+
+def brief(report: Report, timings: Sequence[CellTimings] = ()) -> Document:
+    """What a terminal has room for: one row a cell, and what follows."""
+    parts = [*cells_in_brief(report), Section(lines=report.summary)]
+    if timings:
+        parts.append(seconds.section(timings))
+    title = f"{report.task} · n = {report.n} · run {report.run_id}"
+    return Document(title, tuple(parts), warnings=report.warnings)
+
+
+def cells_in_brief(report: Report) -> tuple[Section, Section]:
+    """One row a cell with a few metrics, and what was not answered."""
+    cells = view.ranked(report)
+    if not cells:
+        return Section("cells"), Section()
+    primary = report.primary_metric
+    notes = [f"{metric_name(primary)}: {fmt.direction(primary)}, 95% interval in brackets"]
+    if view.best_cell(report) is not None:
+        notes.insert(0, "* best")
+    if not all(cell.exact for cell in cells):
+        notes.append(view.BOUNDS_NOTE)
+    names = tuple(map(view.shown_name, cells))
+    columns = _columns_in_brief(report, cells)
+    table = by_columns("; ".join(notes), "cell", names, columns, kinds=_kinds(report))
+    missing = (f"{cell.name}: {_missing(cell)} of {cell.n}" for cell in cells if view.not_ok(cell))
+    return Section("cells", tables=(table,)), Section(lines=tuple(missing), tone="warning")
+
+
+def scores(report: Report, *, linked: bool = False) -> Table:
+    """One row a cell with every metric.
+
+    Args:
+        linked: the page has a part about each cell.
+    """
+    cells = view.ranked(report)
+    primary = report.primary_metric
+    names = tuple(
+        Cell(view.shown_name(cell), link=f"cell-{i}" if linked else "")
+        for i, cell in enumerate(cells, start=1)
+    )
+    columns = [
+        Column(metric_name(name), tuple(fmt.estimate(cell.metrics.get(name)) for cell in cells))
+        for name in view.metric_names(report)
+    ]
+    columns.append(Column("not ok", tuple(_missing(cell) or "0" for cell in cells)))
+    columns.append(
+        Column("tok/correct", tuple(fmt.count(cell.tokens_per_correct) for cell in cells))
+    )
+    caption = (
+        f"Each cell on the same {fmt.plural(report.n, 'item')}, ordered by {metric_name(primary)} "
+        f"({fmt.direction(primary)}), baselines last; 95% intervals in brackets."
+    )
+    return by_columns(caption, "cell", names, columns, kinds=_kinds(report))
+
+
+def document(report: Report) -> Document:
+    """All of it, without seconds."""
+    labels = f" into {fmt.plural(len(report.labels), 'label')}" if report.labels else ""
+    return Document(
+        report.task,
+        tuple(_sections(report)),
+        about=(f"{fmt.plural(report.n, 'item')} · {report.kind}{labels} · run {report.run_id}"),
+        summary=report.summary,
+        warnings=report.warnings,
+        footer=_FOOTER,
+    )
+
+
+def _sections(report: Report) -> Iterator[Section]:
+    yield _results(report)
+    if report.comparisons:
+        yield _comparisons(report)
+    if report.cells:
+        best = view.best_cell(report)
+        cells = enumerate(view.ranked(report), start=1)
+        parts = tuple(_cell(cell, i, opened=cell is best) for i, cell in cells)
+        yield Section("cells", "Cell by cell", parts=parts)
+    if report.disagreements:
+        yield _disagreements(report)
+    yield from settings(report.settings)
+    yield Section("reading", "How to read this", tuple(_reading(report)))
+
+
+def _results(report: Report) -> Section:
+    if not report.cells:
+        return Section("results", "Results", lines=("No cell was scored.",))
+    name = metric_name(report.primary_metric)
+    figure = Figure(
+        lambda: _forest(report),
+        f"{name} of every cell with its 95% interval; the table above has the numbers.",
+        f"{name} with 95% intervals. Open squares are baselines; the dotted line is the best of "
+        "them.",
+    )
+    plotted = any(report.primary_metric in cell.metrics for cell in report.cells)
+    return Section(
+        "results",
+        "Results",
+        tables=(scores(report, linked=True),),
+        figures=(figure,) if plotted else (),
+    )
+
+
+def _forest(report: Report) -> str:
+    from gateway.report.plots import forest_plot
+
+    return forest_plot(report)
+
+
+def _comparisons(report: Report) -> Section:
+    first = report.comparisons[0]
+    heads = (
+        Head("b", breaks=True),
+        *numbers("n", "a minus b"),
+        "test",
+        *numbers("p", "both right", "only a", "only b", "both wrong"),
+    )
+    caption = (
+        f"{first.a} is a, each row is b. Differences are {metric_name(first.metric)} of a minus "
+        f"that of b ({fmt.direction(first.metric)})."
+    )
+    note = view.test_note(report.comparisons)
+    return Section(
+        "comparisons",
+        "The best cell against the others",
+        tables=(by_rows(heads, map(_comparison, report.comparisons), caption),),
+        lines=(note,) if note else (),
+        parts=tuple(_flips(report, each) for each in report.comparisons if each.flips),
+    )
+
+
+def _comparison(found: Comparison) -> tuple[Cell | str, ...]:
+    counts = (found.both_right, found.only_a, found.only_b, found.both_wrong)
+    return (
+        Cell(found.b, below=found.note),
+        fmt.count(found.n),
+        fmt.difference(found.difference),
+        found.test or fmt.ABSENT,
+        fmt.p_value(found.p_value),
+        *map(fmt.count, counts),
+    )
+
+
+def _flips(report: Report, found: Comparison) -> Section:
+    listed = found.flips[:MOST_FLIPS]
+    rows = [
+        (
+            flip.item_id,
+            flip.gold,
+            Cell(flip.a, mark=view.is_right_text(report.kind, flip.gold, flip.a)),
+            Cell(flip.b, mark=view.is_right_text(report.kind, flip.gold, flip.b)),
+        )
+        for flip in listed
+    ]
+    caption = f"a is {found.a}, b is {found.b}"
+    if more := len(found.flips) - len(listed):
+        caption += f"; {more:,} more are in report.json"
+    count = fmt.plural(len(found.flips), "item")
+    return Section(
+        title=f"{count} right in exactly one: against {found.b}",
+        tables=(by_rows(("item", "gold", "a", "b"), rows, f"{caption}."),),
+        long=True,
+    )
+
+
+def _cell(cell: CellScore, number: int, *, opened: bool) -> Section:
+    bounds = "Some log-probabilities of this cell are bounds or approximations."
+    return Section(
+        f"cell-{number}",
+        view.shown_name(cell),
+        cell.verdicts,
+        tuple(_tables(cell)),
+        facts=tuple(_facts(cell)),
+        lines=() if cell.exact else (bounds,),
+        figures=tuple(_reliability(cell, number)),
+        opened=opened,
+    )
+
+
+def _facts(cell: CellScore) -> Iterator[tuple[str, str]]:
+    yield from view.details(cell)
+    answered = f"{cell.statuses.get('ok', 0):,} of {cell.n:,}"
+    missing = _missing(cell)
+    yield "answered", f"{answered}, {missing}" if missing else answered
+    if cell.kind == "model":
+        yield (
+            "tokens",
+            f"{cell.prompt_tokens:,} prompt, {cell.completion_tokens:,} completion, "
+            f"{cell.tokens_evaluated:,} evaluated",
+        )
+
+
+def _tables(cell: CellScore) -> Iterator[Table]:
+    if cell.per_class:
+        rows = [
+            (row.label, *map(fmt.number, (row.precision, row.recall, row.f1)), f"{row.support:,}")
+            for row in cell.per_class
+        ]
+        heads = ("label", *numbers("precision", "recall", "F1", "support"))
+        yield by_rows(heads, rows, "Scores per class")
+    if cell.confusion is not None:
+        whole = view.is_matrix(cell.confusion)
+        yield _matrix(cell.confusion) if whole else _commonest(cell.confusion)
+    if cell.reliability:
+        bins = [
+            (
+                f"({fmt.number(b.low)}, {fmt.number(b.high)}]",
+                f"{b.count:,}",
+                fmt.number(b.mean_confidence),
+                fmt.number(b.accuracy),
+            )
+            for b in cell.reliability
+        ]
+        heads = ("confidence in", *numbers("items", "mean", "accuracy"))
+        yield replace(by_rows(heads, bins, "Reliability, the bins as numbers"), folded=True)
+
+
+def _matrix(confusion: Confusion) -> Table:
+    rows = [
+        (label, *(_count(count, sum(counts), right=i == j) for j, count in enumerate(counts)))
+        for i, (label, counts) in enumerate(zip(confusion.labels, confusion.counts, strict=True))
+    ]
+    heads = ("gold", *numbers(*confusion.labels, "no answer"))
+    return by_rows(heads, rows, "Confusion: rows gold, columns answers")
+
+
+def _count(count: int, total: int, *, right: bool) -> Cell:
+    shade = (count / total) ** 0.5 if total else 0.0
+    return Cell(f"{count:,}", "" if right else "bad" if count else "faint", shade=shade)
+
+
+def _commonest(confusion: Confusion) -> Table:
+    rows = [
+        (c.gold, "no answer" if c.answer is None else c.answer, f"{c.count:,}")
+        for c in view.confusions(confusion)
+    ]
+    caption = (
+        f"The commonest confusions of {len(confusion.labels)} labels; report.json has the whole "
+        "matrix"
+    )
+    return by_rows(("gold", "answer", *numbers("count")), rows, caption)
+
+
+def _reliability(cell: CellScore, number: int) -> Iterator[Figure]:
+    if cell.reliability:
+        count = fmt.plural(sum(b.count for b in cell.reliability), "item")
+        ece = cell.metrics.get("ece")
+        yield Figure(
+            lambda: reliability(cell, f"cell-{number}"),
+            "Reliability diagram: accuracy against mean confidence. The table has the numbers.",
+            f"Reliability, {count}, ECE {fmt.number(ece.value if ece else None)}. {_OVERCONFIDENT}",
+        )
+
+
+def reliability(cell: CellScore, salt: str) -> str:
+    """The diagram of a cell that has probabilities."""
+    from gateway.report.plots import reliability_diagram
+
+    return reliability_diagram(cell.reliability, salt)
+
+
+def _disagreements(report: Report) -> Section:
+    """One row an answer, those of an item below each other."""
+    order = [cell.name for cell in view.ranked(report)]
+    rows: list[tuple[Cell | str, ...]] = []
+    for item in report.disagreements:
+        begin = (item.item_id, item.excerpt, item.gold)
+        for group in view.answer_groups(report.kind, item, order):
+            answer = Cell(group.answer or fmt.ABSENT, mark=group.right)
+            rows.append((*begin, answer, ", ".join(group.cells)))
+            begin = ("", "", "")
+    listed = fmt.plural(len(report.disagreements), "item")
+    return Section(
+        "disagreements",
+        "Where the cells disagree",
+        tables=(by_rows(("item", "text", "gold", "answer", "cells"), rows),),
+        lines=(f"{listed} listed; predictions.jsonl has every answer to every item.",),
+    )
+
+
+def _reading(report: Report) -> Iterator[str]:
+    yield (
+        "Brackets hold 95% bootstrap intervals over items; those of differences resample both "
+        "cells on the same items. An interval of a difference that excludes zero tells two cells "
+        "apart."
+    )
+    yield from _READING[report.kind]
+    yield (
+        "Coverage is the share of items with an answer; conformance leaves out those that failed "
+        "or were truncated."
+    )
+    yield (
+        "Of items without an answer, unparsed was answered but not readable, truncated ran out of "
+        "room, failed got no answer from the backend."
+    )
+    yield f"{fmt.ABSENT} stands for what could not be computed, never for zero."
+    if not all(cell.exact for cell in report.cells):
+        yield f"{view.BOUNDS_NOTE}."
+
+
+_READING = {
+    "classification": (
+        "An item without an answer is never right and lowers the recall of its class; it is not "
+        "dropped.",
+        "ECE has no interval: resampling biases it upwards.",
+    ),
+    "number": (
+        "An answer counts as right where it is at most one away from the gold value. MAE and the "
+        "median error are over answered items alone, so read them beside coverage.",
+    ),
+    "extraction": (
+        "Exact match asks for every field that the gold value names; “x exact” for the field x "
+        "alone.",
+    ),
+}
+
+
+def _kinds(report: Report) -> tuple[Kind, ...]:
+    best = view.best_cell(report)
+    return tuple(
+        "best" if cell is best else "" if cell.kind == "model" else "baseline"
+        for cell in view.ranked(report)
+    )
+
+
+def _missing(cell: CellScore) -> str:
+    return ", ".join(f"{count:,} {status}" for status, count in view.not_ok(cell))
+
+
+def _columns_in_brief(report: Report, cells: Sequence[CellScore]) -> list[Column]:
+    """The primary metric, then the others, the first to give way on a narrow terminal last."""
+    primary = report.primary_metric
+    second = {
+        "classification": "macro_f1" if primary == "accuracy" else "accuracy",
+        "number": "mae" if primary == "within_one" else "within_one",
+        "extraction": "coverage",
+    }[report.kind]
+    estimates = tuple(fmt.estimate(cell.metrics.get(primary)) for cell in cells)
+    tokens = tuple(fmt.count(cell.tokens_per_correct) for cell in cells)
+    others = ["log_loss", "ece"]
+    if second != "coverage" and any(view.not_ok(cell) for cell in cells):
+        others.insert(0, "coverage")
+    return [
+        Column(metric_name(primary), estimates),
+        _metric_column(second, cells),
+        Column("tok/correct", tokens),
+        *(_metric_column(name, cells) for name in others if any(name in c.metrics for c in cells)),
+    ]
+
+
+def _metric_column(name: str, cells: Sequence[CellScore]) -> Column:
+    metrics = [cell.metrics.get(name) for cell in cells]
+    shown = tuple(fmt.number(metric.value if metric else None) for metric in metrics)
+    return Column(metric_name(name), shown)
