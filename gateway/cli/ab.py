@@ -19,7 +19,6 @@ from gateway.cli.common import (
     keeping_answers,
     note,
     open_store,
-    out,
     reading,
     tell,
 )
@@ -179,9 +178,8 @@ def finish(outcome: Any, seconds: Any, out_dir: Path | None, *more: Any) -> bool
         more: sections that are printed behind the comparison's own.
     """
     from gateway.report.pages import ab as page
-    from gateway.report.terminal import print_document
 
-    print_document(page.brief(outcome, seconds, *more), out)
+    show(page.brief(outcome, seconds, *more))
     if out_dir is not None:
         page.write(outcome, seconds, out_dir)
         tell(f"report: {out_dir / 'ab.html'}")

@@ -6,16 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.common import (
-    FAILED,
-    ModelsOption,
-    err,
-    note,
-    note_none,
-    out,
-    show,
-    tell,
-)
+from gateway.cli.common import FAILED, ModelsOption, err, note, note_none, out, show, tell
 from gateway.cli.outputs import check_file, check_folder
 
 adapters_app = typer.Typer(

@@ -26,15 +26,7 @@ from gateway.cli import (
 )
 from gateway.cli import run as running
 from gateway.cli.adapters import adapters_app
-from gateway.cli.common import (
-    FAILED,
-    INTERRUPTED,
-    REFUSED,
-    USAGE,
-    Interrupted,
-    err,
-    out,
-)
+from gateway.cli.common import FAILED, INTERRUPTED, REFUSED, USAGE, Interrupted, err, out
 from gateway.cli.data import data_app
 from gateway.cli.models import models_app
 from gateway.cli.prompts import prompts_app

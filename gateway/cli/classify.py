@@ -18,7 +18,6 @@ from gateway.cli.common import (
     out,
     read_text,
     show,
-    show_json,
 )
 from gateway.cli.outputs import check_file
 from gateway.core.errors import ConfigError
@@ -83,10 +82,7 @@ def classify(
         text = sys.stdin.read()
     with err.status("asking"):
         answer = classifying.one(asked, text or "")
-    if json_output:
-        show_json(asdict(answer))
-    else:
-        show(classified.sections(answer))
+    show(classified.sections(answer), asdict(answer) if json_output else None)
 
 
 def ask(

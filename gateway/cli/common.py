@@ -13,7 +13,7 @@ from gateway.cli.outputs import check_file
 from gateway.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from gateway.report.sections import Section
+    from gateway.report.sections import Document, Section
 
 INTERRUPTED = 130
 REFUSED = 3
@@ -78,19 +78,19 @@ def tell(text: str) -> None:
     out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def show(sections: "Section | Iterable[Section]") -> None:
-    """The output proper, as sections of a page."""
-    from gateway.report.sections import Section
-    from gateway.report.terminal import print_sections
+def show(what: "Document | Section | Iterable[Section]", values: object = None) -> None:
+    """The output proper.
 
-    print_sections([sections] if isinstance(sections, Section) else sections, out)
-
-
-def show_json(values: object) -> None:
-    """The output proper, as a line of canonical JSON."""
+    Args:
+        values: shown in its place, as a line of canonical JSON.
+    """
     from gateway.core.digests import canonical_json
+    from gateway.report.terminal import print_out
 
-    out.file.write(canonical_json(values) + "\n")
+    if values is None:
+        print_out(what, out)
+    else:
+        out.file.write(canonical_json(values) + "\n")
 
 
 def reading() -> Status:

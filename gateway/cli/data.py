@@ -17,7 +17,6 @@ from gateway.cli.common import (
     note,
     reading,
     show,
-    show_json,
     tell,
 )
 from gateway.cli.outputs import check_file, check_folder
@@ -108,10 +107,7 @@ def data_check(
     items = [item for part in parts[:1] for item in part.items]
     with _limit(wanted, strategy, root, items, model, models_file, max_tokens) as (limit, about):
         found = check(wanted, parts, limit=limit, share=held_out, seed=seed)
-    if json_output:
-        show_json(page.findings_json(found, about))
-    else:
-        show(page.section(found, about))
+    show(page.section(found, about), page.findings_json(found, about) if json_output else None)
     raise typer.Exit(USAGE if found.errors else 0)
 
 
@@ -266,10 +262,7 @@ def data_validate(file: ChatArgument, json_output: JsonOption = False) -> None:
     from gateway.tuning.chat_format import read_chats
 
     _, found = read_chats(file)
-    if json_output:
-        show_json(page.findings_json(found))
-    else:
-        show(page.section(found))
+    show(page.section(found), page.findings_json(found) if json_output else None)
     raise typer.Exit(USAGE if found.errors else 0)
 
 

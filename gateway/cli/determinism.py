@@ -15,7 +15,6 @@ from gateway.cli.common import (
     err,
     reading,
     show,
-    show_json,
 )
 from gateway.cli.outputs import check_file
 
@@ -58,10 +57,7 @@ def certify(
             )
         )
     certificates.save(made, certificates_file())
-    if json_output:
-        show_json(asdict(made))
-    else:
-        show(page.section(made))
+    show(page.section(made), asdict(made) if json_output else None)
     promised = spec.deterministic == "bitwise" and spec.backend != "ollama"
     kept = made.level is certificates.Level.BITWISE or not promised
     raise typer.Exit(0 if kept else FAILED)
@@ -124,10 +120,7 @@ def parity(
     with reading():
         plan = prepare(wanted).plan
     made = asyncio.run(_parity(plan, models, tokens, quiet=quiet))
-    if json_output:
-        show_json(page.parity_json(made))
-    else:
-        show(page.sections(made))
+    show(page.sections(made), page.parity_json(made) if json_output else None)
     raise typer.Exit(0 if made.holds else FAILED)
 
 

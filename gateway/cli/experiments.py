@@ -8,15 +8,7 @@ from typing import Any
 import typer
 
 from gateway.cli.asking import ask
-from gateway.cli.common import (
-    check_store,
-    keeping_answers,
-    note,
-    open_store,
-    out,
-    reading,
-    tell,
-)
+from gateway.cli.common import check_store, keeping_answers, note, open_store, reading, tell
 from gateway.cli.outputs import check_folder
 from gateway.core.errors import ConfigError
 
@@ -107,7 +99,6 @@ def _finish(records: Any, store: Any, experiment: Any, metric: str) -> bool:
     from gateway.evaluation.summary import evaluate, timings_of
     from gateway.report.pages import experiment as whole
     from gateway.report.pages import run as single
-    from gateway.report.terminal import print_document
 
     predictions, reports = {}, {}
     for seed, record in records.items():
@@ -116,7 +107,7 @@ def _finish(records: Any, store: Any, experiment: Any, metric: str) -> bool:
         reports[seed] = evaluate(record, predictions[seed], answers)
     first = predictions[experiment.seeds[0]]
     outcome = outcome_of(records, reports, first, metric=metric, margin=experiment.margin)
-    print_document(whole.brief(outcome), out)
+    show(whole.brief(outcome))
     if experiment.out is not None:
         for seed, record in records.items():
             seconds = timings_of(record, store, predictions[seed])

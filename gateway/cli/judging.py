@@ -19,7 +19,6 @@ from gateway.cli.common import (
     open_store,
     reading,
     show,
-    show_json,
 )
 from gateway.cli.outputs import check_folder
 
@@ -83,10 +82,10 @@ def judge(
     with keeping_answers(), open_store(store) as opened:
         made = asyncio.run(_judge(loaded, answers, model, models, opened, seed, quiet=quiet))
     totals = jsonfile.totals_json(made)
-    if json_output:
-        show_json({**totals, "grades": jsonfile.grades_json(made)})
-    else:
-        show(page.sections(made))
+    show(
+        page.sections(made),
+        {**totals, "grades": jsonfile.grades_json(made)} if json_output else None,
+    )
     if out_dir is not None:
         files = {
             _TOTALS: canonical_json(totals) + "\n",

@@ -12,7 +12,6 @@ from gateway.cli.common import (
     columns_of,
     reading,
     show,
-    show_json,
 )
 from gateway.core.errors import ConfigError
 
@@ -126,10 +125,7 @@ def plan(
     )
     answers = _answers(given, task, train, prompts, columns_of(column))
     made = make_plan(answers, setup, architecture, parse_size(memory) if memory else None)
-    if json_output:
-        show_json(plan_json(made))
-    else:
-        show(page.sections(made, formulas=formulas))
+    show(page.sections(made, formulas=formulas), plan_json(made) if json_output else None)
 
 
 def _architecture(name: str, models_file: Path | None) -> Any:

@@ -8,15 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.common import (
-    Interrupted,
-    ModelsOption,
-    err,
-    listed,
-    note,
-    show,
-    show_json,
-)
+from gateway.cli.common import Interrupted, ModelsOption, err, listed, note, show
 from gateway.cli.outputs import check_file, check_folder
 from gateway.core.errors import ConfigError
 
@@ -174,7 +166,4 @@ def fidelity(
     wanted = Wanted(text, context, chunks, threads, in_16_bits)
     with staged(err, quiet=quiet) as begin:
         made = measure(found[0], found[1:], wanted, partial(begin, "chunks"))
-    if json_output:
-        show_json(page.fidelity_json(made))
-    else:
-        show(page.fidelity_section(made))
+    show(page.fidelity_section(made), page.fidelity_json(made) if json_output else None)

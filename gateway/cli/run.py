@@ -25,7 +25,6 @@ from gateway.cli.common import (
     reading,
     require_options,
     show,
-    show_json,
     tell,
 )
 from gateway.cli.outputs import check_folder
@@ -135,12 +134,11 @@ def _finish(record: Any, store: Any, out_dir: Path | None) -> bool:
     )
     from gateway.evaluation.summary import evaluate, timings_of
     from gateway.report.pages import run as page
-    from gateway.report.terminal import print_document
 
     predictions = predictions_of(record, store)
     report = evaluate(record, predictions, answers_of(record, store))
     timings = timings_of(record, store, predictions)
-    print_document(page.brief(report, timings), out)
+    show(page.brief(report, timings))
     if out_dir is not None:
         page.write(report, timings, out_dir)
         lines = predictions_jsonl(record, predictions)
@@ -176,7 +174,6 @@ def score(
     from gateway.evaluation.predictions import load_predictions
     from gateway.report.jsonfile import render_json
     from gateway.report.pages import run as page
-    from gateway.report.terminal import print_document
     from gateway.scoring.scores import score_cell
 
     found = _load_report(folder)
@@ -195,7 +192,7 @@ def score(
     if json_output:
         out.file.write(render_json(scored))
     else:
-        print_document(page.brief(scored), out)
+        show(page.brief(scored))
 
 
 def compare(
@@ -233,10 +230,7 @@ def compare(
         metric=metric or report_a.primary_metric,
         seed=seed,
     )
-    if json_output:
-        show_json(asdict(result))
-    else:
-        show(page.sections(result))
+    show(page.sections(result), asdict(result) if json_output else None)
 
 
 def _load_report(folder: Path) -> Any:

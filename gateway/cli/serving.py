@@ -16,7 +16,6 @@ from gateway.cli.common import (
     note,
     note_none,
     show,
-    show_json,
     tell,
 )
 from gateway.cli.outputs import check_file
@@ -184,10 +183,7 @@ def replay(
     with contextlib.closing(Recording.existing(file)) as recording:
         models = load_models(models_file).serving([model] if model else recording.models(limit))
         made = asyncio.run(_replay(recording, models, model, limit, quiet=quiet))
-    if json_output:
-        show_json({**asdict(made), "broken": made.broken})
-    else:
-        show(page.section(made))
+    show(page.section(made), {**asdict(made), "broken": made.broken} if json_output else None)
     raise typer.Exit(FAILED if made.broken else 0)
 
 

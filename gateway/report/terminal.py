@@ -8,24 +8,28 @@ from gateway.report.sections import Document, Section
 from gateway.report.table import STYLES, print_facts, print_table, say
 
 
-def print_document(document: Document, console: Console) -> None:
+def print_out(what: Document | Section | Iterable[Section], console: Console) -> None:
+    """A document, or sections one below the other; what a page folds is left out."""
+    if isinstance(what, Document):
+        _print_document(what, console)
+    else:
+        _print_sections([what] if isinstance(what, Section) else what, console, begun=False)
+
+
+def _print_document(document: Document, console: Console) -> None:
     """Title, sections, what follows from them, and what to be careful about."""
     say(console, document.title, STYLES["strong"])
     if document.about:
         say(console, document.about)
-    print_sections(document.sections, console, begun=True)
+    _print_sections(document.sections, console, begun=True)
     for sentence in document.summary:
         say(console, sentence)
     for warning in document.warnings:
         say(console, f"warning: {warning}", STYLES["warning"])
 
 
-def print_sections(parts: Iterable[Section], console: Console, *, begun: bool = False) -> None:
-    """One below the other. What is folded on a page is left out.
-
-    Args:
-        begun: something stands above them, from which a title keeps its distance.
-    """
+def _print_sections(parts: Iterable[Section], console: Console, *, begun: bool) -> None:
+    """A title keeps its distance from what stands above it, where something does."""
     for part in parts:
         if part.title:
             if begun:

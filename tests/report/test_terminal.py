@@ -13,7 +13,7 @@ from gateway.report import format as fmt
 from gateway.report.pages import compare, run
 from gateway.report.pages import timings as seconds
 from gateway.report.sections import Section
-from gateway.report.terminal import print_document, print_sections
+from gateway.report.terminal import print_out
 from gateway.scoring.results import CellTimings, Comparison, Report
 from tests.report import samples
 
@@ -28,15 +28,15 @@ def printed(show: Callable[[Console], None], width: int = 80, *, terminal: bool 
 
 
 def report_text(report: Report, width: int = 80) -> str:
-    return printed(lambda console: print_document(run.brief(report), console), width)
+    return printed(lambda console: print_out(run.brief(report), console), width)
 
 
 def comparison_text(found: Comparison, width: int = 80) -> str:
-    return printed(lambda console: print_sections(compare.sections(found), console), width)
+    return printed(lambda console: print_out(compare.sections(found), console), width)
 
 
 def timings_text(timings: Sequence[CellTimings], width: int = 80) -> str:
-    return printed(lambda console: print_document(seconds.document(timings), console), width)
+    return printed(lambda console: print_out(seconds.document(timings), console), width)
 
 
 @pytest.mark.parametrize("width", [30, 50, 80, 200])
@@ -46,8 +46,8 @@ def test_no_line_is_wider_than_the_terminal(sample: Callable[[], Report], width:
     timings = samples.timings(report)
 
     def show(console: Console) -> None:
-        print_document(run.brief(report, timings), console)
-        print_sections(compare.sections(report.comparisons[0]), console)
+        print_out(run.brief(report, timings), console)
+        print_out(compare.sections(report.comparisons[0]), console)
 
     text = re.sub(r"\x1b\[[0-9;]*m", "", printed(show, width, terminal=True))
     assert max(map(len, text.splitlines())) <= width
@@ -118,7 +118,7 @@ def test_untrusted_text_is_shown_as_it_is_and_drives_nothing(text: str) -> None:
 def test_on_a_terminal_only_our_own_styles_are_sent() -> None:
     report = samples.hostile("\x1b[31mred [blink]x[/blink]")
     document = run.brief(report)
-    shown = printed(lambda console: print_document(document, console), 300, terminal=True)
+    shown = printed(lambda console: print_out(document, console), 300, terminal=True)
     assert "\x1b[1m" in shown
     assert "\x1b[31m" not in shown
     assert "\x1b[5m" not in shown
@@ -129,8 +129,8 @@ def test_a_stream_that_knows_only_ascii_gets_only_that() -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     report = samples.hostile("Grüße 你好")
     console = Console(file=stream, width=80)
-    print_document(run.brief(report, samples.timings(report)), console)
-    print_sections(compare.sections(report.comparisons[0]), console)
+    print_out(run.brief(report, samples.timings(report)), console)
+    print_out(compare.sections(report.comparisons[0]), console)
     stream.seek(0)
     assert "Gr??e ??" in stream.read()
 
@@ -162,5 +162,5 @@ def test_a_title_keeps_its_distance_from_what_stands_above_and_what_is_folded_is
         Section("a", "first", lines=("  indented",)),
         Section("b", "second", ("a sentence",), parts=(Section("c", "folded"),)),
     )
-    shown = printed(lambda console: print_sections(parts, console))
+    shown = printed(lambda console: print_out(parts, console))
     assert shown.splitlines() == ["first", "  indented", "", "second", "- a sentence"]

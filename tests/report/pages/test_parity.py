@@ -6,7 +6,7 @@ from rich.console import Console
 
 from gateway.determinism.parity import ItemParity, LabelParity, Parity, Parting, Side
 from gateway.report.pages.parity import sections
-from gateway.report.terminal import print_sections
+from gateway.report.terminal import print_out
 
 
 def side(model: str, **identity: str) -> Side:
@@ -20,7 +20,7 @@ def item(number: int, parting: Parting) -> ItemParity:
 
 def shown(made: Parity) -> str:
     console = Console(file=io.StringIO(), width=100)
-    print_sections(sections(made), console)
+    print_out(sections(made), console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
