@@ -20,6 +20,7 @@ from gateway.cli.common import (
     note,
     open_store,
     reading,
+    show,
     tell,
 )
 from gateway.cli.outputs import check_folder

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from gateway.cli.asking import ask
-from gateway.cli.common import check_store, keeping_answers, note, open_store, reading, tell
+from gateway.cli.common import check_store, keeping_answers, note, open_store, reading, show, tell
 from gateway.cli.outputs import check_folder
 from gateway.core.errors import ConfigError
 

@@ -82,10 +82,8 @@ def judge(
     with keeping_answers(), open_store(store) as opened:
         made = asyncio.run(_judge(loaded, answers, model, models, opened, seed, quiet=quiet))
     totals = jsonfile.totals_json(made)
-    show(
-        page.sections(made),
-        {**totals, "grades": jsonfile.grades_json(made)} if json_output else None,
-    )
+    whole = {**totals, "grades": jsonfile.grades_json(made)}
+    show(page.sections(made), whole if json_output else None)
     if out_dir is not None:
         files = {
             _TOTALS: canonical_json(totals) + "\n",
