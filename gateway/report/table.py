@@ -6,6 +6,7 @@ is printed as a list of its cells, named.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 
 from rich import box
@@ -41,9 +42,10 @@ def print_table(table: Table, console: Console) -> None:
     """A table under its caption. Columns that had no room are named below it."""
     if table.caption:
         say(console, table.caption, "dim")
-    heads, rows = _marked(table)
+    marked, rows = _marked(table)
+    heads = [replace(head, name=encoded(console, head.name)) for head in marked]
     cells = [[_text(cell, console) for cell in row] for row in rows]
-    names = heads.index(table.heads[0])
+    names = len(heads) - len(table.heads)
     for count in range(len(heads), names + 1 if table.optional else len(heads) - 1, -1):
         kept = [row[:count] for row in cells]
         squeezed = names if table.optional else None
