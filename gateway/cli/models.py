@@ -52,10 +52,10 @@ def models_show(
 ) -> None:
     """What an entry is, what its file holds, and what makes its identity."""
     from gateway.models.file import load_models
-    from gateway.report.pages import models as page
+    from gateway.report.pages import model as page
 
     models = load_models(models_file).serving([name])
-    show(asyncio.run(page.details(models.get(name))))
+    show(asyncio.run(page.section(models.get(name))))
 
 
 @models_app.command("pull")

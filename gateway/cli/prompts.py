@@ -73,7 +73,7 @@ def prompts_render(
     from gateway.evaluation.plan import Wanted, prepare
     from gateway.models.environment import prompts_root
     from gateway.models.file import load_models
-    from gateway.report.pages import prompts as page
+    from gateway.report.pages.rendered import rendered
 
     models = load_models(models_file).serving(listed(model))
     name = model or models.default
@@ -90,7 +90,7 @@ def prompts_render(
     )
     with reading():
         prepared = prepare(wanted)
-    text, notes = asyncio.run(page.rendered(prepared, models.get(name), item))
+    text, notes = asyncio.run(rendered(prepared, models.get(name), item))
     out.file.write(text + "\n")
     for line in notes.lines:
         note(line)

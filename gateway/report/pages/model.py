@@ -1,0 +1,103 @@
+"""One entry in full."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+
+from gateway.backends.base import Backend, load_backend
+from gateway.core.errors import ConfigError, ModelLoadError, ModelNotPulled
+from gateway.core.sizes import readable
+from gateway.engine.llama.vocabulary import GgufVocabulary
+from gateway.models import ollama_store
+from gateway.models.certificates import level_of
+from gateway.models.environment import certificates_file, ollama_root
+from gateway.models.locate import locate
+from gateway.models.spec import ModelSpec, OllamaSource
+from gateway.report.pages.models import source_of
+from gateway.report.pages.template import template_remarks
+from gateway.report.sections import Section
+
+_IN_PROCESS = {"deterministic", "attention", "kernels", "batch_tokens"}
+_ON_TORCH = {"dtype", "device", "quantize", "adapter_merged", "adapter_pickle"}
+_ON_A_SERVER = {"host", "route"}
+_ELSEWHERE = {
+    "llama_cpp": _ON_TORCH | _ON_A_SERVER,
+    "transformers": _ON_A_SERVER | _IN_PROCESS - {"deterministic"},
+    "ollama": _IN_PROCESS | _ON_TORCH,
+    "fake": _IN_PROCESS | _ON_TORCH | _ON_A_SERVER,
+}
+"""Keys of an entry that say nothing of a backend."""
+
+
+async def section(spec: ModelSpec) -> Section:
+    """The entry, and what loading its file tells."""
+    return Section(facts=tuple([fact async for fact in _facts(spec)]))
+
+
+async def _facts(spec: ModelSpec) -> AsyncIterator[tuple[str, str]]:
+    hidden = {"source", "left_out", *_ELSEWHERE[spec.backend]}
+    hidden |= set() if spec.adapter else {"adapter", "adapter_scale"}
+    for key, value in asdict(spec).items():
+        if key not in hidden and value not in ("", 0, None):
+            yield key, str(value)
+    yield "source", source_of(spec)
+    for remark in spec.left_out:
+        yield "warning", remark
+    path = Path()
+    if spec.backend != "ollama":
+        try:
+            path = locate(spec)
+        except (ModelNotPulled, ModelLoadError, ConfigError) as unusable:
+            yield "file", str(unusable)
+            return
+        yield "file", f"{path} ({path.stat().st_size / 1e6:.0f} MB)"
+    if spec.backend == "llama_cpp":
+        from gateway.report.pages.ladder import file_rows
+
+        for fact in file_rows(spec, path):
+            yield fact
+    backend = await asyncio.to_thread(load_backend, spec, path)
+    try:
+        for key, value in backend.identity.items():
+            yield f"identity: {key}", value
+        yield "fingerprint", backend.fingerprint
+        if backend.memory.weights:
+            yield "memory", _memory(backend)
+        level = level_of(backend.fingerprint, certificates_file())
+        yield "determinism", f"{level.value} on this machine"
+        for warning in backend.warnings:
+            yield "warning", warning
+        for remark in await asyncio.to_thread(_of_ollama_s_template, spec, path, backend):
+            yield "Ollama's template", remark
+    finally:
+        await backend.close()
+
+
+def _of_ollama_s_template(spec: ModelSpec, path: Path, backend: Backend) -> list[str]:
+    """Where the model is one of Ollama's: how its chat differs from the model's own."""
+    if spec.backend == "ollama":
+        from gateway.backends.ollama.backend import OllamaBackend
+
+        assert isinstance(backend, OllamaBackend)
+        served = backend.served.shown.template
+        return list(template_remarks(backend.own_template, served, backend.vocabulary))
+    if not isinstance(spec.source, OllamaSource):
+        return []
+    vocabulary = GgufVocabulary(path)
+    try:
+        template = ollama_store.resolve(ollama_root(), spec.source.name).template
+        return list(template_remarks(vocabulary.chat_template or "", template, vocabulary))
+    finally:
+        vocabulary.close()
+
+
+def _memory(backend: Backend) -> str:
+    """What the model takes, and what its cache of prompts' beginnings can hold."""
+    memory, spec = backend.memory, backend.spec
+    return (
+        f"weights {readable(memory.weights)}, keys and values {readable(memory.cache)} "
+        f"({spec.parallel} x {backend.identity.get('context_length', '?')} tokens; beginnings of "
+        "prompts stay in it until others need the room, those used longest ago go first), "
+        f"scratch {readable(memory.scratch)}"
+    )
