@@ -125,7 +125,7 @@ class Document:
     footer: str = ""
 
 
-def numbers(*names: str) -> tuple[Head, ...]:
+def numbers(*names: str) -> tuple[Head | str, ...]:
     """Heads of columns of numbers."""
     return tuple(Head(name, right=True) for name in names)
 

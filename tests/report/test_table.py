@@ -11,7 +11,7 @@ from gateway.report.table import print_facts, print_table, say
 
 NAME = "smollm2-135m-instruct-q4_k_m+adapter-no1"
 NUMBERS = numbers("bits/weight", "same top token")
-HEADS = ("model", Head("source", breaks=True), *NUMBERS, "note")
+HEADS: tuple[Head | str, ...] = ("model", Head("source", breaks=True), *NUMBERS, "note")
 ROWS = (
     (NAME, "hub:somebody/some-model/file-q4_k_m.gguf", "4.89", "82.27 ± 1.96%", "as is"),
     ("gemma3-270m", "pypi:gemma3==1.0.0", "5.2", "100.00 ± 0.00%", "from dequantized weights, so"),
@@ -87,7 +87,7 @@ def test_an_empty_table_has_its_heads() -> None:
 
 def test_untrusted_text_is_no_markup_and_drives_nothing() -> None:
     console = Console(file=io.StringIO(), width=80, force_terminal=True)
-    rows = [("[red]x[/]", "\x1b[31my"), (Cell("z", "bad"), "")]
+    rows: list[tuple[Cell | str, ...]] = [("[red]x[/]", "\x1b[31my"), (Cell("z", "bad"), "")]
     print_table(by_rows(("a", "b"), rows), console)
     print_facts((("[b]k[/]", "\x1b]0;title\x07v"),), console)
     say(console, "[i]said[/]\x1b[2J")

@@ -263,7 +263,7 @@ def _tables(cell: CellScore) -> Iterator[Table]:
 
 
 def _matrix(confusion: Confusion) -> Table:
-    rows = [
+    rows: list[tuple[Cell | str, ...]] = [
         (label, *(_count(count, sum(counts), right=i == j) for j, count in enumerate(counts)))
         for i, (label, counts) in enumerate(zip(confusion.labels, confusion.counts, strict=True))
     ]
