@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from gateway.core.types import Answer, TaskKind
 from gateway.report import view
-from gateway.report.html import render_html
-from gateway.report.markdown import render_markdown
 from gateway.scoring.comparison import answer_text, shown_answer
 from gateway.scoring.results import Confusion, Disagreement, Prediction, Report, Status
 from gateway.scoring.scores import is_right
 from tests.report import samples
+from tests.report.test_html import render_html
+from tests.report.test_markdown import render_markdown
 from tests.report.test_terminal import report_text
 
 numbers = st.integers(-20, 20).map(lambda i: i / 4)
