@@ -23,7 +23,7 @@ from gateway.scoring.rules import Calibrator, ScoreRule
 from gateway.tasks.dataset import load_dataset
 from gateway.tasks.exemplars import ExemplarSelector, dev_split
 from gateway.tasks.prompts import load_template
-from gateway.tasks.tables import Table, read_table
+from gateway.tasks.tables import Columns, Table, options_of, read_table
 from gateway.tasks.task import Dataset, Item, Task, load_task
 
 _DEV_ITEMS = 48
@@ -39,7 +39,7 @@ class Asked:
     strategy: str = "zero_shot"
     train: str | None = None
     rule: str = ""
-    columns: Mapping[str, str] | None = None
+    columns: Columns = None
     prompts: Path | None = None
     models_file: Path | None = None
 
@@ -90,7 +90,7 @@ def label_csv(asked: Asked, source: Path, target: Path | None, counting: Countin
     """
     task = load_task(asked.task, asked.prompts or prompts_root())
     data = load_dataset(str(source), task, labelled=False, columns=asked.columns or {})
-    table = read_table(str(source))
+    table = read_table(str(source), options_of(asked.columns))
 
     async def ask() -> tuple[list[Classified], tuple[str, ...]]:
         async with _session(asked, task, data.items) as session:
@@ -112,7 +112,7 @@ def _with_answers(table: Table, answers: Sequence[Classified], labels: Sequence[
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     shares = [f"gateway_p_{label}" for label in labels]
-    writer.writerow([*table.columns, "gateway_status", "gateway_answer", "gateway_exact", *shares])
+    writer.writerow([*table.names, "gateway_status", "gateway_answer", "gateway_exact", *shares])
     for row, found in zip(table.rows, answers, strict=True):
         given = [f"{found.probabilities[x]:.6f}" if found.probabilities else "" for x in labels]
         kept = [row.values[name] for name in table.columns]

@@ -1,7 +1,7 @@
 """From what a person asks for on the command line to a `Plan` and its `RunRecord`."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,9 @@ from gateway.scoring.results import Prediction
 from gateway.scoring.rules import ScoreRule
 from gateway.tasks.dataset import load_dataset
 from gateway.tasks.exemplars import ExemplarSelector, dev_split, without_near_duplicates
+from gateway.tasks.labels import label_warnings, together
 from gateway.tasks.prompts import PromptTemplate, list_strategies, load_template
+from gateway.tasks.tables import Columns
 from gateway.tasks.task import Dataset, Item, Task, label_set, load_task
 
 EXCERPT_CHARACTERS = 280
@@ -43,7 +45,7 @@ class Wanted:
     rules: tuple[str, ...] = ()
     """Empty: sum, and batch too where there is training data to fit it on."""
     dev_size: int = 48
-    columns: Mapping[str, str] | None = None
+    columns: Columns = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ def prepare(wanted: Wanted) -> Prepared:
         wanted.data, task, columns=columns, limit=wanted.limit, sample_seed=wanted.seed
     )
     train = load_dataset(wanted.train, task, columns=columns) if wanted.train else None
+    data, train = together(task, data, train, columns)
     clean = _clean(data, train)
     labels = label_set(task, data, train)
     templates = [load_template(task, name, wanted.prompts) for name in wanted.strategies]
@@ -250,7 +253,10 @@ def _settings(prepared: Prepared, cells: Sequence[Cell]) -> dict[str, str]:
 
 
 def _warnings(prepared: Prepared) -> tuple[str, ...]:
-    said = [n for s in prepared.plan.strategies if s.selector for n in s.selector.notes]
+    given = [data for data in (prepared.data, prepared.train) if data is not None]
+    said = [note for data in given for note in data.notes]
+    said += label_warnings(prepared.plan.task, prepared.data, prepared.train)
+    said += [n for s in prepared.plan.strategies if s.selector for n in s.selector.notes]
     if prepared.train is not None:
         known = len(prepared.train.items)
         if copies := known - len(prepared.clean):

@@ -1,24 +1,29 @@
 """A table and a task -> items: columns found, values checked, ids unique.
 
 Values are never repaired: what can not be used is an error with its line. Only line ends are
-made one (CRLF and CR become LF), since they say nothing about the text.
+made one (CRLF and CR become LF), since they say nothing about the text, and labels have one
+spelling (`labels`), which is told.
 """
 
 import difflib
-import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.core.digests import digest_json
 from gateway.core.errors import ConfigError, DataError
 from gateway.core.types import Answer
+from gateway.tasks.columns import Column, find_column
+from gateway.tasks.labels import changes_note, clean
 from gateway.tasks.sampling import stratified_sample
-from gateway.tasks.tables import Row, Table, read_table
-from gateway.tasks.task import Dataset, Item, Task
+from gateway.tasks.tables import Columns, Row, Table, counted, options_of, read_table
+from gateway.tasks.tables.values import number, trimmed
+from gateway.tasks.task import Dataset, Item, Task, dataset_of
 
 ID = "id"
 _MOST_SHOWN = 12
+_OTHER_IDS = "--column id=NAME takes another column, --column id= the number of the line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,12 @@ class Scan:
     items: tuple[Item, ...]
     problems: tuple[Problem, ...]
     """In the order of the lines."""
+    notes: tuple[str, ...] = ()
+    """As `Dataset.notes`."""
+    doubts: tuple[str, ...] = ()
+    """As `Table.doubts`."""
+    remarks: tuple[str, ...] = ()
+    """As `Table.remarks`."""
 
 
 def load_dataset(
@@ -45,15 +56,16 @@ def load_dataset(
     task: Task,
     *,
     labelled: bool = True,
-    columns: Mapping[str, str] | None = None,
+    columns: Columns = None,
     limit: int | None = None,
     sample_seed: int = 0,
 ) -> Dataset:
-    """Items of a CSV, TSV, JSONL or Parquet file, or of a dataset named `hf:NAME`.
+    """Items of a CSV, TSV, JSONL, JSON or Parquet file, of standard input, or of `hf:NAME`.
 
     Args:
         labelled: whether every item must have an answer; otherwise none is read.
-        columns: field (or answer, or "id") -> name of its column, where the task's own names fail.
+        columns: field (or answer, or "id") -> name of its column, where the task's own names fail;
+            or `ReadOptions`, which also say delimiter, encoding and quoting.
         limit: keep so many items: a seeded sample, stratified by label, in the file's order. The
             sample for a smaller limit lies within the one for a larger, up to rounding.
 
@@ -61,22 +73,20 @@ def load_dataset(
         ConfigError: `columns` names no field of the task.
         DataError: the first thing wrong with the data, with file and line.
     """
-    scan = scan_dataset(source, task, labelled=labelled, columns=columns)
+    options = options_of(columns)
+    scan = scan_dataset(source, task, labelled=labelled, columns=options)
     if scan.problems:
         raise scan.problems[0].error
+    labels = {item.gold for item in scan.items if isinstance(item.gold, str)}
     items = scan.items
-    labels = tuple(sorted({item.gold for item in items if isinstance(item.gold, str)}))
     kept = list(items) if limit is None else stratified_sample(items, limit, sample_seed)
-    digest = digest_json([[i.id, i.digest, i.gold, *filter(None, [i.rationale])] for i in kept])
-    return Dataset(source, tuple(kept), digest, labels)
+    for said in (*scan.notes, *scan.doubts):
+        options.tell(said)
+    return dataset_of(source, kept, labels, scan.notes)
 
 
 def scan_dataset(
-    source: str,
-    task: Task,
-    *,
-    labelled: bool = True,
-    columns: Mapping[str, str] | None = None,
+    source: str, task: Task, *, labelled: bool = True, columns: Columns = None
 ) -> Scan:
     """As `load_dataset`, with everything that is wrong with single rows instead of the first.
 
@@ -84,29 +94,40 @@ def scan_dataset(
         ConfigError: `columns` names no field of the task.
         DataError: the source is no table, or a column is missing.
     """
-    wanted = columns or {}
+    options = options_of(columns)
+    wanted = options.columns
     known = {**task.columns, **task.answers, ID: (ID,)}
     for name in wanted:
         if name not in known:
             raise ConfigError(
                 f"the task {task.name} has no field {name!r}", hint=f"fields: {', '.join(known)}"
             )
-    table = read_table(source)
-    fields = {name: _column(table, name, known[name], wanted) for name in task.fields}
-    answers = (
-        {name: _column(table, name, known[name], wanted) for name in task.answers}
-        if labelled
-        else {}
+    table = read_table(source, options)
+    answers = task.answers if labelled else ()
+    rows = _Rows(
+        table,
+        task,
+        {name: find_column(table, name, known[name], wanted) for name in task.fields},
+        {name: find_column(table, name, known[name], wanted) for name in answers},
+        _ids(table, wanted),
+        _rationale(table, task) if labelled else None,
     )
-    ids = wanted.get(ID) or (ID if ID in table.columns else "")
-    if ids and ids not in table.columns:
-        raise _no_column(table, ID, (ids,))
-    rationale = next((name for name in task.rationale if labelled and name in table.columns), "")
-    rows = _Rows(table, task, fields, answers, ids, rationale)
     read = [rows.read(row) for row in table.rows]
     items = tuple(each for each in read if isinstance(each, Item))
     problems = tuple(each for each in read if isinstance(each, Problem))
-    return Scan(source, items, problems)
+    notes = (*table.notes, *rows.notes())
+    return Scan(source, items, problems, notes, table.doubts, table.remarks)
+
+
+def _ids(table: Table, wanted: Mapping[str, str]) -> Column | None:
+    """The column of ids; None where the line is the id."""
+    if wanted.get(ID) == "" or (ID not in wanted and not table.called(ID)):
+        return None
+    return find_column(table, ID, (ID,), wanted)
+
+
+def _rationale(table: Table, task: Task) -> Column | None:
+    return next((Column(name, name) for name in task.rationale if name in table.columns), None)
 
 
 @dataclass(slots=True)
@@ -115,12 +136,16 @@ class _Rows:
 
     table: Table
     task: Task
-    fields: Mapping[str, str]
-    answers: Mapping[str, str]
-    ids: str
-    rationale: str
+    fields: Mapping[str, Column]
+    answers: Mapping[str, Column]
+    ids: Column | None
+    rationale: Column | None
     seen: dict[str, int] = field(default_factory=dict)
     """Id -> the line of its item."""
+    changed: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
+    """Column -> (label as written, as read) -> rows."""
+    left: Counter[str] = field(default_factory=Counter)
+    """Column -> rows in which it takes one entry of a list that has several."""
 
     def read(self, row: Row) -> Item | Problem:
         part: Literal["id", "input", "answer"] = "input"
@@ -129,122 +154,100 @@ class _Rows:
             part = "id"
             name = self._id(row)
             part = "answer"
-            gold = _gold(self.table, row, self.task, self.answers) if self.answers else None
-            why = self._rationale(row)
+            gold = self._gold(row) if self.answers else None
+            why = self._why(row)
         except DataError as error:
             return Problem(row.line, part, error)
         self.seen[name] = row.line
         return Item(name, texts, gold, row.line, digest_json(texts), why, self.task.lists)
 
+    def notes(self) -> Iterator[str]:
+        """What was decided while reading the rows."""
+        for column, changed in self.changed.items():
+            yield changes_note(self.table.source, column, changed)
+        for column, count in self.left.items():
+            yield (
+                f"{self.table.source}: {column!r} takes one of several entries in "
+                f"{counted(count, 'row')}"
+            )
+
     def _field(self, row: Row, name: str) -> str:
         column = self.fields[name]
-        value = row.values.get(column)
-        if name in self.task.lists and isinstance(value, list):
+        value = column.value(self.table, row) if name in self.task.lists else None
+        if isinstance(value, list):
             return _listed(self.table, row, column, value)
-        return _text(self.table, row, column)
+        return column.text(self.table, row)
 
     def _id(self, row: Row) -> str:
-        name = _text(self.table, row, self.ids).strip() if self.ids else f"line-{row.line}"
+        name = self.ids.text(self.table, row).strip() if self.ids else f"line-{row.line}"
         place = self.table.place(row.line)
         if not name:
-            raise DataError(f"{place}: the id is empty; every item needs its own")
+            raise DataError(f"{place}: the id is empty; every item needs its own", hint=_OTHER_IDS)
         if name in self.seen:
             raise DataError(
-                f"{place}: the id {name!r} is also in line {self.seen[name]}; ids must differ"
+                f"{place}: the id {name!r} is also in line {self.seen[name]}; ids must differ",
+                hint=_OTHER_IDS,
             )
         return name
 
-    def _rationale(self, row: Row) -> str:
-        if not self.rationale or self.rationale not in row.values:
+    def _why(self, row: Row) -> str:
+        if self.rationale is None or self.rationale.key not in row.values:
             return ""
-        return _text(self.table, row, self.rationale).strip()
+        return self.rationale.text(self.table, row).strip()
+
+    def _gold(self, row: Row) -> Answer:
+        if self.task.kind == "extraction":
+            return {
+                name: self._one_of(row, column, self.task.answer_values[name])
+                for name, column in self.answers.items()
+            }
+        column = next(iter(self.answers.values()))
+        if self.task.kind == "number":
+            return self._number(row, column)
+        return self._one_of(row, column, [label.name for label in self.task.labels])
+
+    def _one_of(self, row: Row, column: Column, allowed: Sequence[str]) -> str:
+        """A label of the set; any text where the set is empty, since the data makes it."""
+        text = column.text(self.table, row)
+        label = next((a for a in allowed if a == text.strip()), "") or clean(text)
+        if allowed and label not in allowed:
+            label = next((a for a in allowed if clean(a) == label), label)
+        if not label:
+            raise column.wrong(self.table, row, "is empty; a label is expected")
+        if allowed and label not in allowed:
+            near = difflib.get_close_matches(label.lower(), allowed, n=1)
+            raise column.wrong(
+                self.table,
+                row,
+                f"is {label!r}; expected one of {', '.join(allowed[:_MOST_SHOWN])}",
+                f"did you mean {near[0]!r}?" if near else "",
+            )
+        if label != text:
+            self.changed.setdefault(column.name, Counter())[text, label] += 1
+        if column.leaves_some(self.table, row):
+            self.left[column.name] += 1
+        return label
+
+    def _number(self, row: Row, column: Column) -> float:
+        text = trimmed(column.text(self.table, row))
+        value = number(text)
+        if not self.task.minimum <= value <= self.task.maximum:
+            raise column.wrong(
+                self.table,
+                row,
+                f"is {text!r}; expected a number from "
+                f"{self.task.minimum:g} to {self.task.maximum:g}",
+            )
+        return value
 
 
-def _column(table: Table, name: str, accepted: Sequence[str], wanted: Mapping[str, str]) -> str:
-    names = (wanted[name],) if name in wanted else accepted
-    for column in names:
-        if column in table.columns:
-            return column
-    raise _no_column(table, name, names)
-
-
-def _no_column(table: Table, name: str, names: Sequence[str]) -> DataError:
-    shown = ", ".join(table.columns[:_MOST_SHOWN])
-    return DataError(
-        f"{table.place(1)}: no column for {name!r}; expected {' or '.join(names)}, found {shown}",
-        hint=f"--column {name}=NAME if it is called otherwise",
-    )
-
-
-def _text(table: Table, row: Row, column: str) -> str:
-    """A value as text: nothing is empty text, a number is how it is written."""
-    if column not in row.values:
-        raise DataError(f"{table.place(row.line)}: no {column!r}, which other rows have")
-    value = row.values[column]
-    if value is None:
-        return ""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise DataError(
-            f"{table.place(row.line)}: {column!r} is a {type(value).__name__}; text is expected"
-        )
-    text = str(value)
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise DataError(
-            f"{table.place(row.line)}: {column!r} holds half a surrogate pair, which is no text"
-        )
-    if "\0" in text:
-        raise DataError(f"{table.place(row.line)}: {column!r} holds a NUL character")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _listed(table: Table, row: Row, column: str, values: Sequence[object]) -> str:
+def _listed(table: Table, row: Row, column: Column, values: Sequence[object]) -> str:
     """A list as text, an empty line between its entries: a text as it is, an object as one line
     `name: value` for each of its members."""
     entries = []
-    for number, value in enumerate(values, start=1):
+    for place, value in enumerate(values, start=1):
         members = value if isinstance(value, dict) else {"": value}
-        where = f"{column} {number}"
-        texts = {n: _text(table, Row(row.line, {where: v}), where) for n, v in members.items()}
+        where = Column(f"{column.name} {place}", "")
+        texts = {n: where.text(table, Row(row.line, {"": v})) for n, v in members.items()}
         entries.append("\n".join(f"{n}: {text}" if n else text for n, text in texts.items()))
     return "\n\n".join(entries)
-
-
-def _gold(table: Table, row: Row, task: Task, answers: Mapping[str, str]) -> Answer:
-    if task.kind == "extraction":
-        return {
-            name: _one_of(table, row, column, task.answer_values[name])
-            for name, column in answers.items()
-        }
-    column = next(iter(answers.values()))
-    if task.kind == "number":
-        return _number(table, row, column, task)
-    return _one_of(table, row, column, [label.name for label in task.labels])
-
-
-def _one_of(table: Table, row: Row, column: str, allowed: Sequence[str]) -> str:
-    """A label of the set; any text where the set is empty, since the data makes it."""
-    label = _text(table, row, column).strip()
-    if not label:
-        raise DataError(f"{table.place(row.line)}: {column!r} is empty; a label is expected")
-    if allowed and label not in allowed:
-        near = difflib.get_close_matches(label.lower(), allowed, n=1)
-        raise DataError(
-            f"{table.place(row.line)}: {column!r} is {label!r}; "
-            f"expected one of {', '.join(allowed[:_MOST_SHOWN])}",
-            hint=f"did you mean {near[0]!r}?" if near else "",
-        )
-    return label
-
-
-def _number(table: Table, row: Row, column: str, task: Task) -> float:
-    text = _text(table, row, column).strip()
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not task.minimum <= value <= task.maximum:
-        raise DataError(
-            f"{table.place(row.line)}: {column!r} is {text!r}; "
-            f"expected a number from {task.minimum:g} to {task.maximum:g}"
-        )
-    return value

@@ -5,7 +5,7 @@ prompts/<task>/<strategy>.j2    one template a strategy
 prompts/<task>/exemplars.jsonl  the exemplars of `--exemplars fixed`
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Self
@@ -111,6 +111,17 @@ class Dataset:
     """Of ids, fields and gold values."""
     labels: tuple[str, ...]
     """The labels found in the whole file, sorted, whatever the limit."""
+    notes: tuple[str, ...] = ()
+    """What was decided while reading: how a file was read that did not say it, which labels were
+    normalised. Empty for clean data."""
+
+
+def dataset_of(
+    path: str, items: Sequence[Item], labels: Iterable[str], notes: Sequence[str] = ()
+) -> Dataset:
+    """A dataset with its digest."""
+    digest = digest_json([[i.id, i.digest, i.gold, *filter(None, [i.rationale])] for i in items])
+    return Dataset(path, tuple(items), digest, tuple(sorted(set(labels))), tuple(notes))
 
 
 def load_task(name: str, root: Path) -> Task:

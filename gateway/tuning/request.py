@@ -1,17 +1,18 @@
 """From what a person asks for to a `Lesson`: task, template, items learned and items held out."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.core.errors import ConfigError
 from gateway.models.spec import ModelSpec
 from gateway.tasks.dataset import load_dataset
+from gateway.tasks.labels import unified
 from gateway.tasks.prompts import load_template
+from gateway.tasks.tables import Columns
 from gateway.tasks.task import label_set, load_task
 from gateway.tuning.checks.check import check
 from gateway.tuning.checks.findings import Findings
-from gateway.tuning.checks.parts import TEST, TRAIN, VALIDATION, Part
+from gateway.tuning.checks.parts import TEST, TRAIN, VALIDATION, part_of
 from gateway.tuning.checks.split import split
 from gateway.tuning.recipe import Recipe
 from gateway.tuning.tune import Lesson
@@ -32,7 +33,7 @@ class Asked:
     test: str | None = None
     """Items that must not be learned."""
     limit: int | None = None
-    columns: Mapping[str, str] | None = None
+    columns: Columns = None
     threads: int = 0
 
 
@@ -65,8 +66,11 @@ def lesson_of(asked: Asked) -> tuple[Lesson, Findings]:
         load_dataset(asked.validation, task, columns=asked.columns) if asked.validation else None
     )
     test = load_dataset(asked.test, task, columns=asked.columns) if asked.test else None
-    given = {TRAIN: train, VALIDATION: validation, TEST: test}
-    parts = [Part(name, data.path, data.items) for name, data in given.items() if data]
+    named = {TRAIN: train, VALIDATION: validation, TEST: test}
+    read = {name: data for name, data in named.items() if data is not None}
+    given = dict(zip(read, unified(task, list(read.values())), strict=True))
+    train, validation = given[TRAIN], given.get(VALIDATION)
+    parts = [part_of(name, data) for name, data in given.items()]
     findings = check(task, parts, share=asked.recipe.held_out, seed=asked.recipe.seed)
     findings.refuse_errors()
     if validation:

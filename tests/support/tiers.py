@@ -37,6 +37,8 @@ FOUNDATION = (
 )
 """How paths begin that every test rests on, though it imports none of them."""
 
+FUZZ = 2_000
+
 WEIGHTS = "the weights of a model"
 REACHES_WEIGHTS = "tests.conftest.spec_and_path"
 
@@ -44,6 +46,12 @@ REACHES_WEIGHTS = "tests.conftest.spec_and_path"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all", action="store_true", help="Run the slow tests too, whatever paths changed."
+    )
+    parser.addoption(
+        "--fuzz",
+        type=int,
+        default=FUZZ,
+        help=f"Cases of each fuzz test, at night say 100000 [{FUZZ}].",
     )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import ConfigError, DataError, GatewayError
 from gateway.models.environment import shipped
 from gateway.tasks.dataset import load_dataset, scan_dataset
+from gateway.tasks.tables import ReadOptions
 from gateway.tasks.task import Dataset, Task, load_task
 from tests.conftest import real_data
 
@@ -141,15 +143,16 @@ def row(label: str = "bug", body: str = "x") -> str:
         (row(label="Bug"), "d.csv:2: 'label' is 'Bug'; expected one of bug,", "did you mean 'bug'"),
         (row(label="zzz"), "d.csv:2: 'label' is 'zzz'", ""),
         (row(label=""), "d.csv:2: 'label' is empty", ""),
-        (row().encode() + b"b,bug,t,caf\xe9\n", "d.csv:3: byte 0xe9 at offset", "UTF-8"),
+        (row().encode() + b"b,bug,t,caf\xe9\n", "d.csv:3: byte 0xe9 at offset", "windows-1252"),
         (GOOD + "a,bug,again,x\n", "d.csv:6: the id 'a' is also in line 2", ""),
         (HEADER + ",bug,t,b\n", "d.csv:2: the id is empty", ""),
         (GOOD + "d,bug\n", "d.csv:6: 2 fields where the header has 4", "quotes"),
         (HEADER + 'a,bug,t,"never closed\n', "d.csv:2: no valid CSV", "twice"),
         (HEADER + 'a,bug,t,"x"y\n', "d.csv:2: no valid CSV", "twice"),
         (row(body="a\0b"), "d.csv:2: a NUL character", ""),
-        ("id,id,label,title,body\n1,1,bug,t,b\n", "two columns are called 'id'", ""),
-        ("\xff\xfe".encode("latin1"), "d.csv:1: byte 0xff at offset 0", "UTF-8"),
+        ("id,id,label,title,body\n1,1,bug,t,b\n", "2 columns are called 'id'", "--column id=id[0]"),
+        ("\xff".encode("latin1"), "d.csv:1: byte 0xff at offset 0", "windows-1252"),
+        ("\xff\xfe".encode("latin1"), "d.csv: the file is empty", ""),
     ],
 )
 def test_a_wrong_csv_is_one_error(
@@ -185,11 +188,59 @@ def test_a_wrong_jsonl_is_one_error(tmp_path: Path, content: str, said: str) -> 
     assert said in caught.value.message
 
 
-@pytest.mark.parametrize("number", ["many", "", "nan", "inf", "-1", "1e9", "0x10", "1,5"])
+@pytest.mark.parametrize(
+    "number", ["many", "", "nan", "inf", "-1", "1e9", "0x10", "1,5", "1_0", "٣", "1 0", "½"]
+)
 def test_a_wrong_number_is_one_error(tmp_path: Path, number: str) -> None:
     with pytest.raises(DataError, match="expected a number from 0 to 100") as caught:
         load(tmp_path, f'title,description,storypoint\na,b,"{number}"\n', task=POINTS)
     assert "d.csv:2:" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("number", "want"), [(".5", 0.5), ("5.", 5.0), ("+5", 5.0), ("1e1", 10.0), (" 5\u00a0", 5.0)]
+)
+def test_a_number_is_read_as_it_is_written(tmp_path: Path, number: str, want: float) -> None:
+    data = load(tmp_path, f"title,description,storypoint\na,b,{number}\n", task=POINTS)
+    assert data.items[0].gold == want
+
+
+def test_a_decimal_is_a_number_and_nan_is_no_class(tmp_path: Path) -> None:
+    rows = [{"title": "a", "description": Decimal("1.50"), "storypoint": Decimal("3.0")}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "p.parquet")
+    (item,) = load_dataset(str(tmp_path / "p.parquet"), POINTS).items
+    assert (item.fields["description"], item.gold) == ("1.50", 3.0)
+    pq.write_table(pa.table({"text": ["a"], "label": [float("nan")]}), tmp_path / "n.parquet")
+    with pytest.raises(DataError, match="'label' is empty"):
+        load_dataset(str(tmp_path / "n.parquet"), INTENT)
+
+
+def test_labels_have_one_spelling_and_what_changes_is_told(tmp_path: Path) -> None:
+    rows = "text,label\nx,lost\u00a0card\ny,lost card\nz, lost card\nv,cafe\u0301\n"
+    told: list[str] = []
+    path = tmp_path / "d.csv"
+    path.write_text(rows)
+    data = load_dataset(str(path), INTENT, columns=ReadOptions(tell=told.append))
+    assert data.labels == ("café", "lost card")
+    assert told == list(data.notes)
+    assert "'label' was normalised in 3 rows" in told[0]
+
+
+def test_labels_of_a_set_are_found_under_their_clean_spelling(tmp_path: Path) -> None:
+    data = load(tmp_path, HEADER + "a,\u200bbug,t,b\n")
+    assert (data.items[0].gold, len(data.notes)) == ("bug", 1)
+
+
+def test_the_line_may_be_the_id(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text(GOOD + "a,bug,again,x\n")
+    data = load_dataset(str(path), TRIAGE, columns={"id": ""})
+    assert [item.id for item in data.items] == ["line-2", "line-3", "line-5", "line-6"]
+
+
+def test_columns_that_no_field_reads_may_repeat(tmp_path: Path) -> None:
+    data = load(tmp_path, "label,title,body,Comment,Comment,,\nbug,a,b,c,d,,\n")
+    assert data.items[0].fields == {"title": "a", "body": "b"}
 
 
 def test_a_file_that_is_no_table_is_one_error(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from gateway.core.names import check_name
 from gateway.core.toml import read_toml
 from gateway.tasks.dataset import load_dataset
 from gateway.tasks.prompts import PromptTemplate, load_template
+from gateway.tasks.tables import Columns, options_of
 from gateway.tasks.task import Dataset, Label, Task, check_root
 
 GRADES = ("1", "2", "3", "4", "5")
@@ -76,7 +77,7 @@ def load_answers(
     source: str,
     rubric: Rubric,
     *,
-    columns: dict[str, str],
+    columns: Columns,
     human: str | None = None,
     limit: int | None = None,
     seed: int = 0,
@@ -93,15 +94,16 @@ def load_answers(
         DataError: the first thing wrong with the data, with file and line; so is a human grade
             that is none of `GRADES`, written as an integer.
     """
+    options = options_of(columns)
     if human is not None:
-        if HUMAN in columns:
+        if HUMAN in options.columns:
             raise ConfigError(f"--human and --column {HUMAN}=... name the same column")
-        columns = {**columns, HUMAN: human}
+        options = options.with_column(HUMAN, human)
     return load_dataset(
         source,
         rubric.task,
-        labelled=HUMAN in columns,
-        columns=columns,
+        labelled=HUMAN in options.columns,
+        columns=options,
         limit=limit,
         sample_seed=seed,
     )

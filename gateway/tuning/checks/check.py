@@ -9,7 +9,7 @@ from gateway.tuning.checks import labels, leakage, lengths
 from gateway.tuning.checks.duplicates import Copies
 from gateway.tuning.checks.findings import Finding, Findings
 from gateway.tuning.checks.lengths import LengthLimit
-from gateway.tuning.checks.parts import TEST, TRAIN, VALIDATION, Part, named, size
+from gateway.tuning.checks.parts import TEST, TRAIN, VALIDATION, Part, named, one_spelling, size
 from gateway.tuning.checks.split import HELD_OUT, LEAST_HELD_OUT, MOST_HELD_OUT, split
 
 ENOUGH = 100
@@ -41,11 +41,14 @@ def check(
     Raises:
         ConfigError: the share is not between 0 and 1.
     """
+    parts = one_spelling(parts, task)
     items = [item for part in parts for item in part.items]
     places = [part.place(item) for part in parts for item in part.items]
     copies = Copies([text_of(item) for item in items], [p.name for p in parts for _ in p.items])
     found: list[Finding] = []
     for part in parts:
+        found += [Finding("read-as", "warning", note) for note in part.notes]
+        found += [Finding("lines", "note", remark) for remark in part.remarks]
         found += labels.unreadable(part)
         found += lengths.empty_inputs(part, task)
     found += leakage.leaks(copies, parts, places)
@@ -55,6 +58,7 @@ def check(
     found += leakage.repeats(copies, parts, places)
     found += _held_out(parts, share, seed)
     found += labels.balance(parts, task)
+    found += labels.spellings(parts, task)
     if limit is not None:
         for part in parts:
             found += lengths.long_inputs(part, limit)

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from gateway.tasks.labels import alike_warnings
 from gateway.tasks.prompts import written
 from gateway.tasks.task import Item, Task
 from gateway.tuning.checks.duplicates import Copies, How
 from gateway.tuning.checks.findings import Finding, Place
-from gateway.tuning.checks.parts import EXEMPLARS, TRAIN, Part, size
+from gateway.tuning.checks.parts import EXEMPLARS, TEST, TRAIN, Part, size
 
 FEW_OF_A_LABEL = 10
 """A label with fewer training items is warned of. Ten is the least that OpenAI's supervised
@@ -105,6 +106,30 @@ def balance(parts: Sequence[Part], task: Task) -> Iterator[Finding]:
             {label: n for part in others for label, n in _counted(part, task)[name].items()}
         )
         yield from _of_one_answer(name, counts, elsewhere)
+
+
+def spellings(parts: Sequence[Part], task: Task) -> Iterator[Finding]:
+    """Labels that look alike, and those of the training data that the test data does not have."""
+    if task.kind != "classification":
+        return
+    found = {
+        part.name: sorted({item.gold for item in part.items if isinstance(item.gold, str)})
+        for part in parts
+    }
+    if not task.labels:
+        for said in alike_warnings(label for labels in found.values() for label in labels):
+            yield Finding(
+                "labels-alike", "warning", said, "give them one spelling, if they are one"
+            )
+    if TEST in found and TRAIN in found:
+        untested = sorted(set(found[TRAIN]) - set(found[TEST]))
+        if untested:
+            yield Finding(
+                "label-never-tested",
+                "warning",
+                f"test: no item with {_listed(untested)}, which train has",
+                "nothing will be known of these answers; add test items",
+            )
 
 
 def _counted(part: Part, task: Task) -> Mapping[str, Counter[str]]:

@@ -1,0 +1,131 @@
+"""Columns of a table, and paths into what stands in them: `fields.summary`, `labels[0].name`."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gateway.core.errors import DataError
+from gateway.tasks.tables import Row, Table
+from gateway.tasks.tables.delimited import other_delimiter, shown
+from gateway.tasks.tables.values import as_text
+
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
+_MOST_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column, or a part of what stands in it."""
+
+    name: str
+    """As it was asked for."""
+    key: str
+    """The column of the table."""
+    steps: tuple[str | int, ...] = ()
+    """Names of members and places in lists that lead to the part."""
+    field: str = ""
+    """Which it is of the task's fields."""
+
+    def value(self, table: Table, row: Row) -> object:
+        """What a row has there; None behind the end of a list, or within what is None.
+
+        Raises:
+            DataError: the row has nothing of that name.
+        """
+        if self.key not in row.values:
+            raise DataError(f"{table.place(row.line)}: no {self.key!r}, which other rows have")
+        found = row.values[self.key]
+        for step in self.steps:
+            found = self._step(table, row, found, step)
+        return found
+
+    def text(self, table: Table, row: Row) -> str:
+        """The value as text.
+
+        Raises:
+            DataError: it is none, with file and line.
+        """
+        try:
+            return as_text(self.value(table, row))
+        except DataError as error:
+            if error.message.startswith(table.place(row.line)):
+                raise
+            hint = error.hint.replace("FIELD=COLUMN", f"{self.field}={self.name}")
+            raise self.wrong(table, row, error.message, hint) from error
+
+    def leaves_some(self, table: Table, row: Row) -> bool:
+        """Whether it takes one entry of a list that has several."""
+        places = [at for at, step in enumerate(self.steps) if isinstance(step, int)]
+        found = [Column(self.name, self.key, self.steps[:at]).value(table, row) for at in places]
+        lists = [value for value in map(_parsed, found) if isinstance(value, list)]
+        return any(len(value) > 1 for value in lists)
+
+    def wrong(self, table: Table, row: Row, what: str, hint: str = "") -> DataError:
+        """The error of a value: file, line, column, and what is wrong."""
+        return DataError(f"{table.place(row.line)}: {self.name!r} {what}", hint=hint)
+
+    def _step(self, table: Table, row: Row, value: object, step: str | int) -> object:
+        value = _parsed(value)
+        if value is None:
+            return None
+        if isinstance(step, int) and isinstance(value, Sequence) and not isinstance(value, str):
+            return value[step] if step < len(value) else None
+        if isinstance(step, str) and isinstance(value, Mapping) and step in value:
+            return value[step]
+        kind = type(value).__name__
+        raise self.wrong(table, row, f"leads to {step!r} of a {kind}, which does not have it")
+
+
+def _parsed(value: object) -> object:
+    """Lists and objects that stand as JSON in a cell of text."""
+    if not isinstance(value, str) or value[:1] not in ("{", "["):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def find_column(
+    table: Table, field: str, accepted: Sequence[str], wanted: Mapping[str, str]
+) -> Column:
+    """The column of a field: the one that is wanted, else the first accepted that is there.
+
+    Raises:
+        DataError: there is none, or there are several of that name.
+    """
+    names = (wanted[field],) if field in wanted else accepted
+    for name in names:
+        if (count := table.called(name)) > 1:
+            raise DataError(
+                f"{table.place(1)}: {count} columns are called {name!r}",
+                hint=f"--column {field}={name}[0] for the first of them",
+            )
+        if (found := _resolved(table, name)) is not None:
+            return replace(found, field=field)
+    raise no_column(table, field, names)
+
+
+def _resolved(table: Table, name: str) -> Column | None:
+    if name in table.columns:
+        return Column(name, name)
+    heads = [key for key in table.columns if key and name.startswith((f"{key}.", f"{key}["))]
+    for key in sorted(heads, key=len, reverse=True):
+        rest = name[len(key) :]
+        if re.fullmatch(f"({_STEP.pattern})+", rest):
+            steps = (m[1] if m[1] is not None else int(m[2]) for m in _STEP.finditer(rest))
+            return Column(name, key, tuple(steps))
+    return None
+
+
+def no_column(table: Table, field: str, names: Sequence[str]) -> DataError:
+    """The error where no column of these names is there."""
+    found = ", ".join(table.columns[:_MOST_SHOWN])
+    hint = f"--column {field}=NAME if it is called otherwise"
+    if other := other_delimiter(table.columns):
+        hint = f"--delimiter {shown(other)} if that separates the columns; else {hint}"
+    return DataError(
+        f"{table.place(1)}: no column for {field!r}; expected {' or '.join(names)}, found {found}",
+        hint=hint,
+    )

@@ -1,0 +1,168 @@
+"""One spelling for each label, and what is to be said of labels that differ too little.
+
+A label is written in Unicode's composed form (NFC, UAX #15), without spaces around it, with plain
+spaces in it, and without characters that have no width. Where all labels of the data are numbers,
+equal numbers are one label. What this changes is told, and stands in the record of a run. Labels
+that then differ only in case or punctuation stay two, and are warned of.
+"""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from gateway.core.types import Answer
+from gateway.tasks.tables import Columns, counted, options_of
+from gateway.tasks.tables.values import NUMBER, trimmed
+from gateway.tasks.task import Dataset, Item, Task, dataset_of
+
+_NO_WIDTH = re.compile("[\u00ad\u180e\u200b\u2060\ufeff]")
+"""Not U+200C and U+200D, which have a meaning between letters and within emoji."""
+_SPACE = "Zs"
+_MEANT = "#+%&@*"
+"""Punctuation that tells labels apart: C, C# and C++."""
+_EMPTY_WORDS = frozenset(
+    {"nan", "na", "n/a", "#n/a", "<na>", "null", "#ref!", "#value!", "#div/0!", "#name?"}
+)
+"""How programs write that there is nothing, or that a formula failed."""
+_MOST_SHOWN = 8
+
+
+def clean(label: str) -> str:
+    """The one spelling of a label; of one that is clean, itself."""
+    if label.isascii():
+        return label.strip()
+    composed = unicodedata.normalize("NFC", _NO_WIDTH.sub("", label))
+    spaced = (" " if unicodedata.category(c) == _SPACE else c for c in composed)
+    return trimmed("".join(spaced))
+
+
+def equal_numbers(labels: Iterable[str]) -> dict[str, str]:
+    """Label -> the one of the same number by which it is called, for those that are called
+    otherwise: the shortest. Empty unless all labels are numbers."""
+    known = sorted(set(labels), key=lambda label: (len(label), label))
+    if not all(NUMBER.fullmatch(label) for label in known):
+        return {}
+    first: dict[Decimal, str] = {}
+    for label in known:
+        first.setdefault(Decimal(label), label)
+    return {label: first[Decimal(label)] for label in known if first[Decimal(label)] != label}
+
+
+def unified(task: Task, parts: Sequence[Dataset]) -> tuple[Dataset, ...]:
+    """The parts of one task's data with equal numbers as one label; told in the notes of each part
+    that changes. Parts without such labels are themselves."""
+    if task.kind != "classification" or task.labels:
+        return tuple(parts)
+    called = equal_numbers(label for part in parts for label in part.labels)
+    return tuple(_respelled(part, called) for part in parts) if called else tuple(parts)
+
+
+def together(
+    task: Task, data: Dataset, train: Dataset | None, columns: Columns = None
+) -> tuple[Dataset, Dataset | None]:
+    """Test and training data as `unified` has them; told as `load_dataset` tells."""
+    given = [data] if train is None else [data, train]
+    made = unified(task, given)
+    for before, after in zip(given, made, strict=True):
+        for said in after.notes[len(before.notes) :]:
+            options_of(columns).tell(said)
+    return made[0], None if train is None else made[1]
+
+
+def _respelled(part: Dataset, called: Mapping[str, str]) -> Dataset:
+    changed = sorted(set(part.labels) & set(called))
+    if not changed:
+        return part
+    note = numbers_note(part.path, {label: called[label] for label in changed})
+    labels = {called.get(label, label) for label in part.labels}
+    items = [respelled(item, called) for item in part.items]
+    return dataset_of(part.path, items, labels, (*part.notes, note))
+
+
+def numbers_note(source: str, called: Mapping[str, str]) -> str:
+    """That labels of a source are called as equal numbers are elsewhere."""
+    shown = ", ".join(f"{a} is {b}" for a, b in list(called.items())[:_MOST_SHOWN])
+    more = f" and {len(called) - _MOST_SHOWN} more" if len(called) > _MOST_SHOWN else ""
+    return f"{source}: all labels are numbers, and equal ones are one label: {shown}{more}"
+
+
+def respelled(item: Item, called: Mapping[str, str]) -> Item:
+    """An item whose label is called otherwise."""
+    return replace(item, gold=_called(item.gold, called))
+
+
+def _called(gold: Answer | None, called: Mapping[str, str]) -> Answer | None:
+    return called.get(gold, gold) if isinstance(gold, str) else gold
+
+
+def changes_note(source: str, column: str, changed: Counter[tuple[str, str]]) -> str:
+    """What normalising changed: (as written, as read) -> rows."""
+    shown = [f"{a!r} is {b!r} ({n})" for (a, b), n in sorted(changed.items())[:_MOST_SHOWN]]
+    more = f" and {len(changed) - _MOST_SHOWN} more" if len(changed) > _MOST_SHOWN else ""
+    return (
+        f"{source}: {column!r} was normalised in {counted(changed.total(), 'row')} (Unicode NFC, "
+        f"spaces around and unseen): {', '.join(shown)}{more}"
+    )
+
+
+def look_alike(labels: Iterable[str]) -> list[tuple[str, ...]]:
+    """Groups of labels that are equal numbers, or differ only in case, spaces or punctuation; each
+    group sorted."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for label in sorted(set(labels)):
+        groups[_look(label)].append(label)
+    return [tuple(group) for _, group in sorted(groups.items()) if len(group) > 1]
+
+
+def _look(label: str) -> str:
+    if NUMBER.fullmatch(label):
+        digits = format(Decimal(label), "f")
+        return digits.rstrip("0").rstrip(".") if "." in digits else digits
+    folded = unicodedata.normalize("NFKC", label).casefold()
+    kept = (c for c in folded if unicodedata.category(c)[0] not in "PZC" or c in _MEANT)
+    return "".join(kept) or folded
+
+
+def label_warnings(task: Task, data: Dataset, train: Dataset | None) -> tuple[str, ...]:
+    """What is to be said of the labels of a classification: those that look alike or like nothing
+    at all, and those that only one of test and training data has."""
+    if task.kind != "classification":
+        return ()
+    both = [*data.labels, *(train.labels if train else ())]
+    said = list(alike_warnings(both)) if not task.labels else []
+    if train is not None:
+        said += one_sided(data.labels, train.labels)
+    return tuple(said)
+
+
+def alike_warnings(labels: Iterable[str]) -> list[str]:
+    """Of labels that the data makes: those that look alike, and those that look like nothing."""
+    known = sorted(set(labels))
+    said = [
+        f"labels look alike and are different answers: {', '.join(map(repr, group))}"
+        for group in look_alike(known)
+    ]
+    if empty := [label for label in known if label.casefold() in _EMPTY_WORDS]:
+        said.append(f"labels that may stand for nothing at all: {_listed(empty)}")
+    return said
+
+
+def one_sided(test: Sequence[str], train: Sequence[str]) -> list[str]:
+    """Labels that only one of the two has."""
+    said = []
+    if untrained := sorted(set(test) - set(train)):
+        said.append(
+            f"labels of the test data that no training item has: {_listed(untrained)}; neither "
+            "exemplars nor baselines know them"
+        )
+    if untested := sorted(set(train) - set(test)):
+        said.append(f"labels of the training data that no test item has: {_listed(untested)}")
+    return said
+
+
+def _listed(labels: Sequence[str]) -> str:
+    more = len(labels) - _MOST_SHOWN
+    return ", ".join(map(repr, labels[:_MOST_SHOWN])) + (f" and {more} more" if more > 0 else "")

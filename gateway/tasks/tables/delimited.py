@@ -1,0 +1,201 @@
+"""CSV and TSV -> a table (RFC 4180; `sep=` in the first line as Excel writes and reads it)."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from gateway.core.errors import DataError
+from gateway.tasks.tables.options import ReadOptions
+from gateway.tasks.tables.quotes import Dialect, Record, check_quotes, unquoted_fits
+from gateway.tasks.tables.table import Row, Table, counted, distinct
+from gateway.tasks.tables.values import trimmed
+
+_FIELD_LIMIT = 1 << 24
+"""Characters of one field; the csv module's own default of 131,072 is less than a long log."""
+_KNOWN_DELIMITERS = (",", ";", "\t", "|")
+_NAMES = {"\t": "tab"}
+_SEP = re.compile(r'"?sep=([^"\r\n])"?(?:\r\n|\n|\r)', re.IGNORECASE)
+_SHOWN = 12
+
+
+def read_delimited(
+    source: str, text: str, usual: str, options: ReadOptions, notes: Sequence[str] = ()
+) -> Table:
+    """The table of a text with delimiters.
+
+    Args:
+        usual: the delimiter that the file's name says.
+        notes: what is to be told of the text.
+
+    Raises:
+        DataError: the first row that does not fit, with the option that cures it.
+    """
+    previous = csv.field_size_limit(_FIELD_LIMIT)
+    try:
+        return _read(source, text, usual, options, notes)
+    finally:
+        csv.field_size_limit(previous)
+
+
+def _read(source: str, text: str, usual: str, options: ReadOptions, notes: Sequence[str]) -> Table:
+    said = list(notes)
+    named = _SEP.match(text)
+    body = text[named.end() :] if named else text
+    delimiter = options.delimiter or (named[1] if named else "") or _sniffed(body, usual, options)
+    if delimiter != (options.delimiter or usual):
+        said.append(f"{source}: the fields are separated by {shown(delimiter)}")
+    file = _Lines(source, body, 1 if named else 0, Dialect(delimiter, options.quoting))
+    records = list(file.records())
+    if not records:
+        return Table(source, (), ())
+    header, *rows = records
+    names = [trimmed(name) for name in header.cells]
+    if names != header.cells:
+        said.append(f"{source}:{header.line}: names of columns stand without spaces around them")
+    kept = [record for record in rows if any(record.cells)]
+    if len(kept) < len(rows):
+        said.append(
+            f"{source}: left out, without any value: {counted(len(rows) - len(kept), 'row')}"
+        )
+    file.check_widths(header, rows)
+    doubts = check_quotes(source, file.lines, header, kept, file.dialect)
+    table = _table(source, names, kept, said, [*doubts, *_ends(source, text, kept)])
+    return replace(table, remarks=tuple(_spans(source, records)))
+
+
+def shown(delimiter: str) -> str:
+    """A delimiter as a person gives it."""
+    return _NAMES.get(delimiter, f'"{delimiter}"')
+
+
+def other_delimiter(names: Iterable[str]) -> str:
+    """A delimiter that stands within names of columns, which then are rather several names."""
+    return next((d for d in _KNOWN_DELIMITERS if any(d in name for name in names)), "")
+
+
+def _table(
+    source: str, names: list[str], records: Sequence[Record], notes: list[str], doubts: list[str]
+) -> Table:
+    columns = distinct(source, names)
+    rows = tuple(Row(r.line, dict(zip(columns, r.cells, strict=True))) for r in records)
+    header = tuple(names) if tuple(names) != columns else ()
+    return Table(source, columns, rows, header, tuple(notes), tuple(doubts))
+
+
+def _sniffed(text: str, usual: str, options: ReadOptions) -> str:
+    """The usual delimiter, or the only other one that makes a table of more than one column."""
+    if len(_first(text, usual, options)) != 1:
+        return usual
+    fitting = [
+        other
+        for other in _KNOWN_DELIMITERS
+        if other != usual and len(_first(text, other, options)) > 1
+    ]
+    return fitting[0] if len(fitting) == 1 else usual
+
+
+def _first(text: str, delimiter: str, options: ReadOptions) -> list[str]:
+    """The header's cells; none where it cannot be read so."""
+    reader = Dialect(delimiter, options.quoting).reader(io.StringIO(text, newline=""))
+    try:
+        return next((cells for cells in reader if cells), [])
+    except csv.Error:
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """The text of a table, and how its lines become records."""
+
+    source: str
+    text: str
+    before: int
+    """Lines of the file that stand before the text."""
+    dialect: Dialect
+
+    @property
+    def lines(self) -> list[str]:
+        """As in the file, with those before; the first is the line 1."""
+        # newline="": only CR and LF end a line here; str.splitlines would also cut at U+2028.
+        return [""] * self.before + list(io.StringIO(self.text, newline=""))
+
+    def records(self) -> Iterator[Record]:
+        """Rows that are not blank."""
+        reader = self.dialect.reader(io.StringIO(self.text, newline=""))
+        begins = self.before + 1
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as exc:
+                raise self._no_csv(begins, exc) from exc
+            ends = self.before + reader.line_num
+            if cells:
+                yield Record(begins, ends, cells)
+            begins = ends + 1
+
+    def _no_csv(self, line: int, exc: csv.Error) -> DataError:
+        hint = 'a quote within a quoted field is written twice: ""'
+        if self.dialect.quoting != "none":
+            if unquoted_fits(self.lines, self.dialect):
+                hint += "; --quoting none if quotes are plain text in this file"
+            elif '\\"' in self.text and self.dialect.quoting != "backslash":
+                hint += '; --quoting backslash where it is written \\"'
+        return DataError(f"{self.source}:{line}: no valid CSV: {exc}", hint=hint)
+
+    def check_widths(self, header: Record, rows: Sequence[Record]) -> None:
+        """Raise DataError for a row that is no row of this header."""
+        width = len(header.cells)
+        for record in rows:
+            if len(record.cells) != width:
+                raise self._another_width(header, record)
+            if width > 1 and [trimmed(c) for c in record.cells] == [
+                trimmed(c) for c in header.cells
+            ]:
+                raise DataError(
+                    f"{self.source}:{record.line}: the header again",
+                    hint="two files were joined; remove the line",
+                )
+
+    def _another_width(self, header: Record, record: Record) -> DataError:
+        hint = f"columns: {', '.join(header.cells[:_SHOWN])}; "
+        other = other_delimiter(header.cells)
+        if self.dialect.quoting in ("", "double") and unquoted_fits(self.lines, self.dialect):
+            hint = "--quoting none if quotes are plain text in this file"
+        elif other and len(header.cells) <= 1 + header.cells[0].count(other):
+            hint += f"--delimiter {shown(other)} if that separates them"
+        elif self.dialect.delimiter == ",":
+            hint += "a field with a comma needs quotes"
+        else:
+            hint += f"a field with {shown(self.dialect.delimiter)} needs quotes"
+        return DataError(
+            f"{self.source}:{record.line}: {len(record.cells)} fields where the header has "
+            f"{len(header.cells)}",
+            hint=hint,
+        )
+
+
+def _spans(source: str, records: Sequence[Record]) -> Iterator[str]:
+    """How many lines became how many rows, where they are not as many."""
+    tall = [record for record in records if record.line < record.last]
+    if tall:
+        yield (
+            f"{source}: {counted(records[-1].last, 'line')}, {counted(len(records), 'row')} with "
+            f"the header: {len(tall):,} span several lines, {source}:{tall[0].line} the first"
+        )
+
+
+def _ends(source: str, text: str, records: Sequence[Record]) -> Iterator[str]:
+    """Doubts about where the lines and the file end."""
+    if not text.endswith(("\n", "\r", '"')) and records:
+        yield (
+            f"{source}:{records[-1].line}: the last line has no line end; if the file was cut "
+            "there, so was this row"
+        )
+    if records and len(records[0].cells) == 1:
+        alone = text.count("\r") - text.count("\r\n")
+        if alone and alone != len(text.splitlines()) and "\n" in text.replace("\r\n", ""):
+            yield f"{source}: {alone} lines end in another way than the others, and each is a row"

@@ -1,0 +1,139 @@
+"""JSON Lines and JSON -> a table: one object a row, all keys of all rows its columns."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from gateway.core.errors import DataError
+from gateway.tasks.tables.table import Row, Table
+
+_OF_A_ROW = 'one object a line: {"title": "...", "label": "..."}'
+
+
+def read_json_lines(source: str, text: str, notes: Sequence[str] = ()) -> Table:
+    """The table of a text with one object a line.
+
+    Raises:
+        DataError: a line is no object, or has a key twice.
+    """
+    found = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            found.append((number, _object(source, number, _value(source, number, line))))
+    return _table(source, found, notes)
+
+
+def read_json(source: str, text: str, notes: Sequence[str] = ()) -> Table:
+    """The table of a list of objects, of an object with one such list, or of JSON Lines.
+
+    Rows are numbered by the line that each begins in, or counted where two begin in one line.
+
+    Raises:
+        DataError: it is none of these, or an object has a key twice.
+    """
+    start = len(text) - len(text.lstrip())
+    if text[start] == "[":
+        return _table(source, _numbered(list(_elements(source, text, start))), notes)
+    try:
+        whole = json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        return read_json_lines(source, text, notes)
+    lists = {
+        name: value
+        for name, value in (whole.items() if isinstance(whole, dict) else ())
+        if isinstance(value, list) and value and all(isinstance(each, dict) for each in value)
+    }
+    if len(lists) != 1:
+        return _table(source, [(1, _object(source, 1, whole))], notes)
+    [(name, rows)] = lists.items()
+    said = f"{source}: the rows are those of {name!r}"
+    return _table(source, list(enumerate(rows, start=1)), [*notes, said])
+
+
+def _elements(source: str, text: str, at: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of the list that begins there, each with the line that it begins in."""
+    decoder = json.JSONDecoder(object_pairs_hook=_once)
+    line, counted, before = 1, 0, "["
+    while text[at : at + 1] == before:
+        at = _after_space(text, at + 1)
+        if before == "[" and text[at : at + 1] == "]":
+            break
+        line, counted, before = line + text.count("\n", counted, at), at, ","
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError) as exc:
+            raise _no_json(source, line, exc) from exc
+        yield line, _object(source, line, value)
+        at = _after_space(text, at)
+    rest = text[at:].strip()
+    if rest != "]":
+        line = text.count("\n", 0, at) + 1
+        raise DataError(
+            f"{source}:{line}: no JSON: {rest[:1]!r} where a comma or the end of the list is due"
+            if rest
+            else f"{source}:{line}: no JSON: the list has no end; was the file cut?"
+        )
+
+
+def _numbered(found: Sequence[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
+    """Counted where two begin in one line."""
+    if len({line for line, _ in found}) == len(found):
+        return list(found)
+    return [(number, value) for number, (_, value) in enumerate(found, start=1)]
+
+
+def _after_space(text: str, at: int) -> int:
+    while at < len(text) and text[at] in " \t\r\n":
+        at += 1
+    return at
+
+
+def _value(source: str, number: int, line: str) -> object:
+    try:
+        return json.loads(line, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as exc:
+        raise _no_json(source, number, exc) from exc
+
+
+def _no_json(source: str, line: int, exc: Exception) -> DataError:
+    if isinstance(exc, _Repeated):
+        return DataError(
+            f"{source}:{line}: the key {exc.key!r} stands twice in one object",
+            hint="remove one; which of the two is meant cannot be known",
+        )
+    return DataError(f"{source}:{line}: no JSON: {exc}")
+
+
+class _Repeated(ValueError):
+    """A key of an object that it has already."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _Repeated(key)
+            seen.add(key)
+    return made
+
+
+def _object(source: str, number: int, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        a_list = "; a list of objects is read from a file called .json"
+        raise DataError(
+            f"{source}:{number}: {type(value).__name__} where an object is expected",
+            hint=_OF_A_ROW + (a_list if isinstance(value, list) else ""),
+        )
+    return value
+
+
+def _table(source: str, found: Iterable[tuple[int, dict[str, Any]]], notes: Sequence[str]) -> Table:
+    rows = tuple(Row(number, value) for number, value in found)
+    columns = dict.fromkeys(key for row in rows for key in row.values)
+    return Table(source, tuple(columns), rows, notes=tuple(notes))

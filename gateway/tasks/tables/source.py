@@ -1,0 +1,106 @@
+"""A source -> its kind and its bytes: a file, a compressed one, or standard input."""
+
+import functools
+import gzip
+import sys
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.core.errors import DataError
+
+HUB_PREFIX = "hf:"
+STANDARD_INPUT = "-"
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+JSON_LINES = (".jsonl", ".ndjson")
+JSON = ".json"
+PARQUET = ".parquet"
+WRITTEN = (*DELIMITERS, *JSON_LINES)
+"""Suffixes of what `write_table` writes."""
+SUFFIXES = (*WRITTEN, JSON, PARQUET)
+_COMPRESSED = ".gz"
+_GZIP = b"\x1f\x8b"
+_PARQUET = b"PAR1"
+_NO_TABLES = {
+    b"PK\x03\x04": "an Excel workbook or another zip archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"%PDF": "a PDF document",
+    b"SQLite format 3\0": "an SQLite database",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of a source, uncompressed."""
+
+    suffix: str
+    """One of `SUFFIXES`, by the name of the file or, where it has none, by what is in it."""
+    data: bytes
+
+
+def suffix_of(source: str) -> str:
+    """The suffix that says what is in a file: of `a.csv.gz` it is `.csv`."""
+    path = Path(source)
+    if path.suffix.lower() == _COMPRESSED:
+        path = path.with_suffix("")
+    return path.suffix.lower()
+
+
+def read_source(source: str) -> Content:
+    """The kind and the bytes of a source.
+
+    Raises:
+        DataError: it is absent, cannot be read, is empty, or is no table.
+    """
+    suffix = suffix_of(source)
+    data = standard_input() if source == STANDARD_INPUT else _file(source, suffix)
+    if data.startswith(_GZIP):
+        data = _uncompressed(source, data)
+    if not data.strip():
+        raise DataError(f"{source}: the file is empty")
+    for start, what in _NO_TABLES.items():
+        if data.startswith(start):
+            raise DataError(f"{source}: {what}, and no table", hint="export it as CSV, in UTF-8")
+    if data.startswith(_PARQUET):
+        suffix = PARQUET
+    return Content(suffix if suffix in SUFFIXES else _suffix_by_content(data), data)
+
+
+@functools.cache
+def standard_input() -> bytes:
+    """All of standard input: it can be read once, and a command may read its data twice."""
+    return sys.stdin.buffer.read()
+
+
+def _file(source: str, suffix: str) -> bytes:
+    path = Path(source)
+    if not path.is_file():
+        raise DataError(f"{source}: no such file")
+    if suffix not in SUFFIXES and path.suffix.lower() != _COMPRESSED:
+        raise DataError(
+            f"{source}: unknown kind of file {suffix or '(no suffix)'!r}",
+            hint=f"known: {', '.join(SUFFIXES)}, each also as .gz, or {HUB_PREFIX}NAME for a "
+            f"Hugging Face dataset; what {STANDARD_INPUT} reads is known by its content",
+        )
+    return bytes_of(path)
+
+
+def bytes_of(path: Path) -> bytes:
+    """The bytes of a file. Raises DataError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise DataError(f"{path}: cannot be read: {exc.strerror}") from exc
+
+
+def _uncompressed(source: str, data: bytes) -> bytes:
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as exc:
+        raise DataError(f"{source}: no whole gzip file: {exc}") from exc
+
+
+def _suffix_by_content(data: bytes) -> str:
+    """JSON where it begins like that, else CSV, whose delimiter is seen in its header."""
+    first = data.lstrip(b"\xef\xbb\xbf").lstrip()[:1]
+    return JSON if first in (b"{", b"[") else ".csv"

@@ -1,0 +1,70 @@
+"""Rows -> a file, as the reader reads it again."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from gateway.core.errors import DataError
+from gateway.core.files import write_atomically
+from gateway.tasks.tables.source import DELIMITERS, JSON_LINES, WRITTEN
+from gateway.tasks.tables.table import Row, Table, Unreadable
+from gateway.tasks.tables.values import as_text, is_nothing
+
+
+def write_table(table: Table, rows: Sequence[Row], path: Path) -> None:
+    """Some rows of a table as a file, CSV, TSV or JSONL by its suffix; the same rows, same bytes.
+
+    Raises:
+        DataError: another suffix, or a value that the format has no place for.
+    """
+    suffix = path.suffix.lower()
+    made = io.StringIO(newline="")
+    if suffix in DELIMITERS:
+        writer = csv.writer(made, delimiter=DELIMITERS[suffix], lineterminator="\n")
+        writer.writerow(table.names)
+        writer.writerows([_cell(row.values.get(name)) for name in table.columns] for row in rows)
+    elif suffix in JSON_LINES:
+        for row in rows:
+            try:
+                made.write(json_lines([row.values]))
+            except (TypeError, ValueError) as exc:
+                raise DataError(f"{table.place(row.line)}: no place in JSON: {exc}") from exc
+    else:
+        raise DataError(
+            f"{path}: rows can not be written as {suffix!r}", hint=f"known: {', '.join(WRITTEN)}"
+        )
+    write_atomically(path, made.getvalue())
+
+
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """One JSON object a line; a date is text as ISO 8601 has it, a decimal number the text of it.
+
+    Raises:
+        TypeError, ValueError: a value has no place in JSON, or a text none in UTF-8.
+    """
+    text = "".join(json.dumps(dict(row), ensure_ascii=False, default=_plain) + "\n" for row in rows)
+    text.encode()
+    return text
+
+
+def _cell(value: Any) -> Any:
+    """A value as a cell of CSV; of a list or an object its JSON."""
+    if is_nothing(value):
+        return None
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False, default=_plain)
+    return value if isinstance(value, str | int | float) else _plain(value)
+
+
+def _plain(value: Any) -> str | int:
+    """A value that JSON does not have as the text that the reader makes of it."""
+    if isinstance(value, Unreadable) and value.raw is not None:
+        return value.raw
+    if isinstance(value, date | datetime | time | Decimal):
+        return as_text(value)
+    raise TypeError(f"{type(value).__name__} is not JSON serializable")

@@ -1,0 +1,62 @@
+import json
+
+import pytest
+
+from gateway.core.errors import DataError
+from gateway.tasks.tables.objects import read_json, read_json_lines
+
+ROWS = [{"a": 1, "b": "x"}, {"a": 2, "b": {"c": [3]}}]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_list_of_objects_is_a_table(indent: int | None) -> None:
+    table = read_json("d.json", json.dumps(ROWS, indent=indent))
+    assert [dict(row.values) for row in table.rows] == ROWS
+    assert [row.line for row in table.rows] == ([2, 6] if indent else [1, 2])
+
+
+def test_an_object_with_one_list_of_objects_is_that_list_and_it_is_told() -> None:
+    table = read_json("d.json", json.dumps({"total": 2, "issues": ROWS, "names": ["x"]}))
+    assert [dict(row.values) for row in table.rows] == ROWS
+    assert table.notes == ("d.json: the rows are those of 'issues'",)
+
+
+def test_json_lines_are_read_whatever_the_name() -> None:
+    text = "".join(json.dumps(row) + "\n" for row in ROWS)
+    assert read_json("d.json", text) == read_json_lines("d.json", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"a": 1}, {"a": 1, "a": 2}]', "d.json:1: the key 'a' stands twice in one object"),
+        ('[{"a": 1},\n{"a": {"b": 1, "b": 2}}]', "d.json:2: the key 'b' stands twice"),
+        ('[{"a": 1},\n{"a": 2}', "d.json:2: no JSON: the list has no end"),
+        ('[{"a": 1},\n{"a"', "d.json:2: no JSON"),
+        ('[{"a": 1}\n{"a": 2}]', "d.json:2: no JSON: '{' where a comma"),
+        ('[{"a": 1}] 7', "d.json:1: no JSON"),
+        ("[1]", "d.json:1: int where an object is expected"),
+        ("7", "d.json:1: int where an object is expected"),
+        ("[" * 100_000, "d.json:1: no JSON"),
+        ('{"a": ' * 100_000, "d.json:1: no JSON"),
+    ],
+)
+def test_what_is_no_table_is_one_error(text: str, said: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_json("d.json", text)
+    assert said in caught.value.message
+
+
+def test_a_key_that_repeats_is_an_error_in_a_line_too() -> None:
+    with pytest.raises(DataError, match=r"d.jsonl:2: the key 'label' stands twice in one object"):
+        read_json_lines("d.jsonl", '{"label": "a"}\n{"label": "a", "label": "b"}\n')
+
+
+def test_a_list_in_json_lines_is_an_error_that_names_json() -> None:
+    with pytest.raises(DataError) as caught:
+        read_json_lines("d.jsonl", json.dumps(ROWS))
+    assert ".json" in caught.value.hint
+
+
+def test_an_empty_list_has_no_rows() -> None:
+    assert read_json("d.json", "[ ]").rows == ()

@@ -1,0 +1,74 @@
+import gzip
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.core.errors import DataError
+from gateway.tasks.tables import read_table
+from gateway.tasks.tables.source import standard_input
+
+CSV = b"id,text\n1,a\n"
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    standard_input.cache_clear()
+    yield
+    standard_input.cache_clear()
+
+
+def give(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        CSV,
+        b"\xef\xbb\xbf" + CSV,
+        CSV.replace(b",", b"\t"),
+        b'{"id": "1", "text": "a"}\n',
+        b' [{"id": "1", "text": "a"}]',
+        gzip.compress(CSV),
+    ],
+)
+def test_standard_input_is_what_its_content_says_and_can_be_read_twice(
+    monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    give(monkeypatch, data)
+    assert [dict(row.values) for row in read_table("-").rows] == [{"id": "1", "text": "a"}]
+    assert read_table("-").rows
+
+
+@pytest.mark.parametrize("name", ["d.csv.gz", "d.gz", "d.csv", "d.CSV.GZ"])
+def test_what_is_compressed_is_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(gzip.compress(CSV))
+    assert len(read_table(str(tmp_path / name)).rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("d.csv.gz", gzip.compress(CSV)[:-4], "d.csv.gz: no whole gzip file"),
+        ("d.csv.gz", gzip.compress(b"\n"), "d.csv.gz: the file is empty"),
+        ("d.csv", b"PK\x03\x04...", "an Excel workbook"),
+        ("d.csv", b"%PDF-1.7", "a PDF document"),
+        ("d.txt", CSV, "unknown kind of file '.txt'"),
+    ],
+)
+def test_what_is_no_table_is_one_error(tmp_path: Path, name: str, data: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(DataError) as caught:
+        read_table(str(tmp_path / name))
+    assert said in caught.value.message
+
+
+@pytest.mark.needs("pyarrow")
+def test_a_parquet_file_is_known_by_its_bytes(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist([{"text": "a"}]), tmp_path / "d.csv")
+    assert read_table(str(tmp_path / "d.csv")).rows[0].values == {"text": "a"}

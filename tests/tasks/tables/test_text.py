@@ -1,0 +1,64 @@
+import pytest
+
+from gateway.core.errors import DataError
+from gateway.tasks.tables.text import decode
+
+TEXT = "id,text\n1,It’s a café\n"
+ASCII = "id,text\n1,It is plain\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (TEXT.encode(), []),
+        (TEXT.encode("utf-8-sig"), []),
+        (b"\xef\xbb\xbf" + TEXT.encode("utf-8-sig"), []),
+        (TEXT.encode("utf-16"), ["read as UTF-16"]),
+        (b"\xfe\xff" + TEXT.encode("utf-16-be"), ["read as UTF-16"]),
+        (TEXT.encode("utf-32"), ["read as UTF-32"]),
+    ],
+)
+def test_utf_8_and_what_a_mark_says_is_read(data: bytes, told: list[str]) -> None:
+    text, notes = decode("d.csv", data)
+    assert text == TEXT
+    assert len(notes) == len(told)
+    assert all(part in note for part, note in zip(told, notes, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("data", "said", "cure"),
+    [
+        (TEXT.encode("windows-1252"), "d.csv:2: byte 0x92 at offset", "--encoding windows-1252"),
+        (TEXT.encode("windows-1252"), "is no UTF-8", "if '1,It’s a café' is right"),
+        (b"id\n1\n2 \x81\n", "d.csv:3: byte 0x81 at offset 7", "name its encoding"),
+        (TEXT.encode("utf-16-le"), "d.csv:2: byte 0xe9", "--encoding utf-16-le"),
+        (ASCII.encode("utf-16-le"), "d.csv:1: a NUL character", "--encoding utf-16-le"),
+        (ASCII.encode("utf-16-be"), "d.csv:1: a NUL character", "--encoding utf-16-be"),
+        (b"id\n1\n\0\n", "d.csv:3: a NUL character", "remove it"),
+        (TEXT.encode("utf-16")[:-1], "d.csv:2: byte 0x0a", "another --encoding"),
+    ],
+)
+def test_what_is_in_another_encoding_is_one_error_with_its_cure(
+    data: bytes, said: str, cure: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        decode("d.csv", data)
+    assert said in caught.value.message
+    assert cure in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["windows-1252", "utf-16-le", "shift_jis", "utf-7", "iso-2022-jp"])
+def test_an_encoding_that_is_named_is_taken(name: str) -> None:
+    text = TEXT if name in ("windows-1252", "utf-16-le", "utf-7") else "id,text\n1,日本\n"
+    assert decode("d.csv", text.encode(name), name) == (text, ())
+
+
+def test_a_file_that_is_utf_8_stays_so_whatever_is_named_and_that_is_told() -> None:
+    text, (note,) = decode("train.csv", TEXT.encode(), "windows-1252")
+    assert text == TEXT
+    assert note == "train.csv: read as UTF-8, which it is, and not as windows-1252"
+
+
+def test_a_wrong_encoding_is_one_error() -> None:
+    with pytest.raises(DataError, match=r"d.csv:2: byte 0xe9 at offset 16 is no ASCII"):
+        decode("d.csv", "id,text\n1,a  caf\u00e9\n".encode("latin-1"), "ascii")

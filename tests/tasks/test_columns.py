@@ -1,0 +1,81 @@
+import pytest
+
+from gateway.core.errors import DataError
+from gateway.tasks.columns import find_column
+from gateway.tasks.tables import Row, Table
+
+ISSUE = {
+    "fields": {"summary": "It crashes", "parent": None, "a.b": 1},
+    "labels": [{"name": "bug"}, {"name": "ui"}],
+    "none": [],
+    "json": '{"choices": ["a", "b"]}',
+    "label.responses": ["x"],
+    "text": "plain",
+}
+TABLE = Table("d.jsonl", tuple(ISSUE), (Row(1, ISSUE),))
+
+
+def value(name: str) -> str:
+    return find_column(TABLE, "title", (), {"title": name}).text(TABLE, TABLE.rows[0])
+
+
+@pytest.mark.parametrize(
+    ("path", "want"),
+    [
+        ("text", "plain"),
+        ("fields.summary", "It crashes"),
+        ("labels[0].name", "bug"),
+        ("labels[1].name", "ui"),
+        ("labels[2].name", ""),
+        ("none[0].name", ""),
+        ("fields.parent.key", ""),
+        ("json.choices[1]", "b"),
+        ("label.responses[0]", "x"),
+    ],
+)
+def test_a_path_leads_to_a_part(path: str, want: str) -> None:
+    assert value(path) == want
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "hint"),
+    [
+        ("labels", "d.jsonl:1: 'labels' is a list", "--column title=labels[0].name"),
+        ("fields", "d.jsonl:1: 'fields' is a dict", "--column title=fields.summary"),
+        ("fields.sumary", "leads to 'sumary' of a dict", ""),
+        ("labels.name", "leads to 'name' of a list", ""),
+        ("text[0]", "leads to 0 of a str", ""),
+        ("nothing.here", "no column for 'title'; expected nothing.here", "--column title="),
+        ("fields.", "no column for 'title'", ""),
+        ("labels[x]", "no column for 'title'", ""),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_one_error(path: str, said: str, hint: str) -> None:
+    with pytest.raises(DataError) as caught:
+        value(path)
+    assert said in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_an_entry_of_several_is_known_to_leave_some() -> None:
+    for path, leaves in [("labels[0].name", True), ("json.choices[1]", True), ("text", False)]:
+        column = find_column(TABLE, "label", (), {"label": path})
+        assert column.leaves_some(TABLE, TABLE.rows[0]) is leaves
+
+
+def test_columns_of_one_name_are_asked_for_by_number() -> None:
+    table = Table(
+        "d.csv", ("Comment[0]", "Comment[1]"), (Row(2, {"Comment[0]": "a", "Comment[1]": "b"}),),
+        ("Comment", "Comment"),
+    )  # fmt: skip
+    with pytest.raises(DataError, match="2 columns are called 'Comment'") as caught:
+        find_column(table, "body", ("Comment",), {})
+    assert caught.value.hint == "--column body=Comment[0] for the first of them"
+    column = find_column(table, "body", (), {"body": "Comment[1]"})
+    assert column.text(table, table.rows[0]) == "b"
+
+
+def test_a_header_that_holds_another_delimiter_is_said() -> None:
+    with pytest.raises(DataError) as caught:
+        find_column(Table("d.csv", ("a;b", "c;d"), ()), "title", ("title",), {})
+    assert '--delimiter ";"' in caught.value.hint

@@ -1,0 +1,106 @@
+"""The form of a file is damaged: it is told, or the numbers are the same. Nothing is silent."""
+
+import random
+import tempfile
+from functools import cache
+from operator import ne
+from pathlib import Path
+
+import pytest
+
+from gateway.core.errors import DataError
+from gateway.tasks.dataset import load_dataset
+from gateway.tasks.tables import ReadOptions
+from gateway.tasks.task import Dataset, Task
+from tests.tasks.damage import DAMAGES, FILES
+
+OPEN = Task(
+    name="open",
+    kind="classification",
+    description="",
+    fields=("text",),
+    columns={"text": ("text",)},
+    answers={"label": ("label",)},
+)
+NUMBER = Task(
+    name="number",
+    kind="number",
+    description="",
+    fields=("text",),
+    columns=OPEN.columns,
+    answers={"storypoint": ("storypoint",)},
+    minimum=0,
+    maximum=100,
+)
+TASKS = {"open labels": OPEN, "numbers": NUMBER}
+FILE_MARKS = {"rows.parquet": [pytest.mark.needs("pyarrow")]}
+BY_TIMES = 2
+"""Places at which each damage is done."""
+
+
+@cache
+def sound(name: str) -> bytes:
+    return FILES[name]()
+
+
+def read(path: Path, task: Task) -> tuple[Dataset, list[str]]:
+    told: list[str] = []
+    return load_dataset(str(path), task, columns=ReadOptions(tell=told.append)), told
+
+
+@cache
+def undamaged(name: str, task: str) -> tuple[Dataset, frozenset[str]]:
+    """The table that it was, and what was told of it, without the folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(sound(name))
+        data, told = read(path, TASKS[task])
+        return data, frozenset(note.replace(str(path), name) for note in told)
+
+
+def refused(path: Path, task: Task) -> str:
+    """The error of a file; empty where it is read."""
+    try:
+        read(path, task)
+    except DataError as error:
+        return error.message
+    return ""
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=FILE_MARKS.get(name, [])) for name in FILES]
+)
+def test_a_sound_file_is_read_without_a_word(tmp_path: Path, name: str, task: str) -> None:
+    (tmp_path / name).write_bytes(sound(name))
+    data, told = read(tmp_path / name, TASKS[task])
+    assert len(data.items) == 1_000
+    assert not data.notes or name == "semicolons.csv"
+    assert told == list(data.notes)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=FILE_MARKS.get(name, [])) for name in FILES]
+)
+def test_damage_is_told_or_changes_nothing(tmp_path: Path, name: str, damage: str) -> None:
+    path = tmp_path / name
+    usual = {task: undamaged(name, task) for task in TASKS}
+    for seed in range(BY_TIMES):
+        draw = random.Random(seed)  # noqa: S311
+        path.write_bytes(DAMAGES[damage](sound(name), draw))
+        for task, (before, said) in usual.items():
+            if error := refused(path, TASKS[task]):
+                assert error.startswith(str(path))
+                continue
+            after, told = read(path, TASKS[task])
+            known = {note.replace(str(path), name) for note in told} - said
+            assert known or same_numbers(before, after), f"seed {seed}, {task}: silent"
+
+
+def same_numbers(before: Dataset, after: Dataset) -> bool:
+    """The same answers to the same items; within one text a character may differ, which no reader
+    can know."""
+    answers = [[(item.id, item.gold) for item in data.items] for data in (before, after)]
+    texts = [[item.fields for item in data.items] for data in (before, after)]
+    return answers[0] == answers[1] and sum(map(ne, *texts)) <= 1
