@@ -122,10 +122,25 @@ def _resolved(table: Table, name: str) -> Column | None:
 def no_column(table: Table, field: str, names: Sequence[str]) -> DataError:
     """The error where no column of these names is there."""
     found = ", ".join(table.columns[:_MOST_SHOWN])
-    hint = f"--column {field}=NAME if it is called otherwise"
+    meant = _meant(table, names) or "NAME"
+    hint = f'--column "{field}={meant}" if it is called otherwise'
     if other := other_delimiter(table.columns):
         hint = f"--delimiter {shown(other)} if that separates the columns; else {hint}"
     return DataError(
         f"{table.place(1)}: no column for {field!r}; expected {' or '.join(names)}, found {found}",
         hint=hint,
     )
+
+
+def _meant(table: Table, names: Sequence[str]) -> str:
+    """A column, or a member of what stands in one, that is called as one of the names but for case;
+    empty if there is none."""
+    wanted = {name.casefold() for name in names}
+    for column in table.columns:
+        if column.casefold() in wanted:
+            return column
+    for column, value in table.rows[0].values.items() if table.rows else ():
+        for member in value if isinstance(value, Mapping) else ():
+            if str(member).casefold() in wanted:
+                return f"{column}.{member}"
+    return ""

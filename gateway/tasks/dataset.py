@@ -6,6 +6,7 @@ spelling (`labels`), which is told.
 """
 
 import difflib
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -237,8 +238,17 @@ class _Rows:
                 row,
                 f"is {text!r}; expected a number from "
                 f"{self.task.minimum:g} to {self.task.maximum:g}",
+                _decimal_comma(text),
             )
         return value
+
+
+def _decimal_comma(text: str) -> str:
+    """What a number with a comma may mean; which of the two it is, nobody can know."""
+    meant = text.replace(",", ".")
+    if meant == text or math.isnan(number(meant)):
+        return ""
+    return f"{meant}, if that is a decimal comma"
 
 
 def _listed(table: Table, row: Row, column: Column, values: Sequence[object]) -> str:

@@ -45,7 +45,7 @@ def test_a_path_leads_to_a_part(path: str, want: str) -> None:
         ("fields.sumary", "leads to 'sumary' of a dict", ""),
         ("labels.name", "leads to 'name' of a list", ""),
         ("text[0]", "leads to 0 of a str", ""),
-        ("nothing.here", "no column for 'title'; expected nothing.here", "--column title="),
+        ("nothing.here", "no column for 'title'; expected nothing.here", "title=NAME"),
         ("fields.", "no column for 'title'", ""),
         ("labels[x]", "no column for 'title'", ""),
     ],
@@ -73,6 +73,21 @@ def test_columns_of_one_name_are_asked_for_by_number() -> None:
     assert caught.value.hint == "--column body=Comment[0] for the first of them"
     column = find_column(table, "body", (), {"body": "Comment[1]"})
     assert column.text(table, table.rows[0]) == "b"
+
+
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [
+        ({"Title": "a"}, '--column "title=Title"'),
+        ({"fields": {"title": "a"}}, '--column "title=fields.title"'),
+        ({"name": "a"}, '--column "title=NAME"'),
+    ],
+)
+def test_what_may_be_meant_is_said(values: dict[str, object], hint: str) -> None:
+    table = Table("d.jsonl", tuple(values), (Row(1, values),))
+    with pytest.raises(DataError) as caught:
+        find_column(table, "title", ("title",), {})
+    assert hint in caught.value.hint
 
 
 def test_a_header_that_holds_another_delimiter_is_said() -> None:

@@ -205,6 +205,12 @@ def test_a_number_is_read_as_it_is_written(tmp_path: Path, number: str, want: fl
     assert data.items[0].gold == want
 
 
+def test_a_decimal_comma_is_refused_and_shown(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        load(tmp_path, 'title,description,storypoint\na,b,"1,5"\n', task=POINTS)
+    assert caught.value.hint == "1.5, if that is a decimal comma"
+
+
 def test_a_decimal_is_a_number_and_nan_is_no_class(tmp_path: Path) -> None:
     rows = [{"title": "a", "description": Decimal("1.50"), "storypoint": Decimal("3.0")}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "p.parquet")

@@ -85,14 +85,11 @@ def _table(
 
 
 def _sniffed(text: str, usual: str, options: ReadOptions) -> str:
-    """The usual delimiter, or the only other one that makes a table of more than one column."""
-    if len(_first(text, usual, options)) != 1:
+    """The usual delimiter, or the only other one that makes a header of more than one column."""
+    if len(_first(text, usual, options)) > 1:
         return usual
-    fitting = [
-        other
-        for other in _KNOWN_DELIMITERS
-        if other != usual and len(_first(text, other, options)) > 1
-    ]
+    others = [delimiter for delimiter in _KNOWN_DELIMITERS if delimiter != usual]
+    fitting = [other for other in others if len(_first(text, other, options)) > 1]
     return fitting[0] if len(fitting) == 1 else usual
 
 
@@ -148,17 +145,19 @@ class _Lines:
 
     def check_widths(self, header: Record, rows: Sequence[Record]) -> None:
         """Raise DataError for a row that is no row of this header."""
-        width = len(header.cells)
+        names = [trimmed(name) for name in header.cells]
         for record in rows:
-            if len(record.cells) != width:
+            if len(record.cells) != len(names):
                 raise self._another_width(header, record)
-            if width > 1 and [trimmed(c) for c in record.cells] == [
-                trimmed(c) for c in header.cells
-            ]:
-                raise DataError(
-                    f"{self.source}:{record.line}: the header again",
-                    hint="two files were joined; remove the line",
-                )
+            if len(names) > 1 and trimmed(record.cells[0]) == names[0]:
+                self._check_no_header(record, names)
+
+    def _check_no_header(self, record: Record, names: list[str]) -> None:
+        if [trimmed(cell) for cell in record.cells] == names:
+            raise DataError(
+                f"{self.source}:{record.line}: the header again",
+                hint="two files were joined; remove the line",
+            )
 
     def _another_width(self, header: Record, record: Record) -> DataError:
         hint = f"columns: {', '.join(header.cells[:_SHOWN])}; "

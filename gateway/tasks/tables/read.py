@@ -1,5 +1,7 @@
 """The one reader of all that reads data."""
 
+from dataclasses import replace
+
 from gateway.core.errors import DataError
 from gateway.core.extras import require
 from gateway.tasks.tables import arrow, hub
@@ -17,7 +19,7 @@ from gateway.tasks.tables.source import (
     suffix_of,
 )
 from gateway.tasks.tables.table import Table
-from gateway.tasks.tables.text import decode
+from gateway.tasks.tables.text import decode, doubts
 
 _DEFAULTS = ReadOptions()
 
@@ -46,10 +48,17 @@ def _table(source: str, content: Content, options: ReadOptions) -> Table:
     text, notes = decode(source, content.data, options.encoding)
     if not text.strip():
         raise DataError(f"{source}: the file is empty")
-    if content.suffix in JSON_LINES:
+    table = _of_text(source, content.suffix, text, options, notes)
+    return replace(table, doubts=(*table.doubts, *doubts(source, text)))
+
+
+def _of_text(
+    source: str, suffix: str, text: str, options: ReadOptions, notes: tuple[str, ...]
+) -> Table:
+    if suffix in JSON_LINES:
         return read_json_lines(source, text, notes)
-    if content.suffix in DELIMITERS:
-        return read_delimited(source, text, DELIMITERS[content.suffix], options, notes)
+    if suffix in DELIMITERS:
+        return read_delimited(source, text, DELIMITERS[suffix], options, notes)
     return read_json(source, text, notes)
 
 

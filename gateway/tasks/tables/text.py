@@ -1,6 +1,8 @@
 """Bytes -> text. UTF-8, what a byte order mark says, and what a person says; nothing is guessed."""
 
 import codecs
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.core.errors import DataError
@@ -17,6 +19,9 @@ _MARKS = (
 )
 """Byte order marks, the longer before those that they begin with."""
 _LIKELY = "windows-1252"
+_LOST = re.compile("\ufffd")
+_TWICE = re.compile("â€[™œ˜“”¦]|Ã[\u00a0-\u00bf]")
+"""What quotes, dashes and accented letters of UTF-8 become in windows-1252."""
 _AROUND = 16
 _LEAST_NUL = 4
 _SHARE_OF_NUL = 0.3
@@ -56,6 +61,15 @@ def decode(source: str, data: bytes, encoding: str = "") -> tuple[str, tuple[str
         notes.append(f"{source}: read as {name.upper()}, as its first bytes say")
     text = _decoded(source, data, name)
     return _without_nul(source, data, text), tuple(notes)
+
+
+def doubts(source: str, text: str) -> Iterator[str]:
+    """Traces of a conversion that lost or changed letters before the file was made."""
+    for what, pattern in (("lost letters (U+FFFD)", _LOST), ("UTF-8 read as windows-1252", _TWICE)):
+        if first := pattern.search(text):
+            line = text.count("\n", 0, first.start()) + 1
+            shown = text[max(0, first.start() - _AROUND) : first.end() + _AROUND].split("\n")[0]
+            yield f"{source}:{line}: looks like {what}, before it was saved: {shown!r}"
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -27,18 +27,43 @@ def write_table(table: Table, rows: Sequence[Row], path: Path) -> None:
     if suffix in DELIMITERS:
         writer = csv.writer(made, delimiter=DELIMITERS[suffix], lineterminator="\n")
         writer.writerow(table.names)
-        writer.writerows([_cell(row.values.get(name)) for name in table.columns] for row in rows)
+        writer.writerows(list(_cells(table, row)) for row in rows)
     elif suffix in JSON_LINES:
         for row in rows:
-            try:
-                made.write(json_lines([row.values]))
-            except (TypeError, ValueError) as exc:
-                raise DataError(f"{table.place(row.line)}: no place in JSON: {exc}") from exc
+            made.write(_json_line(table, row))
     else:
         raise DataError(
             f"{path}: rows can not be written as {suffix!r}", hint=f"known: {', '.join(WRITTEN)}"
         )
     write_atomically(path, made.getvalue())
+
+
+def _cells(table: Table, row: Row) -> Iterator[Any]:
+    for name in table.columns:
+        try:
+            yield _cell(row.values.get(name))
+        except TypeError as exc:
+            raise _no_place(table, row, name, "CSV", exc) from exc
+
+
+def _json_line(table: Table, row: Row) -> str:
+    try:
+        return json_lines([row.values])
+    except (TypeError, ValueError) as exc:
+        name = next(name for name, value in row.values.items() if not _fits(value))
+        raise _no_place(table, row, name, "JSON", exc) from exc
+
+
+def _no_place(table: Table, row: Row, name: str, where: str, exc: Exception) -> DataError:
+    return DataError(f"{table.place(row.line)}: {name!r} has no place in {where}: {exc}")
+
+
+def _fits(value: Any) -> bool:
+    try:
+        json_lines([{"": value}])
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -67,4 +92,5 @@ def _plain(value: Any) -> str | int:
         return value.raw
     if isinstance(value, date | datetime | time | Decimal):
         return as_text(value)
-    raise TypeError(f"{type(value).__name__} is not JSON serializable")
+    what = value.reason if isinstance(value, Unreadable) else f"a {type(value).__name__}"
+    raise TypeError(f"it is {what}")

@@ -56,6 +56,13 @@ def test_times_and_decimals_are_written_as_they_are_read(tmp_path: Path) -> None
     }
 
 
+def test_a_value_without_a_place_in_a_file_is_named(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, pa.table({"text": ["a"], "picture": [b"x"]})))
+    for name in ("again.jsonl", "again.csv"):
+        with pytest.raises(DataError, match="'picture' has no place"):
+            write_table(table, table.rows, tmp_path / name)
+
+
 @pytest.mark.parametrize("data", [b"PAR1", b"PAR1" * 4, b"x", b"PAR1" + b"\xff" * 60 + b"PAR1"])
 def test_a_broken_file_is_one_line(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "d.parquet").write_bytes(data)

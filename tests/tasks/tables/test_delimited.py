@@ -30,6 +30,11 @@ def test_another_delimiter_is_seen_in_the_header_and_told(delimiter: str) -> Non
     assert "separated by" in table.notes[0]
 
 
+def test_another_delimiter_is_seen_between_names_in_quotes_too() -> None:
+    quoted = COMMA.replace(",", '";"').replace("\n", '"\n"')
+    assert cells(read('"' + quoted.removesuffix('"'))) == cells(read(COMMA))
+
+
 def test_commas_in_a_file_of_tabs_are_seen_too() -> None:
     assert cells(read(COMMA, usual="\t")) == cells(read(COMMA))
 

@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.core.errors import DataError
-from gateway.tasks.tables.text import decode
+from gateway.tasks.tables.text import decode, doubts
 
 TEXT = "id,text\n1,It’s a café\n"
 ASCII = "id,text\n1,It is plain\n"
@@ -62,3 +62,12 @@ def test_a_file_that_is_utf_8_stays_so_whatever_is_named_and_that_is_told() -> N
 def test_a_wrong_encoding_is_one_error() -> None:
     with pytest.raises(DataError, match=r"d.csv:2: byte 0xe9 at offset 16 is no ASCII"):
         decode("d.csv", "id,text\n1,a  caf\u00e9\n".encode("latin-1"), "ascii")
+
+
+def test_traces_of_an_earlier_conversion_are_doubted() -> None:
+    twice = TEXT.encode().decode("windows-1252")
+    (doubt,) = doubts("d.csv", twice)
+    assert doubt.startswith("d.csv:2: looks like UTF-8 read as windows-1252")
+    (doubt,) = doubts("d.csv", "id,text\n1,caf\ufffd\n")
+    assert doubt.startswith("d.csv:2: looks like lost letters")
+    assert list(doubts("d.csv", TEXT + "Ã \u00c3O SÃO “â”")) == []
