@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.backends.base import load_models
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.transformers import library as torch_library
 from gateway.core.errors import ModelNotPulled
-from gateway.models.file import load_models
 from gateway.models.locate import locate
-from gateway.models.spec import ModelSpec
 from tests.support.go_oracle import Go, running
 from tests.support.imports import ROOT as ROOT
 from tests.support.ollama_server import gateway_process
@@ -36,8 +36,9 @@ def recorded_exchange(name: str) -> str:
     return file.read_text(encoding="utf-8")
 
 
-def spec_and_path(name: str) -> tuple[ModelSpec, Path]:
+def spec_and_path(name: str) -> tuple[LlamaCppSpec, Path]:
     spec = load_models().get(name)
+    assert isinstance(spec, LlamaCppSpec)
     try:
         return spec, locate(spec)
     except ModelNotPulled as missing:

@@ -6,8 +6,12 @@ Backends are imported when first asked for, so that a GGUF user never loads torc
 from collections.abc import AsyncIterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
+from gateway.backends.fake import FakeSpec
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.backends.ollama.spec import OllamaSpec
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ConfigError
 from gateway.core.extras import require_extra
 from gateway.core.types import (
@@ -19,7 +23,11 @@ from gateway.core.types import (
     MemoryUse,
     RenderedRequest,
 )
+from gateway.models.file import Models, kind_named, read_models
 from gateway.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from gateway.engine.llama.vocabulary import GgufVocabulary
 
 
 class Backend(Protocol):
@@ -28,7 +36,11 @@ class Backend(Protocol):
     What a backend can not do raises `Unsupported`; nothing is approximated unasked.
     """
 
-    spec: ModelSpec
+    @property
+    def spec(self) -> ModelSpec:
+        """The entry that it was loaded for."""
+        ...
+
     identity: Mapping[str, str]
     """Everything that may change a byte of a result, by name."""
     fingerprint: str
@@ -104,40 +116,59 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class Served(Protocol):
+    """A backend whose server renders conversations by a template of its own."""
+
+    @property
+    def served_template(self) -> str:
+        """The server's, in Go's language."""
+        ...
+
+    @property
+    def own_template(self) -> str:
+        """The model's own, in Jinja; empty: it is not known."""
+        ...
+
+    @property
+    def vocabulary(self) -> "GgufVocabulary":
+        """The model's."""
+        ...
+
+
 class BackendFactory(Protocol):
     """How a backend is made from an entry of models.toml."""
 
     def __call__(self, spec: ModelSpec, path: Path) -> Backend: ...
 
 
-_REGISTRY = {
-    "llama_cpp": ("gateway.backends.llama_cpp.backend:LlamaCppBackend", "llama-cpp"),
-    "transformers": ("gateway.backends.transformers.backend:TransformersBackend", "transformers"),
-    "ollama": ("gateway.backends.ollama.backend:OllamaBackend", "ollama"),
-    "fake": ("gateway.backends.fake:FakeBackend", ""),
-}
-"""Name -> where its class is, and the extra that brings its libraries."""
+_ROWS: tuple[type[ModelSpec], ...] = (LlamaCppSpec, TransformersSpec, OllamaSpec, FakeSpec)
+KINDS = {row.backend: row for row in _ROWS}
+"""Names that `backend = ...` in models.toml may have, each with the class of its entries, which
+says what the backend can do and where its own class is. A new backend is one more row."""
 
 
-def backend_names() -> tuple[str, ...]:
-    """Names that `backend = ...` in models.toml may have."""
-    return tuple(_REGISTRY)
+def load_models(user_file: Path | None = None) -> Models:
+    """`gateway.models.file.read_models` with the keys of these backends."""
+    return read_models(KINDS, user_file)
+
+
+def made_by_name(name: str) -> type[ModelSpec] | None:
+    """The kind of a model that needs no entry, such as "ollama:NAME"; None: an entry's name."""
+    return kind_named(KINDS, name)
 
 
 def check_backend(spec: ModelSpec) -> None:
     """Whether the libraries that would load an entry are installed; nothing is loaded.
 
     Raises:
-        ConfigError: the entry names an unknown backend.
+        ConfigError: the entry is of no backend.
         MissingExtra: they are not.
     """
-    if spec.backend not in _REGISTRY:
-        raise ConfigError(
-            f"model {spec.name}: unknown backend {spec.backend!r}",
-            hint=f"known: {', '.join(_REGISTRY)}",
-        )
-    if extra := _REGISTRY[spec.backend][1]:
-        require_extra(extra)
+    if not spec.implementation:
+        raise ConfigError(f"model {spec.name}: its entry is of no backend")
+    if spec.extra:
+        require_extra(spec.extra)
 
 
 def load_backend(spec: ModelSpec, path: Path) -> Backend:
@@ -148,6 +179,6 @@ def load_backend(spec: ModelSpec, path: Path) -> Backend:
         BackendError: the backend or the weights can not be loaded.
     """
     check_backend(spec)
-    module, name = _REGISTRY[spec.backend][0].split(":")
+    module, name = spec.implementation.split(":")
     factory = cast(BackendFactory, getattr(import_module(module), name))
     return factory(spec, path)

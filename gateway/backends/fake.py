@@ -8,7 +8,9 @@ import asyncio
 import hashlib
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from gateway.core.digests import digest_json, digest_text
 from gateway.core.errors import ContextOverflow, InvalidRequest, Unsupported
@@ -23,12 +25,21 @@ from gateway.core.types import (
     TokenLogprob,
     Usage,
 )
-from gateway.models.spec import ModelSpec
+from gateway.models.spec import Capabilities, ModelSpec
 
 _DIMENSIONS = 8
 
 Script = Callable[[str], str]
 """From the rendered prompt to the answer; may raise to make the request fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class FakeSpec(ModelSpec):
+    """An entry of models.toml without a model."""
+
+    backend: ClassVar = "fake"
+    implementation: ClassVar = "gateway.backends.fake:FakeBackend"
+    can: ClassVar = Capabilities(reads_files=False)
 
 
 class FakeBackend:

@@ -35,15 +35,11 @@ def ask(
     request = _request(name, prompt, sampling)
 
     async def answer() -> Completion:
-        pool = ModelPool(models)
         done: Completion | None = None
-        try:
-            async with pool.lease(name) as backend:
-                async for delta in backend.stream(request):
-                    on_text(delta.text)
-                    done = delta.completion
-        finally:
-            await pool.close()
+        async with ModelPool(models) as pool, pool.lease(name) as backend:
+            async for delta in backend.stream(request):
+                on_text(delta.text)
+                done = delta.completion
         assert done is not None
         return done
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from gateway.backends.base import Backend, check_backend, load_backend
 from gateway.backends.budget import Need, expected, measured, together
@@ -51,6 +52,8 @@ class ModelPool:
 
     A model loads while others serve. Nobody starves: whoever asks for a loaded model after somebody
     began to wait for room waits behind him.
+
+    Where the pool's block ends (`async with ModelPool(models) as pool`), its models are closed.
 
     Args:
         models: the known entries; an unknown name is an error, never another model.
@@ -111,6 +114,12 @@ class ModelPool:
             # Not under the lock: a cancelled caller must not fail to give its place back.
             loaded.users -= 1
             await self._tell()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def unload(self, name: str) -> None:
         """Close a model as soon as nobody uses it; one that is not loaded needs nothing."""

@@ -18,7 +18,7 @@ def reader_of(spec: ModelSpec) -> Iterator[Reader]:
         ConfigError: the model is on a server, which does not tell its tokens.
         ModelNotPulled, ModelLoadError: its file can not be read.
     """
-    if spec.backend not in ("llama_cpp", "transformers"):
+    if not spec.can.reads_files:
         raise ConfigError(
             f"{spec.name}: a model of the backend {spec.backend} does not tell its tokens",
             hint="name an entry that runs in process (gateway models list)",

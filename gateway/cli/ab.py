@@ -85,11 +85,11 @@ def ab(
 
     [bold]gateway ab big small -t issue-triage --data test.csv --train train.csv --out ab[/]
     """
+    from gateway.backends.base import load_models
     from gateway.evaluation.ab.cells import Defaults, model_in, read_cells
     from gateway.evaluation.ab.question import Question, check_question
     from gateway.evaluation.plan import Wanted, prepare
     from gateway.models.environment import prompts_root
-    from gateway.models.file import load_models
     from gateway.report.pages.ab import FILES
     from gateway.tasks.prompts import list_strategies
     from gateway.tasks.task import load_task

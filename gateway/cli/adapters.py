@@ -208,13 +208,13 @@ def _read(name: str, adapters: Path | None) -> Any:
 
 def _base(name: str, models_file: Path | None) -> tuple[Any, Path, Any]:
     """Entry, place and facts of the model that an adapter is to fit."""
+    from gateway.backends.base import load_models
     from gateway.core.errors import ConfigError
     from gateway.models.adapters.base import read_base
-    from gateway.models.file import load_models
     from gateway.models.locate import locate
 
     spec = load_models(models_file).get(name)
-    if spec.backend not in ("transformers", "llama_cpp"):
+    if not spec.can.adapters:
         raise ConfigError(f"{name}: no base: its backend {spec.backend} runs no adapters of PEFT")
     if spec.adapter is not None:
         raise ConfigError(f"{name}: no base, but a base with an adapter: {spec.adapter}")

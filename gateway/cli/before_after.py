@@ -75,12 +75,12 @@ def compare(
     [bold]gateway adapters compare mine --base smollm2-135m-torch --data test.csv --train \\
     train.csv --neutral book.txt[/]
     """
+    from gateway.backends.base import load_models
     from gateway.evaluation.worth import BeforeAfter, costs
     from gateway.models.adapters.folder import read_adapter
     from gateway.models.adapters.names import folder_of
     from gateway.models.adapters.timings import took_of
     from gateway.models.environment import adapters_root, prompts_root
-    from gateway.models.file import load_models
     from gateway.quantization.chunks import read_text
     from gateway.report.pages import worth as page
     from gateway.report.pages.ab import FILES as OF_AB

@@ -114,9 +114,9 @@ def ask(
     [bold]gateway ask -m ollama:llama3.2:1b --seed 42 --max-tokens 512 "Name three colours."[/]
     """
     from gateway.backends import once
+    from gateway.backends.base import load_models
     from gateway.core.json import completion_to_json
     from gateway.core.types import Sampling
-    from gateway.models.file import load_models
 
     models = load_models(models_file).serving(listed(model))
     name = model or models.default

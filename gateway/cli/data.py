@@ -285,8 +285,8 @@ def _exemplars(task: Any, root: Path) -> list[Any]:
 @contextlib.contextmanager
 def _reader(model: str | None, models_file: Path | None) -> Iterator[Any]:
     """The entry of a model and what reads requests as it does; None without a model."""
+    from gateway.backends.base import load_models
     from gateway.backends.reader_of import reader_of
-    from gateway.models.file import load_models
 
     if model is None:
         yield None

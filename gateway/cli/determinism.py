@@ -39,10 +39,10 @@ def certify(
     """
     from dataclasses import asdict
 
+    from gateway.backends.base import load_models
     from gateway.determinism import certify
     from gateway.models import certificates
     from gateway.models.environment import certificates_file
-    from gateway.models.file import load_models
     from gateway.report.pages import certificate as page
 
     check_file(certificates_file(), "GATEWAY_DATA")
@@ -58,7 +58,7 @@ def certify(
         )
     certificates.save(made, certificates_file())
     show(page.section(made), asdict(made) if json_output else None)
-    promised = spec.deterministic == "bitwise" and spec.backend != "ollama"
+    promised = spec.deterministic == "bitwise" and not spec.can.on_a_server
     kept = made.level is certificates.Level.BITWISE or not promised
     raise typer.Exit(0 if kept else FAILED)
 
@@ -98,9 +98,9 @@ def parity(
     Exit code 0: both answered all items, and all inputs, texts and labels are equal. Exit code 1:
     something differs, failed, or is not known.
     """
+    from gateway.backends.base import load_models
     from gateway.evaluation.plan import Wanted, prepare
     from gateway.models.environment import prompts_root
-    from gateway.models.file import load_models
     from gateway.report.pages import parity as page
 
     models = load_models(models_file).serving((a, b))
@@ -129,9 +129,6 @@ async def _parity(plan: Any, models: Any, tokens: int, *, quiet: bool) -> Any:
     from gateway.cli.progress import counted
     from gateway.determinism import parity as comparing
 
-    pool = ModelPool(models)
-    try:
+    async with ModelPool(models) as pool:
         with counted("asked", 2 * len(plan.items), err, quiet=quiet) as done:
             return await comparing.parity(plan, pool, tokens=tokens, on_done=done)
-    finally:
-        await pool.close()

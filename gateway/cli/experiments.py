@@ -40,13 +40,13 @@ def run_file(
     Raises:
         ConfigError, DataError: before any model is loaded.
     """
+    from gateway.backends.base import load_models
     from gateway.evaluation.ab.question import Question, check_question
     from gateway.evaluation.experiment.file import load_experiment
     from gateway.evaluation.experiment.grid import check_levels
     from gateway.evaluation.experiment.spread import require_variation
     from gateway.evaluation.plan import prepare
     from gateway.models.environment import prompts_root
-    from gateway.models.file import load_models
     from gateway.tasks.task import load_task
 
     experiment = load_experiment(file)

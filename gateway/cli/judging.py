@@ -63,11 +63,11 @@ def judge(
 
     Exit code 1: requests failed.
     """
+    from gateway.backends.base import load_models
     from gateway.core.digests import canonical_json
     from gateway.evaluation.judge import jsonfile
     from gateway.evaluation.judge.rubric import load_answers, load_rubric
     from gateway.models.environment import prompts_root
-    from gateway.models.file import load_models
     from gateway.report.files import write_files
     from gateway.report.pages import judge as page
 

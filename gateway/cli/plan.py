@@ -14,7 +14,9 @@ from gateway.cli.common import (
     show,
 )
 from gateway.core.errors import ConfigError
+from gateway.tuning.recipe import TARGETS, Recipe
 
+_DEFAULT = Recipe()
 _GOALS = ("labels", "format", "style", "knowledge")
 _CHANGES = ("never", "rarely", "often")
 _LATENCIES = ("free", "tight")
@@ -50,19 +52,21 @@ def plan(
         str, typer.Option(help="Training data of the task, which says how many examples.")
     ] = "",
     column: ColumnOption = None,
-    rank: Annotated[int, typer.Option(help="Of the LoRA.")] = 16,
+    rank: Annotated[int, typer.Option(help="Of the LoRA.")] = _DEFAULT.rank,
     targets: Annotated[
         str,
-        typer.Option(help="all-linear, attention, mlp, qv, or modules such as q_proj,v_proj."),
-    ] = "all-linear",
-    context: Annotated[int, typer.Option(help="Tokens of a training sequence.")] = 1024,
+        typer.Option(help=f"{', '.join(TARGETS)}, or modules such as q_proj,v_proj."),
+    ] = _DEFAULT.targets,
+    context: Annotated[
+        int, typer.Option(help="Tokens of a training sequence.")
+    ] = _DEFAULT.max_tokens,
     batch: Annotated[int, typer.Option(help="Sequences in a forward pass on one GPU.")] = 1,
-    accumulate: Annotated[int, typer.Option(help="Forward passes before a step.")] = 16,
+    accumulate: Annotated[int, typer.Option(help="Forward passes before a step.")] = _DEFAULT.batch,
     optimizer: Annotated[str, typer.Option(help="adamw, adamw8bit or sgd.")] = "adamw",
     checkpointing: Annotated[
         bool, typer.Option(help="Keep only the inputs of blocks, and compute again.")
     ] = True,
-    dropout: Annotated[float, typer.Option(min=0, max=1, help="Of the LoRA.")] = 0.05,
+    dropout: Annotated[float, typer.Option(min=0, max=1, help="Of the LoRA.")] = _DEFAULT.dropout,
     upcast: Annotated[
         bool,
         typer.Option(help="QLoRA made by PEFT's prepare_model_for_kbit_training, in part float32."),
@@ -130,7 +134,7 @@ def plan(
 
 def _architecture(name: str, models_file: Path | None) -> Any:
     """Of a file or family, or of the files of an entry."""
-    from gateway.models.file import load_models
+    from gateway.backends.base import load_models
     from gateway.models.locate import locate
     from gateway.tuning.plan.architecture import architecture_of, family, from_path
 

@@ -70,9 +70,9 @@ def prompts_render(
     models_file: ModelsOption = None,
 ) -> None:
     """Print the exact text that the model will read for an item."""
+    from gateway.backends.base import load_models
     from gateway.evaluation.plan import Wanted, prepare
     from gateway.models.environment import prompts_root
-    from gateway.models.file import load_models
     from gateway.report.pages.rendered import rendered
 
     models = load_models(models_file).serving(listed(model))

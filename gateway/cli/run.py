@@ -84,10 +84,10 @@ def run(
 
     [bold]gateway run experiment.toml[/] takes all of that from a file, and several exemplar seeds.
     """
+    from gateway.backends.base import load_models
     from gateway.evaluation.plan import Wanted, prepare
     from gateway.evaluation.predictions import PREDICTIONS
     from gateway.models.environment import prompts_root
-    from gateway.models.file import load_models
     from gateway.report.pages.run import FILES
 
     if file is not None:

@@ -98,9 +98,9 @@ def serve(
     [bold]gateway serve --host 0.0.0.0 --keys keys.json[/]
     With [bold]--record traffic.sqlite[/] the traffic can be asked again: gateway replay.
     """
+    from gateway.backends.base import load_models
     from gateway.backends.pool import ModelPool
     from gateway.core.sizes import available_bytes, default_budget, parse_size, readable
-    from gateway.models.file import load_models
     from gateway.server import running as process
     from gateway.server.settings import Limits, Settings
 
@@ -176,8 +176,8 @@ def replay(
     """
     from dataclasses import asdict
 
+    from gateway.backends.base import load_models
     from gateway.core.recording import Recording
-    from gateway.models.file import load_models
     from gateway.report.pages import replay as page
 
     with contextlib.closing(Recording.existing(file)) as recording:
@@ -194,12 +194,9 @@ async def _replay(
     from gateway.cli.progress import counted
     from gateway.determinism import replay as replaying
 
-    pool = ModelPool(models)
-    try:
+    async with ModelPool(models) as pool:
         with counted("asked", recording.count_answered(limit), err, quiet=quiet) as done:
             return await replaying.replay(recording, pool, model=model, limit=limit, on_done=done)
-    finally:
-        await pool.close()
 
 
 @keys_app.command("create")

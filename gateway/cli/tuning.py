@@ -22,7 +22,7 @@ from gateway.cli.common import (
     tell,
 )
 from gateway.cli.outputs import check_folder
-from gateway.tuning.recipe import ALL_LINEAR, Recipe
+from gateway.tuning.recipe import ALL_LINEAR, TARGETS, Recipe
 
 _DEFAULT = Recipe()
 _DATA, _RECIPE = "Data", "Recipe"
@@ -106,7 +106,7 @@ def tune(
     targets: Annotated[
         str,
         typer.Option(
-            help="Which layers: all-linear, attention, query-value, or module names.",
+            help=f"Which layers: {', '.join(TARGETS)}, or module names.",
             rich_help_panel=_RECIPE,
         ),
     ] = ALL_LINEAR,
@@ -191,12 +191,12 @@ def tune(
     On a CPU: --dtype bfloat16 (where lscpu lists avx512_bf16 or amx), --top-layers with half to two
     thirds of the layers, a short template, --learning-rate 1e-3 for a small model.
     """
+    from gateway.backends.base import load_models
     from gateway.models.adapters.names import new_folder
     from gateway.models.environment import adapters_root, prompts_root
-    from gateway.models.file import load_models
     from gateway.report.pages import tuning as page
-    from gateway.tuning.curve import learn, lessons, point
-    from gateway.tuning.request import Asked, lesson_of
+    from gateway.tuning.curve import point, smaller_jobs, train_one
+    from gateway.tuning.job import TuningOptions, job_of
     from gateway.tuning.tune import check_target
     from gateway.tuning.tune import tune as run
 
@@ -223,7 +223,7 @@ def tune(
     target = new_folder(adapters or adapters_root(), name)
     check_folder(target.parent, "--adapters")
     check_target(target)
-    asked = Asked(
+    asked = TuningOptions(
         spec=models.get(entry),
         task=task,
         train=train,
@@ -238,20 +238,20 @@ def tune(
         threads=threads,
     )
     with reading():
-        lesson, findings = lesson_of(asked)
+        job, findings = job_of(asked)
     for finding in findings.warnings:
         note(f"warning: {finding.what}{': ' if finding.advice else ''}{finding.advice}")
-    parts = lessons(lesson, _sizes(curve))
+    parts = smaller_jobs(job, _sizes(curve))
     with _keeping_steps():
         points: list[Any] = []
         for part in parts:
-            note(f"{part.target.name}: {len(part.items)} of {len(lesson.items)} items")
+            note(f"{part.target.name}: {len(part.items)} of {len(job.items)} items")
             with _watching(recipe.epochs, quiet=quiet) as begin:
-                points.append(learn(part, begin, restart=restart))
+                points.append(train_one(part, begin, restart=restart))
         with _watching(recipe.epochs, quiet=quiet) as begin:
-            tuned = run(lesson, begin, restart=restart)
+            tuned = run(job, begin, restart=restart)
     if points:
-        show(page.curve([*points, point(lesson)]))
+        show(page.curve([*points, point(job)]))
     for line in page.tuned_lines(tuned):
         tell(line)
     note(f"it is the model {entry}+{name}, with --strategy {strategy}")

@@ -7,7 +7,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def each(things: Iterable[T], work: Callable[[T], Awaitable[None]], *, together: int) -> None:
+async def for_each(
+    things: Iterable[T], work: Callable[[T], Awaitable[None]], *, limit: int
+) -> None:
     """Work on every thing, in their order, at most so many at a time.
 
     Raises what `work` raises first; what else runs is cancelled.
@@ -20,7 +22,7 @@ async def each(things: Iterable[T], work: Callable[[T], Awaitable[None]], *, tog
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(together):
+            for _ in range(limit):
                 group.create_task(worker())
     except ExceptionGroup as several:
         # Workers meet the same failure together; one of it is what the caller has to know.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def place(seed: int, purpose: str, name: str) -> bytes:
+def seeded_rank(seed: int, purpose: str, name: str) -> bytes:
     """Where a name stands in the shuffled order of this seed and purpose; sort by it."""
     return hashlib.sha256(f"{purpose}\0{seed}\0{name}".encode()).digest()
 

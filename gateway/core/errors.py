@@ -23,6 +23,9 @@
 Each carries a `hint`: what to do about it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class GatewayError(Exception):
     """Base of all errors. `message` says what was wrong and where, `hint` what to do."""
@@ -40,6 +43,15 @@ class GatewayError(Exception):
 
 class ConfigError(GatewayError):
     """A configuration file is wrong."""
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Say of a ConfigError that leaves the block where it was found: a file, a key of it."""
+    try:
+        yield
+    except ConfigError as exc:
+        raise ConfigError(f"{where}: {exc.message}", hint=exc.hint) from exc
 
 
 class UnknownModel(ConfigError):

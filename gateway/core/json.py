@@ -1,27 +1,73 @@
-"""Requests and completions as JSON, and back, without loss.
+"""Frozen dataclasses as JSON, and back, without loss.
 
 Every field is written, also one that has its default, so that a later version with other defaults
-reads the request that was asked. Texts are of Unicode scalar values; no interface of the gateway
-takes lone surrogates.
+reads the request that was asked. A number is read as it is written, whole or not, so that what was
+read gives the same text again; texts may hold lone surrogates, which pydantic does not take.
 """
 
 import json
-from dataclasses import asdict
-from typing import Any
+import math
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from enum import StrEnum
+from functools import cache, partial
+from itertools import repeat
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from gateway.core.digests import canonical_json
 from gateway.core.errors import DataError
-from gateway.core.types import (
-    Completion,
-    Constraint,
-    GenerationRequest,
-    Message,
-    Sampling,
-    TokenLogprob,
-    Tool,
-    ToolCall,
-    Usage,
-)
+from gateway.core.types import Completion, GenerationRequest
+
+Shape = TypeVar("Shape")
+_Reader = Callable[[Any], Any]
+"""From what JSON says to the value."""
+
+_SHOWN = 60
+"""Characters of a wrong value that an error quotes."""
+_SCALARS = {str: "a text", int: "a whole number", bool: "true or false"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How strictly values are read."""
+
+    finite: bool = False
+    """Numbers have to be finite, as JSON's standard has them."""
+    strangers: bool = False
+    """Keys that a class does not have are passed over: another version may have written them."""
+
+
+EXACT = Reading()
+
+
+def read_json(
+    shape: type[Shape], text: str, name: str, *, hint: str = "", reading: Reading = EXACT
+) -> Shape:
+    """The value of a frozen dataclass that a text tells.
+
+    Args:
+        name: what the text is, for an error: "report.json".
+
+    Raises:
+        DataError: it is no JSON, or has not this shape; the message names the place.
+    """
+    try:
+        raw = json.loads(text, parse_constant=_refuse if reading.finite else None)
+    except (ValueError, RecursionError) as exc:
+        raise DataError(f"{name}: no JSON: {exc}", hint=hint) from exc
+    return from_plain(shape, raw, name, hint=hint, reading=reading)
+
+
+def from_plain(
+    shape: type[Shape], raw: object, name: str, *, hint: str = "", reading: Reading = EXACT
+) -> Shape:
+    """The same of what `json.loads` gives: the inverse of `dataclasses.asdict`."""
+    try:
+        return cast(Shape, _reader(cast(Any, shape), reading)(raw))
+    except _Wrong as wrong:
+        place = f"{shape.__name__.lower()}{wrong.place}"
+        raise DataError(f"{name}: {place} {wrong.what}", hint=hint) from None
 
 
 def request_to_json(request: GenerationRequest) -> str:
@@ -36,17 +82,7 @@ def request_from_json(text: str) -> GenerationRequest:
         DataError: it is no request, or has a field that this version does not know.
         InvalidRequest: a field is outside its range.
     """
-    try:
-        raw = json.loads(text)
-        raw["messages"] = tuple(_message(message) for message in raw["messages"])
-        raw["prompt_tokens"] = tuple(raw["prompt_tokens"])
-        raw["tools"] = tuple(Tool(**tool) for tool in raw["tools"])
-        raw["sampling"] = _sampling(raw["sampling"])
-        if raw["constraint"] is not None:
-            raw["constraint"] = _constraint(raw["constraint"])
-        return GenerationRequest(**raw)
-    except (ValueError, KeyError, TypeError) as exc:
-        raise DataError(f"no request of this version of the gateway: {exc!r}") from exc
+    return read_json(GenerationRequest, text, "no request of this version of the gateway")
 
 
 def completion_to_json(completion: Completion) -> str:
@@ -62,32 +98,150 @@ def completion_from_json(text: str) -> Completion:
     Raises:
         DataError: it is no completion, or has a field that this version does not know.
     """
+    return read_json(Completion, text, "no completion of this version of the gateway")
+
+
+class _Wrong(Exception):
+    """A value that does not fit; `place` grows on the way out."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.place = ""
+
+    def inside(self, step: str) -> "_Wrong":
+        self.place = step + self.place
+        return self
+
+
+def _expected(raw: object, what: str) -> _Wrong:
+    shown = ascii(raw)
+    shown = shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}..."
+    return _Wrong(f"is {shown}; expected {what}")
+
+
+@cache
+def _reader(kind: Any, reading: Reading) -> _Reader:
+    """What reads an annotated type; made once for each."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if is_dataclass(kind):
+        return _of_class(cast(type[Any], kind), reading)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return partial(_one_of, {str(each): each for each in kind})
+    if origin is Literal:
+        return partial(_one_of, {each: each for each in arguments})
+    if origin in (types.UnionType, Union):
+        options = tuple(_reader(each, reading) for each in arguments if each is not types.NoneType)
+        return partial(_any_of, options, types.NoneType in arguments)
+    if origin is tuple and arguments[-1] is not ...:
+        return partial(_tuple, tuple(_reader(each, reading) for each in arguments))
+    if origin is tuple:
+        return partial(_list, _reader(arguments[0], reading))
+    if origin is Mapping:
+        return partial(_mapping, _reader(arguments[1], reading))
+    return partial(_number, reading.finite) if kind is float else partial(_exactly, kind)
+
+
+def _of_class(kind: type[Any], reading: Reading) -> _Reader:
+    hints = get_type_hints(kind)
+    readers = {field.name: _reader(hints[field.name], reading) for field in fields(kind)}
+    needed = {
+        field.name
+        for field in fields(kind)
+        if field.default is MISSING and field.default_factory is MISSING
+    }
+
+    def read(raw: object) -> Any:
+        if not isinstance(raw, dict):
+            raise _expected(raw, "an object")
+        if missing := sorted(needed - raw.keys()):
+            raise _Wrong(f"lacks {', '.join(missing)}")
+        if not reading.strangers and (unknown := sorted(raw.keys() - readers.keys())):
+            raise _Wrong(f"has unknown keys: {unknown}")
+        return kind(**_items(readers.get, raw))
+
+    return read
+
+
+def _items(reader: Callable[[str], _Reader | None], raw: dict[str, Any]) -> dict[str, Any]:
+    done: dict[str, Any] = {}
+    key = ""
     try:
-        raw = json.loads(text)
-        raw["token_ids"] = tuple(raw["token_ids"])
-        raw["usage"] = Usage(**raw["usage"])
-        if raw["logprobs"] is not None:
-            raw["logprobs"] = tuple(_logprob(token) for token in raw["logprobs"])
-        return Completion(**raw)
-    except (ValueError, KeyError, TypeError) as exc:
-        raise DataError(f"no completion of this version of the gateway: {exc!r}") from exc
+        for key, each in raw.items():
+            if (read := reader(key)) is not None:
+                done[key] = read(each)
+    except _Wrong as wrong:
+        raise wrong.inside(f".{key}") from None
+    return done
 
 
-def _message(raw: dict[str, Any]) -> Message:
-    calls = tuple(ToolCall(**call) for call in raw["tool_calls"])
-    return Message(**{**raw, "tool_calls": calls})
+def _one_of(values: Mapping[str, Any], raw: object) -> Any:
+    if not isinstance(raw, str) or raw not in values:
+        raise _expected(raw, " or ".join(values))
+    return values[raw]
 
 
-def _sampling(raw: dict[str, Any]) -> Sampling:
-    bias = tuple((token, value) for token, value in raw["logit_bias"])
-    return Sampling(**{**raw, "stop": tuple(raw["stop"]), "logit_bias": bias})
+def _any_of(options: tuple[_Reader, ...], optional: bool, raw: object) -> Any:
+    if raw is None and optional:
+        return None
+    *others, last = options
+    for option in others:
+        try:
+            return option(raw)
+        except _Wrong:
+            continue
+    return last(raw)
 
 
-def _constraint(raw: dict[str, Any]) -> Constraint:
-    value = raw["value"]
-    return Constraint(**{**raw, "value": value if isinstance(value, str) else tuple(value)})
+def _list(read: _Reader, raw: object) -> tuple[Any, ...]:
+    if not isinstance(raw, list):
+        raise _expected(raw, "a list")
+    return _each(repeat(read), raw)
 
 
-def _logprob(raw: dict[str, Any]) -> TokenLogprob:
-    tops = {name: tuple((i, t, p) for i, t, p in raw[name]) for name in ("top", "allowed_top")}
-    return TokenLogprob(**{**raw, **tops})
+def _tuple(readers: tuple[_Reader, ...], raw: object) -> tuple[Any, ...]:
+    if not isinstance(raw, list) or len(raw) != len(readers):
+        raise _expected(raw, f"a list of {len(readers)}")
+    return _each(readers, raw)
+
+
+def _each(readers: Iterable[_Reader], raw: list[Any]) -> tuple[Any, ...]:
+    done: list[Any] = []
+    try:
+        for read, each in zip(readers, raw, strict=False):
+            done.append(read(each))
+    except _Wrong as wrong:
+        raise wrong.inside(f"[{len(done)}]") from None
+    return tuple(done)
+
+
+def _mapping(read: _Reader, raw: object) -> dict[str, Any]:
+    if not isinstance(raw, dict):
+        raise _expected(raw, "an object")
+    return _items(lambda _: read, raw)
+
+
+def _exactly(kind: type[Any], raw: object) -> object:
+    # To Python a bool is an int; to a reader of counts it is a mistake.
+    if type(raw) is not kind:
+        raise _expected(raw, _SCALARS[kind])
+    return raw
+
+
+def _number(finite: bool, raw: object) -> object:
+    if type(raw) not in (float, int):
+        raise _expected(raw, "a number")
+    if finite and not _is_finite(cast(float, raw)):
+        raise _expected(raw, "a finite number")
+    return raw
+
+
+def _is_finite(raw: float) -> bool:
+    try:
+        return math.isfinite(raw)
+    except OverflowError:
+        return False
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")

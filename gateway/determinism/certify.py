@@ -19,12 +19,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gateway.backends.base import Backend, load_backend
+from gateway.backends.base import Backend, load_backend, load_models
 from gateway.core.digests import canonical_json
 from gateway.core.errors import BackendError, InvalidRequest
 from gateway.core.types import GenerationRequest, Sampling
 from gateway.models.certificates import Certificate, Level, Trial, machine
-from gateway.models.file import load_models
 from gateway.models.locate import weights_path
 from gateway.models.spec import ModelSpec
 
@@ -81,9 +80,9 @@ async def certify(
     Raises:
         GatewayError: the model can not be loaded, or a request fails.
     """
-    # A server's threads are its own matter; on torch all chunks are of one size.
-    threads = spec.backend != "ollama"
-    chunks = _CHUNKS if spec.backend not in ("ollama", "transformers") else ()
+    threads = not spec.can.on_a_server
+    # On torch all chunks are of one size, and a server does not tell.
+    chunks = _CHUNKS if "batch_tokens" in spec.takes() else ()
     if chunks and await _is_another_model(spec, load, chunks):
         chunks = ()
     total = 3 + len(_TOGETHER) + len(chunks) + threads + (fresh_process is not None)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from gateway.backends.base import Backend
 from gateway.backends.pool import ModelPool
-from gateway.core.concurrency import each
+from gateway.core.concurrency import for_each
 from gateway.core.errors import RequestError, Unsupported
 from gateway.core.types import UNTOLD_TOKEN, Completion, LabelScores, Sampling
 from gateway.evaluation.run import Plan, question, reason
@@ -350,7 +350,7 @@ async def _ask_all(
             said[place] = error
         on_done()
 
-    await each(enumerate(plan.items), ask, together=min(backend.concurrency, len(plan.items)))
+    await for_each(enumerate(plan.items), ask, limit=min(backend.concurrency, len(plan.items)))
     return tuple(said[place] for place in range(len(plan.items)))
 
 

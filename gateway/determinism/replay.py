@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from gateway.backends.base import Backend
 from gateway.backends.pool import ModelPool
-from gateway.core.concurrency import each
+from gateway.core.concurrency import for_each
 from gateway.core.errors import GatewayError
 from gateway.core.json import completion_to_json
 from gateway.core.recording import Ending, Recording
@@ -144,7 +144,7 @@ async def _ask_all(
             tally.count(number, then, now)
         on_done()
 
-    await each(rows, ask, together=backend.concurrency)
+    await for_each(rows, ask, limit=backend.concurrency)
     return tallies
 
 

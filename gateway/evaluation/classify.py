@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.backends.base import Backend
+from gateway.backends.base import Backend, load_models
 from gateway.backends.pool import ModelPool
 from gateway.core.digests import canonical_json, digest_json
 from gateway.core.errors import ConfigError, DataError
@@ -17,7 +17,6 @@ from gateway.core.files import write_atomically
 from gateway.core.types import Answer, LabelScores
 from gateway.evaluation.run import Strategy, answer, content_free_items
 from gateway.models.environment import prompts_root
-from gateway.models.file import load_models
 from gateway.scoring.results import Status
 from gateway.scoring.rules import Calibrator, ScoreRule
 from gateway.tasks.dataset import load_dataset

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from gateway.core.digests import canonical_json
 from gateway.core.errors import DataError
+from gateway.core.json import from_plain
 from gateway.core.types import Answer, LabelScores
-from gateway.evaluation.record import RecordedCell, RecordedItem, RunRecord, prediction_from_json
+from gateway.evaluation.record import RecordedCell, RecordedItem, RunRecord
 from gateway.evaluation.store import Observation, Store
 from gateway.scoring.results import (
     Prediction,
@@ -113,9 +114,9 @@ def load_predictions(path: Path) -> dict[str, list[Prediction]]:
         try:
             raw = json.loads(line)
             digest = raw.pop("item_digest")
-            prediction = prediction_from_json(raw)
         except (ValueError, TypeError, KeyError, AttributeError) as exc:
             raise DataError(f"{file}:{number}: no prediction: {exc}") from exc
+        prediction = from_plain(Prediction, raw, f"{file}:{number}: no prediction")
         shown = replace(prediction, item_id=f"{prediction.item_id} ({digest[:12]})")
         found.setdefault(prediction.cell, []).append(shown)
     return found

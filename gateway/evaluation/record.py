@@ -6,12 +6,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 from gateway.core.digests import canonical_json, digest_json
+from gateway.core.json import from_plain
 from gateway.core.types import Answer, TaskKind
 from gateway.models.certificates import Level
-from gateway.scoring.results import (
-    Prediction,
-    Status,
-)
+from gateway.scoring.results import Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +75,9 @@ class RunRecord:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> "RunRecord":
-        """The inverse of `to_json`."""
-        return cls(
-            **{
-                **raw,
-                "labels": tuple(raw["labels"]),
-                "rules": tuple(raw["rules"]),
-                "items": tuple(RecordedItem(**item) for item in raw["items"]),
-                "dev": tuple(raw["dev"]),
-                "content_free": tuple(raw["content_free"]),
-                "cells": tuple(
-                    RecordedCell(**{**cell, "warnings": tuple(cell["warnings"])})
-                    for cell in raw["cells"]
-                ),
-                "baselines": tuple(prediction_from_json(p) for p in raw["baselines"]),
-                "warnings": tuple(raw["warnings"]),
-                "reported": tuple(raw.get("reported", ())),
-            }
-        )
+        """The inverse of `to_json`.
 
-
-def prediction_from_json(raw: Mapping[str, Any]) -> Prediction:
-    """The inverse of `dataclasses.asdict` on a prediction."""
-    return Prediction(**{**raw, "status": Status(raw["status"])})
+        Raises:
+            DataError: it is no record of a run.
+        """
+        return from_plain(cls, raw, "no record of a run")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from gateway.backends.base import Backend
 from gateway.backends.pool import ModelPool
-from gateway.core.concurrency import each
+from gateway.core.concurrency import for_each
 from gateway.core.digests import digest_json
 from gateway.core.errors import ContextOverflow, RequestError, Unsupported
 from gateway.core.types import Completion, Constraint, GenerationRequest, Sampling
@@ -199,7 +199,7 @@ async def _run_cell(
         last = now
         on_progress(Progress(cell, ask.item, observation, ask.purpose))
 
-    await each(todo, ask_one, together=min(backend.concurrency, len(todo)))
+    await for_each(todo, ask_one, limit=min(backend.concurrency, len(todo)))
 
 
 async def answer(

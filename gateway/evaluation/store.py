@@ -7,13 +7,15 @@ that asks the same thing of the same model. Two processes may write to one store
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gateway.core.digests import canonical_json
 from gateway.core.errors import StoreError
+from gateway.core.json import Reading, read_json
 from gateway.core.sqlite import Database, Kind
 from gateway.core.types import LabelScores
 from gateway.scoring.results import Status
@@ -124,7 +126,9 @@ class Store:
     def answers(self, cell: str) -> dict[str, Observation]:
         """All answers of a cell, by item digest."""
         rows = self._db.rows("SELECT item, body FROM answers WHERE cell = ?", (cell,))
-        return {item: _observation(body) for item, body in rows}
+        name = f"{self.path}: no answer"
+        read = partial(read_json, Observation, name=name, reading=_OF_ANY_VERSION)
+        return {item: read(body) for item, body in rows}
 
     def finished(self, cell: str) -> set[str]:
         """Digests of the items that need not be asked again: all but the failed ones."""
@@ -161,17 +165,7 @@ class Store:
         return matching[0][0], json.loads(matching[0][1])
 
 
-_TUPLES = {"labels", "logprobs", "token_counts", "byte_counts", "exemplars", "bounds"}
-_NAMES = {field.name for field in fields(Observation)}
-
-
-def _observation(body: str) -> Observation:
-    raw = {k: v for k, v in json.loads(body).items() if k in _NAMES}
-    for name in _TUPLES:
-        raw[name] = tuple(raw.get(name, ()))
-    if raw["shortened"] is not None:
-        raw["shortened"] = {k: (a, b) for k, (a, b) in raw["shortened"].items()}
-    return Observation(**{**raw, "status": Status(raw["status"])})
+_OF_ANY_VERSION = Reading(strangers=True)
 
 
 def _now() -> str:

@@ -52,12 +52,12 @@ def described_digests(spec: ModelSpec, path: Path) -> WeightsDigests:
 
 
 def weights_path(spec: ModelSpec) -> Path:
-    """What a backend is given to load: the located file, and nothing where a server has it.
+    """What a backend is given to load: the located file, and nothing where none is read.
 
     Raises:
         ModelNotPulled: as `locate`.
     """
-    return Path() if spec.backend in ("fake", "ollama") else locate(spec)
+    return locate(spec) if spec.can.reads_files else Path()
 
 
 def pulled_path(spec: ModelSpec) -> Path:

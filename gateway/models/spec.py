@@ -1,15 +1,15 @@
 """`ModelSpec`: one entry of models.toml as the rest of the package sees it."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from annotated_types import Ge, Le
 
 from gateway.core.errors import ConfigError
 from gateway.models.pinned import Pinned
-
-ON_OLLAMA = "ollama:"
-"""A name that begins so is a model of the Ollama server, and needs no entry."""
-
 
 WITH = "+"
 """Between the name of an entry and that of an adapter to run it with."""
@@ -73,95 +73,115 @@ def check_inside(path: str) -> None:
 
 
 Determinism = Literal["bitwise", "off"]
-
-
 Kernels = Literal["decode", "prefill"]
-
-
-Attention = Literal["plain", "flash"]
-
-
-Route = Literal["raw", "chat"]
-
-
 Dtype = Literal["float32", "bfloat16", "float16"]
-
-
 Quantize = Literal["", "nf4"]
-
-
-GpuLayers = int | Literal["auto"]
-
-
-PickleWords = Literal["", "I trust who made it"]
-
-
 Source = PypiSource | HubSource | PathSource | OllamaSource
 
 
 @dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can do, known before any of its libraries is loaded."""
+
+    reads_files: bool = True
+    """Its weights are files of this machine, which are located, pulled, and tell their tokens."""
+    reads_folders: bool = True
+    """A folder of safetensors is a model to it, and so is a repository that holds one."""
+    runs_quantized: bool = False
+    """It computes with a GGUF's weights as they are stored there."""
+    on_a_server: bool = False
+    """A server computes: threads, memory and the promise of equal bytes are its own matter."""
+    adapters: Literal["", "folder", "gguf"] = ""
+    """What it takes of an adapter: the folder that PEFT saved, or the GGUF exported from it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """One entry of models.toml."""
+    """One entry of models.toml: the keys that entries of all backends have.
+
+    A backend derives its own from it, with the keys that it alone has; the keys of a table in the
+    file are the fields of that class.
+
+    Raises:
+        ConfigError: a value is none that the key can have.
+    """
+
+    backend: ClassVar[str] = ""
+    """As models.toml writes it."""
+    implementation: ClassVar[str] = ""
+    """Where the backend's class is, MODULE:NAME; imported when a model is loaded."""
+    extra: ClassVar[str] = ""
+    """The extra that brings its libraries; empty: none is needed."""
+    prefix: ClassVar[str] = ""
+    """A name that begins so is a model of this backend, and needs no entry: see `named`."""
+    refused: ClassVar[Mapping[str, str]] = {}
+    """Keys of `ModelSpec` that mean nothing to this backend, each with why."""
+    can: ClassVar[Capabilities] = Capabilities()
 
     name: str
     source: Source
-    backend: str = "llama_cpp"
     sha256: str = ""
     """Of the file; checked whenever it is loaded. Empty: not checked."""
     description: str = ""
     license: str = ""
     quantization: str = ""
-    context_length: int = 4096
+    context_length: Annotated[int, Ge(32), Le(1 << 24)] = 4096
     """Tokens of one sequence; lowered to what the model was trained for."""
     chat_template: str = ""
     """Empty: the file's own. "plain": `chat_template.PLAIN`. Else: Jinja text."""
     end_of_turn: str = ""
     """Text that ends an answer, for models whose chat template has no end-of-turn token."""
-    parallel: int = 4
+    parallel: Annotated[int, Ge(1), Le(256)] = 4
     """Sequences that run together."""
-    threads: int = 0
+    threads: Annotated[int, Ge(0), Le(1024)] = 0
     """0: as many as there are usable cores."""
-    batch_tokens: int = 128
+    batch_tokens: Annotated[int, Ge(32), Le(8192)] = 128
     """Most tokens in one forward pass. 128 stay in the processor's cache: passes of 512 are 7%
     slower at the beginning of a prompt and 13% behind 640 tokens (SmolLM2 135M, 2 cores)."""
     adapter: Path | None = None
-    """For the model of `source`: a LoRA adapter in a GGUF file, or, for backend "transformers", a
-    folder that PEFT has saved."""
-    adapter_scale: float = 1.0
+    """For the model of `source`; which kind of file or folder, `can.adapters` says."""
+    adapter_scale: Annotated[float, Ge(-100), Le(100)] = 1.0
     """The adapter's part is multiplied by this."""
     deterministic: Determinism = "bitwise"
     """"bitwise": kernels whose results do not depend on what is batched or cached. "off": faster
     ones may be taken."""
-    attention: Attention = "plain"
-    """Which of two invariant ways to attend at "bitwise": "flash" is faster at generating;
-    its keys are kept as Q8_0, in little more than half of the memory."""
-    kernels: Kernels = "decode"
-    """Which of two invariant ways to multiply K-quants the process takes, the same for all entries:
-    "decode" is fast at one token at a time, "prefill" at many."""
-    gpu_layers: GpuLayers = 0
-    """How many of a GGUF's last layers lie on a card, the output counted as one; "auto": all that
-    fit. Where the library was built for processors, or no card is here, none does."""
-    main_gpu: int = 0
-    """Number of the card that takes what is not split among several."""
-    tensor_split: tuple[float, ...] = ()
-    """Shares of the layers by card; empty: by the cards' free memory."""
     origin: str = ""
     """The file that the entry is written in."""
     left_out: tuple[str, ...] = ()
     """What the source's Modelfile says and the gateway does not do, a sentence each."""
-    adapter_merged: bool = False
-    """Add the adapter to a copy of the weights that is the entry's own, for backend "transformers":
-    faster, and no longer shared."""
-    adapter_pickle: PickleWords = ""
-    """The words with which a person lets an adapter be read from a pickle."""
-    dtype: Dtype = "float32"
-    """Of weights and computation, for backend "transformers"."""
-    quantize: Quantize = ""
-    """"nf4": linear layers in 4 bits as they are loaded, for backend "transformers"."""
-    device: str = "cpu"
-    """As torch names it, for backend "transformers"; "auto": over all that there are."""
-    host: str = ""
-    """URL of the Ollama server, for backend "ollama"; empty: `ollama_host`."""
-    route: Route | None = None
-    """How an Ollama server is given messages: "raw", as the text that the model's own chat template
-    makes, or "chat", to be rendered by Ollama's. None: raw where that template is known."""
+
+    def __post_init__(self) -> None:
+        if self.sha256 and not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise ConfigError("sha256: 64 hexadecimal digits, in small letters")
+        if isinstance(self.source, HubSource) and not self.source.file:
+            if not self.can.reads_folders:
+                raise ConfigError("source.file: which file of the repository")
+            if self.sha256:
+                raise ConfigError("sha256: of a file, and the source is a whole repository")
+
+    @property
+    def precision(self) -> str:
+        """What its weights are kept in, in a word; empty: not known."""
+        return self.quantization
+
+    @classmethod
+    def like(cls, other: "ModelSpec", **changes: object) -> Self:
+        """Another entry's values for the keys that both have, and changes of them."""
+        own = cls.takes()
+        shared = {key: getattr(other, key) for key in other.takes() if key in own}
+        values: dict[str, Any] = {**shared, **changes}
+        return cls(**values)
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The entry that a name with this backend's `prefix` makes.
+
+        Raises:
+            ConfigError: the rest of it is no name of a model.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def takes(cls) -> tuple[str, ...]:
+        """Its fields, those that it refuses apart."""
+        return tuple(field.name for field in fields(cls) if field.name not in cls.refused)

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from gateway.backends.base import load_models
 from gateway.core.errors import ConfigError
 from gateway.core.files import write_atomically
 from gateway.models.environment import shipped
-from gateway.models.file import Models, load_models
-from gateway.models.spec import ENTRY_NAME, ModelSpec, PathSource
+from gateway.models.file import Models
+from gateway.models.spec import ENTRY_NAME, PathSource
 from gateway.models.writing import put_entries
 from gateway.quantization.ladder import Ladder, name_of
 from gateway.quantization.make import Made
@@ -82,7 +83,7 @@ def _keys(ladder: Ladder, made: Made, template: str) -> Iterator[tuple[str, obje
     yield "sha256", made.sha256
     yield "quantization", made.rung.level.name
     yield "description", _description(ladder, made)
-    defaults = {field.name: field.default for field in fields(ModelSpec)}
+    defaults = {field.name: field.default for field in fields(spec)}
     for key in _KEPT:
         if (value := getattr(spec, key)) != defaults[key]:
             yield key, value

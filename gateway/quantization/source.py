@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.errors import ConfigError, UnknownModel
 from gateway.models.file import Models
 from gateway.models.gguf import Header, read_header
 from gateway.models.locate import locate
-from gateway.models.spec import ModelSpec, PathSource
+from gateway.models.spec import PathSource
 
 _GGUF = b"GGUF"
 
@@ -16,7 +17,7 @@ _GGUF = b"GGUF"
 class Given:
     """One GGUF file, and the entry that names it."""
 
-    spec: ModelSpec
+    spec: LlamaCppSpec
     """Of a file without an entry: one with all defaults."""
     path: Path
     header: Header
@@ -35,7 +36,7 @@ def given(text: str, models: Models) -> Given:
         ModelLoadError: the file can not be read.
     """
     spec = models.specs.get(text) or _of_file(text)
-    if spec.backend in ("ollama", "fake"):
+    if not spec.can.reads_files:
         raise ConfigError(
             f"{spec.name} has no file that can be read here: it is run by {spec.backend}",
             hint="a model of an Ollama on this machine: gateway models import-ollama",
@@ -47,7 +48,7 @@ def given(text: str, models: Models) -> Given:
             hint="convert it with llama.cpp's convert_hf_to_gguf.py --outtype f16, then name the "
             "file; the gateway has no converter of its own",
         )
-    if spec.backend != "llama_cpp":
+    if not isinstance(spec, LlamaCppSpec):
         raise ConfigError(f"{spec.name} is run by {spec.backend}", hint=f"name its file: {path}")
     header = read_header(path)
     _check_whole(path, header)
@@ -60,13 +61,13 @@ def is_gguf(path: Path) -> bool:
         return file.read(len(_GGUF)) == _GGUF
 
 
-def _of_file(text: str) -> ModelSpec:
+def _of_file(text: str) -> LlamaCppSpec:
     path = Path(text).expanduser()
     if not path.exists():
         raise UnknownModel(
             f"{text!r} is neither an entry nor a file", hint="gateway models list names the entries"
         )
-    return ModelSpec(path.stem, PathSource(path.resolve()), origin="the command line")
+    return LlamaCppSpec(path.stem, PathSource(path.resolve()), origin="the command line")
 
 
 def _check_whole(path: Path, header: Header) -> None:

@@ -29,7 +29,7 @@ import numpy as np
 from scipy.optimize import bisect
 from scipy.special import logsumexp
 
-from gateway.core.draws import place
+from gateway.core.draws import seeded_rank
 from gateway.core.errors import ConfigError, DataError
 from gateway.scoring.scores import BoolArray, FloatArray, IntArray
 
@@ -78,7 +78,7 @@ class Sequential:
 
 def seeded_order(item_ids: Iterable[str], seed: int) -> list[str]:
     """The order in which items are looked at: the same for every cell, whatever the file's."""
-    return sorted(item_ids, key=lambda item_id: place(seed, "sequential", item_id))
+    return sorted(item_ids, key=lambda item_id: seeded_rank(seed, "sequential", item_id))
 
 
 def scores(right_a: BoolArray, right_b: BoolArray) -> IntArray:

@@ -8,11 +8,12 @@ and `arguments` between <tool_call> and </tool_call>.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from gateway.core.digests import canonical_json, digest_json
 from gateway.core.errors import InvalidRequest
 from gateway.core.types import Constraint, Tool, ToolCall
+from gateway.server.wire import FunctionDefinition
 
 OPENING, CLOSING = "<tool_call>", "</tool_call>"
 ANSWER_START = f"{OPENING}\n"
@@ -22,27 +23,14 @@ _ID_DIGITS = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ParsedAnswer:
     """An answer, parted into what was said and what is to be called."""
 
     content: str
     calls: tuple[ToolCall, ...]
 
 
-class Definition(Protocol):
-    """A function as a body describes it, in whatever wire format."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def description(self) -> str | None: ...
-
-    @property
-    def parameters(self) -> Mapping[str, Any] | None: ...
-
-
-def offered(functions: Iterable[Definition]) -> tuple[Tool, ...]:
+def offered(functions: Iterable[FunctionDefinition]) -> tuple[Tool, ...]:
     """The tools that a body offers; one without parameters takes an empty object.
 
     Raises:
@@ -76,7 +64,7 @@ def check_readable(chat_template: str) -> None:
         )
 
 
-def read_calls(text: str, tools: Sequence[Tool], salt: str) -> Said:
+def read_calls(text: str, tools: Sequence[Tool], salt: str) -> ParsedAnswer:
     """Part an answer. What looks like a call and is none of a known tool stays text.
 
     Args:
@@ -97,13 +85,13 @@ def read_calls(text: str, tools: Sequence[Tool], salt: str) -> Said:
             content.append(text[len(text) - len(opening) - len(after) :])
             break
         calls.append(found)
-    return Said("".join(content).rstrip("\n") if calls else text, tuple(calls))
+    return ParsedAnswer("".join(content).rstrip("\n") if calls else text, tuple(calls))
 
 
-def read_enforced(text: str, tools: Sequence[Tool], salt: str) -> Said:
+def read_enforced(text: str, tools: Sequence[Tool], salt: str) -> ParsedAnswer:
     """The one call of an answer that `constraint_of` enforced. Cut short, it stays text."""
     found = _call(text, tools, f"{salt}/0")
-    return Said("", (found,)) if found else Said(ANSWER_START + text, ())
+    return ParsedAnswer("", (found,)) if found else ParsedAnswer(ANSWER_START + text, ())
 
 
 def constraint_of(tools: Sequence[Tool]) -> Constraint:

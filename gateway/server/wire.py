@@ -61,6 +61,14 @@ JsonObject = Annotated[dict[str, Any], AfterValidator(_bounded)]
 """A JSON object of bounded depth, such as a schema."""
 
 
+class FunctionDefinition(Wire):
+    """A function that may be called."""
+
+    name: Text
+    description: Text | None = None
+    parameters: JsonObject | None = None
+
+
 def finite(logprob: float) -> float:
     """A log-probability as a number that JSON has."""
     return max(logprob, LEAST_LOGPROB)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.digests import digest_json
-from gateway.core.draws import place
+from gateway.core.draws import seeded_rank
 from gateway.core.errors import ConfigError, DataError
 from gateway.core.types import Answer
 from gateway.tasks.dataset import load_dataset
@@ -137,7 +137,7 @@ class ExemplarSelector:
         cosines = similarity.to([text_of(item)])[0]
         order = sorted(
             (at for at, cosine in enumerate(cosines) if cosine < NEAR_DUPLICATE),
-            key=lambda at: (-cosines[at], place(self._seed, "tie", self._pool[at].id)),
+            key=lambda at: (-cosines[at], seeded_rank(self._seed, "tie", self._pool[at].id)),
         )
         return [self._pool[at] for at in reversed(order[: self._count])]
 
@@ -185,7 +185,7 @@ def without_near_duplicates(
 
 def _stratified(train: Sequence[Item], labels: Sequence[str], count: int, seed: int) -> list[Item]:
     """`count` items a label (in all, where answers are no labels), in a seeded order."""
-    by_place = sorted(train, key=lambda item: place(seed, "exemplar", item.id))
+    by_place = sorted(train, key=lambda item: seeded_rank(seed, "exemplar", item.id))
     if not labels:
         return by_place[:count]
     chosen: list[Item] = []
@@ -198,7 +198,7 @@ def _stratified(train: Sequence[Item], labels: Sequence[str], count: int, seed: 
                 hint="more training data, or --exemplars nearest",
             )
         chosen += found
-    return sorted(chosen, key=lambda item: place(seed, "order", item.id))
+    return sorted(chosen, key=lambda item: seeded_rank(seed, "order", item.id))
 
 
 def fixed_exemplars(task: Task, root: Path) -> tuple[Item, ...]:

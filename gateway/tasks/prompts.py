@@ -25,7 +25,6 @@ and description), `values` (JSON: field -> allowed values), `minimum` and `maxim
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +33,12 @@ from typing import Annotated, Any, Literal, Protocol
 import jinja2
 import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.core.digests import digest_text
-from gateway.core.errors import ConfigError
+from gateway.core.errors import ConfigError, located
 from gateway.core.names import check_name
+from gateway.core.toml import parse_toml
 from gateway.core.types import Answer, Message
 from gateway.tasks.exemplars import Exemplar
 from gateway.tasks.task import Task
@@ -232,14 +232,8 @@ def _settings(path: Path, source: str, task: Task) -> _Settings:
             f"{path}: the settings are missing",
             hint='a template begins with {# mode = "score" #}',
         )
-    try:
-        settings = _Settings.model_validate(tomllib.loads(found.group(1)))
-    except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(f"{path}: the settings are no valid TOML: {exc}") from exc
-    except ValidationError as exc:
-        first: Any = exc.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: settings: {where}: {first['msg']}") from exc
+    with located(f"{path}: settings"):
+        settings = parse_toml(found.group(1), _Settings)
     for field in {**settings.shorten, **settings.shorten_exemplar}:
         if field not in task.fields:
             raise ConfigError(f"{path}: settings: the task has no field {field!r} to shorten")

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from gateway.core.draws import place, shares
+from gateway.core.draws import seeded_rank, shares
 from gateway.tasks.task import Item
 
 
@@ -24,6 +24,6 @@ def stratified_sample(
     chosen = {
         item.id
         for name, group in groups.items()
-        for item in sorted(group, key=lambda i: place(seed, purpose, i.id))[: given[name]]
+        for item in sorted(group, key=lambda i: seeded_rank(seed, purpose, i.id))[: given[name]]
     }
     return [item for item in items if item.id in chosen]

@@ -1,12 +1,12 @@
 """The LoRA adapter that is trained: put on a model's layers by PEFT, read off and saved."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gateway.backends.transformers.adapter_folder import quiet_peft
 from gateway.core.errors import ConfigError
-from gateway.tuning.recipe import ALL_LINEAR, TARGETS, Recipe
+from gateway.tuning.recipe import Recipe, targeted
 
 Tensor = Any
 
@@ -36,7 +36,7 @@ class TrainedAdapter:
             r=recipe.rank,
             lora_alpha=recipe.alpha,  # type: ignore[arg-type]
             lora_dropout=recipe.dropout,
-            target_modules=target_modules(module, recipe.targets),
+            target_modules=targeted(linear_names(module), recipe.targets),
             layers_to_transform=list(range(self.below, layers)) if self.below else None,
             layers_pattern="layers" if self.below else None,
             task_type="CAUSAL_LM",
@@ -78,27 +78,8 @@ class TrainedAdapter:
         (folder / "README.md").unlink(missing_ok=True)
 
 
-def target_modules(module: Any, targets: str) -> list[str]:
-    """Last parts of the names of the modules that get an adapter, sorted.
-
-    Raises:
-        ConfigError: the model has none of them.
-    """
-    linear = _linear_names(module)
-    if targets == ALL_LINEAR:
-        return linear
-    wanted: Sequence[str] = TARGETS.get(targets) or [name.strip() for name in targets.split(",")]
-    missing = sorted(set(wanted) - set(linear))
-    found = sorted(set(wanted) & set(linear))
-    if not found or (missing and targets not in TARGETS):
-        raise ConfigError(
-            f"--targets {targets}: the model has no linear layers called {', '.join(missing)}",
-            hint=f"it has {', '.join(linear)}; or {', '.join(TARGETS)}",
-        )
-    return found
-
-
-def _linear_names(module: Any) -> list[str]:
+def linear_names(module: Any) -> list[str]:
+    """Last parts of the names of a model's linear layers but the output layer, sorted."""
     from torch.nn import Linear
 
     head = module.get_output_embeddings()

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gateway.core.draws import place
-from gateway.tuning.examples import Row
+from gateway.core.draws import seeded_rank
+from gateway.tuning.examples import AnsweredPrompt
 
 MICRO_TOKENS = 1024
 """Tokens of a forward pass, its padding counted: keeps what backpropagation remembers small, and on
@@ -29,7 +29,7 @@ class Step:
 
 def steps(
     ids: Sequence[str],
-    rows: Sequence[Row],
+    rows: Sequence[AnsweredPrompt],
     epoch: int,
     batch: int,
     seed: int,
@@ -45,13 +45,13 @@ def steps(
         ids: of the examples, which their places are drawn by.
         most: tokens of a pass.
     """
-    order = sorted(range(len(ids)), key=lambda i: place(seed, f"epoch {epoch}", ids[i]))
+    order = sorted(range(len(ids)), key=lambda i: seeded_rank(seed, f"epoch {epoch}", ids[i]))
     cut = [order[i : i + batch] for i in range(0, len(order), batch)]
     return [Step(epoch, tuple(parts([rows[i] for i in group], group, most))) for group in cut]
 
 
 def parts(
-    rows: Sequence[Row], names: Sequence[int], most: int = MICRO_TOKENS
+    rows: Sequence[AnsweredPrompt], names: Sequence[int], most: int = MICRO_TOKENS
 ) -> Iterator[tuple[int, ...]]:
     """Rows cut into passes of `most` tokens, like lengths together; a row that is longer
     has one of its own.

@@ -32,7 +32,7 @@ class Logged:
 
 
 @dataclass(slots=True)
-class Standing:
+class TrainingState:
     """How far a training has come."""
 
     step: int = 0
@@ -57,7 +57,7 @@ class Standing:
 class Checkpoint:
     """What is read back."""
 
-    standing: Standing
+    state: TrainingState
     weights: Tensors
     """Of the adapter, by parameter."""
     moments: Tensors
@@ -77,14 +77,14 @@ def save(folder: Path, key: str, kept: Checkpoint) -> None:
     """
     from safetensors.torch import save_file
 
-    mark = f"{kept.standing.step:08}"
+    mark = f"{kept.state.step:08}"
     files = {part: f"{part}-{mark}.safetensors" for part in ("weights", "moments", "best")}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for part, name in files.items():
             save_file(dict(getattr(kept, part)), folder / name)
-        state = {"key": key, "files": files, **asdict(kept.standing)}
-        write_atomically(folder / STATE, json.dumps(state, allow_nan=False))
+        written = {"key": key, "files": files, **asdict(kept.state)}
+        write_atomically(folder / STATE, json.dumps(written, allow_nan=False))
         for old in folder.glob("*.safetensors"):
             if old.name not in files.values():
                 old.unlink()
@@ -113,7 +113,7 @@ def load(folder: Path, key: str) -> Checkpoint | None:
                 "--name",
             )
         files = {part: load_file(folder / name) for part, name in read.pop("files").items()}
-        standing = Standing(
+        state = TrainingState(
             step=read["step"],
             epochs=[HeldOut(**each) for each in read["epochs"]],
             log=[Logged(**each) for each in read["log"]],
@@ -124,4 +124,4 @@ def load(folder: Path, key: str) -> Checkpoint | None:
         raise StoreError(
             f"{folder}: the checkpoint can not be read: {exc}", hint="begin again with --restart"
         ) from exc
-    return Checkpoint(standing, **files)
+    return Checkpoint(state, **files)

@@ -11,7 +11,7 @@ from gateway.tasks.task import Item, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AnsweredPrompt:
     """One prompt with one answer, as token ids."""
 
     prompt: tuple[int, ...]
@@ -31,12 +31,12 @@ class Example:
     """An item with every answer that it may be given; for numbers and JSON only the right one."""
 
     item_id: str
-    answers: tuple[Row, ...]
+    answers: tuple[AnsweredPrompt, ...]
     right: int
     """Which of them is the item's own."""
 
     @property
-    def row(self) -> Row:
+    def row(self) -> AnsweredPrompt:
         """What is learned."""
         return self.answers[self.right]
 
@@ -89,5 +89,5 @@ def _example(
             hint=f"labels: {', '.join(labels)}",
         )
     before, continuations = reader.split_labels(request, answers)
-    rows = tuple(Row(tuple(before), tuple(tokens)) for tokens in continuations)
+    rows = tuple(AnsweredPrompt(tuple(before), tuple(tokens)) for tokens in continuations)
     return Example(item.id, rows, answers.index(gold))

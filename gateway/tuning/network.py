@@ -8,7 +8,7 @@ is, because a vocabulary's width of them at every token costs more than all laye
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.tuning.examples import Example, Row
+from gateway.tuning.examples import AnsweredPrompt, Example
 from gateway.tuning.layers import lower, upper
 
 Tensor = Any
@@ -44,7 +44,7 @@ class Network:
         self._module.train(training)
         self._upper.train(training)
 
-    def logprobs(self, rows: Sequence[Row]) -> Tensor:
+    def logprobs(self, rows: Sequence[AnsweredPrompt]) -> Tensor:
         """Log-probabilities of the rows' answers in nats, shape (rows,), in float32.
 
         The rows are padded at their ends, where a causal model needs no mask.

@@ -5,7 +5,7 @@ arXiv:2305.14314 (adapters on all linear layers, learning rate 2e-4 up to 13B, d
 small models, NF4 with doubly quantized scales).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from gateway.core.errors import ConfigError
@@ -13,15 +13,17 @@ from gateway.models.spec import Dtype, Quantize
 
 ALL_LINEAR = "all-linear"
 """PEFT's word for every linear layer but the output layer."""
+_QUERY_VALUE = ("q_proj", "v_proj", "qkv_proj", "c_attn", "query_key_value")
+_UP_AND_DOWN = ("up_proj", "down_proj", "gate_up_proj", "fc1", "fc2")
 TARGETS: Mapping[str, tuple[str, ...]] = {
     ALL_LINEAR: (),
-    "attention": ("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "c_attn", "query_key_value"),
-    "query-value": ("q_proj", "v_proj", "qkv_proj", "c_attn", "query_key_value"),
+    "attention": (*_QUERY_VALUE, "k_proj", "o_proj"),
+    "query-value": _QUERY_VALUE,
+    "qv": _QUERY_VALUE,
+    "mlp": ("gate_proj", *_UP_AND_DOWN, "dense_h_to_4h", "dense_4h_to_h"),
 }
 """Names for the modules that get an adapter. A name that an architecture lacks is left out, so
 that one list serves those with one matrix for query, key and value and those with three."""
-
-
 DTYPES = ("float32", "bfloat16", "float16")
 NF4 = "nf4"
 
@@ -37,7 +39,7 @@ class Recipe:
     """Of what enters an adapter, while training. PEFT's own default: QLoRA's 0.05 took a quarter of
     the time of a step on a CPU, most of it for drawing."""
     targets: str = ALL_LINEAR
-    """A name of `TARGETS`, or module names with commas between."""
+    """Names of `TARGETS` or of modules, with commas between."""
     top_layers: int = 0
     """Only so many of the last layers get an adapter; 0: all. What the frozen ones below compute
     is then the same in every epoch and computed once."""
@@ -75,6 +77,29 @@ class Recipe:
     def table(self) -> dict[str, str | int | float | bool]:
         """As a card records it."""
         return {key: value for key, value in asdict(self).items() if value != "" and key != "seed"}
+
+
+def targeted(linear: Sequence[str], targets: str) -> list[str]:
+    """Those of a model's linear layers that get an adapter.
+
+    Args:
+        linear: last parts of the names of its modules, without the output layer.
+        targets: as in `Recipe`.
+
+    Raises:
+        ConfigError: the model has none of what a name stands for, or nothing is named.
+    """
+    chosen: set[str] = set()
+    for name in [part.strip() for part in targets.split(",") if part.strip()] or [""]:
+        meant = linear if name == ALL_LINEAR else TARGETS.get(name, (name,))
+        found = set(linear).intersection(meant)
+        if not found:
+            raise ConfigError(
+                f"--targets {targets}: the model has no linear layers called {name or 'nothing'}",
+                hint=f"it has {', '.join(linear)}; or {', '.join(TARGETS)}",
+            )
+        chosen |= found
+    return [name for name in linear if name in chosen]
 
 
 _BOUNDS: tuple[tuple[str, float, float], ...] = (

@@ -18,8 +18,8 @@ from typing import Any
 
 from gateway.tuning.adapter import TrainedAdapter
 from gateway.tuning.batches import MICRO_TOKENS, ON_A_CARD, Step, steps
-from gateway.tuning.checkpoint import Checkpoint, Logged, Standing, save
-from gateway.tuning.examples import Example, Row
+from gateway.tuning.checkpoint import Checkpoint, Logged, TrainingState, save
+from gateway.tuning.examples import AnsweredPrompt, Example
 from gateway.tuning.heldout import HeldOut, hold_out
 from gateway.tuning.network import Network
 from gateway.tuning.recipe import Recipe
@@ -78,7 +78,7 @@ class Training:
         self._optimizer = torch.optim.AdamW(
             adapter.parameters.values(), lr=0.0, weight_decay=recipe.weight_decay
         )
-        self.standing = Standing()
+        self.state = TrainingState()
         self._best: dict[str, Any] = {}
         if kept:
             self._take_up(kept)
@@ -96,16 +96,16 @@ class Training:
     @property
     def ended(self) -> bool:
         """Whether nothing is left to learn."""
-        whole = self.standing.step == self.steps_in_all
-        at_an_end = len(self.standing.epochs) * self.steps_an_epoch == self.standing.step
-        return at_an_end and (whole or self.standing.since_best() >= self._recipe.patience)
+        whole = self.state.step == self.steps_in_all
+        at_an_end = len(self.state.epochs) * self.steps_an_epoch == self.state.step
+        return at_an_end and (whole or self.state.since_best() >= self._recipe.patience)
 
     def run(self, watching: Watching) -> None:
         """Train to the end; the adapter then has the weights of the best epoch."""
         saved = time.monotonic()
         while not self.ended:
-            done, within = divmod(self.standing.step, self.steps_an_epoch)
-            if done > len(self.standing.epochs):
+            done, within = divmod(self.state.step, self.steps_an_epoch)
+            if done > len(self.state.epochs):
                 with self._timed():
                     self._end_epoch(watching)
                 saved = self._save()
@@ -140,7 +140,7 @@ class Training:
     def _timed(self) -> Iterator[None]:
         begun = time.monotonic()
         yield
-        self.standing.seconds += time.monotonic() - begun
+        self.state.seconds += time.monotonic() - begun
 
     def _steps(self, epoch: int) -> list[Step]:
         recipe = self._recipe
@@ -148,7 +148,7 @@ class Training:
         return steps(self._ids, self._rows, epoch, recipe.batch, recipe.seed, most)
 
     def _learn(self, step: Step) -> Logged:
-        torch, number = self._torch, self.standing.step
+        torch, number = self._torch, self.state.step
         torch.manual_seed(self._recipe.seed * 1_000_003 + number)
         self._network.train(True)
         rows = [self._rows[i] for i in step.examples]
@@ -160,23 +160,23 @@ class Training:
         torch.nn.utils.clip_grad_norm_(self._adapter.parameters.values(), CLIP)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        self.standing.step += 1
+        self.state.step += 1
         logged = Logged(number + 1, step.epoch + 1, loss, rate, sum(map(len, rows)))
-        self.standing.log.append(logged)
+        self.state.log.append(logged)
         return logged
 
-    def _pass(self, rows: Sequence[Row], answered: int) -> float:
+    def _pass(self, rows: Sequence[AnsweredPrompt], answered: int) -> float:
         """Forward and backward; the loss of these rows, in nats over the step's answer tokens."""
         loss = -self._network.logprobs(rows).sum() / answered
         loss.backward()
         return float(loss.detach())
 
     def _end_epoch(self, watching: Watching) -> None:
-        number = len(self.standing.epochs) + 1
+        number = len(self.state.epochs) + 1
         found = hold_out(self._network, self._held_out, number, watching.on_held_out)
-        if self.standing.is_better(found):
-            self.standing.best, self._best = number, self._adapter.weights()
-        self.standing.epochs.append(found)
+        if self.state.is_better(found):
+            self.state.best, self._best = number, self._adapter.weights()
+        self.state.epochs.append(found)
         watching.on_epoch(found)
 
     def _save(self) -> float:
@@ -185,17 +185,17 @@ class Training:
             state = self._optimizer.state[parameter]
             moments[f"{name}.exp_avg"] = state["exp_avg"]
             moments[f"{name}.exp_avg_sq"] = state["exp_avg_sq"]
-        kept = Checkpoint(self.standing, self._adapter.weights(), moments, self._best)
+        kept = Checkpoint(self.state, self._adapter.weights(), moments, self._best)
         save(self._folder, self._key, kept)
         return time.monotonic()
 
     def _take_up(self, kept: Checkpoint) -> None:
         torch = self._torch
-        self.standing, self._best = kept.standing, dict(kept.best)
+        self.state, self._best = kept.state, dict(kept.best)
         self._adapter.put(kept.weights)
         for name, parameter in self._adapter.parameters.items():
             self._optimizer.state[parameter] = {
-                "step": torch.tensor(float(kept.standing.step)),
+                "step": torch.tensor(float(kept.state.step)),
                 "exp_avg": kept.moments[f"{name}.exp_avg"].to(parameter.device),
                 "exp_avg_sq": kept.moments[f"{name}.exp_avg_sq"].to(parameter.device),
             }

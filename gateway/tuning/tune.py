@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from io import StringIO
@@ -18,6 +18,7 @@ from gateway import __version__
 from gateway.backends.transformers import library
 from gateway.backends.transformers.backend import tokenizer_of
 from gateway.backends.transformers.model import TorchModel
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.digests import digest_json
 from gateway.core.errors import ConfigError, StoreError
 from gateway.core.extras import require
@@ -34,12 +35,12 @@ from gateway.models.adapters.card import (
 )
 from gateway.models.adapters.timings import TIMINGS, Took
 from gateway.models.locate import locate
-from gateway.models.spec import ModelSpec
 from gateway.tasks.prompts import PromptTemplate
-from gateway.tasks.task import Item, Task
+from gateway.tasks.task import Item
 from gateway.tuning.adapter import TrainedAdapter
-from gateway.tuning.checkpoint import Logged, Standing, load
+from gateway.tuning.checkpoint import Logged, TrainingState, load
 from gateway.tuning.examples import Example, examples
+from gateway.tuning.job import TrainingJob
 from gateway.tuning.layers import prepare
 from gateway.tuning.network import Network
 from gateway.tuning.recipe import Recipe
@@ -47,27 +48,6 @@ from gateway.tuning.training import Training, Watching
 
 LOG = "log.csv"
 SCORES = "held-out.csv"
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """What is to be learned, of whom and how."""
-
-    spec: ModelSpec
-    """Entry of the base; one of llama.cpp is taken too, its file is dequantized."""
-    task: Task
-    labels: tuple[str, ...]
-    """Empty where answers are no labels."""
-    template: PromptTemplate
-    items: tuple[Item, ...]
-    held_out: tuple[Item, ...]
-    source: str
-    """Of the items, for the card."""
-    recipe: Recipe
-    target: Path
-    """The adapter's folder, which is not there yet."""
-    threads: int = 0
-    """0: all usable cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +74,17 @@ class Tuned:
     """What came out."""
 
     folder: Path
-    standing: Standing
+    state: TrainingState
     trained: int
 
 
-def took(standing: Standing) -> Took:
+def took(state: TrainingState) -> Took:
     """Of a training, however often it was interrupted."""
     return Took(
-        len(standing.epochs),
-        standing.step,
-        sum(each.tokens for each in standing.log),
-        round(standing.seconds, 1),
+        len(state.epochs),
+        state.step,
+        sum(each.tokens for each in state.log),
+        round(state.seconds, 1),
     )
 
 
@@ -112,7 +92,7 @@ Begin = Callable[[Estimate, int], Watching]
 """Told what it will take and how many held-out examples there are; answers who watches."""
 
 
-def tune(lesson: Lesson, begin: Begin, *, restart: bool = False) -> Tuned:
+def tune(job: TrainingJob, begin: Begin, *, restart: bool = False) -> Tuned:
     """Train an adapter and save it with its card; a reader never meets half a folder.
 
     Args:
@@ -126,45 +106,43 @@ def tune(lesson: Lesson, begin: Begin, *, restart: bool = False) -> Tuned:
         BackendError: memory does not suffice.
         StoreError: a checkpoint is of another training, or can not be written.
     """
-    check_target(lesson.target)
-    _check_template(lesson.template)
+    check_target(job.target)
+    _check_template(job.template)
     require("peft")
     torch, _ = library.load()
-    spec = replace(lesson.spec, backend="transformers", dtype=lesson.recipe.dtype)
+    spec = TransformersSpec.like(job.spec, dtype=job.recipe.dtype)
     path = locate(spec)
     base = read_base(spec, path)
-    key = _key(lesson, base)
-    partial = lesson.target.with_name(f".tune-{lesson.target.name}")
+    key = _key(job, base)
+    partial = job.target.with_name(f".tune-{job.target.name}")
     if restart:
         shutil.rmtree(partial, ignore_errors=True)
     kept = load(partial, key)
     model = TorchModel(
-        path, dtype=spec.dtype, device=spec.device, quantize=lesson.recipe.quantize or spec.quantize
+        path, dtype=spec.dtype, device=spec.device, quantize=job.recipe.quantize or spec.quantize
     )
     tokenizer = tokenizer_of(path, model)
     try:
         prepare(model.module)
-        torch.set_num_threads(lesson.threads or usable_cores())
+        torch.set_num_threads(job.threads or usable_cores())
         reader = Reader(spec, tokenizer)
-        read = (lesson.task, lesson.labels, lesson.template, reader, lesson.recipe.max_tokens)
-        learned = examples(lesson.items, *read)
-        held_out = examples(lesson.held_out, *read)
-        adapter = TrainedAdapter(model.module, model.layers, lesson.recipe)
+        read = (job.task, job.labels, job.template, reader, job.recipe.max_tokens)
+        learned = examples(job.items, *read)
+        held_out = examples(job.held_out, *read)
+        adapter = TrainedAdapter(model.module, model.layers, job.recipe)
         stops = reader.vocabulary.stop_ids.tolist()
         network = Network(model.module, stops, adapter.below)
         with library.repeatable():
-            training = Training(
-                network, adapter, learned, held_out, lesson.recipe, partial, key, kept
-            )
-            estimate = _estimate(training, adapter, learned, held_out, lesson.recipe)
+            training = Training(network, adapter, learned, held_out, job.recipe, partial, key, kept)
+            estimate = _estimate(training, adapter, learned, held_out, job.recipe)
             training.run(begin(estimate, len(held_out)))
-        card = _card(lesson, base, training.standing)
-        _save(lesson, adapter, card, base.name, training.standing)
+        card = _card(job, base, training.state)
+        _save(job, adapter, card, base.name, training.state)
     finally:
         tokenizer.close()
         model.close()
     shutil.rmtree(partial, ignore_errors=True)
-    return Tuned(lesson.target, training.standing, adapter.trained)
+    return Tuned(job.target, training.state, adapter.trained)
 
 
 def check_target(folder: Path) -> None:
@@ -189,18 +167,18 @@ def _check_template(template: PromptTemplate) -> None:
         )
 
 
-def _key(lesson: Lesson, base: Base) -> str:
+def _key(job: TrainingJob, base: Base) -> str:
     """Digest of all that decides what comes out, but for the machine."""
     return digest_json(
         {
-            "recipe": {f.name: getattr(lesson.recipe, f.name) for f in fields(Recipe)},
+            "recipe": {f.name: getattr(job.recipe, f.name) for f in fields(Recipe)},
             "base": base.digest,
-            "task": lesson.task.digest,
-            "labels": list(lesson.labels),
-            "template": lesson.template.digest,
-            "chat_template": lesson.spec.chat_template or "",
-            "items": data_digest(lesson.items),
-            "held_out": data_digest(lesson.held_out),
+            "task": job.task.digest,
+            "labels": list(job.labels),
+            "template": job.template.digest,
+            "chat_template": job.spec.chat_template or "",
+            "items": data_digest(job.items),
+            "held_out": data_digest(job.held_out),
             "versions": _versions(),
         }
     )
@@ -223,7 +201,7 @@ def _estimate(
     # Without a backward pass a token costs about a third: Kaplan et al. 2020, arXiv:2001.08361,
     # section 2.1, 2 N of 6 N operations; of frozen weights no gradient is computed, so 2 of 4.
     work = tokens_an_epoch + sum(each.tokens for each in held_out) / 2
-    left = 1 - training.standing.step / training.steps_in_all
+    left = 1 - training.state.step / training.steps_in_all
     return Estimate(
         trained=adapter.trained,
         tokens_an_epoch=tokens_an_epoch,
@@ -232,26 +210,26 @@ def _estimate(
         tokens_a_second=trial.tokens / trial.seconds,
         seconds=(left * recipe.epochs * trial.seconds + trial.once) * work / trial.tokens,
         memory=int(psutil.Process().memory_info().rss),
-        from_step=training.standing.step,
+        from_step=training.state.step,
     )
 
 
-def _card(lesson: Lesson, base: Base, standing: Standing) -> Card:
-    best = next(each for each in standing.epochs if each.epoch == standing.best)
+def _card(job: TrainingJob, base: Base, state: TrainingState) -> Card:
+    best = next(each for each in state.epochs if each.epoch == state.best)
     metrics = {"best_epoch": float(best.epoch), "held_out_loss": best.loss}
     if best.macro_f1 is not None:
         metrics["held_out_macro_f1"] = best.macro_f1
-    metrics["held_out_items"] = float(len(lesson.held_out))
+    metrics["held_out_items"] = float(len(job.held_out))
     return Card(
         base=RecordedBase(base.name, base.digest, base.architecture, base.hidden_size),
         data=RecordedData(
-            lesson.source,
-            data_digest(lesson.items),
-            len(lesson.items),
+            job.source,
+            data_digest(job.items),
+            len(job.items),
         ),
-        prompt=RecordedPrompt(lesson.task.name, lesson.template.strategy, lesson.template.digest),
-        hyperparameters=lesson.recipe.table(),
-        seed=lesson.recipe.seed,
+        prompt=RecordedPrompt(job.task.name, job.template.strategy, job.template.digest),
+        hyperparameters=job.recipe.table(),
+        seed=job.recipe.seed,
         metrics=metrics,
         versions=_versions(),
         created=datetime.now(tz=UTC).date(),
@@ -259,21 +237,21 @@ def _card(lesson: Lesson, base: Base, standing: Standing) -> Card:
 
 
 def _save(
-    lesson: Lesson, adapter: TrainedAdapter, card: Card, base: str, standing: Standing
+    job: TrainingJob, adapter: TrainedAdapter, card: Card, base: str, state: TrainingState
 ) -> None:
-    half = lesson.target.with_name(f".half-{lesson.target.name}")
+    half = job.target.with_name(f".half-{job.target.name}")
     try:
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True)
         adapter.save(half, base)
         write_card(half, card)
-        write_atomically(half / LOG, _table(Logged, standing.log))
-        write_atomically(half / SCORES, _table(type(standing.epochs[0]), standing.epochs))
-        write_atomically(half / TIMINGS, _table(Took, [took(standing)]))
-        os.replace(half, lesson.target)
+        write_atomically(half / LOG, _table(Logged, state.log))
+        write_atomically(half / SCORES, _table(type(state.epochs[0]), state.epochs))
+        write_atomically(half / TIMINGS, _table(Took, [took(state)]))
+        os.replace(half, job.target)
     except OSError as exc:
         raise StoreError(
-            f"{lesson.target}: can not be written: {exc.strerror or exc}",
+            f"{job.target}: can not be written: {exc.strerror or exc}",
             hint="the checkpoint is kept; the same command goes on from it",
         ) from exc
     finally:

@@ -30,13 +30,13 @@ import psutil
 from common import lm_eval, out, requests_of
 from rich.table import Table
 
+from gateway.backends.base import load_models
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.backends.transformers.context import TorchContext
 from gateway.core.sizes import readable
 from gateway.core.types import GenerationRequest, LabelScores
 from gateway.engine.context import Row
 from gateway.models.certificates import machine
-from gateway.models.file import load_models
 from gateway.models.locate import locate
 
 NAME = "smollm2-135m-torch"

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from gateway.backends.base import load_models
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
 from gateway.core.types import GenerationRequest
@@ -21,7 +22,6 @@ from gateway.engine.llama import library
 from gateway.evaluation.plan import Wanted, prepare
 from gateway.models.certificates import machine
 from gateway.models.environment import prompts_root
-from gateway.models.file import load_models
 from gateway.models.locate import locate
 from gateway.models.spec import ModelSpec
 

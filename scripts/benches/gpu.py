@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.backends.base import load_backend
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.transformers import library
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.types import GenerationRequest, Sampling
 from gateway.determinism import certify as certifying
 from gateway.models.spec import ModelSpec, PathSource
@@ -134,10 +136,9 @@ def make_model(shape: str, scratch: Path, device: str) -> ModelSpec:
     folder = scratch / shape
     module.save_pretrained(folder)
     write_tokenizer(folder, config.vocab_size)
-    return ModelSpec(
+    return TransformersSpec(
         name=shape,
         source=PathSource(folder),
-        backend="transformers",
         chat_template="plain",
         dtype="bfloat16",
         device=device,
@@ -463,7 +464,7 @@ def llama(spec: ModelSpec, shape: str) -> dict[str, Any]:
             threads=usable_cores(),
             on_tensor=lambda _: None,
         )
-        entry = ModelSpec(
+        entry = LlamaCppSpec(
             name=path.stem,
             source=PathSource(path),
             chat_template="plain",

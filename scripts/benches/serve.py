@@ -27,10 +27,11 @@ from common import ROOT, issues, load, out, show
 from llama_server import llama_server
 from servers import gateway, started
 
+from gateway.backends.base import load_models
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.pool import ModelPool
 from gateway.core.types import GenerationRequest, Sampling
-from gateway.models.file import Models, load_models
+from gateway.models.file import Models
 from gateway.models.locate import locate
 from gateway.server.app import create_app
 from gateway.server.running import in_a_thread

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.backends.base import Backend
-from gateway.backends.fake import FakeBackend
+from gateway.backends.fake import FakeBackend, FakeSpec
 from gateway.backends.ollama.backend import OllamaBackend
 from gateway.backends.transformers.backend import TransformersBackend
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ContextOverflow, InvalidRequest
 from gateway.core.types import Constraint, Delta, GenerationRequest, Message, Sampling
 from gateway.models.spec import ModelSpec, PathSource
@@ -39,7 +40,7 @@ PARAMS = [
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     server, _, name = request.param.rpartition("-")
     if name == "fake":
-        yield FakeBackend(ModelSpec("fake", PathSource(ROOT), backend="fake"))
+        yield FakeBackend(FakeSpec("fake", PathSource(ROOT)))
         return
     own: Backend = request.getfixturevalue(name)
     if not server:
@@ -57,9 +58,9 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     run(served.close())
 
 
-def on_torch(spec: ModelSpec) -> tuple[ModelSpec, Path]:
+def on_torch(spec: ModelSpec) -> tuple[TransformersSpec, Path]:
     """The same weights, dequantized."""
-    return replace(spec, backend="transformers"), spec_and_path(spec.name)[1]
+    return TransformersSpec.like(spec), spec_and_path(spec.name)[1]
 
 
 def is_on_a_server(backend: Backend) -> bool:

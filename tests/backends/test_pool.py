@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.backends.base import Backend
-from gateway.backends.fake import FakeBackend
+from gateway.backends.fake import FakeBackend, FakeSpec
 from gateway.backends.pool import ModelPool
 from gateway.core.errors import ModelLoadError, ModelTooLarge, UnknownModel
 from gateway.core.types import MemoryUse
@@ -38,7 +38,7 @@ class Loader:
 
 def pool(loader: Loader, *, max_loaded: int = 1) -> ModelPool:
     names = ("a", "b", "c", "broken")
-    specs = {name: ModelSpec(name, PathSource(Path()), backend="fake") for name in names}
+    specs = {name: FakeSpec(name, PathSource(Path())) for name in names}
     return ModelPool(Models(specs, "a"), max_loaded=max_loaded, loader=loader)
 
 
@@ -70,6 +70,19 @@ def test_the_least_recently_used_idle_model_is_evicted() -> None:
 
     asyncio.run(scenario())
     assert loader.events == ["load a", "load b", "close b", "load c", "close a", "close c"]
+
+
+def test_models_are_closed_where_the_pool_s_block_ends_however_it_ends() -> None:
+    loader = Loader()
+
+    async def scenario() -> None:
+        async with pool(loader) as models:
+            await use(models, "a")
+            raise KeyError("what ended it")
+
+    with pytest.raises(KeyError, match="what ended it"):
+        asyncio.run(scenario())
+    assert loader.events == ["load a", "close a"]
 
 
 def test_a_request_for_another_model_waits_until_the_loaded_one_is_idle() -> None:

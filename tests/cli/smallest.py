@@ -13,12 +13,14 @@ from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter
 from gguf.quants import quantize
 from safetensors.numpy import save_file
 
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.engine.llama.tokenizer_export import tokenizer_of
 from gateway.models.adapters.base import Base, read_base
 from gateway.models.adapters.card import Card, RecordedBase, RecordedPrompt, write_card
 from gateway.models.adapters.folder import read_adapter
 from gateway.models.adapters.names import EXPORTED
-from gateway.models.spec import ModelSpec, PathSource
+from gateway.models.spec import PathSource
 from gateway.tuning.export.export import export
 from tests.backends.transformers.tiny import SIZES, write_adapter
 from tests.cli.actions import ON_GGUF, ON_TORCH
@@ -166,7 +168,7 @@ def _write_torch(folder: Path, small: Path) -> None:
 
 def _adapters(world: Path) -> None:
     """One on the folder, made by PEFT, and one on the GGUF, with the file that llama.cpp reads."""
-    on_torch = ModelSpec("torch", PathSource(world / "torch"), backend="transformers")
+    on_torch = TransformersSpec("torch", PathSource(world / "torch"))
     write_adapter(world / "adapters" / ON_TORCH, world / "torch", "LORA")
     _card(world / "adapters" / ON_TORCH, read_base(on_torch, world / "torch"))
     folder = world / "adapters" / ON_GGUF
@@ -184,7 +186,7 @@ def _adapters(world: Path) -> None:
         },
         folder / "adapter_model.safetensors",
     )
-    small = ModelSpec("small", PathSource(world / "small.gguf"))
+    small = LlamaCppSpec("small", PathSource(world / "small.gguf"))
     base = read_base(small, world / "small.gguf")
     _card(folder, base)
     export(read_adapter(folder), base, folder / EXPORTED)

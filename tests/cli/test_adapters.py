@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backends.base import load_models
 from gateway.models.adapters.card import Card, RecordedBase, RecordedData, write_card
-from gateway.models.file import load_models
 from tests.backends.transformers.tiny import write_adapter
 from tests.cli.conftest import Gateway
 from tests.conftest import spec_and_path

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.tuning.recipe import Recipe
 from tests.cli.conftest import Gateway
 from tests.conftest import ROOT, spec_and_path
 
@@ -41,7 +42,7 @@ def test_answers_sharpen_the_advice(gateway: Gateway) -> None:
     assert done.code == 0, done.err
     assert "advice: fine-tune\n" in done.out
     assert "what would sharpen it" not in done.out
-    assert "171 steps = 3 x ceil(900 / (1 x 16 x 1))" in done.out
+    assert "285 steps = 5 x ceil(900 / (1 x 16 x 1))" in done.out
 
 
 def test_a_task_and_its_data_answer_for_themselves(gateway: Gateway, fake: Path) -> None:
@@ -86,7 +87,7 @@ def test_the_families_are_listed(gateway: Gateway) -> None:
         (("llama-3.1-9b",), "near: llama-3.1-8b"),
         (("qwen3-8b", "--rank", "0"), "rank is 0"),
         (("qwen3-8b", "--context", "0"), "context is 0"),
-        (("qwen3-8b", "--targets", "w1"), "no matrix called 'w1'"),
+        (("qwen3-8b", "--targets", "w1"), "no linear layers called w1"),
         (("qwen3-8b", "--optimizer", "adam"), "known: adamw"),
         (("qwen3-8b", "--zero", "4"), "no stage 4"),
         (("qwen3-8b", "--memory", "much"), "'much' is no size"),
@@ -121,3 +122,13 @@ def test_planning_needs_neither_torch_nor_a_backend() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_the_command_s_defaults_are_those_of_training(gateway: Gateway) -> None:
+    setup = json.loads(gateway("plan", "qwen3-0.6b", "--json").out)["model"]["setup"]
+    recipe = Recipe()
+    assert setup["batch"] * setup["accumulate"] == recipe.batch
+    assert (setup["rank"], setup["dropout"]) == (recipe.rank, recipe.dropout)
+    assert setup["context"] == recipe.max_tokens
+    asked = json.loads(gateway("plan", "qwen3-0.6b", "--json", "--targets", "query-value").out)
+    assert [each["name"] for each in asked["model"]["setup"]["targets"]] == ["q_proj", "v_proj"]

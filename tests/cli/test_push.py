@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backends.base import load_models
 from gateway.backends.ollama.modelfile_writer import write_modelfile
 from gateway.core.digests import file_digest
 from gateway.models import modelfile
-from gateway.models.file import load_models
 from tests.cli.conftest import Gateway
 from tests.conftest import spec_and_path
 from tests.support.ollama_replay import Answer, Exchange, Replay

@@ -5,10 +5,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from gateway.backends.base import load_models
 from gateway.backends.fake import FakeBackend
 from gateway.core.recording import Ending, Recorded, Recording
 from gateway.core.types import GenerationRequest, Sampling
-from gateway.models.file import load_models
 from tests.cli.conftest import Gateway
 
 

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import DataError
 from gateway.core.json import (
+    Reading,
     completion_from_json,
     completion_to_json,
+    read_json,
     request_from_json,
     request_to_json,
 )
@@ -24,6 +26,7 @@ from gateway.core.types import (
     ToolCall,
     Usage,
 )
+from gateway.scoring.results import Prediction, Status
 
 TOKENS = st.integers(0, 2**31 - 1)
 CALLS = st.builds(ToolCall, st.text(), st.text(), st.text())
@@ -117,3 +120,24 @@ def test_a_field_that_is_not_known_is_an_error(where: str) -> None:
     place["mirostat"] = 2
     with pytest.raises(DataError, match="mirostat"):
         request_from_json(json.dumps(raw))
+
+
+def test_what_is_wrong_is_named_by_its_place() -> None:
+    text = '{"model": "m", "sampling": {"logit_bias": [[1, 2], [3]]}}'
+    with pytest.raises(
+        DataError, match=r"sampling\.logit_bias\[1\] is \[3\]; expected a list of 2"
+    ):
+        request_from_json(text)
+
+
+def test_keys_of_another_version_are_passed_over_where_that_is_asked_for() -> None:
+    text = '{"prompt_tokens": 1, "completion_tokens": 2, "cached": 3}'
+    assert read_json(Usage, text, "usage", reading=Reading(strangers=True)) == Usage(1, 2)
+    with pytest.raises(DataError, match=r"usage: usage has unknown keys: \['cached'\]"):
+        read_json(Usage, text, "usage")
+
+
+def test_a_number_is_kept_as_it_is_written() -> None:
+    text = '{"answer":3,"cell":"c","gold":3.0,"item_id":"i","status":"ok"}'
+    found = read_json(Prediction, text, "prediction")
+    assert (repr(found.answer), repr(found.gold), found.status) == ("3", "3.0", Status.OK)

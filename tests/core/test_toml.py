@@ -26,7 +26,8 @@ def test_a_file_becomes_its_shape(tmp_path: Path) -> None:
         (b"name = '\xff'", "no valid TOML"),
         (b"name = 1", "name: "),
         (b"name = 'x'\n[inner]\na = 'b'", r"inner\.a: "),
-        (b"name = 'x'\nmore = 1", "more: "),
+        (b"naem = 'x'", r"unknown key 'naem' \(did you mean name\?\)"),
+        (b"name = 'x'\nmore = 1", r"unknown key 'more' \(known: name, inner\)"),
     ],
 )
 def test_what_is_wrong_is_one_error_that_says_where(tmp_path: Path, text: bytes, said: str) -> None:

@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 from gateway.backends.base import Backend
-from gateway.backends.fake import FakeBackend
+from gateway.backends.fake import FakeBackend, FakeSpec
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.ollama.spec import OllamaSpec
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.types import Completion, GenerationRequest
 from gateway.determinism.certify import Loader, Replies, answer_in_order, certify
 from gateway.models.certificates import Level
-from gateway.models.spec import ModelSpec, PathSource
+from gateway.models.spec import ModelSpec, OllamaSource, PathSource
 from tests.conftest import spec_and_path
 
-SPEC = ModelSpec("fake", PathSource(Path()), backend="fake", context_length=4096)
+SPEC = FakeSpec("fake", PathSource(Path()), context_length=4096)
 
 
 class CrowdSensitive(FakeBackend):
@@ -66,7 +68,8 @@ def test_a_server_is_not_told_its_threads_and_chunks() -> None:
         assert (spec.threads, spec.batch_tokens) == (SPEC.threads, SPEC.batch_tokens)
         return FakeBackend(spec)
 
-    made = asyncio.run(certify(replace(SPEC, backend="ollama"), load, None))
+    served = OllamaSpec.like(SPEC, source=OllamaSource("m"))
+    made = asyncio.run(certify(served, load, None))
     names = [trial.name for trial in made.trials]
     assert names == [
         *("alone, one after another", "shuffled, then asked again"),
@@ -75,7 +78,7 @@ def test_a_server_is_not_told_its_threads_and_chunks() -> None:
 
 
 def test_torch_is_tried_on_one_thread_and_not_in_other_chunks() -> None:
-    made = asyncio.run(certify(replace(SPEC, backend="transformers"), FakeBackend, None))
+    made = asyncio.run(certify(TransformersSpec.like(SPEC), FakeBackend, None))
     names = [trial.name for trial in made.trials]
     assert names[-1] == "alone, on one thread"
     assert not any("chunks" in name for name in names)

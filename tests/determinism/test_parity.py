@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.backends.fake import FakeBackend
+from gateway.backends.fake import FakeBackend, FakeSpec
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.pool import ModelPool
 from gateway.core.digests import canonical_json
@@ -29,7 +29,7 @@ ITEMS = 12
 
 
 def spec(name: str) -> ModelSpec:
-    return ModelSpec(name, PathSource(Path()), backend="fake", parallel=3)
+    return FakeSpec(name, PathSource(Path()), parallel=3)
 
 
 A, B = spec("a"), spec("b")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.backends.base import Backend
-from gateway.backends.fake import FakeBackend
+from gateway.backends.fake import FakeBackend, FakeSpec
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.pool import ModelPool
 from gateway.core.errors import BackendUnavailable, DataError, UnknownModel
@@ -18,7 +18,7 @@ from gateway.determinism.replay import Replay, difference, replay
 from gateway.models.file import Models
 from gateway.models.spec import ModelSpec, PathSource
 
-A, B = (ModelSpec(name, PathSource(Path()), backend="fake") for name in "ab")
+A, B = (FakeSpec(name, PathSource(Path())) for name in "ab")
 
 
 def record(path: Path, backend: Backend, prompts: list[str]) -> Recording:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backends.base import load_models
 from gateway.core.digests import digest_bytes, file_digest
 from gateway.core.errors import BackendUnavailable, ConfigError, ModelLoadError, ModelNotPulled
 from gateway.models.environment import models_root
-from gateway.models.file import load_models
 from gateway.models.locate import locate
 from gateway.models.pinned import Pinned
 from gateway.models.pull import pull

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backends.base import load_models
 from gateway.core.errors import ConfigError
 from gateway.models.environment import shipped
-from gateway.models.file import load_models
 from gateway.models.writing import put_entries
 
 ENTRY = {"source": {"path": "/models/x.gguf"}, "sha256": "0" * 64, "context_length": 512}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backends.base import load_models
 from gateway.core.errors import ComparisonRefused, DataError
 from gateway.engine.llama import library
-from gateway.models.file import load_models
 from gateway.quantization.fidelity import Fidelity, Wanted, measure
 from gateway.quantization.make import Made
 from gateway.quantization.perplexity import Measured

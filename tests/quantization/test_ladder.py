@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backends.base import load_models
 from gateway.core.digests import file_digest
 from gateway.core.errors import BackendError, ConfigError, UnknownModel
 from gateway.models.environment import digest_memory
-from gateway.models.file import load_models
 from gateway.models.locate import described_digests, locate
 from gateway.models.weights import weights_digests
 from gateway.quantization.ladder import Ladder, plan

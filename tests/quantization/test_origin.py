@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backends.base import load_models
 from gateway.engine.llama.quantizer import quantize
-from gateway.models.file import load_models
 from gateway.quantization.names import parse_level
 from gateway.quantization.origin import origin_of
 from gateway.quantization.source import Given, given

@@ -9,9 +9,10 @@ import openai
 import pytest
 from fastapi import FastAPI
 
+from gateway.backends.fake import FakeSpec
 from gateway.backends.pool import ModelPool
 from gateway.models.file import Models
-from gateway.models.spec import ModelSpec, PathSource
+from gateway.models.spec import PathSource
 from gateway.server.app import create_app, service_of
 from gateway.server.running import address_of, in_a_thread
 from gateway.server.settings import Settings
@@ -38,7 +39,7 @@ def real_models(context_length: int = 2048) -> Models:
 
 def fake_models(**changes: object) -> Models:
     """A model whose answers are made up, for what does not depend on them."""
-    spec = ModelSpec("fake", PathSource(ROOT), backend="fake")
+    spec = FakeSpec("fake", PathSource(ROOT))
     return Models({"fake": replace(spec, **changes)}, "fake")  # type: ignore[arg-type]
 
 

@@ -11,6 +11,7 @@ import pytest
 from gguf import GGUFReader
 
 from gateway.backends.pool import ModelPool
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.models.adapters.folder import CONFIG, WEIGHTS
 from gateway.models.environment import digest_memory
 from gateway.models.spec import ModelSpec
@@ -187,7 +188,7 @@ def test_a_model_that_goes_while_files_are_read_is_not_listed(
 
 def test_an_adapter_in_a_folder_is_part_of_size_and_digest(path: Path, tmp_path: Path) -> None:
     spec, _ = spec_and_path(CHAT)
-    on_torch = replace(spec, backend="transformers")
+    on_torch = TransformersSpec.like(spec)
     (tmp_path / CONFIG).write_text("{}")
     (tmp_path / WEIGHTS).write_bytes(bytes(1000))
     (base,) = describe_all([on_torch])

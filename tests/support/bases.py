@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.models.adapters.base import Base, read_base
-from gateway.models.spec import ModelSpec, PathSource
+from gateway.models.spec import PathSource
 
 
-def entry(folder: Path, **changes: object) -> ModelSpec:
-    return ModelSpec("tiny", PathSource(folder), backend="transformers", **changes)  # type: ignore[arg-type]
+def entry(folder: Path, **changes: object) -> TransformersSpec:
+    return TransformersSpec("tiny", PathSource(folder), **changes)  # type: ignore[arg-type]
 
 
 def facts(folder: Path) -> Base:

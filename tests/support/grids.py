@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gateway.backends.base import Backend
-from gateway.backends.fake import FakeBackend, Script
+from gateway.backends.fake import FakeBackend, FakeSpec, Script
 from gateway.backends.pool import ModelPool
 from gateway.evaluation.plan import Prepared, Wanted, prepare
 from gateway.models.file import Models
@@ -93,10 +93,9 @@ class FakePool(ModelPool):
     """A pool with one fake model, which stays reachable for its counters."""
 
     def __init__(self, script: Script | None = None, *, context_length: int = 4096) -> None:
-        spec = ModelSpec(
+        spec = FakeSpec(
             "fake",
             PathSource(Path()),
-            backend="fake",
             context_length=context_length,
             parallel=3,
         )

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
+from gateway.backends.ollama.spec import OllamaSpec
 from gateway.models.spec import ModelSpec, OllamaSource
 
 _READY = re.compile(r"serving on (http://[^/]+)/v1")
@@ -57,9 +57,7 @@ def _address(process: "subprocess.Popen[bytes]", log: Path) -> str:
     raise AssertionError(log.read_text(encoding="utf-8"))
 
 
-def on_server(spec: ModelSpec, url: str, **changes: object) -> ModelSpec:
+def on_server(spec: ModelSpec, url: str, **changes: object) -> OllamaSpec:
     """An entry that asks the server for what another one runs in process."""
-    asked = replace(
-        spec, source=OllamaSource(spec.name), backend="ollama", host=url, sha256="", parallel=4
-    )
-    return replace(asked, **changes)  # type: ignore[arg-type]
+    asked = {"source": OllamaSource(spec.name), "host": url, "parallel": 4, **changes}
+    return OllamaSpec.like(spec, **asked)

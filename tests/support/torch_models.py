@@ -5,7 +5,6 @@ A plugin of tests/conftest.py: its fixtures are made once for all tests.
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,9 @@ import pytest
 
 from gateway.backends.transformers.adapter_folder import quiet_peft
 from gateway.backends.transformers.backend import TransformersBackend
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.engine.llama.tokenizer_export import tokenizer_of
 from gateway.models.adapters.base import Base, read_base
-from gateway.models.spec import ModelSpec
 from tests.conftest import spec_and_path
 
 if TYPE_CHECKING:
@@ -24,10 +23,9 @@ if TYPE_CHECKING:
 NAME = "smollm2-135m"
 
 
-def torch_spec(**changes: object) -> ModelSpec:
+def torch_spec(**changes: object) -> TransformersSpec:
     spec, _ = spec_and_path(NAME)
-    small = replace(spec, backend="transformers", context_length=1024, parallel=4)
-    return replace(small, **changes)  # type: ignore[arg-type]
+    return TransformersSpec.like(spec, **{"context_length": 1024, "parallel": 4, **changes})
 
 
 @pytest.fixture(scope="session")

@@ -160,7 +160,7 @@ def test_a_field_is_text_and_never_a_template(title: str, body: str) -> None:
         ("{% block user %}x{% endblock %}", "the settings are missing"),
         ("{# mode = #}", "no valid TOML"),
         ('{# mode = "shout" #}', "settings: mode"),
-        ('{# mode = "score"\nmore = 1 #}', "settings: more"),
+        ('{# mode = "score"\nmore = 1 #}', "settings: unknown key 'more'"),
         ('{# mode = "score"\n[shorten]\nbody = { tokens = 1, keep = "head" } #}', "shorten.body"),
         ('{# mode = "score"\n[shorten]\nx = { tokens = 9, keep = "head" } #}', "no field 'x'"),
         ('{# mode = "score" #}{% block user %}', r"mine\.j2:1"),

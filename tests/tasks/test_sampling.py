@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.draws import place
+from gateway.core.draws import seeded_rank
 from gateway.tasks.sampling import stratified_sample
 from gateway.tasks.task import Item
 
@@ -29,6 +29,6 @@ def test_the_order_of_the_file_chooses_nothing(shuffled: list[Item]) -> None:
 
 
 def test_a_place_never_changes() -> None:
-    assert place(0, "limit", "x").hex().startswith("b3de35cbcc0aa1fb")
-    assert place(0, "limit", "x") != place(1, "limit", "x")
-    assert place(0, "limit", "x") != place(0, "dev", "x")
+    assert seeded_rank(0, "limit", "x").hex().startswith("b3de35cbcc0aa1fb")
+    assert seeded_rank(0, "limit", "x") != seeded_rank(1, "limit", "x")
+    assert seeded_rank(0, "limit", "x") != seeded_rank(0, "dev", "x")

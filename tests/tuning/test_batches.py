@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.tuning.batches import MICRO_TOKENS, parts, steps
-from gateway.tuning.examples import Row
+from gateway.tuning.examples import AnsweredPrompt
 
 LENGTHS = st.lists(st.integers(1, 2 * MICRO_TOKENS), min_size=1, max_size=60)
 
 
-def rows(lengths: list[int]) -> list[Row]:
-    return [Row(tuple(range(length)), ()) for length in lengths]
+def rows(lengths: list[int]) -> list[AnsweredPrompt]:
+    return [AnsweredPrompt(tuple(range(length)), ()) for length in lengths]
 
 
 @given(LENGTHS, st.integers(1, 20), st.integers(0, 5), st.integers(0, 3))

@@ -1,10 +1,11 @@
 import pytest
 
+from gateway.backends.ollama.spec import OllamaSpec
 from gateway.backends.reader_of import reader_of
 from gateway.core.errors import ConfigError
 from gateway.core.types import GenerationRequest
 from gateway.engine.reader import Reader
-from gateway.models.spec import ModelSpec, PathSource
+from gateway.models.spec import OllamaSource
 from gateway.tuning.chats import chat_maker
 from gateway.tuning.limits import length_limit
 from tests.conftest import spec_and_path
@@ -42,6 +43,6 @@ def test_without_a_model_characters_are_counted_and_it_is_said() -> None:
 
 
 def test_a_model_on_a_server_tells_no_tokens() -> None:
-    spec = ModelSpec("there", PathSource(ROOT), backend="ollama")
+    spec = OllamaSpec("there", OllamaSource("m"))
     with pytest.raises(ConfigError, match="does not tell its tokens"), reader_of(spec):
         pass

@@ -9,14 +9,14 @@ import torch
 
 from gateway.backends.transformers.backend import TransformersBackend, tokenizer_of
 from gateway.backends.transformers.model import TorchModel
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import Unsupported
 from gateway.core.types import GenerationRequest, LabelScores
 from gateway.engine.reader import Reader
-from gateway.models.spec import ModelSpec
 from gateway.tuning.examples import Example, examples
 from gateway.tuning.layers import prepare, upper
 from gateway.tuning.network import Network
-from tests.tuning.worlds import a_lesson, write_world
+from tests.tuning.worlds import a_job, write_world
 
 
 class Read:
@@ -24,16 +24,14 @@ class Read:
 
     def __init__(self, root: Path, kind: str) -> None:
         base = write_world(root / "base", kind)
-        self.lesson = a_lesson(base, root)
-        self.spec: ModelSpec = self.lesson.spec
+        self.job = a_job(base, root)
+        self.spec = TransformersSpec.like(self.job.spec)
         self.path = base
         self.model = TorchModel(base, dtype="float32", device="cpu")
         prepare(self.model.module)
         self.reader = Reader(self.spec, tokenizer_of(base, self.model))
-        lesson = self.lesson
-        self.examples = examples(
-            lesson.items[:6], lesson.task, lesson.labels, lesson.template, self.reader, 64
-        )
+        job = self.job
+        self.examples = examples(job.items[:6], job.task, job.labels, job.template, self.reader, 64)
 
     def network(self, below: int = 0) -> Network:
         return Network(self.model.module, self.reader.vocabulary.stop_ids.tolist(), below)
@@ -42,17 +40,17 @@ class Read:
         async def ask() -> list[LabelScores]:
             backend = TransformersBackend(self.spec, self.path)
             try:
-                return [await backend.score_labels(r, self.lesson.labels) for r in self._requests()]
+                return [await backend.score_labels(r, self.job.labels) for r in self._requests()]
             finally:
                 await backend.close()
 
         return asyncio.run(ask())
 
     def _requests(self) -> list[GenerationRequest]:
-        lesson = self.lesson
+        job = self.job
         prompts = [
-            lesson.template.render(lesson.task, lesson.labels, item.fields, (), self.reader)
-            for item in lesson.items[:6]
+            job.template.render(job.task, job.labels, item.fields, (), self.reader)
+            for item in job.items[:6]
         ]
         return [GenerationRequest("tiny", p.messages, answer_start=p.answer_start) for p in prompts]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.backends.transformers.backend import TransformersBackend
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ConfigError, DataError, StoreError
 from gateway.core.types import GenerationRequest
 from gateway.models.adapters.base import read_base
@@ -17,9 +18,10 @@ from gateway.models.adapters.check import why_not
 from gateway.models.adapters.timings import TIMINGS
 from gateway.tuning import training
 from gateway.tuning.checkpoint import Logged
+from gateway.tuning.job import TrainingJob
 from gateway.tuning.training import Watching
-from gateway.tuning.tune import Estimate, Lesson, Tuned, tune
-from tests.tuning.worlds import RECIPE, a_lesson, unwatched, write_items, write_world
+from gateway.tuning.tune import Estimate, Tuned, tune
+from tests.tuning.worlds import RECIPE, a_job, unwatched, write_items, write_world
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +30,13 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def lesson(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Lesson:
-    return a_lesson(base, tmp_path_factory.mktemp("lesson"))
+def job(base: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingJob:
+    return a_job(base, tmp_path_factory.mktemp("job"))
 
 
 @pytest.fixture(scope="module")
-def learned(lesson: Lesson) -> Tuned:
-    return tune(lesson, unwatched)
+def learned(job: TrainingJob) -> Tuned:
+    return tune(job, unwatched)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -44,21 +46,21 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_what_the_data_says_is_learned(learned: Tuned) -> None:
-    first, *_, last = learned.standing.epochs
+    first, *_, last = learned.state.epochs
     assert last.loss < first.loss
-    best = next(e for e in learned.standing.epochs if e.epoch == learned.standing.best)
+    best = next(e for e in learned.state.epochs if e.epoch == learned.state.best)
     assert best.macro_f1 is not None
     assert best.macro_f1 > 0.9
 
 
 def test_the_adapter_is_one_that_the_gateway_runs_on_that_base(
-    learned: Tuned, lesson: Lesson, base: Path
+    learned: Tuned, job: TrainingJob, base: Path
 ) -> None:
-    assert why_not(learned.folder, read_base(lesson.spec, base)) == ()
+    assert why_not(learned.folder, read_base(job.spec, base)) == ()
     asked = GenerationRequest("tiny", prompt="cedar rain dune\n\nAnswer:\n")
 
     async def score(adapter: Path | None) -> tuple[float, ...]:
-        backend = TransformersBackend(replace(lesson.spec, adapter=adapter), base)
+        backend = TransformersBackend(TransformersSpec.like(job.spec, adapter=adapter), base)
         try:
             return (await backend.score_labels(asked, ("yes", "no"))).logprobs
         finally:
@@ -69,30 +71,30 @@ def test_the_adapter_is_one_that_the_gateway_runs_on_that_base(
     assert asyncio.run(score(None)) != (yes, no)
 
 
-def test_the_card_says_how_it_was_made(learned: Tuned, lesson: Lesson, base: Path) -> None:
+def test_the_card_says_how_it_was_made(learned: Tuned, job: TrainingJob, base: Path) -> None:
     card = read_card(learned.folder)
     assert card is not None
-    assert card.base.digest == read_base(lesson.spec, base).digest
+    assert card.base.digest == read_base(job.spec, base).digest
     assert card.data is not None
-    assert (card.data.items, card.seed) == (len(lesson.items), 0)
+    assert (card.data.items, card.seed) == (len(job.items), 0)
     assert card.prompt is not None
-    assert card.prompt.digest == lesson.template.digest
+    assert card.prompt.digest == job.template.digest
     assert card.hyperparameters["rank"] == 16
-    assert card.metrics["best_epoch"] == learned.standing.best
+    assert card.metrics["best_epoch"] == learned.state.best
     assert {"torch", "peft", "transformers"} <= card.versions.keys()
 
 
 def test_every_step_is_in_the_log(learned: Tuned) -> None:
     with (learned.folder / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["step"]) for row in rows] == list(range(1, len(learned.standing.log) + 1))
+    assert [int(row["step"]) for row in rows] == list(range(1, len(learned.state.log) + 1))
     rates = [float(row["learning_rate"]) for row in rows]
     assert max(rates) == RECIPE.learning_rate
     assert rates[-1] < rates[len(rates) // 2]
 
 
-def test_the_same_command_gives_the_same_bytes(learned: Tuned, lesson: Lesson) -> None:
-    again = tune(replace(lesson, target=lesson.target.with_name("again")), unwatched)
+def test_the_same_command_gives_the_same_bytes(learned: Tuned, job: TrainingJob) -> None:
+    again = tune(replace(job, target=job.target.with_name("again")), unwatched)
     assert files(again.folder) == files(learned.folder)
 
 
@@ -100,11 +102,11 @@ def test_the_same_command_gives_the_same_bytes(learned: Tuned, lesson: Lesson) -
     "changes", [{"seed": 1}, {"dropout": 0.3}, {"rank": 8}, {"targets": "query-value"}]
 )
 def test_another_recipe_gives_another_adapter(
-    learned: Tuned, lesson: Lesson, tmp_path: Path, changes: dict[str, object]
+    learned: Tuned, job: TrainingJob, tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    recipe = replace(lesson.recipe, epochs=1, **changes)  # type: ignore[arg-type]
-    one = replace(lesson, target=tmp_path / "one", recipe=replace(lesson.recipe, epochs=1))
-    other = replace(lesson, target=tmp_path / "other", recipe=recipe)
+    recipe = replace(job.recipe, epochs=1, **changes)  # type: ignore[arg-type]
+    one = replace(job, target=tmp_path / "one", recipe=replace(job.recipe, epochs=1))
+    other = replace(job, target=tmp_path / "other", recipe=recipe)
     name = "adapter_model.safetensors"
     assert files(tune(one, unwatched).folder)[name] != files(tune(other, unwatched).folder)[name]
 
@@ -113,7 +115,7 @@ class _Killed(Exception):
     pass
 
 
-def killed_after(steps: int, lesson: Lesson) -> None:
+def killed_after(steps: int, job: TrainingJob) -> None:
     """Train until so many steps are done, as a kill would end it: without a word."""
 
     def begin(_: Estimate, __: int) -> Watching:
@@ -124,18 +126,18 @@ def killed_after(steps: int, lesson: Lesson) -> None:
         return Watching(step, lambda: None, lambda _: None)
 
     with pytest.raises(_Killed):
-        tune(lesson, begin)
+        tune(job, begin)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 8, 9, 20])
 def test_a_killed_training_goes_on_to_the_same_bytes(
     learned: Tuned,
-    lesson: Lesson,
+    job: TrainingJob,
     monkeypatch: pytest.MonkeyPatch,
     steps: int,
 ) -> None:
     monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    again = replace(lesson, target=lesson.target.with_name(f"killed-{steps}"))
+    again = replace(job, target=job.target.with_name(f"killed-{steps}"))
     killed_after(steps, again)
     assert not again.target.exists()
     taken: list[int] = []
@@ -152,10 +154,10 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
 
 
 def test_a_checkpoint_of_other_settings_is_not_gone_on_from(
-    lesson: Lesson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: TrainingJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    one = replace(lesson, target=tmp_path / "one", recipe=replace(lesson.recipe, epochs=1))
+    one = replace(job, target=tmp_path / "one", recipe=replace(job.recipe, epochs=1))
     killed_after(2, one)
     other = replace(one, recipe=replace(one.recipe, seed=5))
     with pytest.raises(StoreError, match="other settings"):
@@ -163,23 +165,23 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_from(
     assert tune(other, unwatched, restart=True).folder.is_dir()
 
 
-def test_only_top_layers_are_trained_when_asked(lesson: Lesson, tmp_path: Path) -> None:
+def test_only_top_layers_are_trained_when_asked(job: TrainingJob, tmp_path: Path) -> None:
     from safetensors import safe_open
 
-    recipe = replace(lesson.recipe, top_layers=1)
-    found = tune(replace(lesson, target=tmp_path / "top", recipe=recipe), unwatched)
+    recipe = replace(job.recipe, top_layers=1)
+    found = tune(replace(job, target=tmp_path / "top", recipe=recipe), unwatched)
     with safe_open(found.folder / "adapter_model.safetensors", "pt") as held:
         assert {name.split(".layers.")[1][0] for name in held.keys()}  # noqa: SIM118 == {"1"}
-    assert found.standing.epochs[-1].loss < found.standing.epochs[0].loss
+    assert found.state.epochs[-1].loss < found.state.epochs[0].loss
 
 
 def test_training_stops_when_the_held_out_score_no_longer_grows(
-    lesson: Lesson, tmp_path: Path
+    job: TrainingJob, tmp_path: Path
 ) -> None:
-    recipe = replace(lesson.recipe, epochs=60, patience=2)
-    found = tune(replace(lesson, target=tmp_path / "long", recipe=recipe), unwatched)
-    assert len(found.standing.epochs) < 60
-    assert found.standing.best == found.standing.epochs[-1].epoch - 2
+    recipe = replace(job.recipe, epochs=60, patience=2)
+    found = tune(replace(job, target=tmp_path / "long", recipe=recipe), unwatched)
+    assert len(found.state.epochs) < 60
+    assert found.state.best == found.state.epochs[-1].epoch - 2
 
 
 @pytest.mark.parametrize(
@@ -190,40 +192,40 @@ def test_training_stops_when_the_held_out_score_no_longer_grows(
     ],
 )
 def test_a_recipe_that_the_model_can_not_follow_is_refused(
-    lesson: Lesson, tmp_path: Path, changes: dict[str, object], said: str
+    job: TrainingJob, tmp_path: Path, changes: dict[str, object], said: str
 ) -> None:
-    recipe = replace(lesson.recipe, **changes)  # type: ignore[arg-type]
+    recipe = replace(job.recipe, **changes)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=said):
-        tune(replace(lesson, target=tmp_path / "x", recipe=recipe), unwatched)
+        tune(replace(job, target=tmp_path / "x", recipe=recipe), unwatched)
     assert not (tmp_path / "x").exists()
 
 
-def test_a_folder_that_is_there_is_left_alone(learned: Tuned, lesson: Lesson) -> None:
+def test_a_folder_that_is_there_is_left_alone(learned: Tuned, job: TrainingJob) -> None:
     before = files(learned.folder)
     with pytest.raises(ConfigError, match="is there already"):
-        tune(lesson, unwatched)
+        tune(job, unwatched)
     assert files(learned.folder) == before
 
 
 def test_a_template_with_exemplars_is_refused(base: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="shows exemplars"):
-        tune(a_lesson(base, tmp_path, strategy="shown"), unwatched)
+        tune(a_job(base, tmp_path, strategy="shown"), unwatched)
 
 
 def test_an_example_that_is_too_long_is_an_error_and_never_cut(base: Path, tmp_path: Path) -> None:
-    lesson = a_lesson(base, tmp_path, recipe=replace(RECIPE, max_tokens=8))
+    job = a_job(base, tmp_path, recipe=replace(RECIPE, max_tokens=8))
     with pytest.raises(DataError, match="8 are allowed"):
-        tune(lesson, unwatched)
+        tune(job, unwatched)
 
 
 def test_learning_what_is_tested_is_refused(base: Path, tmp_path: Path) -> None:
     test = write_items(tmp_path / "test.csv", 3)
     with pytest.raises(DataError, match="also in test"):
-        a_lesson(base, tmp_path, test=str(test))
+        a_job(base, tmp_path, test=str(test))
 
 
 def test_answers_that_are_no_labels_are_learned_by_their_loss(base: Path, tmp_path: Path) -> None:
-    lesson = a_lesson(base, tmp_path, strategy="written")
-    found = tune(lesson, unwatched)
-    assert {epoch.macro_f1 for epoch in found.standing.epochs} == {None}
+    job = a_job(base, tmp_path, strategy="written")
+    found = tune(job, unwatched)
+    assert {epoch.macro_f1 for epoch in found.state.epochs} == {None}
     shutil.rmtree(found.folder)

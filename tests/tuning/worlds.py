@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.core.draws import place
+from gateway.core.draws import seeded_rank
 from gateway.tasks.task import load_task
+from gateway.tuning.job import TrainingJob, TuningOptions, job_of
 from gateway.tuning.recipe import Recipe
-from gateway.tuning.request import Asked, lesson_of
 from gateway.tuning.training import Watching
-from gateway.tuning.tune import Estimate, Lesson
+from gateway.tuning.tune import Estimate
 from tests.backends.transformers.tiny import write_model
 from tests.support.bases import entry
 from tests.support.grids import write_task
@@ -61,17 +61,17 @@ def write_items(path: Path, count: int = 40) -> Path:
     rows = ["id,label,text"]
     for n in range(count):
         label = ("yes", "no")[n % 2]
-        drawn = sorted(_WORDS, key=lambda word: place(n, "word", word))[: 4 + n % 5]
+        drawn = sorted(_WORDS, key=lambda word: seeded_rank(n, "word", word))[: 4 + n % 5]
         told = _TOLD[label][n // 2 % 2]
         rows.append(f"i{n},{label},{' '.join([*drawn[:2], told, *drawn[2:]])}")
     path.write_text("\n".join(rows) + "\n")
     return path
 
 
-def a_lesson(base: Path, root: Path, name: str = "learned", **changes: object) -> Lesson:
+def a_job(base: Path, root: Path, name: str = "learned", **changes: object) -> TrainingJob:
     """What is learned of `write_items`, by the template "scored" or what `changes` say."""
     root.mkdir(parents=True, exist_ok=True)
-    asked = Asked(
+    asked = TuningOptions(
         spec=entry(base, chat_template="plain", context_length=128),
         task="mine",
         train=str(write_items(root / "train.csv")),
@@ -81,8 +81,8 @@ def a_lesson(base: Path, root: Path, name: str = "learned", **changes: object) -
         recipe=RECIPE,
         threads=1,
     )
-    lesson, _ = lesson_of(replace(asked, **changes))  # type: ignore[arg-type]
-    return lesson
+    job, _ = job_of(replace(asked, **changes))  # type: ignore[arg-type]
+    return job
 
 
 def unwatched(_: Estimate, __: int) -> Watching:

@@ -7,6 +7,7 @@ from pathlib import Path
 from gateway.backends.llama_cpp.context import Attending, Context, embed
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.llama_cpp.offload import plan
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.digests import digest_json, digest_text
 from gateway.core.types import MemoryUse
 from gateway.engine.backend import EngineBackend, usable_cores
@@ -19,7 +20,6 @@ from gateway.models.adapters.check import refuse_other_weights
 from gateway.models.environment import digest_memory
 from gateway.models.gguf import read_header
 from gateway.models.locate import described_digests
-from gateway.models.spec import ModelSpec
 from gateway.models.weights import weights_digests
 
 _SETTINGS: Mapping[Attending, str] = {
@@ -44,7 +44,9 @@ class LlamaCppBackend(EngineBackend):
         ModelLoadError: a file can not be loaded or is not the one that the entry describes.
     """
 
-    def __init__(self, spec: ModelSpec, path: Path) -> None:
+    spec: LlamaCppSpec
+
+    def __init__(self, spec: LlamaCppSpec, path: Path) -> None:
         self.spec = spec
         digests = described_digests(spec, path)
         kernels = library.settle_kernels(spec.kernels, digests.types)
@@ -130,7 +132,7 @@ class LlamaCppBackend(EngineBackend):
             _models.give_back(self._model_key)
 
 
-def _weaknesses(spec: ModelSpec) -> tuple[str, ...]:
+def _weaknesses(spec: LlamaCppSpec) -> tuple[str, ...]:
     """What lets results depend on batching and caches, each in one sentence."""
     if spec.deterministic == "off":
         return (

@@ -10,10 +10,10 @@ the library decides that by the number of rows.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.sizes import readable
 from gateway.engine.llama.cards import Card
 from gateway.models.gguf import Header
-from gateway.models.spec import ModelSpec
 
 _COMPUTING = 1 << 30
 """Bytes of a card that are left for the intermediate values of a pass, and for others."""
@@ -57,7 +57,7 @@ class Offload:
         return f"{where} of {self.of} layers on {names}"
 
 
-def plan(spec: ModelSpec, header: Header, cards: Sequence[Card]) -> Offload:
+def plan(spec: LlamaCppSpec, header: Header, cards: Sequence[Card]) -> Offload:
     """What an entry's `gpu_layers` means on these cards.
 
     Args:
@@ -91,7 +91,7 @@ def too_large(path: object, offload: Offload, said: str) -> tuple[str, str]:
     )
 
 
-def _fitting(spec: ModelSpec, header: Header, layers: int, free: int) -> int:
+def _fitting(spec: LlamaCppSpec, header: Header, layers: int, free: int) -> int:
     """How many layers, from the last on, fit: weights, their part of the cache, and a reserve."""
     sizes = [0] * layers
     for tensor in header.tensors:

@@ -15,8 +15,9 @@ from rich.progress import (
 
 from gateway.backends.ollama import wire
 from gateway.backends.ollama.client import Server, server_at
+from gateway.backends.ollama.spec import OllamaSpec
 from gateway.core.errors import ConfigError
-from gateway.models.spec import ON_OLLAMA, ModelSpec, OllamaSource
+from gateway.models.spec import ModelSpec
 
 
 def server_of(spec: ModelSpec) -> tuple[Server, str]:
@@ -25,12 +26,12 @@ def server_of(spec: ModelSpec) -> tuple[Server, str]:
     Raises:
         ConfigError: it is not on a server.
     """
-    if spec.backend != "ollama" or not isinstance(spec.source, OllamaSource):
+    if not isinstance(spec, OllamaSpec):
         raise ConfigError(
             f"{spec.name!r} is no model of an Ollama server",
-            hint=f"such as {ON_OLLAMA}llama3.2:1b; gateway models list --ollama",
+            hint=f"such as {OllamaSpec.prefix}llama3.2:1b; gateway models list --ollama",
         )
-    return server_at(spec.host), spec.source.name
+    return server_at(spec.host), spec.model
 
 
 async def pull(server: Server, model: str, notes: Console) -> wire.Listed:

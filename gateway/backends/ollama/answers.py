@@ -1,7 +1,7 @@
 """An answer of an Ollama server: its lines put together, and checked against what was asked."""
 
 from gateway.backends.ollama import requests
-from gateway.backends.ollama.requests import Asked
+from gateway.backends.ollama.requests import WireRequest
 from gateway.backends.ollama.tokens import ServerReader
 from gateway.backends.ollama.wire import Line, TokenEntry
 from gateway.core.errors import BackendError, ContextOverflow, Unsupported
@@ -27,7 +27,7 @@ class Answer:
         fingerprint: of the model that answers.
     """
 
-    def __init__(self, asked: Asked, reader: ServerReader, fingerprint: str) -> None:
+    def __init__(self, asked: WireRequest, reader: ServerReader, fingerprint: str) -> None:
         self._asked = asked
         self._reader = reader
         self._fingerprint = fingerprint

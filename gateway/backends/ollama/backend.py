@@ -20,7 +20,8 @@ from gateway.backends.ollama.model import (
     load_options,
     weaknesses,
 )
-from gateway.backends.ollama.requests import Asked
+from gateway.backends.ollama.requests import WireRequest
+from gateway.backends.ollama.spec import OllamaSpec, Route
 from gateway.backends.ollama.tokens import ServerReader, vocabulary_of
 from gateway.backends.ollama.wire import Line
 from gateway.core.digests import digest_json
@@ -49,7 +50,6 @@ from gateway.engine.reader import Reader, check_labels
 from gateway.engine.trie import build_trie, count_nodes
 from gateway.models import ollama_store
 from gateway.models.environment import ollama_root
-from gateway.models.spec import ModelSpec, OllamaSource, Route
 
 _ATTEMPTS = 4
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
@@ -73,11 +73,12 @@ class OllamaBackend:
         ModelLoadError: context or vocabulary are not what they must be.
     """
 
-    def __init__(self, spec: ModelSpec, path: Path = Path()) -> None:
-        assert isinstance(spec.source, OllamaSource)
+    spec: OllamaSpec
+
+    def __init__(self, spec: OllamaSpec, path: Path = Path()) -> None:
         self.spec = spec
         self._server = server_at(spec.host)
-        self._served, vocabulary = asyncio.run(self._discover(spec.source.name))
+        self._served, vocabulary = asyncio.run(self._discover(spec.model))
         reader = Reader(spec, vocabulary)
         self._reader = ServerReader(reader, vocabulary)
         self.route: Route = spec.route or ("raw" if reader.template_source else "chat")
@@ -110,9 +111,9 @@ class OllamaBackend:
         return self._reader.reader.template_source or ""
 
     @property
-    def served(self) -> ServedModel:
-        """What the server said of the model when it was loaded."""
-        return self._served
+    def served_template(self) -> str:
+        """With which the server renders conversations, in Go's language."""
+        return self._served.shown.template
 
     async def generate(self, request: GenerationRequest) -> Completion:
         asked = self._asked(request)
@@ -205,7 +206,7 @@ class OllamaBackend:
             except (BackendError, ConfigError):
                 return  # A server that is gone, or forgot the model, has nothing to unload.
 
-    def _asked(self, request: GenerationRequest) -> Asked:
+    def _asked(self, request: GenerationRequest) -> WireRequest:
         sampling = request.sampling
         if request.messages and self.spec.end_of_turn and request.constraint is None:
             sampling = replace(sampling, stop=(*sampling.stop, self.spec.end_of_turn))
@@ -219,12 +220,12 @@ class OllamaBackend:
         if request.messages and self.route == "chat":
             body |= {"messages": requests.messages(request), "think": False}
             limit = sampling.max_tokens
-            return Asked("/api/chat", body, limit, None, request.logprobs, quoted)
+            return WireRequest("/api/chat", body, limit, None, request.logprobs, quoted)
         rendered = self.render(request)
         self._check_context(len(rendered.token_ids) + sampling.max_tokens)
         body |= {"prompt": self._reader.text_for(rendered), "raw": True}
         count, limit = len(rendered.token_ids), sampling.max_tokens
-        return Asked("/api/generate", body, limit, count, request.logprobs, quoted)
+        return WireRequest("/api/generate", body, limit, count, request.logprobs, quoted)
 
     def _common(self, sampling: Sampling) -> dict[str, Any]:
         """What every request says: the model, how it samples, and that nothing may be cut."""
@@ -236,14 +237,14 @@ class OllamaBackend:
             "shift": False,
         }
 
-    async def _whole(self, asked: Asked) -> Answer:
+    async def _whole(self, asked: WireRequest) -> Answer:
         answer = self._answer(asked)
         async with aclosing(self._server.answer(asked.path, asked.body)) as lines:
             async for line in lines:
                 answer.add(line)
         return answer
 
-    def _answer(self, asked: Asked) -> Answer:
+    def _answer(self, asked: WireRequest) -> Answer:
         return Answer(asked, self._reader, self.fingerprint)
 
     async def _retrying(self, attempt: Callable[[], Awaitable[_T]]) -> tuple[_T, int]:
@@ -327,7 +328,7 @@ class OllamaBackend:
         self, body: Mapping[str, Any], prompt_tokens: int
     ) -> tuple[tuple[bytes, float], ...] | None:
         """The alternatives of the first token; None where it ended the answer."""
-        answer = await self._whole(Asked("/api/generate", body, 1, prompt_tokens))
+        answer = await self._whole(WireRequest("/api/generate", body, 1, prompt_tokens))
         answer.completion()
         if not answer.entries:
             return None

@@ -20,10 +20,10 @@ from gateway.backends.ollama.wire import (
     Line,
     Listed,
     Models,
+    Part,
     Processes,
     Progress,
     Running,
-    Said,
     Shown,
     Version,
 )
@@ -38,7 +38,7 @@ _ABSENT = 404
 _MOST_LINE = 1 << 24
 """Bytes; one with 20 alternatives of a token has some 2,000."""
 
-_Shape = TypeVar("_Shape", bound=Said)
+_Shape = TypeVar("_Shape", bound=Part)
 
 
 class _Client(ollama.AsyncClient):

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.backends.base import load_models
 from gateway.core.errors import ConfigError
 from gateway.models.environment import shipped
-from gateway.models.file import load_models
 from gateway.models.modelfile import left_out
 from gateway.models.ollama_store import Stored
 from gateway.models.spec import ENTRY_NAME

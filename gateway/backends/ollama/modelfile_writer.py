@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gateway.backends.ollama.templates.check import own_template, probes
 from gateway.backends.ollama.templates.families import Translation, translate
-from gateway.core.errors import ConfigError, ModelLoadError
+from gateway.core.errors import ConfigError, ModelLoadError, located
 from gateway.core.files import write_atomically
 from gateway.engine.llama.vocabulary import GgufVocabulary
 from gateway.models.chat_template import PLAIN
@@ -111,10 +111,10 @@ def _bare(value: str) -> str:
 
 
 def _check_sayable(spec: ModelSpec) -> None:
-    if spec.backend != "llama_cpp":
+    if not spec.can.runs_quantized:
         raise ConfigError(
             f"model {spec.name}: its backend is {spec.backend}; a Modelfile is made of a GGUF file",
-            hint="name an entry whose backend is llama_cpp",
+            hint="name an entry whose backend runs a GGUF as it is",
         )
     if spec.adapter is None:
         return
@@ -137,11 +137,9 @@ def _translated(spec: ModelSpec, vocabulary: GgufVocabulary) -> Translation:
             "its conversion lost the template",
             hint='give its entry chat_template = "plain" or the path of a Jinja file',
         )
-    try:
+    with located(f"model {spec.name}"):
         own = own_template(source, vocabulary)
         return translate(source, own.special, own.added)
-    except ConfigError as exc:
-        raise ConfigError(f"model {spec.name}: {exc.message}", hint=exc.hint) from exc
 
 
 def _context_length(spec: ModelSpec, vocabulary: GgufVocabulary) -> int:

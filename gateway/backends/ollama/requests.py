@@ -19,7 +19,7 @@ _LARGEST_SEED = 2**32 - 2
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WireRequest:
     """A request as it is sent."""
 
     path: Literal["/api/generate", "/api/chat"]

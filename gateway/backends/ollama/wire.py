@@ -7,13 +7,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Said(BaseModel):
+class Part(BaseModel):
     """Part of an answer."""
 
     model_config = ConfigDict(protected_namespaces=())
 
 
-class TokenEntry(Said):
+class TokenEntry(Part):
     """A token and its natural log-probability, from before the mask of a format."""
 
     token: str
@@ -27,14 +27,14 @@ class TokenEntry(Said):
         return self.token.encode() if self.octets is None else bytes(self.octets)
 
 
-class ChatText(Said):
+class ChatText(Part):
     """The message of a line of /api/chat."""
 
     content: str = ""
     thinking: str = ""
 
 
-class Line(Said):
+class Line(Part):
     """One line of a generation; the last one is `done` and has the counts."""
 
     response: str = ""
@@ -56,13 +56,13 @@ class Line(Said):
         return self.response if self.message is None else self.message.content
 
 
-class Version(Said):
+class Version(Part):
     """Of the server."""
 
     version: str
 
 
-class Details(Said):
+class Details(Part):
     """What kind of model it is."""
 
     family: str = ""
@@ -70,7 +70,7 @@ class Details(Said):
     quantization_level: str = ""
 
 
-class Listed(Said):
+class Listed(Part):
     """A model that the server has."""
 
     name: str
@@ -80,13 +80,13 @@ class Listed(Said):
     details: Details = Details()
 
 
-class Models(Said):
+class Models(Part):
     """All of them."""
 
     models: list[Listed]
 
 
-class Running(Said):
+class Running(Part):
     """A model in the server's memory."""
 
     name: str
@@ -95,13 +95,13 @@ class Running(Said):
     """Tokens, the effective ones."""
 
 
-class Processes(Said):
+class Processes(Part):
     """All of them."""
 
     models: list[Running]
 
 
-class Shown(Said):
+class Shown(Part):
     """What the server knows of a model."""
 
     modelfile: str = ""
@@ -122,14 +122,14 @@ class Shown(Said):
         return found if isinstance(found, int) else 0
 
 
-class Embedded(Said):
+class Embedded(Part):
     """Vectors of unit length, one a text."""
 
     embeddings: list[list[float]]
     prompt_eval_count: int = 0
 
 
-class Progress(Said):
+class Progress(Part):
     """One line of a pull or a creation."""
 
     status: str = ""

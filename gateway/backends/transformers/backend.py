@@ -9,6 +9,7 @@ from pathlib import Path
 from gateway.backends.transformers import library
 from gateway.backends.transformers.adapter_folder import adapter_digest, adapter_kind
 from gateway.backends.transformers.model import TorchModel
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.backends.transformers.tokenizer import FolderTokenizer
 from gateway.core.digests import digest_json, digest_text
 from gateway.core.errors import ModelLoadError
@@ -21,7 +22,6 @@ from gateway.engine.shared import Shelf
 from gateway.models.adapters.check import refuse_other_weights
 from gateway.models.gguf import GGUF
 from gateway.models.locate import described_digests
-from gateway.models.spec import ModelSpec
 from gateway.models.weights import folder_contents_digest
 
 _models: Shelf[tuple[object, ...], TorchModel] = Shelf()
@@ -46,9 +46,10 @@ class TransformersBackend(EngineBackend):
         ModelLoadError: a file can not be loaded or is not the one that the entry describes.
     """
 
+    spec: TransformersSpec
     _adapter: str | None
 
-    def __init__(self, spec: ModelSpec, path: Path) -> None:
+    def __init__(self, spec: TransformersSpec, path: Path) -> None:
         self.spec = spec
         digest = _digest(spec, path)
         if spec.adapter:
@@ -189,7 +190,9 @@ class TransformersBackend(EngineBackend):
         _models.give_back(self._model_key)
 
 
-def _take_model(spec: ModelSpec, path: Path, digest: str) -> tuple[tuple[object, ...], TorchModel]:
+def _take_model(
+    spec: TransformersSpec, path: Path, digest: str
+) -> tuple[tuple[object, ...], TorchModel]:
     """The weights and their key; a copy of its own for an adapter that no other one goes with."""
 
     def load() -> TorchModel:
@@ -210,12 +213,12 @@ def _take_model(spec: ModelSpec, path: Path, digest: str) -> tuple[tuple[object,
     return key, _models.take(key, load)
 
 
-def _pickles(spec: ModelSpec) -> bool:
+def _pickles(spec: TransformersSpec) -> bool:
     """Whether the person has let the adapter be read from a pickle."""
     return bool(spec.adapter_pickle)
 
 
-def _digest(spec: ModelSpec, path: Path) -> str:
+def _digest(spec: TransformersSpec, path: Path) -> str:
     """Of the weights' contents: of a GGUF as everywhere, of a folder all that a model is read from.
 
     Raises:
@@ -233,7 +236,7 @@ def tokenizer_of(path: Path, model: TorchModel) -> GgufVocabulary | FolderTokeni
     return GgufVocabulary(path) if path.suffix == GGUF else FolderTokenizer(path, model.end_tokens)
 
 
-def _weaknesses(spec: ModelSpec) -> tuple[str, ...]:
+def _weaknesses(spec: TransformersSpec) -> tuple[str, ...]:
     """What lets results depend on batching and caches, each in one sentence."""
     if spec.deterministic == "off":
         return (

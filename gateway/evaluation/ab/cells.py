@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.backends.base import made_by_name
 from gateway.core.errors import ConfigError
 from gateway.models.file import Models
-from gateway.models.spec import ON_OLLAMA
 from gateway.scoring.rules import ScoreRule
 from gateway.tasks.prompts import list_strategies, load_template
 from gateway.tasks.task import Task
@@ -66,10 +66,10 @@ def read_cells(
 def model_in(name: str, strategies: Sequence[str]) -> str:
     """The part of a cell's name that is the model's.
 
-    Names of entries have no slash. Those of models on an Ollama server may, so that there only
-    what is known as a rule or a strategy is taken off the end.
+    Names of entries have no slash. Those of models on a server may, so that there only what is
+    known as a rule or a strategy is taken off the end.
     """
-    if not name.startswith(ON_OLLAMA):
+    if made_by_name(name) is None:
         return name.partition("/")[0]
     parts = name.split("/")
     if len(parts) > 2 and parts[-1] in _RULES and parts[-2] in strategies:

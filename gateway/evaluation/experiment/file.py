@@ -14,15 +14,15 @@ limit = 300
 out = "report"
 """
 
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.core.errors import ConfigError
+from gateway.core.errors import located
+from gateway.core.toml import read_toml
 from gateway.evaluation.experiment.grid import NONE, Entry, entries_of
 from gateway.evaluation.plan import Wanted
 
@@ -122,21 +122,15 @@ def load_experiment(path: Path) -> Experiment:
         ConfigError: the file is absent or no TOML, a key is unknown or of another type, or models,
             quantizations and adapters do not go together.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        found = _File.model_validate(raw)
-    except OSError as exc:
-        raise ConfigError(f"{path}: can not be read: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: no valid TOML: {exc}") from exc
-    except ValidationError as exc:
-        raise _problem(path, exc) from exc
+    found = read_toml(path, _File)
+    with located(str(path)):
+        entries = entries_of(found.models, found.quantizations, found.adapters)
     return Experiment(
         path=path,
         task=found.task,
         data=_beside(path, found.data),
         train=_beside(path, found.train) if found.train else None,
-        entries=_entries(path, found),
+        entries=entries,
         strategies=tuple(found.strategies),
         rules=tuple(found.score_rules),
         exemplars=found.exemplars,
@@ -151,25 +145,7 @@ def load_experiment(path: Path) -> Experiment:
     )
 
 
-def _entries(path: Path, found: _File) -> tuple[Entry, ...]:
-    try:
-        return entries_of(found.models, found.quantizations, found.adapters)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error.message}", hint=error.hint) from error
-
-
 def _beside(path: Path, source: str) -> str:
     if source.startswith(_FROM_A_HUB):
         return source
     return str(path.parent / Path(source).expanduser())
-
-
-def _problem(path: Path, error: ValidationError) -> ConfigError:
-    # A misspelt key first: the one that is lacking for it says less.
-    found: list[Any] = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    first = found[0]
-    where = ".".join(str(part) for part in first["loc"]) or "file"
-    if first["type"] == "extra_forbidden":
-        known = ", ".join(_File.model_fields)
-        return ConfigError(f"{path}: unknown key {where!r}", hint=f"known: {known}")
-    return ConfigError(f"{path}: {where}: {first['msg']}")

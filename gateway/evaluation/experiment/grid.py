@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from gateway.backends.base import made_by_name
 from gateway.core.errors import ConfigError
 from gateway.models.file import Models
-from gateway.models.spec import ON_OLLAMA, WITH
+from gateway.models.spec import WITH
 from gateway.quantization.names import Level, level_entry, parse_level
 
 NONE = "none"
@@ -82,7 +83,8 @@ def _check(model: str, *, leveled: bool, adapted: bool) -> None:
             f"models: {model!r} has an adapter, beside quantizations or adapters",
             hint=f"models = [{model.partition(WITH)[0]!r}], and the adapter in adapters",
         )
-    if model.startswith(ON_OLLAMA) and leveled:
+    kind = made_by_name(model)
+    if leveled and kind is not None and kind.can.on_a_server:
         raise ConfigError(
             f"quantizations: {model!r} is on a server, which has its own",
             hint="name its tags in models",

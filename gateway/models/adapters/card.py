@@ -3,7 +3,6 @@
 What a card does not say is unknown; nothing is guessed from elsewhere.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -11,10 +10,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tomlkit
-from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, Strict
 
-from gateway.core.errors import ConfigError
 from gateway.core.files import write_atomically
+from gateway.core.toml import read_toml
 
 CARD = "card.toml"
 _ABOUT = "How this adapter was made. What is not said here is unknown."
@@ -85,9 +84,6 @@ class Card:
     created: Day | None = None
 
 
-_reader = TypeAdapter(Card)
-
-
 def read_card(folder: Path) -> Card | None:
     """The card of an adapter's folder; None where there is none.
 
@@ -95,16 +91,7 @@ def read_card(folder: Path) -> Card | None:
         ConfigError: the file is no TOML, or a key is unknown, missing or of another type.
     """
     path = folder / CARD
-    if not path.is_file():
-        return None
-    try:
-        return _reader.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as exc:
-        raise ConfigError(f"{path}: can not be read: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: no valid TOML: {exc}") from exc
-    except ValidationError as exc:
-        raise ConfigError(f"{path}: {_first_problem(exc)}") from exc
+    return read_toml(path, Card) if path.is_file() else None
 
 
 def write_card(folder: Path, card: Card) -> Path:
@@ -121,11 +108,3 @@ def write_card(folder: Path, card: Card) -> Path:
     path = folder / CARD
     write_atomically(path, tomlkit.dumps(document))
     return path
-
-
-def _first_problem(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "unexpected_keyword_argument":
-        return f"{where}: unknown key"
-    return f"{where}: {first['msg']}"

@@ -5,9 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.sizes import readable
 from gateway.models.gguf import Header, read_header
-from gateway.models.spec import ModelSpec
 from gateway.quantization.contents import Contents, contents_of
 from gateway.quantization.divergence import Quantiles
 from gateway.quantization.estimate import Estimate, estimate
@@ -130,7 +130,7 @@ def fidelity_json(made: Fidelity) -> dict[str, Any]:
     return shown | {"models": models}
 
 
-def file_rows(spec: ModelSpec, path: Path) -> Iterator[tuple[str, str]]:
+def file_rows(spec: LlamaCppSpec, path: Path) -> Iterator[tuple[str, str]]:
     """What a GGUF file holds and what it will take, for a table of two columns."""
     header = read_header(path)
     contents = contents_of(header, path, spec.quantization)
@@ -152,7 +152,7 @@ def _estimated(found: Estimate) -> str:
     )
 
 
-def _estimate(spec: ModelSpec, header: Header) -> Estimate:
+def _estimate(spec: LlamaCppSpec, header: Header) -> Estimate:
     return estimate(
         header,
         spec.context_length,

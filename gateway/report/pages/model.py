@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import asdict
 from pathlib import Path
 
-from gateway.backends.base import Backend, load_backend
+from gateway.backends.base import Backend, Served, load_backend
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.errors import ConfigError, ModelLoadError, ModelNotPulled
 from gateway.core.sizes import readable
 from gateway.engine.llama.vocabulary import GgufVocabulary
@@ -18,17 +18,6 @@ from gateway.report.pages.models import source_of
 from gateway.report.pages.template import template_remarks
 from gateway.report.sections import Section
 
-_IN_PROCESS = {"deterministic", "attention", "kernels", "batch_tokens"}
-_ON_TORCH = {"dtype", "device", "quantize", "adapter_merged", "adapter_pickle"}
-_ON_A_SERVER = {"host", "route"}
-_ELSEWHERE = {
-    "llama_cpp": _ON_TORCH | _ON_A_SERVER,
-    "transformers": _ON_A_SERVER | _IN_PROCESS - {"deterministic"},
-    "ollama": _IN_PROCESS | _ON_TORCH,
-    "fake": _IN_PROCESS | _ON_TORCH | _ON_A_SERVER,
-}
-"""Keys of an entry that say nothing of a backend."""
-
 
 async def section(spec: ModelSpec) -> Section:
     """The entry, and what loading its file tells."""
@@ -36,23 +25,24 @@ async def section(spec: ModelSpec) -> Section:
 
 
 async def _facts(spec: ModelSpec) -> AsyncIterator[tuple[str, str]]:
-    hidden = {"source", "left_out", *_ELSEWHERE[spec.backend]}
-    hidden |= set() if spec.adapter else {"adapter", "adapter_scale"}
-    for key, value in asdict(spec).items():
-        if key not in hidden and value not in ("", 0, None):
+    yield "backend", spec.backend
+    hidden = {"source", "left_out", *([] if spec.adapter else ["adapter_scale"])}
+    for key in spec.takes():
+        value = getattr(spec, key)
+        if key not in hidden and value not in ("", 0, None, ()):
             yield key, str(value)
     yield "source", source_of(spec)
     for remark in spec.left_out:
         yield "warning", remark
     path = Path()
-    if spec.backend != "ollama":
+    if spec.can.reads_files:
         try:
             path = locate(spec)
         except (ModelNotPulled, ModelLoadError, ConfigError) as unusable:
             yield "file", str(unusable)
             return
         yield "file", f"{path} ({path.stat().st_size / 1e6:.0f} MB)"
-    if spec.backend == "llama_cpp":
+    if isinstance(spec, LlamaCppSpec):
         from gateway.report.pages.ladder import file_rows
 
         for fact in file_rows(spec, path):
@@ -76,11 +66,8 @@ async def _facts(spec: ModelSpec) -> AsyncIterator[tuple[str, str]]:
 
 def _of_ollama_s_template(spec: ModelSpec, path: Path, backend: Backend) -> list[str]:
     """Where the model is one of Ollama's: how its chat differs from the model's own."""
-    if spec.backend == "ollama":
-        from gateway.backends.ollama.backend import OllamaBackend
-
-        assert isinstance(backend, OllamaBackend)
-        served = backend.served.shown.template
+    if isinstance(backend, Served):
+        served = backend.served_template
         return list(template_remarks(backend.own_template, served, backend.vocabulary))
     if not isinstance(spec.source, OllamaSource):
         return []

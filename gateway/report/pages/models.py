@@ -19,8 +19,8 @@ def listing(models: Models) -> Section:
 
 
 def _here(spec: ModelSpec) -> str:
-    if spec.backend == "ollama":
-        return "server"
+    if not spec.can.reads_files:
+        return "server" if spec.can.on_a_server else "no file"
     try:
         locate(spec)
     except ModelNotPulled:

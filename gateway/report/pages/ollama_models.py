@@ -1,8 +1,8 @@
 """The models of an Ollama server."""
 
 from gateway.backends.ollama.client import Server, same_name
+from gateway.backends.ollama.spec import OllamaSpec
 from gateway.core.sizes import readable
-from gateway.models.spec import ON_OLLAMA
 from gateway.report.sections import Section, by_rows, numbers
 
 _DIGITS = 12
@@ -17,7 +17,7 @@ async def listing(server: Server) -> Section:
         context = [r.context_length for r in loaded if same_name(r.name, listed.name)]
         rows.append(
             (
-                f"{ON_OLLAMA}{listed.name}",
+                f"{OllamaSpec.prefix}{listed.name}",
                 f"{listed.details.parameter_size} {listed.details.quantization_level}",
                 readable(listed.size),
                 f"loaded, {context[0]} tokens" if context else "",
@@ -26,7 +26,7 @@ async def listing(server: Server) -> Section:
         )
     where = f"Ollama {await server.version()} at {server.host}"
     if not rows:
-        first = f"no models; the first: gateway models pull {ON_OLLAMA}llama3.2:1b"
+        first = f"no models; the first: gateway models pull {OllamaSpec.prefix}llama3.2:1b"
         return Section(lines=(first, where))
     table = by_rows(("model", "type", *numbers("size"), "context", "digest"), rows)
     return Section(tables=(table,), lines=(where,))

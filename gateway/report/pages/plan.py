@@ -11,7 +11,7 @@ from gateway.tuning.plan.guide import Advice
 from gateway.tuning.plan.hyperparameters import RANKS, WARM_SHARE, Range, Steps
 from gateway.tuning.plan.inference_memory import remarks
 from gateway.tuning.plan.parameters import parameters
-from gateway.tuning.plan.plan import ModelPlan, Plan
+from gateway.tuning.plan.plan import ModelPlan, TuningPlan
 from gateway.tuning.plan.setup import SINGLE
 from gateway.tuning.plan.training_memory import BESIDE, Memory
 from gateway.tuning.plan.zero import DIVIDES
@@ -19,7 +19,7 @@ from gateway.tuning.plan.zero import DIVIDES
 _MOMENTS = ("loss", "first block backward", "last block backward", "optimizer step")
 
 
-def sections(made: Plan, *, formulas: bool) -> Iterator[Section]:
+def sections(made: TuningPlan, *, formulas: bool) -> Iterator[Section]:
     """The advice, then the tables, each with its formulas below."""
     yield Section("advice", lines=tuple(_advice(made.advice, made.model)))
     if made.model is not None:

@@ -23,11 +23,10 @@ async def rendered(prepared: Prepared, spec: ModelSpec, item_id: str) -> tuple[s
         )
     item = items[item_id] if item_id else prepared.plan.items[0]
     strategy = prepared.plan.strategies[0]
-    pool = ModelPool(Models({spec.name: spec}, spec.name))
-    async with pool.lease(spec.name) as backend:
+    models = Models({spec.name: spec}, spec.name)
+    async with ModelPool(models) as pool, pool.lease(spec.name) as backend:
         asked = question(prepared.plan.task, prepared.plan.labels, strategy, backend, item)
         text = backend.render(asked.request)
-    await pool.close()
     lines = [f"item {item.id}: {len(text.token_ids)} tokens"]
     for field, (before, after) in asked.prompt.shortened.items():
         lines.append(f"{field} shortened from {before} to {after} tokens")

@@ -33,7 +33,7 @@ def epoch_line(found: HeldOut) -> str:
 
 def tuned_lines(tuned: Tuned) -> Iterator[str]:
     """When it is saved."""
-    best = next(e for e in tuned.standing.epochs if e.epoch == tuned.standing.best)
+    best = next(e for e in tuned.state.epochs if e.epoch == tuned.state.best)
     yield f"best {epoch_line(best)}"
     yield f"adapter: {tuned.folder}"
 

@@ -10,8 +10,8 @@ from gateway.core.types import Completion, GenerationRequest, TokenLogprob
 from gateway.models.spec import ModelSpec
 from gateway.server import tools
 from gateway.server.exchange import current
-from gateway.server.ollama.keeping import Keeper
-from gateway.server.ollama.logprobs import token_logprobs
+from gateway.server.logprobs import token_logprobs
+from gateway.server.ollama.keep_alive import Keeper
 from gateway.server.ollama.options import Options
 from gateway.server.ollama.requests import fitted
 from gateway.server.ollama.wire import Answer, GenerationBody
@@ -29,11 +29,11 @@ _FIELDS = {
 """What Ollama calls the fields of the gateway's own request."""
 
 Ask = Callable[[Session], GenerationRequest]
-Shape = Callable[[tools.Said, dict[str, Any]], A]
+Shape = Callable[[tools.ParsedAnswer, dict[str, Any]], A]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(Generic[A]):
+class OllamaRequest(Generic[A]):
     """What a body asks for."""
 
     body: GenerationBody
@@ -55,7 +55,7 @@ class Answering:
         self._service = service
         self._keeper = keeper
 
-    async def load(self, asked: Asked[A]) -> A:
+    async def load(self, asked: OllamaRequest[A]) -> A:
         """Load the model, or, where it is to be kept for no time, unload it."""
         if asked.body.keep_seconds == 0:
             await self._keeper.unload(asked.spec.name)
@@ -64,7 +64,7 @@ class Answering:
             asked.options.context(session.backend.context_length)
         return self._ended(asked, {"done_reason": "load"})
 
-    async def whole(self, asked: Asked[A]) -> A:
+    async def whole(self, asked: OllamaRequest[A]) -> A:
         """The answer in one piece."""
         async with self._session(asked) as session:
             request = await fitted(asked.request(session), asked.options, session)
@@ -73,10 +73,10 @@ class Answering:
             more = _logprobs(done.logprobs or (), session) | _figures(done)
         return asked.shape(said, _frame(asked, done=True) | more)
 
-    async def stream(self, asked: Asked[A], emit: Emit[str]) -> None:
+    async def stream(self, asked: OllamaRequest[A], emit: Emit[str]) -> None:
         """Emit the answer's pieces as JSON, and at last an empty one with counts and durations."""
 
-        def tell(said: tools.Said, frame: dict[str, Any]) -> None:
+        def tell(said: tools.ParsedAnswer, frame: dict[str, Any]) -> None:
             emit(asked.shape(said, frame).model_dump_json(exclude_unset=True))
 
         async with self._session(asked) as session:
@@ -87,10 +87,10 @@ class Answering:
                     tell(said, _frame(asked, done=False) | _logprobs(logprobs, session))
                 if done is not None:
                     figures = _figures(done)
-        tell(tools.Said("", ()), _frame(asked, done=True) | figures)
+        tell(tools.ParsedAnswer("", ()), _frame(asked, done=True) | figures)
 
     @asynccontextmanager
-    async def _session(self, asked: Asked[A]) -> AsyncIterator[Session]:
+    async def _session(self, asked: OllamaRequest[A]) -> AsyncIterator[Session]:
         current().parameters.update(_FIELDS)
         name = asked.spec.name
         async with (
@@ -99,11 +99,11 @@ class Answering:
         ):
             yield session
 
-    def _ended(self, asked: Asked[A], more: dict[str, Any]) -> A:
-        return asked.shape(tools.Said("", ()), _frame(asked, done=True) | more)
+    def _ended(self, asked: OllamaRequest[A], more: dict[str, Any]) -> A:
+        return asked.shape(tools.ParsedAnswer("", ()), _frame(asked, done=True) | more)
 
 
-Piece = tuple[tools.Said, tuple[TokenLogprob, ...], Completion | None]
+Piece = tuple[tools.ParsedAnswer, tuple[TokenLogprob, ...], Completion | None]
 
 
 async def _pieces(session: Session, request: GenerationRequest) -> AsyncIterator[Piece]:
@@ -112,30 +112,32 @@ async def _pieces(session: Session, request: GenerationRequest) -> AsyncIterator
     async for delta in session.stream(request):
         if delta.completion is None:
             text = held.add(delta.text) if held else delta.text
-            yield tools.Said(text, ()), delta.logprobs, None
+            yield tools.ParsedAnswer(text, ()), delta.logprobs, None
             continue
-        said = tools.Said("", ())
+        said = tools.ParsedAnswer("", ())
         if held is not None:
             whole = _read(request, delta.completion.text)
-            said = tools.Said(held.rest(whole.content), whole.calls)
+            said = tools.ParsedAnswer(held.rest(whole.content), whole.calls)
         yield said, delta.logprobs, delta.completion
         return
     raise RuntimeError("the backend's stream ended without its completion")
 
 
-def _read(request: GenerationRequest, text: str) -> tools.Said:
+def _read(request: GenerationRequest, text: str) -> tools.ParsedAnswer:
     """Part an answer into what was said and what is to be called."""
     if not request.tools:
-        return tools.Said(text, ())
+        return tools.ParsedAnswer(text, ())
     return tools.read_calls(text, request.tools, tools.salt_of(request.messages, 0))
 
 
-def _frame(asked: Asked[A], *, done: bool) -> dict[str, Any]:
+def _frame(asked: OllamaRequest[A], *, done: bool) -> dict[str, Any]:
     return {"model": asked.body.model, "created_at": timestamp(datetime.now(UTC)), "done": done}
 
 
 def _logprobs(entries: tuple[TokenLogprob, ...], session: Session) -> dict[str, Any]:
-    return {"logprobs": token_logprobs(entries, session.backend.piece)} if entries else {}
+    if not entries:
+        return {}
+    return {"logprobs": token_logprobs(entries, session.backend.piece, always_top=False)}
 
 
 def _figures(done: Completion) -> dict[str, Any]:

@@ -9,11 +9,10 @@ from gateway.core.errors import InvalidRequest
 from gateway.core.types import Embeddings
 from gateway.server.exchange import current
 from gateway.server.ollama.answers import nanoseconds
-from gateway.server.ollama.keep_alive import KeepAlive, seconds_of
-from gateway.server.ollama.keeping import Keeper
+from gateway.server.ollama.keep_alive import KeepAlive, Keeper, seconds_of
 from gateway.server.ollama.names import entry_of
 from gateway.server.ollama.options import Options
-from gateway.server.ollama.refused import NoDimensions, NoTruncation
+from gateway.server.ollama.unsupported import NoDimensions, NoTruncation
 from gateway.server.service import Service
 from gateway.server.streams import unless_gone
 from gateway.server.wire import Answered, Text, Wire

@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request, Response
 
 from gateway.server.ollama import ndjson
-from gateway.server.ollama.answers import A, Answering, Asked
-from gateway.server.ollama.keeping import Keeper
+from gateway.server.ollama.answers import A, Answering, OllamaRequest
+from gateway.server.ollama.keep_alive import Keeper
 from gateway.server.ollama.names import entry_of
 from gateway.server.ollama.requests import chat_request, generate_request
 from gateway.server.ollama.wire import (
@@ -51,7 +51,7 @@ class GenerationRoutes:
 
         Without messages the model is loaded; with `keep_alive` 0 it is unloaded.
         """
-        asked = Asked(
+        asked = OllamaRequest(
             body,
             entry_of(self._service, body.model),
             lambda session: chat_request(body, session),
@@ -64,7 +64,7 @@ class GenerationRoutes:
 
         Without a prompt the model is loaded; with `keep_alive` 0 it is unloaded.
         """
-        asked = Asked(
+        asked = OllamaRequest(
             body,
             entry_of(self._service, body.model),
             lambda _: generate_request(body),
@@ -72,7 +72,9 @@ class GenerationRoutes:
         )
         return await self._answer(asked, request, empty=not body.prompt)
 
-    async def _answer(self, asked: Asked[A], request: Request, *, empty: bool) -> A | Response:
+    async def _answer(
+        self, asked: OllamaRequest[A], request: Request, *, empty: bool
+    ) -> A | Response:
         answering = self._answering
         if empty:
             return await unless_gone(request.receive, answering.load(asked))

@@ -14,7 +14,7 @@ from gateway.models.gguf import read_header
 from gateway.server.ollama import showing
 from gateway.server.ollama.answers import timestamp
 from gateway.server.ollama.describing import Description, describe, describe_all
-from gateway.server.ollama.keeping import Keeper
+from gateway.server.ollama.keep_alive import Keeper
 from gateway.server.ollama.names import entry_of, tagged
 from gateway.server.service import Service
 from gateway.server.wire import Answered, Text, Wire

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.types import MAX_TOKENS_LIMIT, SEED_LIMIT, Sampling
-from gateway.server.ollama.refused import (
+from gateway.server.ollama.unsupported import (
     NoMirostat,
     NoSampler,
     NoTypical,

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from starlette.datastructures import MutableHeaders
 
-from gateway.server.ollama import refusals
 from gateway.server.ollama.embedding import EmbeddingRoutes
 from gateway.server.ollama.errors import ErrorAnswer
 from gateway.server.ollama.generation import GenerationRoutes
-from gateway.server.ollama.keeping import Keeper
+from gateway.server.ollama.keep_alive import Keeper
 from gateway.server.ollama.models import ModelRoutes
+from gateway.server.ollama.unsupported import add_refusals
 from gateway.server.service import Service
 
 
@@ -29,7 +29,7 @@ def ollama_router(service: Service) -> APIRouter:
     models.add_to(api)
     GenerationRoutes(service, keeper).add_to(api)
     EmbeddingRoutes(service, keeper).add_to(api)
-    refusals.add_to(api)
+    add_refusals(api)
     # Ollama's command line and others ask with HEAD whether somebody is there.
     api.add_api_route("/version", models.version, methods=["HEAD"], include_in_schema=False)
     return api

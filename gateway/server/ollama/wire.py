@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from gateway.core.types import ToolCall
+from gateway.server.logprobs import TokenLogprobs
 from gateway.server.ollama.formats import Format
 from gateway.server.ollama.keep_alive import KeepAlive, seconds_of
-from gateway.server.ollama.logprobs import TokenLogprobs
 from gateway.server.ollama.options import Options
-from gateway.server.ollama.refused import (
+from gateway.server.ollama.unsupported import (
     NoContext,
     NoImages,
     NoPicture,
@@ -21,8 +21,8 @@ from gateway.server.ollama.refused import (
     NoThoughts,
     NoTruncation,
 )
-from gateway.server.tools import Said
-from gateway.server.wire import Answered, JsonObject, Text, Wire
+from gateway.server.tools import ParsedAnswer
+from gateway.server.wire import Answered, FunctionDefinition, JsonObject, Text, Wire
 
 _MOST_TOOLS = 128
 
@@ -61,7 +61,7 @@ class GenerationBody(Wire):
         return (self.top_logprobs or 0) if self.logprobs else None
 
 
-class CalledFunction(Wire):
+class TurnFunction(Wire):
     """What is called, and with what."""
 
     name: Text
@@ -69,20 +69,20 @@ class CalledFunction(Wire):
     index: int | None = None
 
 
-class CallInMessage(Wire):
+class TurnCall(Wire):
     """A call that the assistant made earlier."""
 
-    function: CalledFunction
+    function: TurnFunction
     id: Text | None = None
     type: Literal["function"] | None = None
 
 
-class ChatMessage(Wire):
+class Turn(Wire):
     """One turn."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: Text | None = None
-    tool_calls: list[CallInMessage] | None = None
+    tool_calls: list[TurnCall] | None = None
     tool_name: Text | None = None
     """Of a tool's turn: the tool that answers."""
     tool_call_id: Text | None = None
@@ -99,15 +99,7 @@ class ChatMessage(Wire):
         return self
 
 
-class FunctionDefinition(Wire):
-    """A function that may be called."""
-
-    name: Text
-    description: Text | None = None
-    parameters: JsonObject | None = None
-
-
-class ToolDefinition(Wire):
+class OfferedTool(Wire):
     """A tool; functions are the only kind."""
 
     type: Literal["function"] | None = None
@@ -117,8 +109,8 @@ class ToolDefinition(Wire):
 class ChatBody(GenerationBody):
     """A conversation to go on with. Without a message the model is loaded, or unloaded."""
 
-    messages: list[ChatMessage] | None = None
-    tools: Annotated[list[ToolDefinition], Field(max_length=_MOST_TOOLS)] | None = None
+    messages: list[Turn] | None = None
+    tools: Annotated[list[OfferedTool], Field(max_length=_MOST_TOOLS)] | None = None
 
 
 class GenerateBody(GenerationBody):
@@ -162,7 +154,7 @@ class Answer(Answered):
     eval_duration: int | None = None
 
 
-class FunctionCall(Answered):
+class AnsweredFunction(Answered):
     """A function's name and its arguments."""
 
     index: int
@@ -170,25 +162,25 @@ class FunctionCall(Answered):
     arguments: dict[str, Any]
 
 
-class MessageCall(Answered):
+class AnsweredCall(Answered):
     """A call that the caller is asked to make."""
 
     id: str
-    function: FunctionCall
+    function: AnsweredFunction
 
 
-class AnswerMessage(Answered):
+class AnsweredTurn(Answered):
     """The assistant's turn, or a piece of it."""
 
     role: Literal["assistant"]
     content: str
-    tool_calls: list[MessageCall] | None = None
+    tool_calls: list[AnsweredCall] | None = None
 
 
 class ChatAnswer(Answer):
     """Of /api/chat."""
 
-    message: AnswerMessage
+    message: AnsweredTurn
 
 
 class GenerateAnswer(Answer):
@@ -197,23 +189,23 @@ class GenerateAnswer(Answer):
     response: str
 
 
-def chat_answer(said: Said, frame: dict[str, Any]) -> ChatAnswer:
+def chat_answer(said: ParsedAnswer, frame: dict[str, Any]) -> ChatAnswer:
     """What was said, as a message in the frame of all answers."""
     calls = [_call(number, call) for number, call in enumerate(said.calls)]
     more = {"tool_calls": calls} if calls else {}
-    message = AnswerMessage(role="assistant", content=said.content, **more)
+    message = AnsweredTurn(role="assistant", content=said.content, **more)
     return ChatAnswer(message=message, **frame)
 
 
-def generate_answer(said: Said, frame: dict[str, Any]) -> GenerateAnswer:
+def generate_answer(said: ParsedAnswer, frame: dict[str, Any]) -> GenerateAnswer:
     """What was said, as a text in the frame of all answers."""
     return GenerateAnswer(response=said.content, **frame)
 
 
-def _call(number: int, call: ToolCall) -> MessageCall:
+def _call(number: int, call: ToolCall) -> AnsweredCall:
     arguments = _parsed(call.arguments)
-    return MessageCall(
-        id=call.id, function=FunctionCall(index=number, name=call.name, arguments=arguments)
+    return AnsweredCall(
+        id=call.id, function=AnsweredFunction(index=number, name=call.name, arguments=arguments)
     )
 
 

@@ -1,6 +1,7 @@
 """POST /v1/chat/completions."""
 
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
@@ -8,8 +9,9 @@ from fastapi import APIRouter, Request, Response
 from gateway.core.types import Completion, TokenLogprob, ToolCall
 from gateway.server import tools
 from gateway.server.exchange import current
+from gateway.server.logprobs import token_logprobs
 from gateway.server.openai import sse
-from gateway.server.openai.chat_request import Asked, ask
+from gateway.server.openai.chat_request import ChatChoices, ask
 from gateway.server.openai.chat_wire import (
     AnswerMessage,
     ChatChunk,
@@ -25,7 +27,6 @@ from gateway.server.openai.chat_wire import (
     MessageCall,
 )
 from gateway.server.openai.fields import usage
-from gateway.server.openai.logprobs import chat_logprobs
 from gateway.server.service import Service, Session, together
 from gateway.server.streams import Emit, unless_gone
 
@@ -85,7 +86,9 @@ class ChatRoutes:
 class _Stream:
     """The chunks of one request."""
 
-    def __init__(self, body: ChatRequest, asked: Asked, session: Session, emit: Emit[str]) -> None:
+    def __init__(
+        self, body: ChatRequest, asked: ChatChoices, session: Session, emit: Emit[str]
+    ) -> None:
         self._asked = asked
         self._session = session
         self._emit = emit
@@ -140,7 +143,7 @@ class _Stream:
         logprobs: tuple[TokenLogprob, ...] = (),
         finish: FinishReason | None = None,
     ) -> None:
-        shown = chat_logprobs(logprobs, self._session.backend.piece) if logprobs else None
+        shown = _logprobs(logprobs, self._session) if logprobs else None
         choice = ChunkChoice(index=number, delta=delta, logprobs=shown, finish_reason=finish)
         chunk = self._chunk([choice])
         self._send(chunk.model_copy(update={"usage": None}) if self._with_usage else chunk)
@@ -164,7 +167,7 @@ def answer_id() -> str:
     return "chatcmpl-" + current().id.removeprefix("req_")
 
 
-def _choice(number: int, asked: Asked, answer: Completion, session: Session) -> Choice:
+def _choice(number: int, asked: ChatChoices, answer: Completion, session: Session) -> Choice:
     said = asked.read(answer.text, number)
     message = AnswerMessage(role="assistant", content=said.content, refusal=None)
     if said.calls:
@@ -174,12 +177,15 @@ def _choice(number: int, asked: Asked, answer: Completion, session: Session) -> 
             refusal=None,
             tool_calls=[_call(call) for call in said.calls],
         )
-    logprobs: ChoiceLogprobs | None = None
-    if answer.logprobs is not None:
-        logprobs = chat_logprobs(answer.logprobs, session.backend.piece)
+    logprobs = None if answer.logprobs is None else _logprobs(answer.logprobs, session)
     return Choice(
         index=number, message=message, logprobs=logprobs, finish_reason=_reason(answer, said)
     )
+
+
+def _logprobs(entries: Sequence[TokenLogprob], session: Session) -> ChoiceLogprobs:
+    content = token_logprobs(entries, session.backend.piece, always_top=True)
+    return ChoiceLogprobs(content=content, refusal=None)
 
 
 def _call(call: ToolCall) -> MessageCall:
@@ -190,5 +196,5 @@ def _call(call: ToolCall) -> MessageCall:
     )
 
 
-def _reason(answer: Completion, said: tools.Said) -> FinishReason:
+def _reason(answer: Completion, said: tools.ParsedAnswer) -> FinishReason:
     return "tool_calls" if said.calls else answer.finish_reason

@@ -13,7 +13,7 @@ from gateway.server.service import Session
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ChatChoices:
     """One request for each choice, and what is needed to read the answers."""
 
     requests: tuple[GenerationRequest, ...]
@@ -22,16 +22,16 @@ class Asked:
     enforced: bool = False
     """The answer is a call and nothing else."""
 
-    def read(self, text: str, sample: int) -> calling.Said:
+    def read(self, text: str, sample: int) -> calling.ParsedAnswer:
         """Part the answer of one choice."""
         if not self.tools:
-            return calling.Said(text, ())
+            return calling.ParsedAnswer(text, ())
         salt = calling.salt_of(self.requests[sample].messages, sample)
         read = calling.read_enforced if self.enforced else calling.read_calls
         return read(text, self.tools, salt)
 
 
-async def ask(body: ChatRequest, session: Session) -> Asked:
+async def ask(body: ChatRequest, session: Session) -> ChatChoices:
     """What the body asks of the session's model.
 
     Raises:
@@ -57,7 +57,7 @@ async def ask(body: ChatRequest, session: Session) -> Asked:
         replace(request, sampling=replace(request.sampling, sample=number))
         for number in range(body.n or 1)
     ]
-    return Asked(tuple(samples), offered, body.enforces_call)
+    return ChatChoices(tuple(samples), offered, body.enforces_call)
 
 
 def _with_tools(

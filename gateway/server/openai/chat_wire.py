@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from gateway.core.types import Role
+from gateway.server.logprobs import TokenLogprobs
 from gateway.server.openai.fields import Metadata, SamplingFields, StreamOptions, Usage
-from gateway.server.wire import Answered, JsonObject, Text, Wire
+from gateway.server.wire import Answered, FunctionDefinition, JsonObject, Text, Wire
 
 _NAME = r"^[A-Za-z0-9_-]{1,64}$"
 
@@ -69,12 +70,10 @@ class ChatMessage(Wire):
         return self.content or ""
 
 
-class FunctionDefinition(Wire):
-    """A function that may be called."""
+class StrictFunction(FunctionDefinition):
+    """A function with a name of the letters that OpenAI takes."""
 
     name: Annotated[Text, Field(pattern=_NAME)]
-    description: Text | None = None
-    parameters: JsonObject | None = None
     strict: bool | None = None
     """Arguments are held to the schema wherever a call is enforced; true asks for that."""
 
@@ -83,7 +82,7 @@ class ToolDefinition(Wire):
     """A tool; functions are the only kind."""
 
     type: Literal["function"]
-    function: FunctionDefinition
+    function: StrictFunction
 
 
 class NamedFunction(Wire):
@@ -177,20 +176,6 @@ class ChatRequest(SamplingFields):
     def enforces_call(self) -> bool:
         """Whether the answer must be a tool call."""
         return self.tool_choice == "required" or isinstance(self.tool_choice, NamedTool)
-
-
-class TopLogprob(Answered):
-    """A token that could have come."""
-
-    token: str
-    logprob: float
-    bytes: list[int]
-
-
-class TokenLogprobs(TopLogprob):
-    """A token that came."""
-
-    top_logprobs: list[TopLogprob]
 
 
 class ChoiceLogprobs(Answered):

@@ -106,13 +106,14 @@ class PageRoutes:
 
     def _shown(self, spec: ModelSpec) -> _Model:
         pool = self._service.pool
-        state = "on a server" if spec.backend == "ollama" else "on disk"
+        state = "on a server" if spec.can.on_a_server else "on disk"
         if spec.name in pool.loaded:
             state = "loaded"
         if spec.name == pool.models.default:
             state += ", default"
-        kind = spec.quantization or spec.quantize or spec.dtype
-        return _Model(spec.name, kind, f"{spec.context_length:,}", state, spec.description)
+        return _Model(
+            spec.name, spec.precision, f"{spec.context_length:,}", state, spec.description
+        )
 
 
 def _wants_page(accept: str) -> bool:

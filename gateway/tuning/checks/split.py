@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.core.draws import place, shares
+from gateway.core.draws import seeded_rank, shares
 from gateway.core.errors import ConfigError, DataError
 from gateway.tasks.similarity import text_of
 from gateway.tasks.task import Item
@@ -67,7 +67,7 @@ def split(items: Sequence[Item], share: float = HELD_OUT, seed: int = 0) -> Spli
     families = _families(items, seed)
     strata = _strata(items)
     sizes = Counter(strata)
-    quota = shares(sizes, round(share * len(items)), lambda name: place(seed, _PURPOSE, name))
+    quota = shares(sizes, round(share * len(items)), lambda name: seeded_rank(seed, _PURPOSE, name))
     chosen: set[int] = set()
     for family in families:
         counts = Counter(strata[at] for at in family)
@@ -94,7 +94,7 @@ def _families(items: Sequence[Item], seed: int) -> list[list[int]]:
         members[int(number)].append(at)
     return sorted(
         members.values(),
-        key=lambda family: min(place(seed, _PURPOSE, items[at].id) for at in family),
+        key=lambda family: min(seeded_rank(seed, _PURPOSE, items[at].id) for at in family),
     )
 
 

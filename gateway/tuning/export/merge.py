@@ -7,6 +7,7 @@ from typing import Any
 
 import tomlkit
 
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.core.extras import require
 from gateway.engine.llama.tokenizer_export import PROBES, tokenizer_of
@@ -48,7 +49,7 @@ def merge(
         raise ConfigError(
             f"{adapter.folder}: {adapter.config.peft_type} changes no weights, so that there is "
             "nothing to merge",
-            hint='run it as ENTRY+ADAPTER, on an entry with backend = "transformers"',
+            hint="run it as ENTRY+ADAPTER, on an entry that runs on torch",
         )
     if reasons := misfits(adapter, base):
         raise ModelLoadError(
@@ -61,7 +62,8 @@ def merge(
     load()  # With the settings that keep bytes equal, and an error that says what is missing.
     say(f"loading {base.name}")
     tokenizer = _tokenizer(path, say)
-    model = TorchModel(path, dtype=spec.dtype, device=spec.device)
+    on_torch = TransformersSpec.like(spec)
+    model = TorchModel(path, dtype=on_torch.dtype, device=on_torch.device)
     try:
         if base.tied and _changes_a_tied_weight(adapter):
             _untie(model.module)
@@ -93,13 +95,13 @@ def entry(adapter: Adapter, spec: ModelSpec, merged: Path) -> str:
     table = tomlkit.table()
     table.add("description", f"{spec.name} with the adapter {adapter.name} merged")
     if on_torch := merged.suffix != GGUF:
-        table.add("backend", "transformers")
+        table.add("backend", TransformersSpec.backend)
     inline = tomlkit.inline_table()
     inline.update({"path": str(merged.resolve())})
     table.add("source", inline)
     table.add("context_length", spec.context_length)
-    if on_torch and spec.dtype != "float32":
-        table.add("dtype", spec.dtype)
+    if on_torch and (dtype := TransformersSpec.like(spec).dtype) != "float32":
+        table.add("dtype", dtype)
     if spec.chat_template == "plain":
         table.add("chat_template", "plain")
     elif spec.chat_template:

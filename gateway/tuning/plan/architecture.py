@@ -149,7 +149,7 @@ def from_config(config: Mapping[str, Any], path: Path) -> Architecture:
     experts = next((key for key in _EXPERTS if config.get(key)), None)
     if experts:
         raise ConfigError(f"{path}: {experts}: mixtures of experts are not planned for")
-    read = _Reader(config, path)
+    read = _Keys(config, path)
     hidden, heads = read.whole("hidden_size"), read.whole("num_attention_heads")
     return Architecture(
         name=path.parent.name or path.name,
@@ -179,7 +179,7 @@ def from_gguf(header: Header, path: Path) -> Architecture:
     kind = header.architecture
     model_type = _TYPE_OF_GGUF.get(kind, kind)
     traits = _traits(model_type, path)
-    read = _Reader({key: header.of_architecture(key) for key in _GGUF_KEYS}, path)
+    read = _Keys({key: header.of_architecture(key) for key in _GGUF_KEYS}, path)
     names = {tensor.name: tensor for tensor in header.tensors}
     hidden, heads = read.whole("embedding_length"), read.whole("attention.head_count")
     if "token_embd.weight" not in names:
@@ -215,7 +215,7 @@ _GGUF_KEYS = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _Keys:
     values: Mapping[str, Any]
     path: Path
 

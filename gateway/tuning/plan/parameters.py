@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from gateway.core.errors import ConfigError
 from gateway.tuning.plan.architecture import Architecture
 from gateway.tuning.plan.figures import Figure, number, times, total
+from gateway.tuning.recipe import targeted
 
-ALL_LINEAR, ATTENTION, QUERY_VALUE, MLP = "all-linear", "attention", "qv", "mlp"
 _QKV = ("q_proj", "k_proj", "v_proj", "qkv_proj")
 
 
@@ -91,30 +91,9 @@ def quantizable(a: Architecture) -> int:
 
 
 def targets_of(a: Architecture, text: str) -> tuple[Linear, ...]:
-    """The matrices that "all-linear", "attention", "mlp", "qv" or a list of module names means.
-
-    "all-linear" is PEFT's: every torch.nn.Linear except the output layer. Where queries, keys and
-    values are one matrix, "qv" is that one.
-
-    Raises:
-        ConfigError: a name is none of the model's matrices, or there is none.
-    """
-    known = linears(a)
-    groups = {
-        ALL_LINEAR: [linear.name for linear in known],
-        ATTENTION: [x.name for x in known if x.name in (*_QKV, "o_proj")],
-        MLP: [x.name for x in known if x.name not in (*_QKV, "o_proj")],
-        QUERY_VALUE: [x.name for x in known if x.name in ("q_proj", "v_proj", "qkv_proj")],
-    }
-    asked = [part.strip() for part in text.split(",") if part.strip()]
-    names = {name for part in asked for name in groups.get(part, [part])}
-    unknown = sorted(names - {linear.name for linear in known})
-    if unknown or not names:
-        raise ConfigError(
-            f"{a.name} has no matrix called {unknown[0]!r}" if unknown else "no target is named",
-            hint=f"known: {', '.join(groups)}, or of {', '.join(groups[ALL_LINEAR])}",
-        )
-    return tuple(linear for linear in known if linear.name in names)
+    """The matrices that a recipe's targets are in this model: see `recipe.targeted`."""
+    known = {linear.name: linear for linear in linears(a)}
+    return tuple(known[name] for name in targeted(list(known), text))
 
 
 def lora(a: Architecture, rank: int, targets: Sequence[Linear]) -> tuple[Figure, ...]:

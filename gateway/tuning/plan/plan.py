@@ -70,7 +70,7 @@ class ModelPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TuningPlan:
     """The answer to `gateway plan`."""
 
     answers: Answers
@@ -82,7 +82,7 @@ class Plan:
 
 def make_plan(
     answers: Answers, s: Setup, architecture: Architecture | None, budget: int | None = None
-) -> Plan:
+) -> TuningPlan:
     """The advice, and the tables where there is a model.
 
     Args:
@@ -91,7 +91,7 @@ def make_plan(
     """
     model = None if architecture is None else plan_model(architecture, s, budget)
     long = None if answers.examples is None or answers.examples < 1 else steps(answers.examples, s)
-    return Plan(answers, advise(answers), ranges(s), long, model)
+    return TuningPlan(answers, advise(answers), ranges(s), long, model)
 
 
 def plan_model(a: Architecture, s: Setup, budget: int | None = None) -> ModelPlan:
@@ -116,7 +116,7 @@ def plan_model(a: Architecture, s: Setup, budget: int | None = None) -> ModelPla
     )
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
+def plan_json(plan: TuningPlan) -> dict[str, Any]:
     """Everything, for canonical JSON; sizes in bytes, each with its formula."""
     advice = plan.advice
     return {

@@ -6,7 +6,10 @@ from typing import Literal
 
 from gateway.core.errors import ConfigError
 from gateway.tuning.plan.parameters import Linear
+from gateway.tuning.recipe import Recipe
 
+RECIPE = Recipe()
+"""What `gateway tune` takes where nothing is said: the plan begins there."""
 HALF, SINGLE = 2, 4
 """Bytes of a bfloat16 or float16, and of a float32."""
 
@@ -41,7 +44,7 @@ class Setup:
     """One training."""
 
     method: Method
-    context: int = 1024
+    context: int = RECIPE.max_tokens
     """Tokens of a sequence, padding included."""
     batch: int = 1
     """Sequences in one forward pass on one device."""
@@ -53,9 +56,9 @@ class Setup:
     """Of full training. "bf16": weights, gradients and states of the optimizer; "mixed": all three
     in float32, with bfloat16 copies to compute with (torch.autocast). A LoRA trains its own
     weights in float32, as PEFT makes them, beside frozen ones of 16 bits."""
-    rank: int = 16
+    rank: int = RECIPE.rank
     targets: tuple[Linear, ...] = ()
-    dropout: float = 0.05
+    dropout: float = RECIPE.dropout
     double_quantization: bool = True
     """The scales of NF4 are quantized too."""
     upcast: bool = False

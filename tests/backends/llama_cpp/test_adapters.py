@@ -12,10 +12,10 @@ import pytest
 from gateway.backends.llama_cpp import backend as module
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.errors import GatewayError, ModelLoadError
 from gateway.core.types import Completion, GenerationRequest, Message, Sampling
 from gateway.engine.context import Logits, Row
-from gateway.models.spec import ModelSpec
 from tests.conftest import spec_and_path
 from tests.support.gguf_adapters import write_adapter
 
@@ -29,7 +29,7 @@ class Family:
     base: LlamaCppBackend
     first: LlamaCppBackend
     second: LlamaCppBackend
-    spec: ModelSpec
+    spec: LlamaCppSpec
     path: Path
 
     def members(self) -> tuple[LlamaCppBackend, ...]:

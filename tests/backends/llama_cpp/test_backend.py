@@ -8,13 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.backends.base import load_models
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.errors import GatewayError, ModelLoadError, NoChatTemplate
 from gateway.core.types import Constraint, GenerationRequest, Message, Sampling
 from gateway.engine.llama import library
-from gateway.models.file import load_models
 from gateway.models.locate import locate
-from gateway.models.spec import ModelSpec, PathSource
+from gateway.models.spec import PathSource
 from tests.conftest import spec_and_path
 
 
@@ -114,7 +115,7 @@ def test_a_file_that_is_no_whole_gguf_is_refused(tmp_path: Path, damage: str) ->
         with source.open("rb") as file:
             path.write_bytes(file.read(5_000_000))
     with pytest.raises(GatewayError) as caught:
-        LlamaCppBackend(ModelSpec("m", PathSource(path)), path)
+        LlamaCppBackend(LlamaCppSpec("m", PathSource(path)), path)
     assert str(path) in caught.value.message
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from gateway.backends.llama_cpp.offload import Offload, plan, too_large
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.engine.llama.cards import Card
 from gateway.models.gguf import Header, Tensor
-from gateway.models.spec import ModelSpec, PathSource
+from gateway.models.spec import PathSource
 
 MIB = 1 << 20
 LAYERS = 4
@@ -26,7 +27,7 @@ HEADER = Header(
     ),
 )
 """Each layer, and the output, has 50 MiB."""
-SPEC = ModelSpec("made", PathSource(Path("made.gguf")), context_length=1024, parallel=1)
+SPEC = LlamaCppSpec("made", PathSource(Path("made.gguf")), context_length=1024, parallel=1)
 RESERVE = 1 << 30
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.backends.ollama.backend import OllamaBackend
+from gateway.backends.ollama.spec import OllamaSpec
 from gateway.models.gguf import read_header
 from gateway.models.spec import ModelSpec, OllamaSource
 from tests.conftest import spec_and_path
@@ -72,7 +73,7 @@ def serve() -> Iterator[Serve]:
         each.replay.close()
 
 
-def entry_for(model: str, url: str, **changes: Any) -> ModelSpec:
+def entry_for(model: str, url: str, **changes: Any) -> OllamaSpec:
     """An entry of models.toml for a recorded model."""
     own = _spec(model)
     fields = {"source": OllamaSource(model), "context_length": CONTEXT, **changes}

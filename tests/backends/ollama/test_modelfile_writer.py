@@ -7,16 +7,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from gateway.backends.base import load_models
+from gateway.backends.fake import FakeSpec
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.ollama.modelfile_writer import quoted, save_modelfile, write_modelfile
 from gateway.backends.ollama.templates.check import conversation
 from gateway.backends.ollama.templates.go.ollama import OllamaTemplate
 from gateway.core.errors import ConfigError, ModelLoadError, ModelNotPulled
 from gateway.core.types import GenerationRequest
 from gateway.models.environment import shipped
-from gateway.models.file import load_models
 from gateway.models.modelfile import parse
-from gateway.models.spec import ModelSpec, PathSource
+from gateway.models.spec import PathSource
 from tests.conftest import spec_and_path
 
 GREEDY = (
@@ -29,7 +31,7 @@ GREEDY = (
 SHIPPED = "SmolLM2-135M-Instruct.Q4_1.Modelfile"
 
 
-def smol(**changes: object) -> ModelSpec:
+def smol(**changes: object) -> LlamaCppSpec:
     return replace(spec_and_path("smollm2-135m")[0], **changes)  # type: ignore[arg-type]
 
 
@@ -95,7 +97,7 @@ def test_what_can_not_be_said_is_refused_with_a_way_out(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="model smollm2-135m: the chat template is of no family"):
         write_modelfile(smol(chat_template="{{ messages | tojson }}"))
     with pytest.raises(ConfigError, match="backend is fake"):
-        write_modelfile(smol(backend="fake"))
+        write_modelfile(FakeSpec.like(smol()))
     with pytest.raises(ModelLoadError, match="sha256"):
         write_modelfile(smol(source=path, sha256="0" * 64))
     with pytest.raises(ModelNotPulled):

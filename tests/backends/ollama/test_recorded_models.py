@@ -181,7 +181,7 @@ def test_a_server_that_tells_no_vocabulary_can_not_be_used(plain: Replay) -> Non
 
 def test_another_model_under_the_name_or_another_server_is_noticed(serve: Serve) -> None:
     served = serve("smol:plain")
-    check = check_unchanged(Server(served.replay.url), served.backend.served)
+    check = check_unchanged(Server(served.replay.url), served.backend._served)
     with served.replay.answering():
         asyncio.run(check)
     old, new = digest_of("smol:plain"), digest_of("smol:t0")
@@ -189,7 +189,7 @@ def test_another_model_under_the_name_or_another_server_is_noticed(serve: Serve)
         Exchange("118-tags-all").answer().saying(old, new),
         Exchange("002-version").answer().saying("0.33.0-rc2", "0.33.1"),
     ):
-        check = check_unchanged(Server(served.replay.url), served.backend.served)
+        check = check_unchanged(Server(served.replay.url), served.backend._served)
         with (
             served.replay.answering(answer),
             pytest.raises(BackendError, match="when it was loaded and is"),

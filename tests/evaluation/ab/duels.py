@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gateway.backends.base import Backend
-from gateway.backends.fake import FakeBackend, Script
+from gateway.backends.fake import FakeBackend, FakeSpec, Script
 from gateway.backends.pool import ModelPool
 from gateway.evaluation.ab.answers import Answers
 from gateway.evaluation.ab.ask import Answered, ask
@@ -47,10 +47,7 @@ class Duel:
 
     def __init__(self, root: Path, scripts: Mapping[str, Script]) -> None:
         self.root = root
-        specs = {
-            name: ModelSpec(name, PathSource(Path()), backend="fake", parallel=3)
-            for name in scripts
-        }
+        specs = {name: FakeSpec(name, PathSource(Path()), parallel=3) for name in scripts}
         self.backends = {
             name: FakeBackend(spec, script=scripts[name]) for name, spec in specs.items()
         }

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backends.fake import FakeSpec
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ComparisonRefused, ConfigError
 from gateway.evaluation.ab.ask import BATCH, weights_size
 from gateway.evaluation.ab.outcome import Outcome
@@ -210,11 +212,11 @@ def test_the_weights_of_a_folder_and_an_adapter_are_counted_together(tmp_path: P
     (tmp_path / "tokenizer.json").write_bytes(b"x" * 1000)
     adapter = tmp_path / "adapter.gguf"
     adapter.write_bytes(b"x" * 7)
-    folder = ModelSpec("m", PathSource(tmp_path), backend="transformers")
+    folder = TransformersSpec("m", PathSource(tmp_path))
     assert weights_size(folder) == 77
     one = ModelSpec("m", PathSource(tmp_path / "model.safetensors"), adapter=adapter)
     assert weights_size(one) == 77
-    assert weights_size(ModelSpec("m", PathSource(Path()), backend="fake")) is None
+    assert weights_size(FakeSpec("m", PathSource(Path()))) is None
 
 
 def test_an_outcome_can_be_written_as_json(tmp_path: Path) -> None:

@@ -4,16 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backends.fake import FakeSpec
 from gateway.core.errors import ConfigError
 from gateway.evaluation.ab.cells import Defaults, model_in, read_cells
 from gateway.models.file import Models
-from gateway.models.spec import ModelSpec, PathSource
+from gateway.models.spec import PathSource
 from gateway.tasks.task import load_task
 from tests.support.grids import write_task
 
-MODELS = Models(
-    {n: ModelSpec(n, PathSource(Path()), backend="fake") for n in ("one", "two")}, "one"
-)
+MODELS = Models({n: FakeSpec(n, PathSource(Path())) for n in ("one", "two")}, "one")
 
 
 def read(root: Path, *names: str, strategy: str = "scored") -> list[str]:

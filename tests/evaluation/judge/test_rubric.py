@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.fake import FakeBackend
+from gateway.backends.fake import FakeBackend, FakeSpec
 from gateway.core.errors import ConfigError, DataError
 from gateway.evaluation.judge.rubric import GRADES, Rubric, list_rubrics, load_answers, load_rubric
-from gateway.models.spec import ModelSpec, PathSource
+from gateway.models.spec import PathSource
 from gateway.tasks.task import list_tasks
 from tests.evaluation.judge.answers import (
     ROWS,
@@ -31,7 +31,7 @@ def test_two_rubrics_are_shipped_and_are_no_tasks() -> None:
 def test_a_judge_reads_all_fields_and_what_every_grade_means(name: str) -> None:
     rubric = load_rubric(name, SHIPPED)
     fields = {field: f"  the {field} {{{{ 7 * 7 }}}}\n of it " for field in rubric.task.fields}
-    judge = FakeBackend(ModelSpec("fake", PathSource(Path()), backend="fake"))
+    judge = FakeBackend(FakeSpec("fake", PathSource(Path())))
     prompt = rubric.template.render(rubric.task, GRADES, fields, (), judge)
     system, user = prompt.messages
     assert rubric.task.description in system.content
@@ -43,7 +43,7 @@ def test_a_judge_reads_all_fields_and_what_every_grade_means(name: str) -> None:
 
 def test_spaces_of_an_answer_are_part_of_its_format() -> None:
     rubric = load_rubric("format", SHIPPED)
-    judge = FakeBackend(ModelSpec("fake", PathSource(Path()), backend="fake"))
+    judge = FakeBackend(FakeSpec("fake", PathSource(Path())))
     fields = {"request": "Two spaces first.", "answer": "  yes\n"}
     prompt = rubric.template.render(rubric.task, GRADES, fields, (), judge)
     assert "<answer>\n  yes\n\n</answer>" in prompt.messages[1].content

@@ -98,8 +98,8 @@ def test_any_card_comes_back_as_it_was(
     ("text", "reason"),
     [
         ("", "base: "),
-        (HEAD + 'colour = "red"', "base.colour: unknown key"),
-        (HEAD + "[colours]\nred = 1", "colours: unknown key"),
+        (HEAD + 'colour = "red"', "unknown key 'base.colour'"),
+        (HEAD + "[colours]\nred = 1", "unknown key 'colours'"),
         (HEAD.replace("576", '"576"'), "base.hidden_size: Input should be a valid integer"),
         (HEAD.replace("abab", "xyxy"), "base.digest: "),
         ('seed = "0"' + HEAD, "seed: "),

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import transformers
 
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.models.adapters.base import Base, read_base
 from gateway.models.adapters.card import Card, RecordedBase, write_card
 from gateway.models.adapters.check import other_weights, remarks, why_not
 from gateway.models.adapters.folder import CONFIG
-from gateway.models.spec import ModelSpec, PathSource
+from gateway.models.spec import PathSource
 from tests.backends.transformers.tiny import ADAPTERS, MODELS, SIZES, write_adapter, write_model
 from tests.models.adapters.test_folder import LORA, write
 from tests.support.bases import facts
@@ -59,7 +60,7 @@ def test_facts_of_a_folder_are_those_of_the_loaded_model(tmp_path: Path, family:
 
 
 def test_a_gguf_has_the_modules_of_its_folder(smollm2_base: Base, folder: Path) -> None:
-    spec = ModelSpec("folder", PathSource(folder), backend="transformers")
+    spec = TransformersSpec("folder", PathSource(folder))
     same = read_base(spec, folder)
     assert smollm2_base.modules == same.modules
     alike = replace(same, name=smollm2_base.name, digest=smollm2_base.digest)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from gateway.backends.base import load_models
 from gateway.backends.transformers.backend import TransformersBackend
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.core.types import GenerationRequest
 from gateway.models.adapters.base import Base
 from gateway.models.adapters.folder import read_adapter
-from gateway.models.file import load_models
 from gateway.tuning.export.merge import entry as written_entry
 from gateway.tuning.export.merge import merge
 from tests.backends.transformers.tiny import ADAPTERS, load, logits_of, write_adapter, write_model
@@ -115,6 +116,7 @@ def test_the_entry_has_what_of_the_base_s_the_merged_model_needs(
     file = tmp_path / "models.toml"
     file.write_text(written_entry(adapter, replace(spec, name="base"), tiny))
     read = load_models(file).get("base-x")
+    assert isinstance(read, TransformersSpec)
     assert read.source == replace(spec.source)
     assert (read.backend, read.chat_template, read.end_of_turn, read.dtype) == (
         *("transformers", "plain", "\n", "bfloat16"),
@@ -135,7 +137,7 @@ def test_a_merged_gguf_scores_labels_as_base_and_adapter_do(
     assert [step.split()[0] for step in steps] == ["loading", "merging", "saving"]
     file = tmp_path / "models.toml"
     file.write_text(written_entry(adapter, spec, made))
-    read = replace(load_models(file).get(f"{NAME}-piano"), context_length=1024)
+    read = TransformersSpec.like(load_models(file).get(f"{NAME}-piano"), context_length=1024)
     whole = TransformersBackend(read, made)
     beside = TransformersBackend(torch_spec(name="piano", adapter=adapters["piano"]), path)
 

@@ -12,13 +12,13 @@ import pytest
 from gguf import GGUFReader, dequantize
 from safetensors.numpy import load_file, save_file
 
+from gateway.backends.base import load_models
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.core.errors import ConfigError
 from gateway.engine.llama.quantizer import quantize
 from gateway.models.adapters.base import Base, read_base
 from gateway.models.adapters.folder import CONFIG, WEIGHTS, read_adapter
-from gateway.models.file import load_models
 from gateway.models.gguf import read_header
 from gateway.models.spec import ModelSpec, PathSource
 from gateway.quantization.names import parse_level

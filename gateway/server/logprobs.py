@@ -1,4 +1,7 @@
-"""Log-probabilities in Ollama's shape: the model's own, before penalties and format."""
+"""Log-probabilities of tokens, in the shape that OpenAI's chat and Ollama's answers share.
+
+They are the model's own, from the full softmax before penalties, bias and constraints.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -15,18 +18,19 @@ class TopLogprob(Answered):
 
 
 class TokenLogprobs(TopLogprob):
-    """A token that came; without `top_logprobs` where none were asked for."""
+    """A token that came."""
 
     top_logprobs: list[TopLogprob] | None = None
 
 
 def token_logprobs(
-    entries: Sequence[TokenLogprob], piece: Callable[[int], bytes]
+    entries: Sequence[TokenLogprob], piece: Callable[[int], bytes], *, always_top: bool
 ) -> list[TokenLogprobs]:
-    """One entry a token.
+    """One entry a token. `bytes` are the token's own, also where it is half a character.
 
     Args:
         piece: the bytes of a token.
+        always_top: `top_logprobs` is there too where no alternatives were asked for.
     """
 
     def shown(token: int, text: str, logprob: float) -> dict[str, object]:
@@ -35,7 +39,7 @@ def token_logprobs(
     found = []
     for entry in entries:
         fields = shown(entry.token_id, entry.text, entry.logprob)
-        if entry.top:
+        if entry.top or always_top:
             fields["top_logprobs"] = [shown(*alternative) for alternative in entry.top]
         found.append(TokenLogprobs.model_validate(fields))
     return found

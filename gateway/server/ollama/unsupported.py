@@ -1,9 +1,17 @@
-"""Fields that Ollama has and the gateway can not honour. Their empty values ask for nothing and are
-accepted; anything else is refused, by name and with the reason."""
+"""What Ollama has and the gateway does not: fields that cannot be honoured, and endpoints with
+which clients change what models there are.
 
+A field's empty values ask for nothing and are accepted; anything else is refused, by name and with
+the reason. An endpoint's refusal says what to do instead.
+"""
+
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
+from fastapi import APIRouter
 from pydantic import BeforeValidator, Field
+
+from gateway.server.failures import Forbidden
 
 
 def _only_empty(reason: str) -> BeforeValidator:
@@ -67,3 +75,35 @@ WholeText = Annotated[
     Literal[-1] | None,
     _only(-1, "repeat_penalty looks at the whole prompt and answer, which is -1"),
 ]
+
+_REFUSED = {
+    ("POST", "/pull"): "models are pulled where the server runs: gateway models pull NAME",
+    ("POST", "/push"): "models are not sent anywhere",
+    ("POST", "/create"): "models are entries of models.toml",
+    ("POST", "/copy"): "models are entries of models.toml",
+    ("DELETE", "/delete"): "models are entries of models.toml",
+    ("HEAD", "/blobs/{digest}"): "files are not taken from clients",
+    ("POST", "/blobs/{digest}"): "files are not taken from clients",
+}
+
+
+def add_refusals(router: APIRouter) -> None:
+    """One route for each; it reads no body."""
+    for (method, path), reason in _REFUSED.items():
+        router.add_api_route(
+            path,
+            _refusing(path, reason),
+            methods=[method],
+            include_in_schema="{" not in path,
+            status_code=403,
+            summary="Refused",
+            name=f"refuse{path.split('/{')[0].replace('/', '_')}_{method.lower()}",
+        )
+
+
+def _refusing(path: str, reason: str) -> Callable[[], Awaitable[None]]:
+    async def refuse() -> None:
+        """This server's models are its operator's; clients do not change them."""
+        raise Forbidden(f"/api{path} is not enabled on this server", hint=reason)
+
+    return refuse

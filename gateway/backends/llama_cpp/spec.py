@@ -1,0 +1,44 @@
+"""An entry of models.toml for llama.cpp."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Le, MaxLen
+
+from gateway.core.errors import ConfigError
+from gateway.models.spec import Capabilities, Kernels, ModelSpec
+
+Attention = Literal["plain", "flash"]
+_Share = Annotated[float, Ge(0), Le(1e9)]
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaCppSpec(ModelSpec):
+    """A GGUF file that this process runs with llama.cpp."""
+
+    backend: ClassVar = "llama_cpp"
+    implementation: ClassVar = "gateway.backends.llama_cpp.backend:LlamaCppBackend"
+    extra: ClassVar = "llama-cpp"
+    can: ClassVar = Capabilities(reads_folders=False, runs_quantized=True, adapters="gguf")
+
+    attention: Attention = "plain"
+    """Which of two invariant ways to attend at "bitwise": "flash" is faster at generating;
+    its keys are kept as Q8_0, in little more than half of the memory."""
+    kernels: Kernels = "decode"
+    """Which of two invariant ways to multiply K-quants the process takes, the same for all entries:
+    "decode" is fast at one token at a time, "prefill" at many."""
+    gpu_layers: Annotated[int, Ge(0), Le(10_000)] | Literal["auto"] = 0
+    """How many of a GGUF's last layers lie on a card, the output counted as one; "auto": all that
+    fit. Where the library was built for processors, or no card is here, none does."""
+    main_gpu: Annotated[int, Ge(0), Le(63)] = 0
+    """Number of the card that takes what is not split among several."""
+    tensor_split: Annotated[tuple[_Share, ...], MaxLen(64)] = ()
+    """Shares of the layers by card; empty: by the cards' free memory."""
+
+    def __post_init__(self) -> None:
+        ModelSpec.__post_init__(self)
+        if self.attention == "flash" and self.deterministic == "off":
+            raise ConfigError(
+                'attention = "flash" is for deterministic = "bitwise": '
+                'with "off" the library chooses'
+            )
