@@ -25,6 +25,7 @@ from gateway.core.types import (
     TokenLogprob,
     Usage,
 )
+from gateway.models.reasoning import part
 from gateway.models.spec import Capabilities, ModelSpec
 
 _DIMENSIONS = 8
@@ -88,6 +89,7 @@ class FakeBackend:
             usage=Usage(len(prompt.token_ids), len(ids)),
             fingerprint=self.fingerprint,
             logprobs=_logprobs(ids, request.logprobs),
+            reasoning=part(answer),
         )
 
     async def stream(self, request: GenerationRequest) -> AsyncIterator[Delta]:

@@ -207,16 +207,34 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
+class Reasoning:
+    """What a model thought before its answer, parted from it."""
+
+    text: str
+    """The thought, without the tags around it."""
+    answer: str | None
+    """What stands behind the thought; None: the text ended within it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """A finished generation."""
 
     text: str
+    """All that was written, a thought and its tags included: what a stream's pieces join to."""
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
     usage: Usage
     fingerprint: str
     logprobs: tuple[TokenLogprob, ...] | None = None
     timings: Timings = field(default_factory=Timings)
+    reasoning: Reasoning | None = None
+    """None: it wrote no thought."""
+
+    @property
+    def answer(self) -> str | None:
+        """What is to be read as the answer; None: it is still to come, behind the thought."""
+        return self.text if self.reasoning is None else self.reasoning.answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +296,8 @@ class RenderedRequest:
 
     text: str
     token_ids: tuple[int, ...]
+    thinking: bool = False
+    """It ends within a thought that the chat template began."""
 
 
 @dataclass(frozen=True, slots=True)

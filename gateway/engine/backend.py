@@ -24,6 +24,7 @@ from gateway.engine.engine import Done, Engine, Stats
 from gateway.engine.jobs import Generated, OnText, Read, Scored, generate, read, score
 from gateway.engine.reader import Reader
 from gateway.engine.trie import build_trie, count_nodes
+from gateway.models.reasoning import part
 from gateway.models.spec import ModelSpec
 
 _LONG_TEXT = 50_000
@@ -66,7 +67,7 @@ class EngineBackend:
             task.cancel()
 
     async def score_labels(self, request: GenerationRequest, labels: Sequence[str]) -> LabelScores:
-        prompt, continuations = self._reader.split_labels(request, labels)
+        prompt, continuations = self._reader.split_labels(request, labels, self.context_length)
         longest = max(len(tokens) for tokens in continuations)
         self._check_context(len(prompt) + longest)
         job = score(prompt, continuations, self._reader.vocabulary)
@@ -143,7 +144,8 @@ class EngineBackend:
         return self._reader.tail(text, tokens)
 
     async def _generate(self, request: GenerationRequest, on_text: OnText | None) -> Completion:
-        prompt = await self._read(request)
+        rendered = await self._read(request)
+        prompt = rendered.token_ids
         self._check_context(len(prompt) + request.sampling.max_tokens)
         sampling = request.sampling
         if request.messages and self.spec.end_of_turn and request.constraint is None:
@@ -171,14 +173,15 @@ class EngineBackend:
             fingerprint=self.fingerprint,
             logprobs=answer.logprobs,
             timings=done.timings,
+            reasoning=part(answer.text, opened=rendered.thinking),
         )
 
-    async def _read(self, request: GenerationRequest) -> tuple[int, ...]:
-        """The prompt's tokens; a long text is read beside the event loop, which others need."""
+    async def _read(self, request: GenerationRequest) -> RenderedRequest:
+        """The prompt; a long text is read beside the event loop, which others need."""
         length = len(request.prompt or "") + sum(len(m.content) for m in request.messages)
         if length < _LONG_TEXT:
-            return self.render(request).token_ids
-        return (await asyncio.to_thread(self.render, request)).token_ids
+            return self.render(request)
+        return await asyncio.to_thread(self.render, request)
 
     async def _run(self, prompt: Sequence[int], job: Any) -> Done:
         """Wait for a job; when the caller is cancelled, so is the job."""

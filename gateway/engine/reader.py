@@ -2,21 +2,24 @@
 
 import bisect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 
-from gateway.core.errors import InvalidRequest, NoChatTemplate
-from gateway.core.types import GenerationRequest, RenderedRequest
+from gateway.core.digests import digest_text
+from gateway.core.errors import ConfigError, ContextOverflow, InvalidRequest, NoChatTemplate
+from gateway.core.types import GenerationRequest, Message, RenderedRequest
 from gateway.engine.jobs import Vocabulary
 from gateway.engine.tokenizer import Segment, Tokenizer
-from gateway.models import chat_template
+from gateway.models import chat_template, reasoning
 from gateway.models.spec import ModelSpec
 
 _MARK = "\ue000{}\ue001"
 """Stands for a control token's text inside a message while the chat template is rendered."""
 _MARKED = re.compile("\ue000([0-9]+)\ue001")
+
+_MERGE = 'system = "merge" in its entry in models.toml puts system messages into the user\'s turn'
 
 _CHARACTERS_PER_TOKEN = 16
 """Where a search for the length of a text begins; most texts have 3 to 5."""
@@ -33,9 +36,9 @@ class Reader:
     def render(self, request: GenerationRequest) -> RenderedRequest:
         if request.prompt_tokens:
             return self._as_given(request)
-        segments = self._segments(request)
+        segments, thinking = self._segments(request)
         tokens = self._tokenize(segments)
-        return RenderedRequest("".join(text for text, _ in segments), tuple(tokens))
+        return RenderedRequest("".join(text for text, _ in segments), tuple(tokens), thinking)
 
     def count(self, text: str) -> int:
         return len(self.plain_tokens(text))
@@ -63,16 +66,32 @@ class Reader:
         return bisect.bisect_right(lengths, tokens, key=lambda length: self.count(part(length)))
 
     def split_labels(
-        self, request: GenerationRequest, labels: Sequence[str]
+        self, request: GenerationRequest, labels: Sequence[str], most: int | None = None
     ) -> tuple[list[int], list[list[int]]]:
         """The tokens that all labels share, and each label's own after them.
 
         A label is tokenized together with the prompt before it, because a tokenizer may join the
         end of the prompt and the beginning of the label into one token.
+
+        Args:
+            most: tokens of the context; None: not limited here.
+
+        Raises:
+            ContextOverflow: with the first label the prompt is longer; then no other is looked at.
+            InvalidRequest: the labels are wrong, or would be scored inside a thought.
         """
         check_labels(labels)
-        segments = self._segments(request)
-        whole = [self._tokenize(self._extend(segments, label)) for label in labels]
+        segments, thinking = self._segments(request)
+        if thinking:
+            raise InvalidRequest(
+                f"labels are not scored inside a thought, and the chat template of "
+                f"{self._spec.name} begins every answer with {reasoning.OPENING}",
+                hint="give its entry in models.toml a chat_template that does not",
+            )
+        first = self._tokenize(self._extend(segments, labels[0]))
+        if most is not None and len(first) > most:
+            raise ContextOverflow(len(first), most)
+        whole = [first, *(self._tokenize(self._extend(segments, label)) for label in labels[1:])]
         shared = min(_common(whole[0], other) for other in whole)
         shared = min(shared, _common(whole[0], self._tokenize(segments)))
         if shared == 0:
@@ -88,21 +107,64 @@ class Reader:
         text = self.tokenizer.text_of(request.prompt_tokens)
         return RenderedRequest(text + request.answer_start, (*request.prompt_tokens, *more))
 
-    def _segments(self, request: GenerationRequest) -> list[Segment]:
-        """The text of a request, split where data must not be read as control tokens."""
-        if request.prompt_tokens:
-            raise InvalidRequest("labels are scored after a text, not after token ids")
-        if request.prompt is not None:
-            return self._extend([(request.prompt, True)], request.answer_start)
-        template = self._chat_template
-        hidden: list[str] = []
-        special = {
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What of the rendering of messages may change a byte, by name."""
+        merged = {"system": "merged"} if self.merges_system else {}
+        return {
+            "chat_template": digest_text(self.template_source or ""),
+            "end_of_turn": self._spec.end_of_turn,
+            **merged,
+        }
+
+    @cached_property
+    def merges_system(self) -> bool:
+        """Whether system messages are put into the user's turn: the entry says so, or the chat
+        template shows them nowhere else."""
+        if self._spec.system != "auto" or self.template_source is None:
+            return self._spec.system == "merge"
+        try:
+            return self._chat_template.needs_merging(self._special)
+        except ConfigError:
+            return False  # It does not compile, as the first conversation will tell.
+
+    def _conversation(self, request: GenerationRequest) -> Sequence[Message]:
+        """The messages, as they are given to the chat template.
+
+        Raises:
+            InvalidRequest: it would not show a system message.
+        """
+        if not any(message.role == "system" for message in request.messages):
+            return request.messages
+        if self.merges_system:
+            return chat_template.merged(request.messages)
+        if why := self._system_refusal:
+            raise InvalidRequest(why, hint=_MERGE, parameter="messages")
+        return request.messages
+
+    @cached_property
+    def _system_refusal(self) -> str:
+        return self._chat_template.system_refusal(self._special)
+
+    @cached_property
+    def _special(self) -> Mapping[str, str]:
+        return {
             "bos_token": self.tokenizer.special_text("bos"),
             "eos_token": self.tokenizer.special_text("eos"),
         }
-        text = template.render(
-            request.messages,
-            special=special,
+
+    def _segments(self, request: GenerationRequest) -> tuple[list[Segment], bool]:
+        """The text of a request, split where data must not be read as control tokens; and whether
+        its chat template has begun a thought."""
+        if request.prompt_tokens:
+            raise InvalidRequest("labels are scored after a text, not after token ids")
+        if request.prompt is not None:
+            return self._extend([(request.prompt, True)], request.answer_start), False
+        hidden: list[str] = []
+        messages = self._conversation(request)
+        text = self._chat_template.render(
+            messages,
+            special=self._special,
             tools=request.tools,
             hide=lambda data: self._hide(data, hidden),
         )
@@ -112,7 +174,8 @@ class Reader:
                 segments.append((hidden[int(piece)], False))
             elif piece:
                 segments.append((piece, True))
-        return self._extend(segments, request.answer_start)
+        thinking = reasoning.opens(text, messages)
+        return self._extend(segments, request.answer_start), thinking
 
     def _hide(self, content: str, hidden: list[str]) -> str:
         """Put a mark in place of every control token's text in a message.

@@ -12,18 +12,23 @@ from gateway.backends.base import Backend
 from gateway.backends.pool import ModelPool
 from gateway.core.concurrency import for_each
 from gateway.core.digests import digest_json
-from gateway.core.errors import ContextOverflow, RequestError, Unsupported
+from gateway.core.errors import ConfigError, ContextOverflow, RequestError, Unsupported
 from gateway.core.types import Completion, Constraint, GenerationRequest, Sampling
+from gateway.evaluation.probe import check_prompt
 from gateway.evaluation.store import Observation, Store
 from gateway.scoring.results import Status
 from gateway.scoring.rules import ScoreRule
 from gateway.tasks.exemplars import Exemplar, ExemplarSelector
-from gateway.tasks.parsing import answer_schema, parse_json_fields, parse_label, parse_number
+from gateway.tasks.parsing import answer_schema, parse_answer
 from gateway.tasks.prompts import PromptTemplate, RenderedPrompt
 from gateway.tasks.task import Item, Task
 
 CONTENT_FREE = ("N/A", "", "[MASK]")
 """The content-free inputs of Zhao et al. 2021, section 5."""
+
+_UNCLOSED = "the text ended within the model's thought; more tokens would let it answer"
+_PROBES = 8
+"""Items of which one must be renderable."""
 
 NUMBER_PATTERN = r"[0-9]{1,6}(\.[0-9]{1,3})?"
 
@@ -122,10 +127,30 @@ async def run(plan: Plan, pool: ModelPool, store: Store, on_progress: OnProgress
     for model in plan.models:
         async with pool.lease(model) as backend:
             for strategy in plan.strategies:
+                _check_prompt(plan, strategy, backend)
+            for strategy in plan.strategies:
                 cell = identify(plan, strategy, backend)
                 cells.append(cell)
                 await _run_cell(plan, strategy, cell, backend, store, on_progress)
     return cells
+
+
+def _check_prompt(plan: Plan, strategy: Strategy, backend: Backend) -> None:
+    """Raises:
+    ConfigError: the model would not be shown what the strategy has written.
+    """
+    problem: RequestError | None = None
+    for item in plan.items[:_PROBES]:
+        try:
+            asked = question(plan.task, plan.labels, strategy, backend, item)
+            check_prompt(asked.request, strategy.template, backend)
+        except RequestError as exc:
+            problem = problem or exc
+        else:
+            return
+    if problem is not None:
+        name = f"{backend.spec.name}/{strategy.name}"
+        raise ConfigError(f"{name}: {problem.message}", hint=problem.hint) from problem
 
 
 def identify(plan: Plan, strategy: Strategy, backend: Backend) -> Cell:
@@ -218,6 +243,8 @@ async def answer(
         if strategy.template.reasoning_tokens:
             thought = await reason(asked, strategy, backend)
             request, known = asked.after(thought), _reasoned(known, thought)
+            if thought.answer is None:
+                return replace(known, status=Status.TRUNCATED, reason=_UNCLOSED)
         known = replace(known, prompt_digest=_prompt_digest(backend, request))
         if strategy.template.mode == "score":
             return await _score(request, known, labels, backend)
@@ -308,20 +335,22 @@ async def _write(
         + done.usage.completion_tokens,
         retries=known.retries + done.timings.retries,
     )
-    return _read(known, done, task, labels)
+    return _read(known, done, task, labels, request.answer_start)
 
 
-def _read(known: Observation, done: Completion, task: Task, labels: Sequence[str]) -> Observation:
-    """Parse what was written. An unread answer that ran out of tokens is truncated."""
-    if task.kind == "classification":
-        parsed = parse_label(done.text, labels)
-    elif task.kind == "number":
-        parsed = parse_number(done.text, task.minimum, task.maximum)
-    else:
-        parsed = parse_json_fields(done.text, task.answer_values)
+def _read(
+    known: Observation, done: Completion, task: Task, labels: Sequence[str], start: str
+) -> Observation:
+    """Parse what was written behind the thought, if there is one. An answer that ended within its
+    thought is truncated, and so is an unread one that ran out of tokens."""
+    if done.answer is None:
+        return replace(known, status=Status.TRUNCATED, reason=_UNCLOSED)
+    cut = done.finish_reason == "length"
+    begun = bool(start) and not start.endswith("\n")
+    parsed = parse_answer(done.answer, task, labels, cut=cut, begun=begun)
     if parsed.answer is not None:
         return replace(known, status=Status.OK, answer=parsed.answer)
-    if done.finish_reason == "length":
+    if cut:
         reason = f"the answer ran into its limit of tokens: {parsed.reason}"
         return replace(known, status=Status.TRUNCATED, reason=reason)
     return replace(known, status=Status.UNPARSED, reason=parsed.reason)

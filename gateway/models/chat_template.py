@@ -32,6 +32,8 @@ _TOOLS = re.compile(r"\{[{%][^}]*\btools\b")
 _TOOL_CALLS = re.compile(r"\{[{%][^}]*\btool_calls\b")
 """What a template reads is found in its tags, not in the text between them."""
 
+_PROBE = "the-system-message"
+
 Clock = Callable[[], datetime]
 
 
@@ -59,6 +61,28 @@ class ChatTemplate:
             raise ConfigError(f"the model's chat template does not compile: {exc}") from exc
         self._shows_tools = _TOOLS.search(source) is not None
         self._shows_calls = _TOOL_CALLS.search(source) is not None
+
+    def system_refusal(self, special: Mapping[str, str]) -> str:
+        """Why a system message does not come to the model, in the template's own words where it has
+        some; empty where it does.
+
+        Args:
+            special: as `render`.
+        """
+        try:
+            shown = self.render((Message("system", _PROBE), Message("user", "?")), special=special)
+        except InvalidRequest as exc:
+            return exc.message
+        return "" if _PROBE in shown else "the chat template leaves out system messages"
+
+    def needs_merging(self, special: Mapping[str, str]) -> bool:
+        """Whether system messages come to the model only within the user's turn."""
+        if not self.system_refusal(special):
+            return False
+        try:
+            return _PROBE in self.render((Message("user", _PROBE),), special=special)
+        except InvalidRequest:
+            return False
 
     def render(
         self,
@@ -100,6 +124,22 @@ class ChatTemplate:
             return self._template.render(add_generation_prompt=begin_answer, **variables)
         except (jinja2.TemplateError, TypeError, RecursionError) as exc:
             raise InvalidRequest(f"the chat template refuses the conversation: {exc}") from exc
+
+
+def merged(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The conversation with each system message put before the user's next turn, as a paragraph;
+    without such a turn it becomes one."""
+    turns: list[Message] = []
+    waiting: list[str] = []
+    for message in messages:
+        if message.role == "system":
+            waiting.append(message.content)
+        elif message.role == "user" and waiting:
+            turns.append(Message("user", "\n\n".join([*waiting, message.content])))
+            waiting = []
+        else:
+            turns.append(message)
+    return (*turns, Message("user", "\n\n".join(waiting))) if waiting else tuple(turns)
 
 
 def _turn(message: Message, hide: Callable[[str], str]) -> dict[str, Any]:

@@ -74,6 +74,7 @@ def check_inside(path: str) -> None:
 
 Determinism = Literal["bitwise", "off"]
 Kernels = Literal["decode", "prefill"]
+System = Literal["auto", "merge", "refuse"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantize = Literal["", "nf4"]
 Source = PypiSource | HubSource | PathSource | OllamaSource
@@ -129,6 +130,9 @@ class ModelSpec:
     """Tokens of one sequence; lowered to what the model was trained for."""
     chat_template: str = ""
     """Empty: the file's own. "plain": `chat_template.PLAIN`. Else: Jinja text."""
+    system: System = "auto"
+    """"merge" puts system messages into the user's turn; "auto" does where the chat template shows
+    them nowhere else; "refuse" refuses such a conversation."""
     end_of_turn: str = ""
     """Text that ends an answer, for models whose chat template has no end-of-turn token."""
     parallel: Annotated[int, Ge(1), Le(256)] = 4

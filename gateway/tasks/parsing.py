@@ -1,6 +1,7 @@
 """What a model wrote -> an answer, or why there is none. Never raises, whatever the text.
 
-Strict where a guess could be wrong: a text that names two labels is not read as either.
+Strict where a guess could be wrong: a text that names two labels is not read as either, and what a
+limit of tokens may have cut is not read at all.
 """
 
 import json
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.core.types import Answer
+from gateway.tasks.numbers import Unclear, read_number
 from gateway.tasks.task import Task
 
 _MARKS = " \t\r\n*_`\"'“”‘’.,:;!#()[]"
@@ -20,7 +22,12 @@ _STATED = re.compile(
     r"(?:answer|label|category|class|intent|type|estimate|points?)\s*(?:is|:|=)\s*(.+)",
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"(?<![\w.,/-])-?[0-9]{1,12}(?:\.[0-9]{1,12})?(?![\w/]|[.,][0-9])", re.ASCII)
+_DENIED = re.compile(
+    r"(?:\b(?:not|neither|nor|never|cannot be|rather than|instead of)|n['’]t(?: be)?)"
+    r"(?:\s+(?:an?|the|really|necessarily))*\s+[\"'“‘*_`]*$",
+    re.IGNORECASE,
+)
+"""Before a label that is named only to be ruled out."""
 _SHOWN = 60
 
 
@@ -32,7 +39,24 @@ class Parsed:
     reason: str = ""
 
 
-def parse_label(text: str, labels: Sequence[str]) -> Parsed:
+def parse_answer(
+    text: str, task: Task, labels: Sequence[str], *, cut: bool = False, begun: bool = False
+) -> Parsed:
+    """The answer of a task's kind that a text gives.
+
+    Args:
+        cut: the text ran into its limit of tokens.
+        begun: the prompt has begun the line that the text goes on in.
+    """
+    if task.kind == "classification":
+        return parse_label(text, labels, cut=cut)
+    if task.kind == "extraction":
+        return parse_json_fields(text, task.answer_values)
+    units = f"{task.description} {' '.join(task.answers)}"
+    return parse_number(text, task.minimum, task.maximum, cut=cut, begun=begun, units=units)
+
+
+def parse_label(text: str, labels: Sequence[str], *, cut: bool = False) -> Parsed:
     """The label that a text gives.
 
     In this order: the whole text, what follows "label:" or the like, the only label mentioned.
@@ -40,6 +64,8 @@ def parse_label(text: str, labels: Sequence[str]) -> Parsed:
     """
     if not text.strip():
         return Parsed(None, "the answer is empty")
+    if cut and (longer := _goes_on(text, labels)):
+        return Parsed(None, f"the answer may be the beginning of {longer!r}")
     if (whole := _label(text, labels)) is not None:
         return Parsed(whole)
     stated = {_label(found, labels) for found in _STATED.findall(text)} - {None}
@@ -52,20 +78,24 @@ def parse_label(text: str, labels: Sequence[str]) -> Parsed:
     return Parsed(None, f"no label in {_shown(text)}")
 
 
-def parse_number(text: str, minimum: float, maximum: float) -> Parsed:
-    """The number that a text gives: the one it begins with, the one after "points:" or the like,
-    or the only one in it."""
+def parse_number(
+    text: str,
+    minimum: float,
+    maximum: float,
+    *,
+    cut: bool = False,
+    begun: bool = False,
+    units: str = "",
+) -> Parsed:
+    """The number that a text gives, as `read_number` reads it."""
     if not text.strip():
         return Parsed(None, "the answer is empty")
-    leading = _NUMBER.match(text.lstrip(_MARKS))
-    stated = [m.group() for s in _STATED.findall(text) if (m := _NUMBER.match(s.lstrip(_MARKS)))]
-    found = {float(n) for n in ([leading.group()] if leading else stated or _NUMBER.findall(text))}
-    if not found:
+    try:
+        number = read_number(text, cut=cut, begun=begun, units=units)
+    except Unclear as exc:
+        return Parsed(None, str(exc))
+    if number is None:
         return Parsed(None, f"no number in {_shown(text)}")
-    if len(found) > 1:
-        several = ", ".join(f"{n:g}" for n in sorted(found))
-        return Parsed(None, f"the answer gives several numbers: {several}")
-    number = found.pop()
     if not minimum <= number <= maximum:
         return Parsed(None, f"{number:g} is outside {minimum:g} to {maximum:g}")
     return Parsed(number)
@@ -123,16 +153,28 @@ def _label(text: str, labels: Sequence[str]) -> str | None:
 
 
 def _mentions(text: str, labels: Sequence[str]) -> set[str | None]:
-    """Labels that stand in a text as whole words; one within a longer one does not count."""
+    """Labels that stand in a text as whole words and are not ruled out there; one within a longer
+    one does not count."""
     folded = Counter(label.casefold() for label in labels)
     found: set[str | None] = set()
     for label in sorted(labels, key=len, reverse=True):
         case = re.IGNORECASE if folded[label.casefold()] == 1 else re.NOFLAG
         pattern = re.compile(rf"(?<!\w){re.escape(label)}(?!\w)", case)
-        if pattern.search(text):
+        if any(not _DENIED.search(text, 0, m.start()) for m in pattern.finditer(text)):
             found.add(label)
-            text = pattern.sub("\0", text)
+        text = pattern.sub("\0", text)
     return found
+
+
+def _goes_on(text: str, labels: Sequence[str]) -> str:
+    """A label of which the end of a text may be the beginning, where that end is a label too."""
+    end = text.rstrip().casefold()
+    for label in labels:
+        begun = re.search(rf"(?<!\w){re.escape(label.casefold())}$", end)
+        longer = [x for x in labels if x.casefold().startswith(label.casefold()) and x != label]
+        if begun and longer:
+            return longer[0]
+    return ""
 
 
 def _shown(text: str) -> str:

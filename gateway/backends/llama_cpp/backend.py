@@ -8,7 +8,7 @@ from gateway.backends.llama_cpp.context import Attending, Context, embed
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.llama_cpp.offload import plan
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
-from gateway.core.digests import digest_json, digest_text
+from gateway.core.digests import digest_json
 from gateway.core.types import MemoryUse
 from gateway.engine.backend import EngineBackend, usable_cores
 from gateway.engine.engine import SERIAL_PIECE, Engine
@@ -104,8 +104,7 @@ class LlamaCppBackend(EngineBackend):
         identity = {
             "backend": "llama_cpp",
             "weights": contents,
-            "chat_template": digest_text(self._reader.template_source or ""),
-            "end_of_turn": self.spec.end_of_turn,
+            **self._reader.identity,
             "context_length": str(self._engine.context_length),
             "version": build.version,
             "build": build.system_info.strip(),

@@ -14,6 +14,7 @@ from gateway.core.types import (
     TokenLogprob,
     Usage,
 )
+from gateway.models.reasoning import part
 
 _NS = 1e9
 
@@ -64,8 +65,9 @@ class Answer:
         self._check_length(last)
         reason: FinishReason = "length" if last.done_reason == "length" else "stop"
         ids = self._tokens(last)
+        text = requests.unquoted(self._text) if self._asked.quoted else self._text
         return Completion(
-            text=requests.unquoted(self._text) if self._asked.quoted else self._text,
+            text=text,
             token_ids=ids,
             finish_reason=reason,
             usage=Usage(last.prompt_eval_count, len(ids)),
@@ -77,6 +79,7 @@ class Answer:
                 decode_s=last.eval_duration / _NS,
                 retries=retries,
             ),
+            reasoning=part(text, opened=self._asked.thinking),
         )
 
     def rest(self, completion: Completion) -> Delta:

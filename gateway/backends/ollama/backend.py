@@ -83,7 +83,7 @@ class OllamaBackend:
         self._reader = ServerReader(reader, vocabulary)
         self.route: Route = spec.route or ("raw" if reader.template_source else "chat")
         self.identity: Mapping[str, str] = identity_of(
-            self._served, spec, self.route, reader.template_source or "", self._stored
+            self._served, spec, self.route, reader.identity, self._stored
         )
         self.fingerprint = digest_json(self.identity)
         self.warnings = weaknesses(self._served, self.route)
@@ -225,7 +225,8 @@ class OllamaBackend:
         self._check_context(len(rendered.token_ids) + sampling.max_tokens)
         body |= {"prompt": self._reader.text_for(rendered), "raw": True}
         count, limit = len(rendered.token_ids), sampling.max_tokens
-        return WireRequest("/api/generate", body, limit, count, request.logprobs, quoted)
+        alternatives, thinking = request.logprobs, rendered.thinking
+        return WireRequest("/api/generate", body, limit, count, alternatives, quoted, thinking)
 
     def _common(self, sampling: Sampling) -> dict[str, Any]:
         """What every request says: the model, how it samples, and that nothing may be cut."""
@@ -276,7 +277,9 @@ class OllamaBackend:
             self._checked = time
 
     async def _score_raw(self, request: GenerationRequest, texts: Sequence[str]) -> LabelScores:
-        prompt, continuations = self._reader.reader.split_labels(request, texts)
+        prompt, continuations = self._reader.reader.split_labels(
+            request, texts, self.context_length
+        )
         self._check_context(len(prompt) + max(map(len, continuations)) + 1)
         retries = 0
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gateway.backends.ollama.client import Server, same_name
 from gateway.backends.ollama.wire import Shown
-from gateway.core.digests import digest_json, digest_text
+from gateway.core.digests import digest_json
 from gateway.core.errors import BackendError, ModelLoadError
 from gateway.models.environment import digest_memory
 from gateway.models.ollama_store import Stored
@@ -85,12 +85,16 @@ async def check_unchanged(server: Server, known: ServedModel) -> None:
 
 
 def identity_of(
-    served: ServedModel, spec: ModelSpec, route: str, template: str, stored: Stored | None
+    served: ServedModel,
+    spec: ModelSpec,
+    route: str,
+    rendering: Mapping[str, str],
+    stored: Stored | None,
 ) -> Mapping[str, str]:
     """Everything that is known to change a byte, by name.
 
     Args:
-        template: the Jinja text with which the gateway renders messages; unused on route "chat".
+        rendering: what the gateway renders messages with; unused on route "chat".
     """
     shown = served.shown
     identity = {
@@ -103,7 +107,7 @@ def identity_of(
         "end_of_turn": spec.end_of_turn,
     }
     if route == "raw":
-        identity["chat_template"] = digest_text(template)
+        identity |= rendering
     else:
         leaking = [shown.template, shown.system, shown.messages]
         identity["chat_template"] = digest_json(leaking)

@@ -31,6 +31,8 @@ class WireRequest:
     """Of each token, to be passed on; None: no log-probabilities either."""
     quoted: bool = False
     """The answer is a JSON string."""
+    thinking: bool = False
+    """The prompt ends within a thought."""
 
     @property
     def model(self) -> str:

@@ -11,7 +11,7 @@ from gateway.backends.transformers.adapter_folder import adapter_digest, adapter
 from gateway.backends.transformers.model import TorchModel
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.backends.transformers.tokenizer import FolderTokenizer
-from gateway.core.digests import digest_json, digest_text
+from gateway.core.digests import digest_json
 from gateway.core.errors import ModelLoadError
 from gateway.core.types import MemoryUse
 from gateway.engine.backend import EngineBackend, usable_cores
@@ -146,8 +146,7 @@ class TransformersBackend(EngineBackend):
             "dtype": self.spec.dtype,
             "device": self.spec.device,
             "attention": attention,
-            "chat_template": digest_text(self._reader.template_source or ""),
-            "end_of_turn": self.spec.end_of_turn,
+            **self._reader.identity,
             "context_length": str(self.context_length),
             "version": f"transformers {transformers.__version__}, torch {torch.__version__}",
             "build": build,
