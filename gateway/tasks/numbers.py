@@ -102,6 +102,8 @@ _STATED = re.compile(
 _NUMBERING = re.compile(r"[.)](?:[ \t]+(?=\S)|[ \t]*\n)")
 _AT_A_SENTENCE = re.compile(r"(?:^|[\n.!?:;])[ \t(>#-]*$")
 _MAY_GO_ON = re.compile(rf"{_SPACE}(?:[-.,/:–—+]|t|to|o|or)?{_SPACE}")
+_LONGEST = 40
+"""Characters of a clump that may be a number."""
 _LOOKED_BACK = 80
 """Characters before a number that are searched for what it is."""
 _EMPHASIS = re.compile(r"[*`\u00a0\u2009\u202f\u200b]|(?<![^\W_])_|_(?![^\W_])")
@@ -140,7 +142,7 @@ def read_number(
     found = [f for f in _scan(text, units) if f.kind != "name"]
     if cut and found and _MAY_GO_ON.fullmatch(text, found[-1].end):
         found[-1] = replace(found[-1], kind="unclear", what="may be cut")
-    first = found[0] if found and _BEGINNING.fullmatch(text, 0, found[0].start) else None
+    first = found[0] if found and _begins(text, found[0]) else None
     stated = [f for f in found if f.kind != "other" and _before(_STATED, text, f)]
     if first and first.kind == "number":
         if begun or first.value != 1 or not _is_numbering(text, first):
@@ -149,6 +151,12 @@ def read_number(
             raise Unclear(f"{_shown(text, first)} may be the first of a list")
         return _only(text, [first, *stated])
     return _only(text, stated or [f for f in found if f.kind != "other"] or found)
+
+
+def _begins(text: str, found: _Found) -> bool:
+    """Whether nothing stands before it that says anything."""
+    before = " ".join(text[: found.start].split()) + " "
+    return len(before) <= _LOOKED_BACK and _BEGINNING.fullmatch(before) is not None
 
 
 def _only(text: str, found: Sequence[_Found]) -> float | None:
@@ -177,6 +185,8 @@ def _clumps(text: str) -> list[_Found]:
 
 def _classified(clump: str, start: int, end: int) -> _Found:
     """What a clump is by itself."""
+    if len(clump) > _LONGEST:
+        return _Found(start, end, "unclear", what="is not one plain number")
     sign = -1.0 if clump[0] in "-−–" else 1.0
     body = clump.lstrip("-−–+")
     if (value := _value(body)) is not None:
@@ -281,7 +291,8 @@ def _numbering(found: Sequence[_Found], text: str) -> set[int]:
     """Where the numbers of a list stand: 1, 2 and so on, each at the beginning of an item."""
     marks: list[_Found] = []
     for each in found:
-        if each.value == len(marks) + 1 and _is_numbering(text, each):
+        answers = marks and _before(_STATED, text, each)
+        if each.value == len(marks) + 1 and _is_numbering(text, each) and not answers:
             marks.append(each)
     if len(marks) > 1:
         return {mark.start for mark in marks}
