@@ -27,6 +27,8 @@ VALUES = {"type": ("bug", "feature"), "priority": ("low", "high")}
         ("ünïCODE!", "Ünïcode"),
         ("c++", "C++"),
         ("I would say C++ here", "C++"),
+        ("This is not a bug but a feature", "feature"),
+        ("It isn't really a *bug*; it is a question.", "question"),
     ],
 )
 def test_a_label_is_read(text: str, label: str) -> None:
@@ -42,6 +44,8 @@ def test_a_label_is_read(text: str, label: str) -> None:
         ("bug or feature", "several labels: bug, feature"),
         ("Label: bug\nLabel: feature", "several labels: bug, feature"),
         ("nothing " * 1000, "no label in"),
+        ("This is not a bug.", "no label in"),
+        ("neither a bug nor a feature", "no label in"),
     ],
 )
 def test_what_is_no_label_says_why(text: str, reason: str) -> None:
@@ -49,6 +53,13 @@ def test_what_is_no_label_says_why(text: str, reason: str) -> None:
     assert parsed.answer is None
     assert reason in parsed.reason
     assert len(parsed.reason) < 300
+
+
+def test_a_label_that_may_go_on_behind_a_limit_is_not_read() -> None:
+    assert "beginning of 'bug report'" in parse_label("I think: bug", LABELS, cut=True).reason
+    assert parse_label("I think: bug", LABELS).answer == "bug"
+    assert parse_label("I think: bug report", LABELS, cut=True).answer == "bug report"
+    assert parse_label("a bug, since it", LABELS, cut=True).answer == "bug"
 
 
 def test_labels_that_differ_by_case_are_read_only_exactly() -> None:
@@ -77,12 +88,13 @@ def test_a_number_is_read(text: str, number: float) -> None:
     [
         ("", "empty"),
         ("five", "no number"),
-        ("between 3 and 5", "several numbers: 3, 5"),
+        ("between 3 and 5", "'3 and 5' is a range"),
+        ("It is 3. It is 5.", "several numbers: 3, 5"),
         ("-1", "outside"),
         ("101", "outside"),
         ("v1.2.3", "no number"),
-        ("1,000", "no number"),
-        ("9" * 400, "no number"),
+        ("1,000", "thousands or for decimals"),
+        ("9" * 400, "not one plain number"),
         ("٣", "no number"),
     ],
 )

@@ -1,0 +1,54 @@
+"""What a model thinks is parted from what it answers."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.types import Message, Reasoning
+from gateway.models.reasoning import CLOSING, OPENING, opens, part
+
+
+@pytest.mark.parametrize(
+    ("text", "thought", "answer"),
+    [
+        ("<think>\nbug or feature?\n</think>\n\nquestion", "bug or feature?", "question"),
+        ("<think></think>bug", "", "bug"),
+        ("<think>a</think><think>b</think> bug", "a\nb", "bug"),
+        ("Well, <think>a bug?</think>no bug", "a bug?", "Well, no bug"),
+        ("bug or feature?</think>question", "bug or feature?", "question"),
+        ("<think>a bug", "a bug", None),
+        ("bug <think>or", "or", None),
+        ("<think>a</think>b<think>c", "a\nc", None),
+        ("</think>", "", ""),
+    ],
+)
+def test_a_thought_is_parted_from_the_answer(text: str, thought: str, answer: str | None) -> None:
+    assert part(text) == Reasoning(thought, answer)
+
+
+def test_a_thought_that_the_prompt_began_ends_with_its_tag_alone() -> None:
+    assert part("a bug?\n</think>\nno", opened=True) == Reasoning("a bug?", "no")
+    assert part("a bug?", opened=True) == Reasoning("a bug?", None)
+
+
+@given(st.text())
+def test_without_a_tag_there_is_no_thought(text: str) -> None:
+    if OPENING not in text and CLOSING not in text:
+        assert part(text) is None
+
+
+@given(st.lists(st.sampled_from([OPENING, CLOSING, "a ", "bug ", "\n"])).map("".join))
+def test_no_tag_is_left_and_nothing_else_is_lost(text: str) -> None:
+    found = part(text)
+    whole = text if found is None else found.text + (found.answer or "")
+    assert OPENING not in whole
+    assert CLOSING not in whole
+    if found is None or found.answer is not None:
+        assert len(whole.split()) == len(text.replace(OPENING, " ").replace(CLOSING, " ").split())
+
+
+def test_a_message_that_ends_with_the_tag_begins_no_thought() -> None:
+    said = (Message("user", "What does <think>"),)
+    assert opens("user: hi\nassistant: <think>\n", (Message("user", "hi"),))
+    assert not opens("user: What does <think>", said)
+    assert not opens("user: hi\nassistant: <think>\n\n</think>\n\n", (Message("user", "hi"),))
