@@ -116,6 +116,11 @@ def _check_sayable(spec: ModelSpec) -> None:
             f"model {spec.name}: its backend is {spec.backend}; a Modelfile is made of a GGUF file",
             hint="name an entry whose backend runs a GGUF as it is",
         )
+    if spec.system == "merge":
+        raise ConfigError(
+            f'model {spec.name}: Ollama can not be told its system = "merge"',
+            hint="give its entry a chat_template that puts system messages into the user's turn",
+        )
     if spec.adapter is None:
         return
     if not spec.adapter.is_file():

@@ -106,6 +106,8 @@ def entry(adapter: Adapter, spec: ModelSpec, merged: Path) -> str:
         table.add("chat_template", "plain")
     elif spec.chat_template:
         table.add(tomlkit.comment(f"chat_template: the file that {spec.origin} names"))
+    if spec.system != "auto":
+        table.add("system", spec.system)
     if spec.end_of_turn:
         table.add("end_of_turn", spec.end_of_turn)
     models = tomlkit.table(is_super_table=True)
