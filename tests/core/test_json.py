@@ -20,6 +20,7 @@ from gateway.core.types import (
     Constraint,
     GenerationRequest,
     Message,
+    Reasoning,
     Sampling,
     TokenLogprob,
     Tool,
@@ -93,6 +94,7 @@ COMPLETIONS = st.builds(
     | st.lists(
         st.builds(TokenLogprob, TOKENS, st.text(), LOGS, TOP, st.none() | LOGS, TOP), max_size=3
     ).map(tuple),
+    reasoning=st.none() | st.builds(Reasoning, st.text(), st.none() | st.text()),
 )
 
 
