@@ -17,7 +17,14 @@ from gateway.backends.ollama.backend import OllamaBackend
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ContextOverflow, InvalidRequest
-from gateway.core.types import Constraint, Delta, GenerationRequest, Message, Sampling
+from gateway.core.types import (
+    Constraint,
+    Delta,
+    GenerationRequest,
+    Message,
+    Reasoning,
+    Sampling,
+)
 from gateway.models.spec import ModelSpec, PathSource
 from tests.conftest import ROOT, spec_and_path
 from tests.support.ollama_server import on_server
@@ -187,6 +194,14 @@ def test_a_choice_constraint_lets_only_a_choice_out(backend: Backend) -> None:
     choices = ("needs info", 'say "hi"\n', "wontfix")
     request = replace(chat("Pick one.", max_tokens=40), constraint=Constraint("choices", choices))
     assert run(backend.generate(request)).text in choices
+
+
+def test_a_thought_is_parted_from_the_answer(backend: Backend) -> None:
+    said = "<think>no</think>yes"
+    request = replace(chat("Say yes.", max_tokens=40), constraint=Constraint("choices", (said,)))
+    done = run(backend.generate(request))
+    assert (done.text, done.reasoning) == (said, Reasoning("no", "yes"))
+    assert done.answer == "yes"
 
 
 def test_embeddings_are_unit_vectors_that_do_not_depend_on_their_neighbours(

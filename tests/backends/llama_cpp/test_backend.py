@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from gateway.backends.base import load_models
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
-from gateway.core.errors import GatewayError, ModelLoadError, NoChatTemplate
-from gateway.core.types import Constraint, GenerationRequest, Message, Sampling
+from gateway.core.errors import GatewayError, InvalidRequest, ModelLoadError, NoChatTemplate
+from gateway.core.types import Constraint, GenerationRequest, Message, Reasoning, Sampling
 from gateway.engine.llama import library
 from gateway.models.locate import locate
 from gateway.models.spec import PathSource
 from tests.conftest import spec_and_path
+from tests.support.rendering import OPENS_A_THOUGHT
 
 
 def ask(text: str, model: str = "m") -> GenerationRequest:
@@ -41,6 +42,23 @@ def test_control_tokens_written_in_data_stay_text(smollm2: LlamaCppBackend) -> N
     count = sum(token in control for token in plain)
     assert attack in attacked.text
     assert sum(token in control for token in attacked.token_ids) == count
+
+
+def test_what_is_written_in_a_thought_of_the_template_is_no_answer(
+    smollm2: LlamaCppBackend,
+) -> None:
+    spec, path = spec_and_path("smollm2-135m")
+    thinking = LlamaCppBackend(replace(spec, chat_template=OPENS_A_THOUGHT), path)
+    try:
+        request = replace(ask("Hi"), sampling=Sampling(max_tokens=4))
+        done = asyncio.run(thinking.generate(request))
+        assert done.reasoning == Reasoning(done.text.strip(), None)
+        assert done.answer is None
+        with pytest.raises(InvalidRequest, match="inside a thought"):
+            asyncio.run(thinking.score_labels(request, ["a", "b"]))
+    finally:
+        asyncio.run(thinking.close())
+    assert smollm2.fingerprint != thinking.fingerprint
 
 
 def test_text_without_control_tokens_is_tokenized_as_one_piece(smollm2: LlamaCppBackend) -> None:
