@@ -40,7 +40,7 @@ def test_without_a_tag_there_is_no_thought(text: str) -> None:
 @given(st.lists(st.sampled_from([OPENING, CLOSING, "a ", "bug ", "\n"])).map("".join))
 def test_no_tag_is_left_and_nothing_else_is_lost(text: str) -> None:
     found = part(text)
-    whole = text if found is None else found.text + (found.answer or "")
+    whole = text if found is None else f"{found.text} {found.answer or ''}"
     assert OPENING not in whole
     assert CLOSING not in whole
     if found is None or found.answer is not None:
