@@ -58,6 +58,7 @@ def test_a_user_s_entry_adds_to_the_shipped_ones_and_may_replace_one(tmp_path: P
         [models.mine]
         source = { path = "weights/m.gguf" }
         chat_template = "chat.jinja"
+        system = "merge"
         [models.hub]
         source = { hub = "owner/repo", file = "x.gguf" }
         [models.smollm2-135m]
@@ -68,6 +69,7 @@ def test_a_user_s_entry_adds_to_the_shipped_ones_and_may_replace_one(tmp_path: P
     assert models.default == "mine"
     assert models.get("mine").source == PathSource(tmp_path / "weights" / "m.gguf")
     assert models.get("mine").chat_template == "{{ messages[0].content }}"
+    assert (models.get("mine").system, models.get("hub").system) == ("merge", "auto")
     assert models.get("hub").source == HubSource("owner/repo", "x.gguf", "main")
     assert models.get("smollm2-135m").source == PathSource(Path("/elsewhere.gguf"))
     assert "gemma3-270m" in models.specs
@@ -90,6 +92,7 @@ def test_the_environment_names_a_file(tmp_path: Path, monkeypatch: pytest.Monkey
         ("[models.x]\nsource = { path = 'm' }\nsha256 = 'abc'", "sha256"),
         ("[models.x]\nsource = { path = 'm' }\nbackend = 'gpt'", "backend"),
         ("[models.x]\nsource = { path = 'm' }\nchat_template = 'no.jinja'", "no such file"),
+        ("[models.x]\nsource = { path = 'm' }\nsystem = 'drop'", "system"),
         ("[models.x]\nlike = 'nobody'", "nobody"),
         ("[models.'../x']\nsource = { path = 'm' }", "models"),
         ("default = 'nobody'", "nobody"),
