@@ -67,6 +67,10 @@ _DENIED = re.compile(
     rf"(?:[ \t]+(?:an?|the))?{_SPACE}$",
     re.IGNORECASE,
 )
+_DENIED_BEHIND = re.compile(
+    r"[ \t]+(?:(?:is|are|was|would|does|can)[ \t]*not|(?:is|are|was|would|does|ca)n['’]t)\b",
+    re.IGNORECASE,
+)
 _NAMED = re.compile(
     r"\b(?:step|option|part|phase|version|sprint|issue|ticket|task|item|page|line|section|chapter"
     r"|figure|question|example|stage|day|week|case|level|priority|bug|story|no\.|nr\.)[ \t]+$",
@@ -92,6 +96,14 @@ _FILLER = (
     r"(?:(?:about|around|approximately|approx\.?|roughly|circa|ca\.|just|only|exactly|a|an)\s+)*"
 )
 _MARKS = "[\\s*_`\"'“”‘’.,:;!()\\[\\]{}~≈|>-]*"
+_SUBJECT = re.compile(rf"{_SPACE}(?:[:=]|(?:is|are|was|means?)\b)")
+_FREE = re.compile(
+    rf"{_SPACE}(?:$|[^\w\s]|\n|{_OWN}\b|(?:because|since|as|for|due|given|is|was|would|should|could"
+    r"|may|might|seems|in|on|at|with|from|by|based|considering|assuming|which|that|so|if|when"
+    r"|though|although|and|or|but|to|overall|total|out|here|rather|instead|too|then|the|it|i)\b)",
+    re.IGNORECASE,
+)
+"""What may stand behind a number that counts nothing."""
 _BEGINNING = re.compile(rf"{_MARKS}{_FILLER}[\s\"'“(\[~≈]*", re.IGNORECASE)
 _STATED = re.compile(
     r"\b(?:answer|label|category|class|intent|type|estimate[ds]?|estimation|effort|points?|number"
@@ -140,7 +152,7 @@ def read_number(
     """
     text = _EMPHASIS.sub(" ", text)
     found = [f for f in _scan(text, units) if f.kind != "name"]
-    if cut and found and _MAY_GO_ON.fullmatch(text, found[-1].end):
+    if cut and found and found[-1].kind == "number" and _MAY_GO_ON.fullmatch(text, found[-1].end):
         found[-1] = replace(found[-1], kind="unclear", what="may be cut")
     first = found[0] if found and _begins(text, found[0]) else None
     stated = [f for f in found if f.kind != "other" and _before(_STATED, text, f)]
@@ -150,11 +162,24 @@ def read_number(
         if cut:
             raise Unclear(f"{_shown(text, first)} may be the first of a list")
         return _only(text, [first, *stated])
-    return _only(text, stated or [f for f in found if f.kind != "other"] or found)
+    if stated:
+        return _only(text, stated)
+    return _only(text, [_alone(f, text) for f in found if f.kind != "other"] or found)
+
+
+def _alone(found: _Found, text: str) -> _Found:
+    """A number that is no answer by its place must not count anything either: "1 module"."""
+    if found.kind != "number" or _FREE.match(text, found.end):
+        return found
+    word = re.compile(r"\s*(\S+)").match(text, found.end)
+    return replace(found, kind="other", what=word[1] if word else "")
 
 
 def _begins(text: str, found: _Found) -> bool:
-    """Whether nothing stands before it that says anything."""
+    """Whether nothing stands before it that says anything, and nothing is said of it as of a thing:
+    "1 is trivial, 2 is small"."""
+    if _SUBJECT.match(text, found.end):
+        return False
     before = " ".join(text[: found.start].split()) + " "
     return len(before) <= _LOOKED_BACK and _BEGINNING.fullmatch(before) is not None
 
@@ -268,7 +293,7 @@ def _in_context(found: _Found, text: str, units: str) -> _Found:
         return replace(found, kind="name")
     if unit := _before(_MONEY, text, found) or ("" if own else _other_unit(text, found.end)):
         return found if _names(units, unit) else replace(found, kind="other", what=unit)
-    if _before(_DENIED, text, found):
+    if _before(_DENIED, text, found) or _DENIED_BEHIND.match(text, found.end):
         return replace(found, kind="unclear", what="is denied")
     if _before(_BOUND_BEFORE, text, found) or _BOUND_BEHIND.match(text, found.end):
         return replace(found, kind="unclear", what="is a bound")
