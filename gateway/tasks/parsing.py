@@ -24,10 +24,11 @@ _STATED = re.compile(
 )
 _DENIED = re.compile(
     r"(?:\b(?:not|neither|nor|never|cannot be|rather than|instead of)|n['’]t(?: be)?)"
-    r"(?:\s+(?:an?|the|really|necessarily))*\s+[\"'“‘*_`]*$",
+    r"(?:\s+(?:an?|the|really|necessarily))*\s+(?:\S+\s+n?or\s+(?:an?\s+)?)?[\"'“‘*_`]*$",
     re.IGNORECASE,
 )
 """Before a label that is named only to be ruled out."""
+_LISTED = re.compile(r"^\s*(?:[-*•+]|[0-9]+[.)])\s+(.+)$", re.MULTILINE)
 _SHOWN = 60
 
 
@@ -70,6 +71,8 @@ def parse_label(text: str, labels: Sequence[str], *, cut: bool = False) -> Parse
         return Parsed(whole)
     stated = {_label(found, labels) for found in _STATED.findall(text)} - {None}
     mentioned = stated or _mentions(text, labels)
+    if not stated and _is_list(text, labels):
+        return Parsed(None, f"the answer is a list: {_shown(text)}")
     if len(mentioned) == 1:
         return Parsed(mentioned.pop())
     if mentioned:
@@ -153,17 +156,24 @@ def _label(text: str, labels: Sequence[str]) -> str | None:
 
 
 def _mentions(text: str, labels: Sequence[str]) -> set[str | None]:
-    """Labels that stand in a text as whole words and are not ruled out there; one within a longer
-    one does not count."""
+    """Labels that stand in a text as whole words and are nowhere ruled out; one within a longer
+    label, or a compound such as "bug-related", does not count."""
     folded = Counter(label.casefold() for label in labels)
     found: set[str | None] = set()
     for label in sorted(labels, key=len, reverse=True):
         case = re.IGNORECASE if folded[label.casefold()] == 1 else re.NOFLAG
-        pattern = re.compile(rf"(?<!\w){re.escape(label)}(?!\w)", case)
-        if any(not _DENIED.search(text, 0, m.start()) for m in pattern.finditer(text)):
+        pattern = re.compile(rf"(?<![\w-]){re.escape(label)}(?!\w|-\w)", case)
+        places = [match.start() for match in pattern.finditer(text)]
+        if places and not any(_DENIED.search(text, 0, place) for place in places):
             found.add(label)
         text = pattern.sub("\0", text)
     return found
+
+
+def _is_list(text: str, labels: Sequence[str]) -> bool:
+    """Whether a label is one item of a list and something else another."""
+    items = {_label(item, labels) for item in _LISTED.findall(text)}
+    return len(items) > 1 and items != {None}
 
 
 def _goes_on(text: str, labels: Sequence[str]) -> str:

@@ -45,6 +45,9 @@ def test_a_label_is_read(text: str, label: str) -> None:
         ("Label: bug\nLabel: feature", "several labels: bug, feature"),
         ("nothing " * 1000, "no label in"),
         ("This is not a bug.", "no label in"),
+        ("It is not a bug or a feature. It is a feature that is lacking", "no label in"),
+        ("some bug-related code", "no label in"),
+        ("- sign the card\n- Question\n", "is a list"),
         ("neither a bug nor a feature", "no label in"),
     ],
 )
