@@ -100,7 +100,7 @@ def test_numbers_have_no_classes_to_show() -> None:
 
 def test_a_metric_that_is_absent_is_a_dash() -> None:
     rows = tables(render_markdown(samples.unanswered()))[0]
-    assert rows[2].startswith("| smollm2-135m/few_shot/contextual | – |")
+    assert rows[2].startswith("| smollm2-135m/few_shot/contextual: 2 truncated, 10 failed | – |")
 
 
 def test_timings_are_a_table_of_their_own() -> None:

@@ -83,14 +83,13 @@ def scores(report: Report, *, linked: bool = False) -> Table:
     cells = view.ranked(report)
     primary = report.primary_metric
     names = tuple(
-        Cell(view.shown_name(cell), link=f"cell-{i}" if linked else "")
+        Cell(view.shown_name(cell), below=_missing(cell), link=f"cell-{i}" if linked else "")
         for i, cell in enumerate(cells, start=1)
     )
     columns = [
         Column(metric_name(name), tuple(fmt.estimate(cell.metrics.get(name)) for cell in cells))
         for name in view.metric_names(report)
     ]
-    columns.append(Column("not ok", tuple(_missing(cell) or "0" for cell in cells)))
     columns.append(
         Column("tok/correct", tuple(fmt.count(cell.tokens_per_correct) for cell in cells))
     )
