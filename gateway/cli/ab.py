@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,10 @@ from gateway.cli.common import (
     tell,
 )
 from gateway.cli.outputs import check_folder
+
+if TYPE_CHECKING:
+    from gateway.evaluation.compare import CellPlan, CompareResult
+    from gateway.report.sections import Section
 
 
 def ab(
@@ -86,93 +90,54 @@ def ab(
     [bold]gateway ab big small -t issue-triage --data test.csv --train train.csv --out ab[/]
     """
     from gateway.backends.base import load_models
-    from gateway.evaluation.ab.cells import Defaults, model_in, read_cells
-    from gateway.evaluation.ab.question import Question, check_question
-    from gateway.evaluation.plan import Wanted, prepare
+    from gateway.evaluation.compare import CompareOptions, plan_cells
     from gateway.models.environment import prompts_root
     from gateway.report.pages.ab import FILES
-    from gateway.tasks.prompts import list_strategies
-    from gateway.tasks.task import load_task
 
     check_folder(out_dir, files=FILES)
     check_store(store)
-    root = prompts or prompts_root()
-    loaded = load_task(task, root)
-    strategies = list_strategies(loaded, root)
-    models = load_models(models_file).serving([model_in(name, strategies) for name in cells])
-    asked = read_cells(cells, models, loaded, root, Defaults(strategy, score_rule))
-    question = Question(asked, metric or loaded.metric, margin)
-    check_question(question, loaded)
-    wanted = Wanted(
+    options = CompareOptions(
+        cells=cells,
         task=task,
         data=data,
         train=train,
-        models=tuple(dict.fromkeys(cell.model for cell in asked)),
-        strategies=tuple(dict.fromkeys(cell.strategy for cell in asked)),
-        prompts=root,
+        strategy=strategy,
+        rule=score_rule,
+        metric=metric,
+        margin=margin,
+        stop_early=stop_early,
         limit=limit,
         seed=seed,
         exemplars=exemplars,
-        rules=tuple(dict.fromkeys(cell.rule.value for cell in asked if cell.rule)),
         dev_size=dev,
         columns=columns_of(column),
+        prompts=prompts or prompts_root(),
     )
     with reading():
-        prepared = prepare(wanted)
-    with keeping_answers(), open_store(store) as opened:
-        outcome, seconds = asyncio.run(
-            compare_cells(prepared, question, models, opened, stopping=stop_early, quiet=quiet)
-        )
-    raise typer.Exit(FAILED if finish(outcome, seconds, out_dir) else 0)
+        plan = plan_cells(options, load_models(models_file))
+    compared = ask_cells(plan, store, quiet=quiet)
+    raise typer.Exit(FAILED if finish(compared, out_dir) else 0)
 
 
-async def compare_cells(
-    prepared: Any, question: Any, models: Any, store: Any, *, stopping: bool, quiet: bool
-) -> Any:
-    """Ask what is not in the store, and judge: the outcome and the cells' seconds."""
-    from gateway.backends.pool import ModelPool
+def ask_cells(plan: "CellPlan", store: Path | None, *, quiet: bool) -> "CompareResult":
+    """Ask what is not in the store, with bars; what it comes to."""
     from gateway.cli.progress import NOISE_FLOOR, RunProgress, planned
-    from gateway.evaluation.ab.answers import Answers
-    from gateway.evaluation.ab.ask import MOST_ASKED_AGAIN, ask, plans_of, weights_size
-    from gateway.evaluation.ab.decide import all_decided, judge
+    from gateway.evaluation.compare import compare
 
-    sizes = {cell.model: weights_size(models.get(cell.model)) for cell in question.asked}
-    answers: list[Any] = []
-
-    def read(cells: Any) -> Any:
-        if not answers:
-            answers.append(Answers(prepared, question, cells, store))
-        return answers[0]
-
-    def decided(cells: Any, items: Any) -> bool:
-        record = read(cells).narrowed(items)
-        found = all_decided(read(cells).predictions(record), record, question)
+    def looked(items: int, decided: bool) -> None:
         if not (quiet or err.is_terminal):
-            note(f"after {len(items)} of {planned_items} items: {'' if found else 'not '}decided")
-        return found
+            note(f"after {items} of {plan.items} items: {'' if decided else 'not '}decided")
 
-    planned_items = len(prepared.plan.items)
-    totals = planned(plans_of(prepared, question.asked))
-    totals[NOISE_FLOOR] = min(MOST_ASKED_AGAIN, planned_items)
-    pool = ModelPool(models)
-    try:
-        with RunProgress(totals, err, quiet=quiet) as progress:
-            answered = await ask(
-                prepared,
-                question.asked,
-                pool,
-                store,
-                progress.update,
-                decided if stopping else None,
-            )
-    finally:
-        await pool.close()
-    record = read(answered.cells).narrowed(answered.items)
-    store.put_run(record.run_id, record.task, record.to_json())
-    return judge(read(answered.cells), answered, question, sizes, stopping=stopping)
+    totals = {**planned(plan.plans), NOISE_FLOOR: plan.asked_again}
+    with (
+        keeping_answers(),
+        open_store(store) as opened,
+        RunProgress(totals, err, quiet=quiet) as progress,
+    ):
+        return asyncio.run(compare(plan, opened, progress.update, looked))
 
 
-def finish(outcome: Any, seconds: Any, out_dir: Path | None, *more: Any) -> bool:
+def finish(compared: "CompareResult", out_dir: Path | None, *more: "Section") -> bool:
     """Print, write the files; True when items failed or the noise floor should not be there.
 
     Args:
@@ -180,9 +145,9 @@ def finish(outcome: Any, seconds: Any, out_dir: Path | None, *more: Any) -> bool
     """
     from gateway.report.pages import ab as page
 
-    show(page.brief(outcome, seconds, *more))
+    outcome, timings = compared.outcome, compared.timings
+    show(page.brief(outcome, timings, *more))
     if out_dir is not None:
-        page.write(outcome, seconds, out_dir)
+        page.write(outcome, timings, out_dir)
         tell(f"report: {out_dir / 'ab.html'}")
-    failed = any(cell.statuses.get("failed", 0) for cell in outcome.report.cells)
-    return failed or bool(outcome.noise.broken)
+    return outcome.report.failed or outcome.noise.broken

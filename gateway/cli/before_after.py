@@ -1,13 +1,12 @@
 """`gateway adapters compare`: was the fine-tuning worth it?"""
 
 import asyncio
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from gateway.cli.ab import compare_cells, finish
+from gateway.cli.ab import ask_cells, finish
 from gateway.cli.adapters import AdaptersOption
 from gateway.cli.common import (
     FAILED,
@@ -18,10 +17,8 @@ from gateway.cli.common import (
     check_store,
     columns_of,
     err,
-    keeping_answers,
     listed,
     note,
-    open_store,
     reading,
 )
 from gateway.cli.outputs import check_folder
@@ -76,121 +73,38 @@ def compare(
     train.csv --neutral book.txt[/]
     """
     from gateway.backends.base import load_models
-    from gateway.evaluation.worth import BeforeAfter, costs
-    from gateway.models.adapters.folder import read_adapter
+    from gateway.cli.progress import staged
+    from gateway.evaluation.compare import CompareOptions
+    from gateway.evaluation.worth import before_after, plan_worth, readings
     from gateway.models.adapters.names import folder_of
-    from gateway.models.adapters.timings import took_of
     from gateway.models.environment import adapters_root, prompts_root
-    from gateway.quantization.chunks import read_text
     from gateway.report.pages import worth as page
     from gateway.report.pages.ab import FILES as OF_AB
-    from gateway.report.pages.worth import section
 
     check_folder(out_dir, files=(*OF_AB, *page.FILES))
     check_store(store)
     folder = folder_of(adapters or adapters_root(), name)
-    card = _recorded(read_adapter(folder).card, name)
-    root = prompts or prompts_root()
-    text = read_text(neutral) if neutral else None
-    models = load_models(models_file).serving([tuned := f"{base}+{name}"])
-    prepared, question = _question(
-        models,
-        card,
-        root,
-        tuned,
-        base=base,
-        strategies=listed(strategies),
-        margin=margin,
+    options = CompareOptions(
+        cells=(),
+        task="",
         data=data,
         train=train,
+        margin=margin,
         limit=limit,
         seed=seed,
         columns=columns_of(column),
+        prompts=prompts or prompts_root(),
     )
-    with keeping_answers(), open_store(store) as opened:
-        outcome, timings = asyncio.run(
-            compare_cells(prepared, question, models, opened, stopping=False, quiet=quiet)
-        )
-    readings = asyncio.run(_readings(models, (base, tuned), text, quiet=quiet)) if text else None
-    found = BeforeAfter(outcome, costs(outcome, timings), took_of(folder), readings)
-    failed = finish(outcome, timings, out_dir, section(found))
+    with reading():
+        models = load_models(models_file)
+        plan = plan_worth(folder, base, listed(strategies), options, models, neutral=neutral)
+    if plan.warning:
+        note(f"warning: {plan.warning}")
+    compared = ask_cells(plan.cells, store, quiet=quiet)
+    with staged(err, quiet=quiet) as begin:
+        read = asyncio.run(readings(plan, begin))
+    found = before_after(plan, compared, read)
+    failed = finish(compared, out_dir, page.section(found))
     if out_dir is not None:
         page.write(found, out_dir)
     raise typer.Exit(FAILED if failed else 0)
-
-
-def _recorded(card: Any, name: str) -> Any:
-    """What the adapter's card says of the template."""
-    from gateway.core.errors import ConfigError
-
-    if card is None or card.prompt is None:
-        raise ConfigError(
-            f"the card of {name} does not say on which task and template it was trained",
-            hint="gateway ab compares any cells: gateway ab BASE BASE+NAME/STRATEGY -t TASK ...",
-        )
-    return card.prompt
-
-
-def _question(
-    models: Any,
-    recorded: Any,
-    root: Path,
-    tuned: str,
-    *,
-    base: str,
-    strategies: tuple[str, ...],
-    margin: float,
-    **wanted: Any,
-) -> tuple[Any, Any]:
-    """What is asked of which cells: the base's prompts, the adapter's template on the base, and
-    the tuned model."""
-    from gateway.evaluation.ab.cells import Defaults, read_cells
-    from gateway.evaluation.ab.question import Question, check_question
-    from gateway.evaluation.plan import Wanted, prepare
-    from gateway.tasks.prompts import load_template
-    from gateway.tasks.task import load_task
-
-    task = load_task(recorded.task, root)
-    digest = load_template(task, recorded.strategy, root).digest
-    if recorded.digest and digest != recorded.digest:
-        note(
-            f"warning: the template {recorded.strategy} of {task.name} is not the one that the "
-            "adapter was trained with"
-        )
-    before = dict.fromkeys([*strategies, recorded.strategy])
-    names = [f"{base}/{each}" for each in before] + [f"{tuned}/{recorded.strategy}"]
-    asked = read_cells(names, models, task, root, Defaults())
-    question = Question(asked, task.metric, margin)
-    check_question(question, task)
-    asks = Wanted(
-        task=task.name,
-        models=(base, tuned),
-        strategies=tuple(before),
-        prompts=root,
-        rules=("sum",),
-        **wanted,
-    )
-    with reading():
-        return prepare(asks), question
-
-
-async def _readings(models: Any, names: tuple[str, str], text: str, *, quiet: bool) -> Any:
-    """The text as base and tuned model predict it."""
-    from gateway.backends.pool import ModelPool
-    from gateway.cli.progress import staged
-    from gateway.core.errors import Unsupported
-    from gateway.engine.backend import EngineBackend
-    from gateway.evaluation.perplexity import read
-
-    pool = ModelPool(models)
-    found = []
-    try:
-        with staged(err, quiet=quiet) as begin:
-            for name in names:
-                async with pool.lease(name) as backend:
-                    if not isinstance(backend, EngineBackend):
-                        raise Unsupported(f"the perplexity of {name}, which another server runs")
-                    found.append(await read(backend, text, partial(begin, f"text, {name}")))
-    finally:
-        await pool.close()
-    return tuple(found)

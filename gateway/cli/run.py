@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,6 +29,11 @@ from gateway.cli.common import (
 )
 from gateway.cli.outputs import check_folder
 from gateway.core.errors import ComparisonRefused, DataError
+
+if TYPE_CHECKING:
+    from gateway.evaluation.summary import RunResult
+    from gateway.scoring.report import Report
+    from gateway.scoring.results import Prediction
 
 
 def run(
@@ -87,6 +92,7 @@ def run(
     from gateway.backends.base import load_models
     from gateway.evaluation.plan import Wanted, prepare
     from gateway.evaluation.predictions import PREDICTIONS
+    from gateway.evaluation.summary import result_of
     from gateway.models.environment import prompts_root
     from gateway.report.pages.run import FILES
 
@@ -119,32 +125,23 @@ def run(
         prepared = prepare(wanted)
     with keeping_answers(), open_store(store) as opened:
         record = asyncio.run(ask(prepared, models, opened, quiet=quiet))
-        failed = _finish(record, opened, out_dir)
+        failed = _finish(result_of(record, opened), out_dir)
     raise typer.Exit(FAILED if failed else 0)
 
 
-def _finish(record: Any, store: Any, out_dir: Path | None) -> bool:
+def _finish(result: "RunResult", out_dir: Path | None) -> bool:
     """Print the tables, write the files; True when items failed."""
     from gateway.core.files import write_atomically
-    from gateway.evaluation.predictions import (
-        PREDICTIONS,
-        answers_of,
-        predictions_jsonl,
-        predictions_of,
-    )
-    from gateway.evaluation.summary import evaluate, timings_of
+    from gateway.evaluation.predictions import PREDICTIONS, predictions_jsonl
     from gateway.report.pages import run as page
 
-    predictions = predictions_of(record, store)
-    report = evaluate(record, predictions, answers_of(record, store))
-    timings = timings_of(record, store, predictions)
-    show(page.brief(report, timings))
+    show(page.brief(result.report, result.timings))
     if out_dir is not None:
-        page.write(report, timings, out_dir)
-        lines = predictions_jsonl(record, predictions)
+        page.write(result.report, result.timings, out_dir)
+        lines = predictions_jsonl(result.record, result.predictions)
         write_atomically(out_dir / PREDICTIONS, lines)
         tell(f"report: {out_dir / 'report.html'}")
-    return any(cell.statuses.get("failed", 0) for cell in report.cells)
+    return result.report.failed
 
 
 def report(
@@ -155,12 +152,13 @@ def report(
     """Make the report of a stored run again; no model is loaded."""
     from gateway.evaluation.predictions import PREDICTIONS
     from gateway.evaluation.record import RunRecord
+    from gateway.evaluation.summary import result_of
     from gateway.report.pages.run import FILES
 
     check_folder(out_dir, files=(*FILES, PREDICTIONS))
     with open_store(store) as opened:
         _, raw = opened.run(run_id)
-        _finish(RunRecord.from_json(raw), opened, out_dir)
+        _finish(result_of(RunRecord.from_json(raw), opened), out_dir)
 
 
 def score(
@@ -188,7 +186,7 @@ def score(
         )
         for name, predictions in load_predictions(folder).items()
     ]
-    scored = replace(found, cells=tuple(cells), comparisons=(), disagreements=(), summary=())
+    scored = replace(found, cells=tuple(cells), comparisons=(), disagreements=(), conclusion=None)
     if json_output:
         out.file.write(render_json(scored))
     else:
@@ -211,7 +209,8 @@ def compare(
     from dataclasses import asdict
 
     from gateway.report.pages import compare as page
-    from gateway.scoring import comparison
+    from gateway.scoring.contest import all_pairs
+    from gateway.scoring.flips import differing
 
     folder_a, cell_a = _folder_and_cell(a, None)
     folder_b, cell_b = _folder_and_cell(b, folder_a)
@@ -222,18 +221,23 @@ def compare(
                 f"the runs differ in their {what}: {getattr(report_a, what)} and "
                 f"{getattr(report_b, what)}"
             )
-    result = comparison.compare(
-        _cell(folder_a, cell_a),
-        _cell(folder_b, cell_b),
+    first, second = _cell(folder_a, cell_a), _cell(folder_b, cell_b)
+    if first[0].cell == second[0].cell:
+        first, second = _of_folder(first, folder_a), _of_folder(second, folder_b)
+    (result,) = all_pairs(
+        [second, first],
         task_kind=report_a.kind,
         labels=report_a.labels,
         metric=metric or report_a.primary_metric,
         seed=seed,
+        strict=True,
     )
-    show(page.sections(result), asdict(result) if json_output else None)
+    items = differing([first, second], report_a.kind)
+    values = {**asdict(result), "items": [asdict(item) for item in items]}
+    show(page.sections(result, items), values if json_output else None)
 
 
-def _load_report(folder: Path) -> Any:
+def _load_report(folder: Path) -> "Report":
     from gateway.report.jsonfile import load_report
 
     return load_report(read_text(folder / "report.json"))
@@ -251,7 +255,14 @@ def _folder_and_cell(text: str, other: Path | None) -> tuple[Path, str]:
     raise DataError(f"{text}: no such folder", hint="FOLDER:CELL, FOLDER as given to run --out")
 
 
-def _cell(folder: Path, name: str) -> Any:
+def _of_folder(cell: "list[Prediction]", folder: Path) -> "list[Prediction]":
+    """The same cell in two runs is told apart by its folder."""
+    from dataclasses import replace
+
+    return [replace(prediction, cell=f"{folder}:{prediction.cell}") for prediction in cell]
+
+
+def _cell(folder: Path, name: str) -> "list[Prediction]":
     from gateway.evaluation.predictions import load_predictions
 
     found = load_predictions(folder)

@@ -52,11 +52,16 @@ def read_json(
     Raises:
         DataError: it is no JSON, or has not this shape; the message names the place.
     """
+    raw = plain(text, name, hint=hint, reading=reading)
+    return from_plain(shape, raw, name, hint=hint, reading=reading)
+
+
+def plain(text: str, name: str, *, hint: str = "", reading: Reading = EXACT) -> Any:
+    """What a text of JSON says; raises DataError where it is none."""
     try:
-        raw = json.loads(text, parse_constant=_refuse if reading.finite else None)
+        return json.loads(text, parse_constant=_refuse if reading.finite else None)
     except (ValueError, RecursionError) as exc:
         raise DataError(f"{name}: no JSON: {exc}", hint=hint) from exc
-    return from_plain(shape, raw, name, hint=hint, reading=reading)
 
 
 def from_plain(

@@ -1,12 +1,123 @@
-"""What fine-tuning was worth, as plain values."""
+"""What fine-tuning was worth: the base's prompts, and the base with the adapter, on the same items.
 
-from dataclasses import dataclass
+The base is also asked with the template that the adapter was trained with, so that what tuning did
+and what the template did are told apart.
+"""
 
-from gateway.evaluation.ab.outcome import Outcome, Pair
-from gateway.evaluation.perplexity import Reading
-from gateway.models.adapters.timings import Took
-from gateway.scoring.metrics import LOWER_IS_BETTER
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gateway.backends.pool import ModelPool
+from gateway.core.errors import ConfigError, Unsupported
+from gateway.engine.backend import EngineBackend
+from gateway.evaluation.ab.outcome import Outcome
+from gateway.evaluation.compare import CellPlan, CompareOptions, CompareResult, plan_cells
+from gateway.evaluation.perplexity import Reading, read
+from gateway.models.adapters.card import Card, RecordedPrompt
+from gateway.models.adapters.folder import read_adapter
+from gateway.models.adapters.timings import Took, took_of
+from gateway.models.file import Models
+from gateway.quantization.chunks import read_text
+from gateway.scoring.contest import Contest
+from gateway.scoring.report import best_first
 from gateway.scoring.results import CellScore, CellTimings
+from gateway.tasks.prompts import load_template
+from gateway.tasks.task import load_task
+
+
+@dataclass(frozen=True, slots=True)
+class WorthPlan:
+    """What is asked: of the cells the last one is the tuned model's."""
+
+    cells: CellPlan
+    text: str
+    """The neutral one; empty: none."""
+    training: Took | None
+    warning: str = ""
+
+
+def plan_worth(
+    folder: Path,
+    base: str,
+    strategies: Sequence[str],
+    options: CompareOptions,
+    models: Models,
+    *,
+    neutral: Path | None = None,
+) -> WorthPlan:
+    """Read the adapter's card, the task and template that it records, and the data.
+
+    Args:
+        folder: of the adapter.
+        base: entry of its base.
+        strategies: prompts of the base; the first is before.
+        options: its task and cells are put in from the card.
+        neutral: a text from elsewhere, to see what was forgotten of it.
+
+    Raises:
+        ConfigError, DataError: before any model is loaded; the card does not say.
+    """
+    recorded = _recorded(read_adapter(folder).card, folder.name)
+    text = read_text(neutral) if neutral else ""
+    before = [f"{base}/{each}" for each in dict.fromkeys([*strategies, recorded.strategy])]
+    cells = [*before, f"{base}+{folder.name}/{recorded.strategy}"]
+    return WorthPlan(
+        cells=plan_cells(replace(options, cells=cells, task=recorded.task), models),
+        text=text,
+        training=took_of(folder),
+        warning=_of_another_template(recorded, options.prompts),
+    )
+
+
+def _recorded(card: Card | None, name: str) -> RecordedPrompt:
+    """What the adapter's card says of the template."""
+    if card is None or card.prompt is None:
+        raise ConfigError(
+            f"the card of {name} does not say on which task and template it was trained",
+            hint="gateway ab compares any cells: gateway ab BASE BASE+NAME/STRATEGY -t TASK ...",
+        )
+    return card.prompt
+
+
+def _of_another_template(recorded: RecordedPrompt, prompts: Path) -> str:
+    task = load_task(recorded.task, prompts)
+    digest = load_template(task, recorded.strategy, prompts).digest
+    if not recorded.digest or digest == recorded.digest:
+        return ""
+    return (
+        f"the template {recorded.strategy} of {task.name} is not the one that the adapter was "
+        "trained with"
+    )
+
+
+async def readings(
+    plan: WorthPlan, begin: Callable[[str, int], Callable[[], None]]
+) -> tuple[Reading, Reading] | None:
+    """The neutral text as the base and the tuned model predict it; None without a text.
+
+    Args:
+        begin: told what is read and how many chunks there are; answers what is called after each.
+
+    Raises:
+        Unsupported: another server runs the model.
+        DataError: the text is shorter than one chunk.
+    """
+    if not plan.text:
+        return None
+    pool = ModelPool(plan.cells.models)
+
+    async def reading(name: str) -> Reading:
+        async with pool.lease(name) as backend:
+            if not isinstance(backend, EngineBackend):
+                raise Unsupported(f"the perplexity of {name}, which another server runs")
+            return await read(backend, plan.text, lambda count: begin(f"text, {name}", count))
+
+    base, *_, tuned = (cell.model for cell in plan.cells.criterion.cells)
+    try:
+        return await reading(base), await reading(tuned)
+    finally:
+        await pool.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +161,15 @@ class BeforeAfter:
     @property
     def best_prompt(self) -> CellScore:
         """The base's cell that does best; of equals the one asked first."""
-        metric = self.outcome.metric
-        sign = -1 if metric in LOWER_IS_BETTER else 1
         cells = [self._cell(cost.cell) for cost in self.costs[:-1]]
-        return max(cells, key=lambda cell: sign * cell.metrics[metric].value)
+        return best_first(cells, self.outcome.metric)[0]
 
     @property
-    def pair(self) -> Pair:
+    def contest(self) -> Contest:
         """The tuned model against the best prompt."""
         names = (self.tuned.name, self.best_prompt.name)
-        pairs = self.outcome.pairs
-        return next(p for p in pairs if (p.contest.a, p.contest.b) == names)
+        contests = (pair.contest for pair in self.outcome.pairs)
+        return next(each for each in contests if (each.a, each.b) == names)
 
     def cost(self, cell: str) -> Cost:
         """Of a cell."""
@@ -84,7 +193,16 @@ def _paid_back(spent: float, saved: float) -> float | None:
     return spent / saved if saved > 0 else None
 
 
-def costs(outcome: Outcome, timings: tuple[CellTimings, ...]) -> tuple[Cost, ...]:
+def before_after(
+    plan: WorthPlan, compared: CompareResult, read_by: tuple[Reading, Reading] | None
+) -> BeforeAfter:
+    """What a comparison and the readings of a text say of the adapter."""
+    return BeforeAfter(
+        compared.outcome, costs(compared.outcome, compared.timings), plan.training, read_by
+    )
+
+
+def costs(outcome: Outcome, timings: Sequence[CellTimings]) -> tuple[Cost, ...]:
     """Of all cells that models are asked in, in the order of `timings`."""
     scores = {cell.name: cell for cell in outcome.report.cells}
     return tuple(

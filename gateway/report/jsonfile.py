@@ -6,9 +6,13 @@ from dataclasses import asdict
 from typing import Any
 
 from gateway.core.errors import DataError
-from gateway.core.json import Reading, read_json
-from gateway.scoring.results import CellTimings, Report
+from gateway.core.json import Reading, from_plain, plain
+from gateway.report.sentences import summary_sentences
+from gateway.scoring.report import Report
+from gateway.scoring.results import CellTimings
 
+_NAME = "report.json"
+_FINITE = Reading(finite=True)
 _HINT = "it has to be a report.json as gateway wrote it"
 
 
@@ -18,7 +22,12 @@ def render_json(report: Report) -> str:
     Raises:
         DataError: a number is not finite; JSON has no word for that.
     """
-    return dumped(asdict(report))
+    return dumped(values_of(report))
+
+
+def values_of(report: Report) -> dict[str, object]:
+    """All of a report as plain values, with the sentences that sum it up."""
+    return {**asdict(report), "summary": summary_sentences(report)}
 
 
 def render_timings_json(timings: Sequence[CellTimings]) -> str:
@@ -33,11 +42,22 @@ def render_timings_json(timings: Sequence[CellTimings]) -> str:
 def load_report(text: str) -> Report:
     """The inverse of `render_json`.
 
+    Of a report that was written when there was another comparison, the cells alone are read: what
+    compares them is made again from its predictions, or by `gateway report` from the store.
+
     Raises:
         DataError: the text is no report; the message names the value that is wrong.
     """
-    finite = Reading(finite=True)
-    return read_json(Report, text, "report.json", hint=_HINT, reading=finite)
+    raw = plain(text, _NAME, hint=_HINT, reading=_FINITE)
+    if isinstance(raw, dict):
+        raw.pop("summary", None)
+        if "conclusion" not in raw:
+            raw |= {"comparisons": [], "disagreements": [], "conclusion": None}
+            raw["cells"] = [
+                {**cell, "verdicts": []} if isinstance(cell, dict) else cell
+                for cell in raw.get("cells", ())
+            ]
+    return from_plain(Report, raw, _NAME, hint=_HINT, reading=_FINITE)
 
 
 def dumped(value: Any) -> str:

@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from gateway.report import format as fmt
 from gateway.report import view
 from gateway.scoring.metrics import metric_name
-from gateway.scoring.results import CellScore, Metric, ReliabilityBin, Report
+from gateway.scoring.report import Report
+from gateway.scoring.results import CellScore, Metric, ReliabilityBin
 
 # Stand-ins that matplotlib writes and `_themed` turns into the variables of report.css.
 _INK, _MUTED, _RULE = "#010101", "#020202", "#030303"

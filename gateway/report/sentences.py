@@ -13,29 +13,116 @@ from gateway.report.format import (
     signed,
     signed_interval,
 )
-from gateway.scoring.bootstrap import FEWEST_CARRYING
 from gateway.scoring.contest import Contest
 from gateway.scoring.equivalence import Equivalence
 from gateway.scoring.flips import Fidelity
 from gateway.scoring.frontier import Candidate, Recommendation, Standing
 from gateway.scoring.mcnemar import McNemar
-from gateway.scoring.metrics import LOWER_IS_BETTER, metric_name
+from gateway.scoring.metrics import metric_name
 from gateway.scoring.permutation import Permutation
 from gateway.scoring.power import Power
-from gateway.scoring.results import Metric
+from gateway.scoring.report import Conclusion, Report, best_first
+from gateway.scoring.results import AgainstBaseline, CellScore, Metric, Verdict
 from gateway.scoring.sequential import Decision, Sequential
+
+
+def summary_sentences(report: Report) -> tuple[str, ...]:
+    """Which cell is best, how sure that is, what does not beat a baseline, and last what follows
+    from it; nothing where the report does not compare."""
+    best = report.best
+    if report.conclusion is None:
+        return ()
+    if best is None:
+        return (f"No cell has a {metric_name(report.primary_metric)}: nothing was answered.",)
+    metric = best.metrics[report.primary_metric]
+    value = f"{metric.value:.3f}"
+    if metric.low is not None and metric.high is not None:
+        value += f" (95% interval {metric.low:.3f} to {metric.high:.3f})"
+    name = metric_name(report.primary_metric)
+    said = [f"Best here: {best.name}, {name} {value}, n = {report.n}."]
+    if report.against_best:
+        said.append(_lead(report))
+    said += [f"{best.name}: {sentence}" for sentence in map(baseline_sentence, best.verdicts)]
+    models = [cell for cell in report.cells if cell.kind == "model"]
+    if beaten := sum(not _beats_all(cell) for cell in models):
+        said.append(f"Cells that do not beat every baseline: {beaten} of {len(models)}.")
+    return (*said, _what_follows(report, best.name))
+
+
+def baseline_sentence(result: AgainstBaseline) -> str:
+    """Whether a cell beats a baseline, by how much, and how sure that is."""
+    if result.difference is None:
+        return f"Not said to beat {result.baseline}: {result.why}."
+    figures = f"{metric_name(result.metric)} differs by {difference(result.difference)}"
+    if result.n < result.total:
+        figures += f" on the {plural(result.n, 'item')} that both answered"
+    match result.verdict:
+        case Verdict.BETTER:
+            return f"Beats {result.baseline}: {figures}."
+        case Verdict.WORSE:
+            return f"Does not beat {result.baseline}, it is worse: {figures}."
+        case Verdict.TOO_FEW:
+            return f"Not said to beat {result.baseline}: {figures}, but too few items differ."
+        case _:
+            doubt = "an interval that does not exclude zero"
+            return f"Not said to beat {result.baseline}: {figures}, {doubt}."
+
+
+def _lead(report: Report) -> str:
+    """Which other cells the best one is told apart from."""
+    found = [each.contest for each in report.against_best]
+    open_ = [each.a for each in found if each.verdict is not Verdict.WORSE]
+    if not open_:
+        return f"Its lead over each of the other {len(found)} cells excludes zero."
+    return (
+        f"Its lead excludes zero over {len(found) - len(open_)} of {len(found)} "
+        f"other cells; not told apart from: {', '.join(open_)}. It was picked as the best on "
+        "these very items, which flatters it."
+    )
+
+
+def _beats_all(cell: CellScore) -> bool:
+    return all(each.verdict is Verdict.BETTER for each in cell.verdicts)
+
+
+def _what_follows(report: Report, best: str) -> str:
+    """For somebody who reads one sentence."""
+    baselines = [cell for cell in report.cells if cell.kind == "baseline"]
+    rival = next((cell.name for cell in best_first(baselines, report.primary_metric)), "")
+    match report.conclusion:
+        case Conclusion.NO_BASELINE:
+            return (
+                "What follows: nothing yet, since no baseline shows what can be had without a "
+                "model; --train adds them, and they cost no tokens."
+            )
+        case Conclusion.WORTH_IT:
+            return f"What follows: {best} is worth its tokens; what costs none is worse."
+        case Conclusion.NOT_WORTH_IT:
+            return (
+                f"What follows: no prompt here is worth its tokens, since {rival} costs none and "
+                "is better; a larger model, or this one tuned, would have to beat it."
+            )
+        case _:
+            return (
+                f"What follows: {report.n} items do not show that {best} is worth its tokens; "
+                f"{rival} costs none, and more items may tell the two apart."
+            )
 
 
 def contest_sentences(result: Contest) -> tuple[str, ...]:
     """All of a contest, the most telling first."""
-    told_apart = _excludes_zero(result.difference)
     said = [difference_sentence(result), permutation_sentence(result.permutation)]
     said.append(mcnemar_sentence(result.mcnemar, result.a, result.b))
     if result.equivalence is not None:
         said.append(equivalence_sentence(result.equivalence, result.a, result.b, result.metric))
-    if not told_apart:
+    if not result.difference.excludes_zero:
         said.append(power_sentence(result.power, result.metric))
     said.append(sequential_sentence(result.sequential, result.a, result.b))
+    if any(result.inexact):
+        said.append(
+            f"Scores that are bounds, not exact: {result.inexact[0]:,} of {result.a}, "
+            f"{result.inexact[1]:,} of {result.b}."
+        )
     return tuple(said)
 
 
@@ -46,13 +133,11 @@ def difference_sentence(result: Contest) -> str:
     if result.n < result.total:
         figures += f" on the {plural(result.n, 'item')} of {result.total:,} that both answered"
     figures += f" ({result.method} bootstrap)"
-    if result.differing < FEWEST_CARRYING:
-        return f"{figures}: too narrow, because the cells differ on {_count(result.differing)}."
-    if not _excludes_zero(value):
-        return f"{figures}: not told apart."
-    lower = result.metric in LOWER_IS_BETTER
-    better = result.a if (value.value < 0) == lower else result.b
-    return f"{figures}: {better} is better."
+    return figures + {
+        Verdict.TOO_FEW: (f": too narrow, because the cells differ on {_count(result.differing)}."),
+        Verdict.BETTER: f": {result.a} is better.",
+        Verdict.WORSE: f": {result.b} is better.",
+    }.get(result.verdict, ": not told apart.")
 
 
 def permutation_sentence(result: Permutation) -> str:
@@ -259,7 +344,3 @@ def _size(cell: Candidate) -> str:
 
 def _count(items: int) -> str:
     return plural(items, "item") if items else "no item"
-
-
-def _excludes_zero(value: Metric) -> bool:
-    return value.low is not None and value.high is not None and (value.low > 0 or value.high < 0)

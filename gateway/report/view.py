@@ -3,21 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.core.types import TaskKind
-from gateway.scoring.metrics import LOWER_IS_BETTER
-from gateway.scoring.results import CellScore, Comparison, Confusion, Disagreement, Report, Status
+from gateway.scoring.flips import Flip
+from gateway.scoring.report import Report, best_first
+from gateway.scoring.results import CellScore, Confusion, Status
 
 MOST_MATRIX_LABELS = 20
 """A confusion matrix of more labels is no picture any more; its largest entries are listed."""
 
-MCNEMAR_NOTE = (
-    "McNemar's test asks which of two cells is right more often. It says nothing about macro-F1 "
-    "or any other metric; for those, read the interval of the difference."
+MOST_DISAGREEMENTS = 60
+"""Items that a report lists on which the cells disagree; report.json has all of them."""
+TESTED = (
+    "p is that of the permutation test of the metric, corrected for every pair of cells (Holm). It "
+    "is absent where fewer than 6 items tell two cells apart: they can not reach p < 0.05."
 )
 BOUNDS = "≈"
 """Stands behind the name of a cell whose scores are not all exact."""
 BOUNDS_NOTE = f"{BOUNDS} some log-probabilities are bounds or approximations, not exact"
-WILCOXON_NOTE = "The Wilcoxon test asks whose absolute errors are smaller, item by item."
 
 METRIC_ORDER = (
     "macro_f1",
@@ -57,19 +58,14 @@ class AnswerGroup:
 
 def best_cell(report: Report) -> CellScore | None:
     """The model cell with the best primary metric; the first of equals, None without any."""
-    models = [cell for cell in ranked(report) if cell.kind == "model"]
-    return models[0] if models and report.primary_metric in models[0].metrics else None
+    return report.best
 
 
 def ranked(report: Report) -> tuple[CellScore, ...]:
     """Models before baselines, the best primary metric first, cells without one last."""
-    sign = 1.0 if report.primary_metric in LOWER_IS_BETTER else -1.0
-
-    def rank(cell: CellScore) -> tuple[bool, bool, float]:
-        metric = cell.metrics.get(report.primary_metric)
-        return cell.kind == "baseline", metric is None, sign * metric.value if metric else 0.0
-
-    return tuple(sorted(report.cells, key=rank))
+    found = best_first(report.cells, report.primary_metric)
+    found += [cell for cell in report.cells if report.primary_metric not in cell.metrics]
+    return tuple(sorted(found, key=lambda cell: cell.kind == "baseline"))
 
 
 def shown_name(cell: CellScore) -> str:
@@ -120,38 +116,10 @@ def is_matrix(confusion: Confusion) -> bool:
     return len(confusion.labels) <= MOST_MATRIX_LABELS
 
 
-def answer_groups(
-    kind: TaskKind, item: Disagreement, order: Sequence[str]
-) -> tuple[AnswerGroup, ...]:
+def answer_groups(item: Flip, order: Sequence[str]) -> tuple[AnswerGroup, ...]:
     """Cells by their answer: the right ones first, then those that most cells gave."""
-    cells: dict[str, list[str]] = {}
-    known = [name for name in order if name in item.answers]
-    for name in (*known, *sorted(item.answers.keys() - set(known))):
-        cells.setdefault(item.answers[name], []).append(name)
-    groups = [
-        AnswerGroup(answer, is_right_text(kind, item.gold, answer), tuple(names))
-        for answer, names in cells.items()
-    ]
+    cells: dict[tuple[str, bool], list[str]] = {}
+    for name in (name for name in order if name in item.said):
+        cells.setdefault((item.said[name].answer, item.said[name].right), []).append(name)
+    groups = [AnswerGroup(*answer, tuple(names)) for answer, names in cells.items()]
     return tuple(sorted(groups, key=lambda g: (not g.right, -len(g.cells))))
-
-
-def is_right_text(kind: TaskKind, gold: str, answer: str) -> bool:
-    """Whether a shown answer is right, by the rule of `gateway.scoring.scores.is_right`.
-
-    Numbers may be one away. Fields beyond those that the gold value names are not judged.
-    """
-    if kind == "number":
-        try:
-            return abs(float(answer) - float(gold)) <= 1.0 + 1e-9
-        except ValueError:
-            return False
-    if kind == "extraction":
-        return answer == gold or set(gold.split(", ")) <= set(answer.split(", "))
-    return answer == gold
-
-
-def test_note(comparisons: Sequence[Comparison]) -> str:
-    """What the significance tests of these comparisons are about."""
-    tests = " ".join(comparison.test for comparison in comparisons).lower()
-    notes = (("mcnemar", MCNEMAR_NOTE), ("wilcoxon", WILCOXON_NOTE))
-    return " ".join(note for name, note in notes if name in tests)

@@ -2,7 +2,7 @@
 
 Both learn from the labelled training data alone, cost no tokens and are scored on the same items
 as every cell. For numbers they are the median and a ridge regression. A model is said to beat one
-only if the paired bootstrap interval of the difference lies on its side of zero.
+only if the paired bootstrap interval of the difference lies on its side of zero (`contest`).
 """
 
 import statistics
@@ -20,10 +20,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.types import Answer, TaskKind
-from gateway.scoring.comparison import compare
-from gateway.scoring.metrics import LOWER_IS_BETTER, metric_name
-from gateway.scoring.results import Comparison, Prediction, Status
-from gateway.scoring.scores import ANSWERED_ONLY, DEFAULT_RESAMPLES
+from gateway.scoring.contest import contest
+from gateway.scoring.results import AgainstBaseline, Prediction, Status, Verdict
+from gateway.scoring.scores import DEFAULT_RESAMPLES
 
 MAJORITY = "baseline:majority"
 MEDIAN = "baseline:median"
@@ -127,7 +126,7 @@ def all_baselines(
     return {cell[0].cell: cell for cell in (simple, tfidf) if cell}
 
 
-def verdicts(
+def against_baselines(
     predictions: Sequence[Prediction],
     baselines: Mapping[str, Sequence[Prediction]],
     *,
@@ -136,70 +135,29 @@ def verdicts(
     metric: str,
     seed: int = 0,
     resamples: int = DEFAULT_RESAMPLES,
-) -> tuple[str, ...]:
-    """One sentence a baseline: whether the cell beats it, by how much, and how sure that is.
+) -> tuple[AgainstBaseline, ...]:
+    """Whether a cell beats each baseline, by how much, and how sure that is.
 
     Raises:
         DataError: predictions can not be scored (see `score_cell`).
     """
-    return tuple(
-        _verdict(
-            predictions,
-            name,
-            baseline,
-            task_kind=task_kind,
-            labels=labels,
-            metric=metric,
-            seed=seed,
-            resamples=resamples,
-        )
-        for name, baseline in baselines.items()
-    )
 
+    def against(name: str) -> AgainstBaseline:
+        try:
+            found = contest(
+                predictions,
+                baselines[name],
+                task_kind=task_kind,
+                labels=labels,
+                metric=metric,
+                seed=seed,
+                resamples=resamples,
+            )
+        except ComparisonRefused as refusal:
+            return AgainstBaseline(name, metric, Verdict.NOT_COMPARED, why=str(refusal))
+        return AgainstBaseline(name, metric, found.verdict, found.difference, found.n, found.total)
 
-def _verdict(
-    predictions: Sequence[Prediction],
-    name: str,
-    baseline: Sequence[Prediction],
-    *,
-    task_kind: TaskKind,
-    labels: Sequence[str],
-    metric: str,
-    seed: int,
-    resamples: int,
-) -> str:
-    try:
-        result = compare(
-            predictions,
-            baseline,
-            task_kind=task_kind,
-            labels=labels,
-            metric=metric,
-            seed=seed,
-            resamples=resamples,
-        )
-    except ComparisonRefused as refusal:
-        return f"Not said to beat {name}: {refusal}."
-    return _sentence(result, name)
-
-
-def _sentence(result: Comparison, name: str) -> str:
-    low, high = result.difference.low, result.difference.high
-    if low is None or high is None:
-        return (
-            f"Not said to beat {name}: no interval was computed for {metric_name(result.metric)}."
-        )
-    metric = metric_name(result.metric)
-    figures = f"{metric} differs by {result.difference.value:+.3f} [{low:+.3f}, {high:+.3f}]"
-    if result.note and result.metric in ANSWERED_ONLY:
-        figures += f" ({result.note})"
-    # Where a lower value is better, the better side of zero is the negative one.
-    better, worse = (high < 0, low > 0) if result.metric in LOWER_IS_BETTER else (low > 0, high < 0)
-    if better:
-        return f"Beats {name}: {figures}."
-    if worse:
-        return f"Does not beat {name}, it is worse: {figures}."
-    return f"Not said to beat {name}: {figures}, an interval that does not exclude zero."
+    return tuple(map(against, baselines))
 
 
 # Majority class, TF-IDF

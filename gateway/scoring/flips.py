@@ -1,4 +1,4 @@
-"""What a cell keeps of a reference cell at the level of the task: the same items, label by label.
+"""Where cells part, item by item, and what a cell keeps of a reference cell.
 
 A quantized model may have the accuracy of its reference and still answer other items rightly, or
 the same items with less confidence. Counted here: whose answers change and for whom that is a
@@ -7,14 +7,46 @@ loss; by how much the labels' probabilities move; which classes suffer.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
-from scipy.special import rel_entr
 
-from gateway.core.types import TaskKind
+from gateway.core.types import Answer, TaskKind
 from gateway.scoring.pairing import both_answered, cell_name, matched, rights
 from gateway.scoring.results import Prediction, Status
-from gateway.scoring.scores import BoolArray, FloatArray, Statistic, point_estimate, statistics
+from gateway.scoring.scores import (
+    BoolArray,
+    FloatArray,
+    Statistic,
+    is_right,
+    ordered,
+    point_estimate,
+    statistics,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CellAnswer:
+    """What one cell said to one item."""
+
+    answer: str
+    """As a person reads it, or the status in brackets."""
+    right: bool
+    probability: float | None = None
+    """Of that answer, over the label set; None where no labels were scored."""
+    lead: float | None = None
+    """Its probability less that of the next label; None as `probability`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """An item that cells answer differently, and what each of them said."""
+
+    item_id: str
+    gold: str
+    excerpt: str
+    said: Mapping[str, CellAnswer]
+    """By cell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +134,61 @@ class Fidelity:
         return self.changed == 0 and (self.distributions is None or not self.distributions.moved)
 
 
+def differing(
+    cells: Sequence[Sequence[Prediction]],
+    kind: TaskKind,
+    excerpts: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Flip, ...]:
+    """The items that any two cells answer differently, in the order of their ids.
+
+    Args:
+        cells: of the same items.
+        excerpts: item id -> the beginning of its text, where it is known.
+    """
+    return tuple(
+        Flip(
+            item_id=row[0].item_id,
+            gold=answer_text(row[0].gold),
+            excerpt=excerpts.get(row[0].item_id, ""),
+            said={item.cell: _said(item, kind) for item in row},
+        )
+        for row in zip(*map(ordered, cells), strict=True)
+        if any(answered(item) != answered(row[0]) for item in row)
+    )
+
+
+def answered(item: Prediction) -> tuple[Status, Answer | None]:
+    """What tells one answer from another: the value, not the text that is shown of it."""
+    return item.status, item.answer
+
+
+def shown_answer(prediction: Prediction) -> str:
+    """The answer as a person reads it, or the status in brackets where there is none."""
+    if prediction.status is not Status.OK:
+        return f"[{prediction.status.value}]"
+    return answer_text(prediction.answer)
+
+
+def answer_text(answer: Answer | None) -> str:
+    """A label as it is, a number without idle digits, fields as `name=value`; "" for None."""
+    if answer is None:
+        return ""
+    if isinstance(answer, str):
+        return answer
+    if isinstance(answer, Mapping):
+        return ", ".join(f"{key}={answer[key]}" for key in sorted(answer))
+    return f"{answer:g}"
+
+
+def _said(prediction: Prediction, kind: TaskKind) -> CellAnswer:
+    shown, right = shown_answer(prediction), is_right(prediction, kind) is True
+    if prediction.probabilities is None or not isinstance(prediction.answer, str):
+        return CellAnswer(shown, right)
+    others = [p for label, p in prediction.probabilities.items() if label != prediction.answer]
+    own = prediction.probabilities[prediction.answer]
+    return CellAnswer(shown, right, own, own - max(others))
+
+
 def fidelity(
     reference: Sequence[Prediction],
     cell: Sequence[Prediction],
@@ -128,17 +215,13 @@ def fidelity(
         reference=cell_name(first),
         cell=cell_name(second),
         n=len(first),
-        changed=sum(_answer(x) != _answer(y) for x, y in zip(first, second, strict=True)),
+        changed=sum(answered(x) != answered(y) for x, y in zip(first, second, strict=True)),
         right_to_wrong=int((was & ~is_).sum()),
         wrong_to_right=int((~was & is_).sum()),
         classes=_damage(first, was, is_, labels) if classification else (),
         distributions=_distributions(scored, labels) if classification and scored else None,
         without_probabilities=len(first) - len(scored),
     )
-
-
-def _answer(item: Prediction) -> object:
-    return item.answer if item.status is Status.OK else item.status
 
 
 def _damage(
@@ -165,6 +248,8 @@ def _damage(
 def _distributions(
     scored: Sequence[tuple[Prediction, Prediction]], labels: Sequence[str]
 ) -> Distributions:
+    from scipy.special import rel_entr
+
     reference, cell = [x for x, _ in scored], [y for _, y in scored]
     # Made first: it refuses probabilities that are no distribution over the labels.
     ece_reference, ece = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.core.errors import ConfigError
-from gateway.scoring.metrics import LOWER_IS_BETTER
+from gateway.scoring.metrics import merit
 from gateway.scoring.results import Metric
 
 
@@ -81,10 +81,9 @@ def recommend(candidates: Sequence[Candidate], *, metric: str, margin: float) ->
             "a recommendation needs at least one cell and a margin above zero",
             hint="give the largest loss that would not matter, such as 0.02 for 2 points",
         )
-    sign = -1 if metric in LOWER_IS_BETTER else 1
-    best = max(candidates, key=lambda cell: sign * cell.quality)
+    best = max(candidates, key=lambda cell: merit(metric, cell.quality))
     standings = tuple(
-        (cell, Standing.BEST if cell is best else _standing(cell, margin, sign))
+        (cell, Standing.BEST if cell is best else _standing(cell, metric, margin))
         for cell in candidates
     )
     good = [cell for cell, s in standings if s in (Standing.BEST, Standing.NOT_WORSE)]
@@ -93,32 +92,32 @@ def recommend(candidates: Sequence[Candidate], *, metric: str, margin: float) ->
         metric=metric,
         margin=margin,
         best=best,
-        chosen=min(sized, key=lambda cell: _cost(cell, sign)) if sized else best,
+        chosen=min(sized, key=lambda cell: _cost(cell, metric)) if sized else best,
         standings=standings,
-        frontier=_frontier(candidates, sign),
+        frontier=_frontier(candidates, metric),
     )
 
 
-def _standing(cell: Candidate, margin: float, sign: int) -> Standing:
+def _standing(cell: Candidate, metric: str, margin: float) -> Standing:
     known = cell.difference
     if known is None or known.low is None or known.high is None:
         return Standing.OPEN
-    worst, kindest = sorted((sign * known.low, sign * known.high))
+    worst, kindest = sorted((merit(metric, known.low), merit(metric, known.high)))
     if worst > -margin:
         return Standing.NOT_WORSE
     return Standing.WORSE if kindest < -margin else Standing.OPEN
 
 
-def _cost(cell: Candidate, sign: int) -> tuple[float, float, float]:
+def _cost(cell: Candidate, metric: str) -> tuple[float, float, float]:
     unknown = float("inf")
     size = unknown if cell.size_bytes is None else cell.size_bytes
     memory = unknown if cell.memory_bytes is None else cell.memory_bytes
-    return size, memory, -sign * cell.quality
+    return size, memory, -merit(metric, cell.quality)
 
 
-def _frontier(candidates: Sequence[Candidate], sign: int) -> tuple[Candidate, ...]:
+def _frontier(candidates: Sequence[Candidate], metric: str) -> tuple[Candidate, ...]:
     sized = [
-        (cell.size_bytes, sign * cell.quality, cell)
+        (cell.size_bytes, merit(metric, cell.quality), cell)
         for cell in candidates
         if cell.size_bytes is not None
     ]

@@ -1,7 +1,21 @@
-"""What metrics are called, and which way each is better."""
+"""What metrics are called, what they are measured in, and which way each is better."""
+
+from collections.abc import Mapping
+
+from gateway.core.types import TaskKind
 
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "mae", "median_ae"})
 """Metrics of which the smaller value is the better one."""
+
+RIGHT: Mapping[TaskKind, str] = {
+    "classification": "accuracy",
+    "number": "within_one",
+    "extraction": "exact_match",
+}
+"""The metric that is the share of right answers itself."""
+SHARES_OF_RIGHT = frozenset(RIGHT.values())
+OF_LABELS = frozenset({"macro_f1", "weighted_f1"})
+"""Metrics for which accuracy stands in where too few items differ to resample them."""
 
 _NAMES = {
     "macro_f1": "macro-F1",
@@ -25,3 +39,18 @@ def metric_name(name: str) -> str:
     if name.startswith("field:"):
         return f"{name.removeprefix('field:')} exact"
     return _NAMES.get(name, name)
+
+
+def merit(metric: str, value: float) -> float:
+    """The value, turned around where lower is better: more merit is better in every metric."""
+    return -value if metric in LOWER_IS_BETTER else value
+
+
+def better(metric: str, a: float, b: float) -> bool:
+    """Whether value `a` of the metric is better than `b`."""
+    return merit(metric, a) > merit(metric, b)
+
+
+def in_shares(metric: str) -> bool:
+    """Whether a margin of the metric is also one of the share of right answers."""
+    return metric in SHARES_OF_RIGHT | OF_LABELS or metric.startswith("field:")

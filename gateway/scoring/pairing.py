@@ -12,7 +12,6 @@ import numpy as np
 
 from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.types import TaskKind
-from gateway.scoring.metrics import LOWER_IS_BETTER
 from gateway.scoring.results import Prediction, Status
 from gateway.scoring.scores import (
     ANSWERED_ONLY,
@@ -45,11 +44,6 @@ class Pairs:
     """How many items there were. More than `n`: the metric is of answered items alone."""
     differing: IntArray
     """Positions of the items on which the metric can tell the cells apart."""
-
-    @property
-    def lower_is_better(self) -> bool:
-        """Whether the smaller value of the metric is the better one."""
-        return self.metric in LOWER_IS_BETTER
 
     @property
     def estimate(self) -> float:

@@ -1,4 +1,4 @@
-"""What a run yields: predictions, scores, comparisons, and the report that holds them all.
+"""What a run yields: predictions, and the scores of its cells.
 
 Plain frozen values without a clock in them, so that the same run gives the same bytes. Seconds
 live apart, in `CellTimings`.
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from gateway.core.types import Answer, TaskKind
+from gateway.core.types import Answer
 
 
 class Status(StrEnum):
@@ -57,6 +57,11 @@ class Metric:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether there is an interval and zero is not in it."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
@@ -88,6 +93,35 @@ class ReliabilityBin:
     accuracy: float
 
 
+class Verdict(StrEnum):
+    """What a paired comparison shows of the cell that is held against another."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    NOT_TOLD_APART = "not told apart"
+    """The interval of the difference holds zero, or there is none."""
+    TOO_FEW = "too few items differ"
+    """For an interval to mean anything."""
+    NOT_COMPARED = "not compared"
+
+
+@dataclass(frozen=True, slots=True)
+class AgainstBaseline:
+    """A cell held against one baseline."""
+
+    baseline: str
+    metric: str
+    verdict: Verdict
+    difference: Metric | None = None
+    """The metric of the cell less that of the baseline; None where they are not compared."""
+    n: int = 0
+    """Items that it is of."""
+    total: int = 0
+    """All items; more than `n` where the metric is of those alone that both answered."""
+    why: str = ""
+    """Why they are not compared."""
+
+
 @dataclass(frozen=True, slots=True)
 class CellScore:
     """One cell of the grid (or one baseline), scored."""
@@ -112,71 +146,8 @@ class CellScore:
     exact: bool = True
     details: Mapping[str, str] = field(default_factory=dict)
     """model, strategy, rule, level (of determinism), fingerprint, and the like, for display."""
-    verdicts: tuple[str, ...] = ()
-    """One sentence a baseline: beaten with an interval that excludes zero, or not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Flip:
-    """An item on which exactly one of the two cells is right."""
-
-    item_id: str
-    gold: str
-    a: str
-    b: str
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two cells on the same items; differences are a minus b."""
-
-    a: str
-    b: str
-    metric: str
-    n: int
-    difference: Metric
-    test: str
-    """Name of the significance test, e.g. "exact McNemar"."""
-    p_value: float | None
-    """None where the test can not decide anything; `note` says why."""
-    both_right: int
-    only_a: int
-    only_b: int
-    both_wrong: int
-    flips: tuple[Flip, ...]
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Disagreement:
-    """An item that the cells answer differently."""
-
-    item_id: str
-    gold: str
-    excerpt: str
-    answers: Mapping[str, str]
-    """Cell name to its answer, or to its status in brackets."""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """All that a reader needs to decide, and all of it reproducible."""
-
-    run_id: str
-    task: str
-    kind: TaskKind
-    primary_metric: str
-    n: int
-    labels: tuple[str, ...]
-    settings: Mapping[str, str]
-    """What made the run: data and its digest, seed, versions, models and their digests."""
-    cells: tuple[CellScore, ...]
-    comparisons: tuple[Comparison, ...]
-    disagreements: tuple[Disagreement, ...]
-    summary: tuple[str, ...]
-    """Sentences: which cell is best, how sure that is, what does not beat a baseline, and last
-    what follows from it."""
-    warnings: tuple[str, ...] = ()
+    verdicts: tuple[AgainstBaseline, ...] = ()
+    """One a baseline."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,11 +45,11 @@ def test_the_page_is_whole_and_lists_every_item_that_differs(gateway: Gateway, t
     assert not page.tags.keys() & {"script", "link", "img", "iframe"}
     assert {x.removeprefix("#") for x in page.values("href")} <= set(page.values("id"))
     found = json.loads(Path("o/ab.json").read_text())
-    differing = [row for pair in found["pairs"] for row in pair["differing"]]
+    differing = [item_id for pair in found["pairs"] for item_id in pair["differing"]]
     assert differing
     folded = re.findall(r"<summary>[0-9]+ items?: ", html)
     assert len(folded) == sum(bool(pair["differing"]) for pair in found["pairs"])
-    assert all(row["item_id"] in page.text for row in differing)
+    assert all(item_id in page.text for item_id in differing)
 
 
 def test_what_was_asked_is_not_asked_again(gateway: Gateway, two: Path) -> None:

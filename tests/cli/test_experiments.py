@@ -45,6 +45,32 @@ def test_the_spread_over_exemplar_seeds_is_that_of_the_single_runs(
     assert f"standard deviation {deviation:.3f}" in " ".join(done.out.split())
 
 
+def test_every_document_has_one_answer_for_the_same_two_cells(
+    gateway: Gateway, experiment: Path
+) -> None:
+    experiment.write_text(FILE.replace('"shown"]', '"constrained"]').replace("[0, 1, 2]", "[0]"))
+    where = ("--store", "s.sqlite", "-q")
+    data = ("-t", "mine", "--data", "test.csv", "--train", "train.csv")
+    assert gateway("run", experiment, *where).code == 0
+    run = (*data, "-m", "fake", "-s", "scored,constrained", "--score-rule", "sum")
+    assert gateway("run", *run, *where, "--out", "run").code == 0
+    (first,) = json.loads(Path("out/experiment.json").read_text())["pairs"]
+    a, b = first["contest"]["a"], first["contest"]["b"]
+    assert {a, b} == {"fake/scored/sum", "fake/constrained"}
+    assert gateway("ab", b, a, *data, *where, "--out", "ab").code == 0
+    compared = gateway("compare", f"run:{a}", b, "--json")
+    assert compared.code == 0, compared.err
+    (in_run,) = json.loads(Path("run/report.json").read_text())["comparisons"]
+    (in_seed,) = json.loads(Path("out/seed-0/report.json").read_text())["comparisons"]
+    (in_ab,) = json.loads(Path("ab/ab.json").read_text())["pairs"]
+    assert in_seed == in_ab == first
+    for found in (in_run, json.loads(compared.out)):
+        for what in ("a", "b", "n", "difference", "permutation", "mcnemar"):
+            assert found["contest"][what] == first["contest"][what]
+        assert found["permutation_p"] == first["permutation_p"]
+        assert found["mcnemar_p"] == first["mcnemar_p"]
+
+
 def test_an_experiment_goes_on_where_it_was_and_gives_the_same_bytes(
     gateway: Gateway, experiment: Path
 ) -> None:

@@ -63,11 +63,12 @@ def test_two_cells_are_compared(gateway: Gateway, fake: Path) -> None:
     pair = ("compare", "a:fake/scored/sum", "fake/constrained")
     done = gateway(*pair)
     assert done.code == 0, done.err
-    assert "McNemar" in done.out
+    assert "Permutation test" in done.out
     found = json.loads(gateway(*pair, "--json").out)
-    counts = [found[k] for k in ("both_right", "only_a", "only_b", "both_wrong")]
-    assert sum(counts) == found["n"] == 12
-    assert len(found["flips"]) == found["only_a"] + found["only_b"]
+    counts = found["contest"]["mcnemar"]
+    assert sum(counts[k] for k in ("both_right", "only_a", "only_b", "both_wrong")) == 12
+    assert len(found["flips"]) == counts["only_a"] + counts["only_b"]
+    assert {item["item_id"] for item in found["items"]} == set(found["differing"])
     unknown = gateway("compare", "a:nope", "fake/constrained")
     assert (unknown.code, "no cell is called 'nope'" in unknown.err) == (2, True)
     assert gateway("compare", "absent", "a").code == 2

@@ -20,7 +20,9 @@ from gateway.evaluation.record import RunRecord
 from gateway.evaluation.run import run
 from gateway.evaluation.store import Observation, Store
 from gateway.evaluation.summary import evaluate
-from gateway.scoring.results import Prediction, Report, Status
+from gateway.report.sentences import summary_sentences
+from gateway.scoring.report import Conclusion, Report
+from gateway.scoring.results import Prediction, Status, Verdict
 from tests.support.grids import FakePool, prepared
 
 
@@ -115,32 +117,48 @@ def is_odd(prompt: str) -> bool:
 def test_the_best_cell_is_named_with_its_doubt(tmp_path: Path) -> None:
     pool = FakePool(lambda prompt: "yes" if is_odd(prompt) else "no")
     report = ran(tmp_path, "written", "scored", pool=pool).report
-    assert report.summary[0].startswith("Best here: fake/written, macro-F1 1.000")
-    assert [c.a for c in report.comparisons] == ["fake/written"] * 2
-    verdicts = next(c.verdicts for c in report.cells if c.name == "fake/written")
-    assert any(verdict.startswith("Beats baseline:majority") for verdict in verdicts)
-    assert report.summary[-1].startswith("What follows: fake/written is worth its tokens")
+    assert report.best is not None
+    assert report.best.name == "fake/written"
+    said = summary_sentences(report)
+    assert said[0].startswith("Best here: fake/written, macro-F1 1.000")
+    assert [c.contest.b for c in report.against_best] == ["fake/written"] * 2
+    assert report.best.verdicts[0].baseline == "baseline:majority"
+    assert report.best.verdicts[0].verdict is Verdict.BETTER
+    assert report.conclusion is Conclusion.WORTH_IT
+    assert said[-1].startswith("What follows: fake/written is worth its tokens")
     assert "Only 12 items" in report.warnings[-1]
 
 
-def test_the_last_sentence_says_what_follows_where_a_model_does_not_win(tmp_path: Path) -> None:
-    def conclusion(name: str, answer: Callable[[str], str], *, train: bool = True) -> str:
-        made = ran(tmp_path / name, "written", pool=FakePool(answer), train=train)
-        return made.report.summary[-1]
+def test_what_follows_where_a_model_does_not_win(tmp_path: Path) -> None:
+    def concluded(name: str, answer: Callable[[str], str], *, train: bool = True) -> Report:
+        return ran(tmp_path / name, "written", pool=FakePool(answer), train=train).report
 
-    alone = conclusion("alone", lambda _: "yes", train=False)
-    assert "--train adds them" in alone
-    always = conclusion("always", lambda _: "yes")
-    assert always.startswith("What follows: 12 items do not show that fake/written is worth")
-    wrong = conclusion("wrong", lambda prompt: "no" if is_odd(prompt) else "yes")
-    assert wrong.startswith("What follows: no prompt here is worth its tokens, since baseline:")
+    alone = concluded("alone", lambda _: "yes", train=False)
+    assert alone.conclusion is Conclusion.NO_BASELINE
+    assert "--train adds them" in summary_sentences(alone)[-1]
+    always = concluded("always", lambda _: "yes")
+    assert always.conclusion is Conclusion.NOT_SHOWN
+    wrong = concluded("wrong", lambda prompt: "no" if is_odd(prompt) else "yes")
+    assert wrong.conclusion is Conclusion.NOT_WORTH_IT
+    assert "is worth its tokens, since baseline:" in summary_sentences(wrong)[-1]
+
+
+def test_cells_are_scored_without_holding_them_against_each_other(tmp_path: Path) -> None:
+    made = ran(tmp_path, "written", "scored")
+    store = Store(tmp_path / "store.sqlite")
+    answers = answers_of(made.record, store)
+    store.close()
+    scored = evaluate(made.record, made.predictions, answers, compare=False)
+    assert scored.cells == made.report.cells
+    assert (scored.comparisons, scored.disagreements, scored.conclusion) == ((), (), None)
+    assert summary_sentences(scored) == ()
 
 
 def test_items_that_cells_answer_differently_are_listed_with_every_answer(tmp_path: Path) -> None:
     made = ran(tmp_path, "written", "scored", pool=FakePool(lambda _: "who knows"), train=False)
     assert len(made.report.disagreements) == 12
     first = made.report.disagreements[0]
-    assert first.answers["fake/written"] == "[unparsed]"
+    assert first.said["fake/written"].answer == "[unparsed]"
     assert first.gold in ("yes", "no")
     assert first.excerpt
 

@@ -52,7 +52,7 @@ def outcome(
     answers = {
         cell.name: {i.digest: Observation(Status.OK) for i in items} for cell in record.cells
     }
-    report = evaluate(record, predictions, answers)
+    report = evaluate(record, predictions, answers, margin=0.05)
     return outcome_of({0: record}, {0: report}, predictions, metric="accuracy", margin=0.05)
 
 

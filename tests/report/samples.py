@@ -6,18 +6,24 @@ from dataclasses import replace
 from typing import Literal
 
 from gateway.core.types import TaskKind
+from gateway.scoring.bootstrap import Method
+from gateway.scoring.contest import Comparison, Contest
+from gateway.scoring.flips import CellAnswer, Flip
+from gateway.scoring.mcnemar import McNemar
+from gateway.scoring.permutation import Permutation
+from gateway.scoring.power import Power
+from gateway.scoring.report import Conclusion, Report
 from gateway.scoring.results import (
+    AgainstBaseline,
     CellScore,
     CellTimings,
     ClassScore,
-    Comparison,
     Confusion,
-    Disagreement,
-    Flip,
     Metric,
     ReliabilityBin,
-    Report,
+    Verdict,
 )
+from gateway.scoring.sequential import Decision, Sequential
 
 LABELS = ("bug", "feature", "question")
 HOSTILE = (
@@ -99,9 +105,13 @@ def unanswered() -> Report:
         statuses={"ok": 0, "unparsed": 0, "truncated": 2, "failed": 10},
         metrics={"coverage": Metric(0.0, 0.0, 0.0)},
     )
-    said = ("No cell has a macro_f1: nothing was answered.",)
     return replace(
-        classification(), n=12, cells=(cell,), comparisons=(), disagreements=(), summary=said
+        classification(),
+        n=12,
+        cells=(cell,),
+        comparisons=(),
+        disagreements=(),
+        conclusion=Conclusion.NOTHING_ANSWERED,
     )
 
 
@@ -118,7 +128,7 @@ def empty() -> Report:
         cells=(),
         comparisons=(),
         disagreements=(),
-        summary=(),
+        conclusion=None,
     )
 
 
@@ -135,14 +145,15 @@ def hostile(text: str) -> Report:
         per_class=tuple(replace(c, label=t) for c, t in zip(first.per_class, labels, strict=True)),
         confusion=replace(first.confusion, labels=labels),
         details={"model": text, text: text},
-        verdicts=(text,),
+        verdicts=(AgainstBaseline(text, "macro_f1", Verdict.NOT_COMPARED, why=text),),
     )
-    comparison = replace(
-        report.comparisons[0],
-        a=name,
-        note=text,
-        flips=(Flip(text, text, text, "bug"), Flip("x", "bug", text, "bug")),
-    )
+    comparisons = [
+        replace(each, contest=replace(each.contest, b=name), flips=(text, "x"))
+        for each in report.comparisons
+    ]
+    said = {name: CellAnswer(text, right=True)} | {
+        each.name: CellAnswer("bug", right=False) for each in report.cells[1:]
+    }
     return replace(
         report,
         run_id=text,
@@ -150,9 +161,8 @@ def hostile(text: str) -> Report:
         labels=labels,
         settings={"data": text, text: text},
         cells=(cell, *report.cells[1:]),
-        comparisons=(comparison, *report.comparisons[1:]),
-        disagreements=(Disagreement(text, text, text, {name: text, report.cells[1].name: "bug"}),),
-        summary=(text,),
+        comparisons=tuple(comparisons),
+        disagreements=(Flip(text, text, text, said), Flip("x", "bug", text, said)),
         warnings=(text,),
     )
 
@@ -175,7 +185,6 @@ def _report(
 ) -> Report:
     models = [cell for cell in cells if cell.kind == "model"]
     best = models[0]
-    metric = best.metrics[primary]
     return Report(
         run_id="3f9a1c0b7de2",
         task=task,
@@ -193,16 +202,9 @@ def _report(
             "smollm2-135m contents": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f",
         },
         cells=tuple(cells),
-        comparisons=tuple(_compared(kind, primary, best, other) for other in models[1:]),
-        disagreements=tuple(_disagreement(kind, i, models) for i in range(8)),
-        summary=(
-            f"Best here: {best.name}, {primary} {metric.value:.3f} "
-            f"(95% interval {metric.low:.3f} to {metric.high:.3f}), n = 150.",
-            f"Its lead excludes zero over {max(len(models) - 2, 0)} of {len(models) - 1} other "
-            f"cells; not told apart from: {models[1].name}. It was picked as the best on these "
-            "very items, which flatters it.",
-            *(f"{best.name}: {verdict}" for verdict in best.verdicts),
-        ),
+        comparisons=tuple(_compared(primary, other, best) for other in models[1:]),
+        disagreements=tuple(_flip(kind, i, models) for i in range(9)),
+        conclusion=Conclusion.NOT_SHOWN,
         warnings=("smollm2-135m: the chat template of the file was replaced by its own.",),
     )
 
@@ -258,11 +260,19 @@ def _class_score(label: str, i: int, rows: list[tuple[int, ...]]) -> ClassScore:
     return ClassScore(label, precision, recall, f1, support)
 
 
-def _verdicts() -> tuple[str, ...]:
+def _verdicts() -> tuple[AgainstBaseline, ...]:
     return (
-        "Beats baseline:majority: macro_f1 differs by +0.540 [+0.470, +0.610].",
-        "Not said to beat baseline:tfidf-logreg: macro_f1 differs by +0.090 [-0.010, +0.190], "
-        "an interval that does not exclude zero.",
+        AgainstBaseline(
+            "baseline:majority", "macro_f1", Verdict.BETTER, Metric(0.54, 0.47, 0.61), 150, 150
+        ),
+        AgainstBaseline(
+            "baseline:tfidf-logreg",
+            "macro_f1",
+            Verdict.NOT_TOLD_APART,
+            Metric(0.09, -0.01, 0.19),
+            150,
+            150,
+        ),
     )
 
 
@@ -344,29 +354,36 @@ def _bins(draw: random.Random, quality: float) -> tuple[ReliabilityBin, ...]:
     return tuple(found)
 
 
-def _compared(kind: TaskKind, metric: str, a: CellScore, b: CellScore) -> Comparison:
+def _compared(metric: str, a: CellScore, b: CellScore) -> Comparison:
     difference = a.metrics[metric].value - b.metrics[metric].value
-    right, wrong = _ANSWERS[kind]
-    flips = tuple(
-        Flip(f"issue-{i:04d}", right, *((right, wrong) if i % 3 else (wrong, right)))
-        for i in range(9)
-    )
+    close = a.name == _NAMES[1]
+    p_value = None if close else 0.0004
     return Comparison(
-        a=a.name,
-        b=b.name,
-        metric=metric,
-        n=150,
-        difference=Metric(difference, difference - 0.09, difference + 0.08),
-        test="Wilcoxon signed-rank" if kind == "number" else "exact McNemar",
-        p_value=None if b.name == _NAMES[1] else 0.0004,
-        both_right=70,
-        only_a=6,
-        only_b=3,
-        both_wrong=71,
-        flips=flips,
-        note="only 5 items are right in exactly one cell; fewer than 6 can not reach p < 0.05"
-        if b.name == _NAMES[1]
-        else "",
+        contest=Contest(
+            a=a.name,
+            b=b.name,
+            metric=metric,
+            n=150,
+            total=150,
+            differing=5 if close else 60,
+            difference=Metric(difference, difference - 0.09, difference + 0.08),
+            method=Method.WIDENED,
+            permutation=Permutation(difference, 5 if close else 60, 10_000, False, p_value),
+            mcnemar=McNemar(70, 3, 6, 71, None),
+            evidence=None,
+            equivalence=None,
+            needed=None,
+            power=Power(150, 0.06, None),
+            accuracy_power=Power(150, 0.05, 0.06),
+            sequential=Sequential(
+                Decision.UNDECIDED, 150, 150, -0.02, -0.12, 0.08, margin=None, alpha=0.05
+            ),
+            inexact=(0, 0),
+        ),
+        permutation_p=p_value,
+        mcnemar_p=None,
+        flips=tuple(f"issue-{i:04d}" for i in range(9)),
+        differing=tuple(f"issue-{i:04d}" for i in range(9)),
     )
 
 
@@ -377,13 +394,13 @@ _ANSWERS: Mapping[TaskKind, tuple[str, str]] = {
 }
 
 
-def _disagreement(kind: TaskKind, i: int, models: list[CellScore]) -> Disagreement:
+def _flip(kind: TaskKind, i: int, models: list[CellScore]) -> Flip:
     right, wrong = _ANSWERS[kind]
-    answers = {
-        cell.name: "[unparsed]" if (i + j) % 7 == 6 else (right, wrong)[(i + j) % 3 == 0]
-        for j, cell in enumerate(models)
-    }
-    return Disagreement(f"issue-{i:04d}", right, _EXCERPTS[i % len(_EXCERPTS)], answers)
+    said = {}
+    for j, cell in enumerate(models):
+        answer = "[unparsed]" if (i + j) % 7 == 6 else (right, wrong)[(i + j) % 3 == 0]
+        said[cell.name] = CellAnswer(answer, right=answer == right)
+    return Flip(f"issue-{i:04d}", right, _EXCERPTS[i % len(_EXCERPTS)], said)
 
 
 ALL = [classification, many_labels, number, extraction, unanswered, empty]

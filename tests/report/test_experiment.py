@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.evaluation.experiment.outcome import ExperimentOutcome
+from gateway.evaluation.experiment.run import ExperimentResult
 from gateway.report import format as fmt
 from gateway.report.html import render_html
 from gateway.report.pages.experiment import (
@@ -144,7 +145,7 @@ def test_the_same_outcome_gives_the_same_bytes_and_markdown_has_its_numbers(
     three: ExperimentOutcome, tmp_path: Path
 ) -> None:
     for name in "ab":
-        write(three, tmp_path / name)
+        write(ExperimentResult(three, {}), tmp_path / name)
     for file in ("experiment.html", "experiment.md", "experiment.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
     text = (tmp_path / "a/experiment.md").read_text()

@@ -16,7 +16,9 @@ from gateway.report import format as fmt
 from gateway.report.html import render_html as rendered
 from gateway.report.jsonfile import load_report, render_json
 from gateway.report.pages import run
-from gateway.scoring.results import Report
+from gateway.report.sentences import summary_sentences
+from gateway.report.view import TESTED
+from gateway.scoring.report import Report
 from tests.conftest import ROOT
 from tests.report import samples
 
@@ -101,7 +103,7 @@ def test_untrusted_text_is_shown_as_text(text: str) -> None:
 def test_a_name_that_looks_like_a_colour_of_the_plots_stays_a_name() -> None:
     name = 'fill: #040404 "> x'
     cell = replace(samples.number().cells[0], name=name)
-    page = Page(render_html(replace(samples.number(), cells=(cell,))))
+    page = Page(render_html(replace(samples.number(), cells=(cell,), conclusion=None)))
     # In the results, in the plot, and above its details.
     assert page.text.count(name) == 3
 
@@ -141,12 +143,12 @@ def test_another_process_with_another_hash_seed_gives_the_same_bytes(tmp_path: P
 def test_a_classification_report_has_all_its_parts() -> None:
     report = samples.classification()
     page = Page(render_html(report))
-    for sentence in (*report.summary, *report.warnings):
+    for sentence in (*summary_sentences(report), *report.warnings):
         assert sentence in page.text
     assert page.tags["svg"] == 1 + sum(bool(cell.reliability) for cell in report.cells)
     assert page.tags["caption"] >= 2 * len(report.cells)
     for part in (
-        "It says nothing about macro-F1",
+        TESTED,
         "6 unparsed, 2 truncated, 1 failed",
         "timings are in timings.md",
         "Some log-probabilities of this cell are bounds",
@@ -167,7 +169,7 @@ def test_numbers_have_no_classes_to_show() -> None:
     page = Page(render_html(samples.number()))
     assert "lower is better" in page.text
     assert page.tags["svg"] == 1
-    for absent in ("Scores per class", "Confusion", "Reliability", "McNemar"):
+    for absent in ("Scores per class", "Confusion", "Reliability"):
         assert absent not in page.text
 
 
@@ -186,7 +188,9 @@ def test_an_absent_metric_is_a_dash_and_no_plot_is_drawn_of_nothing() -> None:
 
 def test_of_very_many_flips_the_rest_is_counted() -> None:
     report = samples.classification()
-    comparison = replace(report.comparisons[0], flips=report.comparisons[0].flips * 30)
-    text = Page(render_html(replace(report, comparisons=(comparison,)))).text
+    flips = [replace(report.disagreements[0], item_id=f"issue-{i:04d}") for i in range(270)]
+    first = replace(report.comparisons[0], flips=tuple(flip.item_id for flip in flips))
+    many = replace(report, comparisons=(first,), disagreements=tuple(flips))
+    text = Page(render_html(many)).text
     assert "270 items right in exactly one" in text
     assert "70 more are in report.json" in text

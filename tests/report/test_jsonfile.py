@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import DataError
 from gateway.report.jsonfile import load_report, render_json, render_timings_json
-from gateway.scoring.results import CellScore, Disagreement, Metric, Report
+from gateway.scoring.flips import CellAnswer, Flip
+from gateway.scoring.report import Report
+from gateway.scoring.results import AgainstBaseline, CellScore, Metric, Verdict
 from tests.report import samples
 
 any_text = st.text(st.characters(), max_size=20)
@@ -27,10 +29,16 @@ cells = st.builds(
     tokens_per_correct=st.none() | finite,
     exact=st.booleans(),
     details=st.dictionaries(any_text, any_text, max_size=2),
-    verdicts=st.lists(any_text, max_size=2).map(tuple),
+    verdicts=st.lists(
+        st.builds(
+            AgainstBaseline, any_text, any_text, st.sampled_from(Verdict), st.none() | metrics
+        ),
+        max_size=2,
+    ).map(tuple),
 )
+said = st.builds(CellAnswer, any_text, st.booleans(), st.none() | finite, st.none() | finite)
 disagreements = st.builds(
-    Disagreement, any_text, any_text, any_text, st.dictionaries(any_text, any_text, max_size=2)
+    Flip, any_text, any_text, any_text, st.dictionaries(any_text, said, max_size=2)
 )
 reports = st.builds(
     replace,
@@ -40,7 +48,6 @@ reports = st.builds(
     settings=st.dictionaries(any_text, any_text, max_size=3),
     cells=st.lists(cells, max_size=2).map(tuple),
     disagreements=st.lists(disagreements, max_size=2).map(tuple),
-    summary=st.lists(any_text, max_size=2).map(tuple),
 )
 
 
@@ -107,6 +114,20 @@ def test_a_metric_is_a_finite_number(value: str) -> None:
 def test_what_is_not_an_object_is_refused(text: str) -> None:
     with pytest.raises(DataError, match=r"report\.json"):
         load_report(text)
+
+
+def test_of_a_report_with_other_comparisons_the_cells_are_read() -> None:
+    written = json.loads(render_json(samples.classification()))
+    del written["conclusion"], written["margin"]
+    for cell in written["cells"]:
+        cell["verdicts"] = ["Beats baseline:majority: macro-F1 differs by +0.540 [+0.470, +0.610]."]
+    flip = {"item_id": "1", "gold": "bug", "a": "bug", "b": "question"}
+    old = {"a": "x", "b": "y", "test": "exact McNemar", "p_value": 0.18, "flips": [flip]}
+    written["comparisons"] = [old]
+    written["disagreements"] = [{"item_id": "1", "gold": "bug", "excerpt": "", "answers": {}}]
+    read = load_report(json.dumps(written))
+    assert [c.metrics for c in read.cells] == [c.metrics for c in samples.classification().cells]
+    assert (read.comparisons, read.disagreements, read.conclusion) == ((), (), None)
 
 
 def test_timings_are_one_object_a_cell() -> None:

@@ -11,7 +11,7 @@ from gateway.report.markdown import escape
 from gateway.report.markdown import render_markdown as rendered
 from gateway.report.pages import run
 from gateway.report.pages import timings as seconds
-from gateway.scoring.results import Report
+from gateway.scoring.report import Report
 from tests.report import samples
 
 
@@ -73,8 +73,8 @@ def test_a_classification_report_has_all_its_parts() -> None:
         "| **smollm2-135m/few_shot/contextual** | 0.710 [0.64, 0.78] |",
         "6 unparsed, 2 truncated, 1 failed",
         "## The best cell against the others",
-        "| 150 | +0.190 [+0.100, +0.270] | exact McNemar | &lt;0.001 | 70 | 6 | 3 | 71 |",
-        "It says nothing about macro-F1",
+        "| 150 | -0.190 [-0.280, -0.110] | &lt;0.001 | 70 | 3 | 6 | 71 |",
+        "corrected for every pair of cells (Holm)",
         "| label | precision | recall | F1 | support |",
         "| gold | bug | feature | question | no answer |",
         "| ✗ question | smollm2-135m/few_shot/contextual, gemma3-270m-plain/zero_shot/sum |",

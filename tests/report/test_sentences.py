@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from gateway.report.sentences import (
+    baseline_sentence,
     contest_sentences,
     equivalence_sentence,
     fidelity_sentences,
@@ -12,6 +13,7 @@ from gateway.report.sentences import (
     power_sentence,
     recommendation_paragraph,
     sequential_sentence,
+    summary_sentences,
 )
 from gateway.scoring.contest import Contest, contest
 from gateway.scoring.equivalence import proportion_equivalence
@@ -20,8 +22,9 @@ from gateway.scoring.frontier import Candidate, recommend
 from gateway.scoring.mcnemar import McNemar
 from gateway.scoring.permutation import Permutation
 from gateway.scoring.power import Power, items_needed, smallest_difference
-from gateway.scoring.results import Metric
+from gateway.scoring.results import AgainstBaseline, Metric, Verdict
 from gateway.scoring.sequential import watch
+from tests.report import samples
 from tests.scoring.cells import LABELS, Rows, cell, two_cells
 
 FAR: Rows = [(LABELS[i % 3], LABELS[i % 3], LABELS[(i + (i < 60)) % 3]) for i in range(150)]
@@ -44,7 +47,6 @@ def held(drawn: Rows, metric: str = "macro_f1") -> Contest:
         labels=LABELS,
         metric=metric,
         margin=0.05,
-        accuracy_margin=0.05,
         resamples=300,
         permutations=300,
     )
@@ -224,3 +226,36 @@ def test_the_best_itself_is_recommended_as_such() -> None:
     only = recommend([Candidate("F16", 0.71, 270_000_000)], metric="macro_f1", margin=0.02)
     said = recommendation_paragraph(only)
     assert said.endswith("It is the best itself, with 0.710.")
+
+
+def test_each_verdict_against_a_baseline_has_its_own_words() -> None:
+    def said(verdict: Verdict, difference: Metric | None = None, n: int = 150) -> str:
+        return baseline_sentence(
+            AgainstBaseline("words", "mae", verdict, difference, n, 150, "why")
+        )
+
+    gain = Metric(-0.5, -0.61, -0.4)
+    figures = "MAE differs by -0.500 [-0.610, -0.400]"
+    assert said(Verdict.BETTER, gain) == f"Beats words: {figures}."
+    assert said(Verdict.WORSE, gain) == f"Does not beat words, it is worse: {figures}."
+    assert said(Verdict.TOO_FEW, gain).endswith(", but too few items differ.")
+    doubt = said(Verdict.NOT_TOLD_APART, gain, 140)
+    assert doubt.startswith(f"Not said to beat words: {figures} on the 140 items that both")
+    assert doubt.endswith(", an interval that does not exclude zero.")
+    assert said(Verdict.NOT_COMPARED) == "Not said to beat words: why."
+
+
+def test_a_summary_says_what_leads_what_does_not_and_what_follows() -> None:
+    report = samples.classification()
+    best, lead, *verdicts, beaten, follows = summary_sentences(report)
+    assert best.startswith("Best here: smollm2-135m/few_shot/contextual, macro-F1 0.710 (95%")
+    assert lead.startswith(
+        "Its lead excludes zero over 3 of 4 other cells; not told apart from: "
+        "smollm2-135m/few_shot/sum."
+    )
+    assert [each.split(": ")[1].split()[0] for each in verdicts] == ["Beats", "Not"]
+    assert beaten == "Cells that do not beat every baseline: 5 of 5."
+    assert follows.startswith("What follows: 150 items do not show that")
+    assert summary_sentences(replace(report, conclusion=None)) == ()
+    (nothing,) = summary_sentences(samples.unanswered())
+    assert nothing == "No cell has a macro-F1: nothing was answered."

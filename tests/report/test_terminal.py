@@ -13,8 +13,10 @@ from gateway.report import format as fmt
 from gateway.report.pages import compare, run
 from gateway.report.pages import timings as seconds
 from gateway.report.sections import Section
+from gateway.report.sentences import summary_sentences
 from gateway.report.terminal import print_out
-from gateway.scoring.results import CellTimings, Comparison, Report
+from gateway.scoring.report import Report
+from gateway.scoring.results import CellTimings
 from tests.report import samples
 
 SAMPLES = [samples.classification, samples.number, samples.extraction, samples.many_labels]
@@ -31,8 +33,9 @@ def report_text(report: Report, width: int = 80) -> str:
     return printed(lambda console: print_out(run.brief(report), console), width)
 
 
-def comparison_text(found: Comparison, width: int = 80) -> str:
-    return printed(lambda console: print_out(compare.sections(found), console), width)
+def comparison_text(report: Report, number: int, width: int) -> str:
+    found = compare.sections(report.comparisons[number], report.disagreements)
+    return printed(lambda console: print_out(found, console), width)
 
 
 def timings_text(timings: Sequence[CellTimings], width: int = 80) -> str:
@@ -47,7 +50,7 @@ def test_no_line_is_wider_than_the_terminal(sample: Callable[[], Report], width:
 
     def show(console: Console) -> None:
         print_out(run.brief(report, timings), console)
-        print_out(compare.sections(report.comparisons[0]), console)
+        print_out(compare.sections(report.comparisons[0], report.disagreements), console)
 
     text = re.sub(r"\x1b\[[0-9;]*m", "", printed(show, width, terminal=True))
     assert max(map(len, text.splitlines())) <= width
@@ -94,7 +97,7 @@ def test_unanswered_items_are_counted_by_status() -> None:
 
 def test_summary_and_warnings_are_said() -> None:
     text = report_text(samples.classification(), 400)
-    for sentence in samples.classification().summary:
+    for sentence in summary_sentences(samples.classification()):
         assert sentence in text
     assert "warning: smollm2-135m: the chat template" in text
 
@@ -108,7 +111,7 @@ def test_reports_with_nothing_in_them_can_be_printed() -> None:
 @pytest.mark.parametrize("text", samples.HOSTILE)
 def test_untrusted_text_is_shown_as_it_is_and_drives_nothing(text: str) -> None:
     report = samples.hostile(text)
-    for shown in (report_text(report, 300), comparison_text(report.comparisons[0], 300)):
+    for shown in (report_text(report, 300), comparison_text(report, 0, 300)):
         assert fmt.clean(text) in shown
         assert "\x1b" not in shown
         assert "\x07" not in shown
@@ -130,31 +133,32 @@ def test_a_stream_that_knows_only_ascii_gets_only_that() -> None:
     report = samples.hostile("Grüße 你好")
     console = Console(file=stream, width=80)
     print_out(run.brief(report, samples.timings(report)), console)
-    print_out(compare.sections(report.comparisons[0]), console)
+    print_out(compare.sections(report.comparisons[0], report.disagreements), console)
     stream.seek(0)
     assert "Gr??e ??" in stream.read()
 
 
 def test_a_comparison_says_difference_test_counts_and_flips() -> None:
-    comparison = samples.classification().comparisons[0]
-    text = comparison_text(comparison, 200)
-    assert "macro-F1, a minus b: +0.050 [-0.040, +0.130]" in text
-    assert "exact McNemar: no p-value" in text
-    assert comparison.note in text
+    text = comparison_text(samples.classification(), 1, 300)
+    assert "-0.190 [-0.280, -0.110] (widened percentile bootstrap)" in text
+    assert "smollm2-135m/few_shot/contextual is better" in text
+    assert "Permutation test: p < 0.001" in text
+    assert "3 are right in smollm2-135m/zero_shot/sum alone and 6 in" in text
     assert "issue-0008" in text
-    assert "It says nothing about macro-F1" in text
+    few = comparison_text(samples.classification(), 0, 300)
+    assert "Permutation test: only 5 items are answered differently" in few
 
 
 def test_of_many_flips_the_first_are_listed_and_the_others_counted() -> None:
-    comparison = samples.classification().comparisons[0]
-    many = replace(comparison, flips=comparison.flips * 5)
-    text = comparison_text(many, 200)
+    report = samples.classification()
+    (first, *_), (item, *_) = report.comparisons, report.disagreements
+    flips = tuple(replace(item, item_id=f"issue-{i:04d}") for i in range(45))
+    many = replace(first, flips=tuple(flip.item_id for flip in flips))
+    text = comparison_text(replace(report, comparisons=(many,), disagreements=flips), 0, 200)
     assert text.count("issue-0") == 20
     assert "and 25 more" in text
-    none = replace(comparison, flips=(), p_value=0.2)
-    text = comparison_text(none, 200)
-    assert "No item is right in exactly one" in text
-    assert "p = 0.200" in text
+    none = replace(report, comparisons=(replace(first, flips=()),))
+    assert "No item is right in exactly one" in comparison_text(none, 0, 200)
 
 
 def test_a_title_keeps_its_distance_from_what_stands_above_and_what_is_folded_is_left_out() -> None:

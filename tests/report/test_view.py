@@ -1,25 +1,20 @@
 """What every form of the report shows."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from gateway.core.types import Answer, TaskKind
+from gateway.core.types import Answer
 from gateway.report import view
-from gateway.scoring.comparison import answer_text, shown_answer
-from gateway.scoring.results import Confusion, Disagreement, Prediction, Report, Status
-from gateway.scoring.scores import is_right
+from gateway.scoring.flips import CellAnswer, Flip, differing
+from gateway.scoring.report import Report
+from gateway.scoring.results import Confusion, Prediction, Status
 from tests.report import samples
 from tests.report.test_html import render_html
 from tests.report.test_markdown import render_markdown
 from tests.report.test_terminal import report_text
-
-numbers = st.integers(-20, 20).map(lambda i: i / 4)
-words = st.sampled_from(["a", "b", "low", "high"])
-named = st.dictionaries(st.sampled_from(["type", "part", "priority"]), words, min_size=1)
 
 
 def test_the_best_cell_is_a_model_even_where_a_baseline_beats_it() -> None:
@@ -70,7 +65,8 @@ def test_confusions_are_the_wrong_answers_by_frequency() -> None:
 
 def test_answers_are_grouped_right_ones_first() -> None:
     answers = {"x": "bug", "y": "feature", "z": "feature", "w": "[failed]"}
-    groups = view.answer_groups("classification", Disagreement("1", "bug", "", answers), "zyxw")
+    said = {name: CellAnswer(answer, answer == "bug") for name, answer in answers.items()}
+    groups = view.answer_groups(Flip("1", "bug", "", said), "zyxw")
     assert groups == (
         view.AnswerGroup("bug", True, ("x",)),
         view.AnswerGroup("feature", False, ("z", "y")),
@@ -78,38 +74,22 @@ def test_answers_are_grouped_right_ones_first() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["classification", "number", "extraction"])
-def test_no_status_is_right(kind: TaskKind) -> None:
-    assert not view.is_right_text(kind, "5", "[unparsed]")
-
-
-@given(numbers, numbers)
-def test_numbers_are_judged_as_scoring_judges_them(gold: float, answer: float) -> None:
-    assert_judged_alike("number", gold, answer)
-
-
-@given(named, named)
-def test_fields_are_judged_as_scoring_judges_them(
-    gold: Mapping[str, str], answer: Mapping[str, str]
+@pytest.mark.parametrize("render", [render_markdown, render_html])
+def test_an_answer_that_looks_like_the_gold_value_and_is_another_is_shown_as_wrong(
+    render: Callable[[Report], str],
 ) -> None:
-    assert_judged_alike("extraction", gold, answer)
-
-
-@given(words, words)
-def test_labels_are_judged_as_scoring_judges_them(gold: str, answer: str) -> None:
-    assert_judged_alike("classification", gold, answer)
-
-
-def assert_judged_alike(kind: TaskKind, gold: Answer, answer: Answer) -> None:
-    prediction = Prediction("cell", "1", Status.OK, answer, gold)
-    shown = view.is_right_text(kind, answer_text(gold), shown_answer(prediction))
-    assert shown == is_right(prediction, kind)
-
-
-def test_the_notes_are_about_the_tests_that_were_made() -> None:
-    assert view.test_note(samples.classification().comparisons) == view.MCNEMAR_NOTE
-    assert view.test_note(samples.number().comparisons) == view.WILCOXON_NOTE
-    assert view.test_note(()) == ""
+    gold: Answer = {"component": "core, type=bug"}
+    answers: list[Answer] = [gold, {"component": "core", "type": "bug"}]
+    report = samples.extraction()
+    cells = [
+        [Prediction(cell.name, "1", Status.OK, answer, gold)]
+        for cell, answer in zip(report.cells, answers, strict=False)
+    ]
+    found = differing(cells, "extraction")
+    report = replace(report, comparisons=(), disagreements=found)
+    shown = re.sub(r"<[^>]*>|\\", " ", render(report))
+    assert re.search(r"✓\s*component=core, type=bug", shown)
+    assert re.search(r"✗\s*component=core, type=bug", shown)
 
 
 @pytest.mark.parametrize("render", [render_markdown, render_html, report_text])

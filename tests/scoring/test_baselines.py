@@ -14,12 +14,12 @@ from gateway.core.errors import DataError
 from gateway.core.types import Answer, TaskKind
 from gateway.scoring.baselines import (
     Example,
+    against_baselines,
     all_baselines,
     simple_baseline,
     tfidf_baseline,
-    verdicts,
 )
-from gateway.scoring.results import Prediction, Status
+from gateway.scoring.results import AgainstBaseline, Prediction, Status, Verdict
 from gateway.scoring.scores import score_cell
 
 LABELS = ("question", "bug", "feature")
@@ -174,8 +174,8 @@ def cell(name: str, correct: Sequence[bool | None]) -> list[Prediction]:
     ]
 
 
-def judged(model: Sequence[bool | None], baseline: Sequence[bool | None]) -> str:
-    (sentence,) = verdicts(
+def judged(model: Sequence[bool | None], baseline: Sequence[bool | None]) -> AgainstBaseline:
+    (found,) = against_baselines(
         cell("model", model),
         {"baseline:majority": cell("baseline:majority", baseline)},
         task_kind="classification",
@@ -183,23 +183,24 @@ def judged(model: Sequence[bool | None], baseline: Sequence[bool | None]) -> str
         metric="accuracy",
         resamples=300,
     )
-    return sentence
+    return found
 
 
-def test_a_clear_gain_is_said_to_beat_the_baseline() -> None:
-    sentence = judged([True] * 40, [True] * 20 + [False] * 20)
-    assert sentence.startswith("Beats baseline:majority: accuracy differs by +0.500 [+0.3")
+def test_a_clear_gain_beats_the_baseline() -> None:
+    found = judged([True] * 40, [True] * 20 + [False] * 20)
+    assert (found.baseline, found.verdict) == ("baseline:majority", Verdict.BETTER)
+    assert found.difference is not None
+    assert found.difference.value == 0.5
 
 
-def test_a_clear_loss_is_said_to_be_worse() -> None:
-    assert "it is worse: accuracy differs by -0.500" in judged(
-        [None] * 20 + [True] * 20, [True] * 40
-    )
+def test_a_clear_loss_is_worse() -> None:
+    assert judged([None] * 20 + [True] * 20, [True] * 40).verdict is Verdict.WORSE
 
 
-def test_a_gain_that_may_be_luck_is_not_said_to_beat_it() -> None:
-    sentence = judged([True] * 21 + [False] * 19, [True] * 20 + [False] * 20)
-    assert sentence.startswith("Not said to beat baseline:majority: accuracy differs by +0.025")
+def test_a_gain_that_may_be_luck_shows_nothing() -> None:
+    lucky = judged([True] * 10 + [False] * 9 + [True] * 21, [False] * 10 + [True] * 30)
+    assert lucky.verdict is Verdict.NOT_TOLD_APART
+    assert judged([True] * 21 + [False] * 19, [True] * 20 + [False] * 20).verdict is Verdict.TOO_FEW
 
 
 def test_a_lower_error_is_the_better_one() -> None:
@@ -209,7 +210,7 @@ def test_a_lower_error_is_the_better_one() -> None:
             for i in range(20)
         ]
 
-    (beaten, lost) = verdicts(
+    found = against_baselines(
         estimates("model", 2.0),
         {"far": estimates("far", 3.0), "near": estimates("near", 1.0)},
         task_kind="number",
@@ -217,19 +218,19 @@ def test_a_lower_error_is_the_better_one() -> None:
         metric="mae",
         resamples=50,
     )
-    assert beaten.startswith("Beats far: MAE differs by -1.000")
-    assert lost.startswith("Does not beat near")
+    assert [each.verdict for each in found] == [Verdict.BETTER, Verdict.WORSE]
 
 
-def test_what_can_not_be_compared_is_not_said_to_be_beaten() -> None:
-    (sentence,) = verdicts(
+def test_what_can_not_be_compared_says_why() -> None:
+    (found,) = against_baselines(
         cell("model", [True]),
         {"b": cell("b", [True, True])},
         task_kind="classification",
         labels=LABELS,
         metric="accuracy",
     )
-    assert sentence.startswith("Not said to beat b: the cells saw different items")
+    assert (found.verdict, found.difference) == (Verdict.NOT_COMPARED, None)
+    assert found.why.startswith("the cells saw different items")
 
 
 # Real data
@@ -263,7 +264,7 @@ def test_on_real_issue_reports_words_are_a_strong_baseline() -> None:
     }
     assert scores["baseline:majority"]["macro_f1"].value == pytest.approx(1 / 6)
     assert 0.74 < scores["baseline:tfidf-logreg"]["macro_f1"].value < 0.80
-    (sentence,) = verdicts(
+    (found,) = against_baselines(
         cells["baseline:tfidf-logreg"],
         {"baseline:majority": cells["baseline:majority"]},
         task_kind="classification",
@@ -271,4 +272,4 @@ def test_on_real_issue_reports_words_are_a_strong_baseline() -> None:
         metric="macro_f1",
         resamples=200,
     )
-    assert sentence.startswith("Beats")
+    assert found.verdict is Verdict.BETTER

@@ -1,4 +1,4 @@
-"""Facts about what a cell keeps of its reference."""
+"""Facts about where cells part, and what a cell keeps of its reference."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,16 @@ from scipy.stats import entropy
 from sklearn.metrics import recall_score
 
 from gateway.core.errors import ComparisonRefused, DataError
-from gateway.scoring.flips import Distributions, Fidelity, fidelity
+from gateway.core.types import Answer
+from gateway.scoring.flips import (
+    CellAnswer,
+    Distributions,
+    Fidelity,
+    answer_text,
+    differing,
+    fidelity,
+    shown_answer,
+)
 from gateway.scoring.results import Prediction, Status
 from gateway.scoring.scores import score_cell
 from tests.scoring.cells import LABELS, Rows, cell, rows, two_cells
@@ -166,3 +175,51 @@ def test_other_items_and_probabilities_that_are_none_are_refused() -> None:
     wrong = [replace(a[0], cell="b", probabilities={"bug": 1.0})]
     with pytest.raises(DataError, match="not a distribution"):
         compared(a, wrong)
+
+
+def test_an_item_is_listed_where_any_two_cells_part_with_what_each_said() -> None:
+    golds = ["bug", "bug", "bug"]
+    a, b = cell("a", golds, ["bug", "bug", None]), cell("b", golds, ["bug", "feature", None])
+    (found,) = differing([a, b], "classification", {"0001": "it crashes"})
+    assert (found.item_id, found.gold, found.excerpt) == ("0001", "bug", "it crashes")
+    assert found.said == {
+        "a": CellAnswer("bug", right=True),
+        "b": CellAnswer("feature", right=False),
+    }
+
+
+def test_an_abstention_is_not_right_and_is_shown_as_its_status() -> None:
+    a, b = cell("a", ["bug"], ["bug"]), cell("b", ["bug"], [None])
+    (found,) = differing([a, b], "classification")
+    assert found.said["b"] == CellAnswer("[unparsed]", right=False)
+
+
+def test_a_scored_answer_comes_with_its_lead_over_the_next_label() -> None:
+    a, b = scored("a", ["bug"], [(0.5, 0.3, 0.2)]), scored("b", ["bug"], [(0.1, 0.8, 0.1)])
+    (found,) = differing([a, b], "classification")
+    said = found.said["a"]
+    assert (said.answer, said.right, said.probability) == ("bug", True, 0.5)
+    assert said.lead == pytest.approx(0.2)
+
+
+def test_answers_that_look_alike_are_two_answers_and_one_is_wrong() -> None:
+    gold: Answer = {"component": "core, type=bug"}
+    looks_alike: Answer = {"component": "core", "type": "bug"}
+    (found,) = differing(
+        [cell("a", [gold], [gold]), cell("b", [gold], [looks_alike])], "extraction"
+    )
+    assert found.said["a"].answer == found.said["b"].answer == found.gold
+    assert (found.said["a"].right, found.said["b"].right) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [(None, ""), ("bug", "bug"), (3.0, "3"), (2.5, "2.5"), ({"b": "2", "a": "1"}, "a=1, b=2")],
+)
+def test_an_answer_is_shown_as_a_person_writes_it(answer: Answer | None, expected: str) -> None:
+    assert answer_text(answer) == expected
+
+
+def test_a_status_is_shown_in_brackets() -> None:
+    (item,) = cell("a", ["bug"], [None])
+    assert shown_answer(item) == "[unparsed]"

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.scoring.metrics import metric_name
+from gateway.scoring.metrics import better, in_shares, metric_name
 
 
 @pytest.mark.parametrize(
@@ -14,3 +14,14 @@ from gateway.scoring.metrics import metric_name
 )
 def test_metrics_have_the_names_that_people_use(name: str, shown: str) -> None:
     assert metric_name(name) == shown
+
+
+def test_the_smaller_error_and_the_larger_share_are_better() -> None:
+    assert better("mae", 1.0, 2.0)
+    assert better("macro_f1", 0.6, 0.5)
+    assert not better("macro_f1", 0.5, 0.5)
+
+
+def test_a_margin_of_some_metrics_is_one_of_right_answers() -> None:
+    assert all(map(in_shares, ("accuracy", "macro_f1", "field:type", "within_one")))
+    assert not any(map(in_shares, ("mae", "log_loss")))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.errors import ComparisonRefused
-from gateway.scoring.pairing import paired, rights
+from gateway.core.errors import ComparisonRefused, DataError
+from gateway.scoring.pairing import matched, paired, rights
 from gateway.scoring.scores import statistics
 from tests.scoring.cells import LABELS, Rows, cell, estimates_of, pairs_of, rows, two_cells
 
@@ -69,7 +69,6 @@ def test_probabilities_tell_cells_apart_on_the_metrics_that_read_them() -> None:
 def test_an_error_is_compared_where_both_answered_and_all_items_are_counted() -> None:
     pairs = estimates_of([0.0] * 4, [1.0, 1.0, None, 3.0], [2.0, None, 1.0, 3.0])
     assert (pairs.n, pairs.total, pairs.estimate) == (2, 4, -0.5)
-    assert pairs.lower_is_better
     assert pairs.differing.tolist() == [0]
 
 
@@ -90,3 +89,29 @@ def test_a_metric_that_one_cell_lacks_is_refused_by_its_name() -> None:
             metric="log_loss",
         )
     assert "macro_f1" in refused.value.hint
+
+
+def test_a_metric_on_answers_is_refused_where_no_item_has_two() -> None:
+    with pytest.raises(ComparisonRefused, match="no item was answered by both"):
+        estimates_of([0.0, 0.0], [1.0, None], [None, 1.0])
+
+
+def test_other_items_are_refused_by_name_and_number() -> None:
+    a, b = two_cells([("bug", "bug", "bug")] * 9)
+    message = r"4 only in a \(0000, 0001, 0002, \.\.\.\); 1 only in b \(0008\)"
+    with pytest.raises(ComparisonRefused, match=message):
+        matched(a[:8], b[4:])
+
+
+def test_other_gold_values_are_refused_by_name_and_number() -> None:
+    a = cell("a", ["bug", "bug"], ["bug", "bug"])
+    b = cell("b", ["bug", "feature"], ["bug", "bug"])
+    with pytest.raises(ComparisonRefused, match=r"different gold values: 1 differ \(0001\)"):
+        matched(a, b)
+
+
+def test_predictions_of_several_cells_are_no_cell() -> None:
+    (one,), (other,) = two_cells([("bug", "bug", "bug")])
+    mixed = [one, replace(other, item_id="x")]
+    with pytest.raises(DataError, match="several cells"):
+        matched(mixed, mixed)

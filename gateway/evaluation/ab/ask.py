@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateway.backends.base import Backend
 from gateway.backends.pool import ModelPool
-from gateway.evaluation.ab.cells import Asked
+from gateway.evaluation.ab.cells import CellName
 from gateway.evaluation.plan import Prepared
 from gateway.evaluation.run import Cell, OnProgress, Plan, run
 from gateway.evaluation.store import Observation, Store
@@ -29,7 +29,7 @@ Decided = Callable[[Sequence[Cell], Sequence[Item]], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class AskedCells:
     """What was asked; the answers are in the store."""
 
     cells: tuple[Cell, ...]
@@ -46,13 +46,13 @@ class Answered:
 
 async def ask(
     prepared: Prepared,
-    asked: Sequence[Asked],
+    names: Sequence[CellName],
     pool: ModelPool,
     store: Store,
     on_progress: OnProgress,
     decided: Decided | None = None,
-) -> Answered:
-    """Ask the noise floor, then every cell; the reference is the first of `asked`.
+) -> AskedCells:
+    """Ask the noise floor, then every cell; the reference is the first of `names`.
 
     Args:
         decided: looked at after every batch of items in the seeded order; None: all are asked.
@@ -60,14 +60,14 @@ async def ask(
     Raises:
         ConfigError, BackendError, StoreError: as `gateway.evaluation.run.run`.
     """
-    plans = plans_of(prepared, asked)
+    plans = plans_of(prepared, names)
     pool.check(plan.models[0] for plan in plans)
     order = _seeded(prepared)
     again = await _ask_again(plans[0], order[:MOST_ASKED_AGAIN], pool, on_progress)
     memory: dict[str, int | None] = {}
     if decided is None:
         cells = await _ask_all(plans, prepared.plan.items, pool, store, on_progress, memory)
-        return Answered(cells, prepared.plan.items, False, again, memory)
+        return AskedCells(cells, prepared.plan.items, False, again, memory)
     for start in range(0, len(order), BATCH):
         so_far = order[: start + BATCH]
         batch = order[start : start + BATCH]
@@ -76,15 +76,15 @@ async def ask(
             break
     seen = {item.id for item in so_far}
     items = tuple(item for item in prepared.plan.items if item.id in seen)
-    return Answered(cells, items, is_decided, again, memory)
+    return AskedCells(cells, items, is_decided, again, memory)
 
 
-def plans_of(prepared: Prepared, asked: Sequence[Asked]) -> list[Plan]:
+def plans_of(prepared: Prepared, names: Sequence[CellName]) -> list[Plan]:
     """One plan for each model and strategy, with the rules that are read from its scores; those of
     one model follow each other, so that it is loaded once."""
     strategies = {strategy.name: strategy for strategy in prepared.plan.strategies}
-    rules: dict[str, dict[str, list[Asked]]] = {}
-    for cell in asked:
+    rules: dict[str, dict[str, list[CellName]]] = {}
+    for cell in names:
         rules.setdefault(cell.model, {}).setdefault(cell.strategy, []).append(cell)
     return [
         replace(

@@ -16,7 +16,7 @@ _RULES = frozenset(rule.value for rule in ScoreRule)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CellName:
     """A cell as a person named it, with the defaults filled in."""
 
     model: str
@@ -41,7 +41,7 @@ class Defaults:
 
 def read_cells(
     names: Sequence[str], models: Models, task: Task, prompts: Path, defaults: Defaults
-) -> tuple[Asked, ...]:
+) -> tuple[CellName, ...]:
     """The cells of a comparison, the reference first.
 
     Raises:
@@ -77,7 +77,7 @@ def model_in(name: str, strategies: Sequence[str]) -> str:
     return "/".join(parts[:-1]) if parts[-1] in strategies else name
 
 
-def _read(name: str, models: Models, task: Task, prompts: Path, defaults: Defaults) -> Asked:
+def _read(name: str, models: Models, task: Task, prompts: Path, defaults: Defaults) -> CellName:
     strategies = list_strategies(task, prompts)
     model = model_in(name, strategies)
     models.get(model)
@@ -89,14 +89,14 @@ def _read(name: str, models: Models, task: Task, prompts: Path, defaults: Defaul
     strategy = rest[0] if rest else defaults.strategy or _default_strategy(task, strategies)
     mode = load_template(task, strategy, prompts).mode
     if mode == "score":
-        return Asked(model, strategy, ScoreRule.named(rest[1] if rest[1:] else defaults.rule))
+        return CellName(model, strategy, ScoreRule.named(rest[1] if rest[1:] else defaults.rule))
     if rest[1:]:
         raise ConfigError(
             f"{name}: {strategy} writes its answer, so there are no label scores to apply "
             f"{rest[1]!r} to",
             hint=f"{model}/{strategy}",
         )
-    return Asked(model, strategy, None)
+    return CellName(model, strategy, None)
 
 
 def _default_strategy(task: Task, strategies: Sequence[str]) -> str:

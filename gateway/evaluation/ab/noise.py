@@ -13,7 +13,7 @@ from gateway.evaluation.predictions import predictions_from
 from gateway.evaluation.record import RunRecord
 from gateway.evaluation.store import Observation
 from gateway.models.certificates import Level
-from gateway.scoring.comparison import shown_answer
+from gateway.scoring.flips import answered
 
 
 def noise_floor(
@@ -39,7 +39,7 @@ def noise_floor(
         n=len(before),
         level=Level(cell.level),
         answers_changed=sum(
-            shown_answer(x) != shown_answer(y) for x, y in zip(before, second[name], strict=True)
+            answered(x) != answered(y) for x, y in zip(before, second[name], strict=True)
         ),
         logprobs_changed=sum(any(each) for each in changes),
         texts_changed=sum(kept[digest].text != seen.text for digest, seen in again.items()),

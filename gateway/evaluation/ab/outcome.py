@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.models.certificates import Level
-from gateway.scoring.contest import Contest
-from gateway.scoring.flips import Fidelity
+from gateway.scoring.contest import Comparison
+from gateway.scoring.flips import Fidelity, Flip
 from gateway.scoring.frontier import Recommendation
-from gateway.scoring.results import Report
+from gateway.scoring.report import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,40 +34,6 @@ class NoiseFloor:
     def broken(self) -> bool:
         """Whether it differs although the level says that it can not."""
         return self.level is Level.BITWISE and not self.silent
-
-
-@dataclass(frozen=True, slots=True)
-class Differing:
-    """An item to which the two cells of a pair answer differently."""
-
-    item_id: str
-    gold: str
-    excerpt: str
-    a: str
-    b: str
-    a_right: bool
-    b_right: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two cells; `a` is held against `b`, which is the reference or was named before it."""
-
-    contest: Contest
-    permutation_p: float | None
-    """Of the metric, by Holm's correction over all pairs. None: the test decides nothing, or items
-    were taken until something was decided."""
-    mcnemar_p: float | None
-    """The same of right answers, in a family of its own."""
-    needed: int | None
-    """Items with which a difference as large as the margin would be found; None: not known."""
-    differing: tuple[Differing, ...]
-
-    @property
-    def told_apart(self) -> bool:
-        """Whether the interval of the difference excludes zero."""
-        low, high = self.contest.difference.low, self.contest.difference.high
-        return low is not None and high is not None and (low > 0 or high < 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +64,10 @@ class Outcome:
     metric: str
     margin: float
     noise: NoiseFloor
-    pairs: tuple[Pair, ...]
-    """Those with the reference first."""
+    pairs: tuple[Comparison, ...]
+    """Each cell held against those named before it; the pairs with the reference come first."""
+    items: tuple[Flip, ...]
+    """Those that any two cells answer differently."""
     fidelity: tuple[Fidelity, ...]
     """Of every other cell to the reference."""
     recommendation: Recommendation | None
@@ -113,6 +81,6 @@ class Outcome:
     """Cell -> bytes that its model took while it was loaded; None: a server has it."""
 
     @property
-    def against_reference(self) -> tuple[Pair, ...]:
+    def against_reference(self) -> tuple[Comparison, ...]:
         """The pairs of which the reference is one."""
         return tuple(pair for pair in self.pairs if pair.contest.b == self.reference)

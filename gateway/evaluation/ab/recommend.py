@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.evaluation.ab.outcome import Outcome
-from gateway.evaluation.ab.question import RIGHT
 from gateway.scoring.frontier import Candidate, Recommendation, recommend
+from gateway.scoring.metrics import RIGHT
 from gateway.scoring.results import CellTimings, Metric
 
 

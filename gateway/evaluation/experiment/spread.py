@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from gateway.core.errors import ConfigError
 from gateway.evaluation.plan import Prepared
 from gateway.evaluation.record import RunRecord
-from gateway.scoring.metrics import LOWER_IS_BETTER
-from gateway.scoring.results import Metric, Report
+from gateway.scoring.metrics import merit
+from gateway.scoring.report import Report
+from gateway.scoring.results import Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,9 @@ def spreads(
     first, *_ = reports.values()
     names = [cell.name for cell in first.cells if cell.kind == "model"]
     found = [_spread(name, records, reports, metric) for name in names]
-    sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
-    return tuple(sorted(found, key=lambda each: (each.mean is None, sign * (each.mean or 0.0))))
+    with_value = [(merit(metric, each.mean), each) for each in found if each.mean is not None]
+    best_first = [each for _, each in sorted(with_value, key=lambda pair: -pair[0])]
+    return (*best_first, *(each for each in found if each.mean is None))
 
 
 def _spread(

@@ -1,11 +1,11 @@
 """The comparison as a document, and its files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import Path
 
-from gateway.evaluation.ab.outcome import Outcome, Pair
+from gateway.evaluation.ab.outcome import Outcome
 from gateway.evaluation.ab.recommend import recommendation
 from gateway.report import format as fmt
 from gateway.report import view
@@ -18,9 +18,8 @@ from gateway.report.pages.ab_sentences import (
     pair_sentences,
     stopping_sentence,
 )
-from gateway.report.pages.run import cells_in_brief, scores
+from gateway.report.pages.run import cells_in_brief, said_cell, scores
 from gateway.report.sections import (
-    Cell,
     Column,
     Document,
     Figure,
@@ -29,11 +28,18 @@ from gateway.report.sections import (
     by_columns,
     settings,
 )
-from gateway.report.sentences import at_margin, fidelity_sentences, recommendation_paragraph
-from gateway.scoring.flips import Fidelity
+from gateway.report.sentences import (
+    at_margin,
+    baseline_sentence,
+    fidelity_sentences,
+    recommendation_paragraph,
+)
+from gateway.scoring.contest import Comparison
+from gateway.scoring.flips import Fidelity, Flip
 from gateway.scoring.frontier import Standing
 from gateway.scoring.metrics import metric_name
-from gateway.scoring.results import CellTimings, Metric, Report
+from gateway.scoring.report import Report
+from gateway.scoring.results import CellTimings, Metric
 
 MOST_DIFFERING = 200
 """Items of one pair that page and Markdown list; ab.json has all of them."""
@@ -138,14 +144,16 @@ def sections(
 
 def _cells(report: Report, *, brief: bool) -> tuple[Section, ...]:
     cells = view.ranked(report)
-    verdicts = tuple(f"{cell.name}: {said}" for cell in cells for said in cell.verdicts)
+    verdicts = tuple(
+        f"{cell.name}: {baseline_sentence(each)}" for cell in cells for each in cell.verdicts
+    )
     if not brief:
         return (Section("cells", _CELLS, verdicts, (scores(report),)),)
     table, missing = cells_in_brief(report)
     return replace(table, title=_CELLS), missing, Section(sentences=verdicts)
 
 
-def _differences(outcome: Outcome, told: Sequence[Pair]) -> Section:
+def _differences(outcome: Outcome, told: Sequence[Comparison]) -> Section:
     said = [NO_TESTS] if outcome.stopping else []
     if outcome.stopping:
         said.insert(0, stopping_sentence(outcome.stopping))
@@ -158,7 +166,7 @@ def _differences(outcome: Outcome, told: Sequence[Pair]) -> Section:
     return Section("differences", "Differences", tuple(said), tables)
 
 
-def _against(outcome: Outcome, b: str, pairs: Sequence[Pair]) -> Table:
+def _against(outcome: Outcome, b: str, pairs: Sequence[Comparison]) -> Table:
     what, columns = _by_tests(outcome, pairs)
     if outcome.stopping:
         what, columns = _by_looks(pairs)
@@ -172,7 +180,7 @@ def _against(outcome: Outcome, b: str, pairs: Sequence[Pair]) -> Table:
     )
 
 
-def _by_tests(outcome: Outcome, pairs: Sequence[Pair]) -> tuple[str, tuple[Column, ...]]:
+def _by_tests(outcome: Outcome, pairs: Sequence[Comparison]) -> tuple[str, tuple[Column, ...]]:
     """What is compared, and the columns."""
     counts = [pair.contest.mcnemar for pair in pairs]
     return f"{metric_name(outcome.metric)} ({fmt.direction(outcome.metric)})", (
@@ -188,7 +196,7 @@ def _by_tests(outcome: Outcome, pairs: Sequence[Pair]) -> tuple[str, tuple[Colum
     )
 
 
-def _by_looks(pairs: Sequence[Pair]) -> tuple[str, tuple[Column, ...]]:
+def _by_looks(pairs: Sequence[Comparison]) -> tuple[str, tuple[Column, ...]]:
     """As `_by_tests`, where looks decided."""
     looks = [pair.contest.sequential for pair in pairs]
     shares = (fmt.difference(Metric(x.difference, x.low, x.high)) for x in looks)
@@ -310,16 +318,17 @@ def _plot(outcome: Outcome) -> str:
 
 def _items(outcome: Outcome) -> Section:
     shown = [pair for pair in outcome.pairs if pair.differing]
+    items = {item.item_id: item for item in outcome.items}
     return Section(
         "items",
         "Every item that two cells answer differently",
         () if shown else ("There is none.",),
-        tuple(map(_differing, shown)),
+        tuple(_differing(pair, items) for pair in shown),
     )
 
 
-def _differing(pair: Pair) -> Table:
-    rows = pair.differing[:MOST_DIFFERING]
+def _differing(pair: Comparison, items: Mapping[str, Flip]) -> Table:
+    rows = [items[item_id] for item_id in pair.differing[:MOST_DIFFERING]]
     a, b = pair.contest.a, pair.contest.b
     caption = f"{fmt.plural(len(pair.differing), 'item')}: {a} against {b}"
     if unlisted := len(pair.differing) - len(rows):
@@ -331,8 +340,8 @@ def _differing(pair: Pair) -> Table:
         (
             Column("text", tuple(row.excerpt for row in rows)),
             Column("gold", tuple(row.gold for row in rows)),
-            Column(a, tuple(Cell(row.a, mark=row.a_right) for row in rows)),
-            Column(b, tuple(Cell(row.b, mark=row.b_right) for row in rows)),
+            Column(a, tuple(said_cell(row, a) for row in rows)),
+            Column(b, tuple(said_cell(row, b) for row in rows)),
         ),
         words=True,
         folded=True,

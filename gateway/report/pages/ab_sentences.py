@@ -1,8 +1,9 @@
 """Sentences about a comparison as a whole; those about two cells are `gateway.report.sentences`."""
 
-from gateway.evaluation.ab.outcome import NoiseFloor, Outcome, Pair, Stopping
+from gateway.evaluation.ab.outcome import NoiseFloor, Outcome, Stopping
 from gateway.report.format import plural
 from gateway.report.sentences import contest_sentences, needed_sentence, sequential_sentence
+from gateway.scoring.contest import Comparison
 from gateway.scoring.metrics import metric_name
 
 NOT_READ = "unknown"
@@ -54,14 +55,14 @@ def stopping_sentence(stopping: Stopping) -> str:
     )
 
 
-def pair_sentences(outcome: Outcome, pair: Pair) -> tuple[str, ...]:
+def pair_sentences(outcome: Outcome, pair: Comparison) -> tuple[str, ...]:
     """What is said of two cells."""
     result = pair.contest
     if outcome.stopping:
         return (sequential_sentence(result.sequential, result.a, result.b),)
     said = contest_sentences(result)
-    if not pair.told_apart and pair.needed is not None:
-        said += (needed_sentence(pair.needed, outcome.margin, result.metric),)
+    if not result.difference.excludes_zero and result.needed is not None:
+        said += (needed_sentence(result.needed, outcome.margin, result.metric),)
     return said
 
 

@@ -6,13 +6,15 @@ from functools import partial
 from itertools import groupby, starmap
 from pathlib import Path
 
-from gateway.evaluation.experiment.flips import FlippedItem
-from gateway.evaluation.experiment.outcome import ExperimentOutcome, Pairing
+from gateway.evaluation.experiment.outcome import ExperimentOutcome
+from gateway.evaluation.experiment.run import ExperimentResult
 from gateway.evaluation.experiment.spread import Spread
+from gateway.evaluation.predictions import PREDICTIONS, predictions_jsonl
 from gateway.report import format as fmt
 from gateway.report import view
-from gateway.report.files import names_of, write_document
-from gateway.report.pages.run import reliability
+from gateway.report.files import names_of, write_document, write_files
+from gateway.report.pages import run as single
+from gateway.report.pages.run import reliability, said_cell
 from gateway.report.sections import (
     Cell,
     Column,
@@ -26,6 +28,8 @@ from gateway.report.sections import (
     settings,
 )
 from gateway.report.sentences import at_margin
+from gateway.scoring.contest import Comparison
+from gateway.scoring.flips import Flip
 from gateway.scoring.metrics import metric_name
 from gateway.scoring.results import CellScore, Metric
 
@@ -56,14 +60,28 @@ _DIAGRAMS = (
 )
 
 
-def write(outcome: ExperimentOutcome, out_dir: Path) -> None:
-    """Write experiment.html, experiment.md and experiment.json.
+def files_of(seeds: Sequence[int]) -> dict[str, tuple[str, ...]]:
+    """What `write` writes, by folder."""
+    return {".": FILES, **{_of_seed(seed): (*single.FILES, PREDICTIONS) for seed in seeds}}
+
+
+def write(result: ExperimentResult, out_dir: Path) -> None:
+    """Write experiment.html, experiment.md and experiment.json, and each run in a folder.
 
     Raises:
-        StoreError: the folder or a file in it can not be written.
+        StoreError: a folder or a file in it can not be written.
         DataError: a number is not finite.
     """
-    write_document("experiment", document(outcome), asdict(outcome), out_dir, option="out")
+    for seed, run in result.runs.items():
+        folder = out_dir / _of_seed(seed)
+        single.write(run.report, run.timings, folder)
+        write_files({PREDICTIONS: predictions_jsonl(run.record, run.predictions)}, folder)
+    values, whole = asdict(result.outcome), document(result.outcome)
+    write_document("experiment", whole, values, out_dir, option="out")
+
+
+def _of_seed(seed: int) -> str:
+    return f"seed-{seed}"
 
 
 def document(outcome: ExperimentOutcome) -> Document:
@@ -171,10 +189,10 @@ def _pairs(outcome: ExperimentOutcome) -> Section:
 
 
 def _matrix(
-    outcome: ExperimentOutcome, caption: str, entry: Callable[[Pairing, str], Cell]
+    outcome: ExperimentOutcome, caption: str, entry: Callable[[Comparison, str], Cell]
 ) -> tuple[Table, ...]:
     """A row and a column a cell, where there are two."""
-    cells = [each.cell for each in outcome.spreads]
+    cells = list(dict.fromkeys(n for p in outcome.pairs for n in (p.contest.b, p.contest.a)))
     found = {
         (pair.contest.a, pair.contest.b): entry(pair, f"pair-{number}")
         for number, pair in enumerate(outcome.pairs, start=1)
@@ -186,19 +204,14 @@ def _matrix(
     return (by_columns(caption, "cell", cells, columns),) if columns else ()
 
 
-def _difference(pair: Pairing, _: str) -> Cell:
+def _difference(pair: Comparison, _: str) -> Cell:
     result = pair.contest
-    said = f"{fmt.p_statement(pair.p_value)}, {at_margin(result.equivalence)}"
-    tone: Tone = "strong" if _excludes_zero(pair) else ""
+    said = f"{fmt.p_statement(pair.permutation_p)}, {at_margin(result.equivalence)}"
+    tone: Tone = "strong" if result.difference.excludes_zero else ""
     return Cell(fmt.difference(result.difference), tone, below=said)
 
 
-def _excludes_zero(pair: Pairing) -> bool:
-    low, high = pair.contest.difference.low, pair.contest.difference.high
-    return low is not None and high is not None and (low > 0 or high < 0)
-
-
-def _counts(pair: Pairing, anchor: str) -> Cell:
+def _counts(pair: Comparison, anchor: str) -> Cell:
     counts = pair.contest.mcnemar
     return Cell(f"{counts.only_a:,} / {counts.only_b:,}", link=anchor if pair.flips else "")
 
@@ -224,20 +237,17 @@ def _lists(outcome: ExperimentOutcome, most: int) -> Iterator[Section]:
     """A part for each cell that others are compared with, in it one for each of those."""
     items = {item.item_id: item for item in outcome.items}
     numbered = enumerate(outcome.pairs, start=1)
-    parting = sorted(
-        ((number, pair) for number, pair in numbered if pair.flips),
-        key=lambda each: [s.cell for s in outcome.spreads].index(each[1].contest.b),
-    )
+    parting = [(number, pair) for number, pair in numbered if pair.flips]
     for b, group in groupby(parting, key=lambda each: each[1].contest.b):
         lists = tuple(_listed(pair, number, items, most) for number, pair in group)
         few = len(outcome.pairs) <= _FEW_PAIRS
         yield Section(title=f"Against {b}", lines=(_MARKS,), parts=lists, opened=few, long=True)
 
 
-def _listed(pair: Pairing, number: int, items: Mapping[str, FlippedItem], most: int) -> Section:
+def _listed(pair: Comparison, number: int, items: Mapping[str, Flip], most: int) -> Section:
     a, b, counts = pair.contest.a, pair.contest.b, pair.contest.mcnemar
     rows = [
-        (Cell(item.item_id, below=item.excerpt), item.gold, _said(item, a), _said(item, b))
+        (Cell(item.item_id, below=item.excerpt), item.gold, said_cell(item, a), said_cell(item, b))
         for item in (items[item_id] for item_id in pair.flips[:most])
     ]
     more = len(pair.flips) - len(rows)
@@ -249,14 +259,6 @@ def _listed(pair: Pairing, number: int, items: Mapping[str, FlippedItem], most: 
         lines=(f"And {more:,} more in experiment.json.",) if more > 0 else (),
         long=True,
     )
-
-
-def _said(item: FlippedItem, cell: str) -> Cell:
-    found = item.said[cell]
-    below = ""
-    if found.probability is not None:
-        below = f"p {fmt.number(found.probability)}, lead {fmt.number(found.lead)}"
-    return Cell(found.answer, mark=found.right, below=below)
 
 
 def _classes(outcome: ExperimentOutcome) -> Section:

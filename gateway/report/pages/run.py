@@ -1,12 +1,13 @@
 """What `gateway run` comes to: the report as a document, and its files."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.report import format as fmt
 from gateway.report import view
 from gateway.report.files import TIMINGS, names_of, write_document
+from gateway.report.jsonfile import values_of
 from gateway.report.pages import timings as seconds
 from gateway.report.sections import (
     Cell,
@@ -22,8 +23,12 @@ from gateway.report.sections import (
     numbers,
     settings,
 )
+from gateway.report.sentences import baseline_sentence, summary_sentences
+from gateway.scoring.contest import Comparison
+from gateway.scoring.flips import Flip
 from gateway.scoring.metrics import metric_name
-from gateway.scoring.results import CellScore, CellTimings, Comparison, Confusion, Report
+from gateway.scoring.report import Report
+from gateway.scoring.results import CellScore, CellTimings, Confusion
 
 MOST_FLIPS = 200
 """Flips of one comparison that the page lists; report.json has all of them."""
@@ -44,12 +49,12 @@ def write(report: Report, timings: Sequence[CellTimings], out_dir: Path) -> None
         StoreError: the folder or a file in it can not be written.
         DataError: a number in the report is not finite.
     """
-    write_document("report", document(report), asdict(report), out_dir, timings=timings)
+    write_document("report", document(report), values_of(report), out_dir, timings=timings)
 
 
 def brief(report: Report, timings: Sequence[CellTimings] = ()) -> Document:
     """What a terminal has room for: one row a cell, and what follows."""
-    parts = [*cells_in_brief(report), Section(lines=report.summary)]
+    parts = [*cells_in_brief(report), Section(lines=summary_sentences(report))]
     if timings:
         parts.append(seconds.section(timings))
     title = f"{report.task} · n = {report.n} · run {report.run_id}"
@@ -107,7 +112,7 @@ def document(report: Report) -> Document:
         report.task,
         tuple(_sections(report)),
         about=(f"{fmt.plural(report.n, 'item')} · {report.kind}{labels} · run {report.run_id}"),
-        summary=report.summary,
+        summary=summary_sentences(report),
         warnings=report.warnings,
         footer=_FOOTER,
     )
@@ -115,7 +120,7 @@ def document(report: Report) -> Document:
 
 def _sections(report: Report) -> Iterator[Section]:
     yield _results(report)
-    if report.comparisons:
+    if report.against_best:
         yield _comparisons(report)
     if report.cells:
         best = view.best_cell(report)
@@ -154,59 +159,59 @@ def _forest(report: Report) -> str:
 
 
 def _comparisons(report: Report) -> Section:
-    first = report.comparisons[0]
+    first = report.against_best[0].contest
     heads = (
-        Head("b", breaks=True),
-        *numbers("n", "a minus b"),
-        "test",
-        *numbers("p", "both right", "only a", "only b", "both wrong"),
+        Head("a", breaks=True),
+        *numbers("n", "a minus b", "p", "both right", "only a", "only b", "both wrong"),
     )
     caption = (
-        f"{first.a} is a, each row is b. Differences are {metric_name(first.metric)} of a minus "
+        f"{first.b} is b, each row is a. Differences are {metric_name(first.metric)} of a minus "
         f"that of b ({fmt.direction(first.metric)})."
     )
-    note = view.test_note(report.comparisons)
+    items = {item.item_id: item for item in report.disagreements}
     return Section(
         "comparisons",
         "The best cell against the others",
-        tables=(by_rows(heads, map(_comparison, report.comparisons), caption),),
-        lines=(note,) if note else (),
-        parts=tuple(_flips(report, each) for each in report.comparisons if each.flips),
+        tables=(by_rows(heads, map(_comparison, report.against_best), caption),),
+        lines=(view.TESTED,),
+        parts=tuple(_flips(each, items) for each in report.against_best if each.flips),
     )
 
 
-def _comparison(found: Comparison) -> tuple[Cell | str, ...]:
-    counts = (found.both_right, found.only_a, found.only_b, found.both_wrong)
+def _comparison(found: Comparison) -> tuple[str, ...]:
+    contest, counts = found.contest, found.contest.mcnemar
+    rights = (counts.both_right, counts.only_a, counts.only_b, counts.both_wrong)
     return (
-        Cell(found.b, below=found.note),
-        fmt.count(found.n),
-        fmt.difference(found.difference),
-        found.test or fmt.ABSENT,
-        fmt.p_value(found.p_value),
-        *map(fmt.count, counts),
+        contest.a,
+        fmt.count(contest.n),
+        fmt.difference(contest.difference),
+        fmt.p_value(found.permutation_p),
+        *map(fmt.count, rights),
     )
 
 
-def _flips(report: Report, found: Comparison) -> Section:
-    listed = found.flips[:MOST_FLIPS]
-    rows = [
-        (
-            flip.item_id,
-            flip.gold,
-            Cell(flip.a, mark=view.is_right_text(report.kind, flip.gold, flip.a)),
-            Cell(flip.b, mark=view.is_right_text(report.kind, flip.gold, flip.b)),
-        )
-        for flip in listed
-    ]
-    caption = f"a is {found.a}, b is {found.b}"
+def _flips(found: Comparison, items: Mapping[str, Flip]) -> Section:
+    listed = [items[item_id] for item_id in found.flips[:MOST_FLIPS]]
+    a, b = found.contest.a, found.contest.b
+    rows = [(x.item_id, x.gold, said_cell(x, a), said_cell(x, b)) for x in listed]
+    caption = f"a is {a}, b is {b}"
     if more := len(found.flips) - len(listed):
         caption += f"; {more:,} more are in report.json"
     count = fmt.plural(len(found.flips), "item")
     return Section(
-        title=f"{count} right in exactly one: against {found.b}",
+        title=f"{count} right in exactly one: {a}",
         tables=(by_rows(("item", "gold", "a", "b"), rows, f"{caption}."),),
         long=True,
     )
+
+
+def said_cell(item: Flip, cell: str) -> Cell:
+    """What a cell said to an item, whether that is right, and how sure it was."""
+    found = item.said[cell]
+    below = ""
+    if found.probability is not None:
+        below = f"p {fmt.number(found.probability)}, lead {fmt.number(found.lead)}"
+    return Cell(found.answer, mark=found.right, below=below)
 
 
 def _cell(cell: CellScore, number: int, *, opened: bool) -> Section:
@@ -214,7 +219,7 @@ def _cell(cell: CellScore, number: int, *, opened: bool) -> Section:
     return Section(
         f"cell-{number}",
         view.shown_name(cell),
-        cell.verdicts,
+        tuple(map(baseline_sentence, cell.verdicts)),
         tuple(_tables(cell)),
         facts=tuple(_facts(cell)),
         lines=() if cell.exact else (bounds,),
@@ -309,18 +314,19 @@ def _disagreements(report: Report) -> Section:
     """One row an answer, those of an item below each other."""
     order = [cell.name for cell in view.ranked(report)]
     rows: list[tuple[Cell | str, ...]] = []
-    for item in report.disagreements:
+    listed = report.disagreements[: view.MOST_DISAGREEMENTS]
+    for item in listed:
         begin = (item.item_id, item.excerpt, item.gold)
-        for group in view.answer_groups(report.kind, item, order):
+        for group in view.answer_groups(item, order):
             answer = Cell(group.answer or fmt.ABSENT, mark=group.right)
             rows.append((*begin, answer, ", ".join(group.cells)))
             begin = ("", "", "")
-    listed = fmt.plural(len(report.disagreements), "item")
+    count = f"{len(listed):,} of {fmt.plural(len(report.disagreements), 'item')}"
     return Section(
         "disagreements",
         "Where the cells disagree",
         tables=(by_rows(("item", "text", "gold", "answer", "cells"), rows),),
-        lines=(f"{listed} listed; predictions.jsonl has every answer to every item.",),
+        lines=(f"{count} listed; predictions.jsonl has every answer to every item.",),
     )
 
 

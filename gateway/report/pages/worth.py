@@ -28,7 +28,7 @@ def write(found: BeforeAfter, out_dir: Path) -> None:
         "metric": metric,
         "tuned": {"cell": tuned.name, **asdict(tuned.metrics[metric])},
         "best_prompt": {"cell": prompt.name, **asdict(prompt.metrics[metric])},
-        "difference": asdict(found.pair.contest.difference),
+        "difference": asdict(found.contest.difference),
         "costs": [asdict(cost) for cost in found.costs],
         "training": found.training and asdict(found.training),
         "break_even": {cost.cell: asdict(found.break_even(cost.cell)) for cost in found.costs[:-1]},
@@ -57,13 +57,13 @@ def section(found: BeforeAfter) -> Section:
 
 
 def _sentences(found: BeforeAfter) -> Iterator[str]:
-    tuned, prompt, pair = found.tuned, found.best_prompt, found.pair
+    tuned, prompt, difference = found.tuned, found.best_prompt, found.contest.difference
     metric = found.outcome.metric
     yield (
         f"{metric_name(metric)} {fmt.estimate(tuned.metrics[metric])} against "
         f"{fmt.estimate(prompt.metrics[metric])} of the best prompt, {prompt.name}: "
-        f"{fmt.difference(pair.contest.difference)}"
-        + ("" if pair.told_apart else "; the interval holds zero, so nothing is shown")
+        f"{fmt.difference(difference)}"
+        + ("" if difference.excludes_zero else "; the interval holds zero, so nothing is shown")
         + "."
     )
     for name in ("conformance", "ece"):

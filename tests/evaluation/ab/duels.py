@@ -1,23 +1,16 @@
 """Fake models whose answers are known, compared on the task of `tests.support.grids`."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend, FakeSpec, Script
-from gateway.backends.pool import ModelPool
-from gateway.evaluation.ab.answers import Answers
-from gateway.evaluation.ab.ask import Answered, ask
-from gateway.evaluation.ab.cells import Asked, Defaults, read_cells
-from gateway.evaluation.ab.decide import all_decided, judge
 from gateway.evaluation.ab.outcome import Outcome
-from gateway.evaluation.ab.question import Question
-from gateway.evaluation.plan import Wanted, prepare
+from gateway.evaluation.compare import CompareOptions, compare, plan_cells
 from gateway.evaluation.store import Store
 from gateway.models.file import Models
 from gateway.models.spec import ModelSpec, PathSource
-from gateway.tasks.task import load_task
 from tests.support.grids import write_data, write_task
 
 WORDS = " ".join(f"word{n}" for n in range(120))
@@ -54,10 +47,6 @@ class Duel:
         self.models = Models(specs, next(iter(specs)))
         self.prompts = write_task(root)
 
-    def asked(self, names: Sequence[str], strategy: str = "written") -> tuple[Asked, ...]:
-        task = load_task("mine", self.prompts)
-        return read_cells(names, self.models, task, self.prompts, Defaults(strategy))
-
     def run(
         self,
         *names: str,
@@ -67,36 +56,23 @@ class Duel:
         words: str = WORDS,
         strategy: str = "written",
         store: str = "store.sqlite",
-        sizes: Mapping[str, int | None] | None = None,
     ) -> Outcome:
-        question = Question(self.asked(names, strategy), metric, margin)
-        prepared = prepare(
-            Wanted(
-                task="mine",
-                data=write_data(self.root / "test.csv", words),
-                models=tuple(dict.fromkeys(cell.model for cell in question.asked)),
-                strategies=tuple(dict.fromkeys(cell.strategy for cell in question.asked)),
-                prompts=self.prompts,
-                rules=("sum",),
-            )
+        options = CompareOptions(
+            cells=names,
+            task="mine",
+            data=write_data(self.root / "test.csv", words),
+            strategy=strategy,
+            metric=metric,
+            margin=margin,
+            stop_early=stopping,
+            prompts=self.prompts,
         )
+        plan = plan_cells(options, self.models)
         opened = Store(self.root / store)
-
-        def decided(cells: object, items: object) -> bool:
-            answers = Answers(prepared, question, cells, opened)  # type: ignore[arg-type]
-            record = answers.narrowed(items)  # type: ignore[arg-type]
-            return all_decided(answers.predictions(record), record, question)
-
-        async def asking() -> Answered:
-            load: Callable[[ModelSpec, Path], Backend] = lambda spec, _: self.backends[spec.name]  # noqa: E731
-            pool = ModelPool(self.models, loader=load)
-            look = decided if stopping else None
-            return await ask(prepared, question.asked, pool, opened, lambda _: None, look)
-
         try:
-            answered = asyncio.run(asking())
-            answers = Answers(prepared, question, answered.cells, opened)
-            known = sizes or dict.fromkeys(self.models.specs)
-            return judge(answers, answered, question, known, stopping=stopping)[0]
+            return asyncio.run(compare(plan, opened, loader=self._load)).outcome
         finally:
             opened.close()
+
+    def _load(self, spec: ModelSpec, _: Path) -> Backend:
+        return self.backends[spec.name]

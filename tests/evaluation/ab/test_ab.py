@@ -10,13 +10,15 @@ from gateway.backends.fake import FakeSpec
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ComparisonRefused, ConfigError
 from gateway.evaluation.ab.ask import BATCH, weights_size
+from gateway.evaluation.ab.margin import check_margin
 from gateway.evaluation.ab.outcome import Outcome
-from gateway.evaluation.ab.question import Question, check_question
+from gateway.evaluation.ab.recommend import recommendation
 from gateway.models.certificates import Level
 from gateway.models.spec import ModelSpec, PathSource
 from gateway.report.pages.ab import MOST_DIFFERING, sections
 from gateway.report.pages.ab_sentences import noise_sentence, pair_sentences
 from gateway.scoring.frontier import Standing
+from gateway.scoring.results import Verdict
 from gateway.scoring.sequential import Decision
 from gateway.tasks.task import load_task
 from tests.evaluation.ab.duels import Duel, right, wrong_where
@@ -41,8 +43,14 @@ def test_the_flips_are_the_items_that_differ_and_whose_loss_they_are(tmp_path: P
     lossy = wrong_where(lambda n: n in (3, 40, 41))
     found = Duel(tmp_path, {"big": right, "small": lossy}).run("big", "small")
     (pair,), (kept,) = found.pairs, found.fidelity
-    assert {row.item_id for row in pair.differing} == {"word3", "word40", "word41"}
-    assert all(row.b_right and not row.a_right and row.b == row.gold for row in pair.differing)
+    assert set(pair.differing) == set(pair.flips) == {"word3", "word40", "word41"}
+    assert {item.item_id for item in found.items} == set(pair.differing)
+    for item in found.items:
+        assert (item.said["big/written"].answer, item.said["big/written"].right) == (
+            item.gold,
+            True,
+        )
+        assert not item.said["small/written"].right
     assert (kept.right_to_wrong, kept.wrong_to_right) == (3, 0)
     assert pair.contest.difference.value == pytest.approx(-3 / 120)
     assert pair.permutation_p is None, "3 discordant items can not decide"
@@ -65,11 +73,12 @@ def test_cells_that_are_not_told_apart_say_what_would_be_found_and_what_it_takes
 ) -> None:
     scripts = {"a": wrong_where(lambda n: n % 10 == 0), "b": wrong_where(lambda n: n % 10 == 1)}
     found = Duel(tmp_path, scripts).run("a", "b", margin=0.05)
-    assert not found.pairs[0].told_apart
-    assert found.pairs[0].needed is not None
-    assert found.pairs[0].needed > 120
+    (pair,) = found.pairs
+    assert pair.contest.verdict is Verdict.NOT_TOLD_APART
+    assert pair.contest.needed is not None
+    assert pair.contest.needed > 120
     assert "or more is found 80 times in 100" in said(found)
-    assert f"takes about {found.pairs[0].needed:,} items" in said(found)
+    assert f"takes about {pair.contest.needed:,} items" in said(found)
 
 
 def test_every_pair_is_in_one_family_that_holm_corrects(tmp_path: Path) -> None:
@@ -97,9 +106,9 @@ def test_the_smallest_cell_that_is_not_worse_is_recommended(tmp_path: Path) -> N
         "middle": wrong_where(lambda n: n == 7),
         "small": wrong_where(lambda n: n % 3 == 0),
     }
-    sizes = {"big": 900, "middle": 500, "small": 100}
-    found = Duel(tmp_path, scripts).run("small", "big", "middle", margin=0.1, sizes=sizes)
-    taken = found.recommendation
+    found = Duel(tmp_path, scripts).run("small", "big", "middle", margin=0.1)
+    sizes = {"big/written": 900, "middle/written": 500, "small/written": 100}
+    taken = recommendation(replace(found, sizes={name: sizes[name] for name in found.sizes}))
     assert taken is not None
     assert (taken.best.name, taken.chosen.name) == ("big/written", "middle/written")
     assert taken.standings[0][1] is Standing.WORSE
@@ -198,13 +207,11 @@ def test_what_can_not_be_asked_is_refused_at_once(
 ) -> None:
     task = load_task("mine", write_task(tmp_path))
     with pytest.raises(ConfigError):
-        check_question(Question((), metric, margin), task)
+        check_margin(metric, margin, task)
 
 
 def test_a_margin_of_a_metric_in_other_units_may_be_large(tmp_path: Path) -> None:
-    asked = Question((), "log_loss", 1.5)
-    check_question(asked, load_task("mine", write_task(tmp_path)))
-    assert asked.share_margin is None
+    check_margin("log_loss", 1.5, load_task("mine", write_task(tmp_path)))
 
 
 def test_the_weights_of_a_folder_and_an_adapter_are_counted_together(tmp_path: Path) -> None:

@@ -1,0 +1,161 @@
+"""Cells against each other on labelled items: what `gateway ab` asks, and what it comes to."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.backends.base import load_backend
+from gateway.backends.pool import Loader, ModelPool
+from gateway.evaluation.ab.answers import StoredAnswers
+from gateway.evaluation.ab.ask import MOST_ASKED_AGAIN, ask, plans_of, weights_size
+from gateway.evaluation.ab.cells import Defaults, model_in, read_cells
+from gateway.evaluation.ab.decide import all_decided, outcome_of
+from gateway.evaluation.ab.margin import DEFAULT_MARGIN, Criterion, check_margin
+from gateway.evaluation.ab.outcome import Outcome
+from gateway.evaluation.plan import Prepared, Wanted, prepare
+from gateway.evaluation.run import Cell, OnProgress, Plan
+from gateway.evaluation.store import Store
+from gateway.models.environment import prompts_root
+from gateway.models.file import Models
+from gateway.scoring.results import CellTimings
+from gateway.tasks.prompts import list_strategies
+from gateway.tasks.task import Item, load_task
+
+OnLook = Callable[[int, bool], None]
+"""Told after each look of how many items were asked, and whether they decide everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """What is to be compared."""
+
+    cells: Sequence[str]
+    """MODEL, MODEL/STRATEGY or MODEL/STRATEGY/RULE; the first is the reference."""
+    task: str
+    data: str
+    """Labelled items."""
+    train: str | None = None
+    strategy: str = ""
+    """Of cells that name none; empty: few_shot, or zero_shot without it."""
+    rule: str = "sum"
+    """Of cells that name none."""
+    metric: str = ""
+    """Empty: the task's own."""
+    margin: float = DEFAULT_MARGIN
+    """The largest loss that would not matter, in units of the metric."""
+    stop_early: bool = False
+    """Take items in a seeded order until every cell is decided."""
+    limit: int | None = None
+    seed: int = 0
+    exemplars: str = ""
+    dev_size: int = 48
+    columns: Mapping[str, str] = field(default_factory=dict)
+    prompts: Path = field(default_factory=prompts_root)
+
+
+@dataclass(frozen=True, slots=True)
+class CellPlan:
+    """Cells that are to be compared: all is known and nothing is asked yet."""
+
+    prepared: Prepared
+    criterion: Criterion
+    models: Models
+    stop_early: bool = False
+
+    @property
+    def plans(self) -> list[Plan]:
+        """What is asked, a model and a strategy each."""
+        return plans_of(self.prepared, self.criterion.cells)
+
+    @property
+    def items(self) -> int:
+        """How many items there are."""
+        return len(self.prepared.plan.items)
+
+    @property
+    def asked_again(self) -> int:
+        """Items that the reference is asked twice."""
+        return min(MOST_ASKED_AGAIN, self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class CompareResult:
+    """What a comparison comes to, and the measured seconds of its cells."""
+
+    outcome: Outcome
+    timings: tuple[CellTimings, ...]
+
+
+def plan_cells(options: CompareOptions, models: Models) -> CellPlan:
+    """Read the cells' names, the task and the data.
+
+    Raises:
+        ConfigError, DataError: before any model is loaded.
+    """
+    task = load_task(options.task, options.prompts)
+    strategies = list_strategies(task, options.prompts)
+    models = models.serving([model_in(name, strategies) for name in options.cells])
+    defaults = Defaults(options.strategy, options.rule)
+    cells = read_cells(options.cells, models, task, options.prompts, defaults)
+    criterion = Criterion(cells, options.metric or task.metric, options.margin)
+    check_margin(criterion.metric, criterion.margin, task)
+    wanted = Wanted(
+        task=options.task,
+        data=options.data,
+        train=options.train,
+        models=tuple(dict.fromkeys(cell.model for cell in cells)),
+        strategies=tuple(dict.fromkeys(cell.strategy for cell in cells)),
+        prompts=options.prompts,
+        limit=options.limit,
+        seed=options.seed,
+        exemplars=options.exemplars,
+        rules=tuple(dict.fromkeys(cell.rule.value for cell in cells if cell.rule)),
+        dev_size=options.dev_size,
+        columns=options.columns,
+    )
+    return CellPlan(prepare(wanted), criterion, models, options.stop_early)
+
+
+async def compare(
+    asked: CellPlan,
+    store: Store,
+    on_progress: OnProgress = lambda _: None,
+    on_look: OnLook = lambda _items, _decided: None,
+    *,
+    loader: Loader = load_backend,
+) -> CompareResult:
+    """Ask what is not in the store, put the run there, and say what it comes to.
+
+    Args:
+        loader: makes a backend of an entry and its file.
+
+    Raises:
+        ConfigError, BackendError, StoreError: as `gateway.evaluation.run.run`.
+        ComparisonRefused: a cell has no such metric.
+    """
+    criterion = asked.criterion
+    sizes = {cell.model: weights_size(asked.models.get(cell.model)) for cell in criterion.cells}
+    answers = StoredAnswers(asked.prepared, criterion, store)
+
+    def decided(cells: Sequence[Cell], items: Sequence[Item]) -> bool:
+        record = answers.record(cells, items)
+        found = all_decided(answers.predictions(record), record, criterion)
+        on_look(len(items), found)
+        return found
+
+    pool = ModelPool(asked.models, loader=loader)
+    try:
+        answered = await ask(
+            asked.prepared,
+            criterion.cells,
+            pool,
+            store,
+            on_progress,
+            decided if asked.stop_early else None,
+        )
+    finally:
+        await pool.close()
+    record = answers.record(answered.cells, answered.items)
+    store.put_run(record.run_id, record.task, record.to_json())
+    planned = asked.items if asked.stop_early else None
+    return CompareResult(*outcome_of(answers, answered, criterion, sizes, planned=planned))
