@@ -40,6 +40,7 @@ class TorchModel:
         library.check_device(device)
         from gateway.backends.transformers.adapters import Adapters
         from gateway.backends.transformers.attention import NAME
+        from gateway.backends.transformers.gguf_reading import quick_reading
 
         self.path = path
         folder = path.parent if path.suffix == GGUF else path
@@ -49,14 +50,15 @@ class TorchModel:
         if device == "auto" or quantize:
             more["device_map"] = device
         try:
-            loaded = transformers.AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=getattr(torch, dtype),
-                local_files_only=True,
-                use_safetensors=None if path.suffix == GGUF else True,
-                trust_remote_code=False,
-                **more,
-            )
+            with quick_reading():
+                loaded = transformers.AutoModelForCausalLM.from_pretrained(
+                    folder,
+                    dtype=getattr(torch, dtype),
+                    local_files_only=True,
+                    use_safetensors=None if path.suffix == GGUF else True,
+                    trust_remote_code=False,
+                    **more,
+                )
             self.module = (loaded if "device_map" in more else loaded.to(device)).eval()
         except (OSError, ValueError, RuntimeError, KeyError, ImportError) as exc:
             raise ModelLoadError(
