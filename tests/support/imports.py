@@ -44,13 +44,13 @@ def reached_from(name: str) -> frozenset[Path]:
 
 
 def _reached(name: str, *, lazy: bool) -> set[Path]:
-    waiting, seen = [name], set[Path]()
+    waiting, names, seen = {name}, set[str](), set[Path]()
     while waiting:
-        each = waiting.pop()
-        if _is_ours(each):
-            fresh = set(_files(each)) - seen
-            seen |= fresh
-            waiting += [found for file in fresh for found in imports(file, lazy=lazy)]
+        names |= waiting
+        fresh = {file for each in waiting for file in _files(each)} - seen
+        seen |= fresh
+        found = {each for file in fresh for each in imports(file, lazy=lazy)}
+        waiting = {each for each in found if _is_ours(each)} - names
     return seen
 
 
@@ -63,14 +63,13 @@ def module_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
-def _files(name: str) -> Iterator[Path]:
+@cache
+def _files(name: str) -> tuple[Path, ...]:
     """The module's own file and those of the packages that it is in."""
-    place = ROOT
-    for part in name.split("."):
-        place = place / part
-        for file in (place.with_suffix(".py"), place / "__init__.py"):
-            if file.is_file():
-                yield file
+    above = name.rpartition(".")[0]
+    place = ROOT / name.replace(".", "/")
+    own = (place.with_suffix(".py"), place / "__init__.py")
+    return (*(_files(above) if above else ()), *(file for file in own if file.is_file()))
 
 
 def _at_once(node: ast.AST) -> Iterator[ast.AST]:
