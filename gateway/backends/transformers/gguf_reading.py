@@ -15,7 +15,7 @@ import gguf
 import numpy as np
 
 
-class _PlainReader(gguf.GGUFReader):
+class _PlainReader(gguf.GGUFReader):  # type: ignore[misc]
     """A reader that slices a plain array over the same mapped file."""
 
     @property
