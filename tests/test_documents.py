@@ -13,6 +13,11 @@ import typer
 
 from gateway.cli.app import app
 from gateway.cli.manual import MANUAL, TOPICS
+from gateway.evaluation.experiment.file import load_experiment
+from gateway.evaluation.judge.rubric import load_rubric
+from gateway.models.file import load_models
+from gateway.tasks.prompts import load_template
+from gateway.tasks.task import load_task
 from tests.support.imports import ROOT
 from tests.support.markdown import blocks, figures, links, sentences, words
 
@@ -132,3 +137,44 @@ def test_blocks_say_their_language_and_python_is_python(page: Path) -> None:
     assert set(re.findall(r"^```(\w*)\n(?:.*?)^```$", text_of(page), re.DOTALL | re.M)) <= LANGUAGES
     for block in blocks(text_of(page), "python"):
         compile(block, str(page), "exec")
+
+
+CONFIGURATION = text_of(MANUAL / "configuration.md")
+
+
+def example(language: str, mark: str, page: str = CONFIGURATION) -> str:
+    """The one block of a page that holds the mark."""
+    (found,) = (block for block in blocks(page, language) if mark in block)
+    return found
+
+
+def test_the_entry_of_the_manual_is_one(tmp_path: Path) -> None:
+    entry = example("toml", "[models.").replace('"..."', f'"{"0" * 64}"')
+    (tmp_path / "models.toml").write_text(entry)
+    spec = load_models(tmp_path / "models.toml").get("my-model")
+    assert spec.context_length == 8192
+
+
+def test_the_task_and_the_prompt_of_the_manual_are_ones(tmp_path: Path) -> None:
+    (tmp_path / "spam").mkdir()
+    (tmp_path / "spam" / "task.toml").write_text(example("toml", "[[labels]]"))
+    assert [label.name for label in load_task("spam", tmp_path).labels] == ["spam", "ham"]
+    shutil.copytree(SAMPLE, tmp_path / "issue-triage")
+    (tmp_path / "issue-triage" / "own.j2").write_text(example("jinja", "mode"))
+    assert load_template(load_task("issue-triage", tmp_path), "own", tmp_path).mode == "score"
+
+
+def test_the_rubric_of_the_manual_is_one(tmp_path: Path) -> None:
+    (tmp_path / "polite").mkdir()
+    (tmp_path / "polite" / "rubric.toml").write_text(example("toml", "[grades]"))
+    (tmp_path / "polite" / "grade.j2").write_text(
+        '{# mode = "score" #}{% block user %}{{ answer }}{% endblock %}'
+    )
+    assert load_rubric("polite", tmp_path).task.fields == ("answer",)
+
+
+def test_the_experiment_of_the_manual_is_one(tmp_path: Path) -> None:
+    page = text_of(MANUAL / "evaluate.md")
+    (tmp_path / "experiment.toml").write_text(example("toml", "exemplar_seeds", page))
+    found = load_experiment(tmp_path / "experiment.toml")
+    assert found.models == ("smollm2-135m", "smollm2-135m-q4_0")

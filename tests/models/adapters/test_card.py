@@ -20,6 +20,7 @@ from gateway.models.adapters.card import (
     write_card,
 )
 from tests.conftest import ROOT
+from tests.support.markdown import blocks
 
 BASE = RecordedBase("smollm2-135m-torch", "ab" * 32, "llama", 576)
 FULL = Card(
@@ -122,9 +123,9 @@ def test_what_is_wrong_is_named_with_its_file_and_key(
     assert reason in caught.value.message
 
 
-def test_the_card_of_the_readme_is_one(tmp_path: Path) -> None:
-    text = (ROOT / "adapters" / "README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+def test_the_card_of_the_manual_is_one(tmp_path: Path) -> None:
+    text = (ROOT / "gateway" / "manual" / "configuration.md").read_text(encoding="utf-8")
+    (example,) = (block for block in blocks(text, "toml") if "[base]" in block)
     whole = re.sub(r'"([0-9a-f]{4})\.\.\."', lambda found: f'"{found[1] * 16}"', example)
     (tmp_path / CARD).write_text(whole)
     card = read_card(tmp_path)
