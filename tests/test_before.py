@@ -1,0 +1,155 @@
+"""Nothing that a user has breaks: files of commit 29efcf3, as tests/fixtures/before tells, are read.
+
+Every model of them is the fake backend, also the one that has an adapter. What it answered then is in
+the store, so nothing is asked here, and what follows from the same answers is the same.
+"""
+
+import json
+import re
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gateway.backends import base
+from gateway.evaluation.predictions import load_predictions
+from gateway.models import certificates
+from gateway.models.adapters.card import read_card
+from gateway.models.adapters.folder import read_adapter
+from gateway.models.certificates import Level, level_of
+from gateway.models.file import load_models
+from gateway.models.spec import HubSource, OllamaSource, PathSource, PypiSource
+from gateway.report.jsonfile import load_report
+from tests.cli.conftest import Done, Gateway, gateway
+from tests.support.imports import ROOT
+
+__all__ = ["gateway"]
+
+BEFORE = ROOT / "tests" / "fixtures" / "before"
+_LEARNED = "--data test.csv --train train.csv"
+COMMANDS = {
+    "run": f"run -t issue-triage -m fake {_LEARNED} --dev 6 --out new",
+    "ab": f"ab fake/zero_shot fake/few_shot other/zero_shot -t issue-triage {_LEARNED} --dev 6",
+    "worth": f"adapters compare mine --base base {_LEARNED}",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the files of then, in which commands work."""
+    shutil.copytree(BEFORE, tmp_path / "before")
+    monkeypatch.chdir(tmp_path / "before")
+    for variable, name in {
+        "GATEWAY_DATA": "data",
+        "GATEWAY_MODELS": "models.toml",
+        "GATEWAY_PROMPTS": "prompts",
+        "GATEWAY_ADAPTERS": "adapters",
+    }.items():
+        monkeypatch.setenv(variable, str(tmp_path / "before" / name))
+    monkeypatch.setitem(base._REGISTRY, "llama_cpp", base._REGISTRY["fake"])
+    return tmp_path / "before"
+
+
+def answers(folder: Path) -> list[tuple[object, ...]]:
+    """All of the store's, with the time at which each was committed."""
+    store = sqlite3.connect(folder / "store.sqlite")
+    try:
+        return store.execute("SELECT * FROM answers ORDER BY cell, item").fetchall()
+    finally:
+        store.close()
+
+
+def asked(gateway: Gateway, command: str) -> Done:
+    done = gateway(*command.split(), "--store", "store.sqlite", "-q")
+    assert done.code == 0, done.err
+    return done
+
+
+def same_predictions(new: Path, old: Path) -> None:
+    """Byte for byte; of a baseline, which a library computes, its answers."""
+    made, known = ((each / "predictions.jsonl").read_text().splitlines() for each in (new, old))
+    assert len(made) == len(known) > 0
+    for now, then in zip(made, known, strict=True):
+        if now != then:
+            one, other = json.loads(now), json.loads(then)
+            assert one["cell"].startswith("baseline:")
+            assert {**one, "probabilities": 0} == {**other, "probabilities": 0}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_takes_its_answers_of_then(gateway: Gateway, folder: Path, name: str) -> None:
+    known = answers(folder)
+    done = asked(gateway, COMMANDS[name])
+    assert answers(folder) == known
+    found = re.search(r"run ([0-9a-f]{12})", done.out)
+    assert found is not None, done.out
+    gateway("report", found[1], "--store", "store.sqlite", "--out", "again")
+    same_predictions(folder / "again", folder / name)
+
+
+def test_an_experiment_takes_its_answers_of_then(gateway: Gateway, folder: Path) -> None:
+    known = answers(folder)
+    shutil.move(folder / "experiment", folder / "then")
+    asked(gateway, "run experiment.toml")
+    assert answers(folder) == known
+    for seed in ("seed-0", "seed-1"):
+        same_predictions(folder / "experiment" / seed, folder / "then" / seed)
+
+
+def test_runs_of_then_are_reported(gateway: Gateway, folder: Path) -> None:
+    runs = (folder / "runs.txt").read_text().split()
+    assert len(runs) == 5
+    for run in runs:
+        done = gateway("report", run, "--store", "store.sqlite", "--out", "again")
+        assert done.code == 0, done.err
+
+
+def test_a_report_and_its_predictions_are_scored_and_compared(
+    gateway: Gateway, folder: Path
+) -> None:
+    report = load_report((folder / "run" / "report.json").read_text())
+    done = gateway("score", "run", "--json")
+    assert done.code == 0, done.err
+    again = {cell["name"]: cell for cell in json.loads(done.out)["cells"]}
+    for cell in report.cells:
+        assert again[cell.name]["metrics"]["accuracy"]["value"] == cell.metrics["accuracy"].value
+    assert set(again) == set(load_predictions(folder / "run"))
+    assert gateway("compare", "run:fake/zero_shot/sum", "fake/few_shot/sum").code == 0
+
+
+def test_an_entry_of_each_kind_is_read() -> None:
+    models = load_models(BEFORE / "entries.toml")
+    kinds = {name: type(spec.source) for name, spec in models.specs.items() if "-" in name}
+    assert set(kinds.values()) == {HubSource, OllamaSource, PathSource, PypiSource}
+    torch, card, server = (models.get(f"of-{name}") for name in ("torch", "card", "server"))
+    assert (torch.backend, torch.dtype, torch.adapter_merged) == ("transformers", "bfloat16", True)
+    assert (card.gpu_layers, card.main_gpu, card.tensor_split) == ("auto", 1, (0.5, 0.5))
+    assert (server.backend, server.host, server.route) == (
+        "ollama",
+        "http://10.0.0.1:11434",
+        "chat",
+    )
+    assert models.get("of-flash").attention == "flash"
+    assert models.default == "of-path"
+
+
+def test_a_certificate_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = BEFORE / "certificates.json"
+    ((key, _),) = json.loads(file.read_text()).items()
+    fingerprint, _, machine = key.partition("|")
+    monkeypatch.setattr(certificates, "machine", lambda: machine)
+    assert level_of(fingerprint, file) is Level.BITWISE
+
+
+def test_a_card_and_its_adapter_are_read() -> None:
+    card = read_card(BEFORE / "adapters" / "mine")
+    assert card is not None
+    assert card.data is not None
+    assert card.prompt is not None
+    assert (card.data.items, card.prompt.strategy) == (18, "brief")
+    assert read_adapter(BEFORE / "adapters" / "mine").card == card
+
+
+def test_what_is_kept_of_then_is_small() -> None:
+    assert sum(file.stat().st_size for file in BEFORE.rglob("*") if file.is_file()) < 300_000
