@@ -1,7 +1,7 @@
-"""Nothing that a user has breaks: files of commit 29efcf3, as tests/fixtures/before tells, are read.
+"""Nothing that a user has breaks: files of commit 29efcf3, in tests/fixtures/before, are read.
 
-Every model of them is the fake backend, also the one that has an adapter. What it answered then is in
-the store, so nothing is asked here, and what follows from the same answers is the same.
+Every model of them is the fake backend, also the one that has an adapter. What it answered then is
+in the store, so nothing is asked here, and what follows from the same answers is the same.
 """
 
 import json
@@ -127,7 +127,7 @@ def test_an_entry_of_each_kind_is_read() -> None:
     assert (card.gpu_layers, card.main_gpu, card.tensor_split) == ("auto", 1, (0.5, 0.5))
     assert (server.backend, server.host, server.route) == (
         "ollama",
-        "http://10.0.0.1:11434",
+        "http://far:11434",
         "chat",
     )
     assert models.get("of-flash").attention == "flash"
