@@ -29,7 +29,7 @@ DIRECTION = {
     "cli": f"{_COMPUTING} tuning evaluation determinism server report",
 }
 """Each package of gateway/ and those that its modules may import, itself apart."""
-ABOVE_ALL = {"__init__.py", "__main__.py", "py.typed", "__pycache__", "_shipped"}
+ABOVE_ALL = {"__init__.py", "__main__.py", "py.typed", "__pycache__", "_shipped", "manual"}
 BACKEND_SDKS = {"httpx", "torch", "llama_cpp", "ollama", "transformers", "peft"}
 READ_THE_ENVIRONMENT = (
     "models.environment",
