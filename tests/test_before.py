@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends import base
+from gateway.backends.base import KINDS, load_models
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.backends.ollama.spec import OllamaSpec
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.evaluation.predictions import load_predictions, predictions_of
 from gateway.evaluation.record import RunRecord
 from gateway.evaluation.store import Store
@@ -20,7 +23,6 @@ from gateway.models import certificates
 from gateway.models.adapters.card import read_card
 from gateway.models.adapters.folder import read_adapter
 from gateway.models.certificates import Level, level_of
-from gateway.models.file import load_models
 from gateway.models.spec import HubSource, OllamaSource, PathSource, PypiSource
 from gateway.report.jsonfile import load_report
 from tests.cli.conftest import Done, Gateway, gateway
@@ -49,7 +51,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "GATEWAY_ADAPTERS": "adapters",
     }.items():
         monkeypatch.setenv(variable, str(tmp_path / "before" / name))
-    monkeypatch.setitem(base._REGISTRY, "llama_cpp", base._REGISTRY["fake"])
+    for what in ("implementation", "extra"):
+        monkeypatch.setattr(KINDS["llama_cpp"], what, getattr(KINDS["fake"], what))
     return tmp_path / "before"
 
 
@@ -128,14 +131,12 @@ def test_an_entry_of_each_kind_is_read() -> None:
     kinds = {name: type(spec.source) for name, spec in models.specs.items() if "-" in name}
     assert set(kinds.values()) == {HubSource, OllamaSource, PathSource, PypiSource}
     torch, card, server = (models.get(f"of-{name}") for name in ("torch", "card", "server"))
-    assert (torch.backend, torch.dtype, torch.adapter_merged) == ("transformers", "bfloat16", True)
+    assert isinstance(torch, TransformersSpec)
+    assert (torch.dtype, torch.device, torch.adapter_merged) == ("bfloat16", "cuda:1", True)
+    assert isinstance(card, LlamaCppSpec)
     assert (card.gpu_layers, card.main_gpu, card.tensor_split) == ("auto", 1, (0.5, 0.5))
-    assert (server.backend, server.host, server.route) == (
-        "ollama",
-        "http://far:11434",
-        "chat",
-    )
-    assert models.get("of-flash").attention == "flash"
+    assert isinstance(server, OllamaSpec)
+    assert (server.host, server.route, server.parallel) == ("http://far:11434", "chat", 2)
     assert models.default == "of-path"
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import typer
 
+from gateway.backends.base import load_models
 from gateway.cli.app import app
 from gateway.cli.manual import MANUAL, TOPICS
 from gateway.evaluation.experiment.file import load_experiment
 from gateway.evaluation.judge.rubric import load_rubric
-from gateway.models.file import load_models
 from gateway.tasks.prompts import load_template
 from gateway.tasks.task import load_task
 from tests.support.imports import ROOT
