@@ -4,7 +4,6 @@ Its tokens are UTF-8 bytes and its answers are a pure function of the request, s
 promise of equal bytes and can be told to fail.
 """
 
-import asyncio
 import hashlib
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -173,6 +172,9 @@ class FakeBackend:
 
     async def _work(self) -> None:
         self.requests += 1
+        # Its kind is read with every models.toml, and few commands ask it anything.
+        import asyncio
+
         await asyncio.sleep(self._delay_s)
 
     def _answer(self, request: GenerationRequest, prompt: str) -> str:

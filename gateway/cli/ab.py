@@ -1,6 +1,5 @@
 """`gateway ab`: cells against each other, and whether the difference is real."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,10 +8,18 @@ import typer
 from gateway.cli.common import (
     FAILED,
     ColumnOption,
+    DataOption,
+    DevOption,
+    ExemplarsOption,
+    LimitOption,
+    MarginOption,
     ModelsOption,
     PromptsOption,
+    QuietOption,
+    SeedOption,
     StoreOption,
     TaskOption,
+    TrainOption,
     check_store,
     columns_of,
     err,
@@ -22,6 +29,7 @@ from gateway.cli.common import (
     reading,
     show,
     tell,
+    wait,
 )
 from gateway.cli.outputs import check_folder
 
@@ -36,11 +44,8 @@ def ab(
         typer.Argument(help="MODEL, MODEL/STRATEGY or MODEL/STRATEGY/RULE; first the reference."),
     ],
     task: TaskOption,
-    data: Annotated[str, typer.Option(help="Labelled items: CSV, JSONL, Parquet or hf:NAME.")],
-    train: Annotated[
-        str | None,
-        typer.Option(help="Training data: exemplars, calibration and the baselines come from it."),
-    ] = None,
+    data: DataOption,
+    train: TrainOption = None,
     strategy: Annotated[
         str,
         typer.Option(
@@ -53,9 +58,7 @@ def ab(
         str,
         typer.Option(help="Of cells that name none: sum, mean, per_byte, contextual or batch."),
     ] = "sum",
-    margin: Annotated[
-        float, typer.Option(help="The largest loss that would not matter, in units of the metric.")
-    ] = 0.02,
+    margin: MarginOption = 0.02,
     metric: Annotated[str, typer.Option(help="Instead of the task's own metric.")] = "",
     stop_early: Annotated[
         bool,
@@ -63,16 +66,10 @@ def ab(
             "--stop-early", help="Take items in a seeded order until every cell is decided."
         ),
     ] = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Items: a seeded sample, stratified by label.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of samples, exemplars and intervals.")] = 0,
-    exemplars: Annotated[
-        str, typer.Option(help="How exemplars are chosen: fixed, stratified or nearest.")
-    ] = "",
-    dev: Annotated[
-        int, typer.Option(min=1, help="Training items on which batch calibration is fitted.")
-    ] = 48,
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
+    exemplars: ExemplarsOption = "",
+    dev: DevOption = 48,
     column: ColumnOption = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for ab.html, ab.md and ab.json.")
@@ -80,7 +77,7 @@ def ab(
     store: StoreOption = None,
     prompts: PromptsOption = None,
     models_file: ModelsOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Compare cells of the grid on your own labels: what flips, what it costs, what to take.
 
@@ -134,7 +131,7 @@ def ask_cells(plan: "CellPlan", store: Path | None, *, quiet: bool) -> "CompareR
         open_store(store) as opened,
         RunProgress(totals, err, quiet=quiet) as progress,
     ):
-        return asyncio.run(compare(plan, opened, progress.update, looked))
+        return wait(compare(plan, opened, progress.update, looked))
 
 
 def finish(compared: "CompareResult", out_dir: Path | None, *more: "Section") -> bool:

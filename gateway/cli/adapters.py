@@ -2,12 +2,17 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli.common import FAILED, ModelsOption, err, note, note_none, out, show, tell
 from gateway.cli.outputs import check_file, check_folder
+
+if TYPE_CHECKING:
+    from gateway.models.adapters.base import Base
+    from gateway.models.adapters.folder import Adapter
+    from gateway.models.spec import ModelSpec
 
 adapters_app = typer.Typer(
     no_args_is_help=True,
@@ -199,14 +204,14 @@ def _root(given: Path | None) -> Path:
     return given or adapters_root()
 
 
-def _read(name: str, adapters: Path | None) -> Any:
+def _read(name: str, adapters: Path | None) -> "Adapter":
     from gateway.models.adapters.folder import read_adapter
     from gateway.models.adapters.names import folder_of
 
     return read_adapter(folder_of(_root(adapters), name))
 
 
-def _base(name: str, models_file: Path | None) -> tuple[Any, Path, Any]:
+def _base(name: str, models_file: Path | None) -> tuple["ModelSpec", Path, "Base"]:
     """Entry, place and facts of the model that an adapter is to fit."""
     from gateway.backends.base import load_models
     from gateway.core.errors import ConfigError
@@ -223,7 +228,7 @@ def _base(name: str, models_file: Path | None) -> tuple[Any, Path, Any]:
         return spec, path, read_base(spec, path)
 
 
-def _note_other_weights(adapter: Any, facts: Any) -> None:
+def _note_other_weights(adapter: "Adapter", facts: "Base") -> None:
     from gateway.models.adapters.check import other_weights
 
     if reason := other_weights(adapter.card, facts.digest):

@@ -1,6 +1,5 @@
 """`gateway adapters compare`: was the fine-tuning worth it?"""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,12 @@ from gateway.cli.adapters import AdaptersOption
 from gateway.cli.common import (
     FAILED,
     ColumnOption,
+    LimitOption,
+    MarginOption,
     ModelsOption,
     PromptsOption,
+    QuietOption,
+    SeedOption,
     StoreOption,
     check_store,
     columns_of,
@@ -20,6 +23,7 @@ from gateway.cli.common import (
     listed,
     note,
     reading,
+    wait,
 )
 from gateway.cli.outputs import check_folder
 
@@ -45,13 +49,9 @@ def compare(
         Path | None,
         typer.Option(help="A text from elsewhere, 512 tokens or more: what was forgotten of it."),
     ] = None,
-    margin: Annotated[
-        float, typer.Option(help="The largest loss that would not matter, in units of the metric.")
-    ] = 0.02,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Items: a seeded sample, stratified by label.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of samples, exemplars and intervals.")] = 0,
+    margin: MarginOption = 0.02,
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
     column: ColumnOption = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for ab.html, ab.json and worth.md.")
@@ -60,7 +60,7 @@ def compare(
     adapters: AdaptersOption = None,
     prompts: PromptsOption = None,
     models_file: ModelsOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Before and after: the base's prompts, and the base with the adapter, on the same items.
 
@@ -102,7 +102,7 @@ def compare(
         note(f"warning: {plan.warning}")
     compared = ask_cells(plan.cells, store, quiet=quiet)
     with staged(err, quiet=quiet) as begin:
-        read = asyncio.run(readings(plan, begin))
+        read = wait(readings(plan, begin))
     found = before_after(plan, compared, read)
     failed = finish(compared, out_dir, page.section(found))
     if out_dir is not None:

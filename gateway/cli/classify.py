@@ -1,8 +1,10 @@
 """One text, or one question: `gateway classify` and `gateway ask`."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,9 +12,13 @@ from gateway.cli.common import (
     ColumnOption,
     ModelsOption,
     PromptsOption,
+    QuietOption,
+    StoreOption,
     TaskOption,
+    check_store,
     columns_of,
     err,
+    keeping_answers,
     listed,
     note,
     out,
@@ -21,6 +27,10 @@ from gateway.cli.common import (
 )
 from gateway.cli.outputs import check_file
 from gateway.core.errors import ConfigError
+from gateway.core.files import write_atomically
+
+if TYPE_CHECKING:
+    from gateway.evaluation.run import Watch
 
 
 def classify(
@@ -45,44 +55,75 @@ def classify(
         Path | None, typer.Option("--output", "-o", help="Where the labelled CSV goes.")
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object a text.")] = False,
+    store: StoreOption = None,
     prompts: PromptsOption = None,
     models_file: ModelsOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Classify a text, a file, or every row of a CSV.
+
+    The answers to a CSV are kept as they come: interrupted at any moment, the same command goes on
+    where it was.
 
     [bold]gateway classify "The page crashes when I scroll"[/]
     """
     from dataclasses import asdict
 
-    from gateway.cli.progress import counted
-    from gateway.evaluation import classify as classifying
+    import gateway
+    from gateway.evaluation.store import IN_MEMORY
+    from gateway.models.environment import default_store, prompts_root
     from gateway.report.pages import classified
 
-    a_table = file is not None and file.suffix.lower() == ".csv"
-    if output is not None and not a_table:
+    table = file if file is not None and file.suffix.lower() == ".csv" else None
+    if output is not None and table is None:
         raise ConfigError("--output is where a labelled CSV goes", hint="give --file a CSV")
     check_file(output, "--output")
-    asked = classifying.Asked(
-        task=task,
-        labels=listed(labels),
-        model=model,
-        strategy=strategy,
-        train=train,
-        rule=score_rule,
-        columns=columns_of(column),
-        prompts=prompts,
-        models_file=models_file,
-    )
-    if file is not None and a_table:
-        classifying.label_csv(asked, file, output, lambda count: counted("classified", count, err))
-        return
+    if table is not None:
+        check_store(store)
+    texts = () if table else (_text(text, file),)
+    with _asking(table, quiet=quiet) as watch:
+        found = gateway.classify(
+            texts,
+            table,
+            task=task,
+            labels=listed(labels),
+            model=model or "",
+            strategy=strategy,
+            train=train,
+            rule=score_rule,
+            columns=columns_of(column),
+            store=(store or default_store()) if table else IN_MEMORY,
+            prompts=prompts or prompts_root(),
+            models_file=models_file,
+            watch=watch,
+        )
+    if table is None:
+        (answer,) = found.answers
+        show(classified.sections(answer), asdict(answer) if json_output else None)
+    elif output is None:
+        out.file.write(found.csv())
+    else:
+        write_atomically(output, found.csv())
+
+
+def _text(text: str | None, file: Path | None) -> str:
     if file is not None:
-        text = read_text(file)
-    elif text in (None, "-"):
-        text = sys.stdin.read()
-    with err.status("asking"):
-        answer = classifying.one(asked, text or "")
-    show(classified.sections(answer), asdict(answer) if json_output else None)
+        return read_text(file)
+    return sys.stdin.read() if text is None or text == "-" else text
+
+
+@contextmanager
+def _asking(table: Path | None, *, quiet: bool) -> Iterator["Watch"]:
+    """What is kept as it comes, with its progress; or one text, for which one waits."""
+    from gateway.cli.progress import watched
+    from gateway.evaluation.run import unwatched
+
+    if table is None:
+        with err.status("asking"):
+            yield unwatched
+    else:
+        with keeping_answers(), watched(quiet=quiet, scored=False) as watch:
+            yield watch
 
 
 def ask(
@@ -113,27 +154,25 @@ def ask(
 
     [bold]gateway ask -m ollama:llama3.2:1b --seed 42 --max-tokens 512 "Name three colours."[/]
     """
-    from gateway.backends import once
-    from gateway.backends.base import load_models
+    import gateway
     from gateway.core.json import completion_to_json
     from gateway.core.types import Sampling
 
-    models = load_models(models_file).serving(listed(model))
-    name = model or models.default
-    models.get(name)
-    text = sys.stdin.read() if prompt in (None, "-") else prompt
+    opened = gateway.open_model(model or "", models_file)
     sampling = Sampling(
         temperature=temperature, seed=seed, max_tokens=max_tokens, stop=tuple(stop or ())
     )
-    asked = once.Prompt(text or "", system, raw)
+    text = _text(prompt, None)
     with err.status("asking") as waiting:
 
-        def show(piece: str) -> None:
+        def write(piece: str) -> None:
             waiting.stop()
             if not json_output:
-                once.to_standard_output(piece)
+                sys.stdout.write(piece)
+                sys.stdout.flush()
 
-        done = once.ask(models, name, asked, sampling, show)
+        with opened as asked:
+            done = asked.generate(text, sampling, system=system, raw=raw, on_text=write)
     out.file.write((completion_to_json(done) if json_output else "") + "\n")
     if done.finish_reason == "length":
         note(f"ended at its limit of {max_tokens} tokens")

@@ -3,17 +3,22 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
-from rich.status import Status
 
 from gateway.cli.outputs import check_file
 from gateway.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from rich.status import Status
+
+    from gateway.core.concurrency import Work
+    from gateway.evaluation.store import Store
     from gateway.report.sections import Document, Section
+
+_T = TypeVar("_T")
 
 INTERRUPTED = 130
 REFUSED = 3
@@ -41,6 +46,47 @@ ColumnOption = Annotated[
     list[str] | None,
     typer.Option("--column", help="FIELD=NAME: the data's column for a field. Repeatable."),
 ]
+
+
+def wait(work: "Work[_T]") -> _T:
+    """What the work gives in the end."""
+    # Half of the commands ask nobody, and asyncio takes longer to load than they do to run.
+    import asyncio
+
+    return asyncio.run(work)
+
+
+DataOption = Annotated[
+    str, typer.Option("--data", help="Labelled items: CSV, JSONL, Parquet or hf:NAME.")
+]
+TrainOption = Annotated[
+    str | None,
+    typer.Option(
+        "--train", help="Training data: exemplars, calibration and the baselines come from it."
+    ),
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="Items: a seeded sample, stratified by label."),
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, help="Of samples, exemplars and intervals.")
+]
+ExemplarsOption = Annotated[
+    str,
+    typer.Option("--exemplars", help="How exemplars are chosen: fixed, stratified or nearest."),
+]
+DevOption = Annotated[
+    int, typer.Option("--dev", min=1, help="Training items on which batch calibration is fitted.")
+]
+MarginOption = Annotated[
+    float,
+    typer.Option(
+        "--margin", help="The largest loss that would not matter, in units of the metric."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of tables.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 
 
 class Interrupted(Exception):
@@ -93,22 +139,19 @@ def show(what: "Document | Section | Iterable[Section]", values: object = None) 
         out.file.write(canonical_json(values) + "\n")
 
 
-def reading() -> Status:
+def reading() -> "Status":
     """Says on a terminal that data is read, as long as the block runs."""
     return err.status("reading the data")
 
 
 @contextlib.contextmanager
-def open_store(path: Path | None) -> Iterator[Any]:
+def open_store(path: Path | None) -> Iterator["Store"]:
     """The store of answers while the block runs; None: the default one."""
     from gateway.evaluation.store import Store
     from gateway.models.environment import default_store
 
-    store = Store(path or default_store())
-    try:
+    with Store(path or default_store()) as store:
         yield store
-    finally:
-        store.close()
 
 
 def check_store(path: Path | None) -> None:

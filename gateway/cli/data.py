@@ -3,13 +3,15 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli.common import (
     USAGE,
     ColumnOption,
+    DataOption,
+    JsonOption,
     ModelsOption,
     PromptsOption,
     TaskOption,
@@ -22,14 +24,18 @@ from gateway.cli.common import (
 from gateway.cli.outputs import check_file, check_folder
 from gateway.core.errors import ConfigError, DataError
 
+if TYPE_CHECKING:
+    from gateway.engine.reader import Reader
+    from gateway.models.spec import ModelSpec
+    from gateway.tasks.task import Item, Task
+    from gateway.tuning.checks.lengths import LengthLimit
+    from gateway.tuning.checks.parts import Part
+
 data_app = typer.Typer(
     no_args_is_help=True,
     help="Labelled data: what is wrong with it, splits, and OpenAI's chat format.",
 )
 
-DataOption = Annotated[
-    str, typer.Option("--data", help="Labelled items: CSV, JSONL, Parquet or hf:NAME.")
-]
 StrategyOption = Annotated[
     str, typer.Option("--strategy", "-s", help="Prompt strategy of the task.")
 ]
@@ -41,7 +47,6 @@ HeldOutOption = Annotated[
 AnyShareOption = Annotated[
     bool, typer.Option("--any-share", help="Take a share outside 0.1 to 0.2.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 ChatArgument = Annotated[str, typer.Argument(help="File in OpenAI's chat format (JSONL).")]
 
 
@@ -273,7 +278,7 @@ def _check_share(share: float, any_share: bool) -> None:
         check_share(share)
 
 
-def _exemplars(task: Any, root: Path) -> list[Any]:
+def _exemplars(task: "Task", root: Path) -> "list[Part]":
     """The exemplars that come with the task, as a part of the data."""
     from gateway.tasks.exemplars import FILE
     from gateway.tuning.checks.parts import read_part
@@ -283,7 +288,9 @@ def _exemplars(task: Any, root: Path) -> list[Any]:
 
 
 @contextlib.contextmanager
-def _reader(model: str | None, models_file: Path | None) -> Iterator[Any]:
+def _reader(
+    model: str | None, models_file: Path | None
+) -> Iterator["tuple[ModelSpec, Reader] | None"]:
     """The entry of a model and what reads requests as it does; None without a model."""
     from gateway.backends.base import load_models
     from gateway.backends.reader_of import reader_of
@@ -298,14 +305,14 @@ def _reader(model: str | None, models_file: Path | None) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _limit(
-    task: Any,
+    task: "Task",
     strategy: str,
     root: Path,
-    items: list[Any],
+    items: "list[Item]",
     model: str | None,
     models_file: Path | None,
     most: int | None,
-) -> Iterator[Any]:
+) -> Iterator["tuple[LengthLimit, tuple[str, ...]]"]:
     """How long an input may be, and what is to be known of how it is counted."""
     from gateway.tuning.chats import chat_maker
     from gateway.tuning.checks.duplicates import METHOD

@@ -1,20 +1,24 @@
 """What can be relied on, measured: `gateway certify` and `gateway parity`."""
 
-import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from gateway.cli.common import (
     FAILED,
     ColumnOption,
+    DataOption,
+    JsonOption,
+    LimitOption,
     ModelsOption,
     PromptsOption,
+    QuietOption,
     TaskOption,
     columns_of,
     err,
     reading,
     show,
+    wait,
 )
 from gateway.cli.outputs import check_file
 
@@ -22,7 +26,7 @@ from gateway.cli.outputs import check_file
 def certify(
     model: Annotated[str, typer.Argument(help="Name of the entry.")],
     models_file: ModelsOption = None,
-    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Measure on this machine whether a model's bytes ever change, and keep the result.
 
@@ -39,27 +43,23 @@ def certify(
     """
     from dataclasses import asdict
 
+    import gateway
     from gateway.backends.base import load_models
-    from gateway.determinism import certify
-    from gateway.models import certificates
+    from gateway.models.certificates import Level
     from gateway.models.environment import certificates_file
     from gateway.report.pages import certificate as page
 
     check_file(certificates_file(), "GATEWAY_DATA")
     spec = load_models(models_file).serving([model]).get(model)
     with err.status("loading") as status:
-        made = asyncio.run(
-            certify.certify(
-                spec,
-                certify.load_pulled,
-                lambda: certify.in_fresh_process(model, models_file),
-                lambda name, done, total: status.update(f"{done + 1} of {total}: {name}"),
-            )
+        made = gateway.certify(
+            model,
+            models_file=models_file,
+            on_trial=lambda name, done, total: status.update(f"{done + 1} of {total}: {name}"),
         )
-    certificates.save(made, certificates_file())
     show(page.section(made), asdict(made) if json_output else None)
     promised = spec.deterministic == "bitwise" and not spec.can.on_a_server
-    kept = made.level is certificates.Level.BITWISE or not promised
+    kept = made.level is Level.BITWISE or not promised
     raise typer.Exit(0 if kept else FAILED)
 
 
@@ -67,20 +67,18 @@ def parity(
     a: Annotated[str, typer.Argument(help="Name of an entry.")],
     b: Annotated[str, typer.Argument(help="Name of another entry.")],
     task: TaskOption,
-    data: Annotated[str, typer.Option(help="Labelled items: CSV, JSONL, Parquet or hf:NAME.")],
+    data: DataOption,
     train: Annotated[
         str | None, typer.Option(help="Training data that exemplars are chosen from.")
     ] = None,
     strategy: Annotated[str, typer.Option("--strategy", "-s")] = "zero_shot",
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Items: a seeded sample, stratified by label.")
-    ] = None,
+    limit: LimitOption = None,
     tokens: Annotated[int, typer.Option(min=1, help="Most tokens of each text.")] = 20,
     column: ColumnOption = None,
-    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    json_output: JsonOption = False,
     prompts: PromptsOption = None,
     models_file: ModelsOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Ask two models the same items: does what was measured with one hold for the other?
 
@@ -99,14 +97,16 @@ def parity(
     something differs, failed, or is not known.
     """
     from gateway.backends.base import load_models
-    from gateway.evaluation.plan import Wanted, prepare
+    from gateway.cli.progress import counter
+    from gateway.determinism.parity import compare_models
+    from gateway.evaluation.plan import RunOptions, prepare
     from gateway.models.environment import prompts_root
     from gateway.report.pages import parity as page
 
     models = load_models(models_file).serving((a, b))
     for name in (a, b):
         models.get(name)
-    wanted = Wanted(
+    wanted = RunOptions(
         task=task,
         data=data,
         train=train,
@@ -119,16 +119,7 @@ def parity(
     )
     with reading():
         plan = prepare(wanted).plan
-    made = asyncio.run(_parity(plan, models, tokens, quiet=quiet))
+    counting = counter("asked", quiet=quiet)
+    made = wait(compare_models(plan, models, tokens=tokens, counting=counting))
     show(page.sections(made), page.parity_json(made) if json_output else None)
     raise typer.Exit(0 if made.holds else FAILED)
-
-
-async def _parity(plan: Any, models: Any, tokens: int, *, quiet: bool) -> Any:
-    from gateway.backends.pool import ModelPool
-    from gateway.cli.progress import counted
-    from gateway.determinism import parity as comparing
-
-    async with ModelPool(models) as pool:
-        with counted("asked", 2 * len(plan.items), err, quiet=quiet) as done:
-            return await comparing.parity(plan, pool, tokens=tokens, on_done=done)

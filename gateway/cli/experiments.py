@@ -1,6 +1,5 @@
 """`gateway run FILE`: a run for each exemplar seed, and what they say together."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from gateway.cli.common import (
     reading,
     show,
     tell,
+    wait,
 )
 from gateway.cli.outputs import check_folder
 from gateway.core.errors import ConfigError
@@ -72,7 +72,7 @@ def run_file(
             yield progress.update
 
     with keeping_answers(), open_store(store) as opened:
-        result = asyncio.run(run_experiment(plan, opened, watched))
+        result = wait(run_experiment(plan, opened, watched))
     show(page.brief(result.outcome))
     if experiment.out is not None:
         page.write(result, experiment.out)

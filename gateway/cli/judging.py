@@ -1,23 +1,21 @@
 """A model as a judge of texts: `gateway judge`."""
 
-import asyncio
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from gateway.cli.common import (
     FAILED,
     ColumnOption,
+    JsonOption,
     ModelsOption,
     PromptsOption,
+    QuietOption,
     StoreOption,
     check_store,
     columns_of,
-    err,
     keeping_answers,
-    open_store,
-    reading,
     show,
 )
 from gateway.cli.outputs import check_folder
@@ -42,11 +40,11 @@ def judge(
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for judge.json and grades.jsonl.")
     ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of tables.")] = False,
+    json_output: JsonOption = False,
     store: StoreOption = None,
     prompts: PromptsOption = None,
     models_file: ModelsOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Have a model grade texts from 1 to 5 on a rubric, and say how far it can be trusted.
 
@@ -63,24 +61,30 @@ def judge(
 
     Exit code 1: requests failed.
     """
-    from gateway.backends.base import load_models
+    import gateway
+    from gateway.cli.progress import watched
     from gateway.core.digests import canonical_json
     from gateway.evaluation.judge import jsonfile
-    from gateway.evaluation.judge.rubric import load_answers, load_rubric
     from gateway.models.environment import prompts_root
     from gateway.report.files import write_files
     from gateway.report.pages import judge as page
 
     check_folder(out_dir, files=(_TOTALS, _GRADES))
     check_store(store)
-    models = load_models(models_file).serving([model])
-    models.get(model)
-    loaded = load_rubric(rubric, prompts or prompts_root())
-    columns = columns_of(column)
-    with reading():
-        answers = load_answers(data, loaded, columns=columns, human=human, limit=limit, seed=seed)
-    with keeping_answers(), open_store(store) as opened:
-        made = asyncio.run(_judge(loaded, answers, model, models, opened, seed, quiet=quiet))
+    with keeping_answers(), watched(quiet=quiet, scored=False) as watch:
+        made = gateway.judge(
+            model,
+            rubric,
+            data,
+            human=human,
+            limit=limit,
+            seed=seed,
+            columns=columns_of(column),
+            store=store,
+            prompts=prompts or prompts_root(),
+            models_file=models_file,
+            watch=watch,
+        )
     totals = jsonfile.totals_json(made)
     whole = {**totals, "grades": jsonfile.grades_json(made)}
     show(page.sections(made), whole if json_output else None)
@@ -91,24 +95,3 @@ def judge(
         }
         write_files(files, out_dir)
     raise typer.Exit(FAILED if made.statuses["failed"] else 0)
-
-
-async def _judge(
-    rubric: Any, answers: Any, model: str, models: Any, store: Any, seed: int, *, quiet: bool
-) -> Any:
-    from gateway.backends.pool import ModelPool
-    from gateway.cli.progress import RunProgress, planned
-    from gateway.evaluation.judge.judgement import judgement, plan_of
-    from gateway.evaluation.run import run
-    from gateway.models.certificates import level_of
-    from gateway.models.environment import certificates_file
-
-    plan = plan_of(rubric, answers, model)
-    pool = ModelPool(models)
-    try:
-        with RunProgress(planned([plan]), err, quiet=quiet, scored=False) as progress:
-            (cell,) = await run(plan, pool, store, progress.update)
-    finally:
-        await pool.close()
-    level = level_of(cell.fingerprint, certificates_file()).value
-    return judgement(rubric, answers, cell, level, store.answers(cell.digest), seed=seed)

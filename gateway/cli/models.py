@@ -1,12 +1,11 @@
 """`gateway models`: the entries, their files, and the models of an Ollama."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.common import FAILED, ModelsOption, err, note, note_none, out, show, tell
+from gateway.cli.common import FAILED, ModelsOption, err, note, note_none, out, show, tell, wait
 from gateway.cli.outputs import check_file, check_folder
 from gateway.core.extras import require_extra
 
@@ -42,7 +41,7 @@ def _list_on_ollama() -> None:
     from gateway.backends.ollama.client import server_at
     from gateway.report.pages import ollama_models as page
 
-    show(asyncio.run(page.listing(server_at())))
+    show(wait(page.listing(server_at())))
 
 
 @models_app.command("show")
@@ -55,7 +54,7 @@ def models_show(
     from gateway.report.pages import model as page
 
     models = load_models(models_file).serving([name])
-    show(asyncio.run(page.section(models.get(name))))
+    show(wait(page.section(models.get(name))))
 
 
 @models_app.command("pull")
@@ -90,7 +89,7 @@ def _pull_on_ollama(spec: "ModelSpec") -> str:
     require_extra("ollama")
     from gateway.backends.ollama import admin
 
-    found = asyncio.run(admin.pull(*admin.server_of(spec), err))
+    found = wait(admin.pull(*admin.server_of(spec), err))
     return f"{found.name} {found.digest}"
 
 
@@ -106,11 +105,11 @@ def models_remove(
 
     spec = load_models(models_file).serving([name]).get(name)
     server, model = admin.server_of(spec)
-    found = asyncio.run(server.model(model))
+    found = wait(server.model(model))
     if not yes and not typer.confirm(f"delete {found.name} from {server.host}?", err=True):
         note("nothing was deleted")
         raise typer.Exit(FAILED)
-    asyncio.run(server.delete(found.name))
+    wait(server.delete(found.name))
     note(f"deleted {found.name} from {server.host}")
 
 
@@ -206,5 +205,5 @@ def models_push_ollama(
 
     spec = load_models(models_file).serving([name]).get(name)
     server = server_at()
-    made = asyncio.run(pushing.push(server, spec, as_name or name, err, seed=seed, force=force))
+    made = wait(pushing.push(server, spec, as_name or name, err, seed=seed, force=force))
     tell(f"{made.name} {made.digest}")

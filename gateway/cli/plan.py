@@ -1,12 +1,14 @@
 """`gateway plan`: whether to prompt, retrieve or fine-tune, with what, and what it takes."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from gateway.cli.common import (
     ColumnOption,
+    JsonOption,
     ModelsOption,
     PromptsOption,
     columns_of,
@@ -17,9 +19,14 @@ from gateway.core.errors import ConfigError
 from gateway.tuning.recipe import TARGETS, Recipe
 
 _DEFAULT = Recipe()
-_GOALS = ("labels", "format", "style", "knowledge")
-_CHANGES = ("never", "rarely", "often")
-_LATENCIES = ("free", "tight")
+if TYPE_CHECKING:
+    from gateway.tuning.plan.architecture import Architecture
+    from gateway.tuning.plan.guide import Answers, Changes, Goal, Latency
+
+_Word = TypeVar("_Word", bound=str)
+_GOALS: "tuple[Goal, ...]" = ("labels", "format", "style", "knowledge")
+_CHANGES: "tuple[Changes, ...]" = ("never", "rarely", "often")
+_LATENCIES: "tuple[Latency, ...]" = ("free", "tight")
 
 
 def plan(
@@ -78,7 +85,7 @@ def plan(
     list_families: Annotated[
         bool, typer.Option("--families", help="List the known families.")
     ] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of tables.")] = False,
+    json_output: JsonOption = False,
     models_file: ModelsOption = None,
     prompts: PromptsOption = None,
 ) -> None:
@@ -97,6 +104,7 @@ def plan(
     from gateway.core.sizes import parse_size
     from gateway.report.pages import plan as page
     from gateway.tuning.plan.architecture import families
+    from gateway.tuning.plan.guide import Answers
     from gateway.tuning.plan.parameters import targets_of
     from gateway.tuning.plan.plan import make_plan, plan_json
     from gateway.tuning.plan.setup import Setup
@@ -105,14 +113,14 @@ def plan(
         show(page.families_section(families().values()))
         return
     architecture = None if model is None else _architecture(model, models_file)
-    given: dict[str, Any] = {
-        "goal": _one_of("goal", goal, _GOALS),
-        "examples": examples,
-        "changes": _one_of("changes", changes, _CHANGES),
-        "best_prompt": best_prompt,
-        "needed": needed,
-        "latency": _one_of("latency", latency, _LATENCIES),
-    }
+    given = Answers(
+        goal=_one_of("goal", goal, _GOALS),
+        examples=examples,
+        changes=_one_of("changes", changes, _CHANGES),
+        best_prompt=best_prompt,
+        needed=needed,
+        latency=_one_of("latency", latency, _LATENCIES),
+    )
     setup = Setup(
         "lora" if architecture else "full",
         context=context,
@@ -132,7 +140,7 @@ def plan(
     show(page.sections(made, formulas=formulas), plan_json(made) if json_output else None)
 
 
-def _architecture(name: str, models_file: Path | None) -> Any:
+def _architecture(name: str, models_file: Path | None) -> "Architecture":
     """Of a file or family, or of the files of an entry."""
     from gateway.backends.base import load_models
     from gateway.models.locate import locate
@@ -144,27 +152,28 @@ def _architecture(name: str, models_file: Path | None) -> Any:
     return from_path(locate(models.get(name)))
 
 
-def _one_of(option: str, value: str, known: tuple[str, ...]) -> str | None:
+def _one_of(option: str, value: str, known: tuple[_Word, ...]) -> _Word | None:
     if value and value not in known:
         raise ConfigError(f"--{option} {value!r} is not known", hint=f"one of {', '.join(known)}")
-    return value or None
+    return next((word for word in known if word == value), None)
 
 
 def _answers(
-    given: dict[str, Any], task: str, train: str, prompts: Path | None, columns: dict[str, str]
-) -> Any:
+    given: "Answers", task: str, train: str, prompts: Path | None, columns: dict[str, str]
+) -> "Answers":
     """What was said, and what the task and its data say where nothing was."""
     from gateway.models.environment import prompts_root
     from gateway.tasks.dataset import load_dataset
     from gateway.tasks.task import load_task
-    from gateway.tuning.plan.guide import GOAL_OF, Answers
+    from gateway.tuning.plan.guide import GOAL_OF
 
     if train and not task:
         raise ConfigError("--train is data of a task", hint="--task NAME (gateway prompts list)")
-    if task:
-        loaded = load_task(task, prompts or prompts_root())
-        given["goal"] = given["goal"] or GOAL_OF[loaded.kind]
-        if train and given["examples"] is None:
-            with reading():
-                given["examples"] = len(load_dataset(train, loaded, columns=columns).items)
-    return Answers(**given)
+    if not task:
+        return given
+    loaded = load_task(task, prompts or prompts_root())
+    given = replace(given, goal=given.goal or GOAL_OF[loaded.kind])
+    if not train or given.examples is not None:
+        return given
+    with reading():
+        return replace(given, examples=len(load_dataset(train, loaded, columns=columns).items))

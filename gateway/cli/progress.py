@@ -1,11 +1,11 @@
-"""Progress bars: of a run, with its macro-F1 so far, and of anything that is counted."""
+"""Progress bars: of a run, with its macro-F1 so far, of a training, and of what is counted."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -19,11 +19,16 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 from rich.text import Text
-from sklearn.metrics import f1_score
 
-from gateway.evaluation.run import Plan, Progress, calibration_items
+from gateway.cli.common import err, reading
 from gateway.report.format import shorten
-from gateway.scoring.results import Status
+
+if TYPE_CHECKING:
+    from gateway.core.concurrency import Counting
+    from gateway.evaluation.run import OnProgress, Plan, Progress, Watch
+    from gateway.tuning.checkpoint import Logged
+    from gateway.tuning.heldout import HeldOut
+    from gateway.tuning.tune import Estimate
 
 NOISE_FLOOR = "noise floor"
 """Stands where a cell does, of what is asked a second time."""
@@ -51,11 +56,6 @@ def bars_on(console: Console, *more: ProgressColumn, quiet: bool = False) -> Bar
     )
 
 
-def begin_loading(bars: Bars) -> TaskID:
-    """A bar without an end, until something can be counted."""
-    return bars.add_task("loading", total=None, running="")
-
-
 @contextmanager
 def counted(
     what: str, total: int, console: Console, *, quiet: bool = False
@@ -63,6 +63,11 @@ def counted(
     """A bar on a terminal while the block runs; what it gives is called after each one."""
     with staged(console, quiet=quiet) as begin:
         yield begin(what, total)
+
+
+def counter(what: str, *, quiet: bool = False) -> "Counting":
+    """`counted` on standard error, of what only the work itself can say how many there are."""
+    return lambda total: counted(what, total, err, quiet=quiet)
 
 
 @contextmanager
@@ -80,8 +85,24 @@ def staged(
         yield begin
 
 
-def planned(plans: Sequence[Plan]) -> dict[str, int]:
+@contextmanager
+def watched(*, quiet: bool = False, scored: bool = True) -> Iterator["Watch"]:
+    """Says that data is read until something is asked; then draws the progress of it."""
+    with reading() as status:
+
+        @contextmanager
+        def watch(plan: "Plan") -> Iterator["OnProgress"]:
+            status.stop()
+            with RunProgress(planned([plan]), err, quiet=quiet, scored=scored) as progress:
+                yield progress.update
+
+        yield watch
+
+
+def planned(plans: "Sequence[Plan]") -> dict[str, int]:
     """Cell -> how many items it is asked, those that its rules are fitted on included."""
+    from gateway.evaluation.run import calibration_items
+
     return {
         f"{model}/{strategy.name}": len(plan.items)
         + len(calibration_items(plan, strategy.template.mode))
@@ -91,7 +112,62 @@ def planned(plans: Sequence[Plan]) -> dict[str, int]:
     }
 
 
-class RunProgress:
+class Drawing:
+    """Bars on a terminal while the block runs; one without an end until something is counted.
+
+    Elsewhere, or when `quiet`, none.
+    """
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self._bars = bars_on(console, TextColumn("{task.fields[running]}"), quiet=quiet)
+        self._loading: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._bars.__enter__()
+        self._loading = self._bars.add_task("loading", total=None, running="")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.__exit__(kind, error, trace)
+
+    def _add(self, name: str, total: int, done: int = 0) -> TaskID:
+        """A bar of what is counted, of which so many are done already."""
+        if self._loading is not None:
+            self._bars.remove_task(self._loading)
+            self._loading = None
+        return self._bars.add_task(name, total=total, completed=done, running="")
+
+
+class TuningProgress(Drawing):
+    """Bars of a training: its loss, the held-out score, and the time left."""
+
+    _score = ""
+
+    def begin(self, estimate: "Estimate", held_out: int) -> None:
+        """Draw the bars, the steps that a checkpoint has already counted as done."""
+        self._steps = self._add("steps", estimate.steps_in_all, estimate.from_step)
+        self._items = self._add("held out", held_out)
+
+    def step(self, logged: "Logged") -> None:
+        """Take one step."""
+        self._bars.update(self._steps, advance=1, running=f"loss {logged.loss:.3f}{self._score}")
+
+    def held_out(self) -> None:
+        """Take one held-out example."""
+        self._bars.advance(self._items)
+
+    def end_epoch(self, found: "HeldOut") -> None:
+        """Take the score of an epoch."""
+        self._score = "" if found.macro_f1 is None else f", macro-F1 {found.macro_f1:.3f}"
+        self._bars.reset(self._items)
+
+
+class RunProgress(Drawing):
     """Draws on a console while the block runs; draws nothing when `quiet`.
 
     What the store had already is counted as done, and told apart: the speed and the time left are
@@ -111,21 +187,15 @@ class RunProgress:
         quiet: bool = False,
         scored: bool = True,
     ) -> None:
+        super().__init__(console, quiet=quiet)
         self._totals = totals
         self._console = console
         self._quiet = quiet
         self._scored = scored
-        self._bars = bars_on(console, TextColumn("{task.fields[running]}"), quiet=quiet)
-        self._loading: TaskID | None = None
         self._tasks: dict[str, TaskID] = {}
         self._done: dict[str, set[tuple[str, str]]] = {}
         self._stored: Counter[str] = Counter()
         self._seen: dict[str, tuple[list[str], list[str]]] = {}
-
-    def __enter__(self) -> Self:
-        self._bars.__enter__()
-        self._loading = begin_loading(self._bars)
-        return self
 
     def __exit__(
         self,
@@ -133,12 +203,12 @@ class RunProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bars.__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)
         for name, done in self._done.items():
             if len(done) < self._totals[name]:
                 self._say(f"{name}: {len(done)} of {self._totals[name]} done{self._kept(name)}")
 
-    def update(self, event: Progress) -> None:
+    def update(self, event: "Progress") -> None:
         """Take one event of the runner."""
         name = NOISE_FLOOR if event.purpose == "again" else event.cell.name
         total = self._totals[name]
@@ -153,16 +223,13 @@ class RunProgress:
             self._say(f"{name}: {total} done{self._kept(name)}")
 
     def _begin(self, name: str, total: int) -> None:
-        if self._loading is not None:
-            self._bars.remove_task(self._loading)
-            self._loading = None
         width = self._console.width
         beside = 75 if width >= _WIDE else 56
         shown = shorten(name, max(width - beside, _SHORTEST_NAME))
-        self._tasks[name] = self._bars.add_task(shown, total=total, running="")
+        self._tasks[name] = self._add(shown, total)
         self._done[name] = set()
 
-    def _count(self, name: str, event: Progress) -> None:
+    def _count(self, name: str, event: "Progress") -> None:
         bar = self._tasks[name]
         took_time = event.observation is not None
         if not took_time:
@@ -182,7 +249,7 @@ class RunProgress:
         if not (self._quiet or self._console.is_terminal):
             self._console.print(text, highlight=False, markup=False)
 
-    def _running(self, name: str, event: Progress) -> str:
+    def _running(self, name: str, event: "Progress") -> str:
         """What stands behind a bar: the score so far, and how much was there before."""
         width = self._console.width
         kept = self._kept(name).removeprefix(", ")
@@ -191,8 +258,12 @@ class RunProgress:
         score = self._score(event) if self._scored and width >= _NARROW else ""
         return "  ".join(filter(None, (score, kept)))
 
-    def _score(self, event: Progress) -> str:
+    def _score(self, event: "Progress") -> str:
         """Macro-F1 over the test items of this session, by the plain sum rule."""
+        from sklearn.metrics import f1_score
+
+        from gateway.scoring.results import Status
+
         golds, answers = self._seen.setdefault(event.cell.name, ([], []))
         answer = event.observation
         if answer is not None and event.purpose == "test" and isinstance(event.item.gold, str):

@@ -1,6 +1,5 @@
 """`gateway prompts`: tasks, their strategies, and the text that a model reads."""
 
-import asyncio
 from typing import Annotated
 
 import typer
@@ -17,6 +16,7 @@ from gateway.cli.common import (
     out,
     reading,
     show,
+    wait,
 )
 
 prompts_app = typer.Typer(no_args_is_help=True, help="Tasks, their prompt strategies, and rubrics.")
@@ -71,13 +71,13 @@ def prompts_render(
 ) -> None:
     """Print the exact text that the model will read for an item."""
     from gateway.backends.base import load_models
-    from gateway.evaluation.plan import Wanted, prepare
+    from gateway.evaluation.plan import RunOptions, prepare
     from gateway.models.environment import prompts_root
     from gateway.report.pages.rendered import rendered
 
     models = load_models(models_file).serving(listed(model))
     name = model or models.default
-    wanted = Wanted(
+    wanted = RunOptions(
         task=task,
         data=data,
         train=train,
@@ -90,7 +90,7 @@ def prompts_render(
     )
     with reading():
         prepared = prepare(wanted)
-    text, notes = asyncio.run(rendered(prepared, models.get(name), item))
+    text, notes = wait(rendered(prepared, models.get(name), item))
     out.file.write(text + "\n")
     for line in notes.lines:
         note(line)

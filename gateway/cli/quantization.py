@@ -8,11 +8,19 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.common import Interrupted, ModelsOption, err, listed, note, show
+from gateway.cli.common import (
+    Interrupted,
+    JsonOption,
+    ModelsOption,
+    QuietOption,
+    err,
+    listed,
+    note,
+    show,
+)
 from gateway.cli.outputs import check_file, check_folder
 from gateway.core.errors import ConfigError
 
-_QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 _ThreadsOption = Annotated[int, typer.Option(min=0, max=1024, help="0: all usable cores.")]
 
 
@@ -48,7 +56,7 @@ def quantize(
         bool, typer.Option("--levels", help="Say what every level's name means.")
     ] = False,
     models_file: ModelsOption = None,
-    quiet: _QuietOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Make a ladder of quantization levels, each a file and an entry of your models.toml.
 
@@ -60,24 +68,25 @@ def quantize(
     takes other types. A source that is or was quantized is told by quantizing it again: its
     levels can be no better than it. Files that are there and whole are not made again.
     """
-    from gateway.cli.progress import staged
-    from gateway.core.extras import require_extra
-    from gateway.models.environment import models_root, own_models
     from gateway.quantization import names
-    from gateway.quantization.importance import matrix_file
-    from gateway.quantization.ladder import DEFAULT_LEVELS, plan
-    from gateway.quantization.ladder_entries import check_names, known_models, write_entries
-    from gateway.quantization.make import check, check_files, make
-    from gateway.quantization.source import given
-    from gateway.quantization.speed import measure_speeds
     from gateway.report.pages import ladder as page
-    from gateway.tasks.tables import require_reader
 
     if levels:
         show(page.levels_section(names.levels()))
         return
     if model is None:
         raise ConfigError("which model?", hint="gateway quantize MODEL, or --levels")
+    from gateway.cli.progress import staged
+    from gateway.core.extras import require_extra
+    from gateway.models.environment import models_root, own_models
+    from gateway.quantization.importance import matrix_file
+    from gateway.quantization.ladder import DEFAULT_LEVELS, plan
+    from gateway.quantization.ladder_entries import check_names, known_models, write_entries
+    from gateway.quantization.make import check, check_files, make
+    from gateway.quantization.source import given
+    from gateway.quantization.speed import measure_speeds
+    from gateway.tasks.tables import require_reader
+
     require_extra("llama-cpp")
     if imatrix is not None:
         require_reader(str(imatrix))
@@ -143,9 +152,9 @@ def fidelity(
             "for a comparison of figures with its.",
         ),
     ] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    json_output: JsonOption = False,
     models_file: ModelsOption = None,
-    quiet: _QuietOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Perplexity of a text, and how far models' predictions are from a reference's.
 

@@ -1,28 +1,32 @@
 """`gateway run` and what is done with its files: report, score, compare."""
 
-import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from gateway.cli import experiments
-from gateway.cli.asking import ask
 from gateway.cli.common import (
     FAILED,
     ColumnOption,
+    DataOption,
+    DevOption,
+    ExemplarsOption,
+    JsonOption,
+    LimitOption,
     ModelsOption,
     PromptsOption,
+    QuietOption,
+    SeedOption,
     StoreOption,
     TaskOption,
+    TrainOption,
     check_store,
     columns_of,
     keeping_answers,
     listed,
-    open_store,
     out,
     read_text,
-    reading,
     require_options,
     show,
     tell,
@@ -42,24 +46,17 @@ def run(
         Path | None, typer.Argument(help="Experiment file (TOML), instead of options.")
     ] = None,
     task: TaskOption = "",
-    data: Annotated[str, typer.Option(help="Labelled items: CSV, JSONL, Parquet or hf:NAME.")] = "",
-    train: Annotated[
-        str | None,
-        typer.Option(help="Training data: exemplars, calibration and the baselines come from it."),
-    ] = None,
+    data: DataOption = "",
+    train: TrainOption = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Models, comma-separated.")
     ] = None,
     strategy: Annotated[
         str, typer.Option("--strategy", "-s", help="Prompt strategies, comma-separated.")
     ] = "zero_shot,few_shot,cot",
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Items: a seeded sample, stratified by label.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of samples, exemplars and intervals.")] = 0,
-    exemplars: Annotated[
-        str, typer.Option(help="How exemplars are chosen: fixed, stratified or nearest.")
-    ] = "",
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
+    exemplars: ExemplarsOption = "",
     score_rule: Annotated[
         str,
         typer.Option(
@@ -67,9 +64,7 @@ def run(
             "contextual, batch. \\[default: sum, and batch where --train is given]"
         ),
     ] = "",
-    dev: Annotated[
-        int, typer.Option(min=1, help="Training items on which batch calibration is fitted.")
-    ] = 48,
+    dev: DevOption = 48,
     column: ColumnOption = None,
     out_dir: Annotated[
         Path | None,
@@ -78,7 +73,7 @@ def run(
     store: StoreOption = None,
     prompts: PromptsOption = None,
     models_file: ModelsOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Ask a grid of models and prompt strategies, score it, say which is better.
 
@@ -89,10 +84,9 @@ def run(
 
     [bold]gateway run experiment.toml[/] takes all of that from a file, and several exemplar seeds.
     """
-    from gateway.backends.base import load_models
-    from gateway.evaluation.plan import Wanted, prepare
+    import gateway
+    from gateway.cli.progress import watched
     from gateway.evaluation.predictions import PREDICTIONS
-    from gateway.evaluation.summary import result_of
     from gateway.models.environment import prompts_root
     from gateway.report.pages.run import FILES
 
@@ -103,45 +97,36 @@ def run(
     require_options(context, "task", "data")
     check_folder(out_dir, files=(*FILES, PREDICTIONS))
     check_store(store)
-    models = load_models(models_file).serving(listed(model))
-    names = listed(model) or (models.default,)
-    for name in names:
-        models.get(name)
-    wanted = Wanted(
-        task=task,
-        data=data,
-        train=train,
-        models=names,
-        strategies=listed(strategy),
-        prompts=prompts or prompts_root(),
-        limit=limit,
-        seed=seed,
-        exemplars=exemplars,
-        rules=listed(score_rule),
-        dev_size=dev,
-        columns=columns_of(column),
-    )
-    with reading():
-        prepared = prepare(wanted)
-    with keeping_answers(), open_store(store) as opened:
-        record = asyncio.run(ask(prepared, models, opened, quiet=quiet))
-        failed = _finish(result_of(record, opened), out_dir)
-    raise typer.Exit(FAILED if failed else 0)
+    with keeping_answers(), watched(quiet=quiet) as watch:
+        found = gateway.run(
+            task,
+            data,
+            models=listed(model),
+            strategies=listed(strategy),
+            prompts=prompts or prompts_root(),
+            train=train,
+            limit=limit,
+            seed=seed,
+            exemplars=exemplars,
+            rules=listed(score_rule),
+            dev_size=dev,
+            columns=columns_of(column),
+            store=store,
+            models_file=models_file,
+            watch=watch,
+        )
+        _finish(found, out_dir)
 
 
-def _finish(result: "RunResult", out_dir: Path | None) -> bool:
-    """Print the tables, write the files; True when items failed."""
-    from gateway.core.files import write_atomically
-    from gateway.evaluation.predictions import PREDICTIONS, predictions_jsonl
+def _finish(found: "RunResult", out_dir: Path | None) -> NoReturn:
+    """Print the tables, write the files; exit code 1 when items failed."""
     from gateway.report.pages import run as page
 
-    show(page.brief(result.report, result.timings))
+    show(page.brief(found.report, found.timings))
     if out_dir is not None:
-        page.write(result.report, result.timings, out_dir)
-        lines = predictions_jsonl(result.record, result.predictions)
-        write_atomically(out_dir / PREDICTIONS, lines)
+        page.write_run(found, out_dir)
         tell(f"report: {out_dir / 'report.html'}")
-    return result.report.failed
+    raise typer.Exit(FAILED if found.report.failed else 0)
 
 
 def report(
@@ -150,21 +135,18 @@ def report(
     store: StoreOption = None,
 ) -> None:
     """Make the report of a stored run again; no model is loaded."""
+    from gateway.evaluation.evaluate import stored
     from gateway.evaluation.predictions import PREDICTIONS
-    from gateway.evaluation.record import RunRecord
-    from gateway.evaluation.summary import result_of
     from gateway.report.pages.run import FILES
 
     check_folder(out_dir, files=(*FILES, PREDICTIONS))
-    with open_store(store) as opened:
-        _, raw = opened.run(run_id)
-        _finish(result_of(RunRecord.from_json(raw), opened), out_dir)
+    _finish(stored(run_id, store), out_dir)
 
 
 def score(
     folder: Annotated[Path, typer.Argument(help="Folder given to gateway run --out.")],
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap intervals.")] = 0,
-    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Score the predictions of a finished run again, from its files alone."""
     from dataclasses import replace
@@ -198,7 +180,7 @@ def compare(
     b: Annotated[str, typer.Argument(help="FOLDER or FOLDER:CELL, or the CELL of the first.")],
     metric: Annotated[str, typer.Option(help="Instead of the task's own metric.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap interval.")] = 0,
-    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Compare two cells on the same items: difference, interval, test, flips.
 

@@ -1,22 +1,22 @@
 """`gateway serve`, `gateway replay` of its traffic, and `gateway keys` of its callers."""
 
-import asyncio
-import contextlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from gateway.cli.common import (
     FAILED,
+    JsonOption,
     ModelsOption,
     PromptsOption,
-    err,
+    QuietOption,
     listed,
     note,
     note_none,
     show,
     tell,
+    wait,
 )
 from gateway.cli.outputs import check_file
 
@@ -134,7 +134,7 @@ def serve(
     note(f"models may take {readable(budget)} of memory together")
     if record is not None:
         note(f"every prompt and answer is kept in {record}")
-    asyncio.run(
+    wait(
         process.serve(
             lambda: ModelPool(models, max_loaded=max(max_loaded, len(names)), memory=budget),
             settings,
@@ -154,9 +154,9 @@ def replay(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first so many requests.")
     ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    json_output: JsonOption = False,
     models_file: ModelsOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Ask a server's recorded requests again, and compare the answers.
 
@@ -176,27 +176,16 @@ def replay(
     """
     from dataclasses import asdict
 
-    from gateway.backends.base import load_models
-    from gateway.core.recording import Recording
+    from gateway.cli.progress import counter
+    from gateway.determinism.replay import replay_file
     from gateway.report.pages import replay as page
 
-    with contextlib.closing(Recording.existing(file)) as recording:
-        models = load_models(models_file).serving([model] if model else recording.models(limit))
-        made = asyncio.run(_replay(recording, models, model, limit, quiet=quiet))
+    counting = counter("asked", quiet=quiet)
+    made = wait(
+        replay_file(file, model=model, limit=limit, models_file=models_file, counting=counting)
+    )
     show(page.section(made), {**asdict(made), "broken": made.broken} if json_output else None)
     raise typer.Exit(FAILED if made.broken else 0)
-
-
-async def _replay(
-    recording: Any, models: Any, model: str | None, limit: int | None, *, quiet: bool
-) -> Any:
-    from gateway.backends.pool import ModelPool
-    from gateway.cli.progress import counted
-    from gateway.determinism import replay as replaying
-
-    async with ModelPool(models) as pool:
-        with counted("asked", recording.count_answered(limit), err, quiet=quiet) as done:
-            return await replaying.replay(recording, pool, model=model, limit=limit, on_done=done)
 
 
 @keys_app.command("create")

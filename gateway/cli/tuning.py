@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,7 @@ from gateway.cli.common import (
     Interrupted,
     ModelsOption,
     PromptsOption,
+    QuietOption,
     TaskOption,
     columns_of,
     err,
@@ -21,13 +23,21 @@ from gateway.cli.common import (
     show,
     tell,
 )
+from gateway.cli.fields import fields_as_options
 from gateway.cli.outputs import check_folder
-from gateway.tuning.recipe import ALL_LINEAR, TARGETS, Recipe
+from gateway.tuning.recipe import Recipe
+
+if TYPE_CHECKING:
+    from gateway.tuning.checks.findings import Findings
+    from gateway.tuning.heldout import HeldOut
+    from gateway.tuning.job import TrainingJob
+    from gateway.tuning.tune import Begin, Estimate
 
 _DEFAULT = Recipe()
 _DATA, _RECIPE = "Data", "Recipe"
 
 
+@fields_as_options("recipe", Recipe, {"held_out": _DATA}, panel=_RECIPE)
 def tune(
     name: Annotated[str, typer.Option("--name", "-n", help="Of the adapter: of its folder.")],
     task: TaskOption,
@@ -65,13 +75,6 @@ def tune(
             rich_help_panel=_DATA,
         ),
     ] = "",
-    held_out: Annotated[
-        float,
-        typer.Option(
-            help="Share of --train that decides when to stop, stratified by label.",
-            rich_help_panel=_DATA,
-        ),
-    ] = _DEFAULT.held_out,
     column: ColumnOption = None,
     model: Annotated[
         str, typer.Option("--model", "-m", help="Entry of the base; run on torch in training.")
@@ -82,92 +85,7 @@ def tune(
             "--strategy", "-s", help="Template that makes the texts, here and when it is used."
         ),
     ] = "zero_shot",
-    rank: Annotated[
-        int,
-        typer.Option(
-            help="Of the two matrices beside each weight: 8 to 16 for labels and formats, 32 to "
-            "64 for more to learn.",
-            rich_help_panel=_RECIPE,
-        ),
-    ] = _DEFAULT.rank,
-    alpha: Annotated[
-        float,
-        typer.Option(
-            help="What they add counts alpha / rank times; twice the rank is usual.",
-            rich_help_panel=_RECIPE,
-        ),
-    ] = _DEFAULT.alpha,
-    dropout: Annotated[
-        float,
-        typer.Option(
-            help="Against overfitting, 0 to 0.1; slows a CPU by a quarter.", rich_help_panel=_RECIPE
-        ),
-    ] = _DEFAULT.dropout,
-    targets: Annotated[
-        str,
-        typer.Option(
-            help=f"Which layers: {', '.join(TARGETS)}, or module names.",
-            rich_help_panel=_RECIPE,
-        ),
-    ] = ALL_LINEAR,
-    top_layers: Annotated[
-        int,
-        typer.Option(
-            help="Only so many of the last layers (0: all). What the others compute is then kept "
-            "from the first epoch on: faster, and a little worse.",
-            rich_help_panel=_RECIPE,
-        ),
-    ] = _DEFAULT.top_layers,
-    learning_rate: Annotated[
-        float,
-        typer.Option(
-            help="At its height; 1e-4 to 5e-4, up to 1e-3 for models below a billion weights.",
-            rich_help_panel=_RECIPE,
-        ),
-    ] = _DEFAULT.learning_rate,
-    warmup: Annotated[
-        float,
-        typer.Option(
-            help="Share of the steps until then; behind it a cosine down to 0.",
-            rich_help_panel=_RECIPE,
-        ),
-    ] = _DEFAULT.warmup,
-    weight_decay: Annotated[
-        float, typer.Option(help="Of AdamW.", rich_help_panel=_RECIPE)
-    ] = _DEFAULT.weight_decay,
-    epochs: Annotated[
-        int, typer.Option(help="At most: readings of the data, 1 to 5.", rich_help_panel=_RECIPE)
-    ] = _DEFAULT.epochs,
-    batch: Annotated[
-        int, typer.Option(help="Examples a step, 8 to 32.", rich_help_panel=_RECIPE)
-    ] = _DEFAULT.batch,
-    max_tokens: Annotated[
-        int,
-        typer.Option(help="Of an example; a longer one is an error.", rich_help_panel=_RECIPE),
-    ] = _DEFAULT.max_tokens,
-    patience: Annotated[
-        int,
-        typer.Option(
-            help="Stop after so many epochs without a better held-out score.",
-            rich_help_panel=_RECIPE,
-        ),
-    ] = _DEFAULT.patience,
-    quantize: Annotated[
-        str,
-        typer.Option(
-            help="nf4: the base in 4 bits (QLoRA), from a folder of safetensors.",
-            rich_help_panel=_RECIPE,
-        ),
-    ] = "",
-    dtype: Annotated[
-        str,
-        typer.Option(
-            help="float32, or bfloat16 where the machine computes in it.", rich_help_panel=_RECIPE
-        ),
-    ] = _DEFAULT.dtype,
-    seed: Annotated[
-        int, typer.Option(help="Of everything drawn.", rich_help_panel=_RECIPE)
-    ] = _DEFAULT.seed,
+    recipe: Recipe = _DEFAULT,
     threads: Annotated[
         int, typer.Option(min=0, max=1024, help="0: all usable cores.", rich_help_panel=_RECIPE)
     ] = 0,
@@ -177,7 +95,7 @@ def tune(
     adapters: AdaptersOption = None,
     prompts: PromptsOption = None,
     models_file: ModelsOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Fine-tune a model on your labelled data: makes a LoRA adapter.
 
@@ -191,71 +109,47 @@ def tune(
     On a CPU: --dtype bfloat16 (where lscpu lists avx512_bf16 or amx), --top-layers with half to two
     thirds of the layers, a short template, --learning-rate 1e-3 for a small model.
     """
-    from gateway.backends.base import load_models
+    import gateway
     from gateway.models.adapters.names import new_folder
     from gateway.models.environment import adapters_root, prompts_root
     from gateway.report.pages import tuning as page
-    from gateway.tuning.curve import point, smaller_jobs, train_one
-    from gateway.tuning.job import TuningOptions, job_of
-    from gateway.tuning.tune import check_target
-    from gateway.tuning.tune import tune as run
 
-    recipe = Recipe(
-        rank=rank,
-        alpha=alpha,
-        dropout=dropout,
-        targets=targets,
-        top_layers=top_layers,
-        learning_rate=learning_rate,
-        warmup=warmup,
-        weight_decay=weight_decay,
-        epochs=epochs,
-        batch=batch,
-        max_tokens=max_tokens,
-        patience=patience,
-        held_out=held_out,
-        seed=seed,
-        dtype=dtype,  # type: ignore[arg-type]  # Recipe checks the words.
-        quantize=quantize,  # type: ignore[arg-type]
-    )
-    models = load_models(models_file).serving([model] if model else [])
-    entry = model or models.default
-    target = new_folder(adapters or adapters_root(), name)
-    check_folder(target.parent, "--adapters")
-    check_target(target)
-    asked = TuningOptions(
-        spec=models.get(entry),
-        task=task,
-        train=train,
-        strategy=strategy,
-        prompts=prompts or prompts_root(),
-        target=target,
-        recipe=recipe,
-        validation=validation,
-        test=test,
-        limit=limit,
-        columns=columns_of(column),
-        threads=threads,
-    )
-    with reading():
-        job, findings = job_of(asked)
-    for finding in findings.warnings:
-        note(f"warning: {finding.what}{': ' if finding.advice else ''}{finding.advice}")
-    parts = smaller_jobs(job, _sizes(curve))
-    with _keeping_steps():
-        points: list[Any] = []
-        for part in parts:
-            note(f"{part.target.name}: {len(part.items)} of {len(job.items)} items")
-            with _watching(recipe.epochs, quiet=quiet) as begin:
-                points.append(train_one(part, begin, restart=restart))
-        with _watching(recipe.epochs, quiet=quiet) as begin:
-            tuned = run(job, begin, restart=restart)
-    if points:
-        show(page.curve([*points, point(job)]))
-    for line in page.tuned_lines(tuned):
+    root = adapters or adapters_root()
+    check_folder(new_folder(root, name).parent, "--adapters")
+    with reading() as status:
+
+        def found(findings: "Findings") -> None:
+            status.stop()
+            for finding in findings.warnings:
+                note(f"warning: {finding.what}{': ' if finding.advice else ''}{finding.advice}")
+
+        made = gateway.tune(
+            name,
+            task,
+            train,
+            model=model,
+            strategy=strategy,
+            recipe=recipe,
+            validation=validation,
+            test=test,
+            limit=limit,
+            curve=_sizes(curve),
+            columns=columns_of(column),
+            threads=threads,
+            restart=restart,
+            adapters=root,
+            prompts=prompts or prompts_root(),
+            models_file=models_file,
+            on_findings=found,
+            watch=partial(_watching, name, quiet=quiet),
+        )
+    if made.curve:
+        show(page.curve(made.curve))
+    for line in page.tuned_lines(made.tuned):
         tell(line)
-    note(f"it is the model {entry}+{name}, with --strategy {strategy}")
-    note(f"was it worth it? gateway adapters compare {name} --base {entry} --data ...")
+    note(f"it is the model {made.model}, with --strategy {strategy}")
+    base = made.model.removesuffix(f"+{name}")
+    note(f"was it worth it? gateway adapters compare {name} --base {base} --data ...")
 
 
 def _sizes(text: str) -> list[int]:
@@ -270,36 +164,34 @@ def _sizes(text: str) -> list[int]:
 
 
 @contextmanager
-def _keeping_steps() -> Iterator[None]:
-    """Raises:
-    Interrupted: by Ctrl-C.
+def _watching(name: str, job: "TrainingJob", *, quiet: bool) -> Iterator["Begin"]:
+    """Bars on a terminal, a line an epoch elsewhere.
+
+    Raises:
+        Interrupted: by Ctrl-C.
     """
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Interrupted(
-            "the last checkpoint is kept, if a minute had passed; the same command goes on"
-        ) from None
-
-
-@contextmanager
-def _watching(epochs: int, *, quiet: bool) -> Iterator[Any]:
-    """Bars on a terminal, a line an epoch elsewhere."""
-    from gateway.cli.tuning_progress import TuningProgress
+    from gateway.cli.progress import TuningProgress
     from gateway.report.pages.tuning import epoch_line, estimate_lines
     from gateway.tuning.training import Watching
 
+    if job.target.name != name:
+        note(f"{job.target.name}: {len(job.items)} items")
     with TuningProgress(err, quiet=quiet) as progress:
 
-        def begin(estimate: Any, held_out: int) -> Any:
-            for line in estimate_lines(estimate, epochs):
+        def begin(estimate: "Estimate", held_out: int) -> Watching:
+            for line in estimate_lines(estimate, job.recipe.epochs):
                 note(line)
             progress.begin(estimate, held_out)
 
-            def epoch(found: Any) -> None:
+            def epoch(found: "HeldOut") -> None:
                 progress.end_epoch(found)
                 note(epoch_line(found))
 
             return Watching(progress.step, progress.held_out, epoch)
 
-        yield begin
+        try:
+            yield begin
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "the last checkpoint is kept, if a minute had passed; the same command goes on"
+            ) from None

@@ -9,7 +9,6 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from gateway.core.errors import MissingExtra
@@ -92,9 +91,11 @@ def _origin() -> str:
 
     https://packaging.python.org/en/latest/specifications/direct-url/
     """
+    from importlib import metadata
+
     try:
-        told = distribution(DISTRIBUTION).read_text("direct_url.json")
-    except PackageNotFoundError:
+        told = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
         told = None
     if not told:
         return ""

@@ -17,13 +17,16 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from gateway.backends.base import Backend, load_backend, load_models
+from gateway.core.concurrency import Work, blocking
 from gateway.core.digests import canonical_json
 from gateway.core.errors import BackendError, InvalidRequest
 from gateway.core.types import GenerationRequest, Sampling
-from gateway.models.certificates import Certificate, Level, Trial, machine
+from gateway.models.certificates import Certificate, Level, Trial, machine, save
+from gateway.models.environment import certificates_file
 from gateway.models.locate import weights_path
 from gateway.models.spec import ModelSpec
 
@@ -63,6 +66,31 @@ class Reply:
 
 Replies = tuple[Reply, ...]
 """One a question, in the order of the questions."""
+
+
+@blocking
+def certify_entry(
+    model: str, *, models_file: Path | None = None, on_trial: OnTrial = lambda *_: None
+) -> Work[Certificate]:
+    """Measure on this machine whether a model's bytes ever change, and keep the certificate.
+
+    Args:
+        model: name of an entry; it is loaded again for each trial, and in a fresh process.
+
+    Raises:
+        ConfigError: there is no such entry.
+        GatewayError: the model can not be loaded, or a request fails.
+    """
+    spec = load_models(models_file).serving([model]).get(model)
+    return _certify(spec, partial(in_fresh_process, model, models_file), on_trial)
+
+
+async def _certify(
+    spec: ModelSpec, fresh_process: Callable[[], Replies], on_trial: OnTrial
+) -> Certificate:
+    made = await certify(spec, load_pulled, fresh_process, on_trial)
+    save(made, certificates_file())
+    return made
 
 
 async def certify(

@@ -13,10 +13,11 @@ from typing import Literal
 
 from gateway.backends.base import Backend
 from gateway.backends.pool import ModelPool
-from gateway.core.concurrency import for_each
+from gateway.core.concurrency import Counting, for_each, uncounted
 from gateway.core.errors import RequestError, Unsupported
 from gateway.core.types import UNTOLD_TOKEN, Completion, LabelScores, Sampling
 from gateway.evaluation.run import Plan, question, reason
+from gateway.models.file import Models
 from gateway.tasks.task import Item
 
 Inputs = Literal["equal", "different", "unknown"]
@@ -187,6 +188,15 @@ class Parity:
         if self.labels:
             counts.add(totals.labels_agree)
         return counts == {totals.asked} and totals.asked > 0
+
+
+async def compare_models(
+    plan: Plan, models: Models, *, tokens: int = 20, counting: Counting = uncounted
+) -> Parity:
+    """`parity` with a pool of its own."""
+    async with ModelPool(models) as pool:
+        with counting(2 * len(plan.items)) as done:
+            return await parity(plan, pool, tokens=tokens, on_done=done)
 
 
 async def parity(

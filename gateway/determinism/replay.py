@@ -3,11 +3,13 @@ another, to see how far it differs."""
 
 import difflib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from gateway.backends.base import Backend
+from gateway.backends.base import Backend, load_models
 from gateway.backends.pool import ModelPool
-from gateway.core.concurrency import for_each
+from gateway.core.concurrency import Counting, for_each, uncounted
 from gateway.core.errors import GatewayError
 from gateway.core.json import completion_to_json
 from gateway.core.recording import Ending, Recording
@@ -59,6 +61,23 @@ class Replay:
     def broken(self) -> bool:
         """Whether any group is."""
         return any(group.broken for group in self.groups)
+
+
+async def replay_file(
+    file: Path,
+    *,
+    model: str | None = None,
+    limit: int | None = None,
+    models_file: Path | None = None,
+    counting: Counting = uncounted,
+) -> Replay:
+    """`replay` of a recording that `gateway serve --record` made. Raises as it does."""
+    with closing(Recording.existing(file)) as recording:
+        names = [model] if model else recording.models(limit)
+        models = load_models(models_file).serving(names)
+        async with ModelPool(models) as pool:
+            with counting(recording.count_answered(limit)) as done:
+                return await replay(recording, pool, model=model, limit=limit, on_done=done)
 
 
 async def replay(

@@ -1,46 +1,54 @@
-"""`gateway classify`: one text, or every row of a CSV, through the same strategies as a run."""
+"""`gateway classify`: texts, or the rows of a CSV, asked as a run asks its items."""
 
-import asyncio
 import csv
 import io
-import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.backends.base import Backend, load_models
-from gateway.backends.pool import ModelPool
+from gateway.backends.base import load_models
+from gateway.core.concurrency import Work, blocking, taking
 from gateway.core.digests import canonical_json, digest_json
 from gateway.core.errors import ConfigError, DataError
-from gateway.core.files import write_atomically
-from gateway.core.types import Answer, LabelScores
-from gateway.evaluation.run import Strategy, answer, content_free_items
+from gateway.core.types import Answer
+from gateway.evaluation.plan import RunOptions, plan_of
+from gateway.evaluation.predictions import fitted, read
+from gateway.evaluation.run import Cell, Plan, Watch, ask, content_free_items, unwatched
+from gateway.evaluation.store import IN_MEMORY, Observation, Store
 from gateway.models.environment import prompts_root
+from gateway.models.file import Models
 from gateway.scoring.results import Status
-from gateway.scoring.rules import Calibrator, ScoreRule
+from gateway.scoring.rules import Calibrator
 from gateway.tasks.dataset import load_dataset
-from gateway.tasks.exemplars import ExemplarSelector, dev_split
-from gateway.tasks.prompts import load_template
 from gateway.tasks.tables import Columns, Table, options_of, read_table
-from gateway.tasks.task import Dataset, Item, Task, load_task
-
-_DEV_ITEMS = 48
+from gateway.tasks.task import Dataset, Item, Task, label_set, load_task
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """How to classify."""
+class ClassifyOptions:
+    """What is classified, and how."""
 
-    task: str
-    labels: tuple[str, ...] = ()
-    model: str | None = None
+    texts: Sequence[str] = ()
+    """Each is the task's last field, which is the long one; the others are empty."""
+    file: Path | None = None
+    """A table whose rows are classified instead."""
+    task: str = "issue-triage"
+    labels: Sequence[str] = ()
+    """For a task that leaves them open."""
+    model: str = ""
+    """Entry; empty: the default one."""
     strategy: str = "zero_shot"
     train: str | None = None
+    """Training data for exemplars and batch calibration."""
     rule: str = ""
+    """How label scores become answers. Empty: batch where there is training data, else sum."""
     columns: Columns = None
-    prompts: Path | None = None
+    """Field -> name of its column, where the table calls it otherwise."""
+    store: Path = IN_MEMORY
+    """Where answers are kept as they come, so that the same call goes on where it was."""
+    prompts: Path = field(default_factory=prompts_root)
     models_file: Path | None = None
+    watch: Watch = field(default=unwatched, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,196 +65,50 @@ class Classified:
     model: str
     fingerprint: str
 
-
-def one(asked: Asked, text: str) -> Classified:
-    """Classify one text, given as the task's main field.
-
-    Raises:
-        DataError: the text is empty.
-    """
-    if not text.strip():
-        raise DataError("there is no text to classify", hint='gateway classify "some text"')
-    task = load_task(asked.task, asked.prompts or prompts_root())
-    item = _item(task, text)
-
-    async def ask() -> Classified:
-        async with _session(asked, task, [item]) as session:
-            return await session.classify(item)
-
-    return asyncio.run(ask())
-
-
-Counting = Callable[[int], AbstractContextManager[Callable[[], None]]]
-"""Told how many there are; what the block is given is called after each one."""
-
-
-def label_csv(asked: Asked, source: Path, target: Path | None, counting: Counting) -> None:
-    """Write the CSV again with columns for status, label and probabilities.
-
-    Args:
-        target: None: standard output.
-        counting: called when it begins.
-    """
-    task = load_task(asked.task, asked.prompts or prompts_root())
-    data = load_dataset(str(source), task, labelled=False, columns=asked.columns or {})
-    table = read_table(str(source), options_of(asked.columns))
-
-    async def ask() -> tuple[list[Classified], tuple[str, ...]]:
-        async with _session(asked, task, data.items) as session:
-            return await _all(session, data.items, counting), session.labels
-
-    answers, labels = asyncio.run(ask())
-    text = _with_answers(table, answers, labels)
-    if target is None:
-        sys.stdout.write(text)
-        return
-    try:
-        write_atomically(target, text)
-    except OSError as exc:
-        raise DataError(f"{target}: can not be written: {exc.strerror}") from exc
-
-
-def _with_answers(table: Table, answers: Sequence[Classified], labels: Sequence[str]) -> str:
-    """The table as CSV, with columns for status, answer and the labels' probabilities."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    shares = [f"gateway_p_{label}" for label in labels]
-    writer.writerow([*table.names, "gateway_status", "gateway_answer", "gateway_exact", *shares])
-    for row, found in zip(table.rows, answers, strict=True):
-        given = [f"{found.probabilities[x]:.6f}" if found.probabilities else "" for x in labels]
-        kept = [row.values[name] for name in table.columns]
-        exact = "yes" if found.exact else "no"
-        writer.writerow([*kept, found.status.value, shown(found.answer), exact, *given])
-    return out.getvalue()
-
-
-async def _all(session: "_Session", items: Sequence[Item], counting: Counting) -> list[Classified]:
-    """Every item, in their order; as many at once as the backend can use."""
-    room = asyncio.Semaphore(session.backend.concurrency)
-    with counting(len(items)) as done:
-
-        async def classify(item: Item) -> Classified:
-            async with room:
-                found = await session.classify(item)
-            done()
-            return found
-
-        return await asyncio.gather(*map(classify, items))
+    def columns(self, labels: Sequence[str]) -> list[str]:
+        """Status, answer, whether it is exact, and the labels' probabilities, as a CSV has them."""
+        given = [f"{self.probabilities[x]:.6f}" if self.probabilities else "" for x in labels]
+        return [self.status.value, shown(self.answer), "yes" if self.exact else "no", *given]
 
 
 @dataclass(frozen=True, slots=True)
-class _Session:
-    task: Task
+class Classification:
+    """The answers to texts, or to the rows of a table."""
+
+    answers: tuple[Classified, ...]
+    """In the order of what was asked."""
     labels: tuple[str, ...]
-    strategy: Strategy
-    backend: Backend
-    calibrator: Calibrator | None
+    """In the order in which the model is shown them; empty for tasks without."""
+    table: Table | None = None
+    """That was classified; None: texts were."""
 
-    async def classify(self, item: Item) -> Classified:
-        seen = await answer(self.task, self.labels, self.strategy, self.backend, item)
-        probabilities: Mapping[str, float] = {}
-        status, found, reason = seen.status, seen.answer, seen.reason
-        if self.calibrator is not None and seen.status is Status.OK:
-            probabilities = self.calibrator.probabilities(seen.scores)
-            found = self.calibrator.best(probabilities)
-            if reason := self.calibrator.undecided(seen.scores, found):
-                status, found, probabilities = Status.UNPARSED, None, {}
-        return Classified(
-            status,
-            found,
-            probabilities,
-            seen.text,
-            reason,
-            seen.exact,
-            self.backend.spec.name,
-            seen.fingerprint,
-        )
+    def csv(self) -> str:
+        """The table with columns for status, answer and the labels' probabilities."""
+        assert self.table is not None
+        out = io.StringIO(newline="")
+        writer = csv.writer(out, lineterminator="\n")
+        shares = [f"gateway_p_{label}" for label in self.labels]
+        added = ["gateway_status", "gateway_answer", "gateway_exact"]
+        writer.writerow([*self.table.names, *added, *shares])
+        for row, found in zip(self.table.rows, self.answers, strict=True):
+            kept = [row.values[name] for name in self.table.columns]
+            writer.writerow([*kept, *found.columns(self.labels)])
+        return out.getvalue()
 
 
-@asynccontextmanager
-async def _session(asked: Asked, task: Task, items: Sequence[Item]) -> AsyncIterator[_Session]:
-    root = asked.prompts or prompts_root()
-    models = load_models(asked.models_file).serving([asked.model] if asked.model else [])
-    train = load_dataset(asked.train, task, columns=asked.columns or {}) if asked.train else None
-    labels = _labels(asked, task, train)
-    template = load_template(task, asked.strategy, root)
-    selector = None
-    if template.exemplars:
-        selector = ExemplarSelector.make(
-            "stratified" if train else "fixed",
-            task=task,
-            labels=labels,
-            count=template.exemplars,
-            nearest=template.nearest,
-            train=train.items if train else (),
-            test=items,
-            seed=0,
-            root=root,
-        )
-    strategy = Strategy(template, selector)
-    rule = _rule(asked, train)
-    pool = ModelPool(models)
-    try:
-        async with pool.lease(asked.model or models.default) as backend:
-            calibrator = None
-            if template.mode == "score":
-                calibrator = await _calibrator(rule, task, labels, strategy, backend, train, items)
-            yield _Session(task, labels, strategy, backend, calibrator)
-    finally:
-        await pool.close()
+@blocking
+@taking(ClassifyOptions)
+def classify(options: ClassifyOptions) -> Work[Classification]:
+    """What a model answers to texts or to the rows of a table.
 
-
-def _rule(asked: Asked, train: Dataset | None) -> ScoreRule:
-    rule = ScoreRule.named(asked.rule or ("batch" if train else "sum"))
-    if rule is ScoreRule.BATCH and train is None:
-        raise ConfigError(
-            "batch calibration is fitted on training data",
-            hint="give --train FILE, or another --score-rule",
-        )
-    return rule
-
-
-async def _calibrator(
-    rule: ScoreRule,
-    task: Task,
-    labels: tuple[str, ...],
-    strategy: Strategy,
-    backend: Backend,
-    train: Dataset | None,
-    items: Sequence[Item],
-) -> Calibrator:
-    dev: list[Item] = []
-    if rule is ScoreRule.BATCH and train is not None:
-        shown = set(strategy.selector.ids) if strategy.selector else set()
-        dev += dev_split(train.items, test=items, exclude_ids=shown, size=_DEV_ITEMS, seed=0)
-    free = content_free_items(task) if rule is ScoreRule.CONTEXTUAL else []
-
-    async def scores(asked_items: Sequence[Item]) -> list[LabelScores]:
-        seen = [await answer(task, labels, strategy, backend, item) for item in asked_items]
-        return [o.scores for o in seen if o.status is Status.OK]
-
-    return Calibrator.fit(rule, labels, content_free=await scores(free), dev=await scores(dev))
-
-
-def _labels(asked: Asked, task: Task, train: Dataset | None) -> tuple[str, ...]:
-    if task.kind != "classification":
-        return ()
-    if task.labels and asked.labels:
-        raise ConfigError(f"the task {task.name} has labels of its own", hint="leave out --labels")
-    labels = asked.labels or tuple(x.name for x in task.labels) or (train.labels if train else ())
-    if len(labels) < 2:
-        raise ConfigError(
-            f"the task {task.name} takes its labels from the data",
-            hint="give --labels a,b,c or --train FILE",
-        )
-    return labels
-
-
-def _item(task: Task, text: str) -> Item:
-    """The text as the task's last field, which is the long one; the others are empty."""
-    fields = dict.fromkeys(task.fields, "")
-    fields[task.fields[-1]] = text
-    return Item("text", fields, None, None, digest_json(fields))
+    Raises:
+        DataError: a text is empty, or the table is wrong.
+        ConfigError: no such task, strategy, rule or model; labels are missing.
+        BackendError: the model failed.
+    """
+    models = load_models(options.models_file).serving([options.model] if options.model else [])
+    table = read_table(str(options.file), options_of(options.columns)) if options.file else None
+    return _ask(_plan(options, models), models, table, options)
 
 
 def shown(found: Answer | None) -> str:
@@ -254,3 +116,84 @@ def shown(found: Answer | None) -> str:
     if found is None:
         return ""
     return found if isinstance(found, str) else canonical_json(found)
+
+
+async def _ask(
+    plan: Plan, models: Models, table: Table | None, options: ClassifyOptions
+) -> Classification:
+    with Store(options.store) as store:
+        (cell,) = await ask(plan, models, store, options.watch)
+        answers = store.answers(cell.digest)
+    calibrator = _calibrator(plan, answers) if cell.mode == "score" else None
+    found = (_classified(answers[item.digest], calibrator, cell) for item in plan.items)
+    return Classification(tuple(found), plan.labels, table)
+
+
+def _classified(seen: Observation, calibrator: Calibrator | None, cell: Cell) -> Classified:
+    found = read(seen, calibrator)
+    return Classified(
+        status=found.status,
+        answer=found.answer,
+        probabilities=found.probabilities or {},
+        text=seen.text,
+        reason=found.reason,
+        exact=seen.exact,
+        model=cell.model,
+        fingerprint=seen.fingerprint,
+    )
+
+
+def _calibrator(plan: Plan, answers: Mapping[str, Observation]) -> Calibrator:
+    free = [item.digest for item in content_free_items(plan.task)]
+    dev = [item.digest for item in plan.dev]
+    return fitted(plan.rules[0], plan.labels, answers, free=free, dev=dev)
+
+
+def _plan(options: ClassifyOptions, models: Models) -> Plan:
+    task = load_task(options.task, options.prompts)
+    data = _data(options, task)
+    train = load_dataset(options.train, task, columns=options.columns) if options.train else None
+    labels = _labels(options, task, data, train)
+    return plan_of(_as_run(options, models, train), task, labels, data, train)
+
+
+def _data(options: ClassifyOptions, task: Task) -> Dataset:
+    if options.file is not None:
+        return load_dataset(str(options.file), task, labelled=False, columns=options.columns)
+    texts = [options.texts] if isinstance(options.texts, str) else options.texts
+    if not all(text.strip() for text in texts):
+        raise DataError("there is no text to classify", hint='gateway classify "some text"')
+    items = tuple(_item(task, number, text) for number, text in enumerate(texts))
+    return Dataset("text", items, digest_json([item.digest for item in items]), ())
+
+
+def _item(task: Task, number: int, text: str) -> Item:
+    fields = {**dict.fromkeys(task.fields, ""), task.fields[-1]: text}
+    return Item(f"text-{number}", fields, None, None, digest_json(fields))
+
+
+def _as_run(options: ClassifyOptions, models: Models, train: Dataset | None) -> RunOptions:
+    return RunOptions(
+        task=options.task,
+        data=str(options.file or "text"),
+        models=(options.model or models.default,),
+        strategies=(options.strategy,),
+        prompts=options.prompts,
+        train=options.train,
+        rules=(options.rule or ("batch" if train else "sum"),),
+    )
+
+
+def _labels(
+    options: ClassifyOptions, task: Task, data: Dataset, train: Dataset | None
+) -> tuple[str, ...]:
+    if task.kind != "classification":
+        return ()
+    if options.labels and task.labels:
+        raise ConfigError(f"the task {task.name} has labels of its own", hint="leave out --labels")
+    if len(options.labels or task.labels or (train.labels if train else ())) < 2:
+        raise ConfigError(
+            f"the task {task.name} takes its labels from the data",
+            hint="give --labels a,b,c or --train FILE",
+        )
+    return tuple(options.labels) or label_set(task, data, train)

@@ -4,18 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.backends.base import load_backend
+from gateway.backends.base import load_backend, load_models
 from gateway.backends.pool import Loader, ModelPool
+from gateway.core.concurrency import Work, blocking, taking
 from gateway.evaluation.ab.answers import StoredAnswers
 from gateway.evaluation.ab.ask import MOST_ASKED_AGAIN, ask, plans_of, weights_size
 from gateway.evaluation.ab.cells import Defaults, model_in, read_cells
 from gateway.evaluation.ab.decide import all_decided, outcome_of
 from gateway.evaluation.ab.margin import DEFAULT_MARGIN, Criterion, check_margin
 from gateway.evaluation.ab.outcome import Outcome
-from gateway.evaluation.plan import Prepared, Wanted, prepare
+from gateway.evaluation.plan import Prepared, RunOptions, prepare
 from gateway.evaluation.run import Cell, OnProgress, Plan
 from gateway.evaluation.store import Store
-from gateway.models.environment import prompts_root
+from gateway.models.environment import default_store, prompts_root
 from gateway.models.file import Models
 from gateway.scoring.results import CellTimings
 from gateway.tasks.prompts import list_strategies
@@ -51,6 +52,9 @@ class CompareOptions:
     dev_size: int = 48
     columns: Mapping[str, str] = field(default_factory=dict)
     prompts: Path = field(default_factory=prompts_root)
+    store: Path | None = None
+    """Where answers are kept as they come; None: in the user's data folder."""
+    models_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ def plan_cells(options: CompareOptions, models: Models) -> CellPlan:
     cells = read_cells(options.cells, models, task, options.prompts, defaults)
     criterion = Criterion(cells, options.metric or task.metric, options.margin)
     check_margin(criterion.metric, criterion.margin, task)
-    wanted = Wanted(
+    wanted = RunOptions(
         task=options.task,
         data=options.data,
         train=options.train,
@@ -114,6 +118,24 @@ def plan_cells(options: CompareOptions, models: Models) -> CellPlan:
         columns=options.columns,
     )
     return CellPlan(prepare(wanted), criterion, models, options.stop_early)
+
+
+@blocking
+@taking(CompareOptions)
+def compare_cells(options: CompareOptions) -> Work[CompareResult]:
+    """Cells of the grid against each other, on the same items.
+
+    Raises:
+        ConfigError, DataError: before any model is loaded.
+        BackendError: a model failed. What was answered is kept.
+        ComparisonRefused: a cell has no such metric.
+    """
+    return _compare(plan_cells(options, load_models(options.models_file)), options.store)
+
+
+async def _compare(asked: CellPlan, store: Path | None) -> CompareResult:
+    with Store(store or default_store()) as opened:
+        return await compare(asked, opened)
 
 
 async def compare(

@@ -2,18 +2,17 @@
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway import __version__
 from gateway.core.digests import digest_json
 from gateway.core.errors import ConfigError, DataError
 from gateway.evaluation.record import RecordedCell, RecordedItem, RunRecord
-from gateway.evaluation.run import Cell, Plan, Strategy, content_free_items
+from gateway.evaluation.run import Cell, Plan, Strategy, Watch, content_free_items, unwatched
 from gateway.models.certificates import level_of
-from gateway.models.environment import certificates_file
-from gateway.scoring.baselines import Example, all_baselines
+from gateway.models.environment import certificates_file, prompts_root
 from gateway.scoring.results import Prediction
 from gateway.scoring.rules import ScoreRule
 from gateway.tasks.dataset import load_dataset
@@ -23,36 +22,57 @@ from gateway.tasks.prompts import PromptTemplate, list_strategies, load_template
 from gateway.tasks.tables import Columns
 from gateway.tasks.task import Dataset, Item, Task, label_set, load_task
 
+if TYPE_CHECKING:
+    from gateway.scoring.baselines import Example
+
 EXCERPT_CHARACTERS = 280
+STRATEGIES = ("zero_shot", "few_shot", "cot")
+DEV_SIZE = 48
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a run was asked for."""
+class RunOptions:
+    """What a run is asked for."""
 
     task: str
+    """A folder of `prompts`."""
     data: str
-    models: tuple[str, ...]
-    strategies: tuple[str, ...]
-    prompts: Path
+    """Labelled items: a CSV, JSONL or Parquet file, or hf:NAME."""
+    models: Sequence[str] = ()
+    """Entries; empty: the default one."""
+    strategies: Sequence[str] = STRATEGIES
+    """Prompt templates of the task."""
+    prompts: Path = field(default_factory=prompts_root)
+    """The folder of tasks."""
     train: str | None = None
+    """Training data: exemplars, calibration and the baselines come from it."""
     limit: int | None = None
+    """Of items: a seeded sample of so many, stratified by label."""
     seed: int = 0
+    """Of samples, exemplars and intervals."""
     exemplars: str = ""
     """Kind of exemplar selection; empty: stratified with training data, else fixed."""
     exemplar_seed: int | None = None
     """With which exemplars are chosen; None: the one of everything else."""
-    rules: tuple[str, ...] = ()
-    """Empty: sum, and batch too where there is training data to fit it on."""
-    dev_size: int = 48
+    rules: Sequence[str] = ()
+    """How label scores become answers: names of `ScoreRule`. Empty: sum, and batch too where there
+    is training data to fit it on."""
+    dev_size: int = DEV_SIZE
+    """Training items on which batch calibration is fitted."""
     columns: Columns = None
+    """Field -> name of its column, where the data calls it otherwise."""
+    store: Path | None = None
+    """Where answers are kept as they come; None: in the user's data folder."""
+    models_file: Path | None = None
+    """A models.toml whose entries add to the shipped ones."""
+    watch: Watch = field(default=unwatched, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A plan and the data it was made from."""
 
-    wanted: Wanted
+    wanted: RunOptions
     plan: Plan
     data: Dataset
     train: Dataset | None
@@ -60,7 +80,7 @@ class Prepared:
     """The training items that are not (nearly) test items."""
 
 
-def prepare(wanted: Wanted) -> Prepared:
+def prepare(wanted: RunOptions) -> Prepared:
     """Load the task, the data and the templates; choose exemplars and the dev split.
 
     Raises:
@@ -79,23 +99,29 @@ def prepare(wanted: Wanted) -> Prepared:
     train = load_dataset(wanted.train, task, columns=columns) if wanted.train else None
     data, train = together(task, data, train, columns)
     clean = _clean(data, train)
-    labels = label_set(task, data, train)
+    plan = plan_of(wanted, task, label_set(task, data, train), data, train)
+    return Prepared(wanted, plan, data, train, clean)
+
+
+def plan_of(
+    wanted: RunOptions, task: Task, labels: tuple[str, ...], data: Dataset, train: Dataset | None
+) -> Plan:
+    """What is asked about these items. Raises as `prepare`."""
     templates = [load_template(task, name, wanted.prompts) for name in wanted.strategies]
     strategies = tuple(_strategy(wanted, task, labels, t, data, train) for t in templates)
     rules = _rules(wanted, train, [t.mode for t in templates])
     dev: tuple[Item, ...] = ()
     if ScoreRule.BATCH in rules and train is not None:
         dev = _dev(wanted, strategies, labels, data, train)
-    plan = Plan(
+    return Plan(
         task=task,
         labels=labels,
-        models=wanted.models,
+        models=tuple(wanted.models),
         strategies=strategies,
         rules=rules,
         items=data.items,
         dev=dev,
     )
-    return Prepared(wanted, plan, data, train, clean)
 
 
 def _clean(data: Dataset, train: Dataset | None) -> tuple[Item, ...]:
@@ -152,7 +178,7 @@ def excerpt(item: Item) -> str:
 
 
 def _strategy(
-    wanted: Wanted,
+    wanted: RunOptions,
     task: Task,
     labels: tuple[str, ...],
     template: PromptTemplate,
@@ -176,7 +202,9 @@ def _strategy(
     return Strategy(template, selector)
 
 
-def _rules(wanted: Wanted, train: Dataset | None, modes: Sequence[str]) -> tuple[ScoreRule, ...]:
+def _rules(
+    wanted: RunOptions, train: Dataset | None, modes: Sequence[str]
+) -> tuple[ScoreRule, ...]:
     if "score" not in modes:
         return ()
     names = wanted.rules or (("sum", "batch") if train else ("sum",))
@@ -190,7 +218,7 @@ def _rules(wanted: Wanted, train: Dataset | None, modes: Sequence[str]) -> tuple
 
 
 def _dev(
-    wanted: Wanted,
+    wanted: RunOptions,
     strategies: Sequence[Strategy],
     labels: tuple[str, ...],
     data: Dataset,
@@ -210,6 +238,8 @@ def _baselines(prepared: Prepared) -> tuple[Prediction, ...]:
     """Their predictions; they learn from the training items that are not (nearly) test items."""
     if prepared.train is None:
         return ()
+    from gateway.scoring.baselines import all_baselines
+
     plan = prepared.plan
     made = all_baselines(
         plan.task.kind, plan.labels, _examples(prepared.clean), _examples(plan.items)
@@ -217,12 +247,16 @@ def _baselines(prepared: Prepared) -> tuple[Prediction, ...]:
     return tuple(prediction for name in sorted(made) for prediction in made[name])
 
 
-def _examples(items: Sequence[Item]) -> list[Example]:
+def _examples(items: Sequence[Item]) -> "list[Example]":
+    from gateway.scoring.baselines import Example
+
     return [Example(item.id, "\n".join(item.fields.values()), item.gold) for item in items]
 
 
 def _settings(prepared: Prepared, cells: Sequence[Cell]) -> dict[str, str]:
     wanted, plan = prepared.wanted, prepared.plan
+    from importlib.metadata import version
+
     settings = {
         "gateway": __version__,
         "python": platform.python_version(),

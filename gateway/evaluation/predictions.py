@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -132,13 +132,25 @@ def names_of(record: RunRecord, cell: RecordedCell) -> list[str]:
 def _by_rule(
     record: RunRecord, name: str, rule: ScoreRule, answers: Mapping[str, Observation]
 ) -> list[Prediction]:
-    calibrator = Calibrator.fit(
-        rule,
-        record.labels,
-        content_free=_scores(answers, record.content_free),
-        dev=_scores(answers, record.dev),
-    )
+    calibrator = fitted(rule, record.labels, answers, free=record.content_free, dev=record.dev)
     return [_prediction(name, item, answers[item.digest], calibrator) for item in record.items]
+
+
+def fitted(
+    rule: ScoreRule,
+    labels: Sequence[str],
+    answers: Mapping[str, Observation],
+    *,
+    free: Iterable[str],
+    dev: Iterable[str],
+) -> Calibrator:
+    """The rule, fitted on a cell's own answers.
+
+    Args:
+        free, dev: digests of the content-free inputs, and of the items to fit on.
+    """
+    free_scores, dev_scores = _scores(answers, free), _scores(answers, dev)
+    return Calibrator.fit(rule, labels, content_free=free_scores, dev=dev_scores)
 
 
 def _scores(answers: Mapping[str, Observation], digests: Iterable[str]) -> list[LabelScores]:
@@ -146,26 +158,40 @@ def _scores(answers: Mapping[str, Observation], digests: Iterable[str]) -> list[
     return [answer.scores for answer in found if answer.status is Status.OK]
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What an observation says by a rule."""
+
+    status: Status
+    answer: Answer | None
+    reason: str
+    probabilities: Mapping[str, float] | None = None
+
+
+def read(seen: Observation, calibrator: Calibrator | None) -> Read:
+    """The answer in an observation; where labels were scored, by a rule."""
+    if calibrator is None or seen.status is not Status.OK:
+        return Read(seen.status, seen.answer, seen.reason)
+    probabilities = calibrator.probabilities(seen.scores)
+    best = calibrator.best(probabilities)
+    if reason := calibrator.undecided(seen.scores, best):
+        return Read(Status.UNPARSED, None, reason)
+    return Read(Status.OK, best, "", probabilities)
+
+
 def _prediction(
     name: str, item: RecordedItem, answer: Observation, calibrator: Calibrator | None
 ) -> Prediction:
-    probabilities = None
-    read: Answer | None = answer.answer
-    status, reason = answer.status, answer.reason
-    if calibrator is not None and answer.status is Status.OK:
-        probabilities = calibrator.probabilities(answer.scores)
-        read = calibrator.best(probabilities)
-        if reason := calibrator.undecided(answer.scores, str(read)):
-            status, read, probabilities = Status.UNPARSED, None, None
+    found = read(answer, calibrator)
     return Prediction(
         cell=name,
         item_id=item.item_id,
-        status=status,
-        answer=read,
+        status=found.status,
+        answer=found.answer,
         gold=item.gold,
-        probabilities=probabilities,
+        probabilities=found.probabilities,
         raw_text=answer.text,
-        reason=reason,
+        reason=found.reason,
         exact=answer.exact,
         prompt_tokens=answer.prompt_tokens,
         completion_tokens=answer.completion_tokens,

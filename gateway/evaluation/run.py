@@ -6,6 +6,7 @@ both; rules that turn label scores into answers come later and cost no forward p
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from gateway.backends.base import Backend
@@ -16,6 +17,7 @@ from gateway.core.errors import ConfigError, ContextOverflow, RequestError, Unsu
 from gateway.core.types import Completion, Constraint, GenerationRequest, Sampling
 from gateway.evaluation.probe import check_prompt
 from gateway.evaluation.store import Observation, Store
+from gateway.models.file import Models
 from gateway.scoring.results import Status
 from gateway.scoring.rules import ScoreRule
 from gateway.tasks.exemplars import Exemplar, ExemplarSelector
@@ -105,12 +107,26 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+Watch = Callable[[Plan], AbstractContextManager[OnProgress]]
+"""Who watches a plan being asked: a block that gives what is told of each answer."""
+
+
+def unwatched(_: Plan) -> AbstractContextManager[OnProgress]:
+    """Nobody does."""
+    return nullcontext(lambda _: None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Ask:
     item: Item
     purpose: str
+
+
+async def ask(plan: Plan, models: Models, store: Store, watch: Watch = unwatched) -> list[Cell]:
+    """`run` with a pool of its own."""
+    async with ModelPool(models) as pool:
+        with watch(plan) as on_progress:
+            return await run(plan, pool, store, on_progress)
 
 
 async def run(plan: Plan, pool: ModelPool, store: Store, on_progress: OnProgress) -> list[Cell]:

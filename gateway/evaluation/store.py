@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from gateway.core.digests import canonical_json
 from gateway.core.errors import StoreError
@@ -89,8 +89,12 @@ class Observation:
         )
 
 
+IN_MEMORY = Path(":memory:")
+"""Of a store that is gone when it is closed."""
+
+
 class Store:
-    """Answers and runs in one file.
+    """Answers and runs in one file, which is closed when a `with` block ends.
 
     Raises:
         StoreError: the file is no store, is of another version, or can not be written.
@@ -99,6 +103,12 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._db = Database(path, _KIND)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the file. What was put is already on disk."""

@@ -7,9 +7,6 @@ path points to. So nothing but a name, a version and hashes gets through, each i
 import re
 from dataclasses import dataclass
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.version import InvalidVersion, Version
-
 from gateway.core.errors import ConfigError
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
@@ -56,6 +53,8 @@ def parse_pinned(text: str) -> Pinned:
         ConfigError: it is anything else than NAME==VERSION with hashes behind it: a URL, a path, an
             option, an extra, a marker, a range, a local version.
     """
+    from packaging.requirements import InvalidRequirement, Requirement
+
     written, *hashes = text.split(_HASH)
     try:
         read = Requirement(written)
@@ -74,6 +73,8 @@ def parse_pinned(text: str) -> Pinned:
 
 def _is_public(version: str) -> bool:
     """Whether it is a version of an index: local ones (1.0+cpu) are none, nor is 1.*."""
+    from packaging.version import InvalidVersion, Version
+
     try:
         return version == version.strip() and Version(version).local is None
     except InvalidVersion:

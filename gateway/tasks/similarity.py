@@ -1,13 +1,16 @@
 """How alike two texts are: cosine of TF-IDF vectors over words."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from gateway.tasks.task import Item
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 NEAR_DUPLICATE = 0.9
 """Cosine from which two items count as one. Lee et al. 2022 (arXiv 2107.06499) take a Jaccard
@@ -37,7 +40,7 @@ class Similarity:
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self._vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=_WORD)
+        self._vectorizer = _vectorizer()
         try:
             self._known = self._vectorizer.fit_transform(texts)
         except ValueError:  # Not one word in all of them.
@@ -67,7 +70,7 @@ def near_pairs(
         Three arrays of one length; `first < second`, in ascending order.
     """
     none = (np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float64))
-    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=_WORD)
+    vectorizer = _vectorizer()
     try:
         vectors = vectorizer.fit_transform(texts)
     except ValueError:  # Not one word in all of them.
@@ -86,8 +89,17 @@ def near_pairs(
     return first[order], second[order], cosines[order]
 
 
-def _prefixes(vectors: csr_matrix, threshold: float) -> csr_matrix:
+def _vectorizer() -> "TfidfVectorizer":
+    # scikit-learn takes a second to load, and most commands compare no texts.
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(sublinear_tf=True, token_pattern=_WORD)
+
+
+def _prefixes(vectors: "csr_matrix", threshold: float) -> "csr_matrix":
     """Ones at the rarest words of each row, whose columns come rarest first."""
+    from scipy.sparse import csr_matrix
+
     lengths = np.diff(vectors.indptr)
     squares = np.concatenate([[0.0], np.cumsum(vectors.data**2)])
     ends = np.repeat(squares[vectors.indptr[1:]], lengths)
@@ -101,7 +113,7 @@ def _prefixes(vectors: csr_matrix, threshold: float) -> csr_matrix:
 
 
 def _at_least(
-    vectors: csr_matrix, first: NDArray[np.intp], second: NDArray[np.intp], threshold: float
+    vectors: "csr_matrix", first: NDArray[np.intp], second: NDArray[np.intp], threshold: float
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
     """The pairs that are alike enough, with their cosines."""
     pieces = [np.empty(0)]

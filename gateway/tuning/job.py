@@ -1,9 +1,13 @@
 """A training: task, template, items learned and items held out, from what a person asks for."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.core.errors import ConfigError
+from gateway.models.environment import adapters_root, prompts_root
 from gateway.models.spec import ModelSpec
 from gateway.tasks.dataset import load_dataset
 from gateway.tasks.labels import unified
@@ -15,6 +19,9 @@ from gateway.tuning.checks.findings import Findings
 from gateway.tuning.checks.parts import TEST, TRAIN, VALIDATION, part_of
 from gateway.tuning.checks.split import split
 from gateway.tuning.recipe import Recipe
+
+if TYPE_CHECKING:
+    from gateway.tuning.tune import Begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,39 +45,76 @@ class TrainingJob:
     """0: all usable cores."""
 
 
+Watch = Callable[[TrainingJob], "AbstractContextManager[Begin]"]
+"""Who watches a training: a block that gives what it begins with."""
+
+
+def unwatched(_: TrainingJob) -> "AbstractContextManager[Begin]":
+    """Nobody does."""
+    from gateway.tuning.training import Watching
+
+    nothing = Watching(lambda _: None, lambda: None, lambda _: None)
+    return nullcontext(lambda _estimate, _held_out: nothing)
+
+
 @dataclass(frozen=True, slots=True)
 class TuningOptions:
-    """What a person asks for."""
+    """What an adapter is to learn, and from what."""
 
-    spec: ModelSpec
+    name: str
+    """Of the adapter: of its folder."""
     task: str
+    """A folder of `prompts`."""
     train: str
-    strategy: str
-    prompts: Path
-    target: Path
-    recipe: Recipe
+    """Labelled items to learn from: a CSV, JSONL or Parquet file, or hf:NAME."""
+    model: str = ""
+    """Entry of the base; empty: the default one. It is run on torch in training."""
+    strategy: str = "zero_shot"
+    """Template that makes the texts, here and when the adapter is used."""
+    recipe: Recipe = field(default_factory=Recipe)
     validation: str | None = None
+    """Labelled items that decide when to stop; None: a part of `train`."""
     test: str | None = None
     """Items that must not be learned."""
     limit: int | None = None
+    """Learn from a seeded sample of so many."""
+    curve: Sequence[int] = ()
+    """Train on samples of these sizes too, as NAME-SIZE."""
     columns: Columns = None
+    """Field -> name of its column, where the data calls it otherwise."""
     threads: int = 0
+    """0: all usable cores."""
+    restart: bool = False
+    """Forget an unfinished training of this name."""
+    adapters: Path = field(default_factory=adapters_root)
+    """Folder of all adapters."""
+    prompts: Path = field(default_factory=prompts_root)
+    models_file: Path | None = None
+    on_findings: Callable[[Findings], None] = field(
+        default=lambda _: None, repr=False, compare=False
+    )
+    """Told what was found in the data, before anything trains."""
+    watch: Watch = field(default=unwatched, repr=False, compare=False)
 
 
-def job_of(options: TuningOptions) -> tuple[TrainingJob, Findings]:
+def job_of(options: TuningOptions, spec: ModelSpec, target: Path) -> tuple[TrainingJob, Findings]:
     """Load, check and divide the data; what was found in it is answered too, if it is no error.
+
+    Args:
+        spec: entry of the base.
+        target: the adapter's folder.
 
     Raises:
         ConfigError: task, template or entry are wrong.
         DataError: the data is, or a part of it is (nearly) in another.
     """
-    if options.spec.adapter is not None:
+    if spec.adapter is not None:
         raise ConfigError(
-            f"{options.spec.name} has an adapter already", hint="train on the entry without it"
+            f"{spec.name} has an adapter already", hint="train on the entry without it"
         )
-    if options.spec.can.on_a_server:
+    if spec.can.on_a_server:
         raise ConfigError(
-            f"{options.spec.name} is on a server, and training needs its weights here",
+            f"{spec.name} is on a server, and training needs its weights here",
             hint="gateway models import-ollama makes an entry of the file",
         )
     task = load_task(options.task, options.prompts)
@@ -101,7 +145,7 @@ def job_of(options: TuningOptions) -> tuple[TrainingJob, Findings]:
         divided = split(train.items, options.recipe.held_out, options.recipe.seed)
         learned, held_out = divided.train, divided.validation
     job = TrainingJob(
-        spec=options.spec,
+        spec=spec,
         task=task,
         labels=label_set(task, train, validation),
         template=template,
@@ -109,7 +153,7 @@ def job_of(options: TuningOptions) -> tuple[TrainingJob, Findings]:
         held_out=held_out,
         source=train.path,
         recipe=options.recipe,
-        target=options.target,
+        target=target,
         threads=options.threads,
     )
     return job, findings

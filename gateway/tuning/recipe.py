@@ -33,34 +33,43 @@ class Recipe:
     """The choices of one training. Equal recipes, data and weights give equal adapters."""
 
     rank: int = 16
+    """Of the two matrices beside each weight: 8 to 16 for labels and formats, 32 to 64 for more to
+    learn."""
     alpha: float = 32.0
-    """What is added is multiplied by alpha / rank."""
+    """What they add counts alpha / rank times; twice the rank is usual."""
+    # PEFT's own default. QLoRA's 0.05 took a quarter of the time of a step on a CPU, most of it for
+    # drawing.
     dropout: float = 0.0
-    """Of what enters an adapter, while training. PEFT's own default: QLoRA's 0.05 took a quarter of
-    the time of a step on a CPU, most of it for drawing."""
+    """Against overfitting, 0 to 0.1; slows a CPU by a quarter."""
     targets: str = ALL_LINEAR
-    """Names of `TARGETS` or of modules, with commas between."""
+    """Which layers: all-linear, attention, query-value (qv), mlp, or module names, with commas
+    between."""
     top_layers: int = 0
-    """Only so many of the last layers get an adapter; 0: all. What the frozen ones below compute
-    is then the same in every epoch and computed once."""
+    """Only so many of the last layers (0: all). What the others compute is then kept from the first
+    epoch on: faster, and a little worse."""
     learning_rate: float = 2e-4
-    """Reached after the warm-up, from where it falls as a half cosine to 0."""
+    """At its height; 1e-4 to 5e-4, up to 1e-3 for models below a billion weights."""
     warmup: float = 0.05
-    """Share of the steps."""
+    """Share of the steps until then; behind it a cosine down to 0."""
     weight_decay: float = 0.0
+    """Of AdamW."""
     epochs: int = 5
+    """At most: readings of the data, 1 to 5."""
     batch: int = 16
-    """Examples a step."""
+    """Examples a step, 8 to 32."""
+    # Of prompt and answer. A cut example would teach the cut.
     max_tokens: int = 512
-    """Of prompt and answer; a longer example is an error, because a cut one teaches the cut."""
+    """Of an example; a longer one is an error."""
     patience: int = 2
-    """Training ends after so many epochs without a better held-out score."""
+    """Stop after so many epochs without a better held-out score."""
     held_out: float = 0.15
-    """Share of the training data that is held out where no validation data is given."""
+    """Share of --train that decides when to stop, stratified by label."""
     seed: int = 0
+    """Of everything drawn."""
     dtype: Dtype = "float32"
+    """float32, or bfloat16 where the machine computes in it."""
     quantize: Quantize = ""
-    """"nf4": the base's linear layers in 4 bits (QLoRA)."""
+    """nf4: the base in 4 bits (QLoRA), from a folder of safetensors."""
 
     def __post_init__(self) -> None:
         for name, low, high in _BOUNDS:

@@ -19,7 +19,7 @@ from gateway.core.types import GenerationRequest
 from gateway.engine.backend import EngineBackend
 from gateway.engine.context import Row
 from gateway.engine.llama import library
-from gateway.evaluation.plan import Wanted, prepare
+from gateway.evaluation.plan import RunOptions, prepare
 from gateway.models.certificates import machine
 from gateway.models.environment import prompts_root
 from gateway.models.locate import locate
@@ -51,7 +51,7 @@ def requests_of(
     backend: EngineBackend, task: str, folder: str, strategy: str, items: int
 ) -> tuple[list[GenerationRequest], tuple[str, ...]]:
     """The prompts that `gateway run` makes of the first items, and the labels."""
-    wanted = Wanted(
+    wanted = RunOptions(
         task=task,
         data=str(DATA / folder / "test.csv"),
         train=str(DATA / folder / "train.csv"),

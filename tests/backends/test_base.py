@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from gateway.backends.once import Prompt, ask
 
 from gateway.backends.base import KINDS, check_backend, load_models
 from gateway.backends.fake import FakeBackend
-from gateway.backends.once import Prompt, ask
 from gateway.core.errors import ConfigError
 from gateway.core.types import Sampling
 from gateway.models.spec import Capabilities, ModelSpec, PathSource

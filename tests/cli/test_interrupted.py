@@ -164,3 +164,22 @@ def test_a_command_that_keeps_nothing_does_not_say_that_it_does(
     monkeypatch.setattr(sys, "stdin", Stopped())
     done = gateway("ask")
     assert (done.code, done.err.split()) == (130, ["interrupted"])
+
+
+def test_a_table_that_is_classified_goes_on_where_it_was(task: Path, tmp_path: Path) -> None:
+    def classify(name: str) -> list[str]:
+        return gateway_on(
+            task,
+            *("classify", "-t", "mine", "-m", "one", "-s", "scored"),
+            *("--file", task / "test.csv", "--prompts", task / "prompts"),
+            *("--store", tmp_path / f"{name}.sqlite", "--output", tmp_path / f"{name}.csv"),
+        )
+
+    store = tmp_path / "cut.sqlite"
+    assert start_and_stop(classify("cut"), store, 2, signal.SIGKILL) == -signal.SIGKILL
+    kept = rows(store)
+    assert 2 <= len(kept) < 12
+    ended(classify("cut"))
+    assert kept < rows(store)
+    ended(classify("whole"))
+    assert (tmp_path / "cut.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()

@@ -42,6 +42,7 @@ FILES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("adapters", "compare", "--store"): ("absent", "--base", "absent", "--data", "absent.csv"),
     ("adapters", "export", "--out"): ("absent", "--base", "absent"),
     ("classify", "--output"): ("--file", "absent.csv"),
+    ("classify", "--store"): ("--file", "absent.csv"),
     ("data", "export", "--out"): ("-t", "absent", "--data", "absent.csv"),
     ("data", "import", "--out"): ("absent.jsonl", "-t", "absent"),
     ("models", "modelfile", "--output"): ("absent",),

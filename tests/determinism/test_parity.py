@@ -17,7 +17,7 @@ from gateway.core.digests import canonical_json
 from gateway.core.errors import BackendUnavailable, ContextOverflow, UnknownModel, Unsupported
 from gateway.core.types import Completion, GenerationRequest, LabelScores, RenderedRequest
 from gateway.determinism.parity import Parity, parity, verdict
-from gateway.evaluation.plan import Wanted, prepare
+from gateway.evaluation.plan import RunOptions, prepare
 from gateway.evaluation.run import Plan
 from gateway.models.file import Models
 from gateway.models.spec import ModelSpec, PathSource
@@ -307,7 +307,7 @@ def test_labels_are_scored_after_the_reasoning_and_texts_are_of_the_prompt_befor
 
 def test_a_task_without_labels_is_compared_by_inputs_and_texts() -> None:
     plan = prepare(
-        Wanted(
+        RunOptions(
             task="issue-fields",
             data=str(ROOT / "prompts" / "issue-fields" / "sample.csv"),
             models=("a", "b"),
@@ -334,7 +334,7 @@ def test_all_of_it_is_json(tmp_path: Path) -> None:
 def issues(folder: Path, *models: str, limit: int) -> Plan:
     """The shipped task on real issue reports."""
     return prepare(
-        Wanted(
+        RunOptions(
             task="issue-triage",
             data=str(folder / "test.csv"),
             models=models,

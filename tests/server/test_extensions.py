@@ -10,7 +10,7 @@ import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.core.types import GenerationRequest, Message
-from gateway.evaluation.classify import Asked, one
+from gateway.evaluation.classify import classify
 from tests.server.conftest import CHAT
 
 LABELS = ["red", "blue", "green as grass"]
@@ -76,7 +76,7 @@ def test_probabilities_sum_to_one_and_the_largest_is_the_label(http: httpx.Clien
 def test_a_task_is_classified_as_the_command_line_does(http: httpx.Client) -> None:
     text = "The app crashes when I press save"
     found = asked(http, "/v1/classify", task="issue-triage", text=text)
-    own = one(Asked("issue-triage", model=CHAT), text)
+    (own,) = classify([text], task="issue-triage", model=CHAT).answers
     assert found["label"] == own.answer
     assert {p["label"]: p["probability"] for p in found["probabilities"]} == own.probabilities
 

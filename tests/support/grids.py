@@ -7,7 +7,7 @@ from pathlib import Path
 from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend, FakeSpec, Script
 from gateway.backends.pool import ModelPool
-from gateway.evaluation.plan import Prepared, Wanted, prepare
+from gateway.evaluation.plan import Prepared, RunOptions, prepare
 from gateway.models.file import Models
 from gateway.models.spec import ModelSpec, PathSource
 
@@ -75,7 +75,7 @@ def prepared(
     root.mkdir(exist_ok=True)
     train_words = "moss nettle oak pine quartz reed sage thorn"
     return prepare(
-        Wanted(
+        RunOptions(
             task="mine",
             data=write_data(root / "test.csv"),
             models=("fake",),

@@ -72,16 +72,17 @@ def a_job(base: Path, root: Path, name: str = "learned", **changes: object) -> T
     """What is learned of `write_items`, by the template "scored" or what `changes` say."""
     root.mkdir(parents=True, exist_ok=True)
     asked = TuningOptions(
-        spec=entry(base, chat_template="plain", context_length=128),
+        name=name,
         task="mine",
         train=str(write_items(root / "train.csv")),
         strategy="scored",
         prompts=write_task(root),
-        target=root / "adapters" / name,
         recipe=RECIPE,
         threads=1,
     )
-    job, _ = job_of(replace(asked, **changes))  # type: ignore[arg-type]
+    spec = entry(base, chat_template="plain", context_length=128)
+    changed = replace(asked, **changes)  # type: ignore[arg-type]
+    job, _ = job_of(changed, spec, root / "adapters" / name)
     return job
 
 

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from gateway.core.errors import located
 from gateway.core.toml import read_toml
 from gateway.evaluation.experiment.grid import NONE, Entry, entries_of
-from gateway.evaluation.plan import Wanted
+from gateway.evaluation.plan import RunOptions
 
 _Name = Annotated[str, Field(min_length=1)]
 _Seed = Annotated[int, Field(ge=0)]
@@ -92,12 +92,12 @@ class Experiment:
         """Names of the entries."""
         return tuple(entry.name for entry in self.entries)
 
-    def wanted(self, prompts: Path) -> Iterator[tuple[int, Wanted]]:
+    def wanted(self, prompts: Path) -> Iterator[tuple[int, RunOptions]]:
         """Exemplar seed and run, one after the other."""
         for seed in self.seeds:
             yield (
                 seed,
-                Wanted(
+                RunOptions(
                     task=self.task,
                     data=self.data,
                     train=self.train,

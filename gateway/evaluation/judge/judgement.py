@@ -1,17 +1,22 @@
-"""From the judge's stored answers to everything that is said of them. No model is asked here."""
+"""`gateway judge`: a model is asked for grades, and what its answers say is put together."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from gateway.backends.base import load_models
+from gateway.core.concurrency import Work, blocking, taking
 from gateway.evaluation.judge.agreement import Agreement, agreement
 from gateway.evaluation.judge.grading import Grade, grade
-from gateway.evaluation.judge.rubric import GRADES, Rubric
-from gateway.evaluation.run import Cell, Plan, Strategy
-from gateway.evaluation.store import Observation
+from gateway.evaluation.judge.rubric import GRADES, Rubric, load_answers, load_rubric
+from gateway.evaluation.run import Cell, Plan, Strategy, Watch, ask, unwatched
+from gateway.evaluation.store import Observation, Store
+from gateway.models.certificates import level_of
+from gateway.models.environment import certificates_file, default_store, prompts_root
+from gateway.models.file import Models
 from gateway.scoring.bootstrap import FEWEST_CARRYING, bootstrap
 from gateway.scoring.results import Metric, Status
 from gateway.scoring.rules import ScoreRule
@@ -137,6 +142,65 @@ class Judgement:
         for name, count in _shortened(self.grades).items():
             yield f"{name} was shortened in {count} of {len(self.grades)} answers by the rubric."
         yield from self.judge.warnings
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeOptions:
+    """What a judge is asked."""
+
+    model: str
+    """The judge: name of an entry."""
+    rubric: str
+    """A folder of `prompts` with a rubric.toml."""
+    data: str
+    """Texts to grade: a CSV, JSONL or Parquet file, or hf:NAME."""
+    human: str | None = None
+    """Column of human grades, integers from 1 to 5."""
+    limit: int | None = None
+    """Of texts: a seeded sample of so many, stratified by human grade where there is one."""
+    seed: int = 0
+    """Of the sample and the intervals."""
+    columns: Mapping[str, str] | None = None
+    """Field -> name of its column, where the data calls it otherwise."""
+    store: Path | None = None
+    """Where answers are kept as they come; None: in the user's data folder."""
+    prompts: Path = field(default_factory=prompts_root)
+    models_file: Path | None = None
+    watch: Watch = field(default=unwatched, repr=False, compare=False)
+
+
+@blocking
+@taking(JudgeOptions)
+def judge(options: JudgeOptions) -> Work[Judgement]:
+    """Have a model grade texts on a rubric.
+
+    Raises:
+        ConfigError, DataError: before the model is loaded.
+        BackendError: the model failed. What was answered is kept.
+    """
+    models = load_models(options.models_file).serving([options.model])
+    models.get(options.model)
+    rubric = load_rubric(options.rubric, options.prompts)
+    answers = load_answers(
+        options.data,
+        rubric,
+        columns=options.columns or {},
+        human=options.human,
+        limit=options.limit,
+        seed=options.seed,
+    )
+    return _judge(rubric, answers, models, options)
+
+
+async def _judge(
+    rubric: Rubric, answers: Dataset, models: Models, options: JudgeOptions
+) -> Judgement:
+    plan = plan_of(rubric, answers, options.model)
+    with Store(options.store or default_store()) as store:
+        (cell,) = await ask(plan, models, store, options.watch)
+        seen = store.answers(cell.digest)
+    level = level_of(cell.fingerprint, certificates_file()).value
+    return judgement(rubric, answers, cell, level, seen, seed=options.seed)
 
 
 def plan_of(rubric: Rubric, data: Dataset, model: str) -> Plan:

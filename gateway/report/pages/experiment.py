@@ -9,10 +9,10 @@ from pathlib import Path
 from gateway.evaluation.experiment.outcome import ExperimentOutcome
 from gateway.evaluation.experiment.run import ExperimentResult
 from gateway.evaluation.experiment.spread import Spread
-from gateway.evaluation.predictions import PREDICTIONS, predictions_jsonl
+from gateway.evaluation.predictions import PREDICTIONS
 from gateway.report import format as fmt
 from gateway.report import view
-from gateway.report.files import names_of, write_document, write_files
+from gateway.report.files import names_of, write_document
 from gateway.report.pages import run as single
 from gateway.report.pages.run import reliability, said_cell
 from gateway.report.sections import (
@@ -73,9 +73,7 @@ def write(result: ExperimentResult, out_dir: Path) -> None:
         DataError: a number is not finite.
     """
     for seed, run in result.runs.items():
-        folder = out_dir / _of_seed(seed)
-        single.write(run.report, run.timings, folder)
-        write_files({PREDICTIONS: predictions_jsonl(run.record, run.predictions)}, folder)
+        single.write_run(run, out_dir / _of_seed(seed))
     values, whole = asdict(result.outcome), document(result.outcome)
     write_document("experiment", whole, values, out_dir, option="out")
 

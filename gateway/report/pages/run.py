@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gateway.evaluation.predictions import PREDICTIONS, predictions_jsonl
+from gateway.evaluation.summary import RunResult
 from gateway.report import format as fmt
 from gateway.report import view
-from gateway.report.files import TIMINGS, names_of, write_document
+from gateway.report.files import TIMINGS, names_of, write_document, write_files
 from gateway.report.jsonfile import values_of
 from gateway.report.pages import timings as seconds
 from gateway.report.sections import (
@@ -50,6 +52,13 @@ def write(report: Report, timings: Sequence[CellTimings], out_dir: Path) -> None
         DataError: a number in the report is not finite.
     """
     write_document("report", document(report), values_of(report), out_dir, timings=timings)
+
+
+def write_run(run: RunResult, out_dir: Path) -> None:
+    """Write `FILES` and predictions.jsonl of a run. Raises as `write`."""
+    lines = predictions_jsonl(run.record, run.predictions)
+    write(run.report, run.timings, out_dir)
+    write_files({PREDICTIONS: lines}, out_dir)
 
 
 def brief(report: Report, timings: Sequence[CellTimings] = ()) -> Document:

@@ -19,7 +19,7 @@ from gateway.backends.ollama.tokens import ServerReader
 from gateway.core.errors import InvalidRequest
 from gateway.core.types import GenerationRequest
 from gateway.engine.reader import Reader
-from gateway.evaluation.plan import Wanted, prepare
+from gateway.evaluation.plan import RunOptions, prepare
 from gateway.evaluation.run import question
 from tests.conftest import ROOT
 from tests.support.ollama_server import on_server
@@ -44,7 +44,7 @@ def reader(smollm2: LlamaCppBackend) -> ServerReader:
 def few_shot_requests(backend: OllamaBackend, count: int) -> list[GenerationRequest]:
     """Real prompts with examples, after which the labels are among the likely answers."""
     plan = prepare(
-        Wanted(
+        RunOptions(
             task="issue-triage",
             data=str(TRIAGE / "sample.csv"),
             train=str(TRIAGE / "sample_train.csv"),
