@@ -20,7 +20,7 @@ def test_a_family_s_plan_shows_every_table_with_its_formulas(gateway: Gateway) -
         "k_proj = 32 x 16 x (4,096 + 1,024) = 2,621,440",
         "41,943,040",
         "base weights in NF4 = 6,979,321,856 x 0.515869",
-        "logits = 1,024 x 128,256 x 3 x 4 = 1,576,009,728 bytes",
+        "logits = 512 x 128,256 x 3 x 4 = 788,004,864 bytes",
         "loss = base weights + LoRA weights",
         "keys and values, 4,096 tokens = 2 x 32 x 4,096 x 8 x 128 x 2",
         "ZeRO 3 divides states, gradients and weights",

@@ -18,7 +18,7 @@ from gateway.tuning.plan.setup import Setup
 from tests.conftest import spec_and_path
 
 A = families()["llama-3.1-8b"]
-SETUP = Setup("lora", targets=targets_of(A, "all-linear"))
+SETUP = Setup("lora", context=1024, targets=targets_of(A, "all-linear"))
 
 
 def names(advice: Advice) -> set[str]:
@@ -83,8 +83,8 @@ def test_what_was_not_said_is_named_as_a_question() -> None:
 
 def test_steps_follow_from_examples_batch_and_devices() -> None:
     long = steps(900, Setup("full", batch=2, accumulate=4, devices=2))
-    assert (long.each, long.total, long.warm_up) == (57, 171, 9)
-    assert long.formula == "3 x ceil(900 / (2 x 4 x 2))"
+    assert (long.each, long.total, long.warm_up) == (57, 285, 15)
+    assert long.formula == "5 x ceil(900 / (2 x 4 x 2))"
 
 
 def test_ranges_are_those_of_the_rank_and_every_one_has_a_source() -> None:
