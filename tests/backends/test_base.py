@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from gateway.backends.once import Prompt, ask
 
 from gateway.backends.base import KINDS, check_backend, load_models
 from gateway.backends.fake import FakeBackend
+from gateway.backends.opened import open_model
 from gateway.core.errors import ConfigError
-from gateway.core.types import Sampling
 from gateway.models.spec import Capabilities, ModelSpec, PathSource
 
 
@@ -43,8 +42,8 @@ def row(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def said_by(name: str, file: Path) -> str:
-    models = load_models(file).serving([name])
-    return ask(models, name, Prompt("Polly", raw=True), Sampling(), lambda _: None).text
+    with open_model(name, file) as model:
+        return model.generate("Polly", raw=True).text
 
 
 def entry(tmp_path: Path, *lines: str) -> Path:
