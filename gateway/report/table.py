@@ -31,6 +31,7 @@ STYLES: dict[Tone | Kind, str] = {
     "best": "bold",
     "baseline": "dim",
 }
+_BEST = "*"
 _NARROWEST_PROSE = 16
 """Columns of the terminal below which no longer text is squeezed: it would be all height."""
 _NARROWEST_NAME = 20
@@ -45,19 +46,11 @@ def print_table(table: Table, console: Console) -> None:
     marked, rows = _marked(table)
     heads = [replace(head, name=encoded(console, head.name)) for head in marked]
     cells = [[_text(cell, console) for cell in row] for row in rows]
-    names = len(heads) - len(table.heads)
-    for count in range(len(heads), names + 1 if table.optional else len(heads) - 1, -1):
-        kept = [row[:count] for row in cells]
-        squeezed = names if table.optional else None
-        if widths := _widths(heads[:count], kept, console.width, squeezed):
-            _print_columns(heads, kept, table.kinds, widths, console)
-            break
-    else:
-        count = len(heads)
-        if names:
-            cells = [[Text(f"{row[0].plain}{row[1].plain}"), *row[2:]] for row in cells]
-        _print_stacked(heads[names:], cells, console)
-    if left_out := [head.name for head in heads[count:]]:
+    if not (widths := _fitting(table, heads, cells, console.width)):
+        _print_stacked(heads, cells, console)
+        return
+    _print_columns(heads, cells, table.kinds, widths, console)
+    if left_out := [head.name for head in heads[len(widths) :]]:
         say(console, f"too narrow to show {', '.join(left_out)}", "dim")
 
 
@@ -98,9 +91,22 @@ def _marked(table: Table) -> tuple[tuple[Head, ...], Sequence[tuple[Cell, ...]]]
     """With a mark before the best row, where one is: style does not show everywhere."""
     if "best" not in table.kinds:
         return table.heads, table.rows
-    marks = [Cell("*" if kind == "best" else "") for kind in table.kinds]
+    marks = [Cell(_BEST if kind == "best" else "") for kind in table.kinds]
     rows = [(mark, *row) for mark, row in zip(marks, table.rows, strict=True)]
     return (Head(""), *table.heads), rows
+
+
+def _fitting(
+    table: Table, heads: Sequence[Head], rows: Sequence[Sequence[Text]], width: int
+) -> list[int]:
+    """Columns of the terminal for each column that is shown; none where too few of them fit."""
+    names = len(heads) - len(table.heads)
+    fewest = names + 2 if table.optional else len(heads)
+    for count in range(len(heads), fewest - 1, -1):
+        shown = [row[:count] for row in rows]
+        if widths := _widths(heads[:count], shown, width, names if table.optional else None):
+            return widths
+    return []
 
 
 def _widths(
@@ -169,6 +175,8 @@ def _print_stacked(heads: Sequence[Head], rows: Sequence[Sequence[Text]], consol
             for head, cell in zip(heads, row, strict=False)
             if cell.plain
         ] or [""]
+        if first == _BEST and others:
+            first = f"{_BEST} {others.pop(0)}"
         _print_line(first, console, str(row[0].style) or "bold")
         for line in _packed(others, console.width - _INDENT):
             _print_line(" " * _INDENT + line, console)
