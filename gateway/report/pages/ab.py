@@ -18,7 +18,7 @@ from gateway.report.pages.ab_sentences import (
     pair_sentences,
     stopping_sentence,
 )
-from gateway.report.pages.run import cells_in_brief, said_cell, scores
+from gateway.report.pages.cells import cells_in_brief, said_cell, scores
 from gateway.report.sections import (
     Column,
     Document,

@@ -14,7 +14,8 @@ from gateway.report import format as fmt
 from gateway.report import view
 from gateway.report.files import names_of, write_document
 from gateway.report.pages import run as single
-from gateway.report.pages.run import reliability, said_cell
+from gateway.report.pages.cell import reliability
+from gateway.report.pages.cells import said_cell
 from gateway.report.sections import (
     Cell,
     Column,

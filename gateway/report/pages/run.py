@@ -1,7 +1,6 @@
 """What `gateway run` comes to: the report as a document, and its files."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from gateway.evaluation.predictions import PREDICTIONS, predictions_jsonl
@@ -11,26 +10,24 @@ from gateway.report import view
 from gateway.report.files import TIMINGS, names_of, write_document, write_files
 from gateway.report.jsonfile import values_of
 from gateway.report.pages import timings as seconds
+from gateway.report.pages.cell import part
+from gateway.report.pages.cells import cells_in_brief, said_cell, scores
 from gateway.report.sections import (
     Cell,
-    Column,
     Document,
     Figure,
     Head,
-    Kind,
     Section,
-    Table,
-    by_columns,
     by_rows,
     numbers,
     settings,
 )
-from gateway.report.sentences import baseline_sentence, summary_sentences
+from gateway.report.sentences import summary_sentences
 from gateway.scoring.contest import Comparison
 from gateway.scoring.flips import Flip
 from gateway.scoring.metrics import metric_name
 from gateway.scoring.report import Report
-from gateway.scoring.results import CellScore, CellTimings, Confusion
+from gateway.scoring.results import CellTimings
 
 MOST_FLIPS = 200
 """Flips of one comparison that the page lists; report.json has all of them."""
@@ -41,7 +38,6 @@ _FOOTER = (
     "Here are no seconds, so that the same run gives the same bytes: timings are in timings.md and "
     "timings.json. All the numbers behind this, unrounded, are in report.json."
 )
-_OVERCONFIDENT = "Dots below the dashed line are overconfident; larger dots hold more items."
 
 
 def write(report: Report, timings: Sequence[CellTimings], out_dir: Path) -> None:
@@ -70,50 +66,6 @@ def brief(report: Report, timings: Sequence[CellTimings] = ()) -> Document:
     return Document(title, tuple(parts), warnings=report.warnings)
 
 
-def cells_in_brief(report: Report) -> tuple[Section, Section]:
-    """One row a cell with a few metrics, and what was not answered."""
-    cells = view.ranked(report)
-    if not cells:
-        return Section("cells"), Section()
-    primary = report.primary_metric
-    notes = [f"{metric_name(primary)}: {fmt.direction(primary)}, 95% interval in brackets"]
-    if view.best_cell(report) is not None:
-        notes.insert(0, "* best")
-    if not all(cell.exact for cell in cells):
-        notes.append(view.BOUNDS_NOTE)
-    names = tuple(map(view.shown_name, cells))
-    columns = _columns_in_brief(report, cells)
-    table = by_columns("; ".join(notes), "cell", names, columns, kinds=_kinds(report))
-    missing = (f"{cell.name}: {_missing(cell)} of {cell.n}" for cell in cells if view.not_ok(cell))
-    return Section("cells", tables=(table,)), Section(lines=tuple(missing), tone="warning")
-
-
-def scores(report: Report, *, linked: bool = False) -> Table:
-    """One row a cell with every metric.
-
-    Args:
-        linked: the page has a part about each cell.
-    """
-    cells = view.ranked(report)
-    primary = report.primary_metric
-    names = tuple(
-        Cell(view.shown_name(cell), below=_missing(cell), link=f"cell-{i}" if linked else "")
-        for i, cell in enumerate(cells, start=1)
-    )
-    columns = [
-        Column(metric_name(name), tuple(fmt.estimate(cell.metrics.get(name)) for cell in cells))
-        for name in view.metric_names(report)
-    ]
-    columns.append(
-        Column("tok/correct", tuple(fmt.count(cell.tokens_per_correct) for cell in cells))
-    )
-    caption = (
-        f"Each cell on the same {fmt.plural(report.n, 'item')}, ordered by {metric_name(primary)} "
-        f"({fmt.direction(primary)}), baselines last; 95% intervals in brackets."
-    )
-    return by_columns(caption, "cell", names, columns, kinds=_kinds(report))
-
-
 def document(report: Report) -> Document:
     """All of it, without seconds."""
     labels = f" into {fmt.plural(len(report.labels), 'label')}" if report.labels else ""
@@ -133,8 +85,8 @@ def _sections(report: Report) -> Iterator[Section]:
         yield _comparisons(report)
     if report.cells:
         best = view.best_cell(report)
-        cells = enumerate(view.ranked(report), start=1)
-        parts = tuple(_cell(cell, i, opened=cell is best) for i, cell in cells)
+        ranked = enumerate(view.ranked(report), start=1)
+        parts = tuple(part(cell, i, opened=cell is best) for i, cell in ranked)
         yield Section("cells", "Cell by cell", parts=parts)
     if report.disagreements:
         yield _disagreements(report)
@@ -214,111 +166,6 @@ def _flips(found: Comparison, items: Mapping[str, Flip]) -> Section:
     )
 
 
-def said_cell(item: Flip, cell: str) -> Cell:
-    """What a cell said to an item, whether that is right, and how sure it was."""
-    found = item.said[cell]
-    below = ""
-    if found.probability is not None:
-        below = f"p {fmt.number(found.probability)}, lead {fmt.number(found.lead)}"
-    return Cell(found.answer, mark=found.right, below=below)
-
-
-def _cell(cell: CellScore, number: int, *, opened: bool) -> Section:
-    bounds = "Some log-probabilities of this cell are bounds or approximations."
-    return Section(
-        f"cell-{number}",
-        view.shown_name(cell),
-        tuple(map(baseline_sentence, cell.verdicts)),
-        tuple(_tables(cell)),
-        facts=tuple(_facts(cell)),
-        lines=() if cell.exact else (bounds,),
-        figures=tuple(_reliability(cell, number)),
-        opened=opened,
-    )
-
-
-def _facts(cell: CellScore) -> Iterator[tuple[str, str]]:
-    yield from view.details(cell)
-    answered = f"{cell.statuses.get('ok', 0):,} of {cell.n:,}"
-    missing = _missing(cell)
-    yield "answered", f"{answered}, {missing}" if missing else answered
-    if cell.kind == "model":
-        yield (
-            "tokens",
-            f"{cell.prompt_tokens:,} prompt, {cell.completion_tokens:,} completion, "
-            f"{cell.tokens_evaluated:,} evaluated",
-        )
-
-
-def _tables(cell: CellScore) -> Iterator[Table]:
-    if cell.per_class:
-        rows = [
-            (row.label, *map(fmt.number, (row.precision, row.recall, row.f1)), f"{row.support:,}")
-            for row in cell.per_class
-        ]
-        heads = ("label", *numbers("precision", "recall", "F1", "support"))
-        yield by_rows(heads, rows, "Scores per class")
-    if cell.confusion is not None:
-        whole = view.is_matrix(cell.confusion)
-        yield _matrix(cell.confusion) if whole else _commonest(cell.confusion)
-    if cell.reliability:
-        bins = [
-            (
-                f"({fmt.number(b.low)}, {fmt.number(b.high)}]",
-                f"{b.count:,}",
-                fmt.number(b.mean_confidence),
-                fmt.number(b.accuracy),
-            )
-            for b in cell.reliability
-        ]
-        heads = ("confidence in", *numbers("items", "mean", "accuracy"))
-        yield replace(by_rows(heads, bins, "Reliability, the bins as numbers"), folded=True)
-
-
-def _matrix(confusion: Confusion) -> Table:
-    rows: list[tuple[Cell | str, ...]] = [
-        (label, *(_count(count, sum(counts), right=i == j) for j, count in enumerate(counts)))
-        for i, (label, counts) in enumerate(zip(confusion.labels, confusion.counts, strict=True))
-    ]
-    heads = ("gold", *numbers(*confusion.labels, "no answer"))
-    return by_rows(heads, rows, "Confusion: rows gold, columns answers")
-
-
-def _count(count: int, total: int, *, right: bool) -> Cell:
-    shade = (count / total) ** 0.5 if total else 0.0
-    return Cell(f"{count:,}", "" if right else "bad" if count else "faint", shade=shade)
-
-
-def _commonest(confusion: Confusion) -> Table:
-    rows = [
-        (c.gold, "no answer" if c.answer is None else c.answer, f"{c.count:,}")
-        for c in view.confusions(confusion)
-    ]
-    caption = (
-        f"The commonest confusions of {len(confusion.labels)} labels; report.json has the whole "
-        "matrix"
-    )
-    return by_rows(("gold", "answer", *numbers("count")), rows, caption)
-
-
-def _reliability(cell: CellScore, number: int) -> Iterator[Figure]:
-    if cell.reliability:
-        count = fmt.plural(sum(b.count for b in cell.reliability), "item")
-        ece = cell.metrics.get("ece")
-        yield Figure(
-            lambda: reliability(cell, f"cell-{number}"),
-            "Reliability diagram: accuracy against mean confidence. The table has the numbers.",
-            f"Reliability, {count}, ECE {fmt.number(ece.value if ece else None)}. {_OVERCONFIDENT}",
-        )
-
-
-def reliability(cell: CellScore, salt: str) -> str:
-    """The diagram of a cell that has probabilities."""
-    from gateway.report.plots import reliability_diagram
-
-    return reliability_diagram(cell.reliability, salt)
-
-
 def _disagreements(report: Report) -> Section:
     """One row an answer, those of an item below each other."""
     order = [cell.name for cell in view.ranked(report)]
@@ -374,42 +221,3 @@ _READING = {
         "alone.",
     ),
 }
-
-
-def _kinds(report: Report) -> tuple[Kind, ...]:
-    best = view.best_cell(report)
-    return tuple(
-        "best" if cell is best else "" if cell.kind == "model" else "baseline"
-        for cell in view.ranked(report)
-    )
-
-
-def _missing(cell: CellScore) -> str:
-    return ", ".join(f"{count:,} {status}" for status, count in view.not_ok(cell))
-
-
-def _columns_in_brief(report: Report, cells: Sequence[CellScore]) -> list[Column]:
-    """The primary metric, then the others, the first to give way on a narrow terminal last."""
-    primary = report.primary_metric
-    second = {
-        "classification": "macro_f1" if primary == "accuracy" else "accuracy",
-        "number": "mae" if primary == "within_one" else "within_one",
-        "extraction": "coverage",
-    }[report.kind]
-    estimates = tuple(fmt.estimate(cell.metrics.get(primary)) for cell in cells)
-    tokens = tuple(fmt.count(cell.tokens_per_correct) for cell in cells)
-    others = ["log_loss", "ece"]
-    if second != "coverage" and any(view.not_ok(cell) for cell in cells):
-        others.insert(0, "coverage")
-    return [
-        Column(metric_name(primary), estimates),
-        _metric_column(second, cells),
-        Column("tok/correct", tokens),
-        *(_metric_column(name, cells) for name in others if any(name in c.metrics for c in cells)),
-    ]
-
-
-def _metric_column(name: str, cells: Sequence[CellScore]) -> Column:
-    metrics = [cell.metrics.get(name) for cell in cells]
-    shown = tuple(fmt.number(metric.value if metric else None) for metric in metrics)
-    return Column(metric_name(name), shown)
