@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 import typer
 
-from gateway.backends.base import load_models
+from gateway.backends.base import KINDS, load_models
 from gateway.cli.app import app
 from gateway.cli.manual import MANUAL, TOPICS
 from gateway.evaluation.experiment.file import load_experiment
 from gateway.evaluation.judge.rubric import load_rubric
+from gateway.models import environment
 from gateway.tasks.prompts import load_template
 from gateway.tasks.task import load_task
 from tests.support.imports import ROOT
 from tests.support.markdown import blocks, figures, links, sentences, words
+from tests.test_dependencies import DIRECTION
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(MANUAL.glob("*.md"))]
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
@@ -31,6 +33,8 @@ WITHOUT_A_MODEL = {
 }
 """Commands that are run as the documents have them, unless they are given a model."""
 SAMPLE = ROOT / "prompts" / "issue-triage"
+NO_KEYS = {"name", "origin", "left_out"}
+"""Fields of an entry that are not written in it."""
 LANGUAGES = {"sh", "console", "python", "toml", "jinja"}
 
 pages = pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -147,6 +151,18 @@ def example(language: str, mark: str, page: str = CONFIGURATION) -> str:
     """The one block of a page that holds the mark."""
     (found,) = (block for block in blocks(page, language) if mark in block)
     return found
+
+
+def test_the_manual_names_every_key_of_an_entry_and_every_variable() -> None:
+    named = set(re.findall(r"`(\w+)`", CONFIGURATION))
+    for kind in KINDS.values():
+        assert set(kind.takes()) - NO_KEYS <= named | {"source"}, kind.backend
+    assert set(re.findall(r"\b(?:GATEWAY|OLLAMA)_[A-Z_]+", environment.__doc__ or "")) <= named
+
+
+def test_the_manual_has_the_table_of_who_may_import_whom() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| [^|]* \|(.*)\|$", text_of(MANUAL / "design.md"), re.M)
+    assert {name: allowed.replace(",", "").strip() for name, allowed in rows} == DIRECTION
 
 
 def test_the_entry_of_the_manual_is_one(tmp_path: Path) -> None:

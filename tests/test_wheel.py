@@ -1,4 +1,4 @@
-"""What a person gets who installs the wheel: prompts and models.toml inside, no torch."""
+"""What a person gets who installs the wheel: prompts, models.toml and manual inside, no torch."""
 
 import os
 import shlex
@@ -61,6 +61,7 @@ def test_the_wheel_works_outside_the_repository(python: Path, tmp_path: Path) ->
     assert "issue-triage" in listed
     assert str(ROOT) not in listed
     assert "smollm2-135m" in call(python, "-m", "gateway", "models", "list", cwd=tmp_path)
+    assert "gateway help tune" in call(python, "-m", "gateway", "help", "tutorial", cwd=tmp_path)
 
 
 def test_the_hint_that_adds_an_extra_can_be_typed(python: Path, tmp_path: Path) -> None:

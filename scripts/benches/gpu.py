@@ -59,7 +59,7 @@ ISSUES += (261, 262, 263, 263, 265, 266, 268, 270, 273, 277, 342)
 tokenizer. On average 249."""
 LEARNED = (45, 86, 110, 149, 177, 206, 217, 219, 221, 222)
 LEARNED += (223, 225, 226, 227, 228, 230, 231, 234, 236, 241, 319)
-"""The same of the strategy "brief" on the training issues: what the README's recipe learns."""
+"""The same of the strategy "brief" on the training issues: what the manual's recipe learns."""
 ITEMS, TRAINED, HELD_OUT = 900, 745, 131
 LABELS = ("bug", "feature", "question")
 EPOCHS = [6]
@@ -315,7 +315,7 @@ async def _score(backend: Any, texts: Sequence[str]) -> None:
 
 
 def tune(spec: ModelSpec, shape: str) -> dict[str, Any]:
-    """The README's recipe on rows of the issues' lengths: seconds, and what the card says."""
+    """The manual's recipe on rows of the issues' lengths: seconds, and what the card says."""
     from gateway.backends.transformers.model import TorchModel
     from gateway.tuning.adapter import TrainedAdapter
     from gateway.tuning.examples import Example, Row
