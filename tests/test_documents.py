@@ -121,6 +121,12 @@ def test_readme_links_every_topic_and_is_short() -> None:
     assert len(readme.splitlines()) <= LINES_OF_README
 
 
+def test_the_python_of_the_readme_is_the_first_of_the_manual_which_is_run() -> None:
+    """By `tests.test_api`."""
+    (readme,) = blocks(text_of(ROOT / "README.md"), "python")
+    assert readme == next(blocks(text_of(MANUAL / "python.md"), "python"))
+
+
 @pages
 def test_sentences_are_short_and_hold_one_figure(page: Path) -> None:
     found = list(sentences(text_of(page)))
