@@ -1,18 +1,14 @@
 """`gateway run FILE`: a run for each exemplar seed, and what they say together."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import typer
 
 from gateway.cli.common import (
     check_store,
-    err,
     keeping_answers,
     note,
     open_store,
-    reading,
     show,
     tell,
     wait,
@@ -49,10 +45,9 @@ def run_file(
         ConfigError, DataError: before any model is loaded.
     """
     from gateway.backends.base import load_models
-    from gateway.cli.progress import RunProgress, planned
+    from gateway.cli.progress import watched
     from gateway.evaluation.experiment.file import load_experiment
     from gateway.evaluation.experiment.run import plan_experiment, run_experiment
-    from gateway.evaluation.run import OnProgress, Plan
     from gateway.models.environment import prompts_root
     from gateway.report.pages import experiment as page
 
@@ -61,18 +56,15 @@ def run_file(
         check_folder(experiment.out and experiment.out / folder, "out", files)
     check_store(store)
     models = load_models(models_file)
-    with reading():
-        plan = plan_experiment(experiment, models, prompts or prompts_root())
 
-    @contextmanager
-    def watched(seed: int, asked: Plan) -> Iterator[OnProgress]:
-        if len(plan.prepared) > 1 and not quiet:
+    def begin(seed: int) -> None:
+        if len(experiment.seeds) > 1 and not quiet:
             note(f"exemplar seed {seed}")
-        with RunProgress(planned([asked]), err, quiet=quiet) as progress:
-            yield progress.update
 
-    with keeping_answers(), open_store(store) as opened:
-        result = wait(run_experiment(plan, opened, watched))
+    with keeping_answers(), watched(quiet=quiet) as watch:
+        plan = plan_experiment(experiment, models, prompts or prompts_root())
+        with open_store(store) as opened:
+            result = wait(run_experiment(plan, opened, watch, begin))
     show(page.brief(result.outcome))
     if experiment.out is not None:
         page.write(result, experiment.out)

@@ -13,7 +13,7 @@ from gateway.evaluation.ab.cells import Defaults, model_in, read_cells
 from gateway.evaluation.ab.decide import all_decided, outcome_of
 from gateway.evaluation.ab.margin import DEFAULT_MARGIN, Criterion, check_margin
 from gateway.evaluation.ab.outcome import Outcome
-from gateway.evaluation.plan import Prepared, RunOptions, prepare
+from gateway.evaluation.plan import DEV_SIZE, Prepared, RunOptions, prepare
 from gateway.evaluation.run import Cell, OnProgress, Plan
 from gateway.evaluation.store import Store
 from gateway.models.environment import default_store, prompts_root
@@ -49,7 +49,7 @@ class CompareOptions:
     limit: int | None = None
     seed: int = 0
     exemplars: str = ""
-    dev_size: int = 48
+    dev_size: int = DEV_SIZE
     columns: Mapping[str, str] = field(default_factory=dict)
     prompts: Path = field(default_factory=prompts_root)
     store: Path | None = None
@@ -165,18 +165,9 @@ async def compare(
         on_look(len(items), found)
         return found
 
-    pool = ModelPool(asked.models, loader=loader)
-    try:
-        answered = await ask(
-            asked.prepared,
-            criterion.cells,
-            pool,
-            store,
-            on_progress,
-            decided if asked.stop_early else None,
-        )
-    finally:
-        await pool.close()
+    look = decided if asked.stop_early else None
+    async with ModelPool(asked.models, loader=loader) as pool:
+        answered = await ask(asked.prepared, criterion.cells, pool, store, on_progress, look)
     record = answers.record(answered.cells, answered.items)
     store.put_run(record.run_id, record.task, record.to_json())
     planned = asked.items if asked.stop_early else None

@@ -105,19 +105,16 @@ async def readings(
     """
     if not plan.text:
         return None
-    pool = ModelPool(plan.cells.models)
 
-    async def reading(name: str) -> Reading:
+    async def reading(pool: ModelPool, name: str) -> Reading:
         async with pool.lease(name) as backend:
             if not isinstance(backend, EngineBackend):
                 raise Unsupported(f"the perplexity of {name}, which another server runs")
             return await read(backend, plan.text, lambda count: begin(f"text, {name}", count))
 
     base, *_, tuned = (cell.model for cell in plan.cells.criterion.cells)
-    try:
-        return await reading(base), await reading(tuned)
-    finally:
-        await pool.close()
+    async with ModelPool(plan.cells.models) as pool:
+        return await reading(pool, base), await reading(pool, tuned)
 
 
 @dataclass(frozen=True, slots=True)

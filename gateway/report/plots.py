@@ -85,7 +85,7 @@ def forest_plot(report: Report) -> str:
         axes = figure.add_axes(
             (margin / size[0], bottom, 4.2 / size[0], 1.0 - bottom - 0.08 / size[1])
         )
-        best = view.best_cell(report)
+        best = report.best
         for row, cell in enumerate(cells):
             baseline = cell.kind == "baseline"
             _draw_interval(axes, row, cell.metrics[name], is_best=cell is best, baseline=baseline)

@@ -56,11 +56,6 @@ class AnswerGroup:
     cells: tuple[str, ...]
 
 
-def best_cell(report: Report) -> CellScore | None:
-    """The model cell with the best primary metric; the first of equals, None without any."""
-    return report.best
-
-
 def ranked(report: Report) -> tuple[CellScore, ...]:
     """Models before baselines, the best primary metric first, cells without one last."""
     found = best_first(report.cells, report.primary_metric)

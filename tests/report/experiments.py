@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from gateway.evaluation.experiment.outcome import ExperimentOutcome, outcome_of
 from gateway.evaluation.record import RecordedCell, RecordedItem, RunRecord
 from gateway.evaluation.store import Observation
-from gateway.evaluation.summary import evaluate
+from gateway.evaluation.summary import RunResult, evaluate
 from gateway.scoring.results import Prediction, Status
 
 LABELS = ("bug", "feature", "question")
@@ -53,7 +53,8 @@ def outcome(
         cell.name: {i.digest: Observation(Status.OK) for i in items} for cell in record.cells
     }
     report = evaluate(record, predictions, answers, margin=0.05)
-    return outcome_of({0: record}, {0: report}, predictions, metric="accuracy", margin=0.05)
+    run = RunResult(record, predictions, report, ())
+    return outcome_of({0: run}, metric="accuracy", margin=0.05)
 
 
 def _recorded(name: str) -> RecordedCell:

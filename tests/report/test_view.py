@@ -19,7 +19,7 @@ from tests.report.test_terminal import report_text
 
 def test_the_best_cell_is_a_model_even_where_a_baseline_beats_it() -> None:
     report = samples.number()
-    best = view.best_cell(report)
+    best = report.best
     assert best is not None
     assert (best.name, best.metrics["mae"].value) == ("smollm2-135m/few_shot/contextual", 2.31)
     baselines = [c.metrics["mae"].value for c in report.cells if c.kind == "baseline"]
@@ -29,14 +29,14 @@ def test_the_best_cell_is_a_model_even_where_a_baseline_beats_it() -> None:
 def test_the_first_of_equals_is_best() -> None:
     report = samples.classification()
     twin = replace(report.cells[0], name="twin")
-    best = view.best_cell(replace(report, cells=(report.cells[0], twin)))
+    best = replace(report, cells=(report.cells[0], twin)).best
     assert best is not None
     assert best.name == report.cells[0].name
 
 
 def test_no_cell_is_best_where_none_has_the_metric() -> None:
-    assert view.best_cell(samples.unanswered()) is None
-    assert view.best_cell(samples.empty()) is None
+    assert samples.unanswered().best is None
+    assert samples.empty().best is None
 
 
 def test_models_come_before_baselines_and_the_better_before_the_worse() -> None:

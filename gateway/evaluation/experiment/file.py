@@ -14,7 +14,6 @@ limit = 300
 out = "report"
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -23,8 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core.errors import located
 from gateway.core.toml import read_toml
+from gateway.evaluation.ab.margin import DEFAULT_MARGIN
 from gateway.evaluation.experiment.grid import NONE, Entry, entries_of
-from gateway.evaluation.plan import RunOptions
+from gateway.evaluation.plan import DEV_SIZE, RunOptions
 
 _Name = Annotated[str, Field(min_length=1)]
 _Seed = Annotated[int, Field(ge=0)]
@@ -48,10 +48,10 @@ class _File(BaseModel):
     exemplar_seeds: Annotated[list[_Seed], Field(min_length=1)] | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
     seed: _Seed = 0
-    dev: Annotated[int, Field(ge=1)] = 48
+    dev: Annotated[int, Field(ge=1)] = DEV_SIZE
     columns: dict[str, str] = {}
     metric: str = ""
-    margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.02
+    margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] = DEFAULT_MARGIN
     out: str | None = None
 
     @model_validator(mode="after")
@@ -67,52 +67,15 @@ class _File(BaseModel):
 class Experiment:
     """What a file asks for."""
 
-    path: Path
-    task: str
-    data: str
-    train: str | None
+    run: RunOptions
+    """Of every exemplar seed, which is left open; its models are the entries."""
     entries: tuple[Entry, ...]
-    strategies: tuple[str, ...]
-    rules: tuple[str, ...]
-    exemplars: str
     seeds: tuple[int, ...]
     """Of the exemplars, one run each; the first one stands where a single run is shown."""
-    limit: int | None
-    seed: int
-    """Of samples and intervals, the same in all runs."""
-    dev: int
-    columns: dict[str, str]
     metric: str
     """Empty: the task's own."""
     margin: float
     out: Path | None
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Names of the entries."""
-        return tuple(entry.name for entry in self.entries)
-
-    def wanted(self, prompts: Path) -> Iterator[tuple[int, RunOptions]]:
-        """Exemplar seed and run, one after the other."""
-        for seed in self.seeds:
-            yield (
-                seed,
-                RunOptions(
-                    task=self.task,
-                    data=self.data,
-                    train=self.train,
-                    models=self.models,
-                    strategies=self.strategies,
-                    prompts=prompts,
-                    limit=self.limit,
-                    seed=self.seed,
-                    exemplars=self.exemplars,
-                    exemplar_seed=seed,
-                    rules=self.rules,
-                    dev_size=self.dev,
-                    columns=self.columns,
-                ),
-            )
 
 
 def load_experiment(path: Path) -> Experiment:
@@ -125,20 +88,23 @@ def load_experiment(path: Path) -> Experiment:
     found = read_toml(path, _File)
     with located(str(path)):
         entries = entries_of(found.models, found.quantizations, found.adapters)
-    return Experiment(
-        path=path,
+    run = RunOptions(
         task=found.task,
         data=_beside(path, found.data),
         train=_beside(path, found.train) if found.train else None,
-        entries=entries,
+        models=tuple(entry.name for entry in entries),
         strategies=tuple(found.strategies),
-        rules=tuple(found.score_rules),
-        exemplars=found.exemplars,
-        seeds=tuple(found.exemplar_seeds or (found.seed,)),
         limit=found.limit,
         seed=found.seed,
-        dev=found.dev,
+        exemplars=found.exemplars,
+        rules=tuple(found.score_rules),
+        dev_size=found.dev,
         columns=found.columns,
+    )
+    return Experiment(
+        run=run,
+        entries=entries,
+        seeds=tuple(found.exemplar_seeds or (found.seed,)),
         metric=found.metric,
         margin=found.margin,
         out=Path(_beside(path, found.out)) if found.out else None,

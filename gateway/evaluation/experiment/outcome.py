@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gateway.evaluation.experiment.spread import Spread, spreads
-from gateway.evaluation.predictions import Predictions, baselines_of
-from gateway.evaluation.record import RunRecord
+from gateway.evaluation.predictions import baselines_of
+from gateway.evaluation.summary import RunResult
 from gateway.scoring.contest import Comparison, all_pairs
 from gateway.scoring.flips import Flip
 from gateway.scoring.report import Report, best_first
@@ -36,44 +36,34 @@ class ExperimentOutcome:
     """Exemplar seed -> id of its run."""
 
 
-def outcome_of(
-    records: Mapping[int, RunRecord],
-    reports: Mapping[int, Report],
-    predictions: Predictions,
-    *,
-    metric: str,
-    margin: float,
-) -> ExperimentOutcome:
+def outcome_of(runs: Mapping[int, RunResult], *, metric: str, margin: float) -> ExperimentOutcome:
     """Put the runs of all seeds together.
 
     Args:
-        records, reports: by exemplar seed, the first seed first.
-        predictions: of the first seed.
+        runs: by exemplar seed, the first seed first.
     """
-    (first, record), *_ = records.items()
-    report = reports[first]
+    first, *_ = runs.values()
     return ExperimentOutcome(
-        report=replace(report, comparisons=(), disagreements=()),
+        report=replace(first.report, comparisons=(), disagreements=()),
         metric=metric,
         margin=margin,
-        seeds=tuple(records),
-        spreads=spreads(records, reports, metric),
-        pairs=_pairs(report, record, predictions, metric, margin),
-        items=report.disagreements,
-        classes=_classes(record, predictions),
-        runs={seed: report.run_id for seed, report in reports.items()},
+        seeds=tuple(runs),
+        spreads=spreads(runs, metric),
+        pairs=_pairs(first, metric, margin),
+        items=first.report.disagreements,
+        classes=_classes(first),
+        runs={seed: run.report.run_id for seed, run in runs.items()},
     )
 
 
-def _pairs(
-    report: Report, record: RunRecord, predictions: Predictions, metric: str, margin: float
-) -> tuple[Comparison, ...]:
+def _pairs(run: RunResult, metric: str, margin: float) -> tuple[Comparison, ...]:
     """Those of the run itself, where it was compared by the same."""
+    report, record = run.report, run.record
     if (report.primary_metric, report.margin) == (metric, margin):
         return report.comparisons
     models = [cell for cell in report.cells if cell.kind == "model"]
     return all_pairs(
-        [predictions[cell.name] for cell in best_first(models, metric)],
+        [run.predictions[cell.name] for cell in best_first(models, metric)],
         task_kind=record.kind,
         labels=record.labels,
         metric=metric,
@@ -82,8 +72,9 @@ def _pairs(
     )
 
 
-def _classes(record: RunRecord, predictions: Predictions) -> dict[str, dict[str, Metric]]:
+def _classes(run: RunResult) -> dict[str, dict[str, Metric]]:
+    record = run.record
     if record.kind != "classification":
         return {}
-    cells = {**predictions, **baselines_of(record)}
+    cells = {**run.predictions, **baselines_of(record)}
     return {name: class_f1(record.labels, cell, seed=record.seed) for name, cell in cells.items()}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from gateway.core.errors import ConfigError
 from gateway.evaluation.plan import Prepared
 from gateway.evaluation.record import RunRecord
+from gateway.evaluation.summary import RunResult
 from gateway.scoring.metrics import merit
-from gateway.scoring.report import Report
 from gateway.scoring.results import Metric
 
 
@@ -60,40 +60,34 @@ def require_variation(prepared: Mapping[int, Prepared]) -> None:
         )
 
 
-def spreads(
-    records: Mapping[int, RunRecord], reports: Mapping[int, Report], metric: str
-) -> tuple[Spread, ...]:
+def spreads(runs: Mapping[int, RunResult], metric: str) -> tuple[Spread, ...]:
     """The model cells over all seeds, the best mean first, cells without a value last.
 
     Args:
-        records, reports: by exemplar seed, of the same grid.
+        runs: by exemplar seed, of the same grid.
     """
-    first, *_ = reports.values()
-    names = [cell.name for cell in first.cells if cell.kind == "model"]
-    found = [_spread(name, records, reports, metric) for name in names]
+    first, *_ = runs.values()
+    names = [cell.name for cell in first.report.cells if cell.kind == "model"]
+    found = [_spread(name, runs, metric) for name in names]
     with_value = [(merit(metric, each.mean), each) for each in found if each.mean is not None]
     best_first = [each for _, each in sorted(with_value, key=lambda pair: -pair[0])]
     return (*best_first, *(each for each in found if each.mean is None))
 
 
-def _spread(
-    name: str, records: Mapping[int, RunRecord], reports: Mapping[int, Report], metric: str
-) -> Spread:
+def _spread(name: str, runs: Mapping[int, RunResult], metric: str) -> Spread:
+    cells = {
+        seed: next(cell for cell in run.report.cells if cell.name == name)
+        for seed, run in runs.items()
+    }
     values: dict[int, float] = {}
     seen: set[str] = set()
-    for seed, report in reports.items():
-        cell = next(cell for cell in report.cells if cell.name == name)
-        digest = _digest(records[seed], cell.details["model"], cell.details["strategy"])
+    for seed, cell in cells.items():
+        digest = _digest(runs[seed].record, cell.details["model"], cell.details["strategy"])
         if metric in cell.metrics and digest not in seen:
             values[seed] = cell.metrics[metric].value
         seen.add(digest)
-    first, *_ = reports.values()
-    return Spread(
-        cell=name,
-        metric=metric,
-        values=values,
-        first=next(cell for cell in first.cells if cell.name == name).metrics.get(metric),
-    )
+    first, *_ = cells.values()
+    return Spread(cell=name, metric=metric, values=values, first=first.metrics.get(metric))
 
 
 def _digest(record: RunRecord, model: str, strategy: str) -> str:

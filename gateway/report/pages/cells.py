@@ -18,7 +18,7 @@ def cells_in_brief(report: Report) -> tuple[Section, Section]:
         return Section("cells"), Section()
     primary = report.primary_metric
     notes = [f"{metric_name(primary)}: {fmt.direction(primary)}, 95% interval in brackets"]
-    if view.best_cell(report) is not None:
+    if report.best is not None:
         notes.insert(0, "* best")
     if not all(cell.exact for cell in cells):
         notes.append(view.BOUNDS_NOTE)
@@ -65,7 +65,7 @@ def said_cell(item: Flip, cell: str) -> Cell:
 
 
 def _kinds(report: Report) -> tuple[Kind, ...]:
-    best = view.best_cell(report)
+    best = report.best
     return tuple(
         "best" if cell is best else "" if cell.kind == "model" else "baseline"
         for cell in view.ranked(report)

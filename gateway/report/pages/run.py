@@ -84,7 +84,7 @@ def _sections(report: Report) -> Iterator[Section]:
     if report.against_best:
         yield _comparisons(report)
     if report.cells:
-        best = view.best_cell(report)
+        best = report.best
         ranked = enumerate(view.ranked(report), start=1)
         parts = tuple(part(cell, i, opened=cell is best) for i, cell in ranked)
         yield Section("cells", "Cell by cell", parts=parts)

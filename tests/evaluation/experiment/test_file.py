@@ -19,12 +19,10 @@ def written(root: Path, text: str) -> Path:
 def test_a_file_asks_for_a_run_for_each_exemplar_seed(tmp_path: Path) -> None:
     text = LEAST + 'train = "train.csv"\nexemplar_seeds = [3, 1]\nseed = 7\nlimit = 5\nout = "o"\n'
     found = load_experiment(written(tmp_path, text))
-    runs = list(found.wanted(tmp_path / "prompts"))
-    assert [seed for seed, _ in runs] == [3, 1]
-    assert [run.exemplar_seed for _, run in runs] == [3, 1]
-    assert {(run.seed, run.limit, run.data) for _, run in runs} == {
-        (7, 5, str(tmp_path / "test.csv"))
-    }
+    assert found.seeds == (3, 1)
+    assert (found.run.seed, found.run.limit) == (7, 5)
+    assert found.run.data == str(tmp_path / "test.csv")
+    assert found.run.train == str(tmp_path / "train.csv")
     assert found.out == tmp_path / "o"
 
 
@@ -36,14 +34,12 @@ def test_a_file_asks_for_every_level_and_adapter_of_every_model(tmp_path: Path) 
     text = LEAST.replace('["fake"]', '["a", "b"]')
     text += 'quantizations = ["none", "Q4_0"]\nadapters = ["none", "x"]\n'
     found = load_experiment(written(tmp_path, text))
-    assert found.models == ("a", "a+x", "a-q4_0", "a-q4_0+x", "b", "b+x", "b-q4_0", "b-q4_0+x")
-    ((_, run),) = found.wanted(tmp_path / "prompts")
-    assert run.models == found.models
+    assert found.run.models == ("a", "a+x", "a-q4_0", "a-q4_0+x", "b", "b+x", "b-q4_0", "b-q4_0+x")
 
 
 def test_a_dataset_of_the_hub_is_no_path(tmp_path: Path) -> None:
     text = LEAST.replace("test.csv", "hf:some/data")
-    assert load_experiment(written(tmp_path, text)).data == "hf:some/data"
+    assert load_experiment(written(tmp_path, text)).run.data == "hf:some/data"
 
 
 @pytest.mark.parametrize(
