@@ -35,6 +35,9 @@ from gateway.cli.outputs import check_folder
 from gateway.core.errors import ComparisonRefused, DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.evaluation.predictions import SavedPredictions
     from gateway.evaluation.summary import RunResult
     from gateway.scoring.report import Report
     from gateway.scoring.results import Prediction
@@ -166,7 +169,7 @@ def score(
             predictions,
             seed=seed,
         )
-        for name, predictions in load_predictions(folder).items()
+        for name, predictions in load_predictions(folder).cells.items()
     ]
     scored = replace(found, cells=tuple(cells), comparisons=(), disagreements=(), conclusion=None)
     if json_output:
@@ -190,6 +193,7 @@ def compare(
     """
     from dataclasses import asdict
 
+    from gateway.evaluation.predictions import load_predictions, require_same_items
     from gateway.report.pages import compare as page
     from gateway.scoring.contest import all_pairs
     from gateway.scoring.flips import differing
@@ -203,7 +207,9 @@ def compare(
                 f"the runs differ in their {what}: {getattr(report_a, what)} and "
                 f"{getattr(report_b, what)}"
             )
-    first, second = _cell(folder_a, cell_a), _cell(folder_b, cell_b)
+    saved_a, saved_b = load_predictions(folder_a), load_predictions(folder_b)
+    require_same_items(saved_a, saved_b)
+    first, second = _cell(saved_a, folder_a, cell_a), _cell(saved_b, folder_b, cell_b)
     if first[0].cell == second[0].cell:
         first, second = _of_folder(first, folder_a), _of_folder(second, folder_b)
     (result,) = all_pairs(
@@ -237,17 +243,15 @@ def _folder_and_cell(text: str, other: Path | None) -> tuple[Path, str]:
     raise DataError(f"{text}: no such folder", hint="FOLDER:CELL, FOLDER as given to run --out")
 
 
-def _of_folder(cell: "list[Prediction]", folder: Path) -> "list[Prediction]":
+def _of_folder(cell: "Sequence[Prediction]", folder: Path) -> "list[Prediction]":
     """The same cell in two runs is told apart by its folder."""
     from dataclasses import replace
 
     return [replace(prediction, cell=f"{folder}:{prediction.cell}") for prediction in cell]
 
 
-def _cell(folder: Path, name: str) -> "list[Prediction]":
-    from gateway.evaluation.predictions import load_predictions
-
-    found = load_predictions(folder)
+def _cell(saved: "SavedPredictions", folder: Path, name: str) -> "Sequence[Prediction]":
+    found = saved.cells
     if not name and len(found) == 1:
         return next(iter(found.values()))
     if name not in found:

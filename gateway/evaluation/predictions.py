@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 
 from gateway.core.digests import canonical_json
-from gateway.core.errors import DataError
+from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.json import from_plain
 from gateway.core.types import Answer, LabelScores
 from gateway.evaluation.record import RecordedCell, RecordedItem, RunRecord
@@ -94,16 +94,25 @@ def predictions_jsonl(record: RunRecord, predictions: Predictions) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def load_predictions(path: Path) -> dict[str, list[Prediction]]:
-    """Predictions by cell name, from a predictions.jsonl or the folder that holds one.
+@dataclass(frozen=True, slots=True)
+class SavedPredictions:
+    """What a predictions.jsonl holds."""
 
-    The digest of each item stands in for its id, so that items of other data never match.
+    cells: Mapping[str, Sequence[Prediction]]
+    """By name."""
+    digests: Mapping[str, str]
+    """Item id -> digest of the item."""
+
+
+def load_predictions(path: Path) -> SavedPredictions:
+    """The predictions in a predictions.jsonl, or in the folder that holds one.
 
     Raises:
         DataError: the file is absent, or a line is no prediction.
     """
     file = path / PREDICTIONS if path.is_dir() else path
-    found: dict[str, list[Prediction]] = {}
+    cells: dict[str, list[Prediction]] = {}
+    digests: dict[str, str] = {}
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as exc:
@@ -117,9 +126,19 @@ def load_predictions(path: Path) -> dict[str, list[Prediction]]:
         except (ValueError, TypeError, KeyError, AttributeError) as exc:
             raise DataError(f"{file}:{number}: no prediction: {exc}") from exc
         prediction = from_plain(Prediction, raw, f"{file}:{number}: no prediction")
-        shown = replace(prediction, item_id=f"{prediction.item_id} ({digest[:12]})")
-        found.setdefault(prediction.cell, []).append(shown)
-    return found
+        digests[prediction.item_id] = digest
+        cells.setdefault(prediction.cell, []).append(prediction)
+    return SavedPredictions(cells, digests)
+
+
+def require_same_items(a: SavedPredictions, b: SavedPredictions) -> None:
+    """Raise ComparisonRefused where one id stands for two different items."""
+    shared = sorted(a.digests.keys() & b.digests.keys())
+    if other := [item_id for item_id in shared if a.digests[item_id] != b.digests[item_id]]:
+        raise ComparisonRefused(
+            f"{len(other)} items of the runs have one id and are not the same: {other[0]} ...",
+            hint="run both cells on the same version of the data",
+        )
 
 
 def names_of(record: RunRecord, cell: RecordedCell) -> list[str]:

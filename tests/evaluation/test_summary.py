@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.errors import DataError
+from gateway.core.errors import ComparisonRefused, DataError
 from gateway.evaluation import plan as planning
 from gateway.evaluation.predictions import (
+    SavedPredictions,
     answers_of,
     load_predictions,
     predictions_jsonl,
     predictions_of,
+    require_same_items,
 )
 from gateway.evaluation.record import RunRecord
 from gateway.evaluation.run import run
@@ -74,15 +76,21 @@ def test_the_same_answers_give_the_same_bytes(tmp_path: Path) -> None:
     assert len(texts[0].splitlines()) == 12 * 6
 
 
-def test_predictions_are_read_back_with_the_digest_of_their_item(tmp_path: Path) -> None:
+def test_predictions_are_read_back_with_the_digests_of_their_items(tmp_path: Path) -> None:
     made = ran(tmp_path, "scored")
     file = tmp_path / "predictions.jsonl"
     file.write_text(predictions_jsonl(made.record, made.predictions))
     back = load_predictions(tmp_path)
-    assert set(back) == {*made.predictions, "baseline:majority", "baseline:tfidf-logreg"}
-    item = made.record.items[0]
-    assert back["fake/scored/sum"][0].item_id == f"{item.item_id} ({item.digest[:12]})"
-    assert back["fake/scored/sum"][0].answer == made.predictions["fake/scored/sum"][0].answer
+    assert set(back.cells) == {*made.predictions, "baseline:majority", "baseline:tfidf-logreg"}
+    assert back.digests == {item.item_id: item.digest for item in made.record.items}
+    assert back.cells["fake/scored/sum"] == made.predictions["fake/scored/sum"]
+
+
+def test_items_of_one_id_and_other_contents_are_not_compared() -> None:
+    one, other = (SavedPredictions({}, {"a": digest, "b": "same"}) for digest in ("x", "y"))
+    require_same_items(one, SavedPredictions({}, {"b": "same", "c": "z"}))
+    with pytest.raises(ComparisonRefused, match="1 items of the runs have one id"):
+        require_same_items(one, other)
 
 
 @pytest.mark.parametrize("line", ["", "{}", "[1]", "null", '{"item_digest": 3}', "{"])
