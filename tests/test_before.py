@@ -122,7 +122,7 @@ def test_a_report_and_its_predictions_are_scored_and_compared(
     again = {cell["name"]: cell for cell in json.loads(done.out)["cells"]}
     for cell in report.cells:
         assert again[cell.name]["metrics"]["accuracy"]["value"] == cell.metrics["accuracy"].value
-    assert set(again) == set(load_predictions(folder / "run"))
+    assert set(again) == set(load_predictions(folder / "run").cells)
     assert gateway("compare", "run:fake/zero_shot/sum", "fake/few_shot/sum").code == 0
 
 
