@@ -200,4 +200,4 @@ def test_the_experiment_of_the_manual_is_one(tmp_path: Path) -> None:
     page = text_of(MANUAL / "evaluate.md")
     (tmp_path / "experiment.toml").write_text(example("toml", "exemplar_seeds", page))
     found = load_experiment(tmp_path / "experiment.toml")
-    assert found.models == ("smollm2-135m", "smollm2-135m-q4_0")
+    assert found.run.models == ("smollm2-135m", "smollm2-135m-q4_0")
