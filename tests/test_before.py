@@ -24,7 +24,7 @@ from gateway.models.adapters.card import read_card
 from gateway.models.adapters.folder import read_adapter
 from gateway.models.certificates import Level, level_of
 from gateway.models.spec import HubSource, OllamaSource, PathSource, PypiSource
-from gateway.report.jsonfile import load_report
+from gateway.report.json import load_report
 from tests.cli.conftest import Done, Gateway, gateway
 from tests.support.imports import ROOT
 

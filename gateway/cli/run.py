@@ -155,7 +155,7 @@ def score(
     from dataclasses import replace
 
     from gateway.evaluation.predictions import load_predictions
-    from gateway.report.jsonfile import render_json
+    from gateway.report.json import render_json
     from gateway.report.pages import run as page
     from gateway.scoring.scores import score_cell
 
@@ -226,7 +226,7 @@ def compare(
 
 
 def _load_report(folder: Path) -> "Report":
-    from gateway.report.jsonfile import load_report
+    from gateway.report.json import load_report
 
     return load_report(read_text(folder / "report.json"))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.core.errors import StoreError
 from gateway.core.files import write_atomically
-from gateway.report.jsonfile import dumped
+from gateway.report.json import dumped
 from gateway.report.markdown import render_markdown
 from gateway.report.pages import timings as seconds
 from gateway.report.sections import Document

@@ -100,7 +100,7 @@ class Section:
     """Said one by one below the tables; what is indented stays indented."""
     figures: tuple[Figure, ...] = ()
     legend: str = ""
-    """How the figures are read, where they are shown."""
+    """How a page's figures and parts are read."""
     parts: tuple["Section", ...] = ()
     """More about it, folded on a page, left out on a terminal."""
     opened: bool = False

@@ -10,14 +10,9 @@ from gateway.evaluation.experiment.outcome import ExperimentOutcome
 from gateway.evaluation.experiment.run import ExperimentResult
 from gateway.report import format as fmt
 from gateway.report.html import render_html
-from gateway.report.pages.experiment import (
-    MOST_FLIPS,
-    MOST_ROWS,
-    document,
-    flips_a_pair,
-    without_shared_parts,
-    write,
-)
+from gateway.report.pages.experiment import document, write
+from gateway.report.pages.experiment_classes import without_shared_parts
+from gateway.report.pages.experiment_pairs import MOST_FLIPS, MOST_ROWS, flips_a_pair
 from tests.report import samples
 from tests.report.experiments import NEVER, SCORED, SHOWN, WRITTEN, outcome
 from tests.report.test_html import Page

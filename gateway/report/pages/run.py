@@ -8,7 +8,7 @@ from gateway.evaluation.summary import RunResult
 from gateway.report import format as fmt
 from gateway.report import view
 from gateway.report.files import TIMINGS, names_of, write_document, write_files
-from gateway.report.jsonfile import values_of
+from gateway.report.json import values_of
 from gateway.report.pages import timings as seconds
 from gateway.report.pages.cell import part
 from gateway.report.pages.cells import cells_in_brief, said_cell, scores

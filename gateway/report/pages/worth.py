@@ -7,7 +7,7 @@ from pathlib import Path
 from gateway.evaluation.worth import BeforeAfter
 from gateway.report import format as fmt
 from gateway.report.files import write_files
-from gateway.report.jsonfile import dumped
+from gateway.report.json import dumped
 from gateway.report.markdown import render_markdown
 from gateway.report.sections import Column, Document, Section, by_columns
 from gateway.scoring.metrics import metric_name
