@@ -11,7 +11,7 @@ from tests.conftest import ROOT, spec_and_path
 SAMPLE = ROOT / "prompts" / "issue-triage" / "sample.csv"
 COMMANDS = [
     *("run", "report", "score", "compare", "ab", "judge", "tune", "classify", "ask", "certify"),
-    *("serve", "replay", "parity", "quantize", "fidelity", "plan"),
+    *("serve", "replay", "parity", "quantize", "fidelity", "plan", "help"),
     *("models", "adapters", "prompts", "data", "keys"),
 ]
 
