@@ -183,6 +183,11 @@ def test_importing_the_package_and_its_help_loads_no_heavy_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_the_command_line_knows_the_types_of_what_it_hands_on() -> None:
+    for module, path in within("cli").items():
+        assert "typing.Any" not in imports(path), module
+
+
 def test_no_template_environment_is_without_a_sandbox() -> None:
     for path in modules().values():
         for name in imports(path):

@@ -5,7 +5,6 @@ mounted read-only or be full, and a name may be too long for it.
 """
 
 import contextlib
-import secrets
 from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from pathlib import Path
@@ -79,6 +78,8 @@ def _try(folder: Path, name: str) -> None:
 
 def _write_probe(folder: Path, name: str) -> None:
     """Make what is missing and a file, as `write_atomically` does, and take both away again."""
+    import secrets
+
     missing = list(takewhile(lambda part: not part.exists(), (folder, *folder.parents)))
     try:
         folder.mkdir(parents=True, exist_ok=True)

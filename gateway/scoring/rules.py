@@ -15,7 +15,6 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_softmax, logsumexp
 
 from gateway.core.errors import BackendError, ConfigError
 from gateway.core.types import LabelScores
@@ -135,6 +134,8 @@ def _offset(
 ) -> FloatArray:
     match rule:
         case ScoreRule.CONTEXTUAL:
+            from scipy.special import logsumexp
+
             table = _material(rule, labels, content_free, "the scores of a content-free input")
             prior = logsumexp(table, axis=0) - np.log(len(table))
             # A label that no content-free input allows shows no bias to take away; dividing by its
@@ -208,4 +209,5 @@ def _normalised(logits: FloatArray) -> FloatArray:
         return np.full_like(logits, -np.log(len(logits)))
     relative = logits - best
     possible = np.where(relative < IMPOSSIBLE, -np.inf, relative)
-    return np.asarray(log_softmax(possible), dtype=np.float64)
+    # The largest is 0, so this is scipy's log_softmax to the last bit; scipy loads for seconds.
+    return np.asarray(possible - np.log(np.exp(possible).sum()), dtype=np.float64)

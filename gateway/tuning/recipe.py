@@ -7,9 +7,12 @@ small models, NF4 with doubly quantized scales).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from gateway.core.errors import ConfigError
-from gateway.models.spec import Dtype, Quantize
+
+if TYPE_CHECKING:
+    from gateway.models.spec import Dtype, Quantize
 
 ALL_LINEAR = "all-linear"
 """PEFT's word for every linear layer but the output layer."""
@@ -66,9 +69,9 @@ class Recipe:
     """Share of --train that decides when to stop, stratified by label."""
     seed: int = 0
     """Of everything drawn."""
-    dtype: Dtype = "float32"
+    dtype: "Dtype" = "float32"
     """float32, or bfloat16 where the machine computes in it."""
-    quantize: Quantize = ""
+    quantize: "Quantize" = ""
     """nf4: the base in 4 bits (QLoRA), from a folder of safetensors."""
 
     def __post_init__(self) -> None:

@@ -35,7 +35,7 @@ MAY_LOAD = {
     "tune --help": OPTIONS,
     "adapters list": f"{OPTIONS} safetensors tomlkit",
     "ask -m fake --raw x": f"{ENTRIES} asyncio",
-    "classify -t mine -m fake -s scored x": f"{ASKED} scipy",
+    "classify -t mine -m fake -s scored x": ASKED,
     "compare report:fake/scored/sum fake/written": f"{SCORED} asyncio",
     "data validate chat.jsonl": f"{OPTIONS} jinja2 numpy",
     "keys list --keys keys.json": OPTIONS,

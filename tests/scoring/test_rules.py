@@ -3,9 +3,11 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import log_softmax
 
 from gateway.core.errors import BackendError, ConfigError
 from gateway.core.types import LabelScores
@@ -182,3 +184,13 @@ def test_a_label_of_which_only_a_bound_is_known_can_lose_but_not_win(
     best = rule.best(rule.probabilities(scores))
     assert best == "bug"
     assert (rule.undecided(scores, best) == "") is decided
+
+
+@given(st.lists(st.floats(-300, 0) | st.just(-math.inf), min_size=2, max_size=9))
+def test_normalised_scores_are_scipy_s_log_softmax_to_the_last_bit(logprobs: list[float]) -> None:
+    logprobs.append(0.0)
+    labels = tuple(f"label {number}" for number in range(len(logprobs)))
+    by_sum = Calibrator.fit(ScoreRule.SUM, labels)
+    found = by_sum.probabilities(scored(tuple(logprobs), labels, (2,) * len(labels)))
+    once = log_softmax(np.asarray(logprobs))
+    assert list(found.values()) == np.exp(log_softmax(once)).tolist()
