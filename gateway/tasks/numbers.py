@@ -112,6 +112,11 @@ _STATED = re.compile(
     re.IGNORECASE,
 )
 _NUMBERING = re.compile(r"[.)](?:[ \t]+(?=\S)|[ \t]*\n)")
+_CORRECTED = re.compile(
+    r"\b(?:correct(?:ed|ion)|actually|rather|instead|make (?:it|that)|i mean|no)\b[\s,:]*$",
+    re.IGNORECASE,
+)
+_ITEM = re.compile(r"[.)][ \t]+\S")
 _AT_A_SENTENCE = re.compile(r"(?:^|[\n.!?:;])[ \t(>#-]*$")
 _MAY_GO_ON = re.compile(rf"{_SPACE}(?:[-.,/:–—+]|t|to|o|or)?{_SPACE}")
 _LONGEST = 40
@@ -144,7 +149,7 @@ def read_number(
 
     Args:
         cut: the text ran into a limit, so that its last number may be the beginning of another.
-        begun: the text goes on in a line that a prompt has begun.
+        begun: the text goes on in a line that a prompt has begun, so that no list begins with it.
         units: text that names the units of the answer, whatever else the grammar holds of them.
 
     Raises:
@@ -157,11 +162,11 @@ def read_number(
     first = found[0] if found and _begins(text, found[0]) else None
     stated = [f for f in found if f.kind != "other" and _before(_STATED, text, f)]
     if first and first.kind == "number":
-        if begun or first.value != 1 or not _is_numbering(text, first):
-            return first.value
-        if cut:
+        numbering = first.value == 1 and _ITEM.match(text, first.end)
+        if numbering and not begun:
             raise Unclear(f"{_shown(text, first)} may be the first of a list")
-        return _only(text, [first, *stated])
+        others = stated if numbering else [f for f in found if _before(_CORRECTED, text, f)]
+        return _only(text, [first, *others])
     if stated:
         return _only(text, stated)
     return _only(text, [_alone(f, text) for f in found if f.kind != "other"] or found)
