@@ -176,10 +176,10 @@ def _comparisons(
 
 def _conclusion(record: RunRecord, cells: Sequence[CellScore]) -> Conclusion:
     ranked = best_first(cells, record.primary_metric)
-    models = [cell for cell in ranked if cell.kind == "model"]
+    models = [cell for cell in ranked if cell.kind == "model" and cell.answered]
     if not models:
         return Conclusion.NOTHING_ANSWERED
-    if len(models) == len(ranked):
+    if all(cell.kind == "model" for cell in ranked):
         return Conclusion.NO_BASELINE
     found = [each.verdict for each in models[0].verdicts]
     if all(verdict is Verdict.BETTER for verdict in found):

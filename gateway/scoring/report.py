@@ -52,8 +52,9 @@ class Report:
 
     @property
     def best(self) -> CellScore | None:
-        """The model cell with the best metric, of equals the first; None where none has it."""
-        models = (cell for cell in self.cells if cell.kind == "model")
+        """The model cell with the best metric, of equals the first; None where none has it, or none
+        answered anything."""
+        models = (cell for cell in self.cells if cell.kind == "model" and cell.answered)
         return next(iter(best_first(models, self.primary_metric)), None)
 
     @property
@@ -64,6 +65,9 @@ class Report:
 
 
 def best_first(cells: Iterable[CellScore], metric: str) -> list[CellScore]:
-    """The cells that have a metric, the best one first, equals as they come."""
+    """The cells that have a metric, the best one first, equals as they come; those that answered
+    nothing come last, whatever they have."""
     having = [cell for cell in cells if metric in cell.metrics]
-    return sorted(having, key=lambda cell: -merit(metric, cell.metrics[metric].value))
+    return sorted(
+        having, key=lambda cell: (not cell.answered, -merit(metric, cell.metrics[metric].value))
+    )

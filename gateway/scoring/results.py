@@ -149,6 +149,12 @@ class CellScore:
     verdicts: tuple[AgainstBaseline, ...] = ()
     """One a baseline."""
 
+    @property
+    def answered(self) -> bool:
+        """Whether any item has an answer. Without one a metric says nothing of a model, and the
+        cell is never the best."""
+        return self.statuses.get(Status.OK.value, self.n) > 0
+
 
 @dataclass(frozen=True, slots=True)
 class CellTimings:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.errors import ComparisonRefused, DataError
+from gateway.core.errors import ComparisonRefused, DataError, InvalidRequest
 from gateway.evaluation import plan as planning
 from gateway.evaluation.predictions import (
     SavedPredictions,
@@ -212,3 +212,16 @@ def _with_bounds(made: Ran, cell: str, item: str) -> Observation:
     answer = store.answers(cell)[item]
     store.close()
     return replace(answer, exact=False, bounds=(True,) * len(answer.labels))
+
+
+def test_a_cell_that_answered_nothing_is_never_the_best(tmp_path: Path) -> None:
+    def refuses(_: str) -> str:
+        raise InvalidRequest("not today")
+
+    alone = ran(tmp_path / "alone", "written", pool=FakePool(refuses), train=False).report
+    assert alone.cells[0].metrics["macro_f1"].value == 0
+    assert (alone.best, alone.conclusion) == (None, Conclusion.NOTHING_ANSWERED)
+    assert "nothing was answered" in summary_sentences(alone)[0]
+    unread = ran(tmp_path / "two", "written", "constrained", pool=FakePool(lambda _: "?")).report
+    assert unread.best is not None
+    assert unread.best.name == "fake/constrained"
