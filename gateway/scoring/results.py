@@ -19,7 +19,8 @@ class Status(StrEnum):
     UNPARSED = "unparsed"
     """The model answered, and the answer could not be read."""
     TRUNCATED = "truncated"
-    """The prompt did not fit the context, or the answer ran into its token limit unread."""
+    """The prompt did not fit the context, the answer ran into its token limit unread, or the text
+    ended within the model's thought."""
     FAILED = "failed"
     """The backend gave no answer."""
 
