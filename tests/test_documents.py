@@ -73,6 +73,17 @@ def resolved(arguments: list[str]) -> tuple[str, Any, list[str]]:
     return " ".join(name), command, rest
 
 
+def work_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder that has the files of which the pages speak."""
+    for name, sample in (("test", "sample"), ("train", "sample_train")):
+        shutil.copy(SAMPLE / f"{sample}.csv", folder / f"{name}.csv")
+    (folder / "prompts").symlink_to(ROOT / "prompts")
+    (folder / "models.toml").touch()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("GATEWAY_DATA", str(folder / "data"))
+    monkeypatch.setenv("GATEWAY_MODELS", str(folder / "models.toml"))
+
+
 @pages
 def test_every_command_and_option_that_a_page_has_exists(page: Path) -> None:
     for arguments in commands(page):
@@ -84,17 +95,25 @@ def test_every_command_and_option_that_a_page_has_exists(page: Path) -> None:
 def test_what_needs_no_model_works_as_the_page_has_it(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, sample in (("test", "sample"), ("train", "sample_train")):
-        shutil.copy(SAMPLE / f"{sample}.csv", tmp_path / f"{name}.csv")
-    (tmp_path / "prompts").symlink_to(ROOT / "prompts")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GATEWAY_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("GATEWAY_MODELS", str(tmp_path / "models.toml"))
-    (tmp_path / "models.toml").touch()
+    work_in(tmp_path, monkeypatch)
     for arguments in commands(page):
         name, _, rest = resolved(arguments)
         if name in WITHOUT_A_MODEL and not {"-m", "--model", "--ollama"} & set(rest):
             assert not app(arguments, standalone_mode=False), arguments
+
+
+def test_the_tutorial_works_from_the_first_command_to_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a fake model under the name of the one that it pulls."""
+    work_in(tmp_path, monkeypatch)
+    entry = '[models.smollm2-135m]\nbackend = "fake"\nsource = { path = "none" }\n'
+    (tmp_path / "models.toml").write_text(entry)
+    for arguments in commands(MANUAL / "tutorial.md"):
+        if arguments != ["models", "pull"]:
+            assert not app(arguments, standalone_mode=False), arguments
+    assert (tmp_path / "first" / "report.html").is_file()
+    assert (tmp_path / "second" / "ab.html").is_file()
 
 
 @pages
