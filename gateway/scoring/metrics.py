@@ -46,11 +46,6 @@ def merit(metric: str, value: float) -> float:
     return -value if metric in LOWER_IS_BETTER else value
 
 
-def better(metric: str, a: float, b: float) -> bool:
-    """Whether value `a` of the metric is better than `b`."""
-    return merit(metric, a) > merit(metric, b)
-
-
 def in_shares(metric: str) -> bool:
     """Whether a margin of the metric is also one of the share of right answers."""
     return metric in SHARES_OF_RIGHT | OF_LABELS or metric.startswith("field:")
