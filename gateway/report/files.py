@@ -32,7 +32,7 @@ def write_document(
 ) -> None:
     """Write a document as HTML and Markdown, its values as JSON, and the seconds beside them.
 
-    Everything is rendered before the first file is written, so that one that can not be rendered
+    Everything is rendered before the first file is written, so that one that cannot be rendered
     leaves older files whole.
 
     Args:
@@ -43,7 +43,7 @@ def write_document(
         option: what names the folder, for the hint.
 
     Raises:
-        StoreError: the folder or a file in it can not be written.
+        StoreError: the folder or a file in it cannot be written.
         DataError: a number is not finite.
     """
     # Templates take a while to load, and drawing more; printing needs neither.
@@ -65,13 +65,13 @@ def write_files(files: Mapping[str, str], out_dir: Path, option: str = "--out") 
         option: what names the folder, for the hint.
 
     Raises:
-        StoreError: the folder or a file in it can not be written.
+        StoreError: the folder or a file in it cannot be written.
     """
     try:
         for name, text in files.items():
             write_atomically(out_dir / name, text)
     except OSError as exc:
         raise StoreError(
-            f"{out_dir}: the report can not be written: {exc.strerror or exc}",
+            f"{out_dir}: the report cannot be written: {exc.strerror or exc}",
             hint=f"give {option} a folder that you may write to",
         ) from exc

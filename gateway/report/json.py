@@ -69,5 +69,5 @@ def dumped(value: Any) -> str:
     try:
         text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True, allow_nan=False)
     except ValueError as exc:
-        raise DataError(f"the report can not be written as JSON: {exc}") from exc
+        raise DataError(f"the report cannot be written as JSON: {exc}") from exc
     return text + "\n"

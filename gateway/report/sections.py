@@ -79,7 +79,7 @@ class Figure:
     """Gives an `<svg>` of `gateway.report.plots`; called by forms that can show it, since drawing
     loads matplotlib."""
     said: str
-    """What it shows, for who can not see it."""
+    """What it shows, for who cannot see it."""
     caption: str = ""
     title: str = ""
     """Of a small one, which stands beside others."""

@@ -170,7 +170,7 @@ def equivalence_sentence(result: Equivalence, a: str, b: str, metric: str) -> st
     name = metric_name(result.metric)
     if result.rests_on_few:
         return (
-            f"Whether {a} is worse than {b} by less than {result.margin:g} in {name} can not be "
+            f"Whether {a} is worse than {b} by less than {result.margin:g} in {name} cannot be "
             f"said: they differ on {_count(result.differing)}, too few to resample."
         )
     p = result.p_value if result.equivalent else result.p_worse
@@ -220,7 +220,7 @@ def needed_sentence(items: int | None, wanted: float, metric: str) -> str:
     """How many items a given difference needs (`items_needed`, `items_by_error`)."""
     name = metric_name(metric)
     if items is None:
-        return f"A difference in {name} of {wanted:g} can not be found with any number of items."
+        return f"A difference in {name} of {wanted:g} cannot be found with any number of items."
     return f"To find a difference in {name} of {wanted:g} takes about {plural(items, 'item')}."
 
 

@@ -86,7 +86,7 @@ def test_errors_on_few_items_are_no_claim() -> None:
     a, b = cell("a", golds, [1.0] * 40), cell("b", golds, [3.0] + [1.0] * 39)
     result = contest(a, b, task_kind="number", labels=(), metric="mae", margin=0.5, resamples=50)
     said = " ".join(contest_sentences(result))
-    assert "can not be said: they differ on 1 item, too few to resample" in said
+    assert "cannot be said: they differ on 1 item, too few to resample" in said
 
 
 def test_items_that_one_cell_did_not_answer_are_said() -> None:

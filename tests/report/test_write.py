@@ -31,7 +31,7 @@ def test_lone_surrogates_can_be_written(tmp_path: Path) -> None:
 
 def test_a_folder_that_can_not_be_made_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match="the report can not be written"):
+    with pytest.raises(StoreError, match="the report cannot be written"):
         write(samples.empty(), (), tmp_path / "file" / "out")
 
 

@@ -76,7 +76,7 @@ def write(outcome: Outcome, timings: Sequence[CellTimings], out_dir: Path) -> No
     Everything is rendered before the first file is written.
 
     Raises:
-        StoreError: the folder or a file in it can not be written.
+        StoreError: the folder or a file in it cannot be written.
         DataError: a number is not finite.
     """
     # Drawing loads matplotlib, which printing a comparison has no need of.

@@ -22,7 +22,7 @@ _BLOCK = re.compile(r"\.(\d+)\.")
 
 
 def listing(root: Path) -> Section:
-    """One row a folder; one that can not be read has the reason below the table."""
+    """One row a folder; one that cannot be read has the reason below the table."""
     rows: list[tuple[Cell | str, ...]] = []
     broken = []
     for name in listed(root):

@@ -32,7 +32,7 @@ def write(result: ExperimentResult, out_dir: Path) -> None:
     """Write experiment.html, experiment.md and experiment.json, and each run in a folder.
 
     Raises:
-        StoreError: a folder or a file in it can not be written.
+        StoreError: a folder or a file in it cannot be written.
         DataError: a number is not finite.
     """
     for seed, run in result.runs.items():

@@ -13,7 +13,7 @@ from gateway.scoring.flips import Flip
 from gateway.scoring.metrics import metric_name
 
 MOST_ROWS = 4000
-"""Flips that the whole page lists, so that many cells make no page that a browser can not open."""
+"""Flips that the whole page lists, so that many cells make no page that a browser cannot open."""
 MOST_FLIPS, FEWEST_FLIPS = 100, 10
 """Of one pair, where pairs are few and where they are many; experiment.json has all of them."""
 _FEW_PAIRS = 10

@@ -79,8 +79,8 @@ def _remarks(made: Parity) -> Iterator[str]:
     for letter, side in (("A", made.a), ("B", made.b)):
         yield from (f"{letter}: {warning}" for warning in side.warnings)
         yield from _reasons(f"{letter} failed on", side.failures)
-        yield from _reasons(f"{letter} can not say what it reads on", side.unread)
-        yield from _reasons(f"{letter} can not score labels on", side.unscored)
+        yield from _reasons(f"{letter} cannot say what it reads on", side.unread)
+        yield from _reasons(f"{letter} cannot score labels on", side.unscored)
 
 
 def _reasons(what: str, reasons: Reasons) -> Iterator[str]:

@@ -93,7 +93,7 @@ def _training(model: ModelPlan, formulas: bool) -> Section:
     low, high = map(readable, BESIDE)
     beside = (
         f"each is what torch allocates on one device; beside it are {low} to {high} of CUDA "
-        "context and kernels, and what the allocator can not use"
+        "context and kernels, and what the allocator cannot use"
     )
     shown = model.memories.items() if formulas else ()
     return Section(

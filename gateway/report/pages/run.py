@@ -44,7 +44,7 @@ def write(report: Report, timings: Sequence[CellTimings], out_dir: Path) -> None
     """Write report.html, report.md, report.json, timings.json and timings.md.
 
     Raises:
-        StoreError: the folder or a file in it can not be written.
+        StoreError: the folder or a file in it cannot be written.
         DataError: a number in the report is not finite.
     """
     write_document("report", document(report), values_of(report), out_dir, timings=timings)

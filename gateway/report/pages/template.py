@@ -26,10 +26,10 @@ def template_remarks(own_source: str, go_source: str, vocabulary: GgufVocabulary
     try:
         found = differences(own_template(own_source, vocabulary), go_source)
     except GoTemplateError as exc:
-        yield f"can not be compared with the model's own: {exc.message}"
+        yield f"cannot be compared with the model's own: {exc.message}"
         return
     except ConfigError as exc:
-        yield f"can not be compared with the model's own, which does not compile: {exc.message}"
+        yield f"cannot be compared with the model's own, which does not compile: {exc.message}"
         return
     usual = [difference for difference in found if difference.probe.usual]
     if not usual:

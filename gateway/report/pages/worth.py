@@ -20,7 +20,7 @@ def write(found: BeforeAfter, out_dir: Path) -> None:
     """Write both beside the comparison's own files.
 
     Raises:
-        StoreError: the folder or a file in it can not be written.
+        StoreError: the folder or a file in it cannot be written.
     """
     metric = found.outcome.metric
     tuned, prompt = found.tuned, found.best_prompt
