@@ -149,7 +149,7 @@ def test_how_many_items_are_needed_is_said_or_that_none_are_enough() -> None:
     assert needed_sentence(items_needed(0.1, 0.3), 0.1, "accuracy") == (
         "To find a difference in accuracy of 0.1 takes about 249 items."
     )
-    assert "can not be found" in needed_sentence(items_needed(0.4, 0.3), 0.4, "accuracy")
+    assert "cannot be found" in needed_sentence(items_needed(0.4, 0.3), 0.4, "accuracy")
 
 
 def test_an_early_decision_is_said_with_the_interval_that_holds_at_every_look() -> None:

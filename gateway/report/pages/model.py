@@ -1,7 +1,7 @@
 """One entry in full."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.backends.base import Backend, Served, load_backend
@@ -21,10 +21,21 @@ from gateway.report.sections import Section
 
 async def section(spec: ModelSpec) -> Section:
     """The entry, and what loading its file tells."""
-    return Section(facts=tuple([fact async for fact in _facts(spec)]))
+    facts = list(_of_entry(spec))
+    try:
+        path = locate(spec) if spec.can.reads_files else Path()
+    except (ModelNotPulled, ModelLoadError, ConfigError) as unusable:
+        return Section(facts=(*facts, ("file", str(unusable))))
+    facts += _of_file(spec, path)
+    backend = await asyncio.to_thread(load_backend, spec, path)
+    try:
+        facts += await asyncio.to_thread(lambda: list(_of_loaded(spec, path, backend)))
+    finally:
+        await backend.close()
+    return Section(facts=tuple(facts))
 
 
-async def _facts(spec: ModelSpec) -> AsyncIterator[tuple[str, str]]:
+def _of_entry(spec: ModelSpec) -> Iterator[tuple[str, str]]:
     yield "backend", spec.backend
     hidden = {"source", "left_out", *([] if spec.adapter else ["adapter_scale"])}
     for key in spec.takes():
@@ -34,34 +45,29 @@ async def _facts(spec: ModelSpec) -> AsyncIterator[tuple[str, str]]:
     yield "source", source_of(spec)
     for remark in spec.left_out:
         yield "warning", remark
-    path = Path()
+
+
+def _of_file(spec: ModelSpec, path: Path) -> Iterator[tuple[str, str]]:
     if spec.can.reads_files:
-        try:
-            path = locate(spec)
-        except (ModelNotPulled, ModelLoadError, ConfigError) as unusable:
-            yield "file", str(unusable)
-            return
         yield "file", f"{path} ({path.stat().st_size / 1e6:.0f} MB)"
     if isinstance(spec, LlamaCppSpec):
         from gateway.report.pages.ladder import file_rows
 
-        for fact in file_rows(spec, path):
-            yield fact
-    backend = await asyncio.to_thread(load_backend, spec, path)
-    try:
-        for key, value in backend.identity.items():
-            yield f"identity: {key}", value
-        yield "fingerprint", backend.fingerprint
-        if backend.memory.weights:
-            yield "memory", _memory(backend)
-        level = level_of(backend.fingerprint, certificates_file())
-        yield "determinism", f"{level.value} on this machine"
-        for warning in backend.warnings:
-            yield "warning", warning
-        for remark in await asyncio.to_thread(_of_ollama_s_template, spec, path, backend):
-            yield "Ollama's template", remark
-    finally:
-        await backend.close()
+        yield from file_rows(spec, path)
+
+
+def _of_loaded(spec: ModelSpec, path: Path, backend: Backend) -> Iterator[tuple[str, str]]:
+    for key, value in backend.identity.items():
+        yield f"identity: {key}", value
+    yield "fingerprint", backend.fingerprint
+    if backend.memory.weights:
+        yield "memory", _memory(backend)
+    level = level_of(backend.fingerprint, certificates_file())
+    yield "determinism", f"{level.value} on this machine"
+    for warning in backend.warnings:
+        yield "warning", warning
+    for remark in _of_ollama_s_template(spec, path, backend):
+        yield "Ollama's template", remark
 
 
 def _of_ollama_s_template(spec: ModelSpec, path: Path, backend: Backend) -> list[str]:
