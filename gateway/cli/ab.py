@@ -7,7 +7,6 @@ import typer
 
 from gateway.cli.common import (
     FAILED,
-    ColumnOption,
     DataOption,
     DevOption,
     ExemplarsOption,
@@ -21,7 +20,6 @@ from gateway.cli.common import (
     TaskOption,
     TrainOption,
     check_store,
-    columns_of,
     err,
     keeping_answers,
     note,
@@ -31,6 +29,7 @@ from gateway.cli.common import (
     tell,
     wait,
 )
+from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.outputs import check_folder
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from gateway.report.sections import Section
 
 
+@reads_data
 def ab(
     cells: Annotated[
         list[str],
@@ -70,7 +70,7 @@ def ab(
     seed: SeedOption = 0,
     exemplars: ExemplarsOption = "",
     dev: DevOption = 48,
-    column: ColumnOption = None,
+    columns: Columns = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for ab.html, ab.md and ab.json.")
     ] = None,
@@ -107,7 +107,7 @@ def ab(
         seed=seed,
         exemplars=exemplars,
         dev_size=dev,
-        columns=columns_of(column),
+        columns=columns,
         prompts=prompts or prompts_root(),
     )
     with reading():

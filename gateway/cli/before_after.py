@@ -9,7 +9,6 @@ from gateway.cli.ab import ask_cells, finish
 from gateway.cli.adapters import AdaptersOption
 from gateway.cli.common import (
     FAILED,
-    ColumnOption,
     LimitOption,
     MarginOption,
     ModelsOption,
@@ -18,16 +17,17 @@ from gateway.cli.common import (
     SeedOption,
     StoreOption,
     check_store,
-    columns_of,
     err,
     listed,
     note,
     reading,
     wait,
 )
+from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.outputs import check_folder
 
 
+@reads_data
 def compare(
     name: Annotated[str, typer.Argument(help="Name of the adapter: of its folder.")],
     base: Annotated[str, typer.Option("--base", help="Entry of the base model.")],
@@ -52,7 +52,7 @@ def compare(
     margin: MarginOption = 0.02,
     limit: LimitOption = None,
     seed: SeedOption = 0,
-    column: ColumnOption = None,
+    columns: Columns = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for ab.html, ab.json and worth.md.")
     ] = None,
@@ -92,7 +92,7 @@ def compare(
         margin=margin,
         limit=limit,
         seed=seed,
-        columns=columns_of(column),
+        columns=columns,
         prompts=prompts or prompts_root(),
     )
     with reading():

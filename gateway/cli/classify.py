@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli.common import (
-    ColumnOption,
     ModelsOption,
     PromptsOption,
     QuietOption,
     StoreOption,
     TaskOption,
     check_store,
-    columns_of,
     err,
     keeping_answers,
     listed,
@@ -25,6 +23,7 @@ from gateway.cli.common import (
     read_text,
     show,
 )
+from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.outputs import check_file
 from gateway.core.errors import ConfigError
 from gateway.core.files import write_atomically
@@ -33,12 +32,14 @@ if TYPE_CHECKING:
     from gateway.evaluation.run import Watch
 
 
+@reads_data
 def classify(
     text: Annotated[
         str | None, typer.Argument(help="The text. Absent or -: standard input.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", "-f", help="A text file, or a CSV to label.")
+        Path | None,
+        typer.Option("--file", "-f", help="A text file, or a table to label."),
     ] = None,
     task: TaskOption = "issue-triage",
     labels: Annotated[
@@ -50,7 +51,7 @@ def classify(
         str | None, typer.Option(help="Training data for exemplars and batch calibration.")
     ] = None,
     score_rule: Annotated[str, typer.Option(help="sum, mean, per_byte, contextual, batch")] = "",
-    column: ColumnOption = None,
+    columns: Columns = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where the labelled CSV goes.")
     ] = None,
@@ -60,10 +61,10 @@ def classify(
     models_file: ModelsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Classify a text, a file, or every row of a CSV.
+    """Classify a text, a file, or every row of a table.
 
-    The answers to a CSV are kept as they come: interrupted at any moment, the same command goes on
-    where it was.
+    The answers to a table are kept as they come: interrupted at any moment, the same command goes
+    on where it was.
 
     [bold]gateway classify "The page crashes when I scroll"[/]
     """
@@ -73,10 +74,11 @@ def classify(
     from gateway.evaluation.store import IN_MEMORY
     from gateway.models.environment import default_store, prompts_root
     from gateway.report.pages import classified
+    from gateway.tasks.tables import SUFFIXES, suffix_of
 
-    table = file if file is not None and file.suffix.lower() == ".csv" else None
+    table = file if file is not None and suffix_of(str(file)) in SUFFIXES else None
     if output is not None and table is None:
-        raise ConfigError("--output is where a labelled CSV goes", hint="give --file a CSV")
+        raise ConfigError("--output is where a labelled CSV goes", hint="give --file a table")
     check_file(output, "--output")
     if table is not None:
         check_store(store)
@@ -91,7 +93,7 @@ def classify(
             strategy=strategy,
             train=train,
             rule=score_rule,
-            columns=columns_of(column),
+            columns=columns,
             store=(store or default_store()) if table else IN_MEMORY,
             prompts=prompts or prompts_root(),
             models_file=models_file,

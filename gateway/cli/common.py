@@ -42,10 +42,6 @@ StoreOption = Annotated[
     Path | None,
     typer.Option("--store", help="SQLite file of answers \\[default: in your data folder]."),
 ]
-ColumnOption = Annotated[
-    list[str] | None,
-    typer.Option("--column", help="FIELD=NAME: the data's column for a field. Repeatable."),
-]
 
 
 def wait(work: "Work[_T]") -> _T:
@@ -57,7 +53,7 @@ def wait(work: "Work[_T]") -> _T:
 
 
 DataOption = Annotated[
-    str, typer.Option("--data", help="Labelled items: CSV, JSONL, Parquet or hf:NAME.")
+    str, typer.Option("--data", help="Labelled items: CSV, TSV, JSON, JSONL, Parquet, hf:NAME, -.")
 ]
 TrainOption = Annotated[
     str | None,
@@ -164,21 +160,6 @@ def check_store(path: Path | None) -> None:
 def listed(text: str | None) -> tuple[str, ...]:
     """The parts of a comma-separated option; none where it is absent."""
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
-
-
-def columns_of(pairs: list[str] | None) -> dict[str, str]:
-    """Field -> name of its column.
-
-    Raises:
-        ConfigError: a pair is not FIELD=NAME.
-    """
-    columns = {}
-    for pair in pairs or []:
-        field, separator, name = pair.partition("=")
-        if not separator or not field or not name:
-            raise ConfigError(f"--column {pair!r} is not FIELD=NAME")
-        columns[field] = name
-    return columns
 
 
 def read_text(path: Path) -> str:

@@ -9,18 +9,17 @@ import typer
 
 from gateway.cli.common import (
     USAGE,
-    ColumnOption,
     DataOption,
     JsonOption,
     ModelsOption,
     PromptsOption,
     TaskOption,
-    columns_of,
     note,
     reading,
     show,
     tell,
 )
+from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.outputs import check_file, check_folder
 from gateway.core.errors import ConfigError, DataError
 
@@ -51,6 +50,7 @@ ChatArgument = Annotated[str, typer.Argument(help="File in OpenAI's chat format 
 
 
 @data_app.command("check")
+@reads_data
 def data_check(
     task: TaskOption,
     train: Annotated[str, typer.Option(help="What is to be trained on.")],
@@ -76,7 +76,7 @@ def data_check(
     any_share: AnyShareOption = False,
     seed: SeedOption = 0,
     json_output: JsonOption = False,
-    column: ColumnOption = None,
+    columns: Columns = None,
     prompts: PromptsOption = None,
     models_file: ModelsOption = None,
 ) -> None:
@@ -101,7 +101,6 @@ def data_check(
     root = prompts or prompts_root()
     _check_share(held_out, any_share)
     wanted = load_task(task, root)
-    columns = columns_of(column)
     with reading():
         parts = [read_part("train", train, wanted, columns)]
         if validation:
@@ -117,6 +116,7 @@ def data_check(
 
 
 @data_app.command("split")
+@reads_data
 def data_split(
     task: TaskOption,
     data: DataOption,
@@ -127,7 +127,7 @@ def data_split(
     test: Annotated[
         str | None, typer.Option(help="Test data; items that copy one of it are left out.")
     ] = None,
-    column: ColumnOption = None,
+    columns: Columns = None,
     prompts: PromptsOption = None,
 ) -> None:
     """Hold out a share for validation: stratified, seeded, copies on one side.
@@ -148,7 +148,6 @@ def data_split(
     _check_share(held_out, any_share)
     check_folder(output, files=files_of(data))
     wanted = load_task(task, prompts or prompts_root())
-    columns = columns_of(column)
     with reading():
         items = list(load_dataset(data, wanted, columns=columns).items)
         if test:
@@ -157,11 +156,12 @@ def data_split(
             note(f"{len(copied):,} items copy a test item and were left out")
         made = split(items, held_out, seed)
     parts = (made.train, made.validation)
-    for path, part in zip(write_split(data, made, output), parts, strict=True):
+    for path, part in zip(write_split(data, made, output, columns), parts, strict=True):
         tell(f"{path}: {len(part):,} items")
 
 
 @data_app.command("export")
+@reads_data
 def data_export(
     task: TaskOption,
     data: DataOption,
@@ -171,7 +171,7 @@ def data_export(
         str | None,
         typer.Option("--model", "-m", help="Shorten fields as for it; absent: none is shortened."),
     ] = None,
-    column: ColumnOption = None,
+    columns: Columns = None,
     prompts: PromptsOption = None,
     models_file: ModelsOption = None,
 ) -> None:
@@ -192,7 +192,6 @@ def data_export(
     check_file(output)
     root = prompts or prompts_root()
     wanted = load_task(task, root)
-    columns = columns_of(column)
     with reading():
         items = load_dataset(data, wanted, columns=columns).items
     with _reader(model, models_file) as known:

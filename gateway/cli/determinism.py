@@ -6,7 +6,6 @@ import typer
 
 from gateway.cli.common import (
     FAILED,
-    ColumnOption,
     DataOption,
     JsonOption,
     LimitOption,
@@ -14,12 +13,12 @@ from gateway.cli.common import (
     PromptsOption,
     QuietOption,
     TaskOption,
-    columns_of,
     err,
     reading,
     show,
     wait,
 )
+from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.outputs import check_file
 
 
@@ -63,6 +62,7 @@ def certify(
     raise typer.Exit(0 if kept else FAILED)
 
 
+@reads_data
 def parity(
     a: Annotated[str, typer.Argument(help="Name of an entry.")],
     b: Annotated[str, typer.Argument(help="Name of another entry.")],
@@ -74,7 +74,7 @@ def parity(
     strategy: Annotated[str, typer.Option("--strategy", "-s")] = "zero_shot",
     limit: LimitOption = None,
     tokens: Annotated[int, typer.Option(min=1, help="Most tokens of each text.")] = 20,
-    column: ColumnOption = None,
+    columns: Columns = None,
     json_output: JsonOption = False,
     prompts: PromptsOption = None,
     models_file: ModelsOption = None,
@@ -115,7 +115,7 @@ def parity(
         prompts=prompts or prompts_root(),
         limit=limit,
         rules=("sum",),
-        columns=columns_of(column),
+        columns=columns,
     )
     with reading():
         plan = prepare(wanted).plan

@@ -51,7 +51,7 @@ def run_file(
     from gateway.models.environment import prompts_root
     from gateway.report.pages import experiment as page
 
-    experiment = load_experiment(file)
+    experiment = load_experiment(file, note)
     for folder, files in page.files_of(experiment.seeds).items():
         check_folder(experiment.out and experiment.out / folder, "out", files)
     check_store(store)

@@ -7,28 +7,28 @@ import typer
 
 from gateway.cli.common import (
     FAILED,
-    ColumnOption,
     JsonOption,
     ModelsOption,
     PromptsOption,
     QuietOption,
     StoreOption,
     check_store,
-    columns_of,
     keeping_answers,
     show,
 )
+from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.outputs import check_folder
 
 _TOTALS, _GRADES = "judge.json", "grades.jsonl"
 
 
+@reads_data
 def judge(
     model: Annotated[str, typer.Argument(help="The judge: name of an entry.")],
     rubric: Annotated[
         str, typer.Option("--rubric", "-r", help="faithfulness, format, or a rubric of your own.")
     ],
-    data: Annotated[str, typer.Option(help="Answers to grade: CSV, JSONL, Parquet or hf:NAME.")],
+    data: Annotated[str, typer.Option(help="Answers to grade: as --data of run.")],
     human: Annotated[
         str | None, typer.Option(help="Column of human grades, integers from 1 to 5.")
     ] = None,
@@ -36,7 +36,7 @@ def judge(
         int | None, typer.Option(min=1, help="Answers: a seeded sample, by human grade if given.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the sample and the intervals.")] = 0,
-    column: ColumnOption = None,
+    columns: Columns = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for judge.json and grades.jsonl.")
     ] = None,
@@ -79,7 +79,7 @@ def judge(
             human=human,
             limit=limit,
             seed=seed,
-            columns=columns_of(column),
+            columns=columns,
             store=store,
             prompts=prompts or prompts_root(),
             models_file=models_file,

@@ -13,8 +13,8 @@ from gateway.core.errors import ConfigError
 
 MANUAL = Path(__file__).parents[1] / "manual"
 TOPICS = (
-    *("tutorial", "evaluate", "compare", "quantize", "tune", "serve", "ollama", "determinism"),
-    *("configuration", "python", "design", "benchmarks"),
+    *("tutorial", "data", "evaluate", "compare", "quantize", "tune", "serve", "ollama"),
+    *("determinism", "configuration", "python", "design", "benchmarks"),
 )
 """Pages in the order in which they are best read."""
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from gateway.cli.common import (
-    ColumnOption,
     JsonOption,
     ModelsOption,
     PromptsOption,
-    columns_of,
     reading,
     show,
 )
+from gateway.cli.data_options import Columns, reads_data
 from gateway.core.errors import ConfigError
 from gateway.tuning.recipe import TARGETS, Recipe
 
@@ -29,6 +28,7 @@ _CHANGES: "tuple[Changes, ...]" = ("never", "rarely", "often")
 _LATENCIES: "tuple[Latency, ...]" = ("free", "tight")
 
 
+@reads_data
 def plan(
     model: Annotated[
         str | None,
@@ -58,7 +58,7 @@ def plan(
     train: Annotated[
         str, typer.Option(help="Training data of the task, which says how many examples.")
     ] = "",
-    column: ColumnOption = None,
+    columns: Columns = None,
     rank: Annotated[int, typer.Option(help="Of the LoRA.")] = _DEFAULT.rank,
     targets: Annotated[
         str,
@@ -135,7 +135,7 @@ def plan(
         devices=gpus,
         stage=stage,
     )
-    answers = _answers(given, task, train, prompts, columns_of(column))
+    answers = _answers(given, task, train, prompts, columns)
     made = make_plan(answers, setup, architecture, parse_size(memory) if memory else None)
     show(page.sections(made, formulas=formulas), plan_json(made) if json_output else None)
 
@@ -159,7 +159,7 @@ def _one_of(option: str, value: str, known: tuple[_Word, ...]) -> _Word | None:
 
 
 def _answers(
-    given: "Answers", task: str, train: str, prompts: Path | None, columns: dict[str, str]
+    given: "Answers", task: str, train: str, prompts: Path | None, columns: Columns
 ) -> "Answers":
     """What was said, and what the task and its data say where nothing was."""
     from gateway.models.environment import prompts_root

@@ -5,11 +5,9 @@ from typing import Annotated
 import typer
 
 from gateway.cli.common import (
-    ColumnOption,
     ModelsOption,
     PromptsOption,
     TaskOption,
-    columns_of,
     listed,
     note,
     note_none,
@@ -18,6 +16,7 @@ from gateway.cli.common import (
     show,
     wait,
 )
+from gateway.cli.data_options import Columns, reads_data
 
 prompts_app = typer.Typer(no_args_is_help=True, help="Tasks, their prompt strategies, and rubrics.")
 
@@ -57,6 +56,7 @@ def prompts_show(
 
 
 @prompts_app.command("render")
+@reads_data
 def prompts_render(
     task: TaskOption,
     data: Annotated[str, typer.Option(help="Data whose item is rendered.")],
@@ -65,7 +65,7 @@ def prompts_render(
     train: Annotated[str | None, typer.Option(help="Training data for exemplars.")] = None,
     model: Annotated[str | None, typer.Option("--model", "-m")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    column: ColumnOption = None,
+    columns: Columns = None,
     prompts: PromptsOption = None,
     models_file: ModelsOption = None,
 ) -> None:
@@ -86,7 +86,7 @@ def prompts_render(
         prompts=prompts or prompts_root(),
         seed=seed,
         rules=("sum",),
-        columns=columns_of(column),
+        columns=columns,
     )
     with reading():
         prepared = prepare(wanted)

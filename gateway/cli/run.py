@@ -8,7 +8,6 @@ import typer
 from gateway.cli import experiments
 from gateway.cli.common import (
     FAILED,
-    ColumnOption,
     DataOption,
     DevOption,
     ExemplarsOption,
@@ -22,7 +21,6 @@ from gateway.cli.common import (
     TaskOption,
     TrainOption,
     check_store,
-    columns_of,
     keeping_answers,
     listed,
     out,
@@ -31,6 +29,7 @@ from gateway.cli.common import (
     show,
     tell,
 )
+from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.outputs import check_folder
 from gateway.core.errors import ComparisonRefused, DataError
 
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from gateway.scoring.results import Prediction
 
 
+@reads_data
 def run(
     context: typer.Context,
     file: Annotated[
@@ -68,7 +68,7 @@ def run(
         ),
     ] = "",
     dev: DevOption = 48,
-    column: ColumnOption = None,
+    columns: Columns = None,
     out_dir: Annotated[
         Path | None,
         typer.Option("--out", help="Folder for report.html, .md, .json and predictions.jsonl."),
@@ -113,7 +113,7 @@ def run(
             exemplars=exemplars,
             rules=listed(score_rule),
             dev_size=dev,
-            columns=columns_of(column),
+            columns=columns,
             store=store,
             models_file=models_file,
             watch=watch,

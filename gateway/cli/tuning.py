@@ -9,13 +9,11 @@ import typer
 
 from gateway.cli.adapters import AdaptersOption
 from gateway.cli.common import (
-    ColumnOption,
     Interrupted,
     ModelsOption,
     PromptsOption,
     QuietOption,
     TaskOption,
-    columns_of,
     err,
     listed,
     note,
@@ -23,6 +21,7 @@ from gateway.cli.common import (
     show,
     tell,
 )
+from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.fields import fields_as_options
 from gateway.cli.outputs import check_folder
 from gateway.tuning.recipe import Recipe
@@ -38,13 +37,14 @@ _DATA, _RECIPE = "Data", "Recipe"
 
 
 @fields_as_options("recipe", Recipe, {"held_out": _DATA}, panel=_RECIPE)
+@reads_data
 def tune(
     name: Annotated[str, typer.Option("--name", "-n", help="Of the adapter: of its folder.")],
     task: TaskOption,
     train: Annotated[
         str,
         typer.Option(
-            help="Labelled items to learn from: CSV, JSONL, Parquet or hf:NAME.",
+            help="Labelled items to learn from: CSV, TSV, JSON, JSONL, Parquet, hf:NAME or -.",
             rich_help_panel=_DATA,
         ),
     ],
@@ -75,7 +75,7 @@ def tune(
             rich_help_panel=_DATA,
         ),
     ] = "",
-    column: ColumnOption = None,
+    columns: Columns = None,
     model: Annotated[
         str, typer.Option("--model", "-m", help="Entry of the base; run on torch in training.")
     ] = "",
@@ -134,7 +134,7 @@ def tune(
             test=test,
             limit=limit,
             curve=_sizes(curve),
-            columns=columns_of(column),
+            columns=columns,
             threads=threads,
             restart=restart,
             adapters=root,

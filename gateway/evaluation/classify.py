@@ -1,7 +1,5 @@
 """`gateway classify`: texts, or the rows of a CSV, asked as a run asks its items."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +18,7 @@ from gateway.models.file import Models
 from gateway.scoring.results import Status
 from gateway.scoring.rules import Calibrator
 from gateway.tasks.dataset import load_dataset
-from gateway.tasks.tables import Columns, Table, options_of, read_table
+from gateway.tasks.tables import Columns, Table, options_of, read_table, with_columns
 from gateway.tasks.task import Dataset, Item, Task, label_set, load_task
 
 
@@ -83,17 +81,13 @@ class Classification:
     """That was classified; None: texts were."""
 
     def csv(self) -> str:
-        """The table with columns for status, answer and the labels' probabilities."""
+        """The table with columns for status, answer and the labels' probabilities, in the place of
+        those that an earlier classification added."""
         assert self.table is not None
-        out = io.StringIO(newline="")
-        writer = csv.writer(out, lineterminator="\n")
         shares = [f"gateway_p_{label}" for label in self.labels]
-        added = ["gateway_status", "gateway_answer", "gateway_exact"]
-        writer.writerow([*self.table.names, *added, *shares])
-        for row, found in zip(self.table.rows, self.answers, strict=True):
-            kept = [row.values[name] for name in self.table.columns]
-            writer.writerow([*kept, *found.columns(self.labels)])
-        return out.getvalue()
+        added = ["gateway_status", "gateway_answer", "gateway_exact", *shares]
+        answers = [found.columns(self.labels) for found in self.answers]
+        return with_columns(self.table, added, answers)
 
 
 @blocking

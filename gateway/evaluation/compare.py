@@ -1,6 +1,6 @@
 """Cells against each other on labelled items: what `gateway ab` asks, and what it comes to."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from gateway.models.environment import default_store, prompts_root
 from gateway.models.file import Models
 from gateway.scoring.results import CellTimings
 from gateway.tasks.prompts import list_strategies
+from gateway.tasks.tables import Columns
 from gateway.tasks.task import Item, load_task
 
 OnLook = Callable[[int, bool], None]
@@ -50,7 +51,7 @@ class CompareOptions:
     seed: int = 0
     exemplars: str = ""
     dev_size: int = DEV_SIZE
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Columns = None
     prompts: Path = field(default_factory=prompts_root)
     store: Path | None = None
     """Where answers are kept as they come; None: in the user's data folder."""

@@ -7,6 +7,7 @@ of all backends are handed in.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from os.path import isfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +38,9 @@ Kinds = Mapping[str, type[ModelSpec]]
 Keys = Mapping[str, Any]
 """A table of the file, as TOML says it."""
 
+_JINJA = ("{%", "{{", "\n")
+_SHOWN = 60
+"""Characters of a value that an error quotes."""
 _NOT_WRITTEN = {"name", "origin", "left_out", "kernels"}
 """Fields of entries that are no keys of their tables."""
 
@@ -253,7 +257,7 @@ def _of_modelfile(name: str, keys: Keys, modelfile: Path, file: Path, kinds: Kin
     of its own."""
     try:
         text = modelfile.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
+    except (OSError, ValueError) as exc:
         raise ConfigError(f"{modelfile} can not be read: {exc}") from exc
     with located(str(modelfile)):
         read = parse(text)
@@ -275,7 +279,7 @@ def _of_modelfile(name: str, keys: Keys, modelfile: Path, file: Path, kinds: Kin
 def _from(value: str, file: Path) -> dict[str, str]:
     """FROM is a file where it looks like one or is one, else a model in the store of Ollama."""
     path = _beside(file, value)
-    if value.startswith((".", "/", "~")) or value.endswith(".gguf") or path.is_file():
+    if value.startswith((".", "/", "~")) or value.endswith(".gguf") or isfile(path):
         return {"path": str(path)}
     return {"ollama": value}
 
@@ -301,17 +305,34 @@ def _source(source: _Path | _Hub | _Pypi | _Ollama, file: Path) -> Source:
 
 def _beside(file: Path, path: str) -> Path:
     """A path as it is written in a file: absolute, or from the file's folder."""
-    return (file.parent / Path(path).expanduser()).resolve()
+    try:
+        return (file.parent / Path(path).expanduser()).resolve()
+    except (OSError, RuntimeError, ValueError) as exc:
+        raise ConfigError(f"{path[:_SHOWN]!r} is no path: {exc}") from exc
 
 
 def _template(value: str, path: Path) -> str:
     """A name of a built-in template, or the text of the Jinja file beside models.toml."""
     if value in ("", "plain"):
         return value
-    file = path.parent / value
-    if not file.is_file():
+    if any(mark in value for mark in _JINJA):
         raise ConfigError(
-            f"chat_template = {value!r}: no such file",
+            f"chat_template = {value[:_SHOWN]!r}: a template, where the path of one is expected",
+            hint='write it to a file beside models.toml: chat_template = "mine.jinja"',
+        )
+    file = _beside(path, value)
+    if not isfile(file):
+        raise ConfigError(
+            f"chat_template = {value[:_SHOWN]!r}: no such file",
             hint='"plain", or the path of a Jinja file beside models.toml',
         )
-    return file.read_text(encoding="utf-8")
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise ConfigError(f"chat_template: {file} can not be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(
+            f"chat_template: {file}: byte 0x{exc.object[exc.start]:02x} at offset {exc.start} is "
+            "no UTF-8",
+            hint="save the template as UTF-8",
+        ) from exc

@@ -14,6 +14,7 @@ limit = 300
 out = "report"
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -25,6 +26,7 @@ from gateway.core.toml import read_toml
 from gateway.evaluation.ab.margin import DEFAULT_MARGIN
 from gateway.evaluation.experiment.grid import NONE, Entry, entries_of
 from gateway.evaluation.plan import DEV_SIZE, RunOptions
+from gateway.tasks.tables import Quoting, ReadOptions
 
 _Name = Annotated[str, Field(min_length=1)]
 _Seed = Annotated[int, Field(ge=0)]
@@ -50,6 +52,9 @@ class _File(BaseModel):
     seed: _Seed = 0
     dev: Annotated[int, Field(ge=1)] = DEV_SIZE
     columns: dict[str, str] = {}
+    delimiter: str = ""
+    encoding: str = ""
+    quoting: Quoting = ""
     metric: str = ""
     margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] = DEFAULT_MARGIN
     out: str | None = None
@@ -78,8 +83,11 @@ class Experiment:
     out: Path | None
 
 
-def load_experiment(path: Path) -> Experiment:
+def load_experiment(path: Path, tell: Callable[[str], None] = lambda _: None) -> Experiment:
     """Read an experiment file; its paths are relative to it.
+
+    Args:
+        tell: told what is decided while its data is read.
 
     Raises:
         ConfigError: the file is absent or no TOML, a key is unknown or of another type, or models,
@@ -88,6 +96,8 @@ def load_experiment(path: Path) -> Experiment:
     found = read_toml(path, _File)
     with located(str(path)):
         entries = entries_of(found.models, found.quantizations, found.adapters)
+        form = (found.delimiter, found.encoding, found.quoting)
+        columns = ReadOptions(found.columns, *form, tell=tell)
     run = RunOptions(
         task=found.task,
         data=_beside(path, found.data),
@@ -99,7 +109,7 @@ def load_experiment(path: Path) -> Experiment:
         exemplars=found.exemplars,
         rules=tuple(found.score_rules),
         dev_size=found.dev,
-        columns=found.columns,
+        columns=columns,
     )
     return Experiment(
         run=run,

@@ -20,6 +20,7 @@ from gateway.models.file import Models
 from gateway.scoring.bootstrap import FEWEST_CARRYING, bootstrap
 from gateway.scoring.results import Metric, Status
 from gateway.scoring.rules import ScoreRule
+from gateway.tasks.tables import Columns
 from gateway.tasks.task import Dataset
 
 OWN_ANSWERS = (
@@ -160,7 +161,7 @@ class JudgeOptions:
     """Of texts: a seeded sample of so many, stratified by human grade where there is one."""
     seed: int = 0
     """Of the sample and the intervals."""
-    columns: Mapping[str, str] | None = None
+    columns: Columns = None
     """Field -> name of its column, where the data calls it otherwise."""
     store: Path | None = None
     """Where answers are kept as they come; None: in the user's data folder."""
@@ -184,7 +185,7 @@ def judge(options: JudgeOptions) -> Work[Judgement]:
     answers = load_answers(
         options.data,
         rubric,
-        columns=options.columns or {},
+        columns=options.columns,
         human=options.human,
         limit=options.limit,
         seed=options.seed,

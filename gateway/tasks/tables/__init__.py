@@ -18,7 +18,7 @@ from gateway.tasks.tables.read import read_table, require_reader
 from gateway.tasks.tables.source import HUB_PREFIX, STANDARD_INPUT, SUFFIXES, WRITTEN, suffix_of
 from gateway.tasks.tables.table import Row, Table, Unreadable, counted
 from gateway.tasks.tables.text import read_utf8
-from gateway.tasks.tables.write import json_lines, write_table
+from gateway.tasks.tables.write import json_lines, with_columns, write_table
 
 __all__ = [
     "HUB_PREFIX",
@@ -38,5 +38,6 @@ __all__ = [
     "read_utf8",
     "require_reader",
     "suffix_of",
+    "with_columns",
     "write_table",
 ]

@@ -25,9 +25,8 @@ def write_table(table: Table, rows: Sequence[Row], path: Path) -> None:
     suffix = path.suffix.lower()
     made = io.StringIO(newline="")
     if suffix in DELIMITERS:
-        writer = csv.writer(made, delimiter=DELIMITERS[suffix], lineterminator="\n")
-        writer.writerow(table.names)
-        writer.writerows(list(_cells(table, row)) for row in rows)
+        written = [list(_cells(table, row, table.columns)) for row in rows]
+        made.write(_delimited(DELIMITERS[suffix], [table.names, *written]))
     elif suffix in JSON_LINES:
         for row in rows:
             made.write(_json_line(table, row))
@@ -38,8 +37,33 @@ def write_table(table: Table, rows: Sequence[Row], path: Path) -> None:
     write_atomically(path, made.getvalue())
 
 
-def _cells(table: Table, row: Row) -> Iterator[Any]:
-    for name in table.columns:
+def with_columns(table: Table, names: Sequence[str], values: Sequence[Sequence[str]]) -> str:
+    """A table as CSV with columns more; one of such a name that it has already is left out.
+
+    Args:
+        values: of each row, in their order, those of the columns.
+
+    Raises:
+        DataError: CSV has no place for a value of the table.
+    """
+    pairs = zip(table.columns, table.names, strict=True)
+    kept = [(column, name) for column, name in pairs if name not in names]
+    columns = [column for column, _ in kept]
+    rows = [
+        [*_cells(table, row, columns), *added]
+        for row, added in zip(table.rows, values, strict=True)
+    ]
+    return _delimited(",", [[*(name for _, name in kept), *names], *rows])
+
+
+def _delimited(delimiter: str, rows: Iterable[Sequence[Any]]) -> str:
+    made = io.StringIO(newline="")
+    csv.writer(made, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    return made.getvalue()
+
+
+def _cells(table: Table, row: Row, columns: Iterable[str]) -> Iterator[Any]:
+    for name in columns:
         try:
             yield _cell(row.values.get(name))
         except TypeError as exc:
