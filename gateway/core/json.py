@@ -29,7 +29,7 @@ _SCALARS = {str: "a text", int: "a whole number", bool: "true or false"}
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Strictness:
     """How strictly values are read."""
 
     finite: bool = False
@@ -38,11 +38,11 @@ class Reading:
     """Keys that a class does not have are passed over: another version may have written them."""
 
 
-EXACT = Reading()
+EXACT = Strictness()
 
 
 def read_json(
-    shape: type[Shape], text: str, name: str, *, hint: str = "", reading: Reading = EXACT
+    shape: type[Shape], text: str, name: str, *, hint: str = "", reading: Strictness = EXACT
 ) -> Shape:
     """The value of a frozen dataclass that a text tells.
 
@@ -56,7 +56,7 @@ def read_json(
     return from_plain(shape, raw, name, hint=hint, reading=reading)
 
 
-def plain(text: str, name: str, *, hint: str = "", reading: Reading = EXACT) -> Any:
+def plain(text: str, name: str, *, hint: str = "", reading: Strictness = EXACT) -> Any:
     """What a text of JSON says; raises DataError where it is none."""
     try:
         return json.loads(text, parse_constant=_refuse if reading.finite else None)
@@ -65,7 +65,7 @@ def plain(text: str, name: str, *, hint: str = "", reading: Reading = EXACT) -> 
 
 
 def from_plain(
-    shape: type[Shape], raw: object, name: str, *, hint: str = "", reading: Reading = EXACT
+    shape: type[Shape], raw: object, name: str, *, hint: str = "", reading: Strictness = EXACT
 ) -> Shape:
     """The same of what `json.loads` gives: the inverse of `dataclasses.asdict`."""
     try:
@@ -126,7 +126,7 @@ def _expected(raw: object, what: str) -> _Wrong:
 
 
 @cache
-def _reader(kind: Any, reading: Reading) -> _Reader:
+def _reader(kind: Any, reading: Strictness) -> _Reader:
     """What reads an annotated type; made once for each."""
     origin, arguments = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
@@ -147,7 +147,7 @@ def _reader(kind: Any, reading: Reading) -> _Reader:
     return partial(_number, reading.finite) if kind is float else partial(_exactly, kind)
 
 
-def _of_class(kind: type[Any], reading: Reading) -> _Reader:
+def _of_class(kind: type[Any], reading: Strictness) -> _Reader:
     hints = get_type_hints(kind)
     readers = {field.name: _reader(hints[field.name], reading) for field in fields(kind)}
     needed = {

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from gateway.core.digests import canonical_json
 from gateway.core.errors import StoreError
-from gateway.core.json import Reading, read_json
+from gateway.core.json import Strictness, read_json
 from gateway.core.sqlite import Database, Kind
 from gateway.core.types import LabelScores
 from gateway.scoring.results import Status
@@ -175,7 +175,7 @@ class Store:
         return matching[0][0], json.loads(matching[0][1])
 
 
-_OF_ANY_VERSION = Reading(strangers=True)
+_OF_ANY_VERSION = Strictness(strangers=True)
 
 
 def _now() -> str:

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from typing import Any
 
 from gateway.core.errors import DataError
-from gateway.core.json import Reading, from_plain, plain
+from gateway.core.json import Strictness, from_plain, plain
 from gateway.report.sentences import summary_sentences
 from gateway.scoring.report import Report
 from gateway.scoring.results import CellTimings
 
 _NAME = "report.json"
-_FINITE = Reading(finite=True)
+_FINITE = Strictness(finite=True)
 _HINT = "it has to be a report.json as gateway wrote it"
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import DataError
 from gateway.core.json import (
-    Reading,
+    Strictness,
     completion_from_json,
     completion_to_json,
     read_json,
@@ -134,7 +134,7 @@ def test_what_is_wrong_is_named_by_its_place() -> None:
 
 def test_keys_of_another_version_are_passed_over_where_that_is_asked_for() -> None:
     text = '{"prompt_tokens": 1, "completion_tokens": 2, "cached": 3}'
-    assert read_json(Usage, text, "usage", reading=Reading(strangers=True)) == Usage(1, 2)
+    assert read_json(Usage, text, "usage", reading=Strictness(strangers=True)) == Usage(1, 2)
     with pytest.raises(DataError, match=r"usage: usage has unknown keys: \['cached'\]"):
         read_json(Usage, text, "usage")
 

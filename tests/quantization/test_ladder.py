@@ -210,7 +210,7 @@ def test_what_is_no_whole_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_entry_that_torch_runs_is_refused_with_its_file() -> None:
-    _, path = spec_and_path("smollm2-135m-torch")
+    _, path = spec_and_path("smollm2-135m")
     with pytest.raises(ConfigError, match="run by transformers") as error:
         given("smollm2-135m-torch", load_models())
     assert str(path) in error.value.hint

@@ -20,12 +20,12 @@ from gateway.backends.ollama.wire import (
     Line,
     Listed,
     Models,
-    Part,
     Processes,
     Progress,
     Running,
     Shown,
     Version,
+    WirePart,
 )
 from gateway.core.errors import BackendError, BackendUnavailable, ModelNotPulled
 from gateway.models.environment import ollama_host, ollama_key
@@ -38,7 +38,7 @@ _ABSENT = 404
 _MOST_LINE = 1 << 24
 """Bytes; one with 20 alternatives of a token has some 2,000."""
 
-_Shape = TypeVar("_Shape", bound=Part)
+_Shape = TypeVar("_Shape", bound=WirePart)
 
 
 class _Client(ollama.AsyncClient):

@@ -7,13 +7,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Part(BaseModel):
-    """Part of an answer."""
+class WirePart(BaseModel):
+    """WirePart of an answer."""
 
     model_config = ConfigDict(protected_namespaces=())
 
 
-class TokenEntry(Part):
+class TokenEntry(WirePart):
     """A token and its natural log-probability, from before the mask of a format."""
 
     token: str
@@ -27,14 +27,14 @@ class TokenEntry(Part):
         return self.token.encode() if self.octets is None else bytes(self.octets)
 
 
-class ChatText(Part):
+class ChatText(WirePart):
     """The message of a line of /api/chat."""
 
     content: str = ""
     thinking: str = ""
 
 
-class Line(Part):
+class Line(WirePart):
     """One line of a generation; the last one is `done` and has the counts."""
 
     response: str = ""
@@ -56,13 +56,13 @@ class Line(Part):
         return self.response if self.message is None else self.message.content
 
 
-class Version(Part):
+class Version(WirePart):
     """Of the server."""
 
     version: str
 
 
-class Details(Part):
+class Details(WirePart):
     """What kind of model it is."""
 
     family: str = ""
@@ -70,7 +70,7 @@ class Details(Part):
     quantization_level: str = ""
 
 
-class Listed(Part):
+class Listed(WirePart):
     """A model that the server has."""
 
     name: str
@@ -80,13 +80,13 @@ class Listed(Part):
     details: Details = Details()
 
 
-class Models(Part):
+class Models(WirePart):
     """All of them."""
 
     models: list[Listed]
 
 
-class Running(Part):
+class Running(WirePart):
     """A model in the server's memory."""
 
     name: str
@@ -95,13 +95,13 @@ class Running(Part):
     """Tokens, the effective ones."""
 
 
-class Processes(Part):
+class Processes(WirePart):
     """All of them."""
 
     models: list[Running]
 
 
-class Shown(Part):
+class Shown(WirePart):
     """What the server knows of a model."""
 
     modelfile: str = ""
@@ -122,14 +122,14 @@ class Shown(Part):
         return found if isinstance(found, int) else 0
 
 
-class Embedded(Part):
+class Embedded(WirePart):
     """Vectors of unit length, one a text."""
 
     embeddings: list[list[float]]
     prompt_eval_count: int = 0
 
 
-class Progress(Part):
+class Progress(WirePart):
     """One line of a pull or a creation."""
 
     status: str = ""

@@ -11,8 +11,8 @@ from gateway.server.ollama.formats import constraint_of
 from gateway.server.ollama.options import Options
 from gateway.server.ollama.wire import (
     ChatBody,
+    ChatTurn,
     GenerateBody,
-    Turn,
     TurnCall,
 )
 from gateway.server.service import Session
@@ -73,7 +73,7 @@ async def fitted(
     return replace(filling, sampling=replace(filling.sampling, max_tokens=most))
 
 
-def _messages(given: Sequence[Turn]) -> tuple[Message, ...]:
+def _messages(given: Sequence[ChatTurn]) -> tuple[Message, ...]:
     """Turns. Ollama's calls have no ids of their own: they are numbered, and the turn of a tool
     answers the first open call of its name."""
     made: list[Message] = []
@@ -96,7 +96,7 @@ def _call(call: TurnCall, number: int) -> ToolCall:
     return ToolCall(call.id or f"call_{number}", function.name, json.dumps(function.arguments))
 
 
-def _answered(message: Turn, open_calls: Sequence[ToolCall]) -> str:
+def _answered(message: ChatTurn, open_calls: Sequence[ToolCall]) -> str:
     """Id of the call that a tool's turn answers."""
     if message.tool_call_id:
         return message.tool_call_id

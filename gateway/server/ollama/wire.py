@@ -77,7 +77,7 @@ class TurnCall(Wire):
     type: Literal["function"] | None = None
 
 
-class Turn(Wire):
+class ChatTurn(Wire):
     """One turn."""
 
     role: Literal["system", "user", "assistant", "tool"]
@@ -109,7 +109,7 @@ class OfferedTool(Wire):
 class ChatBody(GenerationBody):
     """A conversation to go on with. Without a message the model is loaded, or unloaded."""
 
-    messages: list[Turn] | None = None
+    messages: list[ChatTurn] | None = None
     tools: Annotated[list[OfferedTool], Field(max_length=_MOST_TOOLS)] | None = None
 
 
