@@ -38,6 +38,8 @@ MAY_LOAD = {
     "classify -t mine -m fake -s scored x": ASKED,
     "compare report:fake/scored/sum fake/written": f"{SCORED} asyncio",
     "data validate chat.jsonl": f"{OPTIONS} jinja2 numpy",
+    "help": OPTIONS,
+    "help tutorial": OPTIONS,
     "keys list --keys keys.json": OPTIONS,
     "models list": ENTRIES,
     "plan --families": f"{OPTIONS} safetensors",
