@@ -141,7 +141,7 @@ def tune(
             prompts=prompts or prompts_root(),
             models_file=models_file,
             on_findings=found,
-            watch=partial(_watching, name, quiet=quiet),
+            watch=partial(_watching, quiet=quiet),
         )
     if made.curve:
         show(page.curve(made.curve))
@@ -164,7 +164,7 @@ def _sizes(text: str) -> list[int]:
 
 
 @contextmanager
-def _watching(name: str, job: "TrainingJob", *, quiet: bool) -> Iterator["Begin"]:
+def _watching(job: "TrainingJob", whole: "TrainingJob", *, quiet: bool) -> Iterator["Begin"]:
     """Bars on a terminal, a line an epoch elsewhere.
 
     Raises:
@@ -174,8 +174,8 @@ def _watching(name: str, job: "TrainingJob", *, quiet: bool) -> Iterator["Begin"
     from gateway.report.pages.tuning import epoch_line, estimate_lines
     from gateway.tuning.training import Watching
 
-    if job.target.name != name:
-        note(f"{job.target.name}: {len(job.items)} items")
+    if job is not whole:
+        note(f"{job.target.name}: {len(job.items)} of {len(whole.items)} items")
     with TuningProgress(err, quiet=quiet) as progress:
 
         def begin(estimate: "Estimate", held_out: int) -> Watching:

@@ -45,11 +45,12 @@ class TrainingJob:
     """0: all usable cores."""
 
 
-Watch = Callable[[TrainingJob], "AbstractContextManager[Begin]"]
-"""Who watches a training: a block that gives what it begins with."""
+Watch = Callable[[TrainingJob, TrainingJob], "AbstractContextManager[Begin]"]
+"""Who watches a training: a block that gives what it begins with. Told of the training, and of that
+of all the items, which is the same or a larger one."""
 
 
-def unwatched(_: TrainingJob) -> "AbstractContextManager[Begin]":
+def unwatched(_: TrainingJob, __: TrainingJob) -> "AbstractContextManager[Begin]":
     """Nobody does."""
     from gateway.tuning.training import Watching
 

@@ -38,9 +38,9 @@ def tune(options: TuningOptions) -> TuningResult:
     options.on_findings(findings)
     points = []
     for part in smaller_jobs(job, options.curve):
-        with options.watch(part) as begin:
+        with options.watch(part, job) as begin:
             points.append(train_one(part, begin, restart=options.restart))
-    with options.watch(job) as begin:
+    with options.watch(job, job) as begin:
         tuned = train(job, begin, restart=options.restart)
     whole = [point(job)] if points else []
     return TuningResult(f"{entry}+{options.name}", tuned, (*points, *whole))
