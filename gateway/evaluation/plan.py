@@ -288,7 +288,8 @@ def _settings(prepared: Prepared, cells: Sequence[Cell]) -> dict[str, str]:
 
 def _warnings(prepared: Prepared) -> tuple[str, ...]:
     given = [data for data in (prepared.data, prepared.train) if data is not None]
-    said = [note for data in given for note in data.notes]
+    # As in the settings, without the folder: the same data elsewhere is the same run.
+    said = [n.replace(data.path, Path(data.path).name) for data in given for n in data.notes]
     said += label_warnings(prepared.plan.task, prepared.data, prepared.train)
     said += [n for s in prepared.plan.strategies if s.selector for n in s.selector.notes]
     if prepared.train is not None:

@@ -70,11 +70,18 @@ def test_a_dataset_with_classes_is_read_and_one_without_labels_is_one_error(
     assert "hf:messages@unlabelled:1: 'label' is -1, which means that there is no label" in done.err
 
 
-def test_what_was_decided_is_told_and_stands_in_the_report(gateway: Gateway) -> None:
-    done = gateway(*COMMANDS["issues.json"], "--store", "s.sqlite", "--out", "out", "-q")
+def test_what_was_decided_is_told_and_stands_in_the_report_without_its_folder(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    reports = []
+    for source in ("issues.json", str(tmp_path / "issues.json")):
+        command = [source if word == "issues.json" else word for word in COMMANDS["issues.json"]]
+        done = gateway(*command, "--store", "s.sqlite", "--out", "out", "-q")
+        assert f"{source}: 'labels[0].name' takes one of several entries in 1 row" in done.err
+        reports.append(Path("out/report.json").read_bytes())
+    assert reports[0] == reports[1]
     told = "issues.json: 'labels[0].name' takes one of several entries in 1 row"
-    assert told in done.err
-    assert told in json.loads(Path("out/report.json").read_text())["warnings"]
+    assert told in json.loads(reports[0])["warnings"]
 
 
 def test_the_excel_of_another_country_is_one_error_that_names_the_encoding(
