@@ -88,3 +88,21 @@ def test_training_items_that_are_test_items_teach_nothing(tmp_path: Path) -> Non
     assert record(made, []).warnings[0].startswith("1 of 9 training items are (nearly) test items")
     with pytest.raises(DataError, match="every training item is"):
         prepare(replace(base, train=base.data))
+
+
+def test_equal_numbers_are_one_label_of_both_files_and_the_record_says_so(tmp_path: Path) -> None:
+    base = prepared(tmp_path, "scored").wanted
+    task = base.prompts / "open"
+    task.mkdir()
+    source = (base.prompts / "mine" / "task.toml").read_text().partition("[[labels]]")[0]
+    (task / "task.toml").write_text(source)
+    (task / "scored.j2").write_text((base.prompts / "mine" / "scored.j2").read_text())
+    for name, form in (("train", "d"), ("test", ".1f")):
+        lines = [f"{name}{n} of{name}{n},{format(n % 2, form)}\n" for n in range(8)]
+        (tmp_path / f"{name}.csv").write_text("text,label\n" + "".join(lines))
+    files = {"data": str(tmp_path / "test.csv"), "train": str(tmp_path / "train.csv")}
+    made = prepare(replace(base, task="open", **files))
+    assert made.plan.labels == ("0", "1")
+    assert {item.gold for item in made.plan.items} == {"0", "1"}
+    (told,) = (w for w in record(made, []).warnings if "equal ones are one label" in w)
+    assert told.startswith("test.csv: all labels are numbers")

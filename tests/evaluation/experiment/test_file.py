@@ -6,6 +6,7 @@ import pytest
 
 from gateway.core.errors import ConfigError
 from gateway.evaluation.experiment.file import load_experiment
+from gateway.tasks.tables import options_of
 
 LEAST = 'task = "mine"\ndata = "test.csv"\nmodels = ["fake"]\nstrategies = ["shown"]\n'
 
@@ -71,3 +72,12 @@ def test_what_is_wrong_is_said_with_file_and_key(tmp_path: Path, text: str, said
 def test_an_absent_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nope\.toml: can not be read"):
         load_experiment(tmp_path / "nope.toml")
+
+
+def test_the_form_of_the_data_is_said_as_on_the_command_line(tmp_path: Path) -> None:
+    text = LEAST + 'columns = { title = "Summary" }\ndelimiter = "tab"\nquoting = "none"\n'
+    columns = options_of(load_experiment(written(tmp_path, text)).run.columns)
+    assert (columns.columns, columns.delimiter) == ({"title": "Summary"}, "\t")
+    assert columns.quoting == "none"
+    with pytest.raises(ConfigError, match=r"experiment\.toml: --encoding 'nope'"):
+        load_experiment(written(tmp_path, LEAST + 'encoding = "nope"\n'))
