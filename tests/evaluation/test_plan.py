@@ -100,8 +100,8 @@ def test_equal_numbers_are_one_label_of_both_files_and_the_record_says_so(tmp_pa
     for name, form in (("train", "d"), ("test", ".1f")):
         lines = [f"{name}{n} of{name}{n},{format(n % 2, form)}\n" for n in range(8)]
         (tmp_path / f"{name}.csv").write_text("text,label\n" + "".join(lines))
-    files = {"data": str(tmp_path / "test.csv"), "train": str(tmp_path / "train.csv")}
-    made = prepare(replace(base, task="open", **files))
+    test, train = str(tmp_path / "test.csv"), str(tmp_path / "train.csv")
+    made = prepare(replace(base, task="open", data=test, train=train))
     assert made.plan.labels == ("0", "1")
     assert {item.gold for item in made.plan.items} == {"0", "1"}
     (told,) = (w for w in record(made, []).warnings if "equal ones are one label" in w)
