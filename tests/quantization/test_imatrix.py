@@ -133,7 +133,7 @@ def test_a_text_s_matrix_is_kept_and_made_once_for_a_model(
     smollm2_file: Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = tmp_path / "data.csv"
-    table.write_text('title,label\n"A long enough title, again and again",bug\n' * 8)
+    table.write_text("title,label\n" + '"A long enough title, again and again",bug\n' * 12)
     monkeypatch.setattr(activations, "CHUNK_TOKENS", LENGTH)
     begun: list[int] = []
 
