@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Backend(Protocol):
     """One loaded model. All methods may be awaited concurrently.
 
-    What a backend can not do raises `Unsupported`; nothing is approximated unasked.
+    What a backend cannot do raises `Unsupported`; nothing is approximated unasked.
     """
 
     @property
@@ -176,7 +176,7 @@ def load_backend(spec: ModelSpec, path: Path) -> Backend:
 
     Raises:
         ConfigError, MissingExtra: as `check_backend`.
-        BackendError: the backend or the weights can not be loaded.
+        BackendError: the backend or the weights cannot be loaded.
     """
     check_backend(spec)
     module, name = spec.implementation.split(":")

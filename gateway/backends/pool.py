@@ -92,7 +92,7 @@ class ModelPool:
         asked before minutes of work.
 
         Raises:
-            UnknownModel, ModelNotPulled, MissingExtra: one can not.
+            UnknownModel, ModelNotPulled, MissingExtra: one cannot.
         """
         for name in names:
             spec = self.models.get(name)
@@ -179,7 +179,7 @@ class ModelPool:
 
     async def _loaded_by(self, loading: _Loading) -> _Loaded:
         """Wait for a loading in which this caller is counted. A cancelled caller does not stop it:
-        a thread can not be stopped, and the next caller finds the model there."""
+        a thread cannot be stopped, and the next caller finds the model there."""
         task = loading.task
         assert task is not None
         try:

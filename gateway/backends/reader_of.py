@@ -16,7 +16,7 @@ def reader_of(spec: ModelSpec) -> Iterator[Reader]:
 
     Raises:
         ConfigError: the model is on a server, which does not tell its tokens.
-        ModelNotPulled, ModelLoadError: its file can not be read.
+        ModelNotPulled, ModelLoadError: its file cannot be read.
     """
     if not spec.can.reads_files:
         raise ConfigError(

@@ -35,7 +35,7 @@ AdaptersOption = Annotated[
 def adapters_list(adapters: AdaptersOption = None) -> None:
     """All adapters: type, rank, base, what they were trained on, how they did.
 
-    What a card does not say is unknown. A folder that can not be read is listed with the reason.
+    What a card does not say is unknown. A folder that cannot be read is listed with the reason.
 
     [bold]gateway adapters list --adapters ./adapters[/]
     """

@@ -166,18 +166,18 @@ def read_text(path: Path) -> str:
     """The text of a file.
 
     Raises:
-        DataError: it can not be read, or is no UTF-8.
+        DataError: it cannot be read, or is no UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8")
     except OSError as exc:
-        raise DataError(f"{path}: can not be read: {exc.strerror}") from exc
+        raise DataError(f"{path}: cannot be read: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
         raise DataError(f"{path}: no UTF-8 text: byte {exc.start}") from exc
 
 
 def require_options(context: typer.Context, *names: str) -> None:
-    """Refuse a call without these: where a file may stand in their place, they can not be declared
+    """Refuse a call without these: where a file may stand in their place, they cannot be declared
     as required.
 
     Raises:

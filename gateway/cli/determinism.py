@@ -88,7 +88,7 @@ def parity(
 
     For each item: whether both read the same tokens; whether they write the same text at
     temperature 0; and, where the task has labels, whether both score the same label highest and
-    how far the labels' log-probabilities (in nats) are apart. What a model can not tell is
+    how far the labels' log-probabilities (in nats) are apart. What a model cannot tell is
     unknown, not equal. Scores that are bounds are counted, and enter no difference. Where the
     strategy lets the model reason, tokens and texts are those before its reasoning, and labels
     are scored after it. One model is in memory at a time.

@@ -51,7 +51,7 @@ def judge(
     [bold]gateway judge smollm2-135m -r faithfulness --data answers.csv --human grade[/]
 
     The grade is the expected value over the probabilities that the judge gives the five grades:
-    nothing is sampled. An answer that can not be graded is counted with its reason, and gets no
+    nothing is sampled. An answer that cannot be graded is counted with its reason, and gets no
     grade. faithfulness reads the columns source and answer, format the columns request and
     answer; --column FIELD=NAME if they are called otherwise.
 

@@ -64,7 +64,7 @@ def quantize(
 
     [bold]gateway quantize model-f16.gguf --dry-run[/]
 
-    Says what each file really holds: where rows can not be cut into a level's blocks, llama.cpp
+    Says what each file really holds: where rows cannot be cut into a level's blocks, llama.cpp
     takes other types. A source that is or was quantized is told by quantizing it again: its
     levels can be no better than it. Files that are there and whole are not made again.
     """

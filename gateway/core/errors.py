@@ -5,20 +5,20 @@
     │   ├── UnknownModel       no entry of that name (the known ones are listed)
     │   ├── ModelNotPulled     the entry is known, its file is not on this machine
     │   ├── MissingExtra       a library that only an extra brings is not installed
-    │   └── GoTemplateError    a template of Ollama's is wrong, or can not be rendered here
+    │   └── GoTemplateError    a template of Ollama's is wrong, or cannot be rendered here
     ├── DataError              a data file is wrong: which, in which line, what was expected
-    ├── RequestError           this request can not be answered; the next one may be
+    ├── RequestError           this request cannot be answered; the next one may be
     │   ├── InvalidRequest     a field is outside its range, or fields contradict
     │   ├── ContextOverflow    the prompt does not fit the context: never cut in silence
     │   ├── NoChatTemplate     chat asked of a model that has no chat template
     │   └── Unsupported        the backend lacks a capability; never approximated unasked
     ├── BackendError           the model or its server failed
-    │   ├── ModelLoadError     the weights can not be loaded (corrupt, absent)
+    │   ├── ModelLoadError     the weights cannot be loaded (corrupt, absent)
     │   │   └── ModelTooLarge  it takes more memory than all models together may
     │   └── BackendUnavailable the server does not answer, or the engine is closed
     │       └── BackendTimeout it did not answer in time
     ├── ComparisonRefused      two runs must not be compared, with the reason
-    └── StoreError             the run store can not be read or written
+    └── StoreError             the run store cannot be read or written
 
 Each carries a `hint`: what to do about it.
 """
@@ -79,7 +79,7 @@ class DataError(GatewayError):
 
 
 class RequestError(GatewayError):
-    """This one request can not be answered."""
+    """This one request cannot be answered."""
 
 
 class InvalidRequest(RequestError):
@@ -114,7 +114,7 @@ class NoChatTemplate(RequestError):
 
 
 class Unsupported(RequestError):
-    """The backend can not do this. `capability` names what is missing."""
+    """The backend cannot do this. `capability` names what is missing."""
 
     def __init__(self, capability: str, *, hint: str = "") -> None:
         super().__init__(f"this backend does not support {capability}", hint=hint)
@@ -126,7 +126,7 @@ class BackendError(GatewayError):
 
 
 class ModelLoadError(BackendError):
-    """The weights can not be loaded."""
+    """The weights cannot be loaded."""
 
 
 class ModelTooLarge(ModelLoadError):
@@ -150,4 +150,4 @@ class ComparisonRefused(GatewayError):
 
 
 class StoreError(GatewayError):
-    """The run store can not be read or written."""
+    """The run store cannot be read or written."""

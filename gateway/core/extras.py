@@ -38,7 +38,7 @@ def require(*modules: str) -> None:
     """Nothing where these modules of `EXTRAS` can be imported; none of them is imported.
 
     Raises:
-        MissingExtra: one can not.
+        MissingExtra: one cannot.
     """
     for module in modules:
         if not is_installed(module):

@@ -8,7 +8,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
 
 def check_name(name: str, what: str) -> str:
-    """The name itself, if it can not leave the folder that it is looked up in.
+    """The name itself, if it cannot leave the folder that it is looked up in.
 
     Args:
         what: "task", "strategy": for the message.

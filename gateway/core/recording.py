@@ -77,7 +77,7 @@ class Recording:
     """Generations in one file, in the order in which they ended.
 
     Raises:
-        StoreError: the file is no recording, is of another version, or can not be written.
+        StoreError: the file is no recording, is of another version, or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -85,7 +85,7 @@ class Recording:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600, exist_ok=True)
         except OSError as exc:
-            raise StoreError(f"{path}: can not be written: {exc.strerror}") from exc
+            raise StoreError(f"{path}: cannot be written: {exc.strerror}") from exc
         self.path = path
         self._db = Database(path, _KIND)
 

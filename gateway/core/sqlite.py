@@ -37,7 +37,7 @@ class Database:
     """One open file. It may be used from any thread, by one at a time.
 
     Raises:
-        StoreError: the file is of another kind or version, or can not be read or written.
+        StoreError: the file is of another kind or version, or cannot be read or written.
     """
 
     def __init__(self, path: Path, kind: Kind) -> None:

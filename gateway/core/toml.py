@@ -25,7 +25,7 @@ def read_toml(path: Path, shape: type[Shape]) -> Shape:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as exc:
-        raise ConfigError(f"{path}: can not be read: {exc.strerror}") from exc
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{path}: no valid TOML: {exc}") from exc
     with located(str(path)):

@@ -79,7 +79,7 @@ def certify_entry(
 
     Raises:
         ConfigError: there is no such entry.
-        GatewayError: the model can not be loaded, or a request fails.
+        GatewayError: the model cannot be loaded, or a request fails.
     """
     spec = load_models(models_file).serving([model]).get(model)
     return _certify(spec, partial(in_fresh_process, model, models_file), on_trial)
@@ -106,7 +106,7 @@ async def certify(
         fresh_process: one pass in order, in another process; None leaves the trial out.
 
     Raises:
-        GatewayError: the model can not be loaded, or a request fails.
+        GatewayError: the model cannot be loaded, or a request fails.
     """
     threads = not spec.can.on_a_server
     # On torch all chunks are of one size, and a server does not tell.

@@ -2,7 +2,7 @@
 
 The two are usually the same weights behind two backends or in two formats. Three things are
 compared for each item: the tokens that each model reads, the text that each writes greedily, and
-for classification how each scores the labels. What one of them can not tell is unknown, and never
+for classification how each scores the labels. What one of them cannot tell is unknown, and never
 counts as equal.
 """
 
@@ -85,7 +85,7 @@ class ItemParity:
     item_id: str
     inputs: Inputs
     input_tokens: tuple[int | None, int | None]
-    """How many each read; None: it can not say."""
+    """How many each read; None: it cannot say."""
     parting: Parting | None
     """Where the inputs part; None where they are equal or unknown."""
     texts: tuple[str, str]
@@ -219,7 +219,7 @@ async def parity(
     Raises:
         UnknownModel, ModelNotPulled, MissingExtra: of either model; nothing was asked then.
         ConfigError: the template fails.
-        BackendError: a model can not be loaded, or failed.
+        BackendError: a model cannot be loaded, or failed.
     """
     first, second = plan.models[:2]
     pool.check((first, second))

@@ -98,7 +98,7 @@ async def replay(
     Raises:
         UnknownModel, ModelNotPulled, MissingExtra: of a model that is to be asked; nothing was
             asked then.
-        BackendError: a model can not be loaded.
+        BackendError: a model cannot be loaded.
         DataError: the recording is of another version.
     """
     recorded = recording.models(limit)

@@ -54,7 +54,7 @@ def grammar_of(constraint: Constraint) -> str:
     else:
         grammar = lib.LLMatcher.grammar_from_regex(constraint.value)
     if problem := lib.LLMatcher.validate_grammar(grammar):
-        raise InvalidRequest(f"the constraint can not be used: {problem}", parameter="constraint")
+        raise InvalidRequest(f"the constraint cannot be used: {problem}", parameter="constraint")
     return str(grammar)
 
 

@@ -64,7 +64,7 @@ class Context(Protocol):
         ...
 
     def truncate(self, sequence: int, length: int) -> bool:
-        """Keep the first `length` tokens of a sequence; False where the memory can not do it."""
+        """Keep the first `length` tokens of a sequence; False where the memory cannot do it."""
         ...
 
     def copy(self, source: int, target: int) -> None:

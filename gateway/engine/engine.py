@@ -1,7 +1,7 @@
 """The scheduler: one thread that owns the context and runs everybody's steps together.
 
 Each forward pass takes the pending tokens of several jobs, one-token steps first and longer ones
-in chunks, so that a long prompt does not stall the others. Where a context can not mix adapters,
+in chunks, so that a long prompt does not stall the others. Where a context cannot mix adapters,
 jobs with different ones take turns of a tenth of a second, because a change costs, the one whose
 turn is longest ago first. A job keeps its sequence until it ends; what the sequence then holds
 stays as a cache for a later prompt with the same beginning.

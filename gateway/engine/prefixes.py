@@ -77,7 +77,7 @@ class Prefixes:
 
         Returns:
             Those among them that were lost and are to be computed again: all, where the memory
-            can not go back (a recurrent model), else none.
+            cannot go back (a recurrent model), else none.
         """
         tokens = self._held[sequence].tokens
         lost: list[int] = []

@@ -99,7 +99,7 @@ class Reader:
         continuations = [tokens[shared:] for tokens in whole]
         for label, tokens in zip(labels, continuations, strict=True):
             if not tokens:
-                raise InvalidRequest(f"label {label!r} can not be tokenized after this prompt")
+                raise InvalidRequest(f"label {label!r} cannot be tokenized after this prompt")
         return whole[0][:shared], continuations
 
     def _as_given(self, request: GenerationRequest) -> RenderedRequest:
@@ -215,7 +215,7 @@ class Reader:
         """Cut data that spells a control token after its first character.
 
         llama.cpp finds user-defined control tokens even when told not to parse any; a token that
-        is cut in two it can not find.
+        is cut in two it cannot find.
         """
         text, parse_special = segment
         control = self.tokenizer.control_pattern

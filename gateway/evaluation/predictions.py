@@ -117,7 +117,7 @@ def load_predictions(path: Path) -> SavedPredictions:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as exc:
         raise DataError(
-            f"{file}: can not be read: {exc}", hint="name the folder given to gateway run --out"
+            f"{file}: cannot be read: {exc}", hint="name the folder given to gateway run --out"
         ) from exc
     for number, line in enumerate(lines, start=1):
         try:

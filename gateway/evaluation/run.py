@@ -246,7 +246,7 @@ async def _run_cell(
 async def answer(
     task: Task, labels: Sequence[str], strategy: Strategy, backend: Backend, item: Item
 ) -> Observation:
-    """What one cell says to one item. A request that can not be answered gets a status."""
+    """What one cell says to one item. A request that cannot be answered gets a status."""
     asked = question(task, labels, strategy, backend, item)
     request = asked.request
     known = Observation(
@@ -278,7 +278,7 @@ def question(
 
     Raises:
         ConfigError: the template fails.
-        RequestError: the backend can not read the item's texts.
+        RequestError: the backend cannot read the item's texts.
     """
     exemplars = strategy.selector.select(item) if strategy.selector else ()
     prompt = strategy.template.render(task, labels, item.fields, exemplars, backend)

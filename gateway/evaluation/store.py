@@ -97,7 +97,7 @@ class Store:
     """Answers and runs in one file, which is closed when a `with` block ends.
 
     Raises:
-        StoreError: the file is no store, is of another version, or can not be written.
+        StoreError: the file is no store, is of another version, or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:

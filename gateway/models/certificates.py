@@ -62,14 +62,14 @@ def save(certificate: Certificate, path: Path) -> None:
     """Keep a certificate in the file of all, instead of an earlier one of the same thing.
 
     Raises:
-        StoreError: the file can not be written.
+        StoreError: the file cannot be written.
     """
     known = _read(path)
     known[_key(certificate.fingerprint)] = asdict(certificate)
     try:
         write_atomically(path, json.dumps(known, indent=1, sort_keys=True) + "\n")
     except OSError as exc:
-        raise StoreError(f"{path}: can not be written: {exc.strerror}") from exc
+        raise StoreError(f"{path}: cannot be written: {exc.strerror}") from exc
 
 
 def level_of(fingerprint: str, path: Path) -> Level:

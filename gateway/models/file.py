@@ -258,7 +258,7 @@ def _of_modelfile(name: str, keys: Keys, modelfile: Path, file: Path, kinds: Kin
     try:
         text = modelfile.read_text(encoding="utf-8")
     except (OSError, ValueError) as exc:
-        raise ConfigError(f"{modelfile} can not be read: {exc}") from exc
+        raise ConfigError(f"{modelfile} cannot be read: {exc}") from exc
     with located(str(modelfile)):
         read = parse(text)
         if len(read.adapters) > 1:
@@ -329,7 +329,7 @@ def _template(value: str, path: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except OSError as exc:
-        raise ConfigError(f"chat_template: {file} can not be read: {exc.strerror}") from exc
+        raise ConfigError(f"chat_template: {file} cannot be read: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
         raise ConfigError(
             f"chat_template: {file}: byte 0x{exc.object[exc.start]:02x} at offset {exc.start} is "

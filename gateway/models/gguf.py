@@ -135,7 +135,7 @@ class _Cursor:
         found = tuple(self._tensor() for _ in range(tensors))
         alignment = metadata.get("general.alignment", _ALIGNMENT)
         if not isinstance(alignment, int) or alignment < 1:
-            raise ValueError(f"its data can not be aligned to {alignment!r}")
+            raise ValueError(f"its data cannot be aligned to {alignment!r}")
         return Header(metadata, found, -(-self._at // alignment) * alignment)
 
     def _value(self, kind: int) -> Any:

@@ -63,13 +63,13 @@ def resolve(root: Path, name: str) -> Stored:
     Raises:
         ConfigError: that is no name.
         ModelNotPulled: the store, the model or one of its layers is absent.
-        ModelLoadError: it is not one GGUF file, or something of it can not be read.
+        ModelLoadError: it is not one GGUF file, or something of it cannot be read.
     """
     parts = parts_of(name)
     try:
         return _resolve(root, name, parts)
     except OSError as exc:  # a store of another user's, or a name that is too long for a file
-        raise ModelLoadError(f"{exc.filename}: can not be read: {exc.strerror}") from exc
+        raise ModelLoadError(f"{exc.filename}: cannot be read: {exc.strerror}") from exc
 
 
 def _resolve(root: Path, name: str, parts: tuple[str, str, str, str]) -> Stored:
@@ -107,7 +107,7 @@ def _resolve(root: Path, name: str, parts: tuple[str, str, str, str]) -> Stored:
 
 def resolve_same(root: Path, name: str, digest: str) -> Stored | None:
     """A model of the store if it is the one that a server names by this digest, which is the
-    sha256 of its manifest; None where the store lacks it, has another, or can not be read."""
+    sha256 of its manifest; None where the store lacks it, has another, or cannot be read."""
     try:
         path = root / "manifests" / Path(*parts_of(name))
         if digest_bytes(path.read_bytes()) != digest:

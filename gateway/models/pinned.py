@@ -82,4 +82,4 @@ def _is_public(version: str) -> bool:
 
 
 def _refused(text: str, reason: str) -> ConfigError:
-    return ConfigError(f"{text!r} can not be fetched: {reason}", hint=f"write {_FORM}")
+    return ConfigError(f"{text!r} cannot be fetched: {reason}", hint=f"write {_FORM}")

@@ -25,7 +25,7 @@ def pull(spec: ModelSpec) -> Path:
     Progress is shown on standard error by the client that downloads.
 
     Raises:
-        BackendUnavailable: it can not be downloaded now.
+        BackendUnavailable: it cannot be downloaded now.
         MissingExtra, ConfigError: what downloads it is not installed.
         ModelLoadError: what came is not what the entry describes; nothing is kept.
     """

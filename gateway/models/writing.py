@@ -30,7 +30,7 @@ def put_entries(file: Path, entries: Mapping[str, Entry]) -> None:
     """
     for name in entries:
         if not re.fullmatch(ENTRY_NAME, name):
-            raise ConfigError(f"{name!r} can not name an entry", hint="choose another name")
+            raise ConfigError(f"{name!r} cannot name an entry", hint="choose another name")
     try:
         text = file.read_text(encoding="utf-8") if file.is_file() else ""
         document = tomlkit.parse(text)

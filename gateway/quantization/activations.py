@@ -127,7 +127,7 @@ class _Watch:
                 return self._wanted(tensor)
             self._add(tensor)
         except Exception as exc:  # noqa: BLE001
-            self._problem = BackendError(f"the inputs of a tensor can not be read: {exc}")
+            self._problem = BackendError(f"the inputs of a tensor cannot be read: {exc}")
         return True
 
     def _wanted(self, tensor: _Tensor) -> bool:

@@ -27,7 +27,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8").removesuffix("\n")
     except OSError as exc:
-        raise DataError(f"{path}: can not be read: {exc.strerror}") from exc
+        raise DataError(f"{path}: cannot be read: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
         raise DataError(
             f"{path}: byte {exc.start} is no UTF-8",

@@ -47,7 +47,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """Tensors whose rows can not be cut into the blocks of the level's base type."""
+    """Tensors whose rows cannot be cut into the blocks of the level's base type."""
 
     type: str
     """What they have instead."""

@@ -102,7 +102,7 @@ def measure(
         begin: called with the number of chunks; what it answers is called after each.
 
     Raises:
-        DataError: the text can not be read or is too short.
+        DataError: the text cannot be read or is too short.
         ComparisonRefused: a model reads other tokens than the reference.
         ModelLoadError: a model does not load, or not all fit into memory together.
     """

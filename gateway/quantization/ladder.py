@@ -69,11 +69,11 @@ def plan(
 
     Raises:
         ConfigError: llama.cpp makes no level of that name, or one is named twice.
-        BackendError: it can not read the source.
+        BackendError: it cannot read the source.
     """
     for level in levels:
         if level.number is None:
-            raise ConfigError(f"{level.name} is named by its maker; llama.cpp can not make it")
+            raise ConfigError(f"{level.name} is named by its maker; llama.cpp cannot make it")
     if len({level.name for level in levels}) < len(levels):
         raise ConfigError("a level is named twice")
     origin = origin_of(source.path, source.header, on_tensor)

@@ -44,7 +44,7 @@ def check_names(source: Given, levels: Sequence[Level], file: Path, out: Path) -
     """
     name = name_of(source)
     if not re.fullmatch(ENTRY_NAME, level_entry(name, levels[0])):
-        raise ConfigError(f"{name!r} can not begin the name of an entry", hint="rename the file")
+        raise ConfigError(f"{name!r} cannot begin the name of an entry", hint="rename the file")
     known = known_models(file).specs
     for level in levels:
         taken = known.get(level_entry(name, level))

@@ -31,7 +31,7 @@ def name_remarks(contents: Contents) -> Iterator[str]:
     rows = " and ".join(map(str, sorted({fallback.width for fallback in contents.fallbacks})))
     yield (
         f"{level.name}: {contents.fallback_share:.0%} of its weights are not {level.base}, because "
-        f"rows of {rows} can not be cut into blocks of {level.block}; really it is "
+        f"rows of {rows} cannot be cut into blocks of {level.block}; really it is "
         f"{types(contents)}"
     )
 

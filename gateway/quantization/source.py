@@ -33,7 +33,7 @@ def given(text: str, models: Models) -> Given:
     Raises:
         ConfigError: it is neither, or is not one whole model in a GGUF file.
         ModelNotPulled: the entry's file is not on this machine.
-        ModelLoadError: the file can not be read.
+        ModelLoadError: the file cannot be read.
     """
     spec = models.specs.get(text) or _of_file(text)
     if not spec.can.reads_files:

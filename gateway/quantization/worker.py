@@ -3,7 +3,7 @@
     python -m gateway.quantization.worker SOURCE TARGET NUMBER THREADS [IMATRIX]
 
 prints a line "begun TENSOR" for each tensor, "without TENSOR" for one that the importance matrix
-lacks, and at the end "done" or "failed REASON"; `run` reads them. A call of the library can not be
+lacks, and at the end "done" or "failed REASON"; `run` reads them. A call of the library cannot be
 interrupted from Python, and some of what is wrong with a model ends the process.
 """
 

@@ -139,7 +139,7 @@ def against_baselines(
     """Whether a cell beats each baseline, by how much, and how sure that is.
 
     Raises:
-        DataError: predictions can not be scored (see `score_cell`).
+        DataError: predictions cannot be scored (see `score_cell`).
     """
 
     def against(name: str) -> AgainstBaseline:

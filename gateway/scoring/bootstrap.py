@@ -104,7 +104,7 @@ class Bootstrap:
     def p_above(self, bound: float, *, method: Method = Method.WIDENED) -> float:
         """One-sided p-value of "the true value is `bound` or less"; small speaks for more.
 
-        At least 1 / (resamples + 1), because so many resamples can not show less, and NaN where no
+        At least 1 / (resamples + 1), because so many resamples cannot show less, and NaN where no
         resample has a value.
         """
         if not self.values.size:

@@ -167,7 +167,7 @@ def contest(
 
     Raises:
         ComparisonRefused: items or gold values differ, or a cell has no such metric.
-        DataError: a cell's predictions can not be scored (see `score_cell`).
+        DataError: a cell's predictions cannot be scored (see `score_cell`).
         ConfigError: a margin is not above zero, or a task has fewer than two labels.
     """
     pairs = paired(a, b, task_kind=task_kind, labels=labels, metric=metric)

@@ -200,7 +200,7 @@ def fidelity(
 
     Raises:
         ComparisonRefused: items or gold values differ.
-        DataError: predictions can not be scored (see `score_cell`).
+        DataError: predictions cannot be scored (see `score_cell`).
         ConfigError: a classification task has fewer than two labels.
     """
     first, second = matched(reference, cell)

@@ -25,7 +25,7 @@ class McNemar:
     only_b: int
     both_wrong: int
     p_value: float | None
-    """None below `FEWEST_DECIDING` discordant items, which can not reach p < 0.05."""
+    """None below `FEWEST_DECIDING` discordant items, which cannot reach p < 0.05."""
 
     @property
     def n(self) -> int:
@@ -69,7 +69,7 @@ def mcnemar(right_a: BoolArray, right_b: BoolArray) -> McNemar:
 
 
 def too_few(count: int, what: str) -> str:
-    """That `count` items, fewer than `FEWEST_DECIDING`, can not decide.
+    """That `count` items, fewer than `FEWEST_DECIDING`, cannot decide.
 
     Args:
         what: which items, continuing "1 item is" or "3 items are".
@@ -77,4 +77,4 @@ def too_few(count: int, what: str) -> str:
     if count == 0:
         return f"no item is {what}, so there is nothing to test"
     items = "1 item is" if count == 1 else f"{count} items are"
-    return f"only {items} {what}; fewer than {FEWEST_DECIDING} can not reach p < 0.05"
+    return f"only {items} {what}; fewer than {FEWEST_DECIDING} cannot reach p < 0.05"

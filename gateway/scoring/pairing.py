@@ -90,7 +90,7 @@ def paired(
 
     Raises:
         ComparisonRefused: items or gold values differ, or a cell has no such metric.
-        DataError: a cell's predictions can not be scored (see `score_cell`).
+        DataError: a cell's predictions cannot be scored (see `score_cell`).
         ConfigError: a classification task has fewer than two labels.
     """
     first, second = matched(a, b)
@@ -174,7 +174,7 @@ def _comparable(a: Items, b: Items, metric: str) -> tuple[Items, Items]:
     pairs = both_answered(a, b)
     if not pairs:
         raise ComparisonRefused(
-            f"no item was answered by both cells, so their {metric} can not be compared",
+            f"no item was answered by both cells, so their {metric} cannot be compared",
             hint="look at the reasons of the items without an answer",
         )
     return tuple(x for x, _ in pairs), tuple(y for _, y in pairs)

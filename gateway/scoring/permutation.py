@@ -34,7 +34,7 @@ class Permutation:
     exact: bool
     """Whether those were all there are."""
     p_value: float | None
-    """None below `FEWEST_DECIDING` differing items, which can not reach p < 0.05."""
+    """None below `FEWEST_DECIDING` differing items, which cannot reach p < 0.05."""
 
     @property
     def why_none(self) -> str:

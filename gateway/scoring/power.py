@@ -92,7 +92,7 @@ def smallest_difference(
         return mcnemar_power(n, discordance, difference, alpha=alpha) - power
 
     found = None
-    # The cells can not differ on more items than are discordant.
+    # The cells cannot differ on more items than are discordant.
     if missing(discordance) >= 0:
         found = float(bisect(missing, 0.0, discordance, xtol=1e-6))
     return Power(n=n, smallest=found, discordance=discordance, alpha=alpha, power=power)

@@ -20,7 +20,7 @@ def score(only_a: int, only_b: int, n: int, difference: float) -> float:
     """Standard errors by which the observed difference exceeds `difference`.
 
     Asymptotically standard normal where `difference`, in [-1, 1], is the true one. Infinite where
-    that can not be.
+    that cannot be.
     """
     excess = only_a - only_b - n * difference
     variance = n * (2 * _share(only_a, only_b, n, difference) + difference * (1 - difference))

@@ -196,7 +196,7 @@ def _lengths(labels: tuple[str, ...], counts: tuple[int, ...], unit: str) -> Flo
     for label, count in zip(labels, counts, strict=True):
         if count < 1:
             raise ConfigError(
-                f"the label {label!r} has {count} {unit}s and can not be scored per {unit}",
+                f"the label {label!r} has {count} {unit}s and cannot be scored per {unit}",
                 hint="choose the rule sum, or a label that is not empty",
             )
     return np.asarray(counts, dtype=np.float64)

@@ -53,8 +53,8 @@ def create_app(pool: ModelPool, settings: Settings | None = None) -> FastAPI:
     """The server's ASGI application. It closes the pool when it ends.
 
     Raises:
-        ConfigError: the file of keys can not be read.
-        StoreError: the file to record in can not be written, or holds something else.
+        ConfigError: the file of keys cannot be read.
+        StoreError: the file to record in cannot be written, or holds something else.
     """
     settings = settings or Settings()
     recorder = Recorder(Recording(settings.record)) if settings.record else None

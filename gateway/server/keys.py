@@ -72,7 +72,7 @@ class KeyFile:
             stat = self._path.stat()
         except OSError as exc:
             raise ConfigError(
-                f"{self._path}: can not be read: {exc.strerror}", hint="gateway keys create NAME"
+                f"{self._path}: cannot be read: {exc.strerror}", hint="gateway keys create NAME"
             ) from exc
         if (stat.st_mtime_ns, stat.st_ino) != self._read_at:
             self._keys = read_keys(self._path)

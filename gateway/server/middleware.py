@@ -239,7 +239,7 @@ class BodyLimit:
         self, refusal: GatewayError, scope: Scope, receive: Receive, send: Send
     ) -> None:
         response = _refused(self._render, scope, refusal)
-        # What is left of the body is not read, so the connection can not be used again.
+        # What is left of the body is not read, so the connection cannot be used again.
         response.headers["connection"] = "close"
         await response(scope, receive, send)
 

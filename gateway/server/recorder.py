@@ -45,7 +45,7 @@ class _Recorded(Open):
         """Commit the answer; it may be sent when this returns.
 
         Raises:
-            StoreError: it can not be written, so that it must not be sent either.
+            StoreError: it cannot be written, so that it must not be sent either.
         """
         written = self.close(Ending.ANSWERED, completion=completion)
         self.answered = True
@@ -77,7 +77,7 @@ class Recorder:
         """Record how the block ends: answered by its `answer`, failed or cancelled by leaving.
 
         Raises:
-            StoreError: the end can not be written.
+            StoreError: the end cannot be written.
         """
         opened = _Recorded(self, backend, exchange, request)
         try:
@@ -120,4 +120,4 @@ async def _done(written: "Future[None]") -> None:
 def _tell(written: "Future[None]") -> None:
     """A failure to write is in the log, also where nobody waits for it."""
     if not written.cancelled() and isinstance(error := written.exception(), StoreError):
-        logger.error("the recording can not be written: %s", error)
+        logger.error("the recording cannot be written: %s", error)

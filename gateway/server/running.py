@@ -52,7 +52,7 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as exc:
         listener.close()
         raise BackendUnavailable(
-            f"{host}:{port}: can not be listened on: {exc.strerror}", hint="another --port"
+            f"{host}:{port}: cannot be listened on: {exc.strerror}", hint="another --port"
         ) from exc
     return listener
 
@@ -98,8 +98,8 @@ async def serve(
         on_ready: called when they are loaded.
 
     Raises:
-        ConfigError, BackendError: a model that was to be loaded can not be.
-        StoreError: the file to record in can not be written, or holds something else.
+        ConfigError, BackendError: a model that was to be loaded cannot be.
+        StoreError: the file to record in cannot be written, or holds something else.
     """
     app = create_app(make_pool(), settings)
     service = service_of(app)

@@ -58,7 +58,7 @@ class Service:
         """Load models before the first request asks for them; then the server is ready.
 
         Raises:
-            ConfigError, BackendError: one of them can not be loaded, or not beside the others.
+            ConfigError, BackendError: one of them cannot be loaded, or not beside the others.
         """
         for name in names:
             async with self.pool.lease(name):

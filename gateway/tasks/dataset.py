@@ -1,6 +1,6 @@
 """A table and a task -> items: columns found, values checked, ids unique.
 
-Values are never repaired: what can not be used is an error with its line. Only line ends are
+Values are never repaired: what cannot be used is an error with its line. Only line ends are
 made one (CRLF and CR become LF), since they say nothing about the text, and labels have one
 spelling (`labels`), which is told.
 """

@@ -84,7 +84,7 @@ class ExemplarSelector:
         """
         if kind not in KINDS:
             raise ConfigError(
-                f"exemplars can not be chosen by {kind!r}", hint=f"known: {', '.join(KINDS)}"
+                f"exemplars cannot be chosen by {kind!r}", hint=f"known: {', '.join(KINDS)}"
             )
         if kind == "fixed":
             listed = fixed_exemplars(task, root)

@@ -214,7 +214,7 @@ def load_template(task: Task, strategy: str, root: Path) -> PromptTemplate:
     try:
         source = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: can not be read: {exc}") from exc
+        raise ConfigError(f"{path}: cannot be read: {exc}") from exc
     return PromptTemplate(path, source, task)
 
 

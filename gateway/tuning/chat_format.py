@@ -47,7 +47,7 @@ def read_chats(source: str) -> tuple[list[ChatExample], Findings]:
     fewer than ten examples, examples that come twice.
 
     Raises:
-        DataError: the file can not be read, is no UTF-8, or has no line at all.
+        DataError: the file cannot be read, is no UTF-8, or has no line at all.
     """
     path = Path(source)
     if not path.is_file():

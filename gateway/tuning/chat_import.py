@@ -133,7 +133,7 @@ class _Backwards:
             marked = {n: "" if n in absent else _MARK.format(n) for n in self.task.fields}
             try:
                 text = self._user(marked)
-            except ConfigError:  # A template that computes with its fields can not take a mark.
+            except ConfigError:  # A template that computes with its fields cannot take a mark.
                 continue
             seen: set[str] = set()
             pattern = ""

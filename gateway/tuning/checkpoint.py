@@ -73,7 +73,7 @@ def save(folder: Path, key: str, kept: Checkpoint) -> None:
         key: digest of all that decides what a training comes to.
 
     Raises:
-        StoreError: it can not be written.
+        StoreError: it cannot be written.
     """
     from safetensors.torch import save_file
 
@@ -96,7 +96,7 @@ def load(folder: Path, key: str) -> Checkpoint | None:
     """The checkpoint of this very training; None where there is none.
 
     Raises:
-        StoreError: there is one of another training, or it can not be read.
+        StoreError: there is one of another training, or it cannot be read.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -122,6 +122,6 @@ def load(folder: Path, key: str) -> Checkpoint | None:
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as exc:
         raise StoreError(
-            f"{folder}: the checkpoint can not be read: {exc}", hint="begin again with --restart"
+            f"{folder}: the checkpoint cannot be read: {exc}", hint="begin again with --restart"
         ) from exc
     return Checkpoint(state, **files)

@@ -69,7 +69,7 @@ def _decoder(module: Any) -> Any:
     inner = module.base_model
     if not hasattr(inner, "layers"):
         raise Unsupported(
-            f"{type(module).__name__} can not be cut below its top layers",
+            f"{type(module).__name__} cannot be cut below its top layers",
             hint="train without --top-layers",
         )
     return inner

@@ -101,10 +101,10 @@ def tune(job: TrainingJob, begin: Begin, *, restart: bool = False) -> Tuned:
     Raises:
         ConfigError: the template shows exemplars or lets the model reason, the model has none of
             the modules, or the folder is there already.
-        DataError: an item can not be learned.
+        DataError: an item cannot be learned.
         MissingExtra: torch or peft is not installed.
         BackendError: memory does not suffice.
-        StoreError: a checkpoint is of another training, or can not be written.
+        StoreError: a checkpoint is of another training, or cannot be written.
     """
     check_target(job.target)
     _check_template(job.template)
@@ -251,7 +251,7 @@ def _save(
         os.replace(half, job.target)
     except OSError as exc:
         raise StoreError(
-            f"{job.target}: can not be written: {exc.strerror or exc}",
+            f"{job.target}: cannot be written: {exc.strerror or exc}",
             hint="the checkpoint is kept; the same command goes on from it",
         ) from exc
     finally:

@@ -16,7 +16,7 @@ from one pass alone. Prefill is of 512 tokens, decode of 1, 8 and 32 sequences: 
     scripts/bench settings [TYPE ...]
 
 The types are made of SmolLM2, and K-quants of random weights 1024 wide: most of SmolLM2, which is
-576 wide, can not be K-quants. None named: the usual ones, and the models as they are pulled.
+576 wide, cannot be K-quants. None named: the usual ones, and the models as they are pulled.
 """
 
 import ctypes

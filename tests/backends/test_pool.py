@@ -25,7 +25,7 @@ class Loader:
 
     def __call__(self, spec: ModelSpec, path: Path) -> Backend:
         if spec.name == "broken":
-            raise ModelLoadError("broken: can not be loaded")
+            raise ModelLoadError("broken: cannot be loaded")
         self.events.append(f"load {spec.name}")
         events = self.events
 

@@ -104,7 +104,7 @@ def test_check_says_whether_it_fits_by_its_exit_code_and_why_not(
     ("name", "base", "said"),
     [
         ("mines", "tiny", "no adapter is called 'mines'"),
-        ("../adapters/mine", "tiny", "can not name an adapter"),
+        ("../adapters/mine", "tiny", "cannot name an adapter"),
         ("mine", "tinies", "no model is called 'tinies'"),
         ("mine", "fake", "its backend fake runs no adapters"),
         ("mine", "tuned", "a base with an adapter"),

@@ -45,7 +45,7 @@ def test_before_and_after_are_shown_with_what_it_cost_and_what_was_forgotten(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--neutral", "absent.txt"), "absent.txt: can not be read"),
+        (("--neutral", "absent.txt"), "absent.txt: cannot be read"),
         (("--strategies", "nothing"), "nothing"),
         (("--base", "nobody"), "no model is called 'nobody'"),
     ],

@@ -84,7 +84,7 @@ def test_labels_can_be_given_where_the_task_has_none(gateway: Gateway) -> None:
     ("arguments", "said"),
     [
         (("",), "no text to classify"),
-        (("--file", "absent.txt"), "absent.txt: can not be read"),
+        (("--file", "absent.txt"), "absent.txt: cannot be read"),
         (("--file", "absent.csv"), "absent.csv: no such file"),
         (("-t", "intent", "x"), "takes its labels from the data"),
         (("--labels", "a,b", "x"), "has labels of its own"),

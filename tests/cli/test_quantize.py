@@ -37,7 +37,7 @@ def test_a_dry_run_says_what_levels_would_hold_and_writes_nothing(
     assert done.code == 0, done.err
     assert "source, Q4_1" in done.out
     assert "Q5_0 58%, Q8_0 22%, Q4_K 11%, Q6_K 9%" in done.out
-    assert "rows of 576 can not be cut into blocks of 256" in done.out
+    assert "rows of 576 cannot be cut into blocks of 256" in done.out
     assert "byte for byte the same: 210 from Q4_1" in done.out
     assert "IQ2_XXS: can be made only with an importance matrix" in done.out
     assert not out.exists()
@@ -80,7 +80,7 @@ def test_every_level_s_name_is_explained(gateway: Gateway) -> None:
         (("quantize", "smollm2-135m", "--to", "Q9"), "names no quantization level"),
         (("quantize", "smollm2-135m", "--to", "IQ2_XXS"), "only with an importance matrix"),
         (("quantize", "."), "convert_hf_to_gguf.py"),
-        (("fidelity", "smollm2-135m", "smollm2-135m", "--text", "absent.txt"), "can not be read"),
+        (("fidelity", "smollm2-135m", "smollm2-135m", "--text", "absent.txt"), "cannot be read"),
     ],
 )
 def test_what_is_wrong_is_one_message_and_code_2(

@@ -105,7 +105,7 @@ def test_prompts_that_do_not_fit_are_counted_and_shown(gateway: Gateway, fake: P
         (("--data", "test.csv", "--column", "x=y"), "no field 'x'"),
         (("--data", "test.csv", "--column", "text=y"), "no column for 'text'"),
         (("--data", "test.csv", "--score-rule", "best"), "unknown score rule"),
-        (("--data", "test.csv", "-s", "shown", "--exemplars", "best"), "can not be chosen by"),
+        (("--data", "test.csv", "-s", "shown", "--exemplars", "best"), "cannot be chosen by"),
         (("--data", "test.csv", "-s", "shown"), "no such file, and fixed exemplars"),
         (("--data", "models.toml"), "unknown kind of file"),
         (("--data", "test.csv", "--nope"), "No such option"),

@@ -68,7 +68,7 @@ def test_an_adapter_is_made_and_is_a_model_of_other_commands(gateway: Gateway, w
         (("--rank", "0"), "--rank 0 is not between 1 and 1024"),
         (("-m", "nobody"), "no model is called 'nobody'"),
         (("--train", "absent.csv"), "absent.csv"),
-        (("-n", "../up"), "can not name an adapter"),
+        (("-n", "../up"), "cannot name an adapter"),
         (("-s", "shown"), "shows exemplars"),
         (("--quantize", "int3"), "--quantize int3 is not known"),
         (("--test", "train.csv"), "also in test"),

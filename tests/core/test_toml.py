@@ -38,5 +38,5 @@ def test_what_is_wrong_is_one_error_that_says_where(tmp_path: Path, text: bytes,
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"some\.toml: can not be read"):
+    with pytest.raises(ConfigError, match=r"some\.toml: cannot be read"):
         read_toml(tmp_path / "some.toml", Shape)

@@ -1,4 +1,4 @@
-"""Requests that make no sense can not be built."""
+"""Requests that make no sense cannot be built."""
 
 import math
 

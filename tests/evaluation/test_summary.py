@@ -101,7 +101,7 @@ def test_a_wrong_predictions_file_names_its_line(tmp_path: Path, line: str) -> N
 
 
 def test_absent_predictions_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="can not be read"):
+    with pytest.raises(DataError, match="cannot be read"):
         load_predictions(tmp_path)
 
 

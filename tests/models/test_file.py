@@ -169,7 +169,7 @@ def test_a_wrong_modelfile_is_named(tmp_path: Path, text: str, said: str) -> Non
 def test_an_absent_modelfile_is_named(tmp_path: Path) -> None:
     file = tmp_path / "models.toml"
     file.write_text('[models.m]\nsource = { modelfile = "none" }\n')
-    with pytest.raises(ConfigError, match=r"models\.m: .*none can not be read"):
+    with pytest.raises(ConfigError, match=r"models\.m: .*none cannot be read"):
         load_models(file)
 
 
@@ -290,7 +290,7 @@ def test_an_entry_on_torch_says_number_type_device_and_adapter(tmp_path: Path) -
 
 @pytest.fixture
 def adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A root with "exported", which llama.cpp can read, and "trained", which it can not."""
+    """A root with "exported", which llama.cpp can read, and "trained", which it cannot."""
     for name in ("exported", "trained"):
         (tmp_path / name).mkdir()
     (tmp_path / "exported" / "adapter.gguf").touch()
@@ -318,9 +318,9 @@ def test_an_adapter_that_llama_cpp_can_not_read_says_how_to_export_it(adapters: 
     ("name", "said"),
     [
         ("smollm2-135m-torch+trains", "no adapter is called 'trains'"),
-        ("smollm2-135m-torch+", "'' can not name an adapter"),
-        ("smollm2-135m-torch+../trained", "can not name an adapter"),
-        ("smollm2-135m-torch+trained+exported", "can not name an adapter"),
+        ("smollm2-135m-torch+", "'' cannot name an adapter"),
+        ("smollm2-135m-torch+../trained", "cannot name an adapter"),
+        ("smollm2-135m-torch+trained+exported", "cannot name an adapter"),
         ("nothing+trained", "no model is called 'nothing'"),
         ("+trained", "no model is called ''"),
         ("ollama:llama3.2:1b+trained", "has the backend ollama"),

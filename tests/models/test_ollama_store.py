@@ -122,5 +122,5 @@ def test_what_is_no_name_is_said(root: Path, name: str) -> None:
 
 def test_what_can_not_be_read_is_said(root: Path, make: Made) -> None:
     make(NAMES["smol"], ("model", b"GGUF"))
-    with pytest.raises(ModelLoadError, match="can not be read"):
+    with pytest.raises(ModelLoadError, match="cannot be read"):
         resolve(root, "a" * 256)

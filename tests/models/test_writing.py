@@ -50,7 +50,7 @@ def test_a_comment_behind_a_changed_entry_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", "two words", "-", "a/b"])
 def test_a_name_that_is_none_changes_nothing(tmp_path: Path, name: str) -> None:
     file = tmp_path / "models.toml"
-    with pytest.raises(ConfigError, match="can not name an entry"):
+    with pytest.raises(ConfigError, match="cannot name an entry"):
         put_entries(file, {name: ENTRY})
     assert not file.exists()
 

@@ -64,5 +64,5 @@ def test_one_newline_at_the_end_does_not_count_and_the_file_is_utf_8(tmp_path: P
     file.write_bytes("fünf".encode("latin1"))
     with pytest.raises(DataError, match="byte 1 is no UTF-8"):
         read_text(file)
-    with pytest.raises(DataError, match="can not be read"):
+    with pytest.raises(DataError, match="cannot be read"):
         read_text(tmp_path / "absent")

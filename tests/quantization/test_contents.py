@@ -54,7 +54,7 @@ def test_a_width_of_576_has_no_k_blocks_and_the_fallbacks_are_named(made: Made) 
     assert sum(f.share.tensors for f in found.fallbacks) == len(narrow) == 181
     assert {f.type for f in found.fallbacks} == {"Q5_0", "Q8_0"}
     (said,) = name_remarks(found)
-    assert "rows of 576 can not be cut into blocks of 256" in said
+    assert "rows of 576 cannot be cut into blocks of 256" in said
     assert types(found) in said
 
 

@@ -74,7 +74,7 @@ def test_few_differing_items_are_said_instead_of_a_p_value() -> None:
     text = " ".join(said)
     assert "too narrow, because the cells differ on 2 items" in said[0]
     assert "only 2 items are answered differently" in said[1]
-    assert "fewer than 6 can not reach p < 0.05" in said[2]
+    assert "fewer than 6 cannot reach p < 0.05" in said[2]
     assert "which stands in for macro-F1: too few items differ to resample" in said[3]
     assert "too few items tell the cells apart" in text
     assert "p = " in said[3]

@@ -1,4 +1,4 @@
-"""What Ollama's API does with nonsense, with what can not be honoured, and with failures."""
+"""What Ollama's API does with nonsense, with what cannot be honoured, and with failures."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any

@@ -1,7 +1,7 @@
 """Environments that hold what the core install and given extras bring, and nothing else.
 
 They are made of links to the packages that are installed here: what is not in the closure of the
-requirements can not be imported, is found by no `find_spec`, has no metadata, and is absent for
+requirements cannot be imported, is found by no `find_spec`, has no metadata, and is absent for
 every process that a command starts.
 """
 

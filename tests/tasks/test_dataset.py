@@ -95,7 +95,7 @@ def test_a_hugging_face_dataset_is_read_by_the_library(
     assert data.items[0].fields["title"] == "Crashed"
     with pytest.raises(DataError, match="name one of its splits: train, test"):
         load_dataset(f"hf:{folder}", TRIAGE)
-    with pytest.raises(DataError, match="can not be loaded"):
+    with pytest.raises(DataError, match="cannot be loaded"):
         load_dataset(f"hf:{tmp_path / 'absent'}", TRIAGE)
 
 

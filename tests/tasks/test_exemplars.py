@@ -85,7 +85,7 @@ def test_a_fixed_exemplar_that_is_asked_about_is_left_out_and_said_so() -> None:
 def test_what_can_not_be_chosen_is_an_error() -> None:
     with pytest.raises(ConfigError, match="come from training data"):
         make("nearest", [], train=[])
-    with pytest.raises(ConfigError, match="can not be chosen by 'random'"):
+    with pytest.raises(ConfigError, match="cannot be chosen by 'random'"):
         make("random", [])
     with pytest.raises(DataError, match="has 5 items of 'bug'"):
         make("stratified", [], count=6)

@@ -106,5 +106,5 @@ def test_a_model_without_a_list_of_layers_is_not_cut() -> None:
     model = transformers.AutoModelForCausalLM.from_config(
         transformers.GPT2Config(n_layer=2, n_embd=16, n_head=2, vocab_size=20)
     )
-    with pytest.raises(Unsupported, match="can not be cut"):
+    with pytest.raises(Unsupported, match="cannot be cut"):
         upper(model, 1)

@@ -34,7 +34,7 @@ def load_adapter(model_handle: Any, path: Path) -> Any:
     handle = lib.llama_adapter_lora_init(model_handle, str(path).encode())
     if not handle:
         raise ModelLoadError(
-            f"{path}: can not be loaded onto this base model: {library.recent_errors()}",
+            f"{path}: cannot be loaded onto this base model: {library.recent_errors()}",
             hint="an adapter fits only the base model that it was trained on, and must be a GGUF",
         )
     if lib.llama_adapter_get_alora_n_invocation_tokens(handle):

@@ -41,7 +41,7 @@ class LlamaCppBackend(EngineBackend):
     See `gateway.backends.base.Backend`.
 
     Raises:
-        ModelLoadError: a file can not be loaded or is not the one that the entry describes.
+        ModelLoadError: a file cannot be loaded or is not the one that the entry describes.
     """
 
     spec: LlamaCppSpec

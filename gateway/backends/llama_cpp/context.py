@@ -44,7 +44,7 @@ class Context:
             each pass; the caller keeps it alive.
 
     Raises:
-        ModelLoadError: the memory can not be had; found out before it is asked for, because the
+        ModelLoadError: the memory cannot be had; found out before it is asked for, because the
             system would end the process instead.
     """
 
@@ -139,7 +139,7 @@ class Context:
             self._adapter = adapter
 
     def truncate(self, sequence: int, length: int) -> bool:
-        """Keep the first `length` tokens of a sequence; False where the memory can not do it."""
+        """Keep the first `length` tokens of a sequence; False where the memory cannot do it."""
         return bool(self._lib.llama_memory_seq_rm(self._memory, sequence, length, -1))
 
     def copy(self, source: int, target: int) -> None:
@@ -205,7 +205,7 @@ def embed(
         One vector of shape (dimensions,) a text.
 
     Raises:
-        ModelLoadError: the memory can not be had.
+        ModelLoadError: the memory cannot be had.
         BackendError: a pass failed.
     """
     lib = library.load()

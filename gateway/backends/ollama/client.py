@@ -228,7 +228,7 @@ class Server:
                     yield line
 
     def _http(self) -> _Client:
-        """The client of the running event loop: it can not be shared between two."""
+        """The client of the running event loop: it cannot be shared between two."""
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
             self._loop, self._client = loop, self._made()

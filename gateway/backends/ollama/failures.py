@@ -7,7 +7,7 @@
 | no answer in time                                 | `BackendTimeout`     |
 | 404, but for a path that the server lacks         | `ModelNotPulled`     |
 | prompt and answer do not fit the context          | `ContextOverflow`    |
-| 400, or a format that the server can not read     | `InvalidRequest`     |
+| 400, or a format that the server cannot read     | `InvalidRequest`     |
 | 501                                               | `Unsupported`        |
 | any other status, a line `{"error": ...}`,        | `BackendError`       |
 | a line that is no JSON or not what was asked for  |                      |

@@ -34,7 +34,7 @@ def add_entry(file: Path, stored: Stored, entry: str = "") -> Imported:
     """
     name = entry or stored.name.removesuffix(":latest").replace("/", "-")
     if not re.fullmatch(ENTRY_NAME, name):
-        raise ConfigError(f"{name!r} can not name an entry", hint="choose a name with --as")
+        raise ConfigError(f"{name!r} cannot name an entry", hint="choose a name with --as")
     if len(stored.adapters) > 1:
         raise ConfigError(f"{stored.name} has {len(stored.adapters)} adapters; one can be run")
     there = file.is_file()

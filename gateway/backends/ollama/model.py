@@ -117,7 +117,7 @@ def identity_of(
 
 
 def weaknesses(served: ServedModel, route: str) -> tuple[str, ...]:
-    """What of the server's can not be switched off or is not known, each in one sentence."""
+    """What of the server's cannot be switched off or is not known, each in one sentence."""
     said = []
     if route == "chat":
         if served.shown.template.strip() == _UNTOLD_TEMPLATE:

@@ -37,7 +37,7 @@ def write_modelfile(spec: ModelSpec, *, seed: int = 0) -> str:
     Raises:
         ModelNotPulled: its file is not on this machine.
         ModelLoadError: a file is no readable GGUF, or not the one that the entry describes.
-        ConfigError: Ollama can not be told what the entry is: an adapter's scale, a chat template
+        ConfigError: Ollama cannot be told what the entry is: an adapter's scale, a chat template
             of no known family or none, a text that its parser would change.
     """
     _check_sayable(spec)
@@ -66,13 +66,13 @@ def save_modelfile(path: Path, text: str) -> None:
     """Write it so that a reader never meets half of it.
 
     Raises:
-        ConfigError: it can not be written there.
+        ConfigError: it cannot be written there.
     """
     try:
         write_atomically(path, text)
     except OSError as exc:
         raise ConfigError(
-            f"{path}: can not be written: {exc.strerror or exc}",
+            f"{path}: cannot be written: {exc.strerror or exc}",
             hint="give --output a file that you may write",
         ) from exc
 
@@ -86,13 +86,13 @@ def quoted(value: str) -> str:
     for character in value:
         if not _printable(character):
             raise ConfigError(
-                f"a Modelfile can not hold the character U+{ord(character):04X} in {value[:60]!r}: "
+                f"a Modelfile cannot hold the character U+{ord(character):04X} in {value[:60]!r}: "
                 "Ollama's parser drops it",
                 hint="it must not stand in the entry's chat_template, end_of_turn or paths",
             )
     if _THREE in value:
         raise ConfigError(
-            f"a Modelfile can not hold three quotes in a row, as in {value[:60]!r}",
+            f"a Modelfile cannot hold three quotes in a row, as in {value[:60]!r}",
             hint="they must not stand in the entry's chat_template, end_of_turn or paths",
         )
     quote = _THREE if '"' in value or "\n" in value else '"'
@@ -118,7 +118,7 @@ def _check_sayable(spec: ModelSpec) -> None:
         )
     if spec.system == "merge":
         raise ConfigError(
-            f'model {spec.name}: Ollama can not be told its system = "merge"',
+            f'model {spec.name}: Ollama cannot be told its system = "merge"',
             hint="give its entry a chat_template that puts system messages into the user's turn",
         )
     if spec.adapter is None:
@@ -127,7 +127,7 @@ def _check_sayable(spec: ModelSpec) -> None:
         raise ModelLoadError(f"{spec.adapter}: no such file", hint=f"the adapter of {spec.name}")
     if spec.adapter_scale != 1.0:
         raise ConfigError(
-            f"model {spec.name}: Ollama can not be told its adapter_scale = {spec.adapter_scale}",
+            f"model {spec.name}: Ollama cannot be told its adapter_scale = {spec.adapter_scale}",
             hint="scale the adapter's weights in its file, or leave adapter_scale at 1.0",
         )
 

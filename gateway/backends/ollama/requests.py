@@ -87,7 +87,7 @@ def messages(request: GenerationRequest) -> list[dict[str, str]]:
     """The conversation, for Ollama's own template.
 
     Raises:
-        Unsupported: what that template can not be trusted with.
+        Unsupported: what that template cannot be trusted with.
     """
     if request.tools or any(m.tool_calls or m.role == "tool" for m in request.messages):
         raise _only_raw("tools")

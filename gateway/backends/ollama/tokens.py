@@ -35,7 +35,7 @@ def vocabulary_of(model_info: Mapping[str, Any], name: str) -> GgufVocabulary:
     It is written as a GGUF without tensors, for llama.cpp to load as any other.
 
     Raises:
-        ModelLoadError: there is none, or llama.cpp can not read it.
+        ModelLoadError: there is none, or llama.cpp cannot read it.
     """
     if not isinstance(model_info.get(f"{_PREFIX}tokens"), list):
         raise ModelLoadError(
@@ -48,7 +48,7 @@ def vocabulary_of(model_info: Mapping[str, Any], name: str) -> GgufVocabulary:
             _write(path, model_info)
         except (KeyError, TypeError, ValueError) as exc:
             raise ModelLoadError(
-                f"the vocabulary of {name}, as the server tells it, can not be used: {exc}"
+                f"the vocabulary of {name}, as the server tells it, cannot be used: {exc}"
             ) from exc
         return GgufVocabulary(path)
 

@@ -87,7 +87,7 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
     except FileNotFoundError:
         raise ModelLoadError(f"{file}: no such file", hint="a folder that PEFT has saved") from None
     except (OSError, ValueError) as exc:
-        raise ModelLoadError(f"{file}: can not be read: {exc}") from exc
+        raise ModelLoadError(f"{file}: cannot be read: {exc}") from exc
     if not isinstance(read, dict):
         raise ModelLoadError(f"{file}: no configuration of PEFT")
     return read

@@ -63,7 +63,7 @@ class Adapters:
                         self._put(folder, digest)
             except (ValueError, RuntimeError, KeyError, OSError, TypeError) as exc:
                 raise ModelLoadError(
-                    f"{folder}: can not be loaded onto this base model: {exc}",
+                    f"{folder}: cannot be loaded onto this base model: {exc}",
                     hint="an adapter fits only the base model that it was trained on",
                 ) from exc
         self._users[digest] += 1
@@ -72,7 +72,7 @@ class Adapters:
         """Add an adapter to the base's weights for good. Raises as `load`."""
         self.load(folder, digest)
         if digest in self._beginnings:
-            raise ModelLoadError(f"{folder}: it changes no weights, so it can not be merged")
+            raise ModelLoadError(f"{folder}: it changes no weights, so it cannot be merged")
         self.select(digest)
         # In the place of each layer, so that the base stays the same object.
         self._peft.merge_and_unload()

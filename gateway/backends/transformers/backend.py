@@ -43,7 +43,7 @@ class TransformersBackend(EngineBackend):
     `deterministic = "off"` torch's own attention is taken, and no row is idle.
 
     Raises:
-        ModelLoadError: a file can not be loaded or is not the one that the entry describes.
+        ModelLoadError: a file cannot be loaded or is not the one that the entry describes.
     """
 
     spec: TransformersSpec

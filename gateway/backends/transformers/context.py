@@ -37,7 +37,7 @@ class TorchContext:
         fast: passes need not give the same bytes.
 
     Raises:
-        ModelLoadError: the memory can not be had.
+        ModelLoadError: the memory cannot be had.
     """
 
     def __init__(

@@ -62,7 +62,7 @@ class TorchModel:
             self.module = (loaded if "device_map" in more else loaded.to(device)).eval()
         except (OSError, ValueError, RuntimeError, KeyError, ImportError) as exc:
             raise ModelLoadError(
-                f"{path}: transformers can not load it: {exc}",
+                f"{path}: transformers cannot load it: {exc}",
                 hint="a folder with config.json and safetensors, or a GGUF file of an architecture "
                 "that transformers reads",
             ) from exc

@@ -94,7 +94,7 @@ def load() -> Any:
         import llama_cpp.llama_cpp as lib
     except (ImportError, OSError, RuntimeError) as exc:
         raise BackendError(
-            f"llama-cpp-python can not be loaded: {exc}",
+            f"llama-cpp-python cannot be loaded: {exc}",
             hint=f"pip uninstall llama-cpp-python; then: {how_to_install('llama-cpp')}",
         ) from exc
     callback = lib.llama_log_callback(_remember_log_line)
@@ -137,7 +137,7 @@ def settle_kernels(wanted: Kernels, types: Collection[str]) -> str:
         if wanted != _settled[0]:
             raise ModelLoadError(
                 f'kernels = "{wanted}": this process has loaded a model with "{_settled[0]}", and '
-                "the library can not change",
+                "the library cannot change",
                 hint="give all models of one process the same kernels",
             )
         return f"tiled_mm={int(wanted == 'prefill')}"

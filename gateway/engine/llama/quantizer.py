@@ -1,7 +1,7 @@
 """llama.cpp's own quantizer, `llama_model_quantize`: told which level, it reads and writes files.
 
 It has no callback for its progress and answers a failure with a number alone; what it does and why
-it failed is read from its log. A call can not be interrupted: `gateway.quantization.worker` runs
+it failed is read from its log. A call cannot be interrupted: `gateway.quantization.worker` runs
 one in a process of its own.
 """
 
@@ -49,7 +49,7 @@ def plan(source: Path, tensors: Sequence[Tensor], number: int, *, imatrix: bool 
         imatrix: plan as if an importance matrix were given, which changes some types.
 
     Raises:
-        BackendError: the library can not read the file or make the level.
+        BackendError: the library cannot read the file or make the level.
     """
     from gguf import GGMLQuantizationType
 
@@ -144,7 +144,7 @@ def _call(
     with library.listening(log):
         code = lib.llama_model_quantize(str(source).encode(), str(target).encode(), params)
     if code != 0:
-        raise BackendError(f"{source}: llama.cpp can not quantize it: {log.reason or code}")
+        raise BackendError(f"{source}: llama.cpp cannot quantize it: {log.reason or code}")
 
 
 def _entries(lib: Any, importance: Importance) -> Any:

@@ -34,7 +34,7 @@ def tokenizer_of(path: Path) -> tuple[Any, tuple[str, ...]]:
     llama.cpp does.
 
     Raises:
-        ModelLoadError: transformers can not make one of it.
+        ModelLoadError: transformers cannot make one of it.
     """
     from transformers import AutoTokenizer
 

@@ -38,7 +38,7 @@ class GgufVocabulary:
         self.handle = self._lib.llama_model_load_from_file(str(path).encode(), params)
         if not self.handle:
             raise ModelLoadError(
-                f"{path}: llama.cpp can not load it: {library.recent_errors()}",
+                f"{path}: llama.cpp cannot load it: {library.recent_errors()}",
                 hint="the file may be incomplete or corrupt; pull it again",
             )
         self._vocab = self._lib.llama_model_get_vocab(self.handle)
@@ -159,7 +159,7 @@ class GgufVocabulary:
             self.vocab, data, len(data), buffer, room, add_special, parse_special
         )
         if count < 0:
-            raise InvalidRequest(f"the text can not be tokenized in {room} tokens")
+            raise InvalidRequest(f"the text cannot be tokenized in {room} tokens")
         return list(buffer[:count])
 
     def piece(self, token: int, *, control: bool = False) -> bytes:

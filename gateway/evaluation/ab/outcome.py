@@ -32,7 +32,7 @@ class NoiseFloor:
 
     @property
     def broken(self) -> bool:
-        """Whether it differs although the level says that it can not."""
+        """Whether it differs although the level says that it cannot."""
         return self.level is Level.BITWISE and not self.silent
 
 

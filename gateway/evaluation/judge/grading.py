@@ -5,7 +5,7 @@ over these five: the scoring function of G-Eval (Liu et al. 2023, "G-Eval: NLG E
 GPT-4 with Better Human Alignment", section 2). There the probabilities are estimated from 20
 samples; here they are read from the model, so that nothing is sampled and no digit is drawn.
 
-An answer that can not be graded has a status and no grade: it never gets a middle or a lowest one.
+An answer that cannot be graded has a status and no grade: it never gets a middle or a lowest one.
 """
 
 import math

@@ -168,7 +168,7 @@ def _config(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
-        raise ModelLoadError(f"{path}: can not be read: {exc}") from exc
+        raise ModelLoadError(f"{path}: cannot be read: {exc}") from exc
     if not isinstance(found, dict):
         raise ModelLoadError(f"{path}: no JSON object")
     return found

@@ -37,7 +37,7 @@ _LEARNED = "prompt_embeddings"
 def why_not(folder: Path, base: Base) -> tuple[str, ...]:
     """All reasons why an adapter is not for a base; none: it fits.
 
-    An adapter's folder that can not be read is a reason, not an error.
+    An adapter's folder that cannot be read is a reason, not an error.
     """
     try:
         adapter = read_adapter(folder)
@@ -70,7 +70,7 @@ def refuse_other_weights(folder: Path, digest: str) -> None:
 
     Raises:
         ModelLoadError: they are others, with both digests.
-        ConfigError: the card can not be read.
+        ConfigError: the card cannot be read.
     """
     if reason := other_weights(read_card(folder), digest):
         raise ModelLoadError(
@@ -94,7 +94,7 @@ def misfits(adapter: Adapter, base: Base) -> tuple[str, ...]:
 
 
 def remarks(folder: Path) -> tuple[str, ...]:
-    """What could not be compared; nothing of a folder that can not be read."""
+    """What could not be compared; nothing of a folder that cannot be read."""
     try:
         adapter = read_adapter(folder)
     except (ConfigError, ModelLoadError):

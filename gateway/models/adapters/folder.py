@@ -139,7 +139,7 @@ def adapter_digest(folder: Path) -> str:
     try:
         return digest_json([file_digest(file) for file in files])
     except OSError as exc:
-        raise ModelLoadError(f"{exc.filename}: can not be read: {exc.strerror}") from exc
+        raise ModelLoadError(f"{exc.filename}: cannot be read: {exc.strerror}") from exc
 
 
 def _read_config(path: Path) -> PeftConfig:
@@ -155,7 +155,7 @@ def _read_config(path: Path) -> PeftConfig:
         where = ".".join(map(str, first["loc"]))
         raise ConfigError(f"{path}: {where}: {first['msg']}".replace(": :", ":")) from exc
     except (OSError, ValueError, re.error) as exc:
-        raise ConfigError(f"{path}: can not be read: {exc}") from exc
+        raise ConfigError(f"{path}: cannot be read: {exc}") from exc
     return config
 
 

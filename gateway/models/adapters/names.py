@@ -45,7 +45,7 @@ def new_folder(root: Path, name: str) -> Path:
     """
     if not re.fullmatch(_NAME, name):
         raise ConfigError(
-            f"{name!r} can not name an adapter",
+            f"{name!r} cannot name an adapter",
             hint="letters, digits, '.', '_' and '-', beginning with a letter or a digit",
         )
     return root / name

@@ -27,7 +27,7 @@ def took_of(folder: Path) -> Took | None:
     """What the training of an adapter took; None where its folder does not say.
 
     Raises:
-        DataError: the file is there and can not be read.
+        DataError: the file is there and cannot be read.
     """
     path = folder / TIMINGS
     try:
@@ -37,4 +37,4 @@ def took_of(folder: Path) -> Took | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError) as exc:
-        raise DataError(f"{path}: can not be read: {exc}") from exc
+        raise DataError(f"{path}: cannot be read: {exc}") from exc

@@ -88,7 +88,7 @@ def describe(spec: ModelSpec) -> Description:
     """Read an entry's files. A digest takes seconds when a file is new, and is then remembered.
 
     Raises:
-        ModelNotPulled, ModelLoadError: a file is absent or can not be read.
+        ModelNotPulled, ModelLoadError: a file is absent or cannot be read.
     """
     path = weights_path(spec)
     if not path.is_file():
@@ -106,7 +106,7 @@ def describe(spec: ModelSpec) -> Description:
 
 
 def describe_all(specs: Iterable[ModelSpec]) -> list[Description]:
-    """Of those entries whose files can be read; the log says which can not."""
+    """Of those entries whose files can be read; the log says which cannot."""
     found = []
     for spec in specs:
         try:

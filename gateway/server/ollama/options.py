@@ -24,7 +24,7 @@ def _no_zero(value: Any) -> Any:
 
 
 class Options(Wire):
-    """Every option of Ollama's; those that can not be honoured say so when they are sent."""
+    """Every option of Ollama's; those that cannot be honoured say so when they are sent."""
 
     temperature: Annotated[float, Field(ge=0, le=100)] | None = None
     seed: Annotated[int, Field(ge=0, lt=SEED_LIMIT)] | None = None

@@ -22,7 +22,7 @@ def chat_request(body: ChatBody, session: Session) -> GenerationRequest:
     """The conversation. How long the answer may be is not settled yet: see `fitted`.
 
     Raises:
-        InvalidRequest: fields contradict, or the model's template can not show the tools.
+        InvalidRequest: fields contradict, or the model's template cannot show the tools.
     """
     offered = tools.offered(tool.function for tool in body.tools or ())
     if offered:

@@ -35,7 +35,7 @@ async def ask(body: ChatRequest, session: Session) -> ChatChoices:
     """What the body asks of the session's model.
 
     Raises:
-        InvalidRequest: fields contradict, or the model's template can not show the tools.
+        InvalidRequest: fields contradict, or the model's template cannot show the tools.
         ContextOverflow: the prompt fills the context.
     """
     current().parameters["constraint"] = "tools" if body.enforces_call else "response_format"

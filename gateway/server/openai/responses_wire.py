@@ -82,7 +82,7 @@ class ResponseRequest(Wire):
     text: TextOptions | None = None
     truncation: Literal["disabled"] | None = None
     store: Literal[False] | None = None
-    """Answers are not kept, so they can not be asked for by their id."""
+    """Answers are not kept, so they cannot be asked for by their id."""
     tools: Annotated[list[Any], Field(max_length=0)] | None = None
     tool_choice: Literal["none", "auto"] | None = None
     metadata: Metadata = None

@@ -47,7 +47,7 @@ def _load(source: str, name: str, config: str | None) -> Mapping[str, Any]:
         as_written = {"keep_default_na": False, "na_values": [""]} if csv else {}
         loaded: Mapping[str, Any] = datasets.load_dataset(name, config, **as_written)
     except (OSError, ValueError, RuntimeError, TypeError, DatasetsError) as exc:
-        raise DataError(f"{source}: can not be loaded: {brief(exc)}") from exc
+        raise DataError(f"{source}: cannot be loaded: {brief(exc)}") from exc
     return loaded
 
 

@@ -32,7 +32,7 @@ def write_table(table: Table, rows: Sequence[Row], path: Path) -> None:
             made.write(_json_line(table, row))
     else:
         raise DataError(
-            f"{path}: rows can not be written as {suffix!r}", hint=f"known: {', '.join(WRITTEN)}"
+            f"{path}: rows cannot be written as {suffix!r}", hint=f"known: {', '.join(WRITTEN)}"
         )
     write_atomically(path, made.getvalue())
 

@@ -76,7 +76,7 @@ def split(items: Sequence[Item], share: float = HELD_OUT, seed: int = 0) -> Spli
             quota = {name: left - counts[name] for name, left in quota.items()}
     if not chosen or len(chosen) == len(items):
         raise DataError(
-            f"of {len(items)} items, {share:g} can not be held out and others left to train on",
+            f"of {len(items)} items, {share:g} cannot be held out and others left to train on",
             hint="more items, or another share; copies of one item count as one",
         )
     return Split(

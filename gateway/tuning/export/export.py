@@ -1,7 +1,7 @@
 """A LoRA adapter of PEFT as a GGUF file that llama.cpp loads.
 
 llama.cpp (src/llama-adapter.cpp) adds lora_b @ lora_a times alpha / rank to a tensor, with one
-alpha for the file and the rank of each pair. What that can not say (rsLoRA, an alpha or a rank of
+alpha for the file and the rank of each pair. What that cannot say (rsLoRA, an alpha or a rank of
 a module's own) is multiplied into lora_b. A GGUF of the llama family keeps the rows of attn_q and
 attn_k in another order than transformers (convert_hf_to_gguf.py: each head's two halves
 interleaved, as ggml's rotary embedding wants them), and so do the rows of their lora_b.
@@ -55,8 +55,8 @@ def export(adapter: Adapter, base: Base, target: Path) -> Exported:
     The same adapter and base give the same bytes.
 
     Raises:
-        ConfigError: a GGUF can not say what this adapter is (the message names it), the base's
-            architecture is not known here, or the file can not be written.
+        ConfigError: a GGUF cannot say what this adapter is (the message names it), the base's
+            architecture is not known here, or the file cannot be written.
         ModelLoadError: the adapter does not fit the base.
     """
     architecture = _architecture(base)
@@ -73,7 +73,7 @@ def pairs_of(adapter: Adapter, base: Base) -> tuple[Pairs, float]:
     """
     if reasons := [*refusals(adapter), *_not_in_a_gguf(adapter, base)]:
         raise ConfigError(
-            f"{adapter.folder}: can not be said in a GGUF: {'; '.join(reasons)}", hint=_MERGE
+            f"{adapter.folder}: cannot be said in a GGUF: {'; '.join(reasons)}", hint=_MERGE
         )
     if reasons := [*misfits(adapter, base)]:
         raise ModelLoadError(

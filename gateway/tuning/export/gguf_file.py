@@ -17,7 +17,7 @@ def new_gguf(target: Path, architecture: str, *, spooled: bool = False) -> Itera
         spooled: tensors wait in a temporary file, where they are more than memory should hold.
 
     Raises:
-        ConfigError: the file can not be written.
+        ConfigError: the file cannot be written.
     """
     from gguf import GGUFWriter
 
@@ -32,7 +32,7 @@ def new_gguf(target: Path, architecture: str, *, spooled: bool = False) -> Itera
         writer.close()
         os.replace(half, target)
     except OSError as exc:
-        raise ConfigError(f"{target}: can not be written: {exc.strerror or exc}") from exc
+        raise ConfigError(f"{target}: cannot be written: {exc.strerror or exc}") from exc
     finally:
         with contextlib.suppress(OSError):
             half.unlink(missing_ok=True)

@@ -39,9 +39,9 @@ def merge(
         say: is told each step as it begins.
 
     Raises:
-        ConfigError: the folder is not empty or can not be written, or the adapter changes no
+        ConfigError: the folder is not empty or cannot be written, or the adapter changes no
             weights.
-        ModelLoadError: the adapter does not fit the base, or PEFT can not merge it.
+        ModelLoadError: the adapter does not fit the base, or PEFT cannot merge it.
         MissingExtra: torch, transformers or peft is not installed.
     """
     check_target(target)
@@ -141,7 +141,7 @@ def _added(module: Any, folder: Path) -> Any:
             loaded = PeftModel.from_pretrained(module, str(folder), is_trainable=False)
             return loaded.merge_and_unload(safe_merge=True)
     except (ValueError, RuntimeError, KeyError, TypeError, NotImplementedError) as exc:
-        raise ModelLoadError(f"{folder}: PEFT can not merge it: {exc}") from exc
+        raise ModelLoadError(f"{folder}: PEFT cannot merge it: {exc}") from exc
 
 
 def _save(module: Any, tokenizer: Any, target: Path) -> None:
@@ -155,7 +155,7 @@ def _save(module: Any, tokenizer: Any, target: Path) -> None:
                 target.rmdir()
             made.rename(target)
     except OSError as exc:
-        raise ConfigError(f"{target}: can not be written: {exc.strerror or exc}") from exc
+        raise ConfigError(f"{target}: cannot be written: {exc.strerror or exc}") from exc
 
 
 def _ends(path: Path) -> list[int]:

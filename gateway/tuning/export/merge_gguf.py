@@ -50,7 +50,7 @@ def merge_gguf(
 
     Raises:
         ConfigError: the base is no GGUF, the adapter is no plain LoRA, or the file is there
-            already or can not be written.
+            already or cannot be written.
         ModelLoadError: the adapter does not fit the base.
     """
     from gguf import GGUFReader

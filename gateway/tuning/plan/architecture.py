@@ -101,7 +101,7 @@ def architecture_of(text: str) -> Architecture:
 
     Raises:
         ConfigError: it is none of them, or of a kind that is not known here.
-        ModelLoadError: the file can not be read.
+        ModelLoadError: the file cannot be read.
     """
     path = Path(text).expanduser()
     if path.exists():
@@ -121,7 +121,7 @@ def from_path(path: Path) -> Architecture:
 
     Raises:
         ConfigError: a key is absent, or the kind of model is not known here.
-        ModelLoadError: the file can not be read.
+        ModelLoadError: the file cannot be read.
     """
     if path.is_dir():
         path = path / CONFIG
@@ -130,7 +130,7 @@ def from_path(path: Path) -> Architecture:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
-        raise ModelLoadError(f"{path}: can not be read as JSON: {exc}") from exc
+        raise ModelLoadError(f"{path}: cannot be read as JSON: {exc}") from exc
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: no JSON object")
     return from_config(found, path)

@@ -2,7 +2,7 @@
 
 Of a level that mixes types, bits a weight are those that llama.cpp measured of a whole file
 (`tools/quantize/README.md`, Llama 3.1 8B); of the others they follow from the block's layout. A
-small model has more bits: its embedding is a larger part, and rows that can not be cut into blocks
+small model has more bits: its embedding is a larger part, and rows that cannot be cut into blocks
 of 256 take other types. Of a GGUF file that is there, `gateway models show` says it exactly.
 """
 
@@ -86,7 +86,7 @@ def remarks(a: Architecture) -> Iterator[str]:
     widths = sorted({x.inputs for x in linears(a) if x.inputs % _BLOCK})
     if widths:
         yield (
-            f"rows of {', '.join(map(str, widths))} can not be cut into blocks of {_BLOCK}: there "
+            f"rows of {', '.join(map(str, widths))} cannot be cut into blocks of {_BLOCK}: there "
             "llama.cpp takes types of more bits, so K- and I-quants are larger than shown "
             "(gateway quantize MODEL --dry-run says by how much)"
         )

@@ -1,4 +1,4 @@
-"""From messages to tokens: templates, control tokens in data, files that can not be loaded."""
+"""From messages to tokens: templates, control tokens in data, files that cannot be loaded."""
 
 import asyncio
 from dataclasses import replace

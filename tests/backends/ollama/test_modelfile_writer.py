@@ -112,7 +112,7 @@ def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     save_modelfile(tmp_path / "new" / "Modelfile", "FROM x\n")
     assert (tmp_path / "new" / "Modelfile").read_text() == "FROM x\n"
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="can not be written"):
+    with pytest.raises(ConfigError, match="cannot be written"):
         save_modelfile(tmp_path / "file" / "Modelfile", "FROM x\n")
 
 

@@ -135,5 +135,5 @@ def test_an_adapter_for_another_size_is_refused_with_the_reason(base: Path, tmp_
     transformers.AutoModelForCausalLM.from_config(config).save_pretrained(str(wide))
     for kind in ("LORA", "PROMPT_TUNING", "PREFIX_TUNING"):
         folder = write_adapter(tmp_path / kind, wide, kind)
-        with pytest.raises(ModelLoadError, match="can not be loaded onto this base model"):
+        with pytest.raises(ModelLoadError, match="cannot be loaded onto this base model"):
             loaded(base).add_adapter(folder)

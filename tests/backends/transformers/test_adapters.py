@@ -89,7 +89,7 @@ def test_an_adapter_for_another_base_is_refused_and_the_base_goes_on(
     (tmp_path / "adapter_config.json").write_text(
         json.dumps({**config, "target_modules": ["no_such_layer"]})
     )
-    with pytest.raises(ModelLoadError, match="can not be loaded onto this base model"):
+    with pytest.raises(ModelLoadError, match="cannot be loaded onto this base model"):
         made_with(tmp_path)
     assert answer(dequantized) == before
 

@@ -94,5 +94,5 @@ def test_a_missing_importance_matrix_is_known_beforehand_and_refused(tmp_path: P
 def test_a_file_that_is_no_model_has_a_reason(tmp_path: Path) -> None:
     source = tmp_path / "no.gguf"
     source.write_bytes(b"GGUF, but not really")
-    with pytest.raises(BackendError, match=r"no\.gguf: llama\.cpp can not quantize it: \w+"):
+    with pytest.raises(BackendError, match=r"no\.gguf: llama\.cpp cannot quantize it: \w+"):
         plan(source, (), number("Q8_0"))

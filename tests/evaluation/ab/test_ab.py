@@ -53,8 +53,8 @@ def test_the_flips_are_the_items_that_differ_and_whose_loss_they_are(tmp_path: P
         assert not item.said["small/written"].right
     assert (kept.right_to_wrong, kept.wrong_to_right) == (3, 0)
     assert pair.contest.difference.value == pytest.approx(-3 / 120)
-    assert pair.permutation_p is None, "3 discordant items can not decide"
-    assert "fewer than 6 can not reach p < 0.05" in said(found)
+    assert pair.permutation_p is None, "3 discordant items cannot decide"
+    assert "fewer than 6 cannot reach p < 0.05" in said(found)
 
 
 def test_of_very_many_items_that_differ_the_rest_is_counted(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_what_is_wrong_is_said_with_file_and_key(tmp_path: Path, text: str, said
 
 
 def test_an_absent_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nope\.toml: can not be read"):
+    with pytest.raises(ConfigError, match=r"nope\.toml: cannot be read"):
         load_experiment(tmp_path / "nope.toml")
 
 

@@ -122,7 +122,7 @@ def test_a_tensor_that_has_no_place_is_named(
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        (CONFIG, "no JSON", "can not be read"),
+        (CONFIG, "no JSON", "cannot be read"),
         (CONFIG, json.dumps({"peft_type": "NO_SUCH"}), "type NO_SUCH are not supported"),
         ("adapter_model.safetensors", "", "no readable safetensors"),
         ("card.toml", "[base]", "base.name"),

@@ -92,7 +92,7 @@ def test_ranks_and_scales_are_those_that_peft_takes(tiny: Path, tmp_path: Path) 
         ({**LORA, "r": "4"}, "r: Input should be a valid integer"),
         ({**LORA, "lora_alpha": None}, "a LORA has a rank r and a lora_alpha"),
         ({**LORA, "rank_pattern": {"q_proj": 0}}, "rank_pattern.q_proj"),
-        ({**LORA, "alpha_pattern": {"q_(proj": 1}}, "can not be read"),
+        ({**LORA, "alpha_pattern": {"q_(proj": 1}}, "cannot be read"),
     ],
 )
 def test_a_configuration_that_is_wrong_is_named(

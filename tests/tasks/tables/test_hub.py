@@ -69,6 +69,6 @@ def test_a_folder_that_cannot_be_read_is_one_error(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "test.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(DataError, match="can not be loaded") as caught:
+    with pytest.raises(DataError, match="cannot be loaded") as caught:
         load_dataset(f"hf:{folder}@test", INTENT)
     assert "\n" not in caught.value.message

@@ -82,7 +82,7 @@ def test_numbers_are_stratified_by_fifths_and_json_by_its_values() -> None:
 def test_what_can_not_be_split_is_refused() -> None:
     same = [item(f"i{n}", words(0)) for n in range(20)]
     for data in (items(1), same, []):
-        with pytest.raises(DataError, match="can not be held out"):
+        with pytest.raises(DataError, match="cannot be held out"):
             split(data, 0.15)
     with pytest.raises(ConfigError, match="not between 0 and 1"):
         split(items(9), 1.0)

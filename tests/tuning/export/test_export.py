@@ -208,7 +208,7 @@ def test_half_of_a_pair_is_refused(tiny: Path, tmp_path: Path) -> None:
 def test_a_file_in_the_way_is_an_error_that_says_where(tiny: Path, tmp_path: Path) -> None:
     lora_on(tmp_path / "lora", tiny)
     target = tmp_path / "lora" / CONFIG / "out.gguf"
-    with pytest.raises(ConfigError, match=r"out\.gguf: can not be written"):
+    with pytest.raises(ConfigError, match=r"out\.gguf: cannot be written"):
         export(read_adapter(tmp_path / "lora"), facts(tiny), target)
     assert json.loads((tmp_path / "lora" / CONFIG).read_text())["r"] == 4
 

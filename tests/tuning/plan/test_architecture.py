@@ -94,7 +94,7 @@ def test_a_config_that_can_not_be_planned_for_says_why(
 
 def test_a_file_that_is_no_config_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ModelLoadError, match="can not be read"):
+    with pytest.raises(ModelLoadError, match="cannot be read"):
         from_path(tmp_path)
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(ConfigError, match="no JSON object"):

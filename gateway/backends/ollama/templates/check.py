@@ -81,8 +81,8 @@ class Difference:
 
     @property
     def only_space(self) -> bool:
-        """Whether the texts are the same but for white space, which Jinja can strip and Go can
-        not."""
+        """Whether the texts are the same but for white space, which Jinja can strip and Go
+        cannot."""
         if self.own is None or self.go is None:
             return False
         return "".join(self.own.split()) == "".join(self.go.split())
@@ -102,7 +102,7 @@ def differences(own: OwnTemplate, go_source: str) -> list[Difference]:
         go_source: any template for Ollama, such as a Modelfile's or the one that `/api/show` gives.
 
     Raises:
-        GoTemplateError: it does not parse, or uses what can not be rendered here.
+        GoTemplateError: it does not parse, or uses what cannot be rendered here.
     """
     template = OllamaTemplate(go_source)
     pairs = ((probe, own.render(probe.messages), _go(template, probe)) for probe in probes())

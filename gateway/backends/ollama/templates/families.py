@@ -54,7 +54,7 @@ class Translation:
     rendered_only_here: tuple[str, ...]
     """Kinds that the model's own template refuses and this one renders."""
     strips: bool
-    """The model's own template strips white space around messages, which Go's language can not."""
+    """The model's own template strips white space around messages, which Go's language cannot."""
     loses_system: bool
     """Both leave out the text of a system message."""
     otherwise: tuple[str, ...]
@@ -74,7 +74,7 @@ def translate(source: str, special: Mapping[str, str], added: str) -> Translatio
     own, later = (OwnTemplate(_on(day, source), special, added) for day in _DAYS)
     if any(rendered_marks(own, roles) != rendered_marks(later, roles) for roles in ("u", "su")):
         raise ConfigError(
-            "the chat template writes the day's date, which a Go template can not",
+            "the chat template writes the day's date, which a Go template cannot",
             hint="give the entry a chat_template that does not ask for strftime_now",
         )
     texts = read_off(own)
@@ -112,7 +112,7 @@ def _fitting(own: OwnTemplate, candidates: Iterable[str]) -> tuple[str, list[Dif
 
 
 def _prohibitive(found: Sequence[Difference]) -> list[Difference]:
-    """The differences with which a Go template can not stand for the model's own."""
+    """The differences with which a Go template cannot stand for the model's own."""
     strips = any(each.probe.spaced and each.only_space for each in found)
     return [each for each in found if not _allowed(each, strips)]
 

@@ -1,4 +1,4 @@
-"""Chat templates of known families are said in Go's language, and what can not be is refused."""
+"""Chat templates of known families are said in Go's language, and what cannot be is refused."""
 
 import pytest
 from hypothesis import given, settings

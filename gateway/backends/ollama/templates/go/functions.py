@@ -27,7 +27,7 @@ def described(value: Value) -> str:
 
 def _count(function: str, arguments: Sequence[Value], least: int, most: int | None) -> None:
     if len(arguments) < least or (most is not None and len(arguments) > most):
-        raise ExecutionFails(f"Go template: {function} can not take {len(arguments)} arguments")
+        raise ExecutionFails(f"Go template: {function} cannot take {len(arguments)} arguments")
 
 
 def _not(function: str, arguments: Sequence[Value]) -> Value:
@@ -54,7 +54,7 @@ def _order(function: str, arguments: Sequence[Value]) -> Value:
         one, other = first.encode(), second.encode()
         return _ordered(function, less=one < other, same=one == other)
     if isinstance(first, bool) or not isinstance(first, int) or not isinstance(second, int):
-        raise ExecutionFails(f"Go template: {function} can not order {described(first)}")
+        raise ExecutionFails(f"Go template: {function} cannot order {described(first)}")
     return _ordered(function, less=first < second, same=first == second)
 
 
@@ -69,7 +69,7 @@ def _check_comparable(function: str, first: Value, second: Value) -> None:
     basic = isinstance(first, str | int) and isinstance(second, str | int)
     if not basic or described(first) != described(second):
         raise ExecutionFails(
-            f"Go template: {function} can not compare {described(first)} and {described(second)}"
+            f"Go template: {function} cannot compare {described(first)} and {described(second)}"
         )
 
 
@@ -111,7 +111,7 @@ def _slice(function: str, arguments: Sequence[Value]) -> Value:
         except UnicodeDecodeError as exc:
             raise GoTemplateError("Go template: slice cuts a character in two") from exc
     if not isinstance(value, Sequence):
-        raise ExecutionFails(f"Go template: {described(value)} can not be sliced")
+        raise ExecutionFails(f"Go template: {described(value)} cannot be sliced")
     start, end = _limits(limits, len(value))
     return value[start:end]
 

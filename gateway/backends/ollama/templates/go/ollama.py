@@ -134,7 +134,7 @@ def _up_to_response(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], bool]:
             if otherwise is not None:
                 if cut:
                     # deleteNode makes no list of it, and the server stops at that.
-                    raise GoTemplateError("Go template: Ollama can not cut an else after .Response")
+                    raise GoTemplateError("Go template: Ollama cannot cut an else after .Response")
                 otherwise, cut = _up_to_response(otherwise)
             node = replace(node, body=body, otherwise=otherwise)
         elif isinstance(node, Action):

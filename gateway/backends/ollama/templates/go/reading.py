@@ -232,7 +232,7 @@ class _Parser:
             operand = self._operand()
             self._skip_space()
             if self.tokens and self.tokens[-1].text not in ("|", ")"):
-                self._fail(f"{self.tokens[-1].text!r} can not follow a value")
+                self._fail(f"{self.tokens[-1].text!r} cannot follow a value")
             return operand
         self.tokens.pop()
         if token.text not in _CALLED:
