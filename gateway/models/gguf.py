@@ -32,6 +32,7 @@ _SCALARS = {
     12: "d",
 }
 _STRING, _ARRAY = 8, 9
+_SIZE = struct.Struct("<Q")
 _ALIGNMENT = 32
 """Of the data, where the metadata say nothing."""
 
@@ -152,11 +153,18 @@ class _Cursor:
             self._skip(struct.calcsize(_SCALARS[kind]) * length)
             return None
         if kind == _STRING and not self._arrays:
-            for _ in range(length):
-                self._skip(*self._unpack("Q"))
+            self._skip_texts(length)
             return None
         values = [self._value(kind) for _ in range(length)]
         return values if self._arrays else None
+
+    def _skip_texts(self, length: int) -> None:
+        """In one loop: a vocabulary and its merges are a hundred thousand, at every start."""
+        at, data, size = self._at, self._data, _SIZE.unpack_from
+        for _ in range(length):
+            at += _SIZE.size + size(data, at)[0]
+        self._at = at
+        self._skip(0)
 
     def _tensor(self) -> Tensor:
         from gguf import GGMLQuantizationType
