@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from gateway.backends.base import load_models
     from gateway.backends.opened import open_model
+    from gateway.backends.registry import load_models
     from gateway.core import errors
     from gateway.core.types import Message, Sampling
     from gateway.determinism.certify import certify_entry as certify
@@ -44,7 +44,7 @@ _HOMES = {
     "compare": "evaluation.compare:compare_cells",
     "errors": "core.errors:",
     "judge": "evaluation.judge.judgement:judge",
-    "load_models": "backends.base:load_models",
+    "load_models": "backends.registry:load_models",
     "open_model": "backends.opened:open_model",
     "run": "evaluation.evaluate:run",
     "tune": "tuning.run:tune",

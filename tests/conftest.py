@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.backends.base import load_models
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.backends.registry import load_models
 from gateway.backends.transformers import library as torch_library
 from gateway.core.errors import ModelNotPulled
 from gateway.models.locate import locate

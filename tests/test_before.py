@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.base import KINDS, load_models
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.ollama.spec import OllamaSpec
+from gateway.backends.registry import KINDS, load_models
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.evaluation.predictions import load_predictions, predictions_of
 from gateway.evaluation.record import RunRecord

@@ -31,6 +31,8 @@ DIRECTION = {
 """Each package of gateway/ and those that its modules may import, itself apart."""
 ABOVE_ALL = {"__init__.py", "__main__.py", "py.typed", "__pycache__", "_shipped", "manual"}
 BACKEND_SDKS = {"httpx", "torch", "llama_cpp", "ollama", "transformers", "peft"}
+SEAM = ("base", "registry", "pool", "budget")
+"""All that who asks a model sees of `gateway/backends`."""
 READ_THE_ENVIRONMENT = (
     "models.environment",
     "engine.llama.library",
@@ -136,7 +138,7 @@ def test_the_engine_knows_no_sdk_but_in_its_room_for_llama_cpp() -> None:
 
 
 def test_the_runner_the_pool_and_parity_see_only_the_protocol() -> None:
-    protocol = ("gateway.backends.base", "gateway.backends.pool", "gateway.backends.budget")
+    protocol = tuple(f"gateway.backends.{name}" for name in SEAM)
     for module in ("evaluation.run", "backends.pool", "determinism.parity"):
         for name in imports(modules()[module]):
             if belongs(name, "gateway.backends"):
@@ -147,7 +149,7 @@ def test_the_server_sees_only_the_protocol() -> None:
     for module, path in within("server").items():
         for name in imports(path):
             if belongs(name, "gateway.backends"):
-                assert name.split(".")[2] in ("base", "pool", "budget"), f"{module}: {name}"
+                assert name.split(".")[2] in SEAM, f"{module}: {name}"
 
 
 def test_only_the_server_imports_its_libraries() -> None:

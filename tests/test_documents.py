@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typer
 
-from gateway.backends.base import KINDS, load_models
+from gateway.backends.registry import KINDS, load_models
 from gateway.cli.app import app
 from gateway.cli.manual import MANUAL, TOPICS
 from gateway.evaluation.experiment.file import load_experiment

@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
-from gateway.backends.base import Backend, load_models
+from gateway.backends.base import Backend
 from gateway.backends.pool import ModelPool
+from gateway.backends.registry import load_models
 from gateway.core.concurrency import Call, Work
 from gateway.core.errors import DataError
 from gateway.core.types import Completion, Delta, GenerationRequest, LabelScores, Message, Sampling

@@ -86,7 +86,7 @@ def ab(
 
     [bold]gateway ab big small -t issue-triage --data test.csv --train train.csv --out ab[/]
     """
-    from gateway.backends.base import load_models
+    from gateway.backends.registry import load_models
     from gateway.evaluation.compare import CompareOptions, plan_cells
     from gateway.models.environment import prompts_root
     from gateway.report.pages.ab import FILES

@@ -213,7 +213,7 @@ def _read(name: str, adapters: Path | None) -> "Adapter":
 
 def _base(name: str, models_file: Path | None) -> tuple["ModelSpec", Path, "Base"]:
     """Entry, place and facts of the model that an adapter is to fit."""
-    from gateway.backends.base import load_models
+    from gateway.backends.registry import load_models
     from gateway.core.errors import ConfigError
     from gateway.models.adapters.base import read_base
     from gateway.models.locate import locate

@@ -72,7 +72,7 @@ def compare(
     [bold]gateway adapters compare mine --base smollm2-135m-torch --data test.csv --train \\
     train.csv --neutral book.txt[/]
     """
-    from gateway.backends.base import load_models
+    from gateway.backends.registry import load_models
     from gateway.cli.progress import staged
     from gateway.evaluation.compare import CompareOptions
     from gateway.evaluation.worth import before_after, plan_worth, readings

@@ -291,8 +291,8 @@ def _reader(
     model: str | None, models_file: Path | None
 ) -> Iterator["tuple[ModelSpec, Reader] | None"]:
     """The entry of a model and what reads requests as it does; None without a model."""
-    from gateway.backends.base import load_models
     from gateway.backends.reader_of import reader_of
+    from gateway.backends.registry import load_models
 
     if model is None:
         yield None

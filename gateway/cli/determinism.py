@@ -43,7 +43,7 @@ def certify(
     from dataclasses import asdict
 
     import gateway
-    from gateway.backends.base import load_models
+    from gateway.backends.registry import load_models
     from gateway.models.certificates import Level
     from gateway.models.environment import certificates_file
     from gateway.report.pages import certificate as page
@@ -96,7 +96,7 @@ def parity(
     Exit code 0: both answered all items, and all inputs, texts and labels are equal. Exit code 1:
     something differs, failed, or is not known.
     """
-    from gateway.backends.base import load_models
+    from gateway.backends.registry import load_models
     from gateway.cli.progress import counter
     from gateway.determinism.parity import compare_models
     from gateway.evaluation.plan import RunOptions, prepare

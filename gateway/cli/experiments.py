@@ -44,7 +44,7 @@ def run_file(
     Raises:
         ConfigError, DataError: before any model is loaded.
     """
-    from gateway.backends.base import load_models
+    from gateway.backends.registry import load_models
     from gateway.cli.progress import watched
     from gateway.evaluation.experiment.file import load_experiment
     from gateway.evaluation.experiment.run import plan_experiment, run_experiment

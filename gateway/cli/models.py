@@ -27,7 +27,7 @@ def models_list(
     With [bold]--ollama[/] the models of the Ollama server, which need no entry: every command takes
     them by the name that is listed, such as ollama:llama3.2:1b.
     """
-    from gateway.backends.base import load_models
+    from gateway.backends.registry import load_models
     from gateway.report.pages import models as page
 
     if ollama:
@@ -50,7 +50,7 @@ def models_show(
     models_file: ModelsOption = None,
 ) -> None:
     """What an entry is, what its file holds, and what makes its identity."""
-    from gateway.backends.base import load_models
+    from gateway.backends.registry import load_models
     from gateway.report.pages import model as page
 
     models = load_models(models_file).serving([name])
@@ -66,7 +66,7 @@ def models_pull(
 
     [bold]gateway models pull ollama:llama3.2:1b[/] has the Ollama server fetch it.
     """
-    from gateway.backends.base import load_models
+    from gateway.backends.registry import load_models
     from gateway.core.errors import ModelNotPulled
     from gateway.models.environment import models_root
     from gateway.models.locate import locate
@@ -100,8 +100,8 @@ def models_remove(
     models_file: ModelsOption = None,
 ) -> None:
     """Have the Ollama server delete one of its models. Files that no other model uses go too."""
-    from gateway.backends.base import load_models
     from gateway.backends.ollama import admin
+    from gateway.backends.registry import load_models
 
     spec = load_models(models_file).serving([name]).get(name)
     server, model = admin.server_of(spec)
@@ -167,8 +167,8 @@ def models_modelfile(
     conversations with both, and sets every sampling parameter for greedy answers. What still
     differs is said in its comments.
     """
-    from gateway.backends.base import load_models
     from gateway.backends.ollama import modelfile_writer
+    from gateway.backends.registry import load_models
 
     check_file(output, "--output")
     spec = load_models(models_file).serving([name]).get(name)
@@ -199,9 +199,9 @@ def models_push_ollama(
     Weights, adapter, template and parameters are sent; files that the server has are not sent
     again. OLLAMA_HOST says where the server is.
     """
-    from gateway.backends.base import load_models
     from gateway.backends.ollama import pushing
     from gateway.backends.ollama.client import server_at
+    from gateway.backends.registry import load_models
 
     spec = load_models(models_file).serving([name]).get(name)
     server = server_at()

@@ -142,7 +142,7 @@ def plan(
 
 def _architecture(name: str, models_file: Path | None) -> "Architecture":
     """Of a file or family, or of the files of an entry."""
-    from gateway.backends.base import load_models
+    from gateway.backends.registry import load_models
     from gateway.models.locate import locate
     from gateway.tuning.plan.architecture import architecture_of, family, from_path
 

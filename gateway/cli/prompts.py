@@ -70,7 +70,7 @@ def prompts_render(
     models_file: ModelsOption = None,
 ) -> None:
     """Print the exact text that the model will read for an item."""
-    from gateway.backends.base import load_models
+    from gateway.backends.registry import load_models
     from gateway.evaluation.plan import RunOptions, prepare
     from gateway.models.environment import prompts_root
     from gateway.report.pages.rendered import rendered

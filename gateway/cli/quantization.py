@@ -164,7 +164,7 @@ def fidelity(
     (mean, median, 99%, maximum), how often both find the same token most likely, and the root mean
     square change of the true token's probability. All models are in memory together.
     """
-    from gateway.backends.base import load_models
+    from gateway.backends.registry import load_models
     from gateway.cli.progress import staged
     from gateway.quantization.fidelity import Wanted, measure
     from gateway.quantization.source import given

@@ -98,8 +98,8 @@ def serve(
     [bold]gateway serve --host 0.0.0.0 --keys keys.json[/]
     With [bold]--record traffic.sqlite[/] the traffic can be asked again: gateway replay.
     """
-    from gateway.backends.base import load_models
     from gateway.backends.pool import ModelPool
+    from gateway.backends.registry import load_models
     from gateway.core.sizes import available_bytes, default_budget, parse_size, readable
     from gateway.server import running as process
     from gateway.server.settings import Limits, Settings

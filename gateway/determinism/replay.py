@@ -7,8 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gateway.backends.base import Backend, load_models
+from gateway.backends.base import Backend
 from gateway.backends.pool import ModelPool
+from gateway.backends.registry import load_models
 from gateway.core.concurrency import Counting, for_each, uncounted
 from gateway.core.errors import GatewayError
 from gateway.core.json import completion_to_json

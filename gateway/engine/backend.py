@@ -21,8 +21,11 @@ from gateway.core.types import (
 from gateway.engine.constraints import GuidanceMatcher, grammar_of
 from gateway.engine.context import Adapter
 from gateway.engine.engine import Done, Engine, Stats
-from gateway.engine.jobs import Generated, OnText, Read, Scored, generate, read, score
+from gateway.engine.generation import generate
+from gateway.engine.jobs import Generated, OnText, Read, Scored
+from gateway.engine.label_scores import score
 from gateway.engine.reader import Reader
+from gateway.engine.token_scores import read
 from gateway.engine.trie import build_trie, count_nodes
 from gateway.models.reasoning import part
 from gateway.models.spec import ModelSpec

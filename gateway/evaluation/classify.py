@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.core.concurrency import Work, blocking, taking
 from gateway.core.digests import canonical_json, digest_json
 from gateway.core.errors import ConfigError, DataError

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.backends.base import load_backend, load_models
 from gateway.backends.pool import Loader, ModelPool
+from gateway.backends.registry import load_backend, load_models
 from gateway.core.concurrency import Work, blocking, taking
 from gateway.evaluation.ab.answers import StoredAnswers
 from gateway.evaluation.ab.ask import MOST_ASKED_AGAIN, ask, plans_of, weights_size

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.core.concurrency import Work, blocking, taking
 from gateway.evaluation import run as asking
 from gateway.evaluation.plan import Prepared, RunOptions, prepare

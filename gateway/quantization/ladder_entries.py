@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.core.errors import ConfigError
 from gateway.core.files import write_atomically
 from gateway.models.environment import shipped

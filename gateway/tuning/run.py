@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.core.concurrency import taking
 from gateway.models.adapters.names import new_folder
 from gateway.tuning.curve import Point, point, smaller_jobs, train_one

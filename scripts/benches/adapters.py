@@ -30,7 +30,7 @@ import psutil
 from common import lm_eval, out, requests_of
 from rich.table import Table
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.backends.transformers.context import TorchContext
 from gateway.core.sizes import readable

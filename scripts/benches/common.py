@@ -12,9 +12,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gateway.backends.base import load_models
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
+from gateway.backends.registry import load_models
 from gateway.core.types import GenerationRequest
 from gateway.engine.backend import EngineBackend
 from gateway.engine.context import Row

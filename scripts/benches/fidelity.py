@@ -22,7 +22,7 @@ from pathlib import Path
 from common import ROOT, issues, out, show
 from rich.progress import track
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.quantization.divergence import Divergence
 from gateway.quantization.fidelity import Fidelity, Wanted, measure
 from gateway.quantization.ladder import plan

@@ -16,8 +16,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from gateway.backends.base import load_backend
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.backends.registry import load_backend
 from gateway.backends.transformers import library
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.types import GenerationRequest, Sampling

@@ -27,9 +27,9 @@ from common import bare_prefill, lm_eval, load, out, requests_of, show
 from peer_llama_cpp import PerLabel
 from rich.progress import track
 
-from gateway.backends.base import load_models
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
+from gateway.backends.registry import load_models
 from gateway.core.types import GenerationRequest
 from gateway.engine.context import Row
 from gateway.engine.sampling import log_normalizer, log_sum

@@ -27,9 +27,9 @@ from common import ROOT, issues, load, out, show
 from llama_server import llama_server
 from servers import gateway, started
 
-from gateway.backends.base import load_models
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.pool import ModelPool
+from gateway.backends.registry import load_models
 from gateway.core.types import GenerationRequest, Sampling
 from gateway.models.file import Models
 from gateway.models.locate import locate

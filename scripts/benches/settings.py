@@ -35,9 +35,9 @@ from common import out, show
 from gguf import GGUFReader, GGUFValueType, GGUFWriter
 from rich.progress import track
 
-from gateway.backends.base import load_models
 from gateway.backends.llama_cpp.context import Attending, Context
 from gateway.backends.llama_cpp.model import GgufModel
+from gateway.backends.registry import load_models
 from gateway.engine.context import Row
 from gateway.engine.llama import library
 from gateway.engine.llama.quantizer import quantize

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.models.adapters.card import Card, RecordedBase, RecordedData, write_card
 from tests.backends.transformers.tiny import write_adapter
 from tests.cli.conftest import Gateway

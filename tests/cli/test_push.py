@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.base import load_models
 from gateway.backends.ollama.modelfile_writer import write_modelfile
+from gateway.backends.registry import load_models
 from gateway.core.digests import file_digest
 from gateway.models import modelfile
 from tests.cli.conftest import Gateway

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.quantization import speed
 from tests.cli.conftest import Gateway, environment
 from tests.cli.test_interrupted import HEARING_INTERRUPTS

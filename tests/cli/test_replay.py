@@ -5,8 +5,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.backends.base import load_models
 from gateway.backends.fake import FakeBackend
+from gateway.backends.registry import load_models
 from gateway.core.recording import Ending, Recorded, Recording
 from gateway.core.types import GenerationRequest, Sampling
 from tests.cli.conftest import Gateway

@@ -15,7 +15,9 @@ from gateway.core.errors import BackendError, BackendUnavailable
 from gateway.core.types import GenerationRequest, Message, Sampling
 from gateway.engine.context import Logits, Row
 from gateway.engine.engine import SERIAL_PIECE, Engine
-from gateway.engine.jobs import Generated, Job, Scored, Step, generate, score
+from gateway.engine.generation import generate
+from gateway.engine.jobs import Generated, Job, Scored, Step
+from gateway.engine.label_scores import score
 from gateway.engine.sampling import log_normalizer, log_sum
 
 pytestmark = pytest.mark.needs("llama_cpp")

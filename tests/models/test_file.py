@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.base import KINDS, load_models
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.ollama.spec import OllamaSpec
+from gateway.backends.registry import KINDS, load_models
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ConfigError, UnknownModel
 from gateway.models.chat_template import PLAIN, ChatTemplate

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.core.errors import ConfigError
 
 SOUND = """

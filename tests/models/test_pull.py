@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.core.digests import digest_bytes, file_digest
 from gateway.core.errors import BackendUnavailable, ConfigError, ModelLoadError, ModelNotPulled
 from gateway.models.environment import models_root

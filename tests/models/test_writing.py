@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.core.errors import ConfigError
 from gateway.models.environment import shipped
 from gateway.models.writing import put_entries

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.quantization.ladder import Ladder, plan
 from gateway.quantization.make import Made, make
 from gateway.quantization.names import parse_level

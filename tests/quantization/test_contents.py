@@ -6,7 +6,7 @@ from gguf import GGUFReader
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.models.gguf import Tensor
 from gateway.quantization.contents import Contents, contents_of, part_of
 from gateway.quantization.make import Made

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.core.errors import ComparisonRefused, DataError
 from gateway.engine.llama import library
 from gateway.quantization.fidelity import Fidelity, Wanted, measure

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.core.digests import file_digest
 from gateway.core.errors import BackendError, ConfigError, UnknownModel
 from gateway.models.environment import digest_memory

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.engine.llama.quantizer import quantize
 from gateway.quantization.names import parse_level
 from gateway.quantization.origin import origin_of

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.core.errors import ConfigError
 from gateway.models.environment import shipped
 from gateway.models.modelfile import left_out

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from gateway.backends.base import made_by_name
+from gateway.backends.registry import made_by_name
 from gateway.core.errors import ConfigError
 from gateway.models.file import Models
 from gateway.models.spec import WITH

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.core.concurrency import Work, blocking, taking
 from gateway.evaluation.judge.agreement import Agreement, agreement
 from gateway.evaluation.judge.grading import Grade, grade

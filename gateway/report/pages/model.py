@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.backends.base import Backend, Served, load_backend
+from gateway.backends.base import Backend, Served
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.backends.registry import load_backend
 from gateway.core.errors import ConfigError, ModelLoadError, ModelNotPulled
 from gateway.core.sizes import readable
 from gateway.engine.llama.vocabulary import GgufVocabulary

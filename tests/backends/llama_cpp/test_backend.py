@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.backends.base import load_models
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.backends.registry import load_models
 from gateway.core.errors import GatewayError, InvalidRequest, ModelLoadError, NoChatTemplate
 from gateway.core.types import Constraint, GenerationRequest, Message, Reasoning, Sampling
 from gateway.engine.llama import library

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.backends.base import load_models
 from gateway.backends.fake import FakeSpec
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.ollama.modelfile_writer import quoted, save_modelfile, write_modelfile
 from gateway.backends.ollama.templates.check import conversation
 from gateway.backends.ollama.templates.go.ollama import OllamaTemplate
+from gateway.backends.registry import load_models
 from gateway.core.errors import ConfigError, ModelLoadError, ModelNotPulled
 from gateway.core.types import GenerationRequest
 from gateway.models.environment import shipped

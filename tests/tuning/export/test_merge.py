@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gateway.backends.base import load_models
+from gateway.backends.registry import load_models
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ConfigError, ModelLoadError

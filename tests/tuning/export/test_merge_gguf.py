@@ -12,8 +12,8 @@ import pytest
 from gguf import GGUFReader, dequantize
 from safetensors.numpy import load_file, save_file
 
-from gateway.backends.base import load_models
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.registry import load_models
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.core.errors import ConfigError
 from gateway.engine.llama.quantizer import quantize

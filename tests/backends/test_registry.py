@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import pytest
 
-from gateway.backends.base import KINDS, check_backend, load_models
 from gateway.backends.fake import FakeBackend
 from gateway.backends.opened import open_model
+from gateway.backends.registry import KINDS, check_backend, load_models
 from gateway.core.errors import ConfigError
 from gateway.models.spec import Capabilities, ModelSpec, PathSource
 

@@ -1,0 +1,94 @@
+"""The job that generates a text token by token."""
+
+import time
+from collections.abc import Sequence
+
+from gateway.core.types import FinishReason, Sampling, TokenLogprob
+from gateway.engine.constraints import Matcher
+from gateway.engine.context import Logits
+from gateway.engine.jobs import Generated, Job, OnText, Step, Vocabulary
+from gateway.engine.sampling import Floats, adjusted, choose, log_normalizer, most_likely
+from gateway.engine.text import TextAssembler
+
+
+def generate(
+    prompt: Sequence[int],
+    vocabulary: Vocabulary,
+    sampling: Sampling,
+    *,
+    logprobs: int | None = None,
+    matcher: Matcher | None = None,
+    on_text: OnText | None = None,
+) -> Job:
+    """Generate token by token until an end token, a stop text, or `max_tokens`.
+
+    Args:
+        logprobs: record each token's log-probability and that many alternatives.
+        matcher: the constraint's state; None lets every token through.
+        on_text: called with each piece of text as soon as no stop text can take it back, and
+            with the log-probabilities that were recorded since the last call.
+    """
+    (row,) = yield Step(0, prompt)
+    prompt_done = time.perf_counter()
+    assembler = TextAssembler(sampling.stop)
+    ids: list[int] = []
+    recorded: list[TokenLogprob] = []
+    told = 0
+    reason: FinishReason = "length"
+    while True:
+        wanted = adjusted(row, sampling, prompt, ids)
+        allowed = wanted if matcher is None else matcher.masked(wanted)
+        token = choose(allowed, sampling, len(ids))
+        if token in vocabulary.end_tokens:
+            reason = "stop"
+            break
+        ids.append(token)
+        if logprobs is not None:
+            recorded.append(_token_logprob(row, allowed, token, logprobs, vocabulary))
+        assembler.add(vocabulary.piece(token))
+        if on_text and (fresh := assembler.release()):
+            on_text(fresh, tuple(recorded[told:]))
+            told = len(recorded)
+        if assembler.stopped or (matcher is not None and matcher.finished_by(token)):
+            reason = "stop"
+            break
+        if len(ids) == sampling.max_tokens:
+            break
+        (row,) = yield Step(len(prompt) + len(ids) - 1, [token])
+    assembler.finish()
+    if on_text and (fresh := assembler.release(final=True)):
+        on_text(fresh, tuple(recorded[told:]))
+    return Generated(
+        assembler.text,
+        tuple(ids),
+        reason,
+        tuple(recorded) if logprobs is not None else None,
+        prompt_done,
+    )
+
+
+def _token_logprob(
+    row: Logits, allowed: Floats, token: int, count: int, vocabulary: Vocabulary
+) -> TokenLogprob:
+    """Before and, where they differ, after penalties, bias and constraint."""
+    logprob, top = _ranked(row, token, count, vocabulary)
+    after, allowed_top = (
+        (None, ()) if allowed is row else _ranked(allowed, token, count, vocabulary)
+    )
+    text = _text(vocabulary, token)
+    return TokenLogprob(token, text, logprob, top, after, allowed_top)
+
+
+def _ranked(
+    row: Floats, token: int, count: int, vocabulary: Vocabulary
+) -> tuple[float, tuple[tuple[int, str, float], ...]]:
+    """A token's log-probability and the most likely tokens; equal ones in order of their ids."""
+    normalizer = log_normalizer(row)
+    top = tuple(
+        (i, _text(vocabulary, i), float(row[i]) - normalizer) for i in most_likely(row, count)
+    )
+    return float(row[token]) - normalizer, top
+
+
+def _text(vocabulary: Vocabulary, token: int) -> str:
+    return vocabulary.piece(token).decode("utf-8", errors="replace")
