@@ -91,7 +91,7 @@ def test_in_another_environment_it_is_pip_with_the_checkout(
 def test_elsewhere_it_is_pip_with_what_the_package_was_installed_from(
     no_checkout: None, monkeypatch: pytest.MonkeyPatch, origin: object, named: str
 ) -> None:
-    monkeypatch.setattr(extras, "distribution", Installed(origin))
+    monkeypatch.setattr("importlib.metadata.distribution", Installed(origin))
     assert how_to_install("serve") == f"{PIP} {shlex.quote(named)}"
 
 
