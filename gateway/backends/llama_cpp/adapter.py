@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.core.errors import ModelLoadError
 from gateway.engine.llama import library
+from gateway.models.gguf import read_header
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ def load_adapter(model_handle: Any, path: Path) -> Any:
     """
     if not path.is_file():
         raise ModelLoadError(f"{path}: no such file")
+    if not read_header(path).tensors:
+        raise ModelLoadError(f"{path}: it has no tensors, and would change nothing")
     lib = library.load()
     library.forget_errors()
     handle = lib.llama_adapter_lora_init(model_handle, str(path).encode())

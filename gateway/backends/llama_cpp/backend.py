@@ -17,6 +17,7 @@ from gateway.engine.llama.cards import cards
 from gateway.engine.reader import Reader
 from gateway.engine.shared import Shelf
 from gateway.models.adapters.check import refuse_other_weights
+from gateway.models.adapters.numbers import told_of
 from gateway.models.environment import digest_memory
 from gateway.models.gguf import read_header
 from gateway.models.locate import described_digests
@@ -82,6 +83,8 @@ class LlamaCppBackend(EngineBackend):
         self.concurrency = spec.parallel
         self._reader = Reader(spec, self._model)
         self.warnings = (*filter(None, [self._offload.remark]), *_weaknesses(spec))
+        if spec.adapter is not None:
+            self.warnings += told_of(spec.name, spec.adapter)
         self.identity = self._identify(digests.contents, adapter_digest, kernels)
         self.fingerprint = digest_json(self.identity)
 

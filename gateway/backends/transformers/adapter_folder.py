@@ -10,7 +10,7 @@ from typing import Any
 from gateway.core.digests import digest_json, file_digest
 from gateway.core.errors import ModelLoadError
 
-_WEIGHTS = "adapter_model.safetensors"
+WEIGHTS = "adapter_model.safetensors"
 _PICKLE = "adapter_model.bin"
 PICKLE_WORDS = 'adapter_pickle = "I trust who made it"'
 _CONFIG = "adapter_config.json"
@@ -35,7 +35,7 @@ def adapter_digest(folder: Path, *, pickles: bool = False) -> str:
     Raises:
         ModelLoadError: the folder has no safetensors; a pickle runs code when it is read.
     """
-    weights, config = folder / _WEIGHTS, folder / _CONFIG
+    weights, config = folder / WEIGHTS, folder / _CONFIG
     if not config.is_file():
         raise ModelLoadError(f"{config}: no such file", hint="a folder that PEFT has saved")
     if not weights.is_file():
@@ -58,7 +58,7 @@ def adapter_kind(folder: Path) -> str:
     Raises:
         ModelLoadError: it is none that can be run, with the reason.
     """
-    config = _read_config(folder)
+    config = read_config(folder)
     kind = str(config.get("peft_type"))
     if kind not in LAYERS | BEGINNINGS:
         supported = ", ".join(sorted(LAYERS | BEGINNINGS))
@@ -75,12 +75,18 @@ def adapter_kind(folder: Path) -> str:
         raise ModelLoadError(
             f"{folder}: an activated LoRA begins in the middle of a prompt, which is not supported"
         )
+    if config.get("layer_replication"):
+        raise ModelLoadError(
+            f"{folder}: it repeats layers of the base (layer_replication), which other entries "
+            "share; that is not supported"
+        )
     if kind in BEGINNINGS and config.get("modules_to_save"):
         raise ModelLoadError(f"{folder}: {kind} with modules_to_save is not supported")
     return kind
 
 
-def _read_config(folder: Path) -> Mapping[str, Any]:
+def read_config(folder: Path) -> Mapping[str, Any]:
+    """What PEFT wrote of it. Raises ModelLoadError where that cannot be read."""
     file = folder / _CONFIG
     try:
         read = json.loads(file.read_text(encoding="utf-8"))

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.backends.transformers.adapter_folder import BEGINNINGS, adapter_kind, quiet_peft
+from gateway.backends.transformers.loading import ERRORS
+from gateway.backends.transformers.peft_loading import put_beside, put_first, refuse_base_weights
 from gateway.backends.transformers.soft_prompt import Beginning, read_beginning
 from gateway.core.errors import ModelLoadError
 from gateway.core.extras import require
@@ -40,11 +42,12 @@ class Adapters:
         on_layers = [str(c.peft_type.value) for c in self._configs().values()]
         return kind in BEGINNINGS or not on_layers or on_layers[0] == kind
 
-    def load(self, folder: Path, digest: str) -> None:
+    def load(self, folder: Path, digest: str, *, shared: bool = True) -> None:
         """Put an adapter on the model, unless it is there.
 
         Args:
             digest: its name from then on.
+            shared: others use the base; it must stay as it is.
 
         Raises:
             MissingExtra: peft is not installed.
@@ -56,12 +59,13 @@ class Adapters:
             self.select(None)
             self.changes += 1
             try:
-                with quiet_peft():
-                    if kind in BEGINNINGS:
-                        self._beginnings[digest] = read_beginning(self._base, self._layers, folder)
-                    else:
-                        self._put(folder, digest)
-            except (ValueError, RuntimeError, KeyError, OSError, TypeError) as exc:
+                if kind in BEGINNINGS:
+                    self._beginnings[digest] = read_beginning(self._base, self._layers, folder)
+                else:
+                    if shared:
+                        refuse_base_weights(self._base, folder)
+                    self._put(folder, digest)
+            except ERRORS as exc:
                 raise ModelLoadError(
                     f"{folder}: cannot be loaded onto this base model: {exc}",
                     hint="an adapter fits only the base model that it was trained on",
@@ -70,7 +74,7 @@ class Adapters:
 
     def merge(self, folder: Path, digest: str) -> None:
         """Add an adapter to the base's weights for good. Raises as `load`."""
-        self.load(folder, digest)
+        self.load(folder, digest, shared=False)
         if digest in self._beginnings:
             raise ModelLoadError(f"{folder}: it changes no weights, so it cannot be merged")
         self.select(digest)
@@ -130,16 +134,16 @@ class Adapters:
         return {} if self._peft is None else dict(self._peft.peft_config)
 
     def _put(self, folder: Path, digest: str) -> None:
-        from peft import PeftModel
-
-        if self._peft is None:
-            self._peft = PeftModel.from_pretrained(
-                self._base, str(folder), adapter_name=digest, is_trainable=False
-            )
-        else:
-            self._peft.load_adapter(str(folder), adapter_name=digest, is_trainable=False)
-        self._peft.base_model.disable_adapter_layers()
-        self._active = None
+        try:
+            if self._peft is None:
+                self._peft = put_first(self._base, folder, digest)
+            else:
+                put_beside(self._peft, folder, digest)
+        finally:
+            # Also where it was refused: PEFT makes one of the others active then.
+            if self._peft is not None:
+                self._peft.base_model.disable_adapter_layers()
+            self._active = None
 
 
 def _mixes(config: Any) -> bool:

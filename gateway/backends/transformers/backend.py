@@ -20,6 +20,8 @@ from gateway.engine.llama.vocabulary import GgufVocabulary
 from gateway.engine.reader import Reader
 from gateway.engine.shared import Shelf
 from gateway.models.adapters.check import refuse_other_weights
+from gateway.models.adapters.folder import WEIGHTS
+from gateway.models.adapters.numbers import told_of
 from gateway.models.gguf import GGUF
 from gateway.models.locate import described_digests
 from gateway.models.weights import folder_contents_digest
@@ -79,6 +81,8 @@ class TransformersBackend(EngineBackend):
         self.concurrency = spec.parallel
         self._reader = Reader(spec, self._tokenizer)
         self.warnings = _weaknesses(spec)
+        if spec.adapter is not None:
+            self.warnings += told_of(spec.name, spec.adapter / WEIGHTS)
         self.identity = self._identify(digest)
         self.fingerprint = digest_json(self.identity)
 

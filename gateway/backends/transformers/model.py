@@ -4,13 +4,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gateway.backends.transformers import library
 from gateway.backends.transformers.adapter_folder import adapter_digest
-from gateway.core.errors import ModelLoadError
-from gateway.core.extras import require
-from gateway.models.gguf import GGUF
 from gateway.models.spec import Dtype, Quantize
 
 if TYPE_CHECKING:
@@ -20,9 +17,7 @@ if TYPE_CHECKING:
 class TorchModel:
     """A loaded model.
 
-    A GGUF file is dequantized as it is read: the same weights as in llama.cpp, in `dtype`. What
-    transformers notes of that, a quantizer and its configuration, is taken off again: it forbids
-    training and saving, though nothing is quantized any more.
+    A GGUF file is dequantized as it is read: the same weights as in llama.cpp, in `dtype`.
 
     Args:
         path: a GGUF file, or a folder with config.json and safetensors.
@@ -32,43 +27,20 @@ class TorchModel:
 
     Raises:
         MissingExtra: torch, transformers, or what quantizes is not installed.
-        ModelLoadError: the files are absent, of an unknown architecture, or pickled.
+        ModelLoadError: the files are absent, of an unknown architecture, pickled, a part of a
+            model, or not those of a model of this configuration, with the tensors' names.
     """
 
     def __init__(self, path: Path, *, dtype: Dtype, device: str, quantize: Quantize = "") -> None:
-        torch, transformers = library.load()
+        library.load()
         library.check_device(device)
         from gateway.backends.transformers.adapters import Adapters
         from gateway.backends.transformers.attention import NAME
-        from gateway.backends.transformers.gguf_reading import quick_reading
+        from gateway.backends.transformers.loading import load_module
 
         self.path = path
-        folder = path.parent if path.suffix == GGUF else path
-        more: dict[str, Any] = {"gguf_file": path.name} if path.suffix == GGUF else {}
-        if quantize:
-            more["quantization_config"] = _nf4(getattr(torch, dtype))
-        if device == "auto" or quantize:
-            more["device_map"] = device
-        try:
-            with quick_reading():
-                loaded = transformers.AutoModelForCausalLM.from_pretrained(
-                    folder,
-                    dtype=getattr(torch, dtype),
-                    local_files_only=True,
-                    use_safetensors=None if path.suffix == GGUF else True,
-                    trust_remote_code=False,
-                    **more,
-                )
-            self.module = (loaded if "device_map" in more else loaded.to(device)).eval()
-        except (OSError, ValueError, RuntimeError, KeyError, ImportError) as exc:
-            raise ModelLoadError(
-                f"{path}: transformers cannot load it: {exc}",
-                hint="a folder with config.json and safetensors, or a GGUF file of an architecture "
-                "that transformers reads",
-            ) from exc
+        self.module = load_module(path, dtype=dtype, device=device, quantize=quantize)
         self.device = self.module.device
-        if path.suffix == GGUF:
-            _forget_quantization(self.module)
         self.module.requires_grad_(False)
         self.module.set_attn_implementation(NAME)
         self.config = self.module.config.get_text_config()
@@ -147,24 +119,3 @@ class TorchModel:
     def close(self) -> None:
         """Let go of the weights."""
         del self.module, self.adapters
-
-
-def _nf4(dtype: Any) -> Any:
-    require("bitsandbytes")
-    return library.load()[1].BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
-    )
-
-
-def _forget_quantization(module: Any) -> None:
-    for holder, name in (
-        (module, "hf_quantizer"),
-        (module, "quantization_method"),
-        (module.config, "quantization_config"),
-    ):
-        if hasattr(holder, name):
-            delattr(holder, name)
-    module.is_quantized = False

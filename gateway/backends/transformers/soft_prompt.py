@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from gateway.backends.transformers import passes
+from gateway.backends.transformers.adapter_folder import quiet_peft
 from gateway.backends.transformers.cache import Sequences
 from gateway.backends.transformers.passes import ALONE
 
@@ -35,7 +36,8 @@ def read_beginning(module: Any, layers: int, folder: Path) -> Beginning:
     """
     from peft import PeftModel
 
-    loaded = PeftModel.from_pretrained(module, str(folder), is_trainable=False)
+    with quiet_peft():
+        loaded = PeftModel.from_pretrained(module, str(folder), is_trainable=False)
     with torch.inference_mode():
         prompt = loaded.get_prompt(batch_size=1)
         if not isinstance(prompt, torch.Tensor):

@@ -128,8 +128,9 @@ def _modules_of_gguf(
         shape = shapes.get(f"{names.get_name(module)}.weight")
         if shape is not None:
             yield module, _widths(module, shape[::-1])
-    if "output.weight" not in shapes:
-        yield HEAD, (shapes["token_embd.weight"][0], shapes["token_embd.weight"][1])
+    embedding = shapes.get("token_embd.weight")  # A part of a split model may have none.
+    if "output.weight" not in shapes and embedding is not None:
+        yield HEAD, (embedding[0], embedding[1])
 
 
 def _of_folder(spec: ModelSpec, path: Path) -> Base:

@@ -9,8 +9,9 @@ from pathlib import Path
 from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.models.adapters.base import GGUF_OF, Base, read_base
 from gateway.models.adapters.card import Card, read_card
-from gateway.models.adapters.folder import Adapter, Tensor, read_adapter
+from gateway.models.adapters.folder import WEIGHTS, Adapter, Tensor, misnamed, read_adapter
 from gateway.models.adapters.kinds import SUPPORTED
+from gateway.models.adapters.numbers import oddities
 
 __all__ = [
     "Base",
@@ -88,18 +89,24 @@ def misfits(adapter: Adapter, base: Base) -> tuple[str, ...]:
         supported = ", ".join(sorted(SUPPORTED))
         return (f"adapters of type {kind} are not supported; supported: {supported}",)
     reasons = [*_recorded(adapter.card, base)]
+    if not adapter.tensors:
+        reasons.append("it has no tensors, and would change nothing")
+    if (adapter.config.model_extra or {}).get("layer_replication"):
+        reasons.append("it repeats layers of the base (layer_replication), which is not supported")
     for key, tensor in adapter.tensors.items():
-        reasons += _of_tensor(adapter, key, tensor, base)
+        wrong = misnamed(key)
+        reasons += [wrong] if wrong else _of_tensor(adapter, key, tensor, base)
     return tuple(dict.fromkeys(reasons))
 
 
 def remarks(folder: Path) -> tuple[str, ...]:
-    """What could not be compared; nothing of a folder that cannot be read."""
+    """What could not be compared, and what is odd about the numbers; nothing of a folder that
+    cannot be read."""
     try:
         adapter = read_adapter(folder)
     except (ConfigError, ModelLoadError):
         return ()
-    return tuple(_remarks(adapter))
+    return (*_remarks(adapter), *oddities(folder / WEIGHTS))
 
 
 def _remarks(adapter: Adapter) -> Iterator[str]:

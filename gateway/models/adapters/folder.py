@@ -171,15 +171,37 @@ def _read_header(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="np") as file:
             slices = {name: file.get_slice(name) for name in sorted(file.keys())}
             return {
-                name: Tensor(*_place(name), tuple(each.get_shape()), str(each.get_dtype()))
+                name: Tensor(*place(name), tuple(each.get_shape()), str(each.get_dtype()))
                 for name, each in slices.items()
             }
     except (SafetensorError, OSError) as exc:
         raise ModelLoadError(f"{path}: no readable safetensors: {exc}") from exc
 
 
-def _place(name: str) -> tuple[str, str]:
+def misnamed(name: str) -> str:
+    """Why PEFT finds no place for a tensor of this name, whatever the base; empty: it may.
+
+    It puts its prefix before every name, and never the adapter's own into a file's.
+    """
+    if name == "prompt_embeddings":
+        return ""
+    if not name.startswith(_SHARED):
+        return f"{name} does not begin with {_BEFORE}, as PEFT's names do"
+    parts, own = _parts(name)
+    inside = parts[own] in ("base_layer", "modules_to_save")
+    if not inside and parts[own + 1 :] not in ([], ["weight"], ["bias"]):
+        return f"{name} has more behind {parts[own]} than PEFT saves, such as an adapter's name"
+    return ""
+
+
+def place(name: str) -> tuple[str, str]:
     """Module and part of a tensor by its name in the file."""
+    parts, own = _parts(name)
+    return ".".join(parts[:own]), parts[own]
+
+
+def _parts(name: str) -> tuple[list[str], int]:
+    """Its parts behind PEFT's prefix, and which of them is the first of PEFT's own."""
     parts = name.removeprefix(_BEFORE).removeprefix(_SHARED).split(".")
     own = next((n for n, part in enumerate(parts) if _OWN_PARTS.match(part)), len(parts) - 1)
-    return ".".join(parts[:own]), parts[own]
+    return parts, own

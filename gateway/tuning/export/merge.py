@@ -132,15 +132,15 @@ def _untie(module: Any) -> None:
 
 def _added(module: Any, folder: Path) -> Any:
     require("peft")
-    from peft import PeftModel
-
     from gateway.backends.transformers.adapter_folder import quiet_peft
+    from gateway.backends.transformers.loading import ERRORS
+    from gateway.backends.transformers.peft_loading import put_first
 
     try:
+        loaded = put_first(module, folder, "default")
         with quiet_peft():
-            loaded = PeftModel.from_pretrained(module, str(folder), is_trainable=False)
             return loaded.merge_and_unload(safe_merge=True)
-    except (ValueError, RuntimeError, KeyError, TypeError, NotImplementedError) as exc:
+    except ERRORS as exc:
         raise ModelLoadError(f"{folder}: PEFT cannot merge it: {exc}") from exc
 
 

@@ -1,0 +1,179 @@
+"""A model read from its files whole: no weight is drawn at random, none is left out.
+
+transformers draws what a file lacks, leaves out what the model has no place for, says so on stderr
+and goes on. Here what its loading report lists is an error that names the tensors. What may be
+absent is what transformers itself takes off that list: tied weights, and buffers that are computed.
+"""
+
+import logging
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from gateway.backends.transformers import library
+from gateway.core.errors import ModelLoadError
+from gateway.core.extras import require
+from gateway.core.lists import first_names
+from gateway.models.adapters.base import GGUF_OF, tensor_names
+from gateway.models.gguf import GGUF, read_header
+from gateway.models.spec import Dtype, Quantize
+
+_ADAPTER = "adapter_config.json"
+ERRORS: tuple[type[Exception], ...] = (
+    *(OSError, ValueError, RuntimeError, LookupError, ImportError, TypeError, AttributeError),
+    SafetensorError,
+)
+"""What transformers and PEFT raise for files that are not what they should be."""
+
+
+def load_module(path: Path, *, dtype: Dtype, device: str, quantize: Quantize) -> Any:
+    """The model of transformers, ready for passes; arguments as `TorchModel`.
+
+    Raises:
+        MissingExtra: what quantizes is not installed.
+        ModelLoadError: the files are absent, of an unknown architecture, pickled, a part of a
+            model, or not those of a model of this configuration, with the tensors' names.
+    """
+    torch, transformers = library.load()
+    from gateway.backends.transformers.gguf_reading import quick_reading
+
+    is_gguf = path.suffix == GGUF
+    if is_gguf:
+        _refuse_part(path)
+    else:
+        _refuse_adapter(path)
+    more: dict[str, Any] = {"gguf_file": path.name} if is_gguf else {}
+    if quantize:
+        more["quantization_config"] = _nf4(getattr(torch, dtype))
+    if device == "auto" or quantize:
+        more["device_map"] = device
+    try:
+        with quick_reading(), _without_report():
+            loaded, report = transformers.AutoModelForCausalLM.from_pretrained(
+                path.parent if is_gguf else path,
+                dtype=getattr(torch, dtype),
+                local_files_only=True,
+                use_safetensors=None if is_gguf else True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                # They are refused below, by name.
+                ignore_mismatched_sizes=True,
+                **more,
+            )
+    except ERRORS as exc:
+        raise ModelLoadError(
+            f"{path}: transformers cannot load it: {exc}",
+            hint="a folder with config.json and safetensors, or a GGUF file of an architecture "
+            "that transformers reads",
+        ) from exc
+    unread = _unread(path, loaded) if is_gguf else []
+    _refuse_gaps(path, {**report, "unexpected_keys": [*report["unexpected_keys"], *unread]})
+    module = (loaded if "device_map" in more else loaded.to(device)).eval()
+    if is_gguf:
+        _forget_quantization(module)
+    return module
+
+
+def _refuse_part(path: Path) -> None:
+    """Raise ModelLoadError for one part of a split GGUF: the layers of the others are not in it."""
+    said = read_header(path).metadata
+    parts, number = said.get("split.count", 1), said.get("split.no", 0)
+    if isinstance(parts, int) and parts > 1:
+        first = re.sub(r"-\d{5}-of-", "-00001-of-", path.name)
+        raise ModelLoadError(
+            f"{path}: part {number + 1} of {parts} of one model, and torch reads a GGUF only whole",
+            hint=f"join all {parts} parts: llama-gguf-split --merge {first} WHOLE.gguf",
+        )
+
+
+def _refuse_adapter(folder: Path) -> None:
+    """transformers would take the base that the adapter's configuration names, not this folder."""
+    if (folder / _ADAPTER).is_file():
+        raise ModelLoadError(
+            f"{folder}: it holds an adapter of PEFT ({_ADAPTER})",
+            hint="name the base as the entry's source, and this folder as its adapter",
+        )
+
+
+def _unread(path: Path, module: Any) -> list[str]:
+    """Tensors of a GGUF that transformers 5 passes over without a word: factors of a rotary
+    embedding (`rope_freqs`), biases, layers beyond those that its metadata count.
+
+    Told for the families whose names are known; a mixture's experts have no module each.
+    """
+    header = read_header(path)
+    if header.architecture not in GGUF_OF.values():
+        return []
+    blocks = int(header.of_architecture("block_count") or 0)
+    names = tensor_names(header.architecture, blocks)
+    parts = [key.rpartition(".") for key in module.state_dict()]
+    known = {f"{names.get_name(place)}.{part}" for place, _, part in parts}
+    return sorted({tensor.name for tensor in header.tensors} - known)
+
+
+def _refuse_gaps(path: Path, report: Mapping[str, Any]) -> None:
+    shapes = [
+        f"{name} ({_by(found)}, the model's is {_by(wanted)})"
+        for name, found, wanted in report["mismatched_keys"]
+    ]
+    wrong = {
+        "it lacks": report["missing_keys"],
+        "the model has no place for": report["unexpected_keys"],
+        "of another shape:": shapes,
+    }
+    if said := "; ".join(f"{what} {first_names(names)}" for what, names in wrong.items() if names):
+        raise ModelLoadError(f"{path}: not the weights of its model: {said}", hint=_cure(wrong))
+
+
+def _cure(wrong: Mapping[str, Collection[str]]) -> str:
+    if any("base_model.model." in name for names in wrong.values() for name in names):
+        return "it was saved with PEFT around it: save what merge_and_unload() returns"
+    return "a file may be missing or of another model than the configuration: pull it again"
+
+
+def _by(shape: Collection[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+class _NoReport(logging.Filter):
+    """What the report lists becomes an error, but for failed conversions: only it names them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        return "LOAD REPORT" not in text or "CONVERSION" in text
+
+
+@contextmanager
+def _without_report() -> Iterator[None]:
+    logger, silence = logging.getLogger("transformers.modeling_utils"), _NoReport()
+    logger.addFilter(silence)
+    try:
+        yield
+    finally:
+        logger.removeFilter(silence)
+
+
+def _nf4(dtype: Any) -> Any:
+    require("bitsandbytes")
+    return library.load()[1].BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def _forget_quantization(module: Any) -> None:
+    """Take off what transformers notes of a dequantized GGUF: it forbids training and saving."""
+    for holder, name in (
+        (module, "hf_quantizer"),
+        (module, "quantization_method"),
+        (module.config, "quantization_config"),
+    ):
+        if hasattr(holder, name):
+            delattr(holder, name)
+    module.is_quantized = False

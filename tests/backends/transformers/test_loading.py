@@ -1,0 +1,196 @@
+"""A model is loaded whole, or an error names the tensors that are not there or have no place."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import gguf
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from gateway.backends.transformers.model import TorchModel
+from gateway.core.errors import ModelLoadError
+from tests.backends.transformers.tiny import MODELS, SIZES, write_adapter, write_model
+
+WEIGHTS = "model.safetensors"
+NORM = "model.layers.1.input_layernorm.weight"
+Tensors = dict[str, torch.Tensor]
+
+
+def loaded(path: Path) -> TorchModel:
+    return TorchModel(path, dtype="float32", device="cpu")
+
+
+def rewrite(folder: Path, change: Callable[[Tensors], Tensors]) -> Path:
+    file = folder / WEIGHTS
+    save_file(change(load_file(file)), file, metadata={"format": "pt"})
+    return folder
+
+
+def without(name: str) -> Callable[[Tensors], Tensors]:
+    return lambda tensors: {key: value for key, value in tensors.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (without(NORM), rf"it lacks {NORM}$"),
+        (without("lm_head.weight"), r"it lacks lm_head.weight$"),
+        (
+            lambda all_: {f"base_model.model.{key}": value for key, value in all_.items()},
+            "it lacks lm_head.weight, .* and 17 more; .* no place for base_model.model.lm_head",
+        ),
+        (
+            lambda all_: {**all_, NORM: torch.ones(63)},
+            rf"of another shape: {NORM} \(63, the model's is 64\)$",
+        ),
+        (
+            lambda all_: {**all_, "model.layers.2.mlp.up_proj.weight": torch.ones(128, 64)},
+            "the model has no place for model.layers.2.mlp.up_proj.weight$",
+        ),
+    ],
+)
+def test_a_tensor_that_is_missing_or_too_many_or_of_another_shape_is_named(
+    tmp_path: Path,
+    change: Callable[[Tensors], Tensors],
+    said: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(ModelLoadError) as raised:
+        loaded(rewrite(write_model(tmp_path), change))
+    assert re.search(said, raised.value.message), raised.value.message
+    assert "LOAD REPORT" not in capfd.readouterr().err
+
+
+def test_a_model_in_peft_s_clothes_is_told_how_to_take_them_off(tmp_path: Path) -> None:
+    write_model(tmp_path)
+    rewrite(tmp_path, lambda all_: {f"base_model.model.{key}": all_[key] for key in all_})
+    with pytest.raises(ModelLoadError) as raised:
+        loaded(tmp_path)
+    assert "merge_and_unload" in raised.value.hint
+
+
+def test_a_tied_output_layer_may_be_absent(tmp_path: Path) -> None:
+    write_model(tmp_path, "gemma 3, windows")
+    assert "lm_head.weight" not in load_file(tmp_path / WEIGHTS)
+    module = loaded(tmp_path).module
+    assert module.get_output_embeddings().weight is module.get_input_embeddings().weight
+
+
+def test_tied_weights_of_which_neither_is_there_are_named(tmp_path: Path) -> None:
+    write_model(tmp_path, "gemma 3, windows")
+    with pytest.raises(ModelLoadError, match=r"it lacks .*model\.embed_tokens\.weight"):
+        loaded(rewrite(tmp_path, without("model.embed_tokens.weight")))
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_whole_models_are_loaded(tmp_path: Path, kind: str) -> None:
+    assert loaded(write_model(tmp_path, kind)).weights_bytes
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 134\n", None],
+    ids=["empty", "a pointer of Git LFS", "cut"],
+)
+def test_a_file_of_weights_that_is_none_is_an_error_and_no_traceback(
+    tmp_path: Path, contents: bytes | None
+) -> None:
+    file = write_model(tmp_path) / WEIGHTS
+    file.write_bytes(file.read_bytes()[:-100] if contents is None else contents)
+    with pytest.raises(ModelLoadError, match="transformers cannot load it"):
+        loaded(tmp_path)
+
+
+def test_a_shard_of_which_the_index_says_nothing_is_missed(tmp_path: Path) -> None:
+    from tests.backends.transformers.tiny import load
+
+    model = load(write_model(tmp_path / "whole"))
+    model.save_pretrained(str(tmp_path / "cut"), max_shard_size="100KB")
+    file = tmp_path / "cut" / "model.safetensors.index.json"
+    index = json.loads(file.read_text())
+    places = index["weight_map"]
+    last = places[NORM]
+    index["weight_map"] = {name: shard for name, shard in places.items() if shard != last}
+    assert loaded(tmp_path / "cut").weights_bytes
+    file.write_text(json.dumps(index))
+    with pytest.raises(ModelLoadError, match=r"it lacks model\.layers"):
+        loaded(tmp_path / "cut")
+
+
+def test_a_source_that_holds_an_adapter_is_not_taken_for_its_base(tmp_path: Path) -> None:
+    write_model(tmp_path)
+    write_adapter(tmp_path, tmp_path, "LORA")
+    with pytest.raises(ModelLoadError, match="holds an adapter of PEFT"):
+        loaded(tmp_path)
+
+
+def test_one_part_of_a_split_gguf_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "big-00002-of-00003.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_uint16("split.no", 1)
+    writer.add_uint16("split.count", 3)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    with pytest.raises(ModelLoadError, match="part 2 of 3 of one model") as raised:
+        loaded(path)
+    assert "--merge big-00001-of-00003.gguf" in raised.value.hint
+
+
+def write_gguf(path: Path, change: Callable[[Tensors], Tensors]) -> Path:
+    """The small model in a GGUF; the order of a head's rows plays no part here."""
+    from gateway.models.adapters.base import tensor_names
+
+    tensors = load_file(write_model(path.parent / "torch") / WEIGHTS)
+    names = tensor_names("llama", SIZES["num_hidden_layers"])
+    named = {
+        f"{names.get_name(name.removesuffix('.weight'))}.weight": value
+        for name, value in tensors.items()
+    }
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(SIZES["num_hidden_layers"])
+    writer.add_context_length(SIZES["max_position_embeddings"])
+    writer.add_embedding_length(SIZES["hidden_size"])
+    writer.add_feed_forward_length(SIZES["intermediate_size"])
+    writer.add_head_count(SIZES["num_attention_heads"])
+    writer.add_head_count_kv(SIZES["num_key_value_heads"])
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_rope_dimension_count(SIZES["head_dim"])
+    writer.add_vocab_size(SIZES["vocab_size"])
+    for name, value in change(named).items():
+        writer.add_tensor(name, value.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (without("blk.1.attn_norm.weight"), f"it lacks {NORM}$"),
+        (
+            lambda all_: {**all_, "rope_freqs.weight": torch.ones(8)},
+            "the model has no place for rope_freqs.weight$",
+        ),
+        (
+            lambda all_: {**all_, "blk.0.attn_q.bias": torch.ones(64)},
+            "the model has no place for blk.0.attn_q.bias$",
+        ),
+        (
+            lambda all_: {**all_, "blk.2.attn_norm.weight": torch.ones(64)},
+            "the model has no place for blk.2.attn_norm.weight$",
+        ),
+    ],
+)
+def test_what_transformers_passes_over_in_a_gguf_is_named(
+    tmp_path: Path, change: Callable[[Tensors], Tensors], said: str
+) -> None:
+    assert loaded(write_gguf(tmp_path / "right.gguf", lambda all_: all_)).weights_bytes
+    with pytest.raises(ModelLoadError) as raised:
+        loaded(write_gguf(tmp_path / "wrong.gguf", change))
+    assert re.search(said, raised.value.message), raised.value.message
