@@ -1,12 +1,11 @@
 """The files of a document, written so that a reader never meets half of one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from gateway.core.errors import StoreError
 from gateway.core.files import write_atomically
-from gateway.report.json import dumped
+from gateway.report.json import dumped, render_timings_json
 from gateway.report.markdown import render_markdown
 from gateway.report.pages import timings as seconds
 from gateway.report.sections import Document
@@ -52,7 +51,7 @@ def write_document(
     forms = (render_html(document), render_markdown(document), dumped(values))
     files = {**dict(zip(names_of(stem), forms, strict=True)), **(more or {})}
     if timings is not None:
-        measured = dumped([asdict(cell) for cell in timings])
+        measured = render_timings_json(timings)
         shown = render_markdown(seconds.document(timings))
         files |= dict(zip(TIMINGS, (measured, shown), strict=True))
     write_files(files, out_dir, option)

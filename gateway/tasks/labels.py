@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
+from gateway.core.lists import first_of
 from gateway.core.types import Answer
 from gateway.tasks.tables import Columns, counted, options_of
 from gateway.tasks.tables.values import NUMBER, trimmed
@@ -84,9 +85,8 @@ def _respelled(part: Dataset, called: Mapping[str, str]) -> Dataset:
 
 def numbers_note(source: str, called: Mapping[str, str]) -> str:
     """That labels of a source are called as equal numbers are elsewhere."""
-    shown = ", ".join(f"{a} is {b}" for a, b in list(called.items())[:_MOST_SHOWN])
-    more = f" and {len(called) - _MOST_SHOWN} more" if len(called) > _MOST_SHOWN else ""
-    return f"{source}: all labels are numbers, and equal ones are one label: {shown}{more}"
+    shown = first_of([f"{a} is {b}" for a, b in called.items()], _MOST_SHOWN)
+    return f"{source}: all labels are numbers, and equal ones are one label: {shown}"
 
 
 def respelled(item: Item, called: Mapping[str, str]) -> Item:
@@ -100,11 +100,10 @@ def _called(gold: Answer | None, called: Mapping[str, str]) -> Answer | None:
 
 def changes_note(source: str, column: str, changed: Counter[tuple[str, str]]) -> str:
     """What normalising changed: (as written, as read) -> rows."""
-    shown = [f"{a!r} is {b!r} ({n})" for (a, b), n in sorted(changed.items())[:_MOST_SHOWN]]
-    more = f" and {len(changed) - _MOST_SHOWN} more" if len(changed) > _MOST_SHOWN else ""
+    shown = [f"{a!r} is {b!r} ({n})" for (a, b), n in sorted(changed.items())]
     return (
         f"{source}: {column!r} was normalised in {counted(changed.total(), 'row')} (Unicode NFC, "
-        f"spaces around and unseen): {', '.join(shown)}{more}"
+        f"spaces around and unseen): {first_of(shown, _MOST_SHOWN)}"
     )
 
 
@@ -164,5 +163,4 @@ def one_sided(test: Sequence[str], train: Sequence[str]) -> list[str]:
 
 
 def _listed(labels: Sequence[str]) -> str:
-    more = len(labels) - _MOST_SHOWN
-    return ", ".join(map(repr, labels[:_MOST_SHOWN])) + (f" and {more} more" if more > 0 else "")
+    return first_of([repr(label) for label in labels], _MOST_SHOWN)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from gateway.core.lists import first_of
 from gateway.tasks.labels import alike_warnings
 from gateway.tasks.prompts import written
 from gateway.tasks.task import Item, Task
@@ -204,6 +205,5 @@ def _spread(train: Part) -> Finding:
     )
 
 
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+def _listed(names: Sequence[str]) -> str:
+    return first_of(names, 8)
