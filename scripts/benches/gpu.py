@@ -176,14 +176,15 @@ def certify(spec: ModelSpec, shape: str) -> dict[str, Any]:
     """`gateway certify`, the fresh process included; weights stay loaded from trial to trial."""
     assert isinstance(spec.source, PathSource)
     models = spec.source.path.parent / f"{spec.name}.toml"
-    of_backend = {
-        "transformers": f'dtype = "{spec.dtype}"\ndevice = "{spec.device}"\n',
-        "llama_cpp": f"gpu_layers = {spec.gpu_layers!r}\n",
-    }
+    if isinstance(spec, LlamaCppSpec):
+        of_backend = f"gpu_layers = {spec.gpu_layers!r}\n"
+    else:
+        assert isinstance(spec, TransformersSpec)
+        of_backend = f'dtype = "{spec.dtype}"\ndevice = "{spec.device}"\n'
     models.write_text(
         f'[models."{spec.name}"]\nsource = {{ path = "{spec.source.path}" }}\n'
         f'backend = "{spec.backend}"\nchat_template = "plain"\n'
-        f"context_length = {spec.context_length}\n" + of_backend[spec.backend],
+        f"context_length = {spec.context_length}\n{of_backend}",
         encoding="utf-8",
     )
     holds = load(spec)
