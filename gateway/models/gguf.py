@@ -8,7 +8,7 @@ import math
 import mmap
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ class Tensor:
     """The dimension that changes fastest comes first."""
     offset: int = 0
     """Of its data, in bytes from where the data of all begin."""
+    part: int = 0
+    """Which file of a split model it is in, the first being 0."""
 
     @property
     def weights(self) -> int:
@@ -75,6 +77,10 @@ class Header:
     tensors: tuple[Tensor, ...]
     data_begins: int = 0
     """Where in the file the tensors' data begin."""
+    parts: tuple[Path, ...] = ()
+    """The file, or all files of a split model in order."""
+    begins: tuple[int, ...] = ()
+    """Where in each of them the tensors' data begin."""
 
     @property
     def architecture(self) -> str:
@@ -84,6 +90,10 @@ class Header:
     def parameters(self) -> int:
         """Number of weights."""
         return sum(tensor.weights for tensor in self.tensors)
+
+    def place(self, tensor: Tensor) -> tuple[Path, int]:
+        """The file that a tensor's data lie in, and where in it they begin."""
+        return self.parts[tensor.part], self.begins[tensor.part] + tensor.offset
 
     def of_architecture(self, key: str) -> Any:
         """A value of the metadata whose key begins with the architecture's name, or None."""
@@ -99,7 +109,7 @@ def block_layout(kind: str) -> tuple[int, int]:
 
 
 def read_header(path: Path, *, arrays: bool = False) -> Header:
-    """The header of a file.
+    """The header of one file; `gguf_parts.read_model` reads that of a split model.
 
     Args:
         arrays: keep arrays, such as the whole vocabulary.
@@ -109,7 +119,8 @@ def read_header(path: Path, *, arrays: bool = False) -> Header:
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _Cursor(data, arrays).header()
+            read = _Cursor(data, arrays).header()
+            return replace(read, parts=(path,), begins=(read.data_begins,))
     except (OSError, ValueError, struct.error, IndexError, OverflowError) as exc:
         raise ModelLoadError(f"{path}: no readable GGUF: {exc}") from exc
 
