@@ -319,7 +319,7 @@ def tune(spec: ModelSpec, shape: str) -> dict[str, Any]:
     """The manual's recipe on rows of the issues' lengths: seconds, and what the card says."""
     from gateway.backends.transformers.model import TorchModel
     from gateway.tuning.adapter import TrainedAdapter
-    from gateway.tuning.examples import Example, Row
+    from gateway.tuning.examples import AnsweredPrompt, Example
     from gateway.tuning.layers import prepare
     from gateway.tuning.network import Network
     from gateway.tuning.recipe import Recipe
@@ -338,7 +338,7 @@ def tune(spec: ModelSpec, shape: str) -> dict[str, Any]:
 
     def example(number: int) -> Example:
         prompt = tuple(drawn.choices(range(200), k=LEARNED[number % len(LEARNED)]))
-        rows = tuple(Row(prompt, (answer,)) for answer in (201, 202, 203))
+        rows = tuple(AnsweredPrompt(prompt, (answer,)) for answer in (201, 202, 203))
         return Example(str(number), rows, number % 3)
 
     learned = [example(number) for number in range(TRAINED)]
