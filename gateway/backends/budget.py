@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.core.types import MemoryUse
+from gateway.models.gguf_parts import files_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ def expected(name: str, path: Path) -> Need:
     if not path.is_file():
         return Need(name, 0, 0)
     found = path.stat()
-    return Need((found.st_dev, found.st_ino), found.st_size, 0)
+    size = sum(file.stat().st_size for file in files_of(path))
+    return Need((found.st_dev, found.st_ino), size, 0)
 
 
 def measured(before: Need, memory: MemoryUse) -> Need:

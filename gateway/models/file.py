@@ -7,7 +7,7 @@ of all backends are handed in.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from os.path import isfile
+from os.path import exists, isdir, isfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,8 @@ from gateway.core.errors import ConfigError, UnknownModel, located
 from gateway.core.toml import checked, read_toml, unknown_key
 from gateway.models.adapters.names import EXPORTED, folder_of
 from gateway.models.environment import adapters_root, from_environment, own_models, shipped
-from gateway.models.modelfile import left_out, parse
+from gateway.models.gguf_parts import placed
+from gateway.models.modelfile import Modelfile, left_out, parse
 from gateway.models.ollama_store import parts_of
 from gateway.models.pinned import parse_pinned
 from gateway.models.spec import (
@@ -263,7 +264,10 @@ def _of_modelfile(name: str, keys: Keys, modelfile: Path, file: Path, kinds: Kin
         read = parse(text)
         if len(read.adapters) > 1:
             raise ConfigError(f"{len(read.adapters)} adapters; one can be run")
-        said: dict[str, object] = {"source": _from(read.source, modelfile)}
+        said: dict[str, object] = {
+            "source": _from(read.source, modelfile),
+            **_on_folder(read, modelfile, kinds),
+        }
         if read.adapters:
             said["adapter"] = str(_beside(modelfile, read.adapters[0]))
         if length := read.last("num_ctx"):
@@ -277,11 +281,19 @@ def _of_modelfile(name: str, keys: Keys, modelfile: Path, file: Path, kinds: Kin
 
 
 def _from(value: str, file: Path) -> dict[str, str]:
-    """FROM is a file where it looks like one or is one, else a model in the store of Ollama."""
+    """FROM is a file or a folder where it looks like one or is one, else a model in the store of
+    Ollama."""
     path = _beside(file, value)
-    if value.startswith((".", "/", "~")) or value.endswith(".gguf") or isfile(path):
+    if value.startswith((".", "/", "~")) or value.endswith(".gguf") or exists(path):
         return {"path": str(path)}
     return {"ollama": value}
+
+
+def _on_folder(read: Modelfile, file: Path, kinds: Kinds) -> dict[str, object]:
+    """The backend that runs a folder of safetensors, where FROM names one."""
+    if not isdir(_beside(file, read.source)):
+        return {}
+    return {"backend": next(name for name, kind in kinds.items() if kind.can.reads_folders)}
 
 
 def _written_source(raw: object) -> _Path | _Hub | _Pypi | _Ollama | _Modelfile:
@@ -306,7 +318,7 @@ def _source(source: _Path | _Hub | _Pypi | _Ollama, file: Path) -> Source:
 def _beside(file: Path, path: str) -> Path:
     """A path as it is written in a file: absolute, or from the file's folder."""
     try:
-        return (file.parent / Path(path).expanduser()).resolve()
+        return placed(file.parent / Path(path).expanduser())
     except (OSError, RuntimeError, ValueError) as exc:
         raise ConfigError(f"{path[:_SHOWN]!r} is no path: {exc}") from exc
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.errors import ModelLoadError
+from gateway.core.lfs import FETCH, POINTER, is_pointer
 
 GGUF = ".gguf"
 """How the name of such a file ends."""
@@ -122,7 +123,22 @@ def read_header(path: Path, *, arrays: bool = False) -> Header:
             read = _Cursor(data, arrays).header()
             return replace(read, parts=(path,), begins=(read.data_begins,))
     except (OSError, ValueError, struct.error, IndexError, OverflowError) as exc:
-        raise ModelLoadError(f"{path}: no readable GGUF: {exc}") from exc
+        raise _unreadable(path, exc) from exc
+
+
+def _unreadable(path: Path, exc: Exception) -> ModelLoadError:
+    if isinstance(exc, _OtherEndian):
+        return ModelLoadError(
+            f"{path}: a GGUF for big-endian machines",
+            hint=f"gguf-convert-endian {path.name} little, which the package gguf brings",
+        )
+    if path.is_file() and is_pointer(path):
+        return ModelLoadError(f"{path}: {POINTER}", hint=FETCH)
+    return ModelLoadError(f"{path}: no readable GGUF: {exc}")
+
+
+class _OtherEndian(ValueError):
+    """Its numbers are written the other way round."""
 
 
 class _Cursor:
@@ -137,6 +153,8 @@ class _Cursor:
         if self._take(4) != _MAGIC:
             raise ValueError("it does not begin as one")
         (version,) = self._unpack("I")
+        if int.from_bytes(version.to_bytes(4, "little"), "big") in _VERSIONS:
+            raise _OtherEndian
         if version not in _VERSIONS:
             raise ValueError(f"version {version} is not known")
         tensors, keys = self._unpack("QQ")

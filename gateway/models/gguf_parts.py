@@ -32,6 +32,27 @@ def part_names(name: str) -> tuple[str, ...]:
     return tuple(f"{found['stem']}-{n:05d}-of-{count:05d}.gguf" for n in range(1, count + 1))
 
 
+def name_of(path: Path) -> str:
+    """A model's name by that of its file: without the ending, and without the number of a part."""
+    found = _NAME.fullmatch(path.name)
+    return found["stem"] if found else path.stem
+
+
+def placed(path: Path) -> Path:
+    """The absolute path of a file under its own name, by which its other parts are found: only
+    links of its folders are followed. In a cache of the hub a file is a link to its digest."""
+    return path.parent.resolve() / path.name if path.name not in ("", "..") else path.resolve()
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """All files of located weights; a header is read only where a file is named as a part.
+
+    Raises:
+        ModelLoadError: as `parts_of`.
+    """
+    return parts_of(path) if looks_split(path.name) and path.is_file() else (path,)
+
+
 def parts_of(path: Path) -> tuple[Path, ...]:
     """All files of the model that a GGUF is of, in order; the one itself where it is whole.
 

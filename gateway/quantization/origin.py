@@ -9,7 +9,6 @@ them.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -47,7 +46,7 @@ class Origin:
         return {kind: types.count(kind) for kind in sorted(set(types))}
 
 
-def origin_of(path: Path, header: Header, on_tensor: Callable[[], None] = lambda: None) -> Origin:
+def origin_of(header: Header, on_tensor: Callable[[], None] = lambda: None) -> Origin:
     """Quantize every matrix of a file again to what it is, or may have been, and compare.
 
     What is stored quantized has to come back byte for byte. Floating-point numbers have to come
@@ -57,9 +56,10 @@ def origin_of(path: Path, header: Header, on_tensor: Callable[[], None] = lambda
         on_tensor: called after each of the file's tensors.
     """
     returning, tried = {}, {}
-    data = np.memmap(path, np.uint8, mode="r")
+    data = {file: np.memmap(file, np.uint8, mode="r") for file in header.parts}
     for tensor in header.tensors:
-        stored = data[header.data_begins + tensor.offset :][: tensor.size]
+        file, begin = header.place(tensor)
+        stored = data[file][begin:][: tensor.size]
         kind = _returns_to(tensor, stored) if is_matrix(tensor) else None
         if kind is not None:
             returning[tensor.name] = kind

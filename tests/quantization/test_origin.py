@@ -20,12 +20,12 @@ def requantized(source: Path, level: str, target: Path) -> Path:
 
 
 def origin(path: Path) -> dict[str, int]:
-    return dict(origin_of(path, given(str(path), load_models()).header).by_type)
+    return dict(origin_of(given(str(path), load_models()).header).by_type)
 
 
 def test_smollm2_s_q4_1_comes_back_byte_for_byte(smollm2_file: Given) -> None:
     seen: list[None] = []
-    found = origin_of(smollm2_file.path, smollm2_file.header, lambda: seen.append(None))
+    found = origin_of(smollm2_file.header, lambda: seen.append(None))
     assert found.by_type == {"Q4_1": 210, "Q8_0": 1}
     assert found.tried == {}
     assert len(seen) == len(smollm2_file.header.tensors)
@@ -53,7 +53,7 @@ def test_what_was_quantized_is_told_after_it_was_dequantized(
 def test_of_k_quants_those_that_do_not_come_back_are_named(tiny: Given, tmp_path: Path) -> None:
     path = requantized(tiny.path, "Q4_K_S", tmp_path / "k.gguf")
     header = given(str(path), load_models()).header
-    found = origin_of(path, header)
+    found = origin_of(header)
     assert len(found.returning) + len(found.tried) == 57
     assert found.tried["token_embd.weight"] == "Q6_K"
     types = {tensor.name: tensor.type for tensor in header.tensors}

@@ -19,7 +19,7 @@ from gateway.engine.shared import Shelf
 from gateway.models.adapters.check import refuse_other_weights
 from gateway.models.adapters.numbers import told_of
 from gateway.models.environment import digest_memory
-from gateway.models.gguf import read_header
+from gateway.models.gguf_parts import read_model
 from gateway.models.locate import described_digests
 from gateway.models.weights import weights_digests
 
@@ -52,7 +52,7 @@ class LlamaCppBackend(EngineBackend):
         digests = described_digests(spec, path)
         kernels = library.settle_kernels(spec.kernels, digests.types)
         self.threads = spec.threads or usable_cores()
-        self._offload = plan(spec, read_header(path), cards())
+        self._offload = plan(spec, read_model(path), cards())
         self._model_key = (digests.file, self._offload.setting)
         self._model = _models.take(self._model_key, lambda: GgufModel(path, self._offload))
         try:

@@ -19,6 +19,7 @@ from gateway.core.errors import ConfigError, ModelLoadError, located
 from gateway.core.files import write_atomically
 from gateway.engine.llama.vocabulary import GgufVocabulary
 from gateway.models.chat_template import PLAIN
+from gateway.models.gguf_parts import files_of, name_of
 from gateway.models.locate import described_digests, locate
 from gateway.models.spec import ModelSpec
 
@@ -42,6 +43,7 @@ def write_modelfile(spec: ModelSpec, *, seed: int = 0) -> str:
     """
     _check_sayable(spec)
     path = locate(spec).absolute()
+    _refuse_parts(spec, path)
     sha256 = described_digests(spec, path).file
     vocabulary = GgufVocabulary(path)
     try:
@@ -129,6 +131,16 @@ def _check_sayable(spec: ModelSpec) -> None:
         raise ConfigError(
             f"model {spec.name}: Ollama cannot be told its adapter_scale = {spec.adapter_scale}",
             hint="scale the adapter's weights in its file, or leave adapter_scale at 1.0",
+        )
+
+
+def _refuse_parts(spec: ModelSpec, path: Path) -> None:
+    """Ollama takes a model from one file (https://github.com/ollama/ollama/issues/5245, open)."""
+    if (count := len(files_of(path))) > 1:
+        raise ConfigError(
+            f"model {spec.name}: its GGUF is in {count} parts, and Ollama reads one file",
+            hint=f"join them, and make an entry of the whole: llama-gguf-split --merge {path.name} "
+            f"{name_of(path)}.gguf",
         )
 
 

@@ -1,4 +1,4 @@
-"""How transformers reads a GGUF, without the two things that take most of its time.
+"""How transformers reads a GGUF: all parts of a split one, and without what takes most time.
 
 gguf 0.19's reader goes through a `numpy.memmap`, of which every slice costs ten times that of a
 plain array, and there is one slice a token of the vocabulary. transformers 5 makes the table of
@@ -9,10 +9,13 @@ Both are looked up in the module `gguf` when they are used, and stand in for her
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
+
+from gateway.models.gguf_parts import parts_of
 
 
 class _PlainReader(gguf.GGUFReader):  # type: ignore[misc]
@@ -28,11 +31,20 @@ class _PlainReader(gguf.GGUFReader):  # type: ignore[misc]
         self._plain = mapped.view(np.ndarray)
 
 
+class _WholeReader(_PlainReader):
+    """A reader of the first part of a split model that has the tensors of all parts."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        for part in parts_of(Path(path))[1:]:
+            self.tensors += _PlainReader(part).tensors
+
+
 @contextmanager
 def quick_reading() -> Iterator[None]:
     """The block in which transformers loads a GGUF; what it loads is the same to the last bit."""
     stand_ins = {
-        "GGUFReader": _PlainReader,
+        "GGUFReader": _WholeReader,
         "get_tensor_name_map": functools.cache(gguf.get_tensor_name_map),
     }
     own = {name: getattr(gguf, name) for name in stand_ins}

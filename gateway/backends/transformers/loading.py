@@ -6,7 +6,6 @@ absent is what transformers itself takes off that list: tied weights, and buffer
 """
 
 import logging
-import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,8 @@ from gateway.core.errors import ModelLoadError
 from gateway.core.extras import require
 from gateway.core.lists import first_names
 from gateway.models.adapters.base import GGUF_OF, tensor_names
-from gateway.models.gguf import GGUF, read_header
+from gateway.models.gguf import GGUF
+from gateway.models.gguf_parts import parts_of, read_model
 from gateway.models.spec import Dtype, Quantize
 
 _ADAPTER = "adapter_config.json"
@@ -43,7 +43,7 @@ def load_module(path: Path, *, dtype: Dtype, device: str, quantize: Quantize) ->
 
     is_gguf = path.suffix == GGUF
     if is_gguf:
-        _refuse_part(path)
+        path = parts_of(path)[0]
     else:
         _refuse_adapter(path)
     more: dict[str, Any] = {"gguf_file": path.name} if is_gguf else {}
@@ -78,18 +78,6 @@ def load_module(path: Path, *, dtype: Dtype, device: str, quantize: Quantize) ->
     return module
 
 
-def _refuse_part(path: Path) -> None:
-    """Raise ModelLoadError for one part of a split GGUF: the layers of the others are not in it."""
-    said = read_header(path).metadata
-    parts, number = said.get("split.count", 1), said.get("split.no", 0)
-    if isinstance(parts, int) and parts > 1:
-        first = re.sub(r"-\d{5}-of-", "-00001-of-", path.name)
-        raise ModelLoadError(
-            f"{path}: part {number + 1} of {parts} of one model, and torch reads a GGUF only whole",
-            hint=f"join all {parts} parts: llama-gguf-split --merge {first} WHOLE.gguf",
-        )
-
-
 def _refuse_adapter(folder: Path) -> None:
     """transformers would take the base that the adapter's configuration names, not this folder."""
     if (folder / _ADAPTER).is_file():
@@ -105,7 +93,7 @@ def _unread(path: Path, module: Any) -> list[str]:
 
     Told for the families whose names are known; a mixture's experts have no module each.
     """
-    header = read_header(path)
+    header = read_model(path)
     if header.architecture not in GGUF_OF.values():
         return []
     blocks = int(header.of_architecture("block_count") or 0)

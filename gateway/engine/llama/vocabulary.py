@@ -11,6 +11,7 @@ from typing import Any
 from gateway.core.errors import BackendUnavailable, InvalidRequest, ModelLoadError
 from gateway.engine.llama import library
 from gateway.engine.tokenizer import Segment
+from gateway.models.gguf_kind import cure
 
 _PIECE_BYTES = 64
 _VALUE_BYTES = 256
@@ -37,10 +38,9 @@ class GgufVocabulary:
         library.forget_errors()
         self.handle = self._lib.llama_model_load_from_file(str(path).encode(), params)
         if not self.handle:
-            raise ModelLoadError(
-                f"{path}: llama.cpp cannot load it: {library.recent_errors()}",
-                hint="the file may be incomplete or corrupt; pull it again",
-            )
+            said = library.recent_errors()
+            hint = cure(path, said, library.build().version)
+            raise ModelLoadError(f"{path}: llama.cpp cannot load it: {said}", hint=hint)
         self._vocab = self._lib.llama_model_get_vocab(self.handle)
         self.vocab_size: int = self._lib.llama_vocab_n_tokens(self._vocab)
 

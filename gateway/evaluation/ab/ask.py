@@ -11,6 +11,7 @@ from gateway.evaluation.ab.cells import CellName
 from gateway.evaluation.plan import Prepared
 from gateway.evaluation.run import Cell, OnProgress, Plan, run
 from gateway.evaluation.store import Observation, Store
+from gateway.models.gguf_parts import files_of
 from gateway.models.locate import weights_path
 from gateway.models.spec import ModelSpec
 from gateway.scoring.sequential import seeded_order
@@ -154,5 +155,5 @@ def _taken(backend: Backend) -> int | None:
 
 def _bytes_of(path: Path) -> int:
     if path.is_file():
-        return path.stat().st_size
+        return sum(file.stat().st_size for file in files_of(path))
     return sum(p.stat().st_size for p in path.rglob("*") if p.suffix in _WEIGHTS and p.is_file())

@@ -9,7 +9,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from gateway.core.errors import ConfigError, ModelLoadError
-from gateway.models.gguf import read_header
+from gateway.models.gguf_parts import read_model
 from gateway.models.locate import described_digests
 from gateway.models.spec import ModelSpec
 from gateway.models.weights import folder_contents_digest
@@ -81,7 +81,7 @@ def read_base(spec: ModelSpec, path: Path) -> Base:
 
 def _of_gguf(spec: ModelSpec, path: Path) -> Base:
     digest = described_digests(spec, path).contents
-    header = read_header(path)
+    header = read_model(path)
     family = header.architecture
     if family not in _TYPE_OF:
         raise ConfigError(

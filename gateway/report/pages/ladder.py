@@ -7,7 +7,8 @@ from typing import Any
 
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.sizes import readable
-from gateway.models.gguf import Header, read_header
+from gateway.models.gguf import Header
+from gateway.models.gguf_parts import read_model
 from gateway.quantization.contents import Contents, contents_of
 from gateway.quantization.divergence import Quantiles
 from gateway.quantization.estimate import Estimate, estimate
@@ -132,7 +133,7 @@ def fidelity_json(made: Fidelity) -> dict[str, Any]:
 
 def file_rows(spec: LlamaCppSpec, path: Path) -> Iterator[tuple[str, str]]:
     """What a GGUF file holds and what it will take, for a table of two columns."""
-    header = read_header(path)
+    header = read_model(path)
     contents = contents_of(header, path, spec.quantization)
     yield "tensors", types(contents)
     if contents.level is not None:

@@ -13,6 +13,7 @@ from gateway.engine.llama.vocabulary import GgufVocabulary
 from gateway.models import ollama_store
 from gateway.models.certificates import level_of
 from gateway.models.environment import certificates_file, ollama_root
+from gateway.models.gguf_parts import files_of
 from gateway.models.locate import locate
 from gateway.models.spec import ModelSpec, OllamaSource
 from gateway.report.pages.models import source_of
@@ -50,7 +51,10 @@ def _of_entry(spec: ModelSpec) -> Iterator[tuple[str, str]]:
 
 def _of_file(spec: ModelSpec, path: Path) -> Iterator[tuple[str, str]]:
     if spec.can.reads_files:
-        yield "file", f"{path} ({path.stat().st_size / 1e6:.0f} MB)"
+        files = files_of(path)
+        parts = f", {len(files)} parts" if len(files) > 1 else ""
+        size = sum(file.stat().st_size for file in files)
+        yield "file", f"{path} ({size / 1e6:.0f} MB{parts})"
     if isinstance(spec, LlamaCppSpec):
         from gateway.report.pages.ladder import file_rows
 

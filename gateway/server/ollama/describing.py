@@ -12,7 +12,8 @@ from gateway.core.errors import GatewayError, InvalidRequest
 from gateway.models.adapters.folder import WEIGHTS, adapter_digest
 from gateway.models.chat_template import PLAIN
 from gateway.models.environment import digest_memory
-from gateway.models.gguf import Header, read_header
+from gateway.models.gguf import Header
+from gateway.models.gguf_parts import files_of, read_model
 from gateway.models.locate import weights_path
 from gateway.models.spec import ModelSpec
 from gateway.models.weights import weights_digests
@@ -94,7 +95,8 @@ def describe(spec: ModelSpec) -> Description:
     if not path.is_file():
         # The fake backend has no file.
         return Description(spec, path, digest_json(spec.name), 0, _moment(0.0), _NOTHING)
-    found = [file.stat() for file in [path, *_adapter_files(spec)]]
+    files = [*files_of(path), *_adapter_files(spec)]
+    found = [file.stat() for file in files]
     return Description(
         spec,
         path,
@@ -138,7 +140,7 @@ def _adapter_files(spec: ModelSpec) -> list[Path]:
 @lru_cache(maxsize=_REMEMBERED)
 def _header(path: Path, size: int, modified_ns: int) -> Header:
     """Remembered as long as the file is the same."""
-    return read_header(path)
+    return read_model(path)
 
 
 def _moment(seconds: float) -> datetime:

@@ -10,7 +10,7 @@ from pydantic import Field
 from gateway import __version__
 from gateway.backends.base import Backend
 from gateway.core.errors import InvalidRequest
-from gateway.models.gguf import read_header
+from gateway.models.gguf_parts import read_model
 from gateway.server.ollama import showing
 from gateway.server.ollama.answers import timestamp
 from gateway.server.ollama.describing import Description, describe, describe_all
@@ -173,7 +173,7 @@ class ModelRoutes:
         found = await asyncio.to_thread(describe, spec)
         header = found.header
         if body.verbose and header.tensors:
-            header = await asyncio.to_thread(read_header, found.path, arrays=True)
+            header = await asyncio.to_thread(read_model, found.path, arrays=True)
         more: dict[str, Any] = {}
         if license_text := showing.license_of(found):
             more["license"] = license_text

@@ -14,6 +14,7 @@ from gateway.core.errors import ConfigError
 from gateway.engine.llama.blocks import decode
 from gateway.models.adapters.base import Base
 from gateway.models.adapters.folder import Adapter
+from gateway.models.gguf_parts import parts_of
 from gateway.tuning.export.export import Array, pairs_of
 from gateway.tuning.export.gguf_file import new_gguf
 
@@ -62,14 +63,15 @@ def merge_gguf(
         )
     check_new(target)
     pairs, alpha = pairs_of(adapter, base)
-    reader = GGUFReader(path)
-    architecture = str(reader.fields["general.architecture"].contents())
+    first, *others = (GGUFReader(part) for part in parts_of(path))
+    architecture = str(first.fields["general.architecture"].contents())
+    tensors = [*first.tensors, *(tensor for each in others for tensor in each.tensors)]
     with new_gguf(target, architecture, spooled=True) as writer:
-        _copy_fields(reader, writer)
+        _copy_fields(first, writer)
         writer.add_name(f"{base.name} with {adapter.name}")
         writer.add_file_type(KINDS[kind])
-        done = begin(len(reader.tensors))
-        for tensor in reader.tensors:
+        done = begin(len(tensors))
+        for tensor in tensors:
             values = _values(tensor)
             if (pair := pairs.get(str(tensor.name))) is not None:
                 values += _added(*pair, alpha)

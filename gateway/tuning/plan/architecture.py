@@ -15,7 +15,8 @@ from typing import Any
 
 from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.models.adapters.base import GGUF_OF
-from gateway.models.gguf import Header, read_header
+from gateway.models.gguf import Header
+from gateway.models.gguf_parts import read_model
 
 _FAMILIES = Path(__file__).with_name("families.toml")
 CONFIG = "config.json"
@@ -126,7 +127,7 @@ def from_path(path: Path) -> Architecture:
     if path.is_dir():
         path = path / CONFIG
     if path.suffix == ".gguf":
-        return from_gguf(read_header(path), path)
+        return from_gguf(read_model(path), path)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:

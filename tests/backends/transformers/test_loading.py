@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from gateway.backends.transformers.model import TorchModel
 from gateway.core.errors import ModelLoadError
 from tests.backends.transformers.tiny import MODELS, SIZES, write_adapter, write_model
+from tests.support import tiny_gguf
 
 WEIGHTS = "model.safetensors"
 NORM = "model.layers.1.input_layernorm.weight"
@@ -127,17 +128,16 @@ def test_a_source_that_holds_an_adapter_is_not_taken_for_its_base(tmp_path: Path
         loaded(tmp_path)
 
 
-def test_one_part_of_a_split_gguf_is_refused_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "big-00002-of-00003.gguf"
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_uint16("split.no", 1)
-    writer.add_uint16("split.count", 3)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.close()
-    with pytest.raises(ModelLoadError, match="part 2 of 3 of one model") as raised:
-        loaded(path)
-    assert "--merge big-00001-of-00003.gguf" in raised.value.hint
+def test_a_split_gguf_is_read_whole_from_any_part(tmp_path: Path) -> None:
+    whole = loaded(tiny_gguf.write_gguf(tmp_path / "whole.gguf")[0]).module.state_dict()
+    parts = tiny_gguf.write_gguf(tmp_path / "split.gguf", tensors_a_part=8)
+    assert len(parts) == 3
+    split = loaded(parts[1]).module.state_dict()
+    assert whole.keys() == split.keys()
+    assert all(torch.equal(value, split[name]) for name, value in whole.items())
+    parts[2].unlink()
+    with pytest.raises(ModelLoadError, match=r"missing: split-00003-of-00003\.gguf"):
+        loaded(parts[0])
 
 
 def write_gguf(path: Path, change: Callable[[Tensors], Tensors]) -> Path:

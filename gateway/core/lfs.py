@@ -1,0 +1,13 @@
+"""Pointers of Git LFS: a few lines of text where a clone did not fetch the file itself."""
+
+from pathlib import Path
+
+_BEGIN = b"version https://git-lfs.github.com/spec/"
+POINTER = "a pointer of Git LFS and not the file itself"
+FETCH = "git lfs pull, in the clone that it lies in"
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether a file is one. Raises OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return file.read(len(_BEGIN)) == _BEGIN
