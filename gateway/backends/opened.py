@@ -45,6 +45,8 @@ class OpenModel:
     Args:
         name: an entry, ollama:NAME, or ENTRY+ADAPTER; empty: the default entry.
         models_file: a models.toml whose entries add to the shipped ones.
+        parallel: most sequences that run together; absent: what the entry says. One takes less
+            memory and is loaded sooner.
 
     Raises:
         ConfigError: there is no such entry.
@@ -54,8 +56,11 @@ class OpenModel:
     backend: Backend
     """For all that a loaded model can do; its methods are async."""
 
-    def __init__(self, name: str = "", models_file: Path | None = None) -> None:
-        self._models = load_models(models_file).serving([name] if name else [])
+    def __init__(
+        self, name: str = "", models_file: Path | None = None, *, parallel: int | None = None
+    ) -> None:
+        models = load_models(models_file).serving([name] if name else [])
+        self._models = models if parallel is None else models.at_most(parallel)
         self.spec = self._models.get(name or self._models.default)
         self._runner: asyncio.Runner | None = None
 

@@ -117,13 +117,14 @@ def _text(text: str | None, file: Path | None) -> str:
 @contextmanager
 def _asking(table: Path | None, *, quiet: bool) -> Iterator["Watch"]:
     """What is kept as it comes, with its progress; or one text, for which one waits."""
-    from gateway.cli.progress import watched
-    from gateway.evaluation.run import unwatched
-
     if table is None:
+        from gateway.evaluation.run import unwatched
+
         with err.status("asking"):
             yield unwatched
     else:
+        from gateway.cli.progress import watched
+
         with keeping_answers(), watched(quiet=quiet, scored=False) as watch:
             yield watch
 
@@ -160,7 +161,7 @@ def ask(
     from gateway.core.json import completion_to_json
     from gateway.core.types import Sampling
 
-    opened = gateway.open_model(model or "", models_file)
+    opened = gateway.open_model(model or "", models_file, parallel=1)
     sampling = Sampling(
         temperature=temperature, seed=seed, max_tokens=max_tokens, stop=tuple(stop or ())
     )

@@ -123,8 +123,9 @@ class _Ask:
 
 
 async def ask(plan: Plan, models: Models, store: Store, watch: Watch = unwatched) -> list[Cell]:
-    """`run` with a pool of its own."""
-    async with ModelPool(models) as pool:
+    """`run` with a pool of its own, whose models have no sequences that no question is for."""
+    most = len(plan.items) + len(calibration_items(plan, "score"))
+    async with ModelPool(models.at_most(most)) as pool:
         with watch(plan) as on_progress:
             return await run(plan, pool, store, on_progress)
 

@@ -138,6 +138,16 @@ class Models:
             )
         return replace(spec, name=name, adapter=folder / EXPORTED)
 
+    def at_most(self, parallel: int) -> "Models":
+        """The same entries with no more sequences than that: each costs memory, and time to make,
+        and how many there are changes no byte of an answer."""
+        most = max(parallel, 1)
+        specs = {
+            name: replace(spec, parallel=min(spec.parallel, most))
+            for name, spec in self.specs.items()
+        }
+        return replace(self, specs=specs)
+
     def get(self, name: str) -> ModelSpec:
         """The entry of that name.
 

@@ -103,6 +103,13 @@ def test_a_command_loads_only_what_it_uses(world: Path, command: str) -> None:
     assert (loaded(world, command) & HEAVY) - set(MAY_LOAD[command].split()) == set()
 
 
+@pytest.mark.needs("llama_cpp")
+def test_a_model_without_an_adapter_loads_nothing_that_reads_adapters() -> None:
+    code = "import gateway.backends.llama_cpp.backend, sys; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"gguf", "safetensors", "tomlkit"} & set(done.stdout.split())
+
+
 def test_the_package_alone_loads_nothing() -> None:
     code = "import gateway, sys; print(sorted({n.partition('.')[0] for n in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -347,3 +347,16 @@ def test_adapters_lie_in_the_data_folder_unless_the_environment_says_else(
     assert adapters_root() == tmp_path / "adapters"
     monkeypatch.setenv("GATEWAY_ADAPTERS", "~/mine")
     assert adapters_root() == Path.home() / "mine"
+
+
+def test_no_entry_has_more_sequences_than_are_asked_for(tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        '[models.two]\nsource = { path = "a.gguf" }\nparallel = 2\n'
+        '[models.nine]\nsource = { path = "a.gguf" }\nparallel = 9\n',
+    )
+    models = load_models(file)
+    asked = {most: models.at_most(most) for most in (0, 1, 5, 100)}
+    assert [asked[most].get("two").parallel for most in asked] == [1, 1, 2, 2]
+    assert [asked[most].get("nine").parallel for most in asked] == [1, 1, 5, 9]
+    assert models.get("nine").parallel == 9

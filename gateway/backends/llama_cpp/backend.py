@@ -4,22 +4,19 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from gateway.backends.llama_cpp.adapter import Adapter
 from gateway.backends.llama_cpp.context import Attending, Context, embed
 from gateway.backends.llama_cpp.model import GgufModel
-from gateway.backends.llama_cpp.offload import plan
+from gateway.backends.llama_cpp.offload import offload
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.digests import digest_json
 from gateway.core.types import MemoryUse
 from gateway.engine.backend import EngineBackend, usable_cores
 from gateway.engine.engine import SERIAL_PIECE, Engine
 from gateway.engine.llama import library
-from gateway.engine.llama.cards import cards
 from gateway.engine.reader import Reader
 from gateway.engine.shared import Shelf
-from gateway.models.adapters.check import refuse_other_weights
-from gateway.models.adapters.numbers import told_of
 from gateway.models.environment import digest_memory
-from gateway.models.gguf_parts import read_model
 from gateway.models.locate import described_digests
 from gateway.models.weights import weights_digests
 
@@ -46,23 +43,18 @@ class LlamaCppBackend(EngineBackend):
     """
 
     spec: LlamaCppSpec
+    _adapter: Adapter | None
 
     def __init__(self, spec: LlamaCppSpec, path: Path) -> None:
         self.spec = spec
         digests = described_digests(spec, path)
         kernels = library.settle_kernels(spec.kernels, digests.types)
         self.threads = spec.threads or usable_cores()
-        self._offload = plan(spec, read_model(path), cards())
+        self._offload = offload(spec, path)
         self._model_key = (digests.file, self._offload.setting)
         self._model = _models.take(self._model_key, lambda: GgufModel(path, self._offload))
         try:
-            self._adapter, adapter_digest = None, ""
-            if spec.adapter is not None:
-                refuse_other_weights(spec.adapter.parent, digests.contents)
-                adapter_digest = weights_digests(spec.adapter, digest_memory()).contents
-                self._adapter = self._model.adapter(
-                    spec.adapter, adapter_digest, spec.adapter_scale
-                )
+            self._adapter, told = self._load_adapter(digests.contents)
             bitwise = spec.deterministic == "bitwise"
             self._attending: Attending = spec.attention if bitwise else "any"
             on_card = self._offload.layers > 0
@@ -82,11 +74,23 @@ class LlamaCppBackend(EngineBackend):
         self._closed = False
         self.concurrency = spec.parallel
         self._reader = Reader(spec, self._model)
-        self.warnings = (*filter(None, [self._offload.remark]), *_weaknesses(spec))
-        if spec.adapter is not None:
-            self.warnings += told_of(spec.name, spec.adapter)
-        self.identity = self._identify(digests.contents, adapter_digest, kernels)
+        self.warnings = (*filter(None, [self._offload.remark]), *_weaknesses(spec), *told)
+        self.identity = self._identify(digests.contents, kernels)
         self.fingerprint = digest_json(self.identity)
+
+    def _load_adapter(self, base: str) -> tuple[Adapter | None, tuple[str, ...]]:
+        """The entry's adapter for these weights, and what is odd about it."""
+        spec = self.spec
+        if spec.adapter is None:
+            return None, ()
+        # Most entries have none, and what reads cards and tensors takes a while to load.
+        from gateway.models.adapters.check import refuse_other_weights
+        from gateway.models.adapters.numbers import told_of
+
+        refuse_other_weights(spec.adapter.parent, base)
+        digest = weights_digests(spec.adapter, digest_memory()).contents
+        adapter = self._model.adapter(spec.adapter, digest, spec.adapter_scale)
+        return adapter, told_of(spec.name, spec.adapter)
 
     def _make_engine(self) -> Engine:
         context = Context(
@@ -99,7 +103,7 @@ class LlamaCppBackend(EngineBackend):
         )
         return Engine(context, serial=self._serial)
 
-    def _identify(self, contents: str, adapter: str, kernels: str) -> Mapping[str, str]:
+    def _identify(self, contents: str, kernels: str) -> Mapping[str, str]:
         build = library.build()
         serial = f"serial={min(SERIAL_PIECE, self.spec.batch_tokens)}" if self._serial else ""
         on_card = self._offload.setting
@@ -115,8 +119,9 @@ class LlamaCppBackend(EngineBackend):
         }
         if on_card:
             identity["device"] = ", ".join(card.description for card in self._offload.cards)
-        if adapter:
-            identity |= {"adapter": adapter, "adapter_scale": repr(self.spec.adapter_scale)}
+        if self._adapter is not None:
+            scale = repr(self.spec.adapter_scale)
+            identity |= {"adapter": self._adapter.digest, "adapter_scale": scale}
         return identity
 
     def _vectors(self, texts: Sequence[Sequence[int]]) -> Iterable[Iterable[float]]:

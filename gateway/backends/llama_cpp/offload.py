@@ -9,11 +9,13 @@ the library decides that by the number of rows.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.sizes import readable
-from gateway.engine.llama.cards import Card
+from gateway.engine.llama.cards import Card, cards
 from gateway.models.gguf import Header
+from gateway.models.gguf_parts import read_model
 
 _COMPUTING = 1 << 30
 """Bytes of a card that are left for the intermediate values of a pass, and for others."""
@@ -55,6 +57,12 @@ class Offload:
         names = ", ".join(f"{card.name} ({card.description})" for card in self.cards)
         where = "all" if self.layers >= self.of else f"the last {self.layers}"
         return f"{where} of {self.of} layers on {names}"
+
+
+def offload(spec: LlamaCppSpec, path: Path) -> Offload:
+    """What an entry's `gpu_layers` means for its file on this machine. Most entries want no card:
+    for them the file's header is not read, which takes longer than many a prompt."""
+    return plan(spec, read_model(path), cards()) if spec.gpu_layers != 0 else Offload()
 
 
 def plan(spec: LlamaCppSpec, header: Header, cards: Sequence[Card]) -> Offload:

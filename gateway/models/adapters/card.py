@@ -9,7 +9,6 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated
 
-import tomlkit
 from pydantic import ConfigDict, Field, Strict
 
 from gateway.core.files import write_atomically
@@ -96,6 +95,8 @@ def read_card(folder: Path) -> Card | None:
 
 def write_card(folder: Path, card: Card) -> Path:
     """Write the card so that a reader never meets half of it; what is unknown is left out."""
+    import tomlkit
+
     document = tomlkit.document()
     document.add(tomlkit.comment(_ABOUT))
     # Scalars first: behind a table's header they would be the table's.
