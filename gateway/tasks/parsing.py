@@ -6,29 +6,31 @@ limit of tokens may have cut is not read at all.
 
 import json
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.core.types import Answer
+from gateway.tasks.mentions import is_hedged, mentions
+from gateway.tasks.number_forms import STRUCK
 from gateway.tasks.numbers import Unclear, read_number
+from gateway.tasks.tables.values import NUMBER
 from gateway.tasks.task import Task
 
-_MARKS = " \t\r\n*_`\"'“”‘’.,:;!#()[]"
+READING = 2
+"""Of the grammar in this module and those that it calls, to be raised with what they read: stored
+answers of another one are read again."""
+
+_MARKS = " \t\r\n*_`\"'“”‘’.,:;!?#()[]"
 """What may surround an answer without being part of it: spaces, Markdown, quotes, full stops."""
 
 _STATED = re.compile(
     r"(?:answer|label|category|class|intent|type|estimate|points?)\s*(?:is|:|=)\s*(.+)",
     re.IGNORECASE,
 )
-_DENIED = re.compile(
-    r"(?:\b(?:not|neither|nor|never|cannot be|rather than|instead of)|n['’]t(?: be)?)"
-    r"(?:\s+(?:an?|the|really|necessarily))*\s+(?:\S+\s+n?or\s+(?:an?\s+)?)?[\"'“‘*_`]*$",
-    re.IGNORECASE,
-)
-"""Before a label that is named only to be ruled out."""
 _LISTED = re.compile(r"^\s*(?:[-*•+]|[0-9]+[.)])\s+(.+)$", re.MULTILINE)
+_OPENING = r"[\s*_`\"'“”‘’(\[]*"
 _SHOWN = 60
 
 
@@ -49,36 +51,71 @@ def parse_answer(
         cut: the text ran into its limit of tokens.
         begun: the prompt has begun the line that the text goes on in.
     """
+    units = f"{task.description} {' '.join(task.answers)}"
     if task.kind == "classification":
-        return parse_label(text, labels, cut=cut)
+        return parse_label(text, labels, cut=cut, units=units)
     if task.kind == "extraction":
         return parse_json_fields(text, task.answer_values)
-    units = f"{task.description} {' '.join(task.answers)}"
     return parse_number(text, task.minimum, task.maximum, cut=cut, begun=begun, units=units)
 
 
-def parse_label(text: str, labels: Sequence[str], *, cut: bool = False) -> Parsed:
+def parse_label(text: str, labels: Sequence[str], *, cut: bool = False, units: str = "") -> Parsed:
     """The label that a text gives.
 
-    In this order: the whole text, what follows "label:" or the like, the only label mentioned.
-    Case does not count; where two labels differ by it alone, only the exact one is read.
+    In this order: the whole text, its first line, what follows "label:" or the like, the only label
+    mentioned. Where two of these differ, none is read. Case does not count; where two labels differ
+    by it alone, only the exact one is read. Labels that all are numbers are read as numbers are.
     """
+    text = unicodedata.normalize("NFC", STRUCK.sub(" ", text))
     if not text.strip():
         return Parsed(None, "the answer is empty")
     if cut and (longer := _goes_on(text, labels)):
         return Parsed(None, f"the answer may be the beginning of {longer!r}")
     if (whole := _label(text, labels)) is not None:
         return Parsed(whole)
-    stated = {_label(found, labels) for found in _STATED.findall(text)} - {None}
-    mentioned = stated or _mentions(text, labels)
-    if not stated and _is_list(text, labels):
+    if all(map(NUMBER.fullmatch, labels)):
+        return _numbered(text, labels, cut, units)
+    given = _given(text, labels)
+    found = given or mentions(text, labels)
+    if not given and _is_list(text, labels):
         return Parsed(None, f"the answer is a list: {_shown(text)}")
-    if len(mentioned) == 1:
-        return Parsed(mentioned.pop())
-    if mentioned:
-        several = ", ".join(sorted(str(label) for label in mentioned))
-        return Parsed(None, f"the answer names several labels: {several}")
-    return Parsed(None, f"no label in {_shown(text)}")
+    if len(found) > 1:
+        return Parsed(None, f"the answer names several labels: {', '.join(sorted(found))}")
+    if not found:
+        return Parsed(None, f"no label in {_shown(text)}")
+    if cut and not given and is_hedged(text, *found):
+        return Parsed(None, f"the answer was cut before it chose: {_shown(text)}")
+    return Parsed(found.pop())
+
+
+def _given(text: str, labels: Sequence[str]) -> set[str]:
+    """Labels that are the answer by their place: a first line, other such lines, or stated."""
+    lines = [line for line in text.splitlines() if line.strip(_MARKS)]
+    alone = [label for line in lines if (label := _label(line, labels)) is not None]
+    first = _label(lines[0], labels) if lines else None
+    stated = {label for rest in _STATED.findall(text) if (label := _leading(rest, labels))}
+    return stated | (set(alone) if first is not None else set())
+
+
+def _leading(rest: str, labels: Sequence[str]) -> str | None:
+    """The label that a line begins with, if it mentions no other one."""
+    if (whole := _label(rest, labels)) is not None:
+        return whole
+    found = mentions(rest, labels)
+    begins = [label for label in found if re.match(rf"{_OPENING}{re.escape(label)}", rest, re.I)]
+    return begins[0] if len(found) == len(begins) == 1 else None
+
+
+def _numbered(text: str, labels: Sequence[str], cut: bool, units: str) -> Parsed:
+    """The label whose number a text gives."""
+    try:
+        number = read_number(text, cut=cut, units=units)
+    except Unclear as exc:
+        return Parsed(None, str(exc))
+    equal = [label for label in labels if number is not None and float(label) == number]
+    if len(equal) == 1:
+        return Parsed(equal[0])
+    return Parsed(None, f"none of the labels in {_shown(text)}")
 
 
 def parse_number(
@@ -105,15 +142,38 @@ def parse_number(
 
 
 def parse_json_fields(text: str, answer_values: Mapping[str, Sequence[str]]) -> Parsed:
-    """The first JSON object of a text, if it has just the expected fields with allowed values."""
+    """The JSON object of a text, if it has just the expected fields with allowed values.
+
+    Of several objects the first; none where another one that fits says otherwise.
+    """
     start = text.find("{")
     if start < 0:
         return Parsed(None, f"no JSON object in {_shown(text)}")
-    decoder = json.JSONDecoder(object_pairs_hook=_Pairs)
     try:
-        pairs, _ = decoder.raw_decode(text, start)
+        pairs, end = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError) as exc:
         return Parsed(None, f"no valid JSON: {exc}"[:200])
+    read = _fields(pairs, answer_values)
+    others = (_fields(other, answer_values).answer for other in _objects(text, end))
+    if read.answer is not None and any(other not in (None, read.answer) for other in others):
+        return Parsed(None, "the answer gives several JSON objects")
+    return read
+
+
+def _objects(text: str, at: int) -> Iterator["_Pairs"]:
+    """The JSON objects behind a place."""
+    while (at := text.find("{", at)) >= 0:
+        try:
+            pairs, at = _DECODER.raw_decode(text, at)
+        except ValueError:
+            at += 1
+        except RecursionError:
+            return
+        else:
+            yield pairs
+
+
+def _fields(pairs: "_Pairs", answer_values: Mapping[str, Sequence[str]]) -> Parsed:
     names = [name for name, _ in pairs]
     if len(set(names)) != len(names):
         return Parsed(None, "a field is given twice")
@@ -145,6 +205,9 @@ class _Pairs(list[tuple[str, Any]]):
     """An object's members as written, so that a repeated name is seen."""
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=_Pairs)
+
+
 def _label(text: str, labels: Sequence[str]) -> str | None:
     """The label that a text is, its surroundings apart."""
     bare = text.strip(_MARKS)
@@ -155,21 +218,6 @@ def _label(text: str, labels: Sequence[str]) -> str | None:
     return folded[0] if len(folded) == 1 else None
 
 
-def _mentions(text: str, labels: Sequence[str]) -> set[str | None]:
-    """Labels that stand in a text as whole words and are nowhere ruled out; one within a longer
-    label, or a compound such as "bug-related", does not count."""
-    folded = Counter(label.casefold() for label in labels)
-    found: set[str | None] = set()
-    for label in sorted(labels, key=len, reverse=True):
-        case = re.IGNORECASE if folded[label.casefold()] == 1 else re.NOFLAG
-        pattern = re.compile(rf"(?<![\w-]){re.escape(label)}(?!\w|-\w)", case)
-        places = [match.start() for match in pattern.finditer(text)]
-        if places and not any(_DENIED.search(text, 0, place) for place in places):
-            found.add(label)
-        text = pattern.sub("\0", text)
-    return found
-
-
 def _is_list(text: str, labels: Sequence[str]) -> bool:
     """Whether a label is one item of a list and something else another."""
     items = {_label(item, labels) for item in _LISTED.findall(text)}
@@ -177,14 +225,19 @@ def _is_list(text: str, labels: Sequence[str]) -> bool:
 
 
 def _goes_on(text: str, labels: Sequence[str]) -> str:
-    """A label of which the end of a text may be the beginning, where that end is a label too."""
+    """A label of which the end of a text may be the beginning, where that end holds a label too."""
     end = text.rstrip().casefold()
-    for label in labels:
-        begun = re.search(rf"(?<!\w){re.escape(label.casefold())}$", end)
-        longer = [x for x in labels if x.casefold().startswith(label.casefold()) and x != label]
-        if begun and longer:
-            return longer[0]
+    for label in (each.casefold() for each in labels):
+        for longer in labels:
+            begins = longer.casefold().startswith(label) and longer.casefold() != label
+            lengths = range(len(label), len(longer.casefold()) if begins else 0)
+            if any(_ends_with(end, longer.casefold()[:length]) for length in lengths):
+                return longer
     return ""
+
+
+def _ends_with(text: str, words: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(words)}$", text) is not None
 
 
 def _shown(text: str) -> str:

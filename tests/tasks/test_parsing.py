@@ -29,6 +29,18 @@ VALUES = {"type": ("bug", "feature"), "priority": ("low", "high")}
         ("I would say C++ here", "C++"),
         ("This is not a bug but a feature", "feature"),
         ("It isn't really a *bug*; it is a question.", "question"),
+        ("I don't think this is a bug, it is a feature", "feature"),
+        ("Bug? No. Feature.", "feature"),
+        ("feature, no bug", "feature"),
+        ("A bug would be wrong here, so question", "question"),
+        ("~~bug~~ feature", "feature"),
+        ("bug?", "bug"),
+        ("bug\n\nThe feature is broken", "bug"),
+        ("bug\n\nbug\n\nbug", "bug"),
+        ("Label: bug, since it crashes", "bug"),
+        ('```json\n{"label": "bug"}\n```', "bug"),
+        ("<answer>bug</answer>", "bug"),
+        ("U\u0308ni\u0308code", "Ünïcode"),
     ],
 )
 def test_a_label_is_read(text: str, label: str) -> None:
@@ -49,6 +61,20 @@ def test_a_label_is_read(text: str, label: str) -> None:
         ("some bug-related code", "no label in"),
         ("- sign the card\n- Question\n", "is a list"),
         ("neither a bug nor a feature", "no label in"),
+        ("no bug", "no label in"),
+        ("It doesn't look like a bug", "no label in"),
+        ("I do not believe it's a bug", "no label in"),
+        ("hardly a bug", "no label in"),
+        ("It is unlikely to be a bug", "no label in"),
+        ("anything but a bug", "no label in"),
+        ("It would be wrong to call it a bug", "no label in"),
+        ("The bug label does not apply", "no label in"),
+        ("bug or not", "no label in"),
+        ("Is it a bug?", "no label in"),
+        ("Label: not a bug", "no label in"),
+        ("Label: bug or feature", "several labels: bug, feature"),
+        ("question\n\nTitle: It crashes\nLabel: bug", "several labels: bug, question"),
+        ("bug\nfeature", "several labels: bug, feature"),
     ],
 )
 def test_what_is_no_label_says_why(text: str, reason: str) -> None:
@@ -63,11 +89,48 @@ def test_a_label_that_may_go_on_behind_a_limit_is_not_read() -> None:
     assert parse_label("I think: bug", LABELS).answer == "bug"
     assert parse_label("I think: bug report", LABELS, cut=True).answer == "bug report"
     assert parse_label("a bug, since it", LABELS, cut=True).answer == "bug"
+    assert "beginning of 'bug report'" in parse_label("a bug rep", LABELS, cut=True).reason
+    assert "cut before it chose" in parse_label("It could be a feature", LABELS, cut=True).reason
 
 
 def test_labels_that_differ_by_case_are_read_only_exactly() -> None:
     assert parse_label("US", ("us", "US")).answer == "US"
     assert parse_label("Us", ("us", "US")).answer is None
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        *(("1", "1"), ("1.0", "1"), ("Label: 1", "1"), ("the label is 10", "10"), ("-1", "-1")),
+        *(("0.1", None), ("1.5", None), ("10%", None), ("1 of 10", None), ("1-10", None)),
+        *(("2", None), ("not 1", None), ("1. Read it", None)),
+    ],
+)
+def test_labels_that_are_numbers_are_read_as_numbers(text: str, label: str | None) -> None:
+    assert parse_label(text, ("-1", "1", "10")).answer == label
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        *(("No, it is not", "no"), ("I'd say no.", "no"), ("Answer: yes", "yes"), ("no", "no")),
+        *(("I have no idea", None), ("yes and no", None), ("not sure", None)),
+    ],
+)
+def test_words_of_any_sentence_are_labels_where_a_phrase_ends(text: str, label: str | None) -> None:
+    assert parse_label(text, ("yes", "no")).answer == label
+
+
+def test_a_label_may_deny_another_one() -> None:
+    for text in ("not spam", "This is not spam.", "Label: not spam"):
+        assert parse_label(text, ("spam", "not spam")).answer == "not spam"
+
+
+def test_a_number_beside_words_is_a_label_by_itself_alone() -> None:
+    labels = ("1", "2", "unknown")
+    assert parse_label("I choose 1", labels).answer == "1"
+    for text in ("0.1", "1.5 hours", "12", "1%", "10:1"):
+        assert parse_label(f"about {text} of it", labels).answer is None, text
 
 
 @pytest.mark.parametrize(
@@ -113,6 +176,7 @@ def test_what_is_no_number_says_why(text: str, reason: str) -> None:
         '{"type": "bug", "priority": "low"}',
         'Here you are:\n```json\n{"priority": "low",\n "type": "bug"}\n```',
         '{"type": "bug", "priority": "low"} and so on {',
+        '{"type": "bug", "priority": "low"} or {"type": "bug"}, {"priority": "low", "type": "bug"}',
     ],
 )
 def test_json_fields_are_read(text: str) -> None:
@@ -132,6 +196,10 @@ def test_json_fields_are_read(text: str) -> None:
         ('{"type": {"a": 1}, "priority": "low"}', "none of the values"),
         ('{"type": "bug", "type": "feature", "priority": "low"}', "given twice"),
         ('{"type": "bug", "priority": "low", "x": 1}', "not asked for"),
+        (
+            'Like {"type": "bug", "priority": "low"}: {"type": "feature", "priority": "low"}',
+            "several JSON objects",
+        ),
         ('{"type": ' + "9" * 10_000 + "}", "no valid JSON"),
     ],
 )

@@ -1,8 +1,6 @@
 """Answers of two real models, each with its right reading, which a person wrote beside it.
 
-SmolLM2-135M and Gemma 3 270M, asked by the shipped `generate` strategies and by one each of
-`issue-triage`, `intent` and `issue-fields`, some at temperature 0 and some above. Most are poor:
-scales that are echoed, lists, loops. `right` is null where a reader finds no answer in it.
+`tests/fixtures/answers/README.md` says how they were made and what counts as right.
 """
 
 import json
