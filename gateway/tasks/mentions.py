@@ -29,9 +29,10 @@ _DENIED_BEHIND = re.compile(
 _SENTENCE_END = re.compile(r"[.!?\n]")
 _HEDGED = re.compile(r"\b(?:could|might|may|maybe|perhaps|possibly|either|whether)\b", re.I)
 _ENDS_A_PHRASE = re.compile(r"[\"'”’*_`)\]]*\s*(?:$|[.,;:!?/\n]|(?:and|or|but)\b)", re.I)
-_COMMON = frozenset(
-    "a all an and any as at be by he i in is it me my no none not of on one or other so some the to "
-    "up us we yes".split()
+_COMMON = re.compile(
+    r"a|all|an|and|any|as|at|be|by|he|i|in|is|it|me|my|no|none|not|of|on|one|or|other|so|some|the|to"
+    r"|up|us|we|yes",
+    re.IGNORECASE,
 )
 """Words of any sentence: as labels they are read where a phrase ends with them."""
 
@@ -74,7 +75,7 @@ def _places(text: str, label: str, pattern: re.Pattern[str]) -> Iterator[bool]:
         return
     for match in matches:
         doubted = _DOUBTED.search(_clause(text, match.start()))
-        whole = label.casefold() not in _COMMON or _ENDS_A_PHRASE.match(text, match.end())
+        whole = not _COMMON.fullmatch(label) or _ENDS_A_PHRASE.match(text, match.end())
         if whole and not doubted and not _is_asked(text, match.end()):
             yield True
 
