@@ -310,3 +310,5 @@ class MemoryUse:
     """Keys and values of all sequences; prompts' beginnings are kept in it, and it never grows."""
     scratch: int
     """For the intermediate values of a forward pass."""
+    where: str = ""
+    """What lies on the processor and what on a card; empty: it is not in this process."""

@@ -25,6 +25,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 from common import lm_eval, out, requests_of
@@ -33,6 +34,7 @@ from rich.table import Table
 from gateway.backends.registry import load_models
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.backends.transformers.context import TorchContext
+from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.sizes import readable
 from gateway.core.types import GenerationRequest, LabelScores
 from gateway.engine.context import Row
@@ -71,8 +73,9 @@ def write_adapters(folder: Path, count: int) -> list[Path]:
     return made
 
 
-def load(adapter: Path | None = None, **changes: object) -> TransformersBackend:
+def load(adapter: Path | None = None, **changes: Any) -> TransformersBackend:
     spec = load_models().get(NAME)
+    assert isinstance(spec, TransformersSpec)
     name = adapter.name if adapter else NAME
     return TransformersBackend(replace(spec, name=name, adapter=adapter, **changes), locate(spec))
 

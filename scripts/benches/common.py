@@ -14,6 +14,7 @@ from rich.table import Table
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.registry import load_models
 from gateway.core.types import GenerationRequest
 from gateway.engine.backend import EngineBackend
@@ -23,7 +24,6 @@ from gateway.evaluation.plan import RunOptions, prepare
 from gateway.models.certificates import machine
 from gateway.models.environment import prompts_root
 from gateway.models.locate import locate
-from gateway.models.spec import ModelSpec
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -31,9 +31,10 @@ DATA = ROOT.parent / "shared" / "data"
 out = Console()
 
 
-def load(name: str, /, **changes: object) -> LlamaCppBackend:
-    """A model by its name, with some keys of its entry changed."""
-    spec: ModelSpec = load_models().get(name)
+def load(name: str, /, **changes: Any) -> LlamaCppBackend:
+    """A model of llama.cpp by its name, with some keys of its entry changed."""
+    spec = load_models().get(name)
+    assert isinstance(spec, LlamaCppSpec)
     return LlamaCppBackend(replace(spec, **changes), locate(spec))
 
 

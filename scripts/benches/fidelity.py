@@ -79,7 +79,7 @@ def theirs(
     """By model: what the tool prints, with these settings."""
     base = folder / "base.kld"
     tool(reference.path, text, base, *settings)
-    found = {}
+    found: dict[str, Mapping[str, float]] = {}
     for model in models:
         said = tool(model.path, text, base, "--kl-divergence", *settings)
         found[model.name] = {

@@ -13,8 +13,9 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.registry import load_backend
@@ -23,6 +24,8 @@ from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.types import GenerationRequest, Sampling
 from gateway.determinism import certify as certifying
 from gateway.models.spec import ModelSpec, PathSource
+
+Entry = TransformersSpec | LlamaCppSpec
 
 SHAPES: dict[str, dict[str, Any]] = {
     "tiny": {
@@ -50,14 +53,14 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 8,
     },
 }
-SHAPES["Llama-3.2-1B, 4 layers"] = {**SHAPES["Llama-3.2-1B"], "num_hidden_layers": 4}
+SHAPES["Llama-3.2-1B-of-4-layers"] = {**SHAPES["Llama-3.2-1B"], "num_hidden_layers": 4}
 """As the models' config.json has them; "tiny" is for trying this script."""
 
-ISSUES = (103, 154, 192, 227, 251, 254, 256, 258, 259, 260)
+ISSUES: tuple[int, ...] = (103, 154, 192, 227, 251, 254, 256, 258, 259, 260)
 ISSUES += (261, 262, 263, 263, 265, 266, 268, 270, 273, 277, 342)
 """Tokens of a zero-shot prompt on the 900 test issues: every twentieth quantile, SmolLM2's
 tokenizer. On average 249."""
-LEARNED = (45, 86, 110, 149, 177, 206, 217, 219, 221, 222)
+LEARNED: tuple[int, ...] = (45, 86, 110, 149, 177, 206, 217, 219, 221, 222)
 LEARNED += (223, 225, 226, 227, 228, 230, 231, 234, 236, 241, 319)
 """The same of the strategy "brief" on the training issues: what the manual's recipe learns."""
 ITEMS, TRAINED, HELD_OUT = 900, 745, 131
@@ -122,7 +125,7 @@ def telling(what: str, into: dict[str, Any]) -> Iterator[None]:
     print(f"{what}: {took:.1f} s", file=sys.stderr, flush=True)
 
 
-def make_model(shape: str, scratch: Path, device: str) -> ModelSpec:
+def make_model(shape: str, scratch: Path, device: str) -> TransformersSpec:
     """A folder with random weights in bfloat16 and a tokenizer of one token a byte, as an entry."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -172,7 +175,7 @@ def text_of(tokens: int, seed: int) -> str:
     return "".join(drawn.choices("abcdefghij klmnop", k=tokens))
 
 
-def certify(spec: ModelSpec, shape: str) -> dict[str, Any]:
+def certify(spec: Entry, shape: str) -> dict[str, Any]:
     """`gateway certify`, the fresh process included; weights stay loaded from trial to trial."""
     assert isinstance(spec.source, PathSource)
     models = spec.source.path.parent / f"{spec.name}.toml"
@@ -199,14 +202,14 @@ def certify(spec: ModelSpec, shape: str) -> dict[str, Any]:
         asyncio.run(holds.close())
 
 
-def _certified(spec: ModelSpec, fresh: Callable[[], Any] | None) -> Any:
+def _certified(spec: Entry, fresh: Callable[[], Any] | None) -> Any:
     def tell(name: str, number: int, of: int) -> None:
         print(f"  {number + 1}/{of} {name}", file=sys.stderr)
 
     return asyncio.run(certifying.certify(spec, load, fresh, tell))
 
 
-def speed(spec: ModelSpec, shape: str) -> dict[str, Any]:
+def speed(spec: Entry, shape: str) -> dict[str, Any]:
     """Generated tokens a second: bitwise, off, and transformers' own generate; and prompt tokens
     a second of eight prompts of 1,024 together."""
     rates: dict[str, dict[str, float]] = {}
@@ -214,13 +217,13 @@ def speed(spec: ModelSpec, shape: str) -> dict[str, Any]:
         backend = load(replace(spec, deterministic=level, parallel=max(TOGETHER)))
         for count in TOGETHER:
             asyncio.run(_generate(backend, count, 4))  # warm
-            seconds = _timed(lambda n=count, b=backend: asyncio.run(_generate(b, n, ANSWER)))
+            seconds = _timed(partial(asyncio.run, _generate(backend, count, ANSWER)))
             rates.setdefault(level, {})[f"x{count}"] = round(count * ANSWER / seconds, 1)
         prompts = [text_of(1024, seed) for seed in range(8)]
-        seconds = _timed(lambda p=prompts, b=backend: asyncio.run(_read(b, p)))
+        seconds = _timed(partial(asyncio.run, _read(backend, prompts)))
         rates[level]["prompt"] = round(8 * 1024 / seconds, 1)
         asyncio.run(backend.close())
-    if spec.backend == "transformers":
+    if isinstance(spec, TransformersSpec):
         rates["transformers generate"] = _plain_generate(spec)
     rates["bitwise / off"] = {
         key: round(rates["bitwise"][key] / rates["off"][key], 2) for key in rates["off"]
@@ -254,7 +257,7 @@ async def _read(backend: Any, prompts: Sequence[str]) -> None:
     )
 
 
-def _plain_generate(spec: ModelSpec) -> dict[str, float]:
+def _plain_generate(spec: TransformersSpec) -> dict[str, float]:
     """One padded batch, transformers' default attention and cache."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -279,11 +282,11 @@ def _plain_generate(spec: ModelSpec) -> dict[str, float]:
             _wait(spec.device)
 
         ask(4)
-        rates[f"x{count}"] = round(count * ANSWER / _timed(lambda a=ask: a(ANSWER)), 1)
+        rates[f"x{count}"] = round(count * ANSWER / _timed(partial(ask, ANSWER)), 1)
     return rates
 
 
-def labels(spec: ModelSpec, shape: str) -> dict[str, Any]:
+def labels(spec: Entry, shape: str) -> dict[str, Any]:
     """Seconds for the label scores of texts as long as the issues."""
     found = {}
     for level in ("bitwise", "off"):
@@ -292,7 +295,7 @@ def labels(spec: ModelSpec, shape: str) -> dict[str, Any]:
         count = ITEMS if level == "bitwise" else ITEMS // 9
         texts = [text_of(ISSUES[i % len(ISSUES)], i) for i in range(count)]
         asyncio.run(_score(backend, texts[:8]))
-        seconds = _timed(lambda b=backend, t=texts: asyncio.run(_score(b, t)))
+        seconds = _timed(partial(asyncio.run, _score(backend, texts)))
         stats = backend.stats
         found[level] = {
             "texts": count,
@@ -315,7 +318,7 @@ async def _score(backend: Any, texts: Sequence[str]) -> None:
     )
 
 
-def tune(spec: ModelSpec, shape: str) -> dict[str, Any]:
+def tune(spec: TransformersSpec, shape: str) -> dict[str, Any]:
     """The manual's recipe on rows of the issues' lengths: seconds, and what the card says."""
     from gateway.backends.transformers.model import TorchModel
     from gateway.tuning.adapter import TrainedAdapter
@@ -374,7 +377,7 @@ def tune(spec: ModelSpec, shape: str) -> dict[str, Any]:
     }
 
 
-def memory(spec: ModelSpec, shape: str) -> list[dict[str, Any]]:
+def memory(spec: TransformersSpec, shape: str) -> list[dict[str, Any]]:
     """The planner's figure of a LoRA training against what torch allocated at most."""
     from gateway.tuning.plan.architecture import from_path
     from gateway.tuning.plan.parameters import targets_of
@@ -410,7 +413,7 @@ def memory(spec: ModelSpec, shape: str) -> list[dict[str, Any]]:
     return found
 
 
-def _train_once(spec: ModelSpec, setup: Any) -> int:
+def _train_once(spec: TransformersSpec, setup: Any) -> int:
     """Two steps as a trainer of transformers makes them; bytes allocated at most."""
     import peft
     import torch
@@ -419,7 +422,7 @@ def _train_once(spec: ModelSpec, setup: Any) -> int:
     from gateway.tuning.layers import prepare
 
     assert isinstance(spec.source, PathSource)
-    quantize = "nf4" if setup.method == "qlora" else ""
+    quantize: Literal["", "nf4"] = "nf4" if setup.method == "qlora" else ""
     _forget_peak(spec.device)
     before = _peak(spec.device)
     model = TorchModel(spec.source.path, dtype="bfloat16", device=spec.device, quantize=quantize)
@@ -443,7 +446,7 @@ def _train_once(spec: ModelSpec, setup: Any) -> int:
     return found
 
 
-def llama(spec: ModelSpec, shape: str) -> dict[str, Any]:
+def llama(spec: TransformersSpec, shape: str) -> dict[str, Any]:
     """llama.cpp with its layers on the card: certificates, what sharing passes changes, speed."""
     from gateway.engine.backend import usable_cores
     from gateway.engine.llama.cards import cards
@@ -539,7 +542,7 @@ def make_gguf(shape: str, folder: Path, device: str) -> Path:
     return path
 
 
-def _timed(act: Callable[[], None]) -> float:
+def _timed(act: Callable[[], object]) -> float:
     begun = time.perf_counter()
     act()
     return time.perf_counter() - begun
@@ -569,7 +572,7 @@ def _peak(device: str) -> int:
     return int(torch.cuda.max_memory_allocated()) if device != "cpu" else 0
 
 
-PARTS: dict[str, Callable[[ModelSpec, str], Any]] = {
+PARTS: dict[str, Callable[[TransformersSpec, str], Any]] = {
     "certify": certify,
     "speed": speed,
     "labels": labels,

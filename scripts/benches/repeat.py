@@ -62,10 +62,10 @@ async def measure(name: str) -> list[list[str]]:
         told = await server.ask(tokens, ANSWER, 1)
         for label, together in (("asked again", 1), ("8 together", 8)):
             begun = time.perf_counter()
-            then = await server.ask(tokens, ANSWER, together)
+            again = await server.ask(tokens, ANSWER, together)
             seconds = time.perf_counter() - begun
-            texts = sum(a.text != b.text for a, b in zip(told, then, strict=True))
-            logprobs = sum(a.logprobs != b.logprobs for a, b in zip(told, then, strict=True))
+            texts = sum(a.text != b.text for a, b in zip(told, again, strict=True))
+            logprobs = sum(a.logprobs != b.logprobs for a, b in zip(told, again, strict=True))
             what = f"llama-server, {label}"
             rows.append([name, what, str(PROMPTS), str(texts), str(logprobs), f"{seconds:.0f}"])
     return rows

@@ -130,7 +130,8 @@ class LlamaCppBackend(EngineBackend):
     @property
     def memory(self) -> MemoryUse:
         taken = self._engine.memory
-        return MemoryUse(self._model.weights_bytes, taken.cache, taken.scratch)
+        where = str(self._offload)
+        return MemoryUse(self._model.weights_bytes, taken.cache, taken.scratch, where)
 
     async def close(self) -> None:
         if not self._closed:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.sizes import readable
+from gateway.engine.llama import library
 from gateway.engine.llama.cards import Card, cards
 from gateway.models.gguf import Header
 from gateway.models.gguf_parts import read_model
@@ -60,31 +61,35 @@ class Offload:
 
 
 def offload(spec: LlamaCppSpec, path: Path) -> Offload:
-    """What an entry's `gpu_layers` means for its file on this machine. Most entries want no card:
-    for them the file's header is not read, which takes longer than many a prompt."""
-    return plan(spec, read_model(path), cards()) if spec.gpu_layers != 0 else Offload()
+    """What an entry's `gpu_layers` means for its file on this machine.
+
+    On a build for processors the file's header is not read: that takes longer than many a prompt.
+    """
+    if spec.gpu_layers == 0:
+        return Offload()
+    if not (found := cards()):
+        return Offload(remark=_without_a_card(spec, library.supports_cards()))
+    return plan(spec, read_model(path), found)
 
 
 def plan(spec: LlamaCppSpec, header: Header, cards: Sequence[Card]) -> Offload:
-    """What an entry's `gpu_layers` means on these cards.
-
-    Args:
-        cards: none where the library was built for processors, or no card is here.
-    """
+    """What an entry's `gpu_layers` means on these cards, of which there is at least one."""
     layers = int(header.of_architecture("block_count") or 0) + 1
-    asked = layers if spec.gpu_layers == "auto" else min(spec.gpu_layers, layers)
-    if not cards:
-        remark = ""
-        if spec.gpu_layers != 0:
-            remark = (
-                f"{spec.name}: gpu_layers = {spec.gpu_layers!r}, and llama.cpp was built for "
-                "processors here, or finds no card: all layers are on the processor"
-            )
-        return Offload(of=layers, remark=remark)
     fits = _fitting(spec, header, layers, sum(card.free for card in cards))
-    taken = min(asked, fits) if spec.gpu_layers == "auto" else asked
+    taken = fits if spec.gpu_layers == "auto" else min(spec.gpu_layers, layers)
     return Offload(
         taken, layers, spec.main_gpu, spec.tensor_split, tuple(cards), fits if taken else 0
+    )
+
+
+def _without_a_card(spec: LlamaCppSpec, built_for_one: bool) -> str:
+    """Said where a card was expected: an entry names a number, or the library was built for one."""
+    if spec.gpu_layers == "auto" and not built_for_one:
+        return ""
+    why = "llama.cpp finds no card" if built_for_one else "llama.cpp was built for processors"
+    return (
+        f"{spec.name}: gpu_layers = {spec.gpu_layers!r}, and {why} here: all layers are on the "
+        "processor"
     )
 
 

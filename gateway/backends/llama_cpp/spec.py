@@ -27,7 +27,7 @@ class LlamaCppSpec(ModelSpec):
     kernels: Kernels = "decode"
     """Which of two invariant ways to multiply K-quants the process takes, the same for all entries:
     "decode" is fast at one token at a time, "prefill" at many."""
-    gpu_layers: Annotated[int, Ge(0), Le(10_000)] | Literal["auto"] = 0
+    gpu_layers: Annotated[int, Ge(0), Le(10_000)] | Literal["auto"] = "auto"
     """How many of a GGUF's last layers lie on a card, the output counted as one; "auto": all that
     fit. Where the library was built for processors, or no card is here, none does."""
     main_gpu: Annotated[int, Ge(0), Le(63)] = 0

@@ -178,7 +178,8 @@ class TransformersBackend(EngineBackend):
     @property
     def memory(self) -> MemoryUse:
         taken = self._engine.memory
-        return MemoryUse(self._model.weights_bytes, taken.cache, taken.scratch)
+        where = f"device {self.spec.device}"
+        return MemoryUse(self._model.weights_bytes, taken.cache, taken.scratch, where)
 
     async def close(self) -> None:
         if not self._closed:

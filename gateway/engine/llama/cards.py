@@ -25,7 +25,7 @@ class Card:
 
 def cards() -> tuple[Card, ...]:
     """Those that this build of the library can compute on, in its order; none on a CPU build."""
-    if not library.load().llama_supports_gpu_offload():
+    if not library.supports_cards():
         return ()
     ggml = _ggml()
     devices = [ggml.ggml_backend_dev_get(i) for i in range(ggml.ggml_backend_dev_count())]

@@ -104,6 +104,11 @@ def load() -> Any:
     return lib
 
 
+def supports_cards() -> bool:
+    """Whether this build can compute on a card, if one is here."""
+    return bool(load().llama_supports_gpu_offload())
+
+
 @cache
 def build() -> Build:
     """Version and build options of the loaded library."""

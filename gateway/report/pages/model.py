@@ -67,6 +67,7 @@ def _of_loaded(spec: ModelSpec, path: Path, backend: Backend) -> Iterator[tuple[
     yield "fingerprint", backend.fingerprint
     if backend.memory.weights:
         yield "memory", _memory(backend)
+        yield "layers", backend.memory.where
     level = level_of(backend.fingerprint, certificates_file())
     yield "determinism", f"{level.value} on this machine"
     for warning in backend.warnings:

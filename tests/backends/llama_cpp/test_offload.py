@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from gateway.backends.llama_cpp.offload import Offload, plan, too_large
+from gateway.backends.llama_cpp import offload as offloading
+from gateway.backends.llama_cpp.offload import Offload, offload, plan, too_large
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.engine.llama import library
 from gateway.engine.llama.cards import Card
 from gateway.models.gguf import Header, Tensor
 from gateway.models.spec import PathSource
@@ -35,8 +38,12 @@ def card(room: int) -> Card:
     return Card("CUDA0", "a card", RESERVE + room * MIB)
 
 
-def test_by_default_all_is_on_the_processor() -> None:
-    found = plan(SPEC, HEADER, [card(10_000)])
+def test_by_default_all_that_fits_is_on_the_card() -> None:
+    assert plan(SPEC, HEADER, [card(10_000)]).layers == LAYERS + 1
+
+
+def test_none_is_on_the_card_of_an_entry_that_wants_none() -> None:
+    found = offload(replace(SPEC, gpu_layers=0), Path("made.gguf"))
     assert (found.layers, found.setting, str(found)) == (0, "", "all on the processor")
 
 
@@ -54,12 +61,24 @@ def test_a_number_is_taken_at_its_word_and_counts_the_output() -> None:
     assert "all of 5 layers on CUDA0 (a card)" in str(found)
 
 
-@pytest.mark.parametrize("asked", ["auto", 3])
-def test_without_a_card_the_processor_computes_and_it_is_said(asked: str | int) -> None:
-    found = plan(replace(SPEC, gpu_layers=asked), HEADER, [])  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("asked", "built_for_a_card", "said"),
+    [
+        ("auto", False, ""),
+        ("auto", True, "llama.cpp finds no card"),
+        (3, False, "llama.cpp was built for processors"),
+        (3, True, "llama.cpp finds no card"),
+    ],
+)
+def test_without_a_card_the_processor_computes_and_who_expected_one_is_told(
+    asked: Literal["auto"] | int, built_for_a_card: bool, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "supports_cards", lambda: built_for_a_card)
+    monkeypatch.setattr(offloading, "cards", tuple)
+    found = offload(replace(SPEC, gpu_layers=asked), Path("made.gguf"))
     assert (found.layers, found.setting) == (0, "")
-    assert "all layers are on the processor" in found.remark
-    assert plan(SPEC, HEADER, []).remark == ""
+    assert said in found.remark
+    assert bool(found.remark) == bool(said)
 
 
 def test_out_of_memory_tells_how_many_would_fit() -> None:
