@@ -2,17 +2,19 @@
 
 The same request gives the same bytes, whatever runs beside it, and every number can be replayed.
 
-    run          ask a grid of models and prompts a task's items, and score it
-    compare      cells of such a grid against each other
-    classify     what a model answers to texts, or to the rows of a table
-    judge        have a model grade texts on a rubric
-    certify      measure whether a model's bytes ever change
-    tune         train an adapter on labelled data
-    open_model   a loaded model, to be asked anything
-    load_models  the entries of models.toml
+    run            ask a grid of models and prompts a task's items, and score it
+    score          a finished run again, from the files in its folder
+    compare        cells of such a grid against each other
+    compare_saved  two cells of finished runs against each other
+    classify       what a model answers to texts, or to the rows of a table
+    judge          have a model grade texts on a rubric
+    certify        measure whether a model's bytes ever change
+    tune           train an adapter on labelled data
+    open_model     a loaded model, to be asked anything
+    load_models    the entries of models.toml
 
-The first five return when their work is done; `await run.aio(...)` is the same for async code.
-Nothing is loaded before it is used.
+run, compare, classify, judge and certify return when their work is done; `await run.aio(...)` is
+the same for async code. Nothing is loaded before it is used.
 """
 
 from typing import TYPE_CHECKING
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.evaluation.compare import compare_cells as compare
     from gateway.evaluation.evaluate import run
     from gateway.evaluation.judge.judgement import judge
+    from gateway.evaluation.saved import compare_saved, score
     from gateway.report.pages.run import write_run
     from gateway.scoring.report import Report
     from gateway.tuning.recipe import Recipe
@@ -43,10 +46,12 @@ _HOMES = {
     "classify": "evaluation.classify:classify",
     "compare": "evaluation.compare:compare_cells",
     "errors": "core.errors:",
+    "compare_saved": "evaluation.saved:compare_saved",
     "judge": "evaluation.judge.judgement:judge",
     "load_models": "backends.registry:load_models",
     "open_model": "backends.opened:open_model",
     "run": "evaluation.evaluate:run",
+    "score": "evaluation.saved:score",
     "tune": "tuning.run:tune",
     "write_run": "report.pages.run:write_run",
 }
@@ -60,11 +65,13 @@ __all__ = [
     "certify",
     "classify",
     "compare",
+    "compare_saved",
     "errors",
     "judge",
     "load_models",
     "open_model",
     "run",
+    "score",
     "tune",
     "write_run",
 ]

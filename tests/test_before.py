@@ -18,13 +18,13 @@ from gateway.backends.registry import KINDS, load_models
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.evaluation.predictions import load_predictions, predictions_of
 from gateway.evaluation.record import RunRecord
+from gateway.evaluation.saved import load_report
 from gateway.evaluation.store import Store
 from gateway.models import certificates
 from gateway.models.adapters.card import read_card
 from gateway.models.adapters.folder import read_adapter
 from gateway.models.certificates import Level, level_of
 from gateway.models.spec import HubSource, OllamaSource, PathSource, PypiSource
-from gateway.report.json import load_report
 from tests.cli.conftest import Done, Gateway, gateway
 from tests.support.imports import ROOT
 

@@ -119,19 +119,17 @@ def ab(
 def ask_cells(plan: "CellPlan", store: Path | None, *, quiet: bool) -> "CompareResult":
     """Ask what is not in the store, with bars; what it comes to."""
     from gateway.cli.progress import NOISE_FLOOR, RunProgress, planned
-    from gateway.evaluation.compare import compare
+    from gateway.evaluation import compare
 
     def looked(items: int, decided: bool) -> None:
         if not (quiet or err.is_terminal):
             note(f"after {items} of {plan.items} items: {'' if decided else 'not '}decided")
 
     totals = {**planned(plan.plans), NOISE_FLOOR: plan.asked_again}
-    with (
-        keeping_answers(),
-        open_store(store) as opened,
-        RunProgress(totals, err, quiet=quiet) as progress,
-    ):
-        return wait(compare(plan, opened, progress.update, looked))
+    with keeping_answers(), open_store(store) as opened:
+        with RunProgress(totals, err, quiet=quiet) as progress:
+            result = wait(compare.ask_cells(plan, opened, progress.update, looked))
+        return result()
 
 
 def finish(compared: "CompareResult", out_dir: Path | None, *more: "Section") -> bool:

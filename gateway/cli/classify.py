@@ -20,13 +20,12 @@ from gateway.cli.common import (
     listed,
     note,
     out,
-    read_text,
     show,
 )
 from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.outputs import check_file
 from gateway.core.errors import ConfigError
-from gateway.core.files import write_atomically
+from gateway.core.files import read_text, write_atomically
 
 if TYPE_CHECKING:
     from gateway.evaluation.run import Watch

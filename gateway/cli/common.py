@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from gateway.cli.outputs import check_file
-from gateway.core.errors import ConfigError, DataError
+from gateway.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -160,20 +160,6 @@ def check_store(path: Path | None) -> None:
 def listed(text: str | None) -> tuple[str, ...]:
     """The parts of a comma-separated option; none where it is absent."""
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
-
-
-def read_text(path: Path) -> str:
-    """The text of a file.
-
-    Raises:
-        DataError: it cannot be read, or is no UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as exc:
-        raise DataError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        raise DataError(f"{path}: no UTF-8 text: byte {exc.start}") from exc
 
 
 def require_options(context: typer.Context, *names: str) -> None:

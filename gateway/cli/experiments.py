@@ -64,7 +64,7 @@ def run_file(
     with keeping_answers(), watched(quiet=quiet) as watch:
         plan = plan_experiment(experiment, models, prompts or prompts_root())
         with open_store(store) as opened:
-            result = wait(run_experiment(plan, opened, watch, begin))
+            result = wait(run_experiment(plan, opened, watch, begin))()
     show(page.brief(result.outcome))
     if experiment.out is not None:
         page.write(result, experiment.out)

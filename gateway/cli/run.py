@@ -24,22 +24,15 @@ from gateway.cli.common import (
     keeping_answers,
     listed,
     out,
-    read_text,
     require_options,
     show,
     tell,
 )
 from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.outputs import check_folder
-from gateway.core.errors import ComparisonRefused, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gateway.evaluation.predictions import SavedPredictions
     from gateway.evaluation.summary import RunResult
-    from gateway.scoring.report import Report
-    from gateway.scoring.results import Prediction
 
 
 @reads_data
@@ -152,26 +145,11 @@ def score(
     json_output: JsonOption = False,
 ) -> None:
     """Score the predictions of a finished run again, from its files alone."""
-    from dataclasses import replace
-
-    from gateway.evaluation.predictions import load_predictions
+    import gateway
     from gateway.report.json import render_json
     from gateway.report.pages import run as page
-    from gateway.scoring.scores import score_cell
 
-    found = _load_report(folder)
-    cells = [
-        score_cell(
-            name,
-            "baseline" if name.startswith("baseline:") else "model",
-            found.kind,
-            found.labels,
-            predictions,
-            seed=seed,
-        )
-        for name, predictions in load_predictions(folder).cells.items()
-    ]
-    scored = replace(found, cells=tuple(cells), comparisons=(), disagreements=(), conclusion=None)
+    scored = gateway.score(folder, seed=seed)
     if json_output:
         out.file.write(render_json(scored))
     else:
@@ -193,70 +171,10 @@ def compare(
     """
     from dataclasses import asdict
 
-    from gateway.evaluation.predictions import load_predictions, require_same_items
+    import gateway
     from gateway.report.pages import compare as page
-    from gateway.scoring.contest import all_pairs
-    from gateway.scoring.flips import differing
 
-    folder_a, cell_a = _folder_and_cell(a, None)
-    folder_b, cell_b = _folder_and_cell(b, folder_a)
-    report_a, report_b = _load_report(folder_a), _load_report(folder_b)
-    for what in ("task", "kind", "labels"):
-        if getattr(report_a, what) != getattr(report_b, what):
-            raise ComparisonRefused(
-                f"the runs differ in their {what}: {getattr(report_a, what)} and "
-                f"{getattr(report_b, what)}"
-            )
-    saved_a, saved_b = load_predictions(folder_a), load_predictions(folder_b)
-    require_same_items(saved_a, saved_b)
-    first, second = _cell(saved_a, folder_a, cell_a), _cell(saved_b, folder_b, cell_b)
-    if first[0].cell == second[0].cell:
-        first, second = _of_folder(first, folder_a), _of_folder(second, folder_b)
-    (result,) = all_pairs(
-        [second, first],
-        task_kind=report_a.kind,
-        labels=report_a.labels,
-        metric=metric or report_a.primary_metric,
-        seed=seed,
-        strict=True,
-    )
-    items = differing([first, second], report_a.kind)
-    values = {**asdict(result), "items": [asdict(item) for item in items]}
-    show(page.sections(result, items), values if json_output else None)
-
-
-def _load_report(folder: Path) -> "Report":
-    from gateway.report.json import load_report
-
-    return load_report(read_text(folder / "report.json"))
-
-
-def _folder_and_cell(text: str, other: Path | None) -> tuple[Path, str]:
-    """`FOLDER`, `FOLDER:CELL`, or only `CELL` where another folder is known."""
-    if Path(text).is_dir():
-        return Path(text), ""
-    folder, separator, cell = text.partition(":")
-    if separator and Path(folder).is_dir():
-        return Path(folder), cell
-    if other is not None:
-        return other, text
-    raise DataError(f"{text}: no such folder", hint="FOLDER:CELL, FOLDER as given to run --out")
-
-
-def _of_folder(cell: "Sequence[Prediction]", folder: Path) -> "list[Prediction]":
-    """The same cell in two runs is told apart by its folder."""
-    from dataclasses import replace
-
-    return [replace(prediction, cell=f"{folder}:{prediction.cell}") for prediction in cell]
-
-
-def _cell(saved: "SavedPredictions", folder: Path, name: str) -> "Sequence[Prediction]":
-    found = saved.cells
-    if not name and len(found) == 1:
-        return next(iter(found.values()))
-    if name not in found:
-        raise DataError(
-            f"{folder}: no cell is called {name!r}" if name else f"{folder}: name a cell",
-            hint="FOLDER:CELL with one of: " + ", ".join(found),
-        )
-    return found[name]
+    found = gateway.compare_saved(a, b, metric=metric, seed=seed)
+    items = [asdict(item) for item in found.items]
+    values = {**asdict(found.comparison), "items": items} if json_output else None
+    show(page.sections(found.comparison, found.items), values)

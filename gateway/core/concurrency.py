@@ -72,6 +72,25 @@ def blocking(work: Callable[P, Work[Out]]) -> Call[P, Out]:
     return cast(Call[P, Out], wait)
 
 
+def then_computing(work: Callable[P, Work[Callable[[], Out]]]) -> Call[P, Out]:
+    """As `blocking`, of work that ends with computing and gives the function that does it.
+
+    It is called when there is no event loop any more, so that Ctrl-C ends it at once; under the
+    name `aio`, in a thread beside the loop.
+    """
+
+    @wraps(work)
+    def wait(*args: P.args, **kwargs: P.kwargs) -> Out:
+        return blocking(work)(*args, **kwargs)()
+
+    async def aio(asked: Work[Callable[[], Out]]) -> Out:
+        return await asyncio.to_thread(await asked)
+
+    # Called, not awaited: what `work` does before it gives its coroutine is done by then.
+    wait.aio = lambda *args, **kwargs: aio(work(*args, **kwargs))  # type: ignore[attr-defined]
+    return cast(Call[P, Out], wait)
+
+
 def taking(options: Callable[P, T]) -> Callable[[Callable[[T], Out]], Callable[P, Out]]:
     """Work that takes one value of options, called with the fields of them."""
 

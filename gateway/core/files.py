@@ -1,7 +1,31 @@
-"""Files that are whole or absent."""
+"""Files of text: read with what is wrong as an error, and written whole or not at all."""
 
 import os
 from pathlib import Path
+
+from gateway.core.errors import DataError
+
+
+def read_text(path: Path, *, exact: bool = False, hint: str = "") -> str:
+    """The text of a file.
+
+    Args:
+        exact: line ends as they are, not each as one newline.
+        hint: what to do where the file cannot be read.
+
+    Raises:
+        DataError: it cannot be read, or is no UTF-8.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="" if exact else None) as file:
+            return file.read()
+    except OSError as exc:
+        raise DataError(f"{path}: cannot be read: {exc.strerror}", hint=hint) from exc
+    except UnicodeDecodeError as exc:
+        raise DataError(
+            f"{path}: byte {exc.start} is no UTF-8",
+            hint="save the file as UTF-8, for example: iconv -f latin1 -t utf-8",
+        ) from exc
 
 
 def write_atomically(path: Path, text: str) -> None:

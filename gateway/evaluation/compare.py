@@ -1,14 +1,16 @@
 """Cells against each other on labelled items: what `gateway ab` asks, and what it comes to."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from gateway.backends.pool import Loader, ModelPool
 from gateway.backends.registry import load_backend, load_models
-from gateway.core.concurrency import Work, blocking, taking
+from gateway.core.concurrency import Work, taking, then_computing
 from gateway.evaluation.ab.answers import StoredAnswers
-from gateway.evaluation.ab.ask import MOST_ASKED_AGAIN, ask, plans_of, weights_size
+from gateway.evaluation.ab.ask import MOST_ASKED_AGAIN, AskedCells, ask, plans_of, weights_size
 from gateway.evaluation.ab.cells import Defaults, model_in, read_cells
 from gateway.evaluation.ab.decide import all_decided, outcome_of
 from gateway.evaluation.ab.margin import DEFAULT_MARGIN, Criterion, check_margin
@@ -121,9 +123,9 @@ def plan_cells(options: CompareOptions, models: Models) -> CellPlan:
     return CellPlan(prepare(wanted), criterion, models, options.stop_early)
 
 
-@blocking
+@then_computing
 @taking(CompareOptions)
-def compare_cells(options: CompareOptions) -> Work[CompareResult]:
+def compare_cells(options: CompareOptions) -> Work[Callable[[], CompareResult]]:
     """Cells of the grid against each other, on the same items.
 
     Raises:
@@ -134,30 +136,40 @@ def compare_cells(options: CompareOptions) -> Work[CompareResult]:
     return _compare(plan_cells(options, load_models(options.models_file)), options.store)
 
 
-async def _compare(asked: CellPlan, store: Path | None) -> CompareResult:
-    with Store(store or default_store()) as opened:
-        return await compare(asked, opened)
+async def _compare(asked: CellPlan, path: Path | None) -> Callable[[], CompareResult]:
+    with ExitStack() as opened:
+        store = opened.enter_context(Store(path or default_store()))
+        result = await ask_cells(asked, store)
+        opened.pop_all()
+    return partial(_closing, store, result)
 
 
-async def compare(
+def _closing(store: Store, result: Callable[[], CompareResult]) -> CompareResult:
+    with store:
+        return result()
+
+
+async def ask_cells(
     asked: CellPlan,
     store: Store,
     on_progress: OnProgress = lambda _: None,
     on_look: OnLook = lambda _items, _decided: None,
     *,
     loader: Loader = load_backend,
-) -> CompareResult:
-    """Ask what is not in the store, put the run there, and say what it comes to.
+) -> Callable[[], CompareResult]:
+    """Ask what is not in the store, and put the run there.
 
     Args:
         loader: makes a backend of an entry and its file.
 
+    Returns:
+        What computes the result from the open store. It raises ComparisonRefused where a cell has
+        no such metric.
+
     Raises:
         ConfigError, BackendError, StoreError: as `gateway.evaluation.run.run`.
-        ComparisonRefused: a cell has no such metric.
     """
     criterion = asked.criterion
-    sizes = {cell.model: weights_size(asked.models.get(cell.model)) for cell in criterion.cells}
     answers = StoredAnswers(asked.prepared, criterion, store)
 
     def decided(cells: Sequence[Cell], items: Sequence[Item]) -> bool:
@@ -171,5 +183,11 @@ async def compare(
         answered = await ask(asked.prepared, criterion.cells, pool, store, on_progress, look)
     record = answers.record(answered.cells, answered.items)
     store.put_run(record.run_id, record.task, record.to_json())
+    return partial(_result, asked, answers, answered)
+
+
+def _result(asked: CellPlan, answers: StoredAnswers, answered: AskedCells) -> CompareResult:
+    criterion = asked.criterion
+    sizes = {cell.model: weights_size(asked.models.get(cell.model)) for cell in criterion.cells}
     planned = asked.items if asked.stop_early else None
     return CompareResult(*outcome_of(answers, answered, criterion, sizes, planned=planned))

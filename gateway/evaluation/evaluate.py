@@ -1,11 +1,13 @@
 """`gateway run`: a grid of models and prompts, asked, read and scored."""
 
-import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from gateway.backends.registry import load_models
-from gateway.core.concurrency import Work, blocking, taking
+from gateway.core.concurrency import Work, taking, then_computing
 from gateway.evaluation import run as asking
 from gateway.evaluation.plan import Prepared, RunOptions, prepare
 from gateway.evaluation.plan import record as record_of
@@ -16,9 +18,9 @@ from gateway.models.environment import default_store
 from gateway.models.file import Models
 
 
-@blocking
+@then_computing
 @taking(RunOptions)
-def run(options: RunOptions) -> Work[RunResult]:
+def run(options: RunOptions) -> Work[Callable[[], RunResult]]:
     """Ask a grid of models and prompt strategies what its store does not know yet.
 
     Raises:
@@ -32,10 +34,17 @@ def run(options: RunOptions) -> Work[RunResult]:
     return _run(prepare(replace(options, models=names)), models)
 
 
-async def _run(prepared: Prepared, models: Models) -> RunResult:
-    with Store(prepared.wanted.store or default_store()) as store:
+async def _run(prepared: Prepared, models: Models) -> Callable[[], RunResult]:
+    with ExitStack() as opened:
+        store = opened.enter_context(Store(prepared.wanted.store or default_store()))
         record = await ask(prepared, models, store, prepared.wanted.watch)
-        return await asyncio.to_thread(result_of, record, store)
+        opened.pop_all()
+    return partial(_scored, record, store)
+
+
+def _scored(record: RunRecord, store: Store) -> RunResult:
+    with store:
+        return result_of(record, store)
 
 
 async def ask(

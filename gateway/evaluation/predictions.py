@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gateway.core.digests import canonical_json
 from gateway.core.errors import ComparisonRefused, DataError
+from gateway.core.files import read_text
 from gateway.core.json import from_plain
 from gateway.core.types import Answer, LabelScores
 from gateway.evaluation.record import RecordedCell, RecordedItem, RunRecord
@@ -113,12 +114,7 @@ def load_predictions(path: Path) -> SavedPredictions:
     file = path / PREDICTIONS if path.is_dir() else path
     cells: dict[str, list[Prediction]] = {}
     digests: dict[str, str] = {}
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise DataError(
-            f"{file}: cannot be read: {exc}", hint="name the folder given to gateway run --out"
-        ) from exc
+    lines = read_text(file, hint="name the folder given to gateway run --out").splitlines()
     for number, line in enumerate(lines, start=1):
         try:
             raw = json.loads(line)

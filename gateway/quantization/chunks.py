@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.backends.llama_cpp.context import Context
+from gateway.core import files
 from gateway.core.errors import DataError, Unsupported
 from gateway.engine.context import OUTPUTS_PER_PASS, Row
 from gateway.engine.llama.vocabulary import GgufVocabulary
@@ -24,15 +25,7 @@ def read_text(path: Path) -> str:
     Raises:
         DataError: it is absent or no UTF-8.
     """
-    try:
-        return path.read_bytes().decode("utf-8").removesuffix("\n")
-    except OSError as exc:
-        raise DataError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        raise DataError(
-            f"{path}: byte {exc.start} is no UTF-8",
-            hint="save the file as UTF-8, for example: iconv -f latin1 -t utf-8",
-        ) from exc
+    return files.read_text(path, exact=True).removesuffix("\n")
 
 
 def chunks_of(

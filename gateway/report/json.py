@@ -1,4 +1,4 @@
-"""The report as JSON, and back again without loss."""
+"""The report as JSON; `gateway.evaluation.saved` reads it back without loss."""
 
 import json
 from collections.abc import Sequence
@@ -6,14 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 from gateway.core.errors import DataError
-from gateway.core.json import Strictness, from_plain, plain
 from gateway.report.sentences import summary_sentences
 from gateway.scoring.report import Report
 from gateway.scoring.results import CellTimings
-
-_NAME = "report.json"
-_FINITE = Strictness(finite=True)
-_HINT = "it has to be a report.json as gateway wrote it"
 
 
 def render_json(report: Report) -> str:
@@ -37,27 +32,6 @@ def render_timings_json(timings: Sequence[CellTimings]) -> str:
         DataError: a number is not finite.
     """
     return dumped([asdict(cell) for cell in timings])
-
-
-def load_report(text: str) -> Report:
-    """The inverse of `render_json`.
-
-    Of a report that was written when there was another comparison, the cells alone are read: what
-    compares them is made again from its predictions, or by `gateway report` from the store.
-
-    Raises:
-        DataError: the text is no report; the message names the value that is wrong.
-    """
-    raw = plain(text, _NAME, hint=_HINT, reading=_FINITE)
-    if isinstance(raw, dict):
-        raw.pop("summary", None)
-        if "conclusion" not in raw:
-            raw |= {"comparisons": [], "disagreements": [], "conclusion": None}
-            raw["cells"] = [
-                {**cell, "verdicts": []} if isinstance(cell, dict) else cell
-                for cell in raw.get("cells", ())
-            ]
-    return from_plain(Report, raw, _NAME, hint=_HINT, reading=_FINITE)
 
 
 def dumped(value: Any) -> str:

@@ -64,10 +64,8 @@ def ranked(report: Report) -> tuple[CellScore, ...]:
 
 
 def shown_name(cell: CellScore) -> str:
-    """The name, which tells of a baseline that it is one, and of bounds that they are."""
-    if cell.kind == "model" or cell.name.startswith("baseline"):
-        return cell.name if cell.exact else f"{cell.name} {BOUNDS}"
-    return f"baseline:{cell.name}"
+    """The name, which tells of bounds that they are."""
+    return cell.name if cell.exact else f"{cell.name} {BOUNDS}"
 
 
 def metric_names(report: Report) -> tuple[str, ...]:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.evaluation.saved import load_report
 from gateway.report import format as fmt
 from gateway.report.html import render_html as rendered
-from gateway.report.json import load_report, render_json
+from gateway.report.json import render_json
 from gateway.report.pages import run
 from gateway.report.sentences import summary_sentences
 from gateway.report.view import TESTED

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import DataError
-from gateway.report.json import load_report, render_json, render_timings_json
+from gateway.evaluation.saved import load_report
+from gateway.report.json import render_json, render_timings_json
 from gateway.scoring.flips import CellAnswer, Flip
 from gateway.scoring.report import Report
 from gateway.scoring.results import AgainstBaseline, CellScore, Metric, Verdict

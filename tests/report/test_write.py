@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.errors import DataError, StoreError
-from gateway.report.json import load_report
+from gateway.evaluation.saved import load_report
 from gateway.report.pages.run import FILES, write
 from gateway.scoring.results import Metric
 from tests.report import samples

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from gateway.evaluation.ab.margin import check_margin
@@ -11,6 +12,7 @@ from gateway.evaluation.experiment.grid import check_levels
 from gateway.evaluation.experiment.outcome import ExperimentOutcome, outcome_of
 from gateway.evaluation.experiment.spread import require_variation
 from gateway.evaluation.plan import Prepared, prepare
+from gateway.evaluation.record import RunRecord
 from gateway.evaluation.run import Watch, unwatched
 from gateway.evaluation.store import Store
 from gateway.evaluation.summary import RunResult, result_of
@@ -62,11 +64,14 @@ async def run_experiment(
     store: Store,
     watch: Watch = unwatched,
     on_seed: Callable[[int], None] = lambda _: None,
-) -> ExperimentResult:
-    """Ask what the store does not know yet, put the runs there, and say what they come to.
+) -> Callable[[], ExperimentResult]:
+    """Ask what the store does not know yet, and put the runs there.
 
     Args:
         on_seed: told of each exemplar seed before it is asked.
+
+    Returns:
+        What computes the result from the open store.
 
     Raises:
         ConfigError, BackendError, StoreError: as `gateway.evaluation.run.run`.
@@ -75,8 +80,11 @@ async def run_experiment(
     for seed, prepared in plan.prepared.items():
         on_seed(seed)
         records[seed] = await ask(prepared, plan.models, store, watch)
+    return partial(_result, plan, records, store)
+
+
+def _result(
+    plan: ExperimentPlan, records: Mapping[int, RunRecord], store: Store
+) -> ExperimentResult:
     runs = {seed: result_of(each, store, margin=plan.margin) for seed, each in records.items()}
-    return ExperimentResult(
-        outcome_of(runs, metric=plan.metric, margin=plan.margin),
-        runs,
-    )
+    return ExperimentResult(outcome_of(runs, metric=plan.metric, margin=plan.margin), runs)

@@ -7,7 +7,7 @@ from pathlib import Path
 from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend, FakeSpec, Script
 from gateway.evaluation.ab.outcome import Outcome
-from gateway.evaluation.compare import CompareOptions, compare, plan_cells
+from gateway.evaluation.compare import CompareOptions, ask_cells, plan_cells
 from gateway.evaluation.store import Store
 from gateway.models.file import Models
 from gateway.models.spec import ModelSpec, PathSource
@@ -70,7 +70,7 @@ class Duel:
         plan = plan_cells(options, self.models)
         opened = Store(self.root / store)
         try:
-            return asyncio.run(compare(plan, opened, loader=self._load)).outcome
+            return asyncio.run(ask_cells(plan, opened, loader=self._load))().outcome
         finally:
             opened.close()
 

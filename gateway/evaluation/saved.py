@@ -1,0 +1,170 @@
+"""The folder of a finished run, as `gateway run --out` wrote it: scored again, and compared."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gateway.core.errors import ComparisonRefused, DataError
+from gateway.core.files import read_text
+from gateway.core.json import Strictness, from_plain, plain
+from gateway.evaluation.predictions import SavedPredictions, load_predictions, require_same_items
+from gateway.scoring.contest import Comparison, all_pairs
+from gateway.scoring.flips import Flip, differing
+from gateway.scoring.report import Report
+from gateway.scoring.results import Prediction
+from gateway.scoring.scores import score_cell
+
+REPORT = "report.json"
+"""The file of a run that holds its report."""
+
+_FINITE = Strictness(finite=True)
+_HINT = "it has to be a report.json as gateway wrote it"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedRun:
+    """What the folder of a run holds."""
+
+    folder: Path
+    report: Report
+    predictions: SavedPredictions
+
+    def cell(self, name: str) -> Sequence[Prediction]:
+        """The predictions of a cell; without a name those of the only one.
+
+        Raises:
+            DataError: there is none of that name, or several and none is named.
+        """
+        found = self.predictions.cells
+        if not name and len(found) == 1:
+            return next(iter(found.values()))
+        if name not in found:
+            raise DataError(
+                f"{self.folder}: no cell is called {name!r}"
+                if name
+                else f"{self.folder}: name a cell",
+                hint="FOLDER:CELL with one of: " + ", ".join(found),
+            )
+        return found[name]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedComparison:
+    """Two cells of finished runs against each other."""
+
+    comparison: Comparison
+    """Differences are those of the first less the second."""
+    items: tuple[Flip, ...]
+    """Those that the two answer differently."""
+
+
+def load_run(folder: Path) -> SavedRun:
+    """Read a run's folder.
+
+    Raises:
+        DataError: a file is absent, or is not as the gateway wrote it.
+    """
+    hint = "name the folder given to gateway run --out"
+    report = load_report(read_text(folder / REPORT, hint=hint))
+    return SavedRun(folder, report, load_predictions(folder))
+
+
+def load_report(text: str) -> Report:
+    """The report in a report.json.
+
+    Of a report that was written when there was another comparison, the cells alone are read: what
+    compares them is made again from its predictions, or by `gateway report` from the store.
+
+    Raises:
+        DataError: the text is no report; the message names the value that is wrong.
+    """
+    raw = plain(text, REPORT, hint=_HINT, reading=_FINITE)
+    if isinstance(raw, dict):
+        raw.pop("summary", None)
+        if "conclusion" not in raw:
+            raw |= {"comparisons": [], "disagreements": [], "conclusion": None}
+            raw["cells"] = [
+                {**cell, "verdicts": []} if isinstance(cell, dict) else cell
+                for cell in raw.get("cells", ())
+            ]
+    return from_plain(Report, raw, REPORT, hint=_HINT, reading=_FINITE)
+
+
+def score(folder: Path | str, *, seed: int = 0) -> Report:
+    """Score the predictions in a run's folder again, from its files alone.
+
+    Args:
+        seed: of the bootstrap intervals.
+
+    Raises:
+        DataError: as `load_run`.
+    """
+    run = load_run(Path(folder))
+    kinds = {cell.name: cell.kind for cell in run.report.cells}
+    report = replace(run.report, comparisons=(), disagreements=(), conclusion=None)
+    cells = (
+        score_cell(
+            name, kinds.get(name, "model"), report.kind, report.labels, predictions, seed=seed
+        )
+        for name, predictions in run.predictions.cells.items()
+    )
+    return replace(report, cells=tuple(cells))
+
+
+def compare_saved(a: str, b: str, *, metric: str = "", seed: int = 0) -> SavedComparison:
+    """Two cells of finished runs on the same items.
+
+    Args:
+        a: FOLDER:CELL, or FOLDER where it holds one cell.
+        b: the same, or the CELL of another in the first folder.
+        metric: empty: the task's own.
+        seed: of the bootstrap interval.
+
+    Raises:
+        DataError: there is no such folder or cell, or a file in it is not as the gateway wrote it.
+        ComparisonRefused: the runs are of other items, labels or tasks.
+    """
+    folder_a, name_a = _folder_and_cell(a, None)
+    folder_b, name_b = _folder_and_cell(b, folder_a)
+    run_a, run_b = load_run(folder_a), load_run(folder_b)
+    _require_one_task(run_a.report, run_b.report)
+    require_same_items(run_a.predictions, run_b.predictions)
+    first, second = run_a.cell(name_a), run_b.cell(name_b)
+    if first[0].cell == second[0].cell:
+        first, second = _of_folder(first, folder_a), _of_folder(second, folder_b)
+    (found,) = all_pairs(
+        [second, first],
+        task_kind=run_a.report.kind,
+        labels=run_a.report.labels,
+        metric=metric or run_a.report.primary_metric,
+        seed=seed,
+        strict=True,
+    )
+    return SavedComparison(found, tuple(differing([first, second], run_a.report.kind)))
+
+
+def _require_one_task(a: Report, b: Report) -> None:
+    for what, one, other in (
+        ("task", a.task, b.task),
+        ("kind", a.kind, b.kind),
+        ("labels", a.labels, b.labels),
+    ):
+        if one != other:
+            raise ComparisonRefused(f"the runs differ in their {what}: {one} and {other}")
+
+
+def _folder_and_cell(text: str, other: Path | None) -> tuple[Path, str]:
+    """`FOLDER`, `FOLDER:CELL`, or only `CELL` where another folder is known."""
+    if Path(text).is_dir():
+        return Path(text), ""
+    folder, separator, cell = text.partition(":")
+    if separator and Path(folder).is_dir():
+        return Path(folder), cell
+    if other is not None:
+        return other, text
+    raise DataError(f"{text}: no such folder", hint="FOLDER:CELL, FOLDER as given to run --out")
+
+
+def _of_folder(cell: Sequence[Prediction], folder: Path) -> list[Prediction]:
+    """The same cell in two runs is told apart by its folder."""
+    return [replace(prediction, cell=f"{folder}:{prediction.cell}") for prediction in cell]

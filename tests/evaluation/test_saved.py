@@ -1,0 +1,93 @@
+"""The folder of a finished run: scored again and compared, from its files alone."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import gateway
+from gateway.core.errors import ComparisonRefused, DataError
+from gateway.evaluation.saved import load_run
+from tests.support.grids import write_data, write_task
+
+FAKE = '[models.fake]\nbackend = "fake"\nsource = { path = "none" }\ncontext_length = 4096\n'
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two strategies with baselines."""
+    root = tmp_path_factory.mktemp("run")
+    (root / "models.toml").write_text(FAKE)
+    found = gateway.run(
+        "mine",
+        write_data(root / "test.csv"),
+        models=["fake"],
+        strategies=["scored", "written"],
+        prompts=write_task(root),
+        train=write_data(root / "train.csv", "moss nettle oak pine quartz reed sage thorn"),
+        rules=["sum"],
+        store=root / "store.sqlite",
+        models_file=root / "models.toml",
+    )
+    gateway.write_run(found, root / "out")
+    return root / "out"
+
+
+def test_a_run_scored_again_has_its_own_scores(folder: Path) -> None:
+    was = {cell.name: cell for cell in load_run(folder).report.cells}
+    again = {cell.name: cell for cell in gateway.score(folder).cells}
+    assert again.keys() == was.keys()
+    for name, cell in again.items():
+        assert cell == replace(was[name], details={}, verdicts=())
+
+
+def test_what_is_a_baseline_is_said_by_the_report_and_not_by_a_name(
+    folder: Path, tmp_path: Path
+) -> None:
+    for name in ("report.json", "predictions.jsonl"):
+        text = (folder / name).read_text()
+        (tmp_path / name).write_text(text.replace("baseline:majority", "the commonest label"))
+    kinds = {cell.name: cell.kind for cell in gateway.score(tmp_path).cells}
+    assert kinds["the commonest label"] == "baseline"
+    assert kinds["fake/written"] == "model"
+
+
+def test_two_cells_are_compared_and_the_second_may_be_of_the_first_folder(folder: Path) -> None:
+    whole = gateway.compare_saved(f"{folder}:fake/scored/sum", f"{folder}:fake/written")
+    assert gateway.compare_saved(f"{folder}:fake/scored/sum", "fake/written") == whole
+    contest = whole.comparison.contest
+    assert (contest.a, contest.b, contest.n) == ("fake/scored/sum", "fake/written", 12)
+    assert {item.item_id for item in whole.items} >= set(whole.comparison.flips)
+
+
+def test_one_cell_of_two_runs_is_told_apart_by_its_folder(folder: Path) -> None:
+    same = gateway.compare_saved(f"{folder}:fake/written", f"{folder}/:fake/written")
+    assert same.items == ()
+    assert same.comparison.contest.a == f"{folder}:fake/written"
+
+
+def test_runs_of_other_labels_are_not_compared(folder: Path, tmp_path: Path) -> None:
+    raw = json.loads((folder / "report.json").read_text())
+    (tmp_path / "report.json").write_text(json.dumps({**raw, "labels": ["yes", "no", "maybe"]}))
+    (tmp_path / "predictions.jsonl").write_text((folder / "predictions.jsonl").read_text())
+    with pytest.raises(ComparisonRefused, match="differ in their labels"):
+        gateway.compare_saved(f"{folder}:fake/written", f"{tmp_path}:fake/written")
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [("nothing", "no cell is called 'nothing'"), ("", "name a cell")],
+)
+def test_a_cell_that_is_not_there_says_which_are(folder: Path, cell: str, said: str) -> None:
+    with pytest.raises(DataError, match=said) as caught:
+        load_run(folder).cell(cell)
+    assert "fake/written" in caught.value.hint
+
+
+def test_what_is_no_folder_of_a_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        gateway.compare_saved(str(tmp_path / "absent"), "x")
+    with pytest.raises(DataError, match="cannot be read") as caught:
+        gateway.score(tmp_path)
+    assert caught.value.hint == "name the folder given to gateway run --out"
