@@ -18,7 +18,7 @@ Adapter = Hashable
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PassRow:
     """One token to be fed."""
 
     sequence: int
@@ -51,7 +51,7 @@ class Context(Protocol):
     """Whether the rows of one pass may have different adapters."""
     memory: Memory
 
-    def decode(self, rows: Sequence[Row]) -> Sequence[Logits]:
+    def decode(self, rows: Sequence[PassRow]) -> Sequence[Logits]:
         """One forward pass.
 
         Returns:

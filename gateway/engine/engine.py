@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 from gateway.core.errors import BackendError, BackendUnavailable, GatewayError
 from gateway.core.types import Timings
-from gateway.engine.context import OUTPUTS_PER_PASS, Adapter, Context, Logits, Row
+from gateway.engine.context import OUTPUTS_PER_PASS, Adapter, Context, Logits, PassRow
 from gateway.engine.jobs import Answer, Job, Step
 from gateway.engine.prefixes import COPY_WORTH, Prefixes, common_length
 
@@ -236,7 +236,7 @@ class Engine:
     def _pass(self) -> None:
         """One forward pass over what the running jobs need next."""
         shares = self._shares()
-        rows: list[Row] = []
+        rows: list[PassRow] = []
         for task, count in shares:
             rows += self._rows(task, count)
         begun = time.perf_counter()
@@ -298,11 +298,11 @@ class Engine:
             self._adapter, self._turn_ends = lead.adapter, now + _TURN_S
         return lead
 
-    def _rows(self, task: _Task, count: int) -> list[Row]:
+    def _rows(self, task: _Task, count: int) -> list[PassRow]:
         start = self._prefixes.length(task.sequence)
         first_output = len(task.pending) - task.outputs
         return [
-            Row(task.sequence, start + i, task.pending[i], i >= first_output, task.adapter)
+            PassRow(task.sequence, start + i, task.pending[i], i >= first_output, task.adapter)
             for i in range(count)
         ]
 

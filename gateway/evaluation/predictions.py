@@ -174,7 +174,7 @@ def _scores(answers: Mapping[str, Observation], digests: Iterable[str]) -> list[
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class ReadAnswer:
     """What an observation says by a rule."""
 
     status: Status
@@ -183,15 +183,15 @@ class Read:
     probabilities: Mapping[str, float] | None = None
 
 
-def read(seen: Observation, calibrator: Calibrator | None) -> Read:
+def read(seen: Observation, calibrator: Calibrator | None) -> ReadAnswer:
     """The answer in an observation; where labels were scored, by a rule."""
     if calibrator is None or seen.status is not Status.OK:
-        return Read(seen.status, seen.answer, seen.reason)
+        return ReadAnswer(seen.status, seen.answer, seen.reason)
     probabilities = calibrator.probabilities(seen.scores)
     best = calibrator.best(probabilities)
     if reason := calibrator.undecided(seen.scores, best):
-        return Read(Status.UNPARSED, None, reason)
-    return Read(Status.OK, best, "", probabilities)
+        return ReadAnswer(Status.UNPARSED, None, reason)
+    return ReadAnswer(Status.OK, best, "", probabilities)
 
 
 def _prediction(

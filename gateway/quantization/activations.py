@@ -16,7 +16,7 @@ from gateway.backends.llama_cpp.context import Context
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.core.errors import BackendError, Unsupported
 from gateway.engine.backend import usable_cores
-from gateway.engine.context import OUTPUTS_PER_PASS, Row
+from gateway.engine.context import OUTPUTS_PER_PASS, PassRow
 from gateway.engine.llama import library
 from gateway.quantization.chunks import chunks_of
 from gateway.quantization.imatrix import Imatrix
@@ -91,7 +91,7 @@ def collect(
                 for start in range(0, len(chunk), OUTPUTS_PER_PASS):
                     piece = range(start, min(start + OUTPUTS_PER_PASS, len(chunk)))
                     # Logits of all: for the others the last block would not be computed.
-                    context.decode([Row(0, i, chunk[i], True) for i in piece])
+                    context.decode([PassRow(0, i, chunk[i], True) for i in piece])
                 watch.check()
                 done()
         finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 from gateway.backends.llama_cpp.context import Context
 from gateway.core import files
 from gateway.core.errors import DataError, Unsupported
-from gateway.engine.context import OUTPUTS_PER_PASS, Row
+from gateway.engine.context import OUTPUTS_PER_PASS, PassRow
 from gateway.engine.llama.vocabulary import GgufVocabulary
 
 Chunk = tuple[int, ...]
@@ -55,7 +55,7 @@ def chunks_of(
     return tuple(map(tuple, cut))
 
 
-def passes(chunk: Chunk, first_output: int, context: Context) -> Iterator[list[Row]]:
+def passes(chunk: Chunk, first_output: int, context: Context) -> Iterator[list[PassRow]]:
     """The forward passes that read a chunk into sequence 0.
 
     Args:
@@ -69,5 +69,5 @@ def passes(chunk: Chunk, first_output: int, context: Context) -> Iterator[list[R
         else:
             end = position + min(context.batch_tokens, OUTPUTS_PER_PASS)
         piece = range(position, min(end, len(chunk)))
-        yield [Row(0, i, chunk[i], first_output <= i < len(chunk) - 1) for i in piece]
+        yield [PassRow(0, i, chunk[i], first_output <= i < len(chunk) - 1) for i in piece]
         position = piece.stop

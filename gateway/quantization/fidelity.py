@@ -18,7 +18,7 @@ from gateway.core.digests import digest_text
 from gateway.core.errors import ComparisonRefused, ModelLoadError
 from gateway.core.sizes import available_bytes, readable
 from gateway.engine.backend import usable_cores
-from gateway.engine.context import Adapter, Row
+from gateway.engine.context import Adapter, PassRow
 from gateway.engine.llama import library
 from gateway.models.environment import digest_memory
 from gateway.models.locate import described_digests
@@ -164,14 +164,14 @@ class _Reader:
         digest = weights_digests(path, digest_memory()).contents
         return self.vocabulary.adapter(path, digest, model.spec.adapter_scale)
 
-    def passes(self, chunk: Chunk) -> list[list[Row]]:
+    def passes(self, chunk: Chunk) -> list[list[PassRow]]:
         self._context.truncate(0, 0)
         return [
             [replace(row, adapter=self._adapter) for row in rows]
             for rows in passes(chunk, first_evaluated(len(chunk)), self._context)
         ]
 
-    def logprobs(self, rows: Sequence[Row]) -> Iterator[Floats]:
+    def logprobs(self, rows: Sequence[PassRow]) -> Iterator[Floats]:
         """One forward pass; log-probabilities of each row with `output`, one at a time."""
         return map(log_softmax, self._context.decode(rows))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.backends.llama_cpp.context import Context
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.engine.backend import usable_cores
-from gateway.engine.context import Row
+from gateway.engine.context import PassRow
 from gateway.engine.llama import library
 from gateway.models.environment import digest_memory
 from gateway.models.spec import Kernels
@@ -71,12 +71,12 @@ def _measure(context: Context, vocabulary: int) -> Speed:
         context.truncate(0, 0)
         for start in range(0, _PROMPT, context.batch_tokens):
             piece = range(start, start + context.batch_tokens)
-            context.decode([Row(0, i, i % vocabulary, i == _PROMPT - 1) for i in piece])
+            context.decode([PassRow(0, i, i % vocabulary, i == _PROMPT - 1) for i in piece])
 
     def decode() -> None:
         context.truncate(0, _PROMPT)
         for i in range(_PROMPT, _PROMPT + _ANSWER):
-            context.decode([Row(0, i, i % vocabulary, True)])
+            context.decode([PassRow(0, i, i % vocabulary, True)])
 
     return Speed(_fastest(prefill, _PROMPT), _fastest(decode, _ANSWER))
 

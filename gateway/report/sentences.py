@@ -15,7 +15,7 @@ from gateway.report.format import (
 )
 from gateway.scoring.contest import Contest
 from gateway.scoring.equivalence import Equivalence
-from gateway.scoring.flips import Fidelity
+from gateway.scoring.flips import KeptAnswers
 from gateway.scoring.frontier import Candidate, Recommendation, Standing
 from gateway.scoring.mcnemar import McNemar
 from gateway.scoring.metrics import metric_name
@@ -242,7 +242,7 @@ def sequential_sentence(result: Sequential, a: str, b: str) -> str:
     return f"Looked at one by one: {verdict} {after}{saved} ({figures})."
 
 
-def fidelity_sentences(result: Fidelity) -> tuple[str, ...]:
+def fidelity_sentences(result: KeptAnswers) -> tuple[str, ...]:
     """What the cell keeps of its reference."""
     if result.identical:
         return (_identical(result),)
@@ -264,14 +264,14 @@ def fidelity_sentences(result: Fidelity) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _identical(result: Fidelity) -> str:
+def _identical(result: KeptAnswers) -> str:
     same = f"{result.cell} does not differ from {result.reference}: no answer"
     if result.distributions is None:
         return f"{same}; probabilities of labels were not compared, because not both have them."
     return f"{same}, and no probability of a label by any bit."
 
 
-def _distribution_sentences(result: Fidelity) -> list[str]:
+def _distribution_sentences(result: KeptAnswers) -> list[str]:
     kept = result.distributions
     if kept is None:
         return []

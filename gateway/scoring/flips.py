@@ -106,7 +106,7 @@ class Distributions:
 
 
 @dataclass(frozen=True, slots=True)
-class Fidelity:
+class KeptAnswers:
     """One cell beside its reference."""
 
     reference: str
@@ -189,13 +189,13 @@ def _said(prediction: Prediction, kind: TaskKind) -> CellAnswer:
     return CellAnswer(shown, right, own, own - max(others))
 
 
-def fidelity(
+def kept_answers(
     reference: Sequence[Prediction],
     cell: Sequence[Prediction],
     *,
     task_kind: TaskKind,
     labels: Sequence[str],
-) -> Fidelity:
+) -> KeptAnswers:
     """Compare a cell with its reference, item by item.
 
     Raises:
@@ -211,7 +211,7 @@ def fidelity(
         if x.probabilities is not None and y.probabilities is not None
     ]
     classification = task_kind == "classification"
-    return Fidelity(
+    return KeptAnswers(
         reference=cell_name(first),
         cell=cell_name(second),
         n=len(first),

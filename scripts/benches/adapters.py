@@ -37,7 +37,7 @@ from gateway.backends.transformers.context import TorchContext
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.sizes import readable
 from gateway.core.types import GenerationRequest, LabelScores
-from gateway.engine.context import Row
+from gateway.engine.context import PassRow
 from gateway.models.certificates import machine
 from gateway.models.locate import locate
 
@@ -159,12 +159,12 @@ def passes() -> list[list[str]]:
         )
         for fast in (False, True)
     ]
-    tried: dict[str, list[Row]] = {
-        f"prompt, behind {start}": [Row(0, start + i, i + 5, i == 127) for i in range(128)]
+    tried: dict[str, list[PassRow]] = {
+        f"prompt, behind {start}": [PassRow(0, start + i, i + 5, i == 127) for i in range(128)]
         for start in (0, 768)
     }
     for count in (1, 2, 4, 8):
-        tried[f"{count} x one token"] = [Row(s, 200, 7, True) for s in range(count)]
+        tried[f"{count} x one token"] = [PassRow(s, 200, 7, True) for s in range(count)]
     rows = []
     for what, fed in tried.items():
         # In turns: the machine's own speed moves.
@@ -175,7 +175,7 @@ def passes() -> list[list[str]]:
     return rows
 
 
-def _rate(context: TorchContext, rows: list[Row]) -> float:
+def _rate(context: TorchContext, rows: list[PassRow]) -> float:
     begun = time.perf_counter()
     context.decode(rows)
     return len(rows) / (time.perf_counter() - begun)

@@ -18,7 +18,7 @@ from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.registry import load_models
 from gateway.core.types import GenerationRequest
 from gateway.engine.backend import EngineBackend
-from gateway.engine.context import Row
+from gateway.engine.context import PassRow
 from gateway.engine.llama import library
 from gateway.evaluation.plan import RunOptions, prepare
 from gateway.models.certificates import machine
@@ -110,11 +110,11 @@ def bare_prefill(backend: LlamaCppBackend, tokens: list[int], behind: int = 0) -
     )
     for start in range(0, behind, 512):
         piece = range(start, min(start + 512, behind))
-        context.decode([Row(0, i, tokens[i % len(tokens)], i == piece[-1]) for i in piece])
+        context.decode([PassRow(0, i, tokens[i % len(tokens)], i == piece[-1]) for i in piece])
     begun, count = time.perf_counter(), 0
     for start in range(0, len(tokens) - 512, 512):
         prompt = tokens[start : start + 512]
-        context.decode([Row(0, behind + i, t, i == 511) for i, t in enumerate(prompt)])
+        context.decode([PassRow(0, behind + i, t, i == 511) for i, t in enumerate(prompt)])
         context.truncate(0, behind)
         count += 512
     seconds = time.perf_counter() - begun

@@ -20,7 +20,7 @@ from llama_server import LlamaServer, llama_server
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
 from gateway.core.types import GenerationRequest, Sampling
-from gateway.engine.context import Row
+from gateway.engine.context import PassRow
 from gateway.engine.engine import Stats
 
 SEQUENCES, ANSWER, ROUNDS = 8, 64, 3
@@ -32,11 +32,11 @@ def bare_decode(backend: LlamaCppBackend, prompts: list[list[int]]) -> float:
     context = Context(backend._model, sequences=len(prompts), length=1024, threads=backend.threads)
     last = []
     for sequence, prompt in enumerate(prompts):
-        rows = [Row(sequence, i, t, i == len(prompt) - 1) for i, t in enumerate(prompt)]
+        rows = [PassRow(sequence, i, t, i == len(prompt) - 1) for i, t in enumerate(prompt)]
         last.append(int(np.argmax(context.decode(rows)[0])))
     begun = time.perf_counter()
     for step in range(ANSWER - 1):
-        rows = [Row(s, len(prompts[s]) + step, last[s], True) for s in range(len(prompts))]
+        rows = [PassRow(s, len(prompts[s]) + step, last[s], True) for s in range(len(prompts))]
         last = [int(np.argmax(row)) for row in context.decode(rows)]
     seconds = time.perf_counter() - begun
     context.close()

@@ -31,7 +31,7 @@ from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
 from gateway.backends.registry import load_models
 from gateway.core.types import GenerationRequest
-from gateway.engine.context import Row
+from gateway.engine.context import PassRow
 from gateway.engine.sampling import log_normalizer, log_sum
 from gateway.models.locate import locate
 
@@ -99,7 +99,8 @@ def unshared(
             for start in range(0, len(whole), context.batch_tokens):
                 piece = whole[start : start + context.batch_tokens]
                 wanted = [
-                    Row(0, start + i, t, start + i >= len(prompt) - 1) for i, t in enumerate(piece)
+                    PassRow(0, start + i, t, start + i >= len(prompt) - 1)
+                    for i, t in enumerate(piece)
                 ]
                 rows += [row.copy() for row in context.decode(wanted)]
             for row, token in zip(rows, label, strict=False):

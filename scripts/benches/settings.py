@@ -38,7 +38,7 @@ from rich.progress import track
 from gateway.backends.llama_cpp.context import Attending, Context
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.registry import load_models
-from gateway.engine.context import Row
+from gateway.engine.context import PassRow
 from gateway.engine.llama import library
 from gateway.engine.llama.quantizer import quantize
 from gateway.models.locate import locate
@@ -112,13 +112,15 @@ def answer(context: Context, text: list[int], pieces: tuple[int, ...], beside: i
     """The logits after the text and after each of four greedy tokens."""
     forget(context)
     for other in range(1, beside + 1):
-        context.decode([Row(other, i, text[(i + other) % LENGTH], i == 0) for i in range(20)])
+        context.decode([PassRow(other, i, text[(i + other) % LENGTH], i == 0) for i in range(20)])
     found: list[bytes] = []
     tokens, position = list(text), 0
     for turn, count in enumerate((*pieces, 1, 1, 1, 1)):
-        rows = [Row(0, position + i, tokens[position + i], i == count - 1) for i in range(count)]
+        rows = [
+            PassRow(0, position + i, tokens[position + i], i == count - 1) for i in range(count)
+        ]
         others = range(1, beside + 1)
-        rows += [Row(o, 20 + turn, text[(turn + o) % LENGTH], False) for o in others]
+        rows += [PassRow(o, 20 + turn, text[(turn + o) % LENGTH], False) for o in others]
         (logits,) = context.decode(rows)
         position += count
         if position >= LENGTH:
@@ -147,18 +149,18 @@ def speeds(context: Context) -> list[float]:
     forget(context)
 
     def prefill() -> None:
-        context.decode([Row(0, i, 1000 + i, i == 511) for i in range(512)])
+        context.decode([PassRow(0, i, 1000 + i, i == 511) for i in range(512)])
         context.truncate(0, 0)
 
     found = [fastest_of(prefill, 512)]
     for together, steps in ((1, 32), (8, 16), (32, 6)):
         forget(context)
         for sequence in range(together):
-            context.decode([Row(sequence, i, 1000 + i, i == 0) for i in range(64)])
+            context.decode([PassRow(sequence, i, 1000 + i, i == 0) for i in range(64)])
 
         def decode(together: int = together, steps: int = steps) -> None:
             for step in range(steps):
-                context.decode([Row(s, 64 + step, 1000 + step, True) for s in range(together)])
+                context.decode([PassRow(s, 64 + step, 1000 + step, True) for s in range(together)])
             forget(context, 64)
 
         found.append(fastest_of(decode, together * steps))

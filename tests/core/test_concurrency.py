@@ -2,11 +2,12 @@
 
 import asyncio
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 
-from gateway.core.concurrency import Work, blocking, for_each, taking
+from gateway.core.concurrency import Work, blocking, for_each, taking, then_computing
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,34 @@ def test_in_an_event_loop_it_says_what_to_await() -> None:
 
     with pytest.raises(RuntimeError, match=r"await added\.aio"):
         asyncio.run(wrong())
+
+
+@then_computing
+@taking(Sum)
+def computed(of: Sum) -> Work[Callable[[], tuple[int, bool]]]:
+    """The sum, and whether an event loop runs while it is made."""
+
+    def compute() -> tuple[int, bool]:
+        if of.a < 0:
+            raise KeyboardInterrupt
+        return of.a + of.b, asyncio._get_running_loop() is not None
+
+    async def ask() -> Callable[[], tuple[int, bool]]:
+        return compute
+
+    return ask()
+
+
+def test_what_is_computed_last_is_computed_without_an_event_loop() -> None:
+    assert computed(1) == asyncio.run(computed.aio(a=1)) == (3, False)
+    assert list(inspect.signature(computed).parameters) == ["a", "b"]
+    with pytest.raises(KeyboardInterrupt):
+        computed(-1)
+
+
+def test_what_is_wrong_is_said_before_anything_is_awaited() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        computed.aio(1, c=3)  # type: ignore[call-arg,unused-coroutine]
 
 
 def test_so_many_are_worked_on_together_and_no_more() -> None:

@@ -13,7 +13,7 @@ from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
 from gateway.core.errors import BackendError, BackendUnavailable
 from gateway.core.types import GenerationRequest, Message, Sampling
-from gateway.engine.context import Logits, Row
+from gateway.engine.context import Logits, PassRow
 from gateway.engine.engine import SERIAL_PIECE, Engine
 from gateway.engine.generation import generate
 from gateway.engine.jobs import Generated, Job, Scored, Step
@@ -173,7 +173,9 @@ def _naive(backend: LlamaCppBackend, prompt: list[int], label: list[int]) -> flo
     """Everything in one forward pass on a fresh context, then read off."""
     context = Context(backend._model, sequences=1, length=1024, threads=1, batch_tokens=512)
     whole = prompt + label
-    rows = context.decode([Row(0, i, token, i >= len(prompt) - 1) for i, token in enumerate(whole)])
+    rows = context.decode(
+        [PassRow(0, i, token, i >= len(prompt) - 1) for i, token in enumerate(whole)]
+    )
     total = 0.0
     for row, token in zip(rows, label, strict=False):
         total = total + float(row[token]) - log_normalizer(row)
@@ -250,12 +252,12 @@ def test_sampled_tokens_do_not_depend_on_what_runs_beside(
         future.result(timeout=60)
 
 
-def spy(context: Context) -> list[list[Row]]:
+def spy(context: Context) -> list[list[PassRow]]:
     """The rows of every pass from now on."""
-    passes: list[list[Row]] = []
+    passes: list[list[PassRow]] = []
     decode = context.decode
 
-    def spied(rows: Sequence[Row]) -> list[Logits]:
+    def spied(rows: Sequence[PassRow]) -> list[Logits]:
         passes.append(list(rows))
         return decode(rows)
 
@@ -331,7 +333,7 @@ def test_a_pass_past_its_deadline_frees_its_sequence(backend: LlamaCppBackend) -
 
 def test_logits_are_finite(backend: LlamaCppBackend) -> None:
     context = Context(backend._model, sequences=1, length=256, threads=1)
-    (row,) = context.decode([Row(0, 0, 5, True)])
+    (row,) = context.decode([PassRow(0, 0, 5, True)])
     assert row.shape == (backend._model.vocab_size,)
     assert np.isfinite(row).all()
     context.close()

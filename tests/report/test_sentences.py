@@ -17,7 +17,7 @@ from gateway.report.sentences import (
 )
 from gateway.scoring.contest import Contest, contest
 from gateway.scoring.equivalence import proportion_equivalence
-from gateway.scoring.flips import fidelity
+from gateway.scoring.flips import kept_answers
 from gateway.scoring.frontier import Candidate, recommend
 from gateway.scoring.mcnemar import McNemar
 from gateway.scoring.permutation import Permutation
@@ -163,14 +163,14 @@ def test_an_early_decision_is_said_with_the_interval_that_holds_at_every_look() 
 
 def test_a_cell_that_differs_nowhere_is_said_in_one_sentence() -> None:
     a, b = two_cells([("bug", "bug", "bug")] * 3)
-    (said,) = fidelity_sentences(fidelity(a, b, task_kind="classification", labels=LABELS))
+    (said,) = fidelity_sentences(kept_answers(a, b, task_kind="classification", labels=LABELS))
     assert said == (
         "b does not differ from a: no answer; probabilities of labels were not compared, because "
         "not both have them."
     )
     shares = {"bug": 0.8, "feature": 0.1, "question": 0.1}
     a, b = ([replace(item, probabilities=shares) for item in cell] for cell in (a, b))
-    (said,) = fidelity_sentences(fidelity(a, b, task_kind="classification", labels=LABELS))
+    (said,) = fidelity_sentences(kept_answers(a, b, task_kind="classification", labels=LABELS))
     assert said == "b does not differ from a: no answer, and no probability of a label by any bit."
 
 
@@ -182,7 +182,7 @@ def test_fidelity_is_said_with_flips_probabilities_and_the_class_that_suffers() 
     )
     a = [replace(item, probabilities=sure) for item in a]
     b = [replace(item, probabilities=less, exact=False) for item in b[:-1]] + b[-1:]
-    said = fidelity_sentences(fidelity(a, b, task_kind="classification", labels=LABELS))
+    said = fidelity_sentences(kept_answers(a, b, task_kind="classification", labels=LABELS))
     assert said[0] == (
         "b answers 60 of 150 items otherwise than a: 60 from right to wrong, 0 from wrong to "
         "right, 0 from wrong to wrong."

@@ -16,10 +16,10 @@ from gateway.core.types import Answer
 from gateway.scoring.flips import (
     CellAnswer,
     Distributions,
-    Fidelity,
+    KeptAnswers,
     answer_text,
     differing,
-    fidelity,
+    kept_answers,
     shown_answer,
 )
 from gateway.scoring.results import Prediction, Status
@@ -44,8 +44,8 @@ def scored(name: str, golds: Sequence[str], shares: Sequence[Shares]) -> list[Pr
     ]
 
 
-def compared(reference: Sequence[Prediction], other: Sequence[Prediction]) -> Fidelity:
-    return fidelity(reference, other, task_kind="classification", labels=LABELS)
+def compared(reference: Sequence[Prediction], other: Sequence[Prediction]) -> KeptAnswers:
+    return kept_answers(reference, other, task_kind="classification", labels=LABELS)
 
 
 def moved(golds: Sequence[str], p: Sequence[Shares], q: Sequence[Shares]) -> Distributions:
@@ -163,7 +163,7 @@ def test_bounds_behind_the_probabilities_are_said() -> None:
 
 def test_a_task_without_labels_has_flips_and_no_more() -> None:
     a, b = cell("a", [1.0, 5.0], [1.0, 5.0]), cell("b", [1.0, 5.0], [1.5, 9.0])
-    result = fidelity(a, b, task_kind="number", labels=())
+    result = kept_answers(a, b, task_kind="number", labels=())
     assert (result.changed, result.right_to_wrong, result.classes) == (2, 1, ())
     assert result.distributions is None
 

@@ -16,7 +16,7 @@ from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.llama_cpp.offload import too_large
 from gateway.core.errors import BackendError, ModelLoadError
 from gateway.core.sizes import available_bytes, readable
-from gateway.engine.context import OUTPUTS_PER_PASS, Logits, Row
+from gateway.engine.context import OUTPUTS_PER_PASS, Logits, PassRow
 from gateway.engine.llama import library
 
 Attending = Literal["plain", "flash", "any"]
@@ -103,7 +103,7 @@ class Context:
             self._lib.llama_free(self._handle)
             self._handle = None
 
-    def decode(self, rows: Sequence[Row]) -> list[Logits]:
+    def decode(self, rows: Sequence[PassRow]) -> list[Logits]:
         """One forward pass, with one adapter.
 
         Returns:

@@ -14,7 +14,7 @@ from pathlib import Path
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.sizes import readable
 from gateway.engine.llama import library
-from gateway.engine.llama.cards import Card, cards
+from gateway.engine.llama.cards import GpuCard, cards
 from gateway.models.gguf import Header
 from gateway.models.gguf_parts import read_model
 
@@ -36,7 +36,7 @@ class Offload:
     """The card that takes what is not split."""
     split: tuple[float, ...] = ()
     """Shares of the cards; empty: by their free memory."""
-    cards: tuple[Card, ...] = ()
+    cards: tuple[GpuCard, ...] = ()
     would_fit: int = 0
     """How many layers the free memory has room for, by the account of this module."""
     remark: str = ""
@@ -72,7 +72,7 @@ def offload(spec: LlamaCppSpec, path: Path) -> Offload:
     return plan(spec, read_model(path), found)
 
 
-def plan(spec: LlamaCppSpec, header: Header, cards: Sequence[Card]) -> Offload:
+def plan(spec: LlamaCppSpec, header: Header, cards: Sequence[GpuCard]) -> Offload:
     """What an entry's `gpu_layers` means on these cards, of which there is at least one."""
     layers = int(header.of_architecture("block_count") or 0) + 1
     fits = _fitting(spec, header, layers, sum(card.free for card in cards))

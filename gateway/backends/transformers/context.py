@@ -12,7 +12,7 @@ from gateway.backends.transformers.model import TorchModel
 from gateway.backends.transformers.passes import FAST, Packed, Shape
 from gateway.core.errors import BackendError, ModelLoadError
 from gateway.core.sizes import available_bytes, readable
-from gateway.engine.context import Logits, Memory, Row
+from gateway.engine.context import Logits, Memory, PassRow
 
 if TYPE_CHECKING:
     from gateway.backends.transformers.graphs import Graphs
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MIXED_ROWS = 32
 """Most rows of a pass in which adapters are mixed, because logits are made of all of them."""
 
-Chunk = list[Row]
+Chunk = list[PassRow]
 """Rows of one sequence, which follow each other."""
 
 
@@ -72,7 +72,7 @@ class TorchContext:
         self._begins: list[Hashable] = [None] * sequences
         """Of each sequence the adapter whose learned beginning it holds."""
 
-    def decode(self, rows: Sequence[Row]) -> list[Logits]:
+    def decode(self, rows: Sequence[PassRow]) -> list[Logits]:
         chunks = [list(group) for _, group in groupby(rows, key=lambda row: row.sequence)]
         of_adapter: dict[str | None, list[Chunk]] = {}
         for chunk in chunks:

@@ -12,7 +12,7 @@ _GPU_TYPES = (1, 2)
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class GpuCard:
     """One card, or a graphics processor that shares the machine's memory."""
 
     name: str
@@ -23,7 +23,7 @@ class Card:
     """Bytes, now."""
 
 
-def cards() -> tuple[Card, ...]:
+def cards() -> tuple[GpuCard, ...]:
     """Those that this build of the library can compute on, in its order; none on a CPU build."""
     if not library.supports_cards():
         return ()
@@ -32,11 +32,11 @@ def cards() -> tuple[Card, ...]:
     return tuple(_card(ggml, d) for d in devices if ggml.ggml_backend_dev_type(d) in _GPU_TYPES)
 
 
-def _card(ggml: Any, device: int) -> Card:
+def _card(ggml: Any, device: int) -> GpuCard:
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     ggml.ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(total))
     name = ggml.ggml_backend_dev_name(device).decode()
-    return Card(name, ggml.ggml_backend_dev_description(device).decode(), free.value)
+    return GpuCard(name, ggml.ggml_backend_dev_description(device).decode(), free.value)
 
 
 @cache

@@ -32,7 +32,7 @@ _WITHOUT = "did not find weights for "
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class QuantizationPlan:
     """What a level would hold."""
 
     tensors: tuple[Tensor, ...]
@@ -40,7 +40,9 @@ class Plan:
     needs_imatrix: bool
 
 
-def plan(source: Path, tensors: Sequence[Tensor], number: int, *, imatrix: bool = False) -> Plan:
+def plan(
+    source: Path, tensors: Sequence[Tensor], number: int, *, imatrix: bool = False
+) -> QuantizationPlan:
     """Ask the library which type each tensor of a file would get; nothing is written.
 
     Args:
@@ -65,7 +67,7 @@ def plan(source: Path, tensors: Sequence[Tensor], number: int, *, imatrix: bool 
     entry = {"output_norm.weight": np.ones(1, np.float32)} if imatrix else {}
     _call(source, Path(), number, entry, threads=1, log=log, dry_run=True)
     made = tuple(replace(tensor, type=types.get(tensor.name, tensor.type)) for tensor in tensors)
-    return Plan(made, log.needs_imatrix)
+    return QuantizationPlan(made, log.needs_imatrix)
 
 
 def quantize(

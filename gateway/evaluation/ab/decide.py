@@ -12,7 +12,7 @@ from gateway.evaluation.predictions import Predictions, answers_of
 from gateway.evaluation.record import RunRecord
 from gateway.evaluation.summary import disagreements, evaluate
 from gateway.scoring.contest import all_pairs, one_by_one
-from gateway.scoring.flips import Fidelity, fidelity
+from gateway.scoring.flips import KeptAnswers, kept_answers
 from gateway.scoring.metrics import in_shares
 from gateway.scoring.results import CellTimings
 from gateway.scoring.sequential import Decision
@@ -76,8 +76,9 @@ def outcome_of(
     return replace(outcome, recommendation=recommendation(outcome)), seconds
 
 
-def _fidelity(predictions: Predictions, record: RunRecord) -> tuple[Fidelity, ...]:
+def _fidelity(predictions: Predictions, record: RunRecord) -> tuple[KeptAnswers, ...]:
     reference, *others = predictions.values()
     return tuple(
-        fidelity(reference, cell, task_kind=record.kind, labels=record.labels) for cell in others
+        kept_answers(reference, cell, task_kind=record.kind, labels=record.labels)
+        for cell in others
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gateway.models.certificates import Level
 from gateway.scoring.contest import Comparison
-from gateway.scoring.flips import Fidelity, Flip
+from gateway.scoring.flips import Flip, KeptAnswers
 from gateway.scoring.frontier import Recommendation
 from gateway.scoring.report import Report
 
@@ -68,7 +68,7 @@ class Outcome:
     """Each cell held against those named before it; the pairs with the reference come first."""
     items: tuple[Flip, ...]
     """Those that any two cells answer differently."""
-    fidelity: tuple[Fidelity, ...]
+    fidelity: tuple[KeptAnswers, ...]
     """Of every other cell to the reference."""
     recommendation: Recommendation | None
     """None where items were taken until right answers were decided, and the margin is of a metric

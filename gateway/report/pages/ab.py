@@ -35,7 +35,7 @@ from gateway.report.sentences import (
     recommendation_paragraph,
 )
 from gateway.scoring.contest import Comparison
-from gateway.scoring.flips import Fidelity, Flip
+from gateway.scoring.flips import Flip, KeptAnswers
 from gateway.scoring.frontier import Standing
 from gateway.scoring.metrics import metric_name
 from gateway.scoring.report import Report
@@ -214,7 +214,7 @@ def _kept(outcome: Outcome) -> Section:
     return Section("kept", "What the cells keep of the reference", said, tables)
 
 
-def _fidelity(outcome: Outcome, found: Sequence[Fidelity]) -> Table:
+def _fidelity(outcome: Outcome, found: Sequence[KeptAnswers]) -> Table:
     parts = [each.distributions for each in found]
     return by_columns(
         f"Each cell beside {outcome.reference}, item by item; KL divergence and lead of the best "
@@ -234,7 +234,7 @@ def _fidelity(outcome: Outcome, found: Sequence[Fidelity]) -> Table:
     )
 
 
-def _damage(found: Sequence[Fidelity]) -> Iterator[Table]:
+def _damage(found: Sequence[KeptAnswers]) -> Iterator[Table]:
     """Recall per class; nothing where there are none."""
     if not found or not found[0].classes:
         return

@@ -13,7 +13,7 @@ from gateway.tuning.plan.inference_memory import remarks
 from gateway.tuning.plan.parameters import parameters
 from gateway.tuning.plan.plan import ModelPlan, TuningPlan
 from gateway.tuning.plan.setup import SINGLE
-from gateway.tuning.plan.training_memory import BESIDE, Memory
+from gateway.tuning.plan.training_memory import BESIDE, TrainingMemory
 from gateway.tuning.plan.zero import DIVIDES
 
 _MOMENTS = ("loss", "first block backward", "last block backward", "optimizer step")
@@ -104,7 +104,7 @@ def _training(model: ModelPlan, formulas: bool) -> Section:
     )
 
 
-def _moments(name: str, memory: Memory) -> Iterator[str]:
+def _moments(name: str, memory: TrainingMemory) -> Iterator[str]:
     """Each term once, then which of them are together."""
     terms = {figure.name: figure for figures in memory.moments.values() for figure in figures}
     yield from _formulas(name, terms.values())

@@ -11,7 +11,7 @@ from gateway.tuning.plan.hyperparameters import Range, Steps, ranges, steps
 from gateway.tuning.plan.inference_memory import DEFAULT_LEVELS, Inference, inference_memory
 from gateway.tuning.plan.parameters import count, lora, parameters
 from gateway.tuning.plan.setup import Setup
-from gateway.tuning.plan.training_memory import Memory, training_memory
+from gateway.tuning.plan.training_memory import TrainingMemory, training_memory
 from gateway.tuning.plan.zero import Stage, advised, stages
 
 _RANKS = (4, 8, 16, 32, 64, 128)
@@ -36,7 +36,7 @@ class ModelPlan:
     """Bytes of one device; None: not said."""
     ranks: Mapping[int, tuple[Figure, ...]]
     """Trained weights by target, for each rank."""
-    memories: Mapping[str, Memory]
+    memories: Mapping[str, TrainingMemory]
     """By method."""
     inference: Sequence[Inference]
     contexts: tuple[int, ...]
@@ -47,7 +47,7 @@ class ModelPlan:
     def parameters(self) -> int:
         return count(self.architecture)
 
-    def fits(self, memory: Memory) -> bool | None:
+    def fits(self, memory: TrainingMemory) -> bool | None:
         """Whether it is within the budget; None where there is none."""
         return None if self.budget is None else memory.total <= self.budget
 

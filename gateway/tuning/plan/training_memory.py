@@ -30,7 +30,7 @@ _GATHERED = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class TrainingMemory:
     """Bytes on one device."""
 
     setup: Setup
@@ -52,7 +52,7 @@ class Memory:
         return total(self.figures)
 
 
-def training_memory(a: Architecture, s: Setup) -> Memory:
+def training_memory(a: Architecture, s: Setup) -> TrainingMemory:
     """What training the model takes on each device."""
     gradients = _gradients(a, s)
     held = (*_weights(a, s), _states(a, s))
@@ -66,7 +66,7 @@ def training_memory(a: Architecture, s: Setup) -> Memory:
         moments["first block backward"] = (*computing, *before, *kept, *block)
     moments["last block backward"] = (*computing, gradients, *block)
     moments["optimizer step"] = (*held, gradients, *_step(a, s))
-    return Memory(s, moments)
+    return TrainingMemory(s, moments)
 
 
 def trained(a: Architecture, s: Setup) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from gateway.tuning.plan.architecture import Architecture
 from gateway.tuning.plan.setup import Setup
-from gateway.tuning.plan.training_memory import Memory, training_memory
+from gateway.tuning.plan.training_memory import TrainingMemory, training_memory
 
 DIVIDES = (
     "nothing: each device has all of it",
@@ -25,7 +25,7 @@ class Stage:
     """One stage for one training."""
 
     stage: int
-    memory: Memory
+    memory: TrainingMemory
     saved: float
     """Bytes on each device, against stage 0."""
 

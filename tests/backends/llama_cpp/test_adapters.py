@@ -15,7 +15,7 @@ from gateway.backends.llama_cpp.context import Context
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.errors import GatewayError, ModelLoadError
 from gateway.core.types import Completion, GenerationRequest, Message, Sampling
-from gateway.engine.context import Logits, Row
+from gateway.engine.context import Logits, PassRow
 from tests.conftest import spec_and_path
 from tests.support.gguf_adapters import write_adapter
 
@@ -117,7 +117,7 @@ def test_no_pass_serves_two_adapters_and_each_keeps_its_turn(
     passes: list[Hashable] = []
     decode, engine = Context.decode, family.base._engine
 
-    def spied(self: Context, rows: list[Row]) -> list[Logits]:
+    def spied(self: Context, rows: list[PassRow]) -> list[Logits]:
         if self is engine._context:
             owner = {task.sequence: task.adapter for task in engine._running}
             (adapter,) = {row.adapter for row in rows}

@@ -9,7 +9,7 @@ import pytest
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Attending, Context
 from gateway.core.types import Completion, GenerationRequest, Sampling
-from gateway.engine.context import Row
+from gateway.engine.context import PassRow
 from tests.conftest import spec_and_path
 
 WORDS = "one tide two boats three crates four sacks five pianos six clerks " * 60
@@ -98,8 +98,10 @@ def test_the_library_s_own_choice_is_the_one_that_depends_on_the_batch(
             context.truncate(sequence, 0)
         position, found = 0, b""
         for turn, count in enumerate(pieces):
-            rows = [Row(0, position + i, 1000 + position + i, i == count - 1) for i in range(count)]
-            rows += [Row(1, turn, 7, False)] if beside else []
+            rows = [
+                PassRow(0, position + i, 1000 + position + i, i == count - 1) for i in range(count)
+            ]
+            rows += [PassRow(1, turn, 7, False)] if beside else []
             found = context.decode(rows)[0].tobytes()
             position += count
         return found

@@ -10,7 +10,7 @@ from gateway.backends.llama_cpp import offload as offloading
 from gateway.backends.llama_cpp.offload import Offload, offload, plan, too_large
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.engine.llama import library
-from gateway.engine.llama.cards import Card
+from gateway.engine.llama.cards import GpuCard
 from gateway.models.gguf import Header, Tensor
 from gateway.models.spec import PathSource
 
@@ -34,8 +34,8 @@ SPEC = LlamaCppSpec("made", PathSource(Path("made.gguf")), context_length=1024, 
 RESERVE = 1 << 30
 
 
-def card(room: int) -> Card:
-    return Card("CUDA0", "a card", RESERVE + room * MIB)
+def card(room: int) -> GpuCard:
+    return GpuCard("CUDA0", "a card", RESERVE + room * MIB)
 
 
 def test_by_default_all_that_fits_is_on_the_card() -> None:

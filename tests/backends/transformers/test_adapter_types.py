@@ -9,7 +9,7 @@ from gateway.backends.transformers.adapter_folder import BEGINNINGS, LAYERS
 from gateway.backends.transformers.context import TorchContext
 from gateway.backends.transformers.model import TorchModel
 from gateway.core.errors import ModelLoadError
-from gateway.engine.context import Row
+from gateway.engine.context import PassRow
 from tests.backends.transformers.tiny import ADAPTERS, logits_of, write_adapter, write_model
 
 IDS = np.random.default_rng(5).integers(3, 160, 40).tolist()
@@ -30,8 +30,8 @@ def context_of(model: TorchModel, *, fast: bool = False) -> TorchContext:
 
 def rows_of(
     sequence: int, adapter: str | None, tokens: list[int] = IDS, start: int = 0
-) -> list[Row]:
-    return [Row(sequence, start + i, t, True, adapter) for i, t in enumerate(tokens)]
+) -> list[PassRow]:
+    return [PassRow(sequence, start + i, t, True, adapter) for i, t in enumerate(tokens)]
 
 
 def test_there_is_one_of_every_supported_type() -> None:

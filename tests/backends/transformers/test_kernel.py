@@ -15,7 +15,7 @@ from gateway.backends.transformers.context import TorchContext
 from gateway.backends.transformers.model import TorchModel
 from gateway.backends.transformers.passes import Shape
 from gateway.backends.transformers.spans import Span
-from gateway.engine.context import Row
+from gateway.engine.context import PassRow
 from tests.backends.transformers.tiny import write_model
 
 HEADS, KEY_HEADS, WIDTH, LENGTH = 6, 2, 24, 2 * BLOCK
@@ -84,8 +84,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TorchModel:
     return TorchModel(write_model(tmp_path_factory.mktemp("tiny")), dtype="float32", device="cpu")
 
 
-def rows(sequence: int, start: int, count: int) -> list[Row]:
-    return [Row(sequence, start + i, 5 + (start + i) % 90, i == count - 1) for i in range(count)]
+def rows(sequence: int, start: int, count: int) -> list[PassRow]:
+    return [
+        PassRow(sequence, start + i, 5 + (start + i) % 90, i == count - 1) for i in range(count)
+    ]
 
 
 def test_a_context_computes_with_it_what_it_computes_in_blocks(tiny: TorchModel) -> None:

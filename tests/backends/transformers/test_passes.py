@@ -16,7 +16,7 @@ from gateway.backends.transformers.context import TorchContext
 from gateway.backends.transformers.invariant_shape import find_shape
 from gateway.backends.transformers.model import TorchModel
 from gateway.core.errors import BackendError
-from gateway.engine.context import Logits, Row
+from gateway.engine.context import Logits, PassRow
 from tests.backends.transformers.tiny import MODELS, logits_of, write_model
 
 LONG = 2 * BLOCK + 30
@@ -34,8 +34,8 @@ def context_of(model: TorchModel, *, fast: bool = False) -> TorchContext:
     )
 
 
-def rows_of(sequence: int, start: int, tokens: list[int]) -> list[Row]:
-    return [Row(sequence, start + i, token, True) for i, token in enumerate(tokens)]
+def rows_of(sequence: int, start: int, tokens: list[int]) -> list[PassRow]:
+    return [PassRow(sequence, start + i, token, True) for i, token in enumerate(tokens)]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from gateway.tuning.plan.architecture import families
 from gateway.tuning.plan.parameters import targets_of
 from gateway.tuning.plan.setup import Setup
-from gateway.tuning.plan.training_memory import Memory, training_memory
+from gateway.tuning.plan.training_memory import TrainingMemory, training_memory
 
 FILE = tomllib.loads(Path(__file__).with_name("measurements.toml").read_text(encoding="utf-8"))
 ROWS: list[dict[str, Any]] = FILE["row"]
@@ -23,7 +23,7 @@ USUAL_DROPOUT = 0.05
 _OF_SETUP = {*Setup.__dataclass_fields__} - {"method", "targets"}
 
 
-def computed(row: dict[str, Any]) -> Memory:
+def computed(row: dict[str, Any]) -> TrainingMemory:
     a = families()[row["family"]]
     targets = targets_of(a, row["targets"]) if "targets" in row else ()
     given = {key: value for key, value in row.items() if key in _OF_SETUP}

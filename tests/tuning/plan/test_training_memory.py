@@ -15,7 +15,7 @@ from gateway.tuning.plan.setup import OPTIMIZERS, Method, Setup
 from gateway.tuning.plan.training_memory import (
     NF4_BITS,
     NF4_DOUBLE_BITS,
-    Memory,
+    TrainingMemory,
     training_memory,
 )
 from gateway.tuning.plan.zero import advised, stages
@@ -27,7 +27,7 @@ def setup(method: Method = "lora", **changes: Any) -> Setup:
     return Setup(method, targets=targets_of(A, "all-linear"), **changes)
 
 
-def terms(memory: Memory) -> dict[str, Figure]:
+def terms(memory: TrainingMemory) -> dict[str, Figure]:
     return {f.name: f for figures in memory.moments.values() for f in figures}
 
 
