@@ -80,7 +80,7 @@ Determinism = Literal["bitwise", "off"]
 Kernels = Literal["decode", "prefill"]
 System = Literal["auto", "merge", "refuse"]
 Dtype = Literal["float32", "bfloat16", "float16"]
-Quantize = Literal["", "nf4"]
+Quantize = Literal["", "nf4", "int8"]
 Source = PypiSource | HubSource | PathSource | OllamaSource
 
 

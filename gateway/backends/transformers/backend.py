@@ -101,6 +101,8 @@ class TransformersBackend(EngineBackend):
         from gateway.backends.transformers.invariant_shape import find_shape
 
         model = self._model
+        if model.mixes_rows:
+            return False
         if self._adapter not in model.shapes:
             model.shapes[self._adapter] = find_shape(model, self._adapter, self.threads)
         return model.shapes[self._adapter] is not None
@@ -158,6 +160,9 @@ class TransformersBackend(EngineBackend):
         }
         if self.spec.quantize:
             identity["quantize"] = f"{self.spec.quantize}, bitsandbytes {version('bitsandbytes')}"
+        if packing := self._model.packing:
+            computed = "unpacked" if packing.unpacked else version("bitsandbytes")
+            identity["packing"] = f"{packing.named} {computed}"
         if self.spec.adapter:
             digest = adapter_digest(self.spec.adapter, pickles=_pickles(self.spec))
             merged = ", merged" if self.spec.adapter_merged else ""

@@ -14,10 +14,11 @@ from typing import Any
 from safetensors import SafetensorError
 
 from gateway.backends.transformers import library
+from gateway.backends.transformers.packed import Packing, packing_of, tensors
 from gateway.core.errors import ModelLoadError
 from gateway.core.extras import require
 from gateway.core.lists import first_names
-from gateway.models.adapters.base import GGUF_OF, tensor_names
+from gateway.models.adapters.base import GGUF_OF, HEAD, tensor_names
 from gateway.models.gguf import GGUF
 from gateway.models.gguf_parts import parts_of, read_model
 from gateway.models.spec import Dtype, Quantize
@@ -36,9 +37,10 @@ def load_module(path: Path, *, dtype: Dtype, device: str, quantize: Quantize) ->
     Raises:
         MissingExtra: what quantizes is not installed.
         ModelLoadError: the files are absent, of an unknown architecture, pickled, a part of a
-            model, or not those of a model of this configuration, with the tensors' names.
+            model, packed in a way that is not read here, or not those of a model of this
+            configuration, with the tensors' names.
     """
-    torch, transformers = library.load()
+    library.load()
     from gateway.backends.transformers.gguf_reading import quick_reading
 
     is_gguf = path.suffix == GGUF
@@ -46,24 +48,19 @@ def load_module(path: Path, *, dtype: Dtype, device: str, quantize: Quantize) ->
         path = parts_of(path)[0]
     else:
         _refuse_adapter(path)
-    more: dict[str, Any] = {"gguf_file": path.name} if is_gguf else {}
-    if quantize:
-        more["quantization_config"] = _nf4(getattr(torch, dtype))
-    if device == "auto" or quantize:
-        more["device_map"] = device
+    packing = None if is_gguf else packing_of(path)
+    if packing and quantize:
+        raise ModelLoadError(
+            f'{path}: quantize = "{quantize}" is for weights in full, and these are {packing.named}',
+            hint="take quantize out of the entry, or name a folder that is not packed",
+        )
+    options = _options(dtype, device, packing, quantize)
     try:
         with quick_reading(), _without_report():
-            loaded, report = transformers.AutoModelForCausalLM.from_pretrained(
-                path.parent if is_gguf else path,
-                dtype=getattr(torch, dtype),
-                local_files_only=True,
-                use_safetensors=None if is_gguf else True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                # They are refused below, by name.
-                ignore_mismatched_sizes=True,
-                **more,
-            )
+            if packing and packing.unpacked:
+                loaded, report = _unpacked(path, packing, options)
+            else:
+                loaded, report = _from_files(path, options, packing)
     except ERRORS as exc:
         raise ModelLoadError(
             f"{path}: transformers cannot load it: {exc}",
@@ -72,10 +69,82 @@ def load_module(path: Path, *, dtype: Dtype, device: str, quantize: Quantize) ->
         ) from exc
     unread = _unread(path, loaded) if is_gguf else []
     _refuse_gaps(path, {**report, "unexpected_keys": [*report["unexpected_keys"], *unread]})
-    module = (loaded if "device_map" in more else loaded.to(device)).eval()
+    module = (loaded if "device_map" in options else loaded.to(device)).eval()
     if is_gguf:
         _forget_quantization(module)
     return module
+
+
+def _options(
+    dtype: Dtype, device: str, packing: Packing | None, quantize: Quantize
+) -> dict[str, Any]:
+    """What `from_pretrained` is told, whatever it reads from."""
+    wide = getattr(library.load()[0], dtype)
+    # What is missing or too much is refused afterwards, by name.
+    options = {"dtype": wide, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    of_bitsandbytes = bool(quantize or (packing and not packing.unpacked))
+    if of_bitsandbytes:
+        require("bitsandbytes")
+    if quantize:
+        options["quantization_config"] = _bitsandbytes(quantize, wide)
+    if device == "auto" or of_bitsandbytes:
+        options["device_map"] = device
+    return options
+
+
+def _from_files(path: Path, options: Mapping[str, Any], packing: Packing | None) -> tuple[Any, Any]:
+    """A GGUF, or a folder as it is, and the report."""
+    is_gguf = path.suffix == GGUF
+    of_kind: dict[str, Any] = {"gguf_file": path.name} if is_gguf else {"use_safetensors": True}
+    if packing:
+        of_kind["config"] = _computing_in(path, options["dtype"])
+    made: tuple[Any, Any] = library.load()[1].AutoModelForCausalLM.from_pretrained(
+        path.parent if is_gguf else path,
+        local_files_only=True,
+        trust_remote_code=False,
+        **of_kind,
+        **options,
+    )
+    return made
+
+
+def _config(folder: Path) -> Any:
+    return library.load()[1].AutoConfig.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+
+
+def _computing_in(folder: Path, dtype: Any) -> Any:
+    """The configuration of a folder of bitsandbytes, but for the dtype that it computes in: that is
+    the entry's."""
+    config = _config(folder)
+    config.quantization_config = {**config.quantization_config, "bnb_4bit_compute_dtype": dtype}
+    return config
+
+
+def _unpacked(folder: Path, packing: Packing, options: Mapping[str, Any]) -> tuple[Any, Any]:
+    """A folder of GPTQ or AWQ as the model that it would be, were it not packed, and the report."""
+    torch, transformers = library.load()
+    config = _config(folder)
+    del config.quantization_config
+    held = tensors(folder, packing, options["dtype"])
+    if f"{HEAD}.weight" in held:
+        # It was packed by itself: what reads tokens has other numbers.
+        config.get_text_config().tie_word_embeddings = config.tie_word_embeddings = False
+    with torch.device("meta"):
+        empty = transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    known = empty.state_dict()
+    # AutoGPTQ gave every layer one.
+    idle = {n for n in held if n.endswith(".bias") and n not in known and not held[n].any()}
+    held = {name: value for name, value in held.items() if name not in idle}
+    made: tuple[Any, Any] = type(empty).from_pretrained(
+        None, config=config, state_dict=held, **more
+    )
+    if (folder / "generation_config.json").is_file():
+        made[0].generation_config = transformers.GenerationConfig.from_pretrained(
+            folder, local_files_only=True
+        )
+    return made
 
 
 def _refuse_adapter(folder: Path) -> None:
@@ -118,8 +187,14 @@ def _refuse_gaps(path: Path, report: Mapping[str, Any]) -> None:
 
 
 def _cure(wrong: Mapping[str, Collection[str]]) -> str:
-    if any("base_model.model." in name for names in wrong.values() for name in names):
+    names = [name for named in wrong.values() for name in named]
+    if any("base_model.model." in name for name in names):
         return "it was saved with PEFT around it: save what merge_and_unload() returns"
+    if any(name.endswith((".qweight", ".absmax", ".SCB")) for name in names):
+        return (
+            "it is packed, and config.json does not say how: its quantization_config is lacking "
+            "(an older folder has it in quantize_config.json)"
+        )
     return "a file may be missing or of another model than the configuration: pull it again"
 
 
@@ -145,8 +220,10 @@ def _without_report() -> Iterator[None]:
         logger.removeFilter(silence)
 
 
-def _nf4(dtype: Any) -> Any:
-    require("bitsandbytes")
+def _bitsandbytes(quantize: Quantize, dtype: Any) -> Any:
+    """What transformers has bitsandbytes do, computing in `dtype`."""
+    if quantize == "int8":
+        return library.load()[1].BitsAndBytesConfig(load_in_8bit=True)
     return library.load()[1].BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

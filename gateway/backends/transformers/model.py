@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.backends.transformers import library
 from gateway.backends.transformers.adapter_folder import adapter_digest
+from gateway.core.errors import ModelLoadError
 from gateway.models.spec import Dtype, Quantize
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ class TorchModel:
     Args:
         path: a GGUF file, or a folder with config.json and safetensors.
         device: as torch names it, or "auto": over all that there are.
-        quantize: "nf4": linear layers in NF4 with doubly quantized scales (Dettmers et al. 2023,
-            "QLoRA"), made as safetensors are read.
+        quantize: of linear layers, as safetensors are read. "nf4": in NF4 with doubly quantized
+            scales (Dettmers et al. 2023, "QLoRA"); "int8": in 8 bits, with the columns apart in
+            which a number is large (Dettmers et al. 2022, "LLM.int8()").
 
     Raises:
         MissingExtra: torch, transformers, or what quantizes is not installed.
@@ -37,8 +39,10 @@ class TorchModel:
         from gateway.backends.transformers.adapters import Adapters
         from gateway.backends.transformers.attention import NAME
         from gateway.backends.transformers.loading import load_module
+        from gateway.backends.transformers.packed import packing_of
 
         self.path = path
+        self.packing = packing_of(path) if path.is_dir() else None
         self.module = load_module(path, dtype=dtype, device=device, quantize=quantize)
         self.device = self.module.device
         self.module.requires_grad_(False)
@@ -65,6 +69,12 @@ class TorchModel:
         from gateway.backends.transformers.passes import ALONE
 
         return self.shapes.get(adapter) or ALONE
+
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether layers of bitsandbytes take columns apart for all rows of a pass, where a number
+        in any row is large."""
+        return bool(getattr(self.module, "is_loaded_in_8bit", False))
 
     @property
     def records(self) -> bool:
@@ -106,6 +116,12 @@ class TorchModel:
 
     def merge(self, folder: Path, *, pickles: bool = False) -> str:
         """Add an adapter to the weights for good; returns its digest. Raises as `Adapters`."""
+        if self.packing and not self.packing.unpacked:
+            raise ModelLoadError(
+                f"{self.path}: merged into weights of {self.packing.bits} bits, the adapter would "
+                "be rounded away",
+                hint="take adapter_merged out of the entry",
+            )
         digest = adapter_digest(folder, pickles=pickles)
         with self._lock:
             self.adapters.merge(folder, digest)

@@ -36,7 +36,7 @@ class TransformersSpec(ModelSpec):
     device: str = "cpu"
     """As torch names it; "auto": over all that there are."""
     quantize: Quantize = ""
-    """"nf4": linear layers in 4 bits as they are loaded."""
+    """"nf4", "int8": linear layers in 4 or 8 bits of bitsandbytes as they are loaded."""
     adapter_merged: bool = False
     """Add the adapter to a copy of the weights that is the entry's own: faster, and no longer
     shared."""
@@ -52,7 +52,7 @@ class TransformersSpec(ModelSpec):
         if self.adapter_merged and self.adapter is None:
             raise ConfigError("adapter_merged: there is no adapter to merge")
         if self.adapter_merged and self.quantize:
-            raise ConfigError("adapter_merged: merged into 4 bits, it would be rounded away")
+            raise ConfigError("adapter_merged: merged into few bits, it would be rounded away")
 
     @property
     def precision(self) -> str:
