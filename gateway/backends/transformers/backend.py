@@ -161,8 +161,8 @@ class TransformersBackend(EngineBackend):
         if self.spec.quantize:
             identity["quantize"] = f"{self.spec.quantize}, bitsandbytes {version('bitsandbytes')}"
         if packing := self._model.packing:
-            computed = "unpacked" if packing.unpacked else version("bitsandbytes")
-            identity["packing"] = f"{packing.named} {computed}"
+            computed = ", unpacked" if packing.unpacked else f" {version('bitsandbytes')}"
+            identity["packing"] = packing.named + computed
         if self.spec.adapter:
             digest = adapter_digest(self.spec.adapter, pickles=_pickles(self.spec))
             merged = ", merged" if self.spec.adapter_merged else ""

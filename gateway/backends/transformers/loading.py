@@ -51,7 +51,7 @@ def load_module(path: Path, *, dtype: Dtype, device: str, quantize: Quantize) ->
     packing = None if is_gguf else packing_of(path)
     if packing and quantize:
         raise ModelLoadError(
-            f'{path}: quantize = "{quantize}" is for weights in full, and these are {packing.named}',
+            f'{path}: quantize = "{quantize}" is for whole weights, and these are {packing.named}',
             hint="take quantize out of the entry, or name a folder that is not packed",
         )
     options = _options(dtype, device, packing, quantize)
@@ -138,7 +138,7 @@ def _unpacked(folder: Path, packing: Packing, options: Mapping[str, Any]) -> tup
     idle = {n for n in held if n.endswith(".bias") and n not in known and not held[n].any()}
     held = {name: value for name, value in held.items() if name not in idle}
     made: tuple[Any, Any] = type(empty).from_pretrained(
-        None, config=config, state_dict=held, **more
+        None, config=config, state_dict=held, **options
     )
     if (folder / "generation_config.json").is_file():
         made[0].generation_config = transformers.GenerationConfig.from_pretrained(

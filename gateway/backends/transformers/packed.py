@@ -147,7 +147,10 @@ def tensors(folder: Path, packing: Packing, dtype: "torch.dtype") -> "dict[str, 
     for layer in layers:
         parts = {part: held.pop(f"{layer}.{part}", None) for part in _PARTS}
         if f"{layer}.weight" in held:
-            raise ModelLoadError(f"{folder}: {layer} is there twice, packed and not")
+            raise ModelLoadError(
+                f"{folder}: {layer} is there twice, packed and not",
+                hint="which of them is meant, nothing says: pull the folder again",
+            )
         try:
             found[f"{layer}.weight"] = _numbers(parts, packing).weights().to(dtype)
         except ValueError as exc:

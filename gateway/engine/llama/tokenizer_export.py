@@ -55,6 +55,16 @@ def tokenizer_of(path: Path) -> tuple[Any, tuple[str, ...]]:
     return made, tuple(differing)
 
 
+def end_tokens_of(path: Path) -> list[int]:
+    """Tokens that end an answer of a GGUF's model. transformers takes over one of them, and a label
+    is scored with all."""
+    vocabulary = GgufVocabulary(path)
+    try:
+        return list(vocabulary.end_tokens)
+    finally:
+        vocabulary.close()
+
+
 def _read(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer.encode(text, add_special_tokens=False))
 

@@ -10,8 +10,7 @@ import tomlkit
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.core.extras import require
-from gateway.engine.llama.tokenizer_export import PROBES, tokenizer_of
-from gateway.engine.llama.vocabulary import GgufVocabulary
+from gateway.engine.llama.tokenizer_export import PROBES, end_tokens_of, tokenizer_of
 from gateway.models.adapters.base import EMBEDDING, HEAD, Base
 from gateway.models.adapters.check import misfits
 from gateway.models.adapters.folder import Adapter
@@ -70,7 +69,7 @@ def merge(
         say(f"merging {adapter.name}")
         merged = _added(model.module, adapter.folder)
         if path.is_file():
-            merged.generation_config.eos_token_id = _ends(path)
+            merged.generation_config.eos_token_id = end_tokens_of(path)
         say(f"saving to {target}")
         _save(merged, tokenizer, target)
     finally:
@@ -156,16 +155,6 @@ def _save(module: Any, tokenizer: Any, target: Path) -> None:
             made.rename(target)
     except OSError as exc:
         raise ConfigError(f"{target}: cannot be written: {exc.strerror or exc}") from exc
-
-
-def _ends(path: Path) -> list[int]:
-    """Tokens that end an answer of a GGUF's model. transformers takes over one of them, and a label
-    is scored with all."""
-    vocabulary = GgufVocabulary(path)
-    try:
-        return list(vocabulary.end_tokens)
-    finally:
-        vocabulary.close()
 
 
 def _tokenizer(path: Path, say: Callable[[str], None]) -> Any:
