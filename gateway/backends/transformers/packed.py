@@ -214,7 +214,7 @@ def _bits(qzeros: "torch.Tensor", scales: "torch.Tensor", packing: Packing) -> i
     """As the sizes of the layer's own tensors say."""
     if qzeros.ndim != 2 or scales.ndim != 2 or len(qzeros) != len(scales):
         raise ValueError(f"zeros {_by(qzeros)}, scales {_by(scales)}")
-    bits, rest = divmod(qzeros.shape[1] * 32, scales.shape[1])
+    bits, rest = divmod(int(qzeros.shape[1]) * 32, int(scales.shape[1]))
     fits = bits in (2, 3, 4, 8) and not rest
     if not fits or (bits != packing.bits and not packing.of_their_own):
         raise ValueError(f"zeros {_by(qzeros)} are not those of {packing.bits} bits")

@@ -19,6 +19,7 @@ from gateway.core.digests import digest_json, digest_text
 from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.core.extras import require
 from gateway.core.sizes import available_bytes, readable
+from gateway.models.gguf_parts import files_of, read_model
 from gateway.models.spec import Dtype
 from gateway.quantization.torch.levels import CALIBRATED, TorchLevel
 from gateway.quantization.torch.source import TorchSource
@@ -227,8 +228,8 @@ def _load(source: TorchSource, dtype: Dtype) -> Any:
     return module
 
 
-def _weights(path: Path) -> list[Path]:
-    return list(path.glob("*.safetensors")) if path.is_dir() else [path]
+def _weights(path: Path) -> Sequence[Path]:
+    return list(path.glob("*.safetensors")) if path.is_dir() else files_of(path)
 
 
 def _save(
@@ -256,9 +257,7 @@ def _save(
 def _kept_dtype(source: TorchSource) -> Dtype:
     """Of what is not packed: the source's own 16 bits, else float16."""
     if source.is_gguf:
-        from gateway.models.gguf import read_header
-
-        kinds = {tensor.type for tensor in read_header(source.path).tensors}
+        kinds = {tensor.type for tensor in read_model(source.path).tensors}
         return "bfloat16" if "BF16" in kinds else "float16"
     config = json.loads((source.path / "config.json").read_text(encoding="utf-8"))
     return (

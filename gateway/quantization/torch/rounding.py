@@ -73,7 +73,7 @@ def _rounded(block: Block, level: TorchLevel, group: int) -> Iterator[tuple[str,
     hessians = _hessians(block)
     for name, linear in linears.items():
         found = hessians.get(name)
-        yield name, found and gptq(linear.weight, found.sum, level.bits, group)
+        yield name, gptq(linear.weight, found.sum, level.bits, group) if found else None
 
 
 def _hessians(block: Block) -> dict[str, Hessian]:
@@ -94,4 +94,4 @@ def _hessians(block: Block) -> dict[str, Hessian]:
 
 
 def _packs(linear: nn.Linear) -> bool:
-    return linear.in_features % _WORDS == 0 and linear.out_features % _WORDS == 0
+    return not linear.in_features % _WORDS and not linear.out_features % _WORDS

@@ -75,5 +75,7 @@ def test_zeros_of_nothing_survive_being_stored_less_one(bits: int) -> None:
     weight = torch.zeros(64, 32, dtype=torch.int32)
     numbers = Numbers(weight, zeros, torch.ones(2, 32), torch.arange(64) // 32)
     held = pack_gptq(numbers, bits)
-    made = unpack_gptq(*held.values(), bits, zeros_less_one=True)
+    made = unpack_gptq(
+        held["qweight"], held["qzeros"], held["scales"], held["g_idx"], bits, zeros_less_one=True
+    )
     assert torch.equal(made.zeros, zeros)
