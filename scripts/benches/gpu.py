@@ -6,6 +6,7 @@ import faulthandler
 import importlib.util
 import json
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ from gateway.determinism import certify as certifying
 from gateway.models.spec import ModelSpec, PathSource
 
 Entry = TransformersSpec | LlamaCppSpec
+Found = dict[str, Any]
 
 SHAPES: dict[str, dict[str, Any]] = {
     "tiny": {
@@ -85,29 +87,76 @@ def main() -> None:
     library.prepare()
     torch, transformers = library.load()
     library.check_device(asked.device)
-    found: dict[str, Any] = {
+    found: Found = {
         "device": library.card(asked.device) if asked.device != "cpu" else "cpu",
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "left_out": {},
     }
     with tempfile.TemporaryDirectory() as scratch:
-        # Written after each part: whoever ends the script early has what was measured.
-        for shape in asked.shapes.split(";"):
-            spec = make_model(shape, Path(scratch), asked.device)
-            mine = found.setdefault(shape, {})
-            for part in asked.only.split(","):
-                with telling(f"{shape}: {part}", mine):
-                    try:
-                        mine[part] = PARTS[part](spec, shape)
-                    except (ImportError, LeftOut) as exc:
-                        found["left_out"][f"{shape}: {part}"] = str(exc)
-                    except Exception as exc:  # noqa: BLE001 - the other parts are still measured
-                        mine[part] = {"failed": traceback.format_exc().splitlines()[-12:]}
-                        print(mine[part], exc, file=sys.stderr)
-                if asked.out:
-                    asked.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        shapes = asked.shapes.split(";")
+        specs = {shape: make_model(shape, Path(scratch), asked.device) for shape in shapes}
+        beside: list[subprocess.Popen[bytes]] = []
+        result = Path(scratch) / "beside.json"
+        for part, shape in planned(asked.only.split(","), shapes):
+            if part == "tune" and len(shapes) > 1:
+                beside.append(start_tuning(asked, shape, result))
+                continue
+            if part == "llama" and beside:
+                merge(found, beside.pop(), result)
+            measure(part, shape, specs[shape], found)
+            # Written after each part: whoever ends the script early has what was measured.
+            if asked.out:
+                asked.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        for process in beside:
+            merge(found, process, result)
+    if asked.out:
+        asked.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found, indent=1))
+
+
+def planned(parts: Sequence[str], shapes: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What is timed comes first and alone. The recipe, of the first shape, runs beside what is not
+    timed; llama.cpp, of the last shape, comes when it has ended."""
+    for part in PARTS:
+        if part in parts:
+            of = {"tune": shapes[:1], "llama": shapes[-1:]}.get(part, shapes)
+            yield from ((part, shape) for shape in of)
+
+
+def measure(part: str, shape: str, spec: TransformersSpec, found: Found) -> None:
+    """One part of one shape; what fails is told, and the other parts are still measured."""
+    mine = found.setdefault(shape, {})
+    with telling(f"{shape}: {part}", mine):
+        try:
+            mine[part] = PARTS[part](spec, shape)
+        except (ImportError, LeftOut) as exc:
+            found["left_out"][f"{shape}: {part}"] = str(exc)
+        except Exception as exc:  # noqa: BLE001 - the other parts are still measured
+            mine[part] = {"failed": traceback.format_exc().splitlines()[-12:]}
+            print(mine[part], exc, file=sys.stderr)
+
+
+def start_tuning(asked: argparse.Namespace, shape: str, result: Path) -> "subprocess.Popen[bytes]":
+    """The recipe in a process of its own."""
+    options = ["--device", asked.device, "--epochs", str(asked.epochs), "--shapes", shape]
+    command = [sys.executable, __file__, *options, "--only", "tune", "--out", str(result)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+
+def merge(found: Found, process: "subprocess.Popen[bytes]", result: Path) -> None:
+    """What the other process has measured."""
+    code = process.wait()
+    if not result.is_file():
+        found["left_out"]["tune"] = f"its process ended with {code}"
+        return
+    theirs = json.loads(result.read_text(encoding="utf-8"))
+    found["left_out"] |= theirs.pop("left_out")
+    for shape in SHAPES.keys() & theirs.keys():
+        mine = found.setdefault(shape, {})
+        took = theirs[shape].pop("took_s", {})
+        mine |= theirs[shape]
+        mine.setdefault("took_s", {}).update(took)
 
 
 class LeftOut(Exception):
@@ -573,13 +622,14 @@ def _peak(device: str) -> int:
 
 
 PARTS: dict[str, Callable[[TransformersSpec, str], Any]] = {
-    "certify": certify,
     "speed": speed,
     "labels": labels,
     "tune": tune,
+    "certify": certify,
     "memory": memory,
     "llama": llama,
 }
+"""In the order in which they run."""
 
 if __name__ == "__main__":
     main()
