@@ -1,4 +1,4 @@
-"""Where a model's thought ends and its answer begins, for models that write `<think>` tags.
+"""Where a model's thought ends and its answer begins, for models that write tags around it.
 
 A thought is no answer: labels and numbers in it are weighed and dropped again. Every backend parts
 it from the answer here, so that who reads answers never meets one.
@@ -10,11 +10,28 @@ from collections.abc import Iterator, Sequence
 from gateway.core.types import Message, Reasoning
 
 OPENING, CLOSING = "<think>", "</think>"
-_TAG = re.compile("</?think>")
+"""As most models write them; the patterns know the others."""
+_NAMES = "think|thinking|thoughts?|reasoning|seed:think"
+_OPENS = re.compile(
+    rf"<(?:{_NAMES})>|<\|(?:{_NAMES})\|>|\[think\]|◁think▷|<\|begin_of_thought\|>"
+    r"|<\|start_thinking\|>|<\|channel\|>(?:analysis|commentary)[^<\n]*<\|message\|>",
+    re.IGNORECASE,
+)
+_CLOSES = re.compile(
+    rf"</(?:{_NAMES})>|<\|/(?:{_NAMES})\|>|\[/think\]|◁/think▷|<\|end_of_thought\|>"
+    r"|<\|end_thinking\|>|(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>",
+    re.IGNORECASE,
+)
+_LONGEST = 120
+"""Characters of the longest tag and the spaces behind it."""
+_TAG = re.compile(f"{_OPENS.pattern}|{_CLOSES.pattern}", re.IGNORECASE)
 
 
 def part(text: str, *, opened: bool = False) -> Reasoning | None:
     """The thought and the answer in what was written; None where there is no thought.
+
+    A thought within a thought ends with its own tag. What stands before a closing tag is thought,
+    also where no tag opened it: the prompt did, or a token that has no text.
 
     Args:
         opened: the prompt ended within a thought, as some chat templates begin every answer.
@@ -23,14 +40,18 @@ def part(text: str, *, opened: bool = False) -> Reasoning | None:
         return None
     thought: list[str] = []
     answer: list[str] = []
-    thinking = opened
+    depth, fresh = int(opened), opened
     for piece, tag in _pieces(text):
-        # A closing tag alone: the prompt opened the thought, or a token that has no text.
-        inside = thinking or (tag == CLOSING and not thought)
-        (thought if inside else answer).append(piece)
-        thinking = tag == OPENING if tag else thinking
+        closes = _CLOSES.fullmatch(tag) is not None
+        (thought if depth or closes else answer).append(piece)
+        if closes:
+            depth = max(0, depth - 1)
+        elif tag and not (fresh and not piece.strip()):
+            depth += 1
+        # A tag right behind one that opens is the same once more: the prompt's and the model's.
+        fresh = bool(tag) and not closes
     whole = "\n".join(filter(None, map(str.strip, thought)))
-    return Reasoning(whole, None if thinking else "".join(answer).lstrip())
+    return Reasoning(whole, None if depth else "".join(answer).lstrip())
 
 
 def opens(prompt: str, messages: Sequence[Message]) -> bool:
@@ -38,8 +59,11 @@ def opens(prompt: str, messages: Sequence[Message]) -> bool:
 
     A message that ends with the tag begins none.
     """
-    said = messages[-1].content.rstrip().endswith(OPENING)
-    return prompt.rstrip().endswith(OPENING) and not said
+    return _ends_open(prompt) and not _ends_open(messages[-1].content)
+
+
+def _ends_open(text: str) -> bool:
+    return re.search(rf"(?:{_OPENS.pattern})\s*$", text[-_LONGEST:], re.IGNORECASE) is not None
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str]]:

@@ -20,6 +20,27 @@ from gateway.models.reasoning import CLOSING, OPENING, opens, part
         ("bug <think>or", "or", None),
         ("<think>a</think>b<think>c", "a\nc", None),
         ("</think>", "", ""),
+        ("<think>a <think>b</think> c</think>bug", "a\nb\nc", "bug"),
+        ("<think>a <think>b</think> a bug", "a\nb\na bug", None),
+        ("<think>\n<think>a</think>bug", "a", "bug"),
+        ("a</think>b</think>bug", "a\nb", "bug"),
+        ("<Think>a</THINK>bug", "a", "bug"),
+        ("<thinking>a</thinking>bug", "a", "bug"),
+        ("<thought>a</thought>bug", "a", "bug"),
+        ("<reasoning>a bug", "a bug", None),
+        ("<|think|>a<|/think|>bug", "a", "bug"),
+        ("[THINK]a[/THINK]bug", "a", "bug"),
+        ("[THINK]a bug", "a bug", None),
+        ("◁think▷a◁/think▷bug", "a", "bug"),
+        ("<|begin_of_thought|>a<|end_of_thought|>bug", "a", "bug"),
+        ("<|START_THINKING|>a<|END_THINKING|>bug", "a", "bug"),
+        (
+            "<|channel|>analysis<|message|>a bug?<|end|><|start|>assistant"
+            "<|channel|>final<|message|>no bug",
+            "a bug?",
+            "no bug",
+        ),
+        ("<|channel|>analysis<|message|>a bug", "a bug", None),
     ],
 )
 def test_a_thought_is_parted_from_the_answer(text: str, thought: str, answer: str | None) -> None:
@@ -29,11 +50,17 @@ def test_a_thought_is_parted_from_the_answer(text: str, thought: str, answer: st
 def test_a_thought_that_the_prompt_began_ends_with_its_tag_alone() -> None:
     assert part("a bug?\n</think>\nno", opened=True) == Reasoning("a bug?", "no")
     assert part("a bug?", opened=True) == Reasoning("a bug?", None)
+    assert part("<think>\na bug?</think>no", opened=True) == Reasoning("a bug?", "no")
+
+
+@pytest.mark.parametrize("text", ["<b>bug</b>", "I think: bug", "[x] bug", "<thinker>bug", "a<b"])
+def test_other_brackets_are_text(text: str) -> None:
+    assert part(text) is None
 
 
 @given(st.text())
 def test_without_a_tag_there_is_no_thought(text: str) -> None:
-    if OPENING not in text and CLOSING not in text:
+    if "<" not in text and "[" not in text and "◁" not in text:
         assert part(text) is None
 
 
@@ -51,4 +78,5 @@ def test_a_message_that_ends_with_the_tag_begins_no_thought() -> None:
     said = (Message("user", "What does <think>"),)
     assert opens("user: hi\nassistant: <think>\n", (Message("user", "hi"),))
     assert not opens("user: What does <think>", said)
+    assert opens("assistant: [THINK]", (Message("user", "hi"),))
     assert not opens("user: hi\nassistant: <think>\n\n</think>\n\n", (Message("user", "hi"),))
