@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from gateway.core.errors import DataError
 from gateway.tasks.tables import Row, Table
 from gateway.tasks.tables.delimited import other_delimiter, shown
-from gateway.tasks.tables.values import as_text
+from gateway.tasks.tables.values import as_text, kind_of, trimmed
 
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 _MOST_SHOWN = 12
@@ -73,8 +73,9 @@ class Column:
             return value[step] if step < len(value) else None
         if isinstance(step, str) and isinstance(value, Mapping) and step in value:
             return value[step]
-        kind = type(value).__name__
-        raise self.wrong(table, row, f"leads to {step!r} of a {kind}, which does not have it")
+        raise self.wrong(
+            table, row, f"leads to {step!r} of {kind_of(value)}, which does not have it"
+        )
 
 
 def _parsed(value: object) -> object:
@@ -124,12 +125,23 @@ def no_column(table: Table, field: str, names: Sequence[str]) -> DataError:
     found = ", ".join(table.columns[:_MOST_SHOWN])
     meant = _meant(table, names) or "NAME"
     hint = f'--column "{field}={meant}" if it is called otherwise'
-    if other := other_delimiter(table.columns):
+    if row := _header_below(table, names):
+        hint = f"the header is in line {row.line}: remove what stands before it; else {hint}"
+    elif other := other_delimiter(table.columns):
         hint = f"--delimiter {shown(other)} if that separates the columns; else {hint}"
     return DataError(
         f"{table.place(1)}: no column for {field!r}; expected {' or '.join(names)}, found {found}",
         hint=hint,
     )
+
+
+def _header_below(table: Table, names: Sequence[str]) -> Row | None:
+    """One of the first rows that has such a name where others have a value."""
+    for row in table.rows[:_MOST_SHOWN]:
+        texts = [trimmed(value) for value in row.values.values() if isinstance(value, str)]
+        if set(texts) & set(names) and len(set(texts)) == len(texts) > 1:
+            return row
+    return None
 
 
 def _meant(table: Table, names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ spelling (`labels`), which is told.
 
 import difflib
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -180,7 +181,7 @@ class _Rows:
         return column.text(self.table, row)
 
     def _id(self, row: Row) -> str:
-        name = self.ids.text(self.table, row).strip() if self.ids else f"line-{row.line}"
+        name = trimmed(self.ids.text(self.table, row)) if self.ids else f"line-{row.line}"
         place = self.table.place(row.line)
         if not name:
             raise DataError(f"{place}: the id is empty; every item needs its own", hint=_OTHER_IDS)
@@ -233,22 +234,21 @@ class _Rows:
         text = trimmed(column.text(self.table, row))
         value = number(text)
         if not self.task.minimum <= value <= self.task.maximum:
-            raise column.wrong(
-                self.table,
-                row,
-                f"is {text!r}; expected a number from "
-                f"{self.task.minimum:g} to {self.task.maximum:g}",
-                _decimal_comma(text),
-            )
+            wanted = f"a number from {self.task.minimum:g} to {self.task.maximum:g}"
+            what = f"is {text!r}; expected {wanted}" if text else f"is empty; expected {wanted}"
+            raise column.wrong(self.table, row, what, _meant_number(text))
         return value
 
 
-def _decimal_comma(text: str) -> str:
-    """What a number with a comma may mean; which of the two it is, nobody can know."""
-    meant = text.replace(",", ".")
-    if meant == text or math.isnan(number(meant)):
-        return ""
-    return f"{meant}, if that is a decimal comma"
+def _meant_number(text: str) -> str:
+    """What a text may mean that is no number; which one, nobody can know."""
+    if text[-1:] == "%" and not math.isnan(number(text[:-1])):
+        return f"{text[:-1].strip()} if it is counted in percent, or a hundredth of it"
+    point, thousands = text.replace(",", "."), text.replace(",", "")
+    if point != text and not math.isnan(number(point)):
+        grouped = re.fullmatch(r"[+-]?[0-9]{1,3}(,[0-9]{3})+", text)
+        return f"{point}, if that is a decimal comma" + f"; else {thousands}" * bool(grouped)
+    return ""
 
 
 def _listed(table: Table, row: Row, column: Column, values: Sequence[object]) -> str:

@@ -2,8 +2,9 @@
 
 A label is written in Unicode's composed form (NFC, UAX #15), without spaces around it, with plain
 spaces in it, and without characters that have no width. Where all labels of the data are numbers,
-equal numbers are one label. What this changes is told, and stands in the record of a run. Labels
-that then differ only in case or punctuation stay two, and are warned of.
+equal numbers are one label; where all are true and false, case says nothing. What this changes is
+told, and stands in the record of a run. Labels that then differ only in case or punctuation stay
+two, and are warned of.
 """
 
 import re
@@ -28,6 +29,8 @@ _EMPTY_WORDS = frozenset(
     {"nan", "na", "n/a", "#n/a", "<na>", "null", "#ref!", "#value!", "#div/0!", "#name?"}
 )
 """How programs write that there is nothing, or that a formula failed."""
+_TRUTH = frozenset({"true", "false"})
+"""What pandas writes as True, JSON as true and Excel as TRUE."""
 _MOST_SHOWN = 8
 
 
@@ -41,9 +44,12 @@ def clean(label: str) -> str:
 
 
 def equal_numbers(labels: Iterable[str]) -> dict[str, str]:
-    """Label -> the one of the same number by which it is called, for those that are called
-    otherwise: the shortest. Empty unless all labels are numbers."""
+    """Label -> the one of the same number, or of the same truth value, by which it is called, for
+    those that are called otherwise: the shortest, or true and false. Empty unless all labels are
+    numbers, or all are true and false."""
     known = sorted(set(labels), key=lambda label: (len(label), label))
+    if {label.casefold() for label in known} <= _TRUTH:
+        return {label: label.casefold() for label in known if label != label.casefold()}
     if not all(NUMBER.fullmatch(label) for label in known):
         return {}
     first: dict[Decimal, str] = {}
@@ -86,7 +92,8 @@ def _respelled(part: Dataset, called: Mapping[str, str]) -> Dataset:
 def numbers_note(source: str, called: Mapping[str, str]) -> str:
     """That labels of a source are called as equal numbers are elsewhere."""
     shown = first_of([f"{a} is {b}" for a, b in called.items()], _MOST_SHOWN)
-    return f"{source}: all labels are numbers, and equal ones are one label: {shown}"
+    kind = "true or false" if _TRUTH & set(called.values()) else "numbers"
+    return f"{source}: all labels are {kind}, and equal ones are one label: {shown}"
 
 
 def respelled(item: Item, called: Mapping[str, str]) -> Item:

@@ -41,10 +41,10 @@ def test_a_path_leads_to_a_part(path: str, want: str) -> None:
     ("path", "said", "hint"),
     [
         ("labels", "d.jsonl:1: 'labels' is a list", "--column title=labels[0].name"),
-        ("fields", "d.jsonl:1: 'fields' is a dict", "--column title=fields.summary"),
-        ("fields.sumary", "leads to 'sumary' of a dict", ""),
+        ("fields", "d.jsonl:1: 'fields' is an object", "--column title=fields.summary"),
+        ("fields.sumary", "leads to 'sumary' of an object", ""),
         ("labels.name", "leads to 'name' of a list", ""),
-        ("text[0]", "leads to 0 of a str", ""),
+        ("text[0]", "leads to 0 of a text", ""),
         ("nothing.here", "no column for 'title'; expected nothing.here", "title=NAME"),
         ("fields.", "no column for 'title'", ""),
         ("labels[x]", "no column for 'title'", ""),
@@ -94,3 +94,10 @@ def test_a_header_that_holds_another_delimiter_is_said() -> None:
     with pytest.raises(DataError) as caught:
         find_column(Table("d.csv", ("a;b", "c;d"), ()), "title", ("title",), {})
     assert '--delimiter ";"' in caught.value.hint
+
+
+def test_a_header_below_other_lines_is_said() -> None:
+    rows = (Row(2, {"Report": "", "x": ""}), Row(3, {"Report": "id", "x": "title"}))
+    with pytest.raises(DataError) as caught:
+        find_column(Table("d.csv", ("Report", "x"), rows), "title", ("title",), {})
+    assert "the header is in line 3" in caught.value.hint

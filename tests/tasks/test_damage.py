@@ -34,8 +34,6 @@ NUMBER = Task(
 )
 TASKS = {"open labels": OPEN, "numbers": NUMBER}
 FILE_MARKS = {"rows.parquet": [pytest.mark.needs("pyarrow")]}
-BY_TIMES = 2
-"""Places at which each damage is done."""
 
 
 @cache
@@ -58,13 +56,14 @@ def undamaged(name: str, task: str) -> tuple[Dataset, frozenset[str]]:
         return data, frozenset(note.replace(str(path), name) for note in told)
 
 
-def refused(path: Path, task: Task) -> str:
-    """The error of a file; empty where it is read."""
+def damaged(path: Path, task: str) -> tuple[Dataset | None, list[str]]:
+    """As `read`; none where the file is refused, and the error by its name."""
     try:
-        read(path, task)
+        return read(path, TASKS[task])
     except DataError as error:
-        return error.message
-    return ""
+        said = error.message
+    assert said.startswith(str(path))
+    return None, [said]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -83,17 +82,19 @@ def test_a_sound_file_is_read_without_a_word(tmp_path: Path, name: str, task: st
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=FILE_MARKS.get(name, [])) for name in FILES]
 )
-def test_damage_is_told_or_changes_nothing(tmp_path: Path, name: str, damage: str) -> None:
+def test_damage_is_told_or_changes_nothing(
+    tmp_path: Path, pytestconfig: pytest.Config, name: str, damage: str
+) -> None:
+    """At one place, and at more with a larger --fuzz."""
     path = tmp_path / name
-    usual = {task: undamaged(name, task) for task in TASKS}
-    for seed in range(BY_TIMES):
-        draw = random.Random(seed)  # noqa: S311
+    for seed in range(1 + pytestconfig.getoption("--fuzz") // 10_000):
+        draw = random.Random(f"{name} {damage} {seed}")  # noqa: S311
         path.write_bytes(DAMAGES[damage](sound(name), draw))
-        for task, (before, said) in usual.items():
-            if error := refused(path, TASKS[task]):
-                assert error.startswith(str(path))
+        for task in TASKS:
+            before, said = undamaged(name, task)
+            after, told = damaged(path, task)
+            if after is None:
                 continue
-            after, told = read(path, TASKS[task])
             known = {note.replace(str(path), name) for note in told} - said
             assert known or same_numbers(before, after), f"seed {seed}, {task}: silent"
 

@@ -168,7 +168,7 @@ def test_a_wrong_csv_is_one_error(
     ("content", "said"),
     [
         ('{"title": "a"}\nnot json\n', "d.jsonl:2: no JSON"),
-        ("[1]\n", "d.jsonl:1: list where an object is expected"),
+        ("[1]\n", "d.jsonl:1: a list where an object is expected"),
         ("[" * 100_000, "d.jsonl:1: no JSON"),
         ('{"label": "bug", "title": "a"}\n', "no column for 'body'"),
         (
@@ -176,7 +176,7 @@ def test_a_wrong_csv_is_one_error(
             "d.jsonl:2: no 'body', which other rows have",
         ),
         ('{"label":"bug","title":["a"],"body":"b"}\n', "d.jsonl:1: 'title' is a list"),
-        ('{"label":"bug","title":true,"body":"b"}\n', "d.jsonl:1: 'title' is a bool"),
+        ('{"label":"bug","title":{"x":1},"body":"b"}\n', "d.jsonl:1: 'title' is an object"),
         ('{"label":"bug","title":"\\ud800","body":"b"}\n', "d.jsonl:1: 'title' holds half a"),
         ('{"label":"bug","title":"a\\u0000","body":"b"}\n', "d.jsonl:1: 'title' holds a NUL"),
         ('{"label":null,"title":"a","body":"b"}\n', "d.jsonl:1: 'label' is empty"),

@@ -58,6 +58,19 @@ def test_equal_numbers_are_called_by_the_shortest() -> None:
     assert equal_numbers(["1_0", "10"]) == {}
 
 
+def test_true_and_false_are_two_labels_whatever_their_case() -> None:
+    assert equal_numbers(["True", "TRUE", "true", "False"]) == {
+        "True": "true",
+        "TRUE": "true",
+        "False": "false",
+    }
+    assert equal_numbers(["true", "false"]) == {}
+    assert equal_numbers(["True", "true", "maybe"]) == {}
+    told: list[str] = []
+    together(INTENT, data("True", "False"), data("true", "false"), ReadOptions(tell=told.append))
+    assert "all labels are true or false" in told[0]
+
+
 def test_numbers_are_unified_over_the_files_and_told_where_they_change() -> None:
     test, train = data("0.0", "1.0"), data("0", "1", "1", path="t.csv")
     told: list[str] = []

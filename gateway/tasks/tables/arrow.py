@@ -6,6 +6,9 @@ from typing import Any
 from gateway.core.errors import DataError
 from gateway.tasks.tables.table import Row, Table, Unreadable, brief, distinct
 
+_DOUBLE = 64
+"""Bits of Python's own floats."""
+
 
 def read_parquet(source: str, data: bytes) -> Table:
     """The table of a Parquet file.
@@ -44,6 +47,10 @@ def _values(column: Any) -> list[Any]:
     # A timestamp after the year 9999 is an OverflowError or a ValueError, text that is no UTF-8 a
     # UnicodeDecodeError, nanoseconds without pandas a ValueError.
     wrong = (ValueError, OverflowError, TypeError, ImportError, pyarrow.ArrowException)
+    if pyarrow.types.is_floating(column.type) and column.type.bit_width < _DOUBLE:
+        # As it is written in that precision: 0.1 is 0.10000000149011612 in a double.
+        written = column.cast(pyarrow.string()).to_pylist()
+        return [None if text is None else float(text) for text in written]
     try:
         return list(column.to_pylist())
     except wrong:

@@ -18,6 +18,12 @@ _KNOWN_DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {"\t": "tab"}
 _SEP = re.compile(r'"?sep=([^"\r\n])"?(?:\r\n|\n|\r)', re.IGNORECASE)
 _SHOWN = 12
+_HINTED = (*_KNOWN_DELIMITERS, "^", ":")
+"""Delimiters that are named where a header has one column; ":" and "^" stand in texts too often to
+be taken."""
+_RULE = re.compile(r"\s*:?[-=+]{2,}:?\s*")
+_COMMENT = re.compile(r"#(?:\s|$)")
+_SPACED_QUOTE = re.compile(r'\s+".*"\s*', re.DOTALL)
 
 
 def read_delimited(
@@ -47,10 +53,13 @@ def _read(source: str, text: str, usual: str, options: ReadOptions, notes: Seque
     if delimiter != (options.delimiter or usual):
         said.append(f"{source}: the fields are separated by {shown(delimiter)}")
     file = _Lines(source, body, 1 if named else 0, Dialect(delimiter, options.quoting))
+    file.check_kind()
     records = list(file.records())
     if not records:
         return Table(source, (), ())
-    header, *rows = records
+    header, *rows = fitted(records)
+    if header.cells != records[0].cells or rows != records[1:]:
+        said.append(f"{source}: a delimiter at the end of each line was left out")
     names = [trimmed(name) for name in header.cells]
     if names != header.cells:
         said.append(f"{source}:{header.line}: names of columns stand without spaces around them")
@@ -60,8 +69,9 @@ def _read(source: str, text: str, usual: str, options: ReadOptions, notes: Seque
             f"{source}: left out, without any value: {counted(len(rows) - len(kept), 'row')}"
         )
     file.check_widths(header, rows)
-    doubts = check_quotes(source, file.lines, header, kept, file.dialect)
-    table = _table(source, names, kept, said, [*doubts, *_ends(source, text, kept)])
+    doubts = list(check_quotes(source, file.lines, header, kept, file.dialect))
+    doubts = [*doubts, *_odd_cells(source, kept), *_ends(source, text, kept)]
+    table = _table(source, names, kept, said, doubts)
     return replace(table, remarks=tuple(_spans(source, records)))
 
 
@@ -72,7 +82,7 @@ def shown(delimiter: str) -> str:
 
 def other_delimiter(names: Iterable[str]) -> str:
     """A delimiter that stands within names of columns, which then are rather several names."""
-    return next((d for d in _KNOWN_DELIMITERS if any(d in name for name in names)), "")
+    return next((d for d in _HINTED if any(d in name for name in names)), "")
 
 
 def _table(
@@ -82,6 +92,35 @@ def _table(
     rows = tuple(Row(r.line, dict(zip(columns, r.cells, strict=True))) for r in records)
     header = tuple(names) if tuple(names) != columns else ()
     return Table(source, columns, rows, header, tuple(notes), tuple(doubts))
+
+
+def fitted(records: Sequence[Record]) -> Sequence[Record]:
+    """Header and rows of one width where all rows have the same empty fields too many at their end,
+    or the header has."""
+    header, *rows = records
+    width = len(header.cells)
+    over = {len(record.cells) - width for record in rows}
+    if len(over) != 1 or over == {0}:
+        return records
+    more = over.pop()
+    if more > 0 and not any(cell for record in rows for cell in record.cells[width:]):
+        return [header, *(replace(record, cells=record.cells[:width]) for record in rows)]
+    if more < 0 and not any(header.cells[more:]):
+        return [replace(header, cells=header.cells[:more]), *rows]
+    return records
+
+
+def _odd_cells(source: str, records: Sequence[Record]) -> Iterator[str]:
+    """Doubts about rows that may be comments, and about quotes that are part of a value."""
+    comments = [record for record in records if _COMMENT.match(record.cells[0])]
+    if comments and len(comments) * 2 < len(records):
+        yield f"{source}:{comments[0].line}: begins as a comment does, and is read as a row"
+    quoted = (r for r in records if any(_SPACED_QUOTE.fullmatch(cell) for cell in r.cells))
+    if (first := next(quoted, None)) is not None:
+        yield (
+            f"{source}:{first.line}: spaces stand before a quote, so that the quotes are a part of "
+            "the value"
+        )
 
 
 def _sniffed(text: str, usual: str, options: ReadOptions) -> str:
@@ -118,6 +157,23 @@ class _Lines:
         # newline="": only CR and LF end a line here; str.splitlines would also cut at U+2028.
         return [""] * self.before + list(io.StringIO(self.text, newline=""))
 
+    def check_kind(self) -> None:
+        """Raise DataError for JSON, and for lines that stand in quotes as a whole."""
+        start = self.text.lstrip()[:2]
+        if start in ("[{", "[\n", "[\r") or re.match(r'\{\s*"', self.text.lstrip()):
+            raise DataError(
+                f"{self.source}:1: JSON, by how it begins, in a file of another name",
+                hint="rename it to .json, or to .jsonl if each line is an object",
+            )
+        first = self.dialect.cells(self.lines[self.before])
+        delimiter = self.dialect.delimiter
+        if len(first) == 1 and delimiter in first[0] and self.lines[self.before][:1] == '"':
+            raise DataError(
+                f"{self.source}:{self.before + 1}: the whole line stands in quotes, and is one "
+                "field",
+                hint="remove the quotes around the lines",
+            )
+
     def records(self) -> Iterator[Record]:
         """Rows that are not blank."""
         reader = self.dialect.reader(io.StringIO(self.text, newline=""))
@@ -136,11 +192,13 @@ class _Lines:
 
     def _no_csv(self, line: int, exc: csv.Error) -> DataError:
         hint = 'a quote within a quoted field is written twice: ""'
-        if self.dialect.quoting != "none":
-            if unquoted_fits(self.lines, self.dialect):
-                hint += "; --quoting none if quotes are plain text in this file"
-            elif '\\"' in self.text and self.dialect.quoting != "backslash":
+        if "field limit" in str(exc):
+            hint = "a quote may be left open there"
+        elif self.dialect.quoting != "none":
+            if '\\"' in self.text and self.dialect.quoting != "backslash":
                 hint += '; --quoting backslash where it is written \\"'
+            elif unquoted_fits(self.lines, self.dialect):
+                hint += "; --quoting none if quotes are plain text in this file"
         return DataError(f"{self.source}:{line}: no valid CSV: {exc}", hint=hint)
 
     def check_widths(self, header: Record, rows: Sequence[Record]) -> None:
@@ -149,6 +207,12 @@ class _Lines:
         for record in rows:
             if len(record.cells) != len(names):
                 raise self._another_width(header, record)
+            filled = [cell for cell in record.cells if cell]
+            if len(filled) > 1 and all(map(_RULE.fullmatch, filled)):
+                raise DataError(
+                    f"{self.source}:{record.line}: a rule, which is no row",
+                    hint="export the table as CSV, or remove the line",
+                )
             if len(names) > 1 and trimmed(record.cells[0]) == names[0]:
                 self._check_no_header(record, names)
 
@@ -161,11 +225,18 @@ class _Lines:
 
     def _another_width(self, header: Record, record: Record) -> DataError:
         hint = f"columns: {', '.join(header.cells[:_SHOWN])}; "
+        spare = record.cells[len(header.cells) :]
         other = other_delimiter(header.cells)
         if self.dialect.quoting in ("", "double") and unquoted_fits(self.lines, self.dialect):
             hint = "--quoting none if quotes are plain text in this file"
         elif other and len(header.cells) <= 1 + header.cells[0].count(other):
             hint += f"--delimiter {shown(other)} if that separates them"
+        elif len(header.cells) == 1:
+            hint += "remove what stands before the header"
+        elif spare and not any(spare):
+            hint += "remove the delimiter at its end"
+        elif len(record.cells) == 1:
+            hint += "remove the line, if it is no row"
         elif self.dialect.delimiter == ",":
             hint += "a field with a comma needs quotes"
         else:

@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.core.errors import DataError
 from gateway.tasks.tables.table import Row, Table
+from gateway.tasks.tables.values import kind_of
 
 _OF_A_ROW = 'one object a line: {"title": "...", "label": "..."}'
 
@@ -18,13 +19,15 @@ def read_json_lines(source: str, text: str, notes: Sequence[str] = ()) -> Table:
     """
     found = []
     for number, line in enumerate(text.split("\n"), start=1):
+        line = line.lstrip("\ufeff")  # Of a file that was joined to another one.
         if line.strip():
             found.append((number, _object(source, number, _value(source, number, line))))
     return _table(source, found, notes)
 
 
 def read_json(source: str, text: str, notes: Sequence[str] = ()) -> Table:
-    """The table of a list of objects, of an object with one such list, or of JSON Lines.
+    """The table of a list of objects, of an object with one such list, or of objects one after the
+    other, whatever their lines (JSON Lines, and as jq writes them).
 
     Rows are numbered by the line that each begins in, or counted where two begin in one line.
 
@@ -37,13 +40,19 @@ def read_json(source: str, text: str, notes: Sequence[str] = ()) -> Table:
     try:
         whole = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError):
-        return read_json_lines(source, text, notes)
+        return _table(source, _numbered(list(_sequence(source, text, start))), notes)
     lists = {
         name: value
         for name, value in (whole.items() if isinstance(whole, dict) else ())
         if isinstance(value, list) and value and all(isinstance(each, dict) for each in value)
     }
-    if len(lists) != 1:
+    if len(lists) > 1:
+        raise DataError(
+            f"{source}:1: several lists of objects: {', '.join(lists)}; which one is meant?",
+            hint="make a file of each",
+        )
+    if not lists:
+        _check_rows(source, whole)
         return _table(source, [(1, _object(source, 1, whole))], notes)
     [(name, rows)] = lists.items()
     said = f"{source}: the rows are those of {name!r}"
@@ -75,6 +84,34 @@ def _elements(source: str, text: str, at: int) -> Iterator[tuple[int, dict[str, 
         )
 
 
+def _sequence(source: str, text: str, at: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects that stand one after the other, each with the line that it begins in."""
+    decoder = json.JSONDecoder(object_pairs_hook=_once)
+    line, counted = 1, 0
+    while at < len(text):
+        line, counted = line + text.count("\n", counted, at), at
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError) as exc:
+            raise _no_json(source, line, exc) from exc
+        yield line, _object(source, line, value)
+        at = _after_space(text, at)
+
+
+def _check_rows(source: str, whole: object) -> None:
+    """Raise DataError for an object whose members are the columns of a table, not its rows."""
+    parts = list(whole.values()) if isinstance(whole, dict) else []
+    lists = [len(part) for part in parts if isinstance(part, list)]
+    objects = [tuple(part) for part in parts if isinstance(part, dict)]
+    columns = len(lists) == len(parts) > 1 and len(set(lists)) == 1
+    if columns or (len(objects) == len(parts) > 1 and len(set(objects)) == 1 and objects[0]):
+        raise DataError(
+            f"{source}:1: one object whose members are all alike: columns, where rows are expected",
+            hint='a list of objects, one a row: [{"title": "...", "label": "..."}]; pandas writes '
+            'it with orient="records"',
+        )
+
+
 def _numbered(found: Sequence[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
     """Counted where two begin in one line."""
     if len({line for line, _ in found}) == len(found):
@@ -83,7 +120,7 @@ def _numbered(found: Sequence[tuple[int, dict[str, Any]]]) -> list[tuple[int, di
 
 
 def _after_space(text: str, at: int) -> int:
-    while at < len(text) and text[at] in " \t\r\n":
+    while at < len(text) and text[at] in " \t\r\n\ufeff":
         at += 1
     return at
 
@@ -101,7 +138,19 @@ def _no_json(source: str, line: int, exc: Exception) -> DataError:
             f"{source}:{line}: the key {exc.key!r} stands twice in one object",
             hint="remove one; which of the two is meant cannot be known",
         )
-    return DataError(f"{source}:{line}: no JSON: {exc}")
+    hint = ""
+    if isinstance(exc, json.JSONDecodeError):
+        hint = _meant(exc.doc, exc.pos)
+    return DataError(f"{source}:{line}: no JSON: {exc}", hint=hint)
+
+
+def _meant(text: str, at: int) -> str:
+    """What a text is that is no JSON; empty: nobody knows."""
+    if not text.lstrip("\ufeff \t\r\n").startswith(("{", "[", '"')):
+        return "what is no JSON has another suffix: .csv, .tsv"
+    if text[:at].count("{") and "\n" not in text and text[:at].strip() in ("{", "[", "[{"):
+        return "one object a line; objects over several lines are read from a file called .json"
+    return ""
 
 
 class _Repeated(ValueError):
@@ -127,7 +176,7 @@ def _object(source: str, number: int, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         a_list = "; a list of objects is read from a file called .json"
         raise DataError(
-            f"{source}:{number}: {type(value).__name__} where an object is expected",
+            f"{source}:{number}: {kind_of(value)} where an object is expected",
             hint=_OF_A_ROW + (a_list if isinstance(value, list) else ""),
         )
     return value

@@ -21,12 +21,29 @@ SUFFIXES = (*WRITTEN, JSON, PARQUET)
 _COMPRESSED = ".gz"
 _GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
+_AS_CSV = "export it as CSV, in UTF-8"
+_UNPACKED = "unpack it, or pack it as .gz"
 _NO_TABLES = {
-    b"PK\x03\x04": "an Excel workbook or another zip archive",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-    b"%PDF": "a PDF document",
-    b"SQLite format 3\0": "an SQLite database",
+    b"PK\x03\x04": ("an Excel workbook or another zip archive", _AS_CSV),
+    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", _AS_CSV),
+    b"%PDF": ("a PDF document", _AS_CSV),
+    b"SQLite format 3\0": ("an SQLite database", _AS_CSV),
+    b"ARROW1": ("an Arrow or Feather file", "save it as Parquet"),
+    b"PARE": ("an encrypted Parquet file", "save it without encryption"),
+    b"ORC": ("an ORC file", "save it as Parquet"),
+    b"Obj\x01": ("an Avro file", "save it as Parquet"),
+    b"BZh9": ("a file packed by bzip2", _UNPACKED),
+    b"\xfd7zXZ": ("a file packed by xz", _UNPACKED),
+    b"\x28\xb5\x2f\xfd": ("a file packed by zstd", _UNPACKED),
+    b"7z\xbc\xaf": ("a 7z archive", _UNPACKED),
+    b"Rar!": ("a RAR archive", _UNPACKED),
+    _GZIP: ("a gzip file within a gzip file", "unpack it once"),
+    b"version https://git-lfs.github.com/spec": ("a pointer of Git LFS", "git lfs pull"),
+    b"<!doctype html": ("a web page", "was a login needed to download it?"),
+    b"<html": ("a web page", "was a login needed to download it?"),
+    b"<?xml": ("an XML document", _AS_CSV),
 }
+"""How what is no table begins -> what it is, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +75,17 @@ def read_source(source: str) -> Content:
         data = _uncompressed(source, data)
     if not data.strip():
         raise DataError(f"{source}: the file is empty")
-    for start, what in _NO_TABLES.items():
-        if data.startswith(start):
-            raise DataError(f"{source}: {what}, and no table", hint="export it as CSV, in UTF-8")
+    _check_table(source, data)
     if data.startswith(_PARQUET):
         suffix = PARQUET
     return Content(suffix if suffix in SUFFIXES else _suffix_by_content(data), data)
+
+
+def _check_table(source: str, data: bytes) -> None:
+    begins = data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
+    for start, (what, cure) in _NO_TABLES.items():
+        if data.startswith(start) or (start[:1] == b"<" and begins.lower().startswith(start)):
+            raise DataError(f"{source}: {what}, and no table", hint=cure)
 
 
 @functools.cache

@@ -2,7 +2,9 @@
 
 import codecs
 import re
+import unicodedata
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from gateway.core.errors import DataError
@@ -18,11 +20,31 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 """Byte order marks, the longer before those that they begin with."""
-_LIKELY = "windows-1252"
+_LIKELY = ("windows-1252", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr", "windows-1251")
+_MORE = ("koi8_r", "mac_roman", "windows-1250")
+"""Encodings that are tried to name one; those that only a person can tell apart come last."""
+_JAPANESE = ("shift_jis", "euc_jp")
+_KANA = re.compile("[\u3041-\u30ff]")
+_WIDE = ("utf-16", "utf-32")
 _LOST = re.compile("\ufffd")
+_MARKED = re.compile("\ufeff")
+_CONTROL = re.compile("[\u0080-\u0084\u0086-\u009f]")
+_ESCAPED = re.compile("\x1b\\$[@-D]")
 _TWICE = re.compile("â€[™œ˜“”¦]|Ã[\u00a0-\u00bf]")
 """What quotes, dashes and accented letters of UTF-8 become in windows-1252."""
+_TRACES = (
+    ("lost letters (U+FFFD)", _LOST),
+    ("UTF-8 read as windows-1252", _TWICE),
+    ("windows-1252 read as Latin-1", _CONTROL),
+    ("ISO-2022 that nobody decoded", _ESCAPED),
+    ("a byte order mark of another file that was joined to it", _MARKED),
+)
 _AROUND = 16
+_OTHERS = 3
+_BEYOND = re.compile("[^\x00-\x7f]+")
+_QUOTES = "‘’“”«»„‚–—…€£§°´、。「」・ー！？，：；（）"
+_RUN = 3
+"""Letters beyond ASCII that stand side by side in words of Latin letters."""
 _LEAST_NUL = 4
 _SHARE_OF_NUL = 0.3
 """Of every second byte: more are NUL in UTF-16 of languages with Latin letters."""
@@ -60,16 +82,30 @@ def decode(source: str, data: bytes, encoding: str = "") -> tuple[str, tuple[str
     elif name not in (_UTF8, encoding):
         notes.append(f"{source}: read as {name.upper()}, as its first bytes say")
     text = _decoded(source, data, name)
+    _check_wide(source, data, name, text)
     return _without_nul(source, data, text), tuple(notes)
+
+
+def _check_wide(source: str, data: bytes, name: str, text: str) -> None:
+    """Raise DataError where no line ends in what was read two or four bytes a character."""
+    if not codecs.lookup(name).name.startswith(_WIDE) or re.search("[\r\n]", text):
+        return
+    if b"\n" in data or b"\r" in data:
+        wide = _wide(data)
+        raise DataError(
+            f"{source}: no {name.upper()}: no line ends in it",
+            hint=f"--encoding {wide}" if wide else "without --encoding",
+        )
 
 
 def doubts(source: str, text: str) -> Iterator[str]:
     """Traces of a conversion that lost or changed letters before the file was made."""
-    for what, pattern in (("lost letters (U+FFFD)", _LOST), ("UTF-8 read as windows-1252", _TWICE)):
+    for what, pattern in _TRACES:
         if first := pattern.search(text):
             line = text.count("\n", 0, first.start()) + 1
-            shown = text[max(0, first.start() - _AROUND) : first.end() + _AROUND].split("\n")[0]
-            yield f"{source}:{line}: looks like {what}, before it was saved: {shown!r}"
+            start = max(first.start() - _AROUND, text.rfind("\n", 0, first.start()) + 1)
+            shown = text[start : first.end() + _AROUND].split("\n")[0]
+            yield f"{source}:{line}: looks like {what}: {shown!r}"
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -88,6 +124,8 @@ def _decoded(source: str, data: bytes, encoding: str) -> str:
         return data.decode(encoding).lstrip(_MARK)
     except UnicodeDecodeError as exc:
         hint = _hint(data, exc.start) if encoding == _UTF8 else "another --encoding"
+        if "truncated" in exc.reason and any(data.startswith(mark) for mark, _ in _MARKS):
+            hint = "was the file cut?"
         raise _undecodable(source, data, encoding, exc, hint) from exc
     except UnicodeError as exc:
         raise DataError(f"{source}: no {encoding}: {exc}", hint="another --encoding") from exc
@@ -102,22 +140,59 @@ def _undecodable(
 
 
 def _hint(data: bytes, at: int) -> str:
-    """How the bytes around would read in the encoding that is most often meant."""
+    """How the bytes around would read in the encoding that is most likely meant."""
     if wide := _wide(data):
-        return f"it looks like UTF-16: --encoding {wide}"
-    start = max(at - _AROUND, data.rfind(b"\n", 0, at) + 1)
-    around = data[start : at + _AROUND].split(b"\n")[0]
-    try:
-        shown = around.decode(_LIKELY)
-    except UnicodeDecodeError:
+        return f"it looks like {wide[:6].upper()}: --encoding {wide}"
+    if any(_is_utf8(line) for line in data.split(b"\n")):
+        return "other lines are UTF-8, and so must this one be: the file has two encodings"
+    names = sorted(filter(partial(_decodes, data), _LIKELY), key=partial(_oddness, data))
+    if not names:
         return "name its encoding, for example --encoding windows-1251 or --encoding shift_jis"
-    return f"--encoding {_LIKELY}, if {shown!r} is right there; else name another"
+    start = max(at - _AROUND, data.rfind(b"\n", 0, at) + 1)
+    shown = data[start : at + _AROUND].split(b"\n")[0].decode(names[0], errors="ignore")
+    others = ", ".join([*names[1:], *_MORE][:_OTHERS])
+    return f"--encoding {names[0]}, if {shown!r} is right there; else {others} or another"
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _oddness(data: bytes, encoding: str) -> float:
+    """The share of what is beyond ASCII that is seldom written: signs, and letters of two kinds or
+    cases side by side."""
+    text = data[: 1 << 16].decode(encoding, errors="ignore")
+    if encoding in _JAPANESE and not _KANA.search(text):
+        return 1.0
+    beyond = _BEYOND.findall(text)
+    odd = sum(map(_is_odd, beyond))
+    return odd / max(1, len("".join(beyond)))
+
+
+def _is_odd(run: str) -> int:
+    """How many characters of a run beyond ASCII are odd ones."""
+    signs = sum(not (c.isalpha() or c in _QUOTES) for c in run)
+    kinds = {unicodedata.name(c, "?").split()[0] for c in run if c.isalpha()}
+    mixed = len(kinds - {"HIRAGANA", "KATAKANA", "CJK", "IDEOGRAPHIC", "FULLWIDTH"}) > 1
+    shouts = len(run) > 1 and not run[1:].islower() and run[1:] != run[1:].swapcase()
+    latin = len(run) > _RUN and "LATIN" in kinds
+    half = "HALFWIDTH" in kinds
+    return len(run) if mixed or shouts or latin or half else signs
 
 
 def _wide(data: bytes) -> str:
-    """The encoding of two bytes a character that this is without saying so."""
+    """The encoding of two or four bytes a character that this is without saying so."""
     start = data[: 1 << 16]
-    even, odd = start[::2].count(0), start[1::2].count(0)
+    every = [start[place::4].count(0) for place in range(4)]
+    if min(every[1:]) >= _SHARE_OF_NUL * len(start) / 4 > 0 == every[0]:
+        return "utf-32-le"
+    if min(every[:3]) >= _SHARE_OF_NUL * len(start) / 4 > 0 == every[3]:
+        return "utf-32-be"
+    even, odd = every[0] + every[2], every[1] + every[3]
     most = max(even, odd)
     if min(even, odd) or most < _LEAST_NUL or most < _SHARE_OF_NUL * len(start) / 2:
         return ""
@@ -130,6 +205,6 @@ def _without_nul(source: str, data: bytes, text: str) -> str:
         wide = _wide(data)
         raise DataError(
             f"{source}:{line}: a NUL character; text is expected",
-            hint=f"it looks like UTF-16: --encoding {wide}" if wide else "remove it",
+            hint=f"it looks like {wide[:6].upper()}: --encoding {wide}" if wide else "remove it",
         )
     return text

@@ -34,7 +34,8 @@ def _unseen(character: str) -> bool:
 
 def as_text(value: object) -> str:
     """A value as text: nothing is empty text, so is NaN; a number is how it is written, a date as
-    ISO 8601 has it. Line ends become LF, since they say nothing about the text.
+    ISO 8601 has it, true and false as JSON has them. Line ends become LF, since they say nothing
+    about the text.
 
     Raises:
         DataError: it is no text; the message says what it is, and goes behind the place.
@@ -47,9 +48,29 @@ def as_text(value: object) -> str:
         return format(value, "f")
     if isinstance(value, date | datetime | time):
         return value.isoformat()
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise DataError(f"is a {type(value).__name__}; text is expected", hint=_path_hint(value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        return _checked(_decoded(value))
+    if not isinstance(value, str | int | float):
+        raise DataError(f"is {kind_of(value)}; text is expected", hint=_path_hint(value))
     return _checked(str(value))
+
+
+def kind_of(value: object) -> str:
+    """What a value is, with its article, as JSON calls it."""
+    known = {"dict": "an object", "NoneType": "null", "int": "a number", "float": "a number"}
+    known |= {"str": "a text", "bool": "true or false"}
+    name = type(value).__name__
+    return known.get(name, f"a {name}")
+
+
+def _decoded(value: bytes) -> str:
+    """Old writers of Parquet store text without saying that it is text."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError as exc:
+        raise DataError(f"is {len(value)} bytes that are no text in UTF-8") from exc
 
 
 def is_nothing(value: object) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.core.errors import DataError
 from gateway.tasks.tables import Unreadable, read_table, write_table
+from gateway.tasks.tables.values import as_text
 
 YEAR_10000 = 253_402_300_800_000_000
 
@@ -69,3 +70,18 @@ def test_a_broken_file_is_one_line(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(DataError, match=r"d.parquet: no readable Parquet file") as caught:
         read_table(str(tmp_path / "d.parquet"))
     assert "\n" not in caught.value.message
+
+
+def test_numbers_of_half_the_size_are_what_was_written(tmp_path: Path) -> None:
+    column = pa.array([0.1, None, 2.5], pa.float32())
+    table = read_table(written(tmp_path, pa.table({"x": column})))
+    assert [row.values["x"] for row in table.rows] == [0.1, None, 2.5]
+
+
+def test_text_that_is_stored_as_bytes_and_truth_values_are_read(tmp_path: Path) -> None:
+    source = written(tmp_path, pa.table({"a": [b"caf\xc3\xa9", b"\xff"], "b": [True, False]}))
+    first, second = read_table(source).rows
+    assert as_text(first.values["a"]) == "café"
+    assert [as_text(row.values["b"]) for row in (first, second)] == ["true", "false"]
+    with pytest.raises(DataError, match="no text in UTF-8"):
+        as_text(second.values["a"])

@@ -144,6 +144,7 @@ def test_text_of_several_lines_is_one_field_without_a_word() -> None:
         ('id\ttext\n1\t"Hi" she said\n2\tyes\n', "none"),
         ('id\ttext\n1\t"never closed\n2\tyes\n', "none"),
         ('id,text\n1,"she said \\"no\\" twice, and more"\n', "backslash"),
+        ('id,text\n1,"she said \\"no\\""\n2,"yes"\n', "backslash"),
     ],
 )
 def test_an_error_of_quotes_names_the_quoting_that_cures_it(text: str, quoting: Quoting) -> None:
@@ -176,3 +177,44 @@ def test_no_quoting_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         ReadOptions(quoting="single")  # type: ignore[arg-type]
     assert caught.value.hint == "known: double, backslash, none"
+
+
+@pytest.mark.parametrize("text", ["id,text,\n1,a,\n2,b,\n", "id,text\n1,a,\n2,b,\n"])
+def test_a_delimiter_at_the_end_of_each_line_is_no_field(text: str) -> None:
+    assert [row[:2] for row in cells(read(text))] == [["1", "a"], ["2", "b"]]
+
+
+def test_a_delimiter_at_the_end_of_the_header_alone_is_told() -> None:
+    table = read("id,text,,\n1,a\n2,b\n")
+    assert (table.columns, cells(table)) == (("id", "text"), [["1", "a"], ["2", "b"]])
+    assert table.notes == ("d.csv: a delimiter at the end of each line was left out",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "cure"),
+    [
+        ("id,text\n1,a,\n2,b\n", "d.csv:2: 3 fields", "remove the delimiter at its end"),
+        ("# made in May\nid,text\n1,a\n", "d.csv:2: 2 fields", "before the header"),
+        ("id,text\n1,a\n# that is all\n", "d.csv:3: 1 fields", "if it is no row"),
+        ("| id | text |\n|---|:--|\n| 1 | a |\n", "d.csv:2: a rule", "export the table as CSV"),
+        ('"id,text"\n"1,a"\n', "d.csv:1: the whole line stands in quotes", "remove the quotes"),
+    ],
+)
+def test_what_is_no_row_is_one_error_with_its_cure(text: str, said: str, cure: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read(text)
+    assert said in caught.value.message
+    assert cure in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id,text\n# by, hand\n1,a\n2,b\n", "d.csv:2: begins as a comment does"),
+        ('id,text\n1, "a"\n2,b\n', "d.csv:2: spaces stand before a quote"),
+    ],
+)
+def test_what_may_be_no_value_is_doubted(text: str, said: str) -> None:
+    (doubt,) = read(text).doubts
+    assert doubt.startswith(said)
+    assert read("text,id\n# one,1\n# two,2\n").doubts == ()

@@ -35,8 +35,12 @@ def test_json_lines_are_read_whatever_the_name() -> None:
         ('[{"a": 1},\n{"a"', "d.json:2: no JSON"),
         ('[{"a": 1}\n{"a": 2}]', "d.json:2: no JSON: '{' where a comma"),
         ('[{"a": 1}] 7', "d.json:1: no JSON"),
-        ("[1]", "d.json:1: int where an object is expected"),
-        ("7", "d.json:1: int where an object is expected"),
+        ("[1]", "d.json:1: a number where an object is expected"),
+        ("7", "d.json:1: a number where an object is expected"),
+        ('{"a": 1} {"a": 2', "d.json:1: no JSON"),
+        ('{"a": [1, 2], "b": [3, 4]}', "d.json:1: one object whose members are all alike"),
+        ('{"a": {"0": 1}, "b": {"0": 2}}', "d.json:1: one object whose members are all alike"),
+        ('{"a": [{"x": 1}], "b": [{"x": 2}]}', "several lists of objects: a, b"),
         ("[" * 100_000, "d.json:1: no JSON"),
         ('{"a": ' * 100_000, "d.json:1: no JSON"),
     ],
@@ -45,6 +49,28 @@ def test_what_is_no_table_is_one_error(text: str, said: str) -> None:
     with pytest.raises(DataError) as caught:
         read_json("d.json", text)
     assert said in caught.value.message
+
+
+def test_objects_one_after_the_other_are_rows_whatever_their_lines() -> None:
+    pretty = "\n".join(json.dumps(row, indent=2) for row in ROWS)
+    assert [dict(row.values) for row in read_json("d.json", pretty).rows] == ROWS
+    assert read_json("d.json", pretty).rows[1].line > 2
+    joined = "".join(json.dumps(row) for row in ROWS)
+    assert [dict(row.values) for row in read_json("d.json", joined).rows] == ROWS
+
+
+def test_a_byte_order_mark_at_a_line_is_no_part_of_an_object() -> None:
+    text = "".join("\ufeff" + json.dumps(row) + "\n" for row in ROWS)
+    assert [dict(row.values) for row in read_json_lines("d.jsonl", text).rows] == ROWS
+
+
+@pytest.mark.parametrize(
+    ("text", "cure"), [("text,label\na,b\n", ".csv"), ('{\n"text": "a"}\n', "called .json")]
+)
+def test_an_error_names_what_the_file_is_rather(text: str, cure: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_json_lines("d.jsonl", text)
+    assert cure in caught.value.hint
 
 
 def test_a_key_that_repeats_is_an_error_in_a_line_too() -> None:

@@ -1,5 +1,7 @@
+import bz2
 import gzip
 import io
+import lzma
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +57,15 @@ def test_what_is_compressed_is_read(tmp_path: Path, name: str) -> None:
         ("d.csv.gz", gzip.compress(b"\n", mtime=0), "d.csv.gz: the file is empty"),
         ("d.csv", b"PK\x03\x04...", "an Excel workbook"),
         ("d.csv", b"%PDF-1.7", "a PDF document"),
+        ("d.csv.gz", gzip.compress(gzip.compress(CSV, mtime=0), mtime=0), "a gzip file within"),
+        ("d.csv", bz2.compress(CSV), "a file packed by bzip2"),
+        ("d.csv", lzma.compress(CSV), "a file packed by xz"),
+        ("d.csv", b"version https://git-lfs.github.com/spec/v1\noid x\n", "a pointer of Git LFS"),
+        ("d.json", b"\n<!DOCTYPE html>\n<html>", "a web page"),
+        ("d.csv", b"\xef\xbb\xbf<?xml version='1.0'?>", "an XML document"),
+        ("d.csv", b"ARROW1\0\0", "an Arrow or Feather file"),
+        ("d.csv", b'{"id": 1, "text": "a"}\n', "d.csv:1: JSON, by how it begins"),
+        ("d.csv", b'[\n  {"id": 1, "text": "a"}]', "d.csv:1: JSON, by how it begins"),
         ("d.txt", CSV, "unknown kind of file '.txt'"),
     ],
 )

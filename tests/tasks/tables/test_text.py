@@ -5,6 +5,14 @@ from gateway.tasks.tables.text import decode, doubts
 
 TEXT = "id,text\n1,It’s a café\n"
 ASCII = "id,text\n1,It is plain\n"
+SPOKEN = {
+    "shift_jis": "text,label\nアプリが落ちる,バグ\nどうやって使う,質問\n",
+    "euc_jp": "text,label\nアプリが落ちる,バグ\nどうやって使う,質問\n",
+    "gb18030": "text,label\n应用崩溃了,错误\n怎么使用,问题\n",
+    "windows-1251": "text,label\nОно падает,ошибка\nКак войти,вопрос\n",
+    "windows-1252": "text,label\nDas Menü ist größer,Fehler\n„Öffnen“ geht nicht,Fehler\n",
+}
+"""Encoding -> a table in a language that is written so."""
 
 
 @pytest.mark.parametrize(
@@ -30,12 +38,17 @@ def test_utf_8_and_what_a_mark_says_is_read(data: bytes, told: list[str]) -> Non
     [
         (TEXT.encode("windows-1252"), "d.csv:2: byte 0x92 at offset", "--encoding windows-1252"),
         (TEXT.encode("windows-1252"), "is no UTF-8", "if '1,It’s a café' is right"),
-        (b"id\n1\n2 \x81\n", "d.csv:3: byte 0x81 at offset 7", "name its encoding"),
+        (b"id\n1\n2 \xff\xff\x81\x81\n", "d.csv:3: byte 0xff at offset 7", "--encoding"),
+        (TEXT.encode() + b"2,caf\xe9\n", "d.csv:3: byte 0xe9", "other lines are UTF-8"),
+        (TEXT.encode("utf-32-le"), "d.csv:2: byte 0xe9", "--encoding utf-32-le"),
+        (ASCII.encode("utf-32-le"), "d.csv:1: a NUL character", "--encoding utf-32-le"),
+        (ASCII.encode("utf-32-be"), "d.csv:1: a NUL character", "--encoding utf-32-be"),
+        *((SPOKEN[name].encode(name), "is no UTF-8", f"--encoding {name}, if") for name in SPOKEN),
         (TEXT.encode("utf-16-le"), "d.csv:2: byte 0xe9", "--encoding utf-16-le"),
         (ASCII.encode("utf-16-le"), "d.csv:1: a NUL character", "--encoding utf-16-le"),
         (ASCII.encode("utf-16-be"), "d.csv:1: a NUL character", "--encoding utf-16-be"),
         (b"id\n1\n\0\n", "d.csv:3: a NUL character", "remove it"),
-        (TEXT.encode("utf-16")[:-1], "d.csv:2: byte 0x0a", "another --encoding"),
+        (TEXT.encode("utf-16")[:-1], "d.csv:2: byte 0x0a", "was the file cut?"),
     ],
 )
 def test_what_is_in_another_encoding_is_one_error_with_its_cure(
@@ -64,10 +77,32 @@ def test_a_wrong_encoding_is_one_error() -> None:
         decode("d.csv", "id,text\n1,a  caf\u00e9\n".encode("latin-1"), "ascii")
 
 
+@pytest.mark.parametrize(
+    ("data", "name", "cure"),
+    [
+        (ASCII.encode(), "utf-16-le", "without --encoding"),
+        (ASCII.encode("utf-16-le"), "utf-16-be", "--encoding utf-16-le"),
+        (ASCII.encode() + b" ", "utf-16", "another --encoding"),
+    ],
+)
+def test_two_bytes_a_character_where_it_is_one_is_one_error(
+    data: bytes, name: str, cure: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        decode("d.csv", data, name)
+    assert caught.value.hint == cure
+
+
 def test_traces_of_an_earlier_conversion_are_doubted() -> None:
     twice = TEXT.encode().decode("windows-1252")
     (doubt,) = doubts("d.csv", twice)
     assert doubt.startswith("d.csv:2: looks like UTF-8 read as windows-1252")
     (doubt,) = doubts("d.csv", "id,text\n1,caf\ufffd\n")
     assert doubt.startswith("d.csv:2: looks like lost letters")
+    (doubt,) = doubts("d.csv", TEXT.encode("windows-1252").decode("latin-1"))
+    assert "d.csv:2: looks like windows-1252 read as Latin-1: '1,It\\x92s a" in doubt
+    (doubt,) = doubts("d.csv", "id,text\n1,\x1b$B%P%0\x1b(B\n")
+    assert "ISO-2022" in doubt
+    (doubt,) = doubts("d.csv", TEXT + "\ufeff2,a\n")
+    assert doubt.startswith("d.csv:3: looks like a byte order mark of another file")
     assert list(doubts("d.csv", TEXT + "Ã \u00c3O SÃO “â”")) == []
