@@ -231,5 +231,5 @@ def _base(name: str, models_file: Path | None) -> tuple["ModelSpec", Path, "Base
 def _note_other_weights(adapter: "Adapter", facts: "Base") -> None:
     from gateway.models.adapters.check import other_weights
 
-    if reason := other_weights(adapter.card, facts.digest):
+    if reason := other_weights(adapter.card, facts.digest, facts.first):
         note(f"note: {reason}")

@@ -9,17 +9,20 @@ import contextlib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gateway.core.digests import canonical_json, digest_json, file_digest
 from gateway.core.errors import ModelLoadError
-from gateway.core.files import write_atomically
+from gateway.core.files import stamp, write_atomically
+from gateway.models.gguf_parts import parts_of
 
-_REMEMBERED = {"file", "contents", "types"}
+_REMEMBERED = {"file", "contents", "types", "first"}
 """What an entry of the memory holds; one of an earlier version is made again."""
+_UNREADABLE = (ValueError, LookupError, OSError, OverflowError, TypeError, AttributeError)
+"""What gguf's reader raises for bytes that are not what they should be."""
 
 
 def gguf_contents_digest(path: Path) -> str:
@@ -27,12 +30,13 @@ def gguf_contents_digest(path: Path) -> str:
 
     Tensors count by name, type, shape and data in order of name; metadata by the raw bytes of the
     architecture's, the tokenizer's and an adapter's keys. The order in the file, names, licences
-    and the chat template (which has an identity of its own) do not count.
+    and the chat template (which has an identity of its own) do not count. A model in several
+    parts has the digest of the one file that they were made of.
 
     Raises:
-        ModelLoadError: the file is no readable GGUF.
+        ModelLoadError: the file is no readable GGUF, or a part is missing.
     """
-    return _contents_digest(*_read_gguf(path))
+    return _contents_digest(_read_parts(path))
 
 
 def folder_contents_digest(path: Path) -> str:
@@ -51,45 +55,65 @@ def folder_contents_digest(path: Path) -> str:
     return digest_json([[file.name, file_digest(file)] for file in named if file.is_file()])
 
 
-def _read_gguf(path: Path) -> tuple[Any, str]:
-    """The reader of a GGUF, and its architecture. A large vocabulary takes seconds, so once."""
+def _read_parts(path: Path) -> list[Any]:
+    return [_read_gguf(part) for part in parts_of(path)]
+
+
+def _read_gguf(path: Path) -> Any:
+    """The reader of a GGUF. A large vocabulary takes seconds, so once."""
     from gguf import GGUFReader
 
     try:
-        reader = GGUFReader(path)
-        return reader, str(reader.fields["general.architecture"].contents())
-    except (ValueError, KeyError, IndexError, OSError) as exc:
+        return GGUFReader(path)
+    except _UNREADABLE as exc:
         raise ModelLoadError(
             f"{path}: no readable GGUF: {exc}", hint="the file may be incomplete; pull it again"
         ) from exc
 
 
-def _contents_digest(reader: Any, architecture: str) -> str:
+def _contents_digest(parts: Sequence[Any]) -> str:
+    """Over the first part's metadata, as llama.cpp reads them, and the tensors of all."""
     total = hashlib.sha256()
-    for name in sorted(reader.fields):
-        if name == "general.architecture" or name.startswith(
-            (f"{architecture}.", "tokenizer.", "adapter.")
-        ):
-            if name.startswith("tokenizer.chat_template"):
-                continue
+    fields = parts[0].fields
+    for name in sorted(fields):
+        if _says_how_to_read(name, _architecture(parts[0])):
             total.update(name.encode() + b"\0")
-            for part in reader.fields[name].parts:
-                total.update(part.tobytes())
-    for tensor in sorted(reader.tensors, key=lambda t: str(t.name)):
+            for piece in fields[name].parts:
+                total.update(piece.tobytes())
+    for tensor in sorted(_tensors(parts), key=lambda t: str(t.name)):
         shape = [int(n) for n in tensor.shape]
         total.update(canonical_json([tensor.name, tensor.tensor_type.name, shape]).encode())
         total.update(memoryview(tensor.data).cast("B"))
     return total.hexdigest()
 
 
-def _tensor_types(reader: Any) -> dict[str, int]:
+def _says_how_to_read(key: str, architecture: str) -> bool:
+    if key.startswith("tokenizer.chat_template"):
+        return False
+    of_model = (f"{architecture}.", "tokenizer.", "adapter.")
+    return key == "general.architecture" or key.startswith(of_model)
+
+
+def _architecture(reader: Any) -> str:
+    """Raises ModelLoadError where it has none."""
+    try:
+        return str(reader.fields["general.architecture"].contents())
+    except _UNREADABLE as exc:
+        raise ModelLoadError(f"a GGUF without general.architecture is no model's: {exc}") from exc
+
+
+def _tensors(parts: Sequence[Any]) -> list[Any]:
+    return [tensor for reader in parts for tensor in reader.tensors]
+
+
+def _tensor_types(parts: Sequence[Any]) -> dict[str, int]:
     """Weights of each quantization type that a GGUF's tensors really have, the most first.
 
     The type in a file's name is what its maker asked for. Where a tensor's width does not divide
     by the type's block (256 for K-quants), llama.cpp takes another type for it.
     """
     counts: Counter[str] = Counter()
-    for tensor in reader.tensors:
+    for tensor in _tensors(parts):
         counts[tensor.tensor_type.name] += int(tensor.n_elements)
     return dict(counts.most_common())
 
@@ -99,37 +123,55 @@ class WeightsDigests:
     """Both digests of one weights file, and what types its tensors have."""
 
     file: str
+    """Of the file that was named: of a model in several parts, of that part."""
     contents: str
+    """Of the whole model."""
     types: Mapping[str, int]
     """Weights of each type, the most first."""
+    first: str = ""
+    """Of a model in several parts the contents of the first, which stood for all when older
+    versions wrote a card; empty: it is in one."""
 
 
 def weights_digests(path: Path, memory: Path) -> WeightsDigests:
-    """Digests of a GGUF, computed once and remembered by path, size and modification time.
+    """Digests of a GGUF, computed once and remembered by path and stamp of all its parts.
 
     Args:
+        path: a GGUF, or any part of a split one.
         memory: JSON file in which they are remembered; made when absent, ignored when it cannot be
             read or written.
 
     Raises:
-        ModelLoadError: the file is absent or no readable GGUF.
+        ModelLoadError: the file is absent, no readable GGUF, or a part is missing.
     """
     if not path.is_file():
         raise ModelLoadError(f"{path}: no such file")
-    stat = path.stat()
-    key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+    files = parts_of(path)
+    name = f"{path.resolve()}|"
+    key = name + "|".join(map(stamp, files))
     known = _read_memory(memory)
     entry = known.get(key)
     if entry is not None and entry.keys() == _REMEMBERED:
         return WeightsDigests(**entry)
-    reader, architecture = _read_gguf(path)
-    contents = _contents_digest(reader, architecture)
-    found = WeightsDigests(file_digest(path), contents, _tensor_types(reader))
+    found = _digests(path, files)
+    # Of a file that was there before nothing is asked again.
+    known = {other: each for other, each in known.items() if not other.startswith(name)}
     known[key] = asdict(found)
     # Where it cannot be kept, they are computed again: that costs time and nothing else.
     with contextlib.suppress(OSError):
         write_atomically(memory, json.dumps(known, indent=1, sort_keys=True))
     return found
+
+
+def _digests(path: Path, files: Sequence[Path]) -> WeightsDigests:
+    parts = [_read_gguf(file) for file in files]
+    try:
+        first = _contents_digest(parts[:1]) if len(parts) > 1 else ""
+        return WeightsDigests(
+            file_digest(path), _contents_digest(parts), _tensor_types(parts), first
+        )
+    except ModelLoadError as exc:
+        raise ModelLoadError(f"{path}: {exc.message}") from exc
 
 
 def _read_memory(memory: Path) -> dict[str, dict[str, Any]]:

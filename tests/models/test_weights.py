@@ -1,6 +1,8 @@
 """What makes two models one, and two results comparable."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import gguf
@@ -18,6 +20,7 @@ from gateway.models.weights import gguf_contents_digest, weights_digests
 from gateway.quantization.names import parse_level
 from tests.conftest import spec_and_path
 from tests.quantization.tiny import write_tiny
+from tests.support import tiny_gguf
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -148,3 +151,47 @@ def test_a_written_file_has_the_rights_of_any_new_file(tmp_path: Path) -> None:
     write_atomically(tmp_path / "a", "x")
     (tmp_path / "b").write_text("x")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_cp_p_of_another_file_is_noticed(tmp_path: Path) -> None:
+    memory = tmp_path / "digests.json"
+    path = write_gguf(tmp_path / "m.gguf", order=["x"])
+    other = write_gguf(tmp_path / "other.gguf", order=["x"], scale=2.0)
+    before, then = weights_digests(path, memory), path.stat()
+    os.utime(other, ns=(then.st_atime_ns, then.st_mtime_ns))
+    shutil.copy2(other, path)
+    now = path.stat()
+    assert (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)
+    assert weights_digests(path, memory) != before
+    assert len(json.loads(memory.read_text())) == 1
+
+
+def test_a_split_model_has_the_contents_of_the_whole(tmp_path: Path) -> None:
+    memory = tmp_path / "digests.json"
+    (whole,) = tiny_gguf.write_gguf(tmp_path / "whole.gguf")
+    parts = tiny_gguf.write_gguf(tmp_path / "split.gguf", tensors_a_part=8)
+    found = [weights_digests(part, memory) for part in parts]
+    assert len(parts) > 2
+    assert {each.contents for each in found} == {gguf_contents_digest(whole)}
+    assert {each.first for each in found} == {identity._contents_digest([_reader(parts[0])])}
+    assert weights_digests(whole, memory).first == ""
+    assert weights_digests(whole, memory).types == found[0].types
+
+
+def _reader(path: Path) -> gguf.GGUFReader:
+    return gguf.GGUFReader(path)
+
+
+def test_a_changed_part_is_another_model(tmp_path: Path) -> None:
+    memory = tmp_path / "digests.json"
+    parts = tiny_gguf.write_gguf(tmp_path / "split.gguf", tensors_a_part=8)
+    before = weights_digests(parts[0], memory)
+    data = bytearray(parts[-1].read_bytes())
+    data[-1] ^= 1
+    parts[-1].write_bytes(data)
+    after = weights_digests(parts[0], memory)
+    assert after.file == before.file
+    assert after.contents != before.contents
+    parts[-1].unlink()
+    with pytest.raises(ModelLoadError, match=parts[-1].name):
+        weights_digests(parts[0], memory)

@@ -18,7 +18,7 @@ from gateway.engine.reader import Reader
 from gateway.engine.shared import Shelf
 from gateway.models.environment import digest_memory
 from gateway.models.locate import described_digests
-from gateway.models.weights import weights_digests
+from gateway.models.weights import WeightsDigests, weights_digests
 
 _SETTINGS: Mapping[Attending, str] = {
     "plain": "kv_unified=0 flash_attn=0 extra_bufts=0",
@@ -51,10 +51,10 @@ class LlamaCppBackend(EngineBackend):
         kernels = library.settle_kernels(spec.kernels, digests.types)
         self.threads = spec.threads or usable_cores()
         self._offload = offload(spec, path)
-        self._model_key = (digests.file, self._offload.setting)
+        self._model_key = (digests.file, digests.contents, self._offload.setting)
         self._model = _models.take(self._model_key, lambda: GgufModel(path, self._offload))
         try:
-            self._adapter, told = self._load_adapter(digests.contents)
+            self._adapter = self._load_adapter(digests)
             bitwise = spec.deterministic == "bitwise"
             self._attending: Attending = spec.attention if bitwise else "any"
             on_card = self._offload.layers > 0
@@ -74,23 +74,30 @@ class LlamaCppBackend(EngineBackend):
         self._closed = False
         self.concurrency = spec.parallel
         self._reader = Reader(spec, self._model)
-        self.warnings = (*filter(None, [self._offload.remark]), *_weaknesses(spec), *told)
+        self.warnings = (*filter(None, [self._offload.remark]), *_weaknesses(spec), *self._told())
         self.identity = self._identify(digests.contents, kernels)
         self.fingerprint = digest_json(self.identity)
 
-    def _load_adapter(self, base: str) -> tuple[Adapter | None, tuple[str, ...]]:
-        """The entry's adapter for these weights, and what is odd about it."""
+    def _load_adapter(self, base: WeightsDigests) -> Adapter | None:
+        """The entry's adapter for these weights."""
         spec = self.spec
         if spec.adapter is None:
-            return None, ()
+            return None
         # Most entries have none, and what reads cards and tensors takes a while to load.
         from gateway.models.adapters.check import refuse_other_weights
-        from gateway.models.adapters.numbers import told_of
 
-        refuse_other_weights(spec.adapter.parent, base)
+        refuse_other_weights(spec.adapter.parent, base.contents, base.first)
         digest = weights_digests(spec.adapter, digest_memory()).contents
-        adapter = self._model.adapter(spec.adapter, digest, spec.adapter_scale)
-        return adapter, told_of(spec.name, spec.adapter)
+        return self._model.adapter(spec.adapter, digest, spec.adapter_scale)
+
+    def _told(self) -> tuple[str, ...]:
+        """What a person should know of chat template and adapter."""
+        if self.spec.adapter is None:
+            return self._reader.warnings
+        from gateway.models.adapters.told import told_of
+
+        template = self._reader.template_source
+        return (*self._reader.warnings, *told_of(self.spec.name, self.spec.adapter, template))
 
     def _make_engine(self) -> Engine:
         context = Context(

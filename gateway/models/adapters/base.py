@@ -57,6 +57,8 @@ class Base:
     kv_heads: int
     tied: bool
     """The output layer has the embedding's weights and none of its own."""
+    first: str = ""
+    """As `WeightsDigests.first`."""
 
     @property
     def gguf_architecture(self) -> str | None:
@@ -80,7 +82,7 @@ def read_base(spec: ModelSpec, path: Path) -> Base:
 
 
 def _of_gguf(spec: ModelSpec, path: Path) -> Base:
-    digest = described_digests(spec, path).contents
+    digests = described_digests(spec, path)
     header = read_model(path)
     family = header.architecture
     if family not in _TYPE_OF:
@@ -101,12 +103,13 @@ def _of_gguf(spec: ModelSpec, path: Path) -> Base:
         name=spec.name,
         architecture=_TYPE_OF[family],
         hidden_size=number("embedding_length"),
-        digest=digest,
+        digest=digests.contents,
         modules=dict(_modules_of_gguf(family, blocks, shapes)),
         blocks=blocks,
         heads=heads,
         kv_heads=number("attention.head_count_kv", heads),
         tied="output.weight" not in shapes,
+        first=digests.first,
     )
 
 

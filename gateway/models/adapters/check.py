@@ -44,17 +44,18 @@ def why_not(folder: Path, base: Base) -> tuple[str, ...]:
         adapter = read_adapter(folder)
     except (ConfigError, ModelLoadError) as exc:
         return (exc.message,)
-    other = other_weights(adapter.card, base.digest)
+    other = other_weights(adapter.card, base.digest, base.first)
     return (*([other] if other else []), *misfits(adapter, base))
 
 
-def other_weights(card: Card | None, digest: str) -> str:
+def other_weights(card: Card | None, digest: str, first: str = "") -> str:
     """Why these are not the weights that the card records; empty: they are, or it has no card.
 
     Args:
         digest: of the base's contents.
+        first: as `WeightsDigests.first`, which older cards have.
     """
-    if card is None or card.base.digest == digest:
+    if card is None or card.base.digest in (digest, first):
         return ""
     return (
         f"it was trained on {card.base.name}, contents {card.base.digest[:12]}; "
@@ -62,18 +63,18 @@ def other_weights(card: Card | None, digest: str) -> str:
     )
 
 
-def refuse_other_weights(folder: Path, digest: str) -> None:
+def refuse_other_weights(folder: Path, digest: str, first: str = "") -> None:
     """Raise where the card beside an adapter records other weights than those it is loaded onto.
 
     Args:
         folder: the adapter's; without a card nothing is known and nothing refused.
-        digest: of the base's contents.
+        digest, first: as `other_weights`.
 
     Raises:
         ModelLoadError: they are others, with both digests.
         ConfigError: the card cannot be read.
     """
-    if reason := other_weights(read_card(folder), digest):
+    if reason := other_weights(read_card(folder), digest, first):
         raise ModelLoadError(
             f"{folder} is not for this base model: {reason}",
             hint="an adapter fits the weights that it was trained on; to try it on others all the "

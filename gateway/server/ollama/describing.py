@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.core.digests import digest_json
 from gateway.core.errors import GatewayError, InvalidRequest
+from gateway.core.files import stamp
 from gateway.models.adapters.folder import WEIGHTS, adapter_digest
 from gateway.models.chat_template import PLAIN
 from gateway.models.environment import digest_memory
@@ -103,7 +104,7 @@ def describe(spec: ModelSpec) -> Description:
         _digest(spec, path),
         sum(stat.st_size for stat in found),
         _moment(max(stat.st_mtime for stat in found)),
-        _header(path, found[0].st_size, found[0].st_mtime_ns),
+        _header(path, stamp(path)),
     )
 
 
@@ -138,7 +139,7 @@ def _adapter_files(spec: ModelSpec) -> list[Path]:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _header(path: Path, size: int, modified_ns: int) -> Header:
+def _header(path: Path, stamped: str) -> Header:
     """Remembered as long as the file is the same."""
     return read_model(path)
 
