@@ -110,12 +110,62 @@ class Reader:
     @property
     def identity(self) -> Mapping[str, str]:
         """What of the rendering of messages may change a byte, by name."""
+        template = self.template_source or ""
         merged = {"system": "merged"} if self.merges_system else {}
+        ends = {"turn_end": ", ".join(self.turn_ends)} if self.turn_ends else {}
         return {
-            "chat_template": digest_text(self.template_source or ""),
+            "chat_template": digest_text(template),
             "end_of_turn": self._spec.end_of_turn,
             **merged,
+            **ends,
+            **self.tokenizer.identity(template),
         }
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What of it a person should know, in one sentence each."""
+        if self._template_end not in self.turn_ends:
+            return ()
+        ends = [self.tokenizer.token_text(token) for token in self.tokenizer.end_tokens]
+        return (
+            f"{self._spec.name}: its chat template ends an answer with {self._template_end}, and "
+            f"its configuration with {' or '.join(ends) or 'no token'}: both end one here",
+        )
+
+    @cached_property
+    def turn_ends(self) -> Mapping[str, int]:
+        """Tokens that end an answer though the model's configuration does not say so: that which
+        the chat template puts behind one, and that which the entry's `end_of_turn` is. Text -> id.
+
+        Without them such a model never stops. A server's model stops where the server lets it.
+        """
+        if self._spec.can.on_a_server:
+            return {}
+        texts = filter(None, [self._template_end, self._spec.end_of_turn])
+        found = {text: self._control_token(text) for text in texts}
+        known = set(self.tokenizer.end_tokens)
+        return {text: i for text, i in found.items() if i is not None and i not in known}
+
+    @cached_property
+    def _template_end(self) -> str:
+        """The control token that the chat template puts behind an answer; empty: none is known."""
+        control = self.tokenizer.control_pattern
+        if self.template_source is None or control is None:
+            return ""
+        try:
+            behind = self._chat_template.behind_an_answer(self._special)
+        except ConfigError:
+            return ""  # As in `merges_system`.
+        found = control.match(behind.lstrip())
+        return found.group() if found else ""
+
+    def _control_token(self, text: str) -> int | None:
+        """The one token that a text is where control tokens are read; None: it is none."""
+        control = self.tokenizer.control_pattern
+        if control is None or not control.fullmatch(text):
+            return None
+        ids = self.tokenizer.tokenize([(text, True)], add_special=False)
+        return ids[0] if len(ids) == 1 else None
 
     @cached_property
     def merges_system(self) -> bool:
@@ -242,7 +292,7 @@ class Reader:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        ends = self.tokenizer.end_tokens
+        ends = {*self.tokenizer.end_tokens, *self.turn_ends.values()}
         stops = set(ends)
         if self._spec.end_of_turn:
             stops |= set(self.tokenizer.tokens_beginning_with(self._spec.end_of_turn))

@@ -1,9 +1,11 @@
 """What reading a request needs of a model's tokenizer."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+from gateway.core.digests import digest_json
 
 Segment = tuple[str, bool]
 """Text, and whether control tokens written in it are to be read as control tokens."""
@@ -35,8 +37,21 @@ class Tokenizer(Protocol):
         """The same as an `llguidance.LLTokenizer`."""
         ...
 
+    def identity(self, template: str) -> Mapping[str, str]:
+        """What may change a byte and is in no digest of the weights' contents, by name; nothing
+        where it is as those contents say.
+
+        Args:
+            template: by which messages are rendered; empty: by none.
+        """
+        ...
+
     def special_text(self, which: str) -> str:
         """Text of the `bos` or `eos` token, empty where there is none."""
+        ...
+
+    def token_text(self, token: int) -> str:
+        """A token as the vocabulary writes it, control tokens included."""
         ...
 
     def tokenize(self, segments: Sequence[Segment], *, add_special: bool) -> list[int]:
@@ -69,3 +84,27 @@ class Tokenizer(Protocol):
     def tokens_beginning_with(self, text: str) -> tuple[int, ...]:
         """Ids of all tokens whose text begins with `text`, ascending."""
         ...
+
+
+def pattern_of(texts: Iterable[str]) -> re.Pattern[str] | None:
+    """What matches any of these texts, the longest first; None: there are none."""
+    longest_first = sorted(texts, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+
+def written_in(template: str, texts: Iterable[str]) -> list[str]:
+    """Those tokens that a chat template writes, which are control tokens to it though the
+    vocabulary does not say so. A single character is none."""
+    return [text for text in texts if len(text) > 1 and text in template]
+
+
+def control_identity(own: str, template: str, texts: Iterable[str]) -> Mapping[str, str]:
+    """What a model's own chat template changes where messages are rendered by another: which
+    tokens are control tokens. Nothing where both write the same.
+
+    Args:
+        texts: of tokens that the vocabulary does not call control tokens.
+    """
+    known = list(texts)
+    there = written_in(own, known)
+    return {} if there == written_in(template, known) else {"control_tokens": digest_json(there)}

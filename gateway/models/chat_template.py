@@ -33,6 +33,8 @@ _TOOL_CALLS = re.compile(r"\{[{%][^}]*\btool_calls\b")
 """What a template reads is found in its tags, not in the text between them."""
 
 _PROBE = "the-system-message"
+_ANSWER = "the-answer"
+_THOUGHT = re.compile(r"<think>.*?(</think>|$)", re.DOTALL)
 
 Clock = Callable[[], datetime]
 
@@ -83,6 +85,23 @@ class ChatTemplate:
             return _PROBE in self.render((Message("user", _PROBE),), special=special)
         except InvalidRequest:
             return False
+
+    def behind_an_answer(self, special: Mapping[str, str]) -> str:
+        """What the template puts behind an answer that stands where one begins. Empty: nothing, or
+        an answer is put elsewhere (into a channel, say), so that this is not how one ends.
+
+        Args:
+            special: as `render`.
+        """
+        asked, said = Message("user", "?"), Message("assistant", _ANSWER)
+        try:
+            begun = self.render((asked,), special=special)
+            whole = self.render((asked, said), special=special, begin_answer=False)
+        except InvalidRequest:
+            return ""
+        before, found, behind = whole.rpartition(_ANSWER)
+        same = found and _THOUGHT.sub("", before).rstrip() == _THOUGHT.sub("", begun).rstrip()
+        return behind if same else ""
 
     def render(
         self,

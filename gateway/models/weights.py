@@ -8,6 +8,7 @@ another file digest.
 import contextlib
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,10 +18,14 @@ from typing import Any
 from gateway.core.digests import canonical_json, digest_json, file_digest
 from gateway.core.errors import ModelLoadError
 from gateway.core.files import stamp, write_atomically
+from gateway.core.lists import first_names
 from gateway.models.gguf_parts import parts_of
 
 _REMEMBERED = {"file", "contents", "types", "first"}
 """What an entry of the memory holds; one of an earlier version is made again."""
+_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_SERIES = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+"""Names of shards as save_pretrained gives them."""
 _UNREADABLE = (ValueError, LookupError, OSError, OverflowError, TypeError, AttributeError)
 """What gguf's reader raises for bytes that are not what they should be."""
 
@@ -53,6 +58,45 @@ def folder_contents_digest(path: Path) -> str:
         )
     named = [*files, path / "config.json", path / "tokenizer.json"]
     return digest_json([[file.name, file_digest(file)] for file in named if file.is_file()])
+
+
+def shards_identity(path: Path) -> Mapping[str, str]:
+    """Which files of a folder transformers reads the weights from, where neither its names nor its
+    config.json tell: an index names other files than those of one series. Nothing: they do.
+
+    `folder_contents_digest` covers what lies in the folder itself. A file that an index finds in a
+    folder below counts here.
+
+    Raises:
+        ModelLoadError: an index cannot be read.
+    """
+    named = _read_object(path / "config.json").get("transformers_weights") or ""
+    index = str(named) or ("" if (path / _WHOLE).is_file() else _INDEX)
+    if not index.endswith(".json") or not (path / index).is_file():
+        below = [index] if "/" in index else []
+    else:
+        places = _read_object(path / index).get("weight_map")
+        if not isinstance(places, dict):
+            raise ModelLoadError(f"{path / index}: it has no weight_map")
+        shards = sorted(set(map(str, places.values())))
+        series = sorted(file.name for file in path.glob("*") if _SERIES.fullmatch(file.name))
+        below = [] if shards == series else shards
+    return {"shards": digest_json([_with_digest(path, name) for name in below])} if below else {}
+
+
+def _with_digest(folder: Path, name: str) -> list[str]:
+    file = folder / name
+    return [name, file_digest(file) if "/" in name and file.is_file() else ""]
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise ModelLoadError(f"{path}: cannot be read: {exc}") from exc
+    if not isinstance(found, dict):
+        raise ModelLoadError(f"{path}: no JSON object")
+    return found
 
 
 def _read_parts(path: Path) -> list[Any]:
@@ -165,6 +209,7 @@ def weights_digests(path: Path, memory: Path) -> WeightsDigests:
 
 def _digests(path: Path, files: Sequence[Path]) -> WeightsDigests:
     parts = [_read_gguf(file) for file in files]
+    _check_vocabulary(path, parts[0])
     try:
         first = _contents_digest(parts[:1]) if len(parts) > 1 else ""
         return WeightsDigests(
@@ -172,6 +217,19 @@ def _digests(path: Path, files: Sequence[Path]) -> WeightsDigests:
         )
     except ModelLoadError as exc:
         raise ModelLoadError(f"{path}: {exc.message}") from exc
+
+
+def _check_vocabulary(path: Path, reader: Any) -> None:
+    """Refuse two tokens of one text: llama.cpp ends the whole process there (GGML_ASSERT)."""
+    field = reader.fields.get("tokenizer.ggml.tokens")
+    if field is None:
+        return
+    texts = Counter(bytes(field.parts[index]) for index in field.data)
+    if twice := [text.decode("utf-8", "replace") for text, n in texts.items() if n > 1]:
+        raise ModelLoadError(
+            f"{path}: its vocabulary has tokens twice: {first_names(twice)}",
+            hint="the file may be damaged; pull it again, or convert it again",
+        )
 
 
 def _read_memory(memory: Path) -> dict[str, dict[str, Any]]:

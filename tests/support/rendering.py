@@ -1,7 +1,7 @@
 """A backend that renders by a chat template and has no model."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,12 @@ class Bytes:
 
     def special_text(self, _: str) -> str:
         return ""
+
+    def identity(self, _: str) -> Mapping[str, str]:
+        return {}
+
+    def token_text(self, token: int) -> str:
+        return chr(token)
 
     def tokenize(self, segments: Sequence[Segment], *, add_special: bool) -> list[int]:
         del add_special

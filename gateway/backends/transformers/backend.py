@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from gateway.backends.transformers.adapter_folder import adapter_digest, adapter
 from gateway.backends.transformers.model import TorchModel
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.backends.transformers.tokenizer import FolderTokenizer
-from gateway.core.digests import digest_json
+from gateway.core.digests import digest_json, file_digest
 from gateway.core.errors import ModelLoadError
 from gateway.core.types import MemoryUse
 from gateway.engine.backend import EngineBackend, usable_cores
@@ -24,7 +25,7 @@ from gateway.models.adapters.folder import WEIGHTS
 from gateway.models.adapters.numbers import told_of
 from gateway.models.gguf import GGUF
 from gateway.models.locate import described_digests
-from gateway.models.weights import folder_contents_digest
+from gateway.models.weights import folder_contents_digest, shards_identity
 
 _models: Shelf[tuple[object, ...], TorchModel] = Shelf()
 _engines: Shelf[tuple[object, ...], Engine] = Shelf()
@@ -53,13 +54,13 @@ class TransformersBackend(EngineBackend):
 
     def __init__(self, spec: TransformersSpec, path: Path) -> None:
         self.spec = spec
-        digest = _digest(spec, path)
+        weights = _weights(spec, path)
         if spec.adapter:
-            refuse_other_weights(spec.adapter, digest)
+            refuse_other_weights(spec.adapter, weights.digest, weights.first)
         self.threads = spec.threads or usable_cores()
         # An adapter of another type must not come between.
         with _taking:
-            self._model_key, self._model = _take_model(spec, path, digest)
+            self._model_key, self._model = _take_model(spec, path, weights)
             self._adapter = self._add_adapter()
         try:
             self._serial = spec.deterministic == "bitwise" and not self._is_steady()
@@ -80,10 +81,11 @@ class TransformersBackend(EngineBackend):
         self._closed = False
         self.concurrency = spec.parallel
         self._reader = Reader(spec, self._tokenizer)
-        self.warnings = _weaknesses(spec)
+        told = (f"{spec.name}: {said}" for said in self._model.warnings)
+        self.warnings = (*_weaknesses(spec), *told, *self._reader.warnings)
         if spec.adapter is not None:
             self.warnings += told_of(spec.name, spec.adapter / WEIGHTS)
-        self.identity = self._identify(digest)
+        self.identity = self._identify(weights)
         self.fingerprint = digest_json(self.identity)
 
     def _add_adapter(self) -> str | None:
@@ -134,7 +136,7 @@ class TransformersBackend(EngineBackend):
         fast = self.spec.deterministic == "off"
         return SIZES[-1] if fast else self._model.shape(self._adapter).sizes[-1]
 
-    def _identify(self, weights: str) -> Mapping[str, str]:
+    def _identify(self, weights: "_Weights") -> Mapping[str, str]:
         from gateway.backends.transformers.attention import BLOCK
 
         torch, transformers = library.load()
@@ -148,7 +150,8 @@ class TransformersBackend(EngineBackend):
                 attention = f"{shape.attending}, passes of {shape.sizes} rows"
         identity = {
             "backend": "transformers",
-            "weights": weights,
+            "weights": weights.digest,
+            **weights.shards,
             "dtype": self.spec.dtype,
             "device": self.spec.device,
             "attention": attention,
@@ -200,7 +203,7 @@ class TransformersBackend(EngineBackend):
 
 
 def _take_model(
-    spec: TransformersSpec, path: Path, digest: str
+    spec: TransformersSpec, path: Path, weights: "_Weights"
 ) -> tuple[tuple[object, ...], TorchModel]:
     """The weights and their key; a copy of its own for an adapter that no other one goes with."""
 
@@ -210,7 +213,7 @@ def _take_model(
             model.merge(spec.adapter, pickles=_pickles(spec))
         return model
 
-    key: tuple[object, ...] = (digest, spec.dtype, spec.device, spec.quantize)
+    key: tuple[object, ...] = (*weights.key, spec.dtype, spec.device, spec.quantize)
     if spec.adapter and spec.adapter_merged:
         key = (*key, adapter_digest(spec.adapter, pickles=_pickles(spec)))
         return key, _models.take(key, load)
@@ -227,17 +230,40 @@ def _pickles(spec: TransformersSpec) -> bool:
     return bool(spec.adapter_pickle)
 
 
-def _digest(spec: TransformersSpec, path: Path) -> str:
-    """Of the weights' contents: of a GGUF as everywhere, of a folder all that a model is read from.
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """What tells a model's weights from others'."""
 
-    Raises:
-        ModelLoadError: it is not the file that the entry describes, or no folder of safetensors.
+    digest: str
+    """Of their contents: of a GGUF as everywhere, of a folder all that a model is read from."""
+    first: str = ""
+    """As `WeightsDigests.first`."""
+    shards: Mapping[str, str] = field(default_factory=dict)
+    """As `shards_identity`."""
+    ends: str = ""
+    """Digest of generation_config.json, which transformers loads with them."""
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Of what is loaded, which entries share."""
+        return (self.digest, *self.shards.values(), self.ends)
+
+
+def _weights(spec: TransformersSpec, path: Path) -> _Weights:
+    """Raises:
+    ModelLoadError: it is not the file that the entry describes, or no folder of safetensors.
     """
     if path.suffix == GGUF:
-        return described_digests(spec, path).contents
+        digests = described_digests(spec, path)
+        return _Weights(digests.contents, digests.first)
     if spec.sha256:
         raise ModelLoadError(f"model {spec.name}: sha256 is of a file, and {path} is a folder")
-    return folder_contents_digest(path)
+    file = path / "generation_config.json"
+    return _Weights(
+        folder_contents_digest(path),
+        shards=shards_identity(path),
+        ends=file_digest(file) if file.is_file() else "",
+    )
 
 
 def tokenizer_of(path: Path, model: TorchModel) -> GgufVocabulary | FolderTokenizer:

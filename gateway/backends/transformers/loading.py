@@ -5,6 +5,7 @@ and goes on. Here what its loading report lists is an error that names the tenso
 absent is what transformers itself takes off that list: tied weights, and buffers that are computed.
 """
 
+import json
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -44,10 +45,11 @@ def load_module(path: Path, *, dtype: Dtype, device: str, quantize: Quantize) ->
     from gateway.backends.transformers.gguf_reading import quick_reading
 
     is_gguf = path.suffix == GGUF
+    _refuse_adapter(path)
     if is_gguf:
         path = parts_of(path)[0]
     else:
-        _refuse_adapter(path)
+        _check_generation(path / "generation_config.json")
     packing = None if is_gguf else packing_of(path)
     if packing and quantize:
         raise ModelLoadError(
@@ -147,13 +149,31 @@ def _unpacked(folder: Path, packing: Packing, options: Mapping[str, Any]) -> tup
     return made
 
 
-def _refuse_adapter(folder: Path) -> None:
-    """transformers would take the base that the adapter's configuration names, not this folder."""
-    if (folder / _ADAPTER).is_file():
+def _refuse_adapter(path: Path) -> None:
+    """transformers would take the base that the adapter's configuration names, and the adapter on
+    it, instead of what was asked for."""
+    folder = path if path.is_dir() else path.parent
+    if not (folder / _ADAPTER).is_file():
+        return
+    if folder == path:
         raise ModelLoadError(
             f"{folder}: it holds an adapter of PEFT ({_ADAPTER})",
             hint="name the base as the entry's source, and this folder as its adapter",
         )
+    raise ModelLoadError(
+        f"{path}: beside it lies an adapter of PEFT ({_ADAPTER}), which would be loaded too",
+        hint="move the GGUF into another folder",
+    )
+
+
+def _check_generation(file: Path) -> None:
+    """transformers passes over a file that it cannot read, and the model may then never stop."""
+    try:
+        read = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except (OSError, ValueError) as exc:
+        raise ModelLoadError(f"{file}: cannot be read: {exc}") from exc
+    if not isinstance(read, dict):
+        raise ModelLoadError(f"{file}: no JSON object")
 
 
 def _unread(path: Path, module: Any) -> list[str]:

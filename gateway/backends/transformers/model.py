@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from gateway.backends.transformers import library
 from gateway.backends.transformers.adapter_folder import adapter_digest
@@ -100,8 +100,23 @@ class TorchModel:
     @property
     def end_tokens(self) -> tuple[int, ...]:
         """Ids that end a generation, as generation_config.json lists them."""
+        return tuple(each for each in self._listed_ends if self._is_token(each))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about its configuration, in one sentence each."""
+        strange = [str(each) for each in self._listed_ends if not self._is_token(each)]
+        what = "its configuration ends an answer with tokens that it does not have"
+        return (f"{what}: {', '.join(strange)}",) if strange else ()
+
+    @property
+    def _listed_ends(self) -> tuple[object, ...]:
         found = self.module.generation_config.eos_token_id
         return tuple(found) if isinstance(found, list) else () if found is None else (found,)
+
+    def _is_token(self, value: object) -> TypeGuard[int]:
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        return is_number and 0 <= value < self.vocab_size
 
     def add_adapter(self, folder: Path, *, pickles: bool = False) -> str:
         """Load a PEFT adapter onto the layers, once; returns its digest. Raises as `Adapters`.

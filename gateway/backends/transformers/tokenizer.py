@@ -1,14 +1,18 @@
 """The tokenizer of a Hugging Face folder, as reading a request needs it."""
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from gateway.core.digests import canonical_json, digest_text
 from gateway.core.errors import InvalidRequest, ModelLoadError
 from gateway.core.extras import require
-from gateway.engine.tokenizer import Segment
+from gateway.engine.tokenizer import Segment, control_identity, pattern_of, written_in
+
+_TOKENIZER = "tokenizer.json"
 
 
 class FolderTokenizer:
@@ -33,7 +37,7 @@ class FolderTokenizer:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(
                 path, local_files_only=True, trust_remote_code=False
             )
-        except (OSError, ValueError, KeyError) as exc:
+        except Exception as exc:  # Rust's raise nothing narrower.
             raise ModelLoadError(f"{path}: no tokenizer: {exc}") from exc
         if not self._tokenizer.is_fast:
             raise ModelLoadError(f"{path}: a tokenizer without tokenizer.json is not supported")
@@ -48,16 +52,67 @@ class FolderTokenizer:
 
     @cached_property
     def control_pattern(self) -> re.Pattern[str] | None:
+        special = [text for text, is_special in self._added if is_special]
+        return pattern_of([*special, *written_in(self.chat_template or "", self._defined)])
+
+    @property
+    def _added(self) -> list[tuple[str, bool]]:
+        """Text of each added token, and whether it is a special one."""
         added = self._tokenizer.added_tokens_decoder.values()
-        template = self.chat_template or ""
-        texts = [
-            str(token.content)
-            for token in added
-            if token.special or (len(token.content) > 1 and token.content in template)
-        ]
-        if not texts:
-            return None
-        return re.compile("|".join(re.escape(t) for t in sorted(texts, key=len, reverse=True)))
+        return [(str(token.content), bool(token.special)) for token in added]
+
+    @property
+    def _defined(self) -> list[str]:
+        return [text for text, is_special in self._added if not is_special]
+
+    def identity(self, template: str) -> Mapping[str, str]:
+        """What other files of the folder make of it than tokenizer.json and config.json say, which
+        the digest of the weights covers: tokenizer_config.json, special_tokens_map.json,
+        added_tokens.json and generation_config.json, by what they do and not by their bytes.
+        """
+        found = {}
+        if (read := _state(self._tokenizer.backend_tokenizer)) != self._plain_state:
+            found["tokenizer"] = digest_text(read)
+        if self.end_tokens != self._configured("eos"):
+            found["end_tokens"] = canonical_json(self.end_tokens)
+        if told := dict(self._texts_read(template)):
+            found["special_tokens"] = canonical_json(told)
+        own = self.chat_template or ""
+        others = {} if template == own else control_identity(own, template, self._defined)
+        return {**found, **others}
+
+    @property
+    def _plain_state(self) -> str:
+        """Of tokenizer.json, without what the files beside it say."""
+        from tokenizers import Tokenizer
+
+        file = self.path / _TOKENIZER
+        return _state(Tokenizer.from_file(str(file))) if file.is_file() else ""
+
+    def _texts_read(self, template: str) -> Iterator[tuple[str, str]]:
+        """Texts of special tokens that rendering looks at, where config.json says others."""
+        looked_at = {"bos": "bos_token" in template or bool(self._before)}
+        looked_at["eos"] = "eos_token" in template
+        for which in (each for each, looks in looked_at.items() if looks):
+            usual = [self._tokenizer.convert_ids_to_tokens(i) for i in self._configured(which)]
+            if [text := self.special_text(which)] != usual[:1]:
+                yield which, text
+
+    def _configured(self, which: str) -> tuple[int, ...]:
+        """Ids of a special token as config.json says them, ascending."""
+        text = self._config.get("text_config") or {}
+        key = f"{which}_token_id"
+        found = self._config.get(key, text.get(key) if isinstance(text, dict) else None)
+        ids = found if isinstance(found, list) else [found]
+        return tuple(sorted({each for each in ids if isinstance(each, int)}))
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        try:
+            read = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}  # Whoever loads the weights says so.
+        return read if isinstance(read, dict) else {}
 
     @cached_property
     def guidance_tokenizer(self) -> Any:
@@ -67,6 +122,9 @@ class FolderTokenizer:
 
     def special_text(self, which: str) -> str:
         return str(getattr(self._tokenizer, f"{which}_token") or "")
+
+    def token_text(self, token: int) -> str:
+        return str(self._tokenizer.convert_ids_to_tokens(token))
 
     def tokenize(self, segments: Sequence[Segment], *, add_special: bool) -> list[int]:
         tokens = list(self._before) if add_special else []
@@ -102,6 +160,13 @@ class FolderTokenizer:
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+def _state(tokenizer: Any) -> str:
+    """All that a tokenizer of Rust's does, as text; lengths that are never asked for apart."""
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return str(tokenizer.to_str())
 
 
 def _check_unicode(text: str) -> None:

@@ -3,7 +3,7 @@
 import ctypes
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import compress, repeat
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.core.errors import BackendUnavailable, InvalidRequest, ModelLoadError
 from gateway.engine.llama import library
-from gateway.engine.tokenizer import Segment
+from gateway.engine.tokenizer import Segment, control_identity, pattern_of, written_in
 from gateway.models.gguf_kind import cure
 
 _PIECE_BYTES = 64
@@ -121,18 +121,25 @@ class GgufVocabulary:
     @cached_property
     def control_pattern(self) -> re.Pattern[str] | None:
         """Matches what would be read as a control token; text from data must not become one."""
-        control = self._lib.LLAMA_TOKEN_ATTR_CONTROL | self._lib.LLAMA_TOKEN_ATTR_UNKNOWN
-        defined = self._lib.LLAMA_TOKEN_ATTR_USER_DEFINED
-        template = self.chat_template or ""
-        texts = []
+        control, defined = self._named_tokens
+        return pattern_of([*control, *written_in(self.chat_template or "", defined)])
+
+    def identity(self, template: str) -> Mapping[str, str]:
+        """See `gateway.engine.tokenizer.Tokenizer`."""
+        own = self.chat_template or ""
+        return {} if template == own else control_identity(own, template, self._named_tokens[1])
+
+    @cached_property
+    def _named_tokens(self) -> tuple[list[str], list[str]]:
+        """Texts of the control tokens, and of those that are user-defined."""
+        is_control = self._lib.LLAMA_TOKEN_ATTR_CONTROL | self._lib.LLAMA_TOKEN_ATTR_UNKNOWN
+        is_defined = self._lib.LLAMA_TOKEN_ATTR_USER_DEFINED
+        control: list[str] = []
+        defined: list[str] = []
         for token, kind in enumerate(self._of_each(self._lib.llama_vocab_get_attr)):
-            if kind & (control | defined):
-                text = self.token_text(token)
-                if text and (kind & control or (len(text) > 1 and text in template)):
-                    texts.append(text)
-        if not texts:
-            return None
-        return re.compile("|".join(re.escape(t) for t in sorted(texts, key=len, reverse=True)))
+            if kind & (is_control | is_defined) and (text := self.token_text(token)):
+                (control if kind & is_control else defined).append(text)
+        return control, defined
 
     def tokenize(self, segments: Sequence[Segment], *, add_special: bool) -> list[int]:
         """Token ids of the segments' texts in order.

@@ -74,7 +74,7 @@ def test_the_digests_are_the_backend_s(smollm2_base: Base, dequantized: object, 
 
     assert isinstance(dequantized, backend.TransformersBackend)
     assert dequantized.identity["weights"] == smollm2_base.digest
-    assert backend._digest(entry(tiny), tiny) == facts(tiny).digest
+    assert backend._weights(entry(tiny), tiny).digest == facts(tiny).digest
 
 
 def test_what_a_card_records_is_compared(tiny: Path, tmp_path: Path) -> None:
