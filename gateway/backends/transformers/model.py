@@ -115,8 +115,9 @@ class TorchModel:
         return tuple(found) if isinstance(found, list) else () if found is None else (found,)
 
     def _is_token(self, value: object) -> TypeGuard[int]:
-        is_number = isinstance(value, int) and not isinstance(value, bool)
-        return is_number and 0 <= value < self.vocab_size
+        if not isinstance(value, int) or isinstance(value, bool):
+            return False
+        return 0 <= value < self.vocab_size
 
     def add_adapter(self, folder: Path, *, pickles: bool = False) -> str:
         """Load a PEFT adapter onto the layers, once; returns its digest. Raises as `Adapters`.
