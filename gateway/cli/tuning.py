@@ -147,7 +147,8 @@ def tune(
         show(page.curve(made.curve))
     for line in page.tuned_lines(made.tuned):
         tell(line)
-    note(f"it is the model {made.model}, with --strategy {strategy}")
+    for line in page.next_lines(made, strategy, root if root != adapters_root() else None):
+        note(line)
     base = made.model.removesuffix(f"+{name}")
     note(f"was it worth it? gateway adapters compare {name} --base {base} --data ...")
 

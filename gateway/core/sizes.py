@@ -15,6 +15,8 @@ _CONTAINER_LIMITS = (
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 
+_LEAST_BYTES = 10**6
+"""Nobody means fewer: a number below has lost its unit."""
 _MARGIN_SHARE = 0.1
 _MARGIN_BYTES = 512 * 10**6
 
@@ -45,10 +47,17 @@ def parse_size(text: str) -> int:
     """A number of bytes as a person writes it: "800MB", "1.5 GB", "4GiB", "1000000".
 
     Raises:
-        ConfigError: it is none, or is not above 0.
+        ConfigError: it is none, is not above 0, or is so small without a unit that one was left
+            out.
     """
     found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMG]I?|)B?\s*", text.upper())
     size = int(float(found[1]) * _UNITS[found[2]]) if found else 0
     if size <= 0:
         raise ConfigError(f"{text!r} is no size", hint="write it as 800MB, 1.5GB or 4GiB")
+    if found and size < _LEAST_BYTES and text.strip()[-1].isdigit():
+        number = found[1]
+        raise ConfigError(
+            f"{text!r} has no unit: it would be {size:,} bytes",
+            hint=f"write {number}GB, {number}MB, or {number}GiB",
+        )
     return size

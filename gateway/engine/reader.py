@@ -19,6 +19,8 @@ _MARK = "\ue000{}\ue001"
 """Stands for a control token's text inside a message while the chat template is rendered."""
 _MARKED = re.compile("\ue000([0-9]+)\ue001")
 
+_MARKUP = re.compile(r"<[^<>\s]{2,40}>")
+"""How the ends of turns are written, whether a vocabulary has a token for them or not."""
 _MERGE = 'system = "merge" in its entry in models.toml puts system messages into the user\'s turn'
 
 _CHARACTERS_PER_TOKEN = 16
@@ -124,59 +126,52 @@ class Reader:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What of it a person should know, in one sentence each."""
-        if self._template_end not in self.turn_ends:
+        end = self._template_end
+        says = f"{self._spec.name}: its chat template ends an answer with {end}"
+        if end in self.turn_ends:
+            ends = [self.tokenizer.token_text(token) for token in self.tokenizer.end_tokens]
+            others = " or ".join(ends) or "no token"
+            return (f"{says}, and its configuration with {others}: both end one here",)
+        if not end or self._spec.end_of_turn or self._token(end) is not None:
             return ()
-        ends = [self.tokenizer.token_text(token) for token in self.tokenizer.end_tokens]
-        return (
-            f"{self._spec.name}: its chat template ends an answer with {self._template_end}, and "
-            f"its configuration with {' or '.join(ends) or 'no token'}: both end one here",
-        )
+        said = f'end_of_turn = "{end}" in its entry ends it there'
+        return (f"{says}, which is no token of the model, so that it may not stop; {said}",)
 
     @cached_property
     def turn_ends(self) -> Mapping[str, int]:
         """Tokens that end an answer though the model's configuration does not say so: that which
-        the chat template puts behind one, and that which the entry's `end_of_turn` is. Text -> id.
+        the chat template puts behind one, and the control token that the entry's `end_of_turn`
+        names. Text -> id.
 
         Without them such a model never stops. A server's model stops where the server lets it.
         """
         if self._spec.can.on_a_server:
             return {}
-        texts = filter(None, [self._template_end, self._spec.end_of_turn])
-        found = {text: self._control_token(text) for text in texts}
+        end, named = self._template_end, self._spec.end_of_turn
+        found = {end: self._token(end)}
+        if (token := self._token(named)) is not None and not self.tokenizer.piece(token):
+            found[named] = token  # It has no text, by which `end_of_turn` is found else.
         known = set(self.tokenizer.end_tokens)
         return {text: i for text, i in found.items() if i is not None and i not in known}
 
     @cached_property
     def _template_end(self) -> str:
-        """The control token that the chat template puts behind an answer; empty: none is known."""
+        """What the chat template puts behind an answer: a control token, or what is written like
+        one. Empty: none is known."""
         control = self.tokenizer.control_pattern
-        if self.template_source is None or control is None:
+        if self.template_source is None:
             return ""
         try:
-            behind = self._chat_template.behind_an_answer(self._special)
+            behind = self._chat_template.behind_an_answer(self._special).lstrip()
         except ConfigError:
             return ""  # As in `merges_system`.
-        found = control.match(behind.lstrip())
+        found = (control.match(behind) if control else None) or _MARKUP.match(behind)
         return found.group() if found else ""
 
-    def _control_token(self, text: str) -> int | None:
+    def _token(self, text: str) -> int | None:
         """The one token that a text is where control tokens are read; None: it is none."""
-        control = self.tokenizer.control_pattern
-        if control is None or not control.fullmatch(text):
-            return None
-        ids = self.tokenizer.tokenize([(text, True)], add_special=False)
-        return ids[0] if len(ids) == 1 else None
-
-    @cached_property
-    def merges_system(self) -> bool:
-        """Whether system messages are put into the user's turn: the entry says so, or the chat
-        template shows them nowhere else."""
-        if self._spec.system != "auto" or self.template_source is None:
-            return self._spec.system == "merge"
-        try:
-            return self._chat_template.needs_merging(self._special)
-        except ConfigError:
-            return False  # It does not compile, as the first conversation will tell.
+        ids = self.tokenizer.tokenize([(text, True)], add_special=False) if text else []
+        return ids[0] if len(ids) == 1 and self.tokenizer.token_text(ids[0]) == text else None
 
     def _conversation(self, request: GenerationRequest) -> Sequence[Message]:
         """The messages, as they are given to the chat template.

@@ -101,7 +101,9 @@ class ChatTemplate:
             return ""
         before, found, behind = whole.rpartition(_ANSWER)
         same = found and _THOUGHT.sub("", before).rstrip() == _THOUGHT.sub("", begun).rstrip()
-        return behind if same else ""
+        # It begins the next answer, whether asked to or not.
+        begins_again = begun.endswith(behind.lstrip())
+        return behind if same and not begins_again else ""
 
     def render(
         self,

@@ -17,6 +17,8 @@ class TuningResult:
 
     model: str
     """What the base with the adapter is called in every command."""
+    needs: str
+    """The command without which it cannot be run, its backend reading another file; empty: none."""
     tuned: Tuned
     curve: tuple[Point, ...]
     """The score by how much was learned, the adapter itself last; empty where not asked for."""
@@ -43,4 +45,8 @@ def tune(options: TuningOptions) -> TuningResult:
     with options.watch(job, job) as begin:
         tuned = train(job, begin, restart=options.restart)
     whole = [point(job)] if points else []
-    return TuningResult(f"{entry}+{options.name}", tuned, (*points, *whole))
+    needs = f"gateway adapters export {options.name} --base {entry}"
+    as_gguf = job.spec.can.adapters == "gguf"
+    return TuningResult(
+        f"{entry}+{options.name}", needs if as_gguf else "", tuned, (*points, *whole)
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.core.digests import digest_json, file_digest
 from gateway.core.errors import ModelLoadError
+from gateway.models.adapters import config_keys
 
 WEIGHTS = "adapter_model.safetensors"
 _PICKLE = "adapter_model.bin"
@@ -65,6 +66,11 @@ def adapter_kind(folder: Path) -> str:
         raise ModelLoadError(
             f"{folder}: adapters of type {kind} are not supported", hint=f"supported: {supported}"
         )
+    if unknown := config_keys.refusals(config):
+        raise ModelLoadError(
+            f"{folder}: {unknown[0]}",
+            hint="take the key out of adapter_config.json if it changes nothing in the numbers",
+        )
     if config.get("bias") not in (None, "none", False):
         raise ModelLoadError(
             f"{folder}: it changes the base's biases (bias = {config['bias']!r}), which other "
@@ -113,4 +119,6 @@ def quiet_peft() -> Iterator[None]:
         warnings.filterwarnings("ignore", "Setting boft_n_butterfly_factor", UserWarning)
         warnings.filterwarnings("ignore", "Unsupported layer type", UserWarning)
         warnings.filterwarnings("ignore", ".*was active which is now deleted", UserWarning)
+        # `config_keys` tells of them, or has refused them.
+        warnings.filterwarnings("ignore", "Unexpected keyword arguments", UserWarning)
         yield

@@ -22,7 +22,7 @@ from gateway.engine.reader import Reader
 from gateway.engine.shared import Shelf
 from gateway.models.adapters.check import refuse_other_weights
 from gateway.models.adapters.folder import WEIGHTS
-from gateway.models.adapters.numbers import told_of
+from gateway.models.adapters.told import told_of
 from gateway.models.gguf import GGUF
 from gateway.models.locate import described_digests
 from gateway.models.weights import folder_contents_digest, shards_identity
@@ -84,7 +84,9 @@ class TransformersBackend(EngineBackend):
         told = (f"{spec.name}: {said}" for said in self._model.warnings)
         self.warnings = (*_weaknesses(spec), *told, *self._reader.warnings)
         if spec.adapter is not None:
-            self.warnings += told_of(spec.name, spec.adapter / WEIGHTS)
+            self.warnings += told_of(
+                spec.name, spec.adapter / WEIGHTS, self._reader.template_source
+            )
         self.identity = self._identify(weights)
         self.fingerprint = digest_json(self.identity)
 

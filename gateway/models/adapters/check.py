@@ -3,15 +3,18 @@
 What is recorded (card.toml) is compared first, then every tensor with the module it names.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from gateway.core.errors import ConfigError, ModelLoadError
+from gateway.models.adapters import config_keys
 from gateway.models.adapters.base import GGUF_OF, Base, read_base
 from gateway.models.adapters.card import Card, read_card
 from gateway.models.adapters.folder import WEIGHTS, Adapter, Tensor, misnamed, read_adapter
 from gateway.models.adapters.kinds import SUPPORTED
 from gateway.models.adapters.numbers import oddities
+from gateway.models.adapters.own_template import own_template
 
 __all__ = [
     "Base",
@@ -89,7 +92,7 @@ def misfits(adapter: Adapter, base: Base) -> tuple[str, ...]:
     if kind not in SUPPORTED:
         supported = ", ".join(sorted(SUPPORTED))
         return (f"adapters of type {kind} are not supported; supported: {supported}",)
-    reasons = [*_recorded(adapter.card, base)]
+    reasons = [*_recorded(adapter.card, base), *config_keys.refusals(_config(adapter))]
     if not adapter.tensors:
         reasons.append("it has no tensors, and would change nothing")
     if (adapter.config.model_extra or {}).get("layer_replication"):
@@ -110,9 +113,16 @@ def remarks(folder: Path) -> tuple[str, ...]:
     return (*_remarks(adapter), *oddities(folder / WEIGHTS))
 
 
+def _config(adapter: Adapter) -> Mapping[str, Any]:
+    return {**(adapter.config.model_extra or {}), "peft_type": adapter.config.peft_type}
+
+
 def _remarks(adapter: Adapter) -> Iterator[str]:
     if adapter.card is None:
         yield "it has no card.toml: which weights it was trained on is unknown"
+    yield from config_keys.told(_config(adapter))
+    if own_template(adapter.folder):
+        yield "it was saved with a chat template, which an entry takes only where it names it"
     parts = {tensor.part for tensor in adapter.tensors.values()}
     learned = set() if adapter.config.peft_type == "PREFIX_TUNING" else {_LEARNED}
     if unchecked := sorted(parts - {*_SIDES, "weight", *learned}):

@@ -44,11 +44,6 @@ def oddities(weights: Path) -> tuple[str, ...]:
     return tuple(said)
 
 
-def told_of(entry: str, weights: Path) -> tuple[str, ...]:
-    """The same as warnings of an entry that runs the adapter."""
-    return tuple(f"{entry}: its adapter: {said}" for said in oddities(weights))
-
-
 def _of(path: Path) -> Iterator[tuple[str, str, Any]]:
     """Name, part and numbers of each tensor of floats, read as they are asked for.
 

@@ -1,12 +1,14 @@
 """What a training will take and what came out, in lines."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from gateway.core.sizes import readable
 from gateway.report import format as fmt
 from gateway.report.sections import Section, by_rows, numbers
 from gateway.tuning.curve import Point
 from gateway.tuning.heldout import HeldOut
+from gateway.tuning.run import TuningResult
 from gateway.tuning.tune import Estimate, Tuned
 
 
@@ -36,6 +38,19 @@ def tuned_lines(tuned: Tuned) -> Iterator[str]:
     best = next(e for e in tuned.state.epochs if e.epoch == tuned.state.best)
     yield f"best {epoch_line(best)}"
     yield f"adapter: {tuned.folder}"
+
+
+def next_lines(made: TuningResult, strategy: str, adapters: Path | None) -> Iterator[str]:
+    """What the model is called that was made, and what it needs first.
+
+    Args:
+        adapters: the folder of adapters where it is not the usual one.
+    """
+    if adapters is not None:
+        yield f"in every command: GATEWAY_ADAPTERS={adapters.resolve()}"
+    if made.needs:
+        yield f"first, as llama.cpp reads another file: {made.needs}"
+    yield f"{'then ' if made.needs else ''}it is the model {made.model}, with --strategy {strategy}"
 
 
 def curve(points: Sequence[Point]) -> Section:

@@ -6,7 +6,8 @@ import gguf
 import numpy as np
 import pytest
 
-from gateway.models.adapters.numbers import oddities, told_of
+from gateway.models.adapters.numbers import oddities
+from gateway.models.adapters.told import told_of
 
 KINDS = {"F32": np.float32, "F16": np.float16}
 
@@ -46,7 +47,7 @@ def write(path: Path, factor: float, kind: str) -> Path:
 def test_numbers_of_a_gguf_are_read(
     tmp_path: Path, kind: str, factor: float, said: list[str]
 ) -> None:
-    assert list(told_of("m", write(tmp_path / "a.gguf", factor, kind))) == said
+    assert list(told_of("m", write(tmp_path / "a.gguf", factor, kind), None)) == said
 
 
 @pytest.mark.parametrize("name", ["a.gguf", "adapter_model.safetensors"])
