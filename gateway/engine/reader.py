@@ -173,6 +173,17 @@ class Reader:
         ids = self.tokenizer.tokenize([(text, True)], add_special=False) if text else []
         return ids[0] if len(ids) == 1 and self.tokenizer.token_text(ids[0]) == text else None
 
+    @cached_property
+    def merges_system(self) -> bool:
+        """Whether system messages are put into the user's turn: the entry says so, or the chat
+        template shows them nowhere else."""
+        if self._spec.system != "auto" or self.template_source is None:
+            return self._spec.system == "merge"
+        try:
+            return self._chat_template.needs_merging(self._special)
+        except ConfigError:
+            return False  # It does not compile, as the first conversation will tell.
+
     def _conversation(self, request: GenerationRequest) -> Sequence[Message]:
         """The messages, as they are given to the chat template.
 

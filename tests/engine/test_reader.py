@@ -1,15 +1,24 @@
 """What of a conversation comes to the model."""
 
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from gateway.core.errors import ContextOverflow, InvalidRequest
 from gateway.core.types import GenerationRequest, Message
+from gateway.engine.reader import Reader
+from gateway.engine.tokenizer import Segment
+from gateway.models.spec import ModelSpec, PathSource
 from tests.support.rendering import (
     CHATML,
     CLOSES_IT_AGAIN,
     DROPS_SYSTEM,
     OPENS_A_THOUGHT,
     REFUSES_SYSTEM,
+    Bytes,
     RenderingBackend,
     rendering,
 )
@@ -83,6 +92,74 @@ def test_labels_are_not_scored_inside_a_thought() -> None:
 
 def test_a_prompt_that_does_not_fit_costs_one_tokenization_whatever_the_labels() -> None:
     backend = rendering(CHATML)
+    backend.vocabulary.tokenized = 0
     with pytest.raises(ContextOverflow):
         backend.reader.split_labels(ASKED, [f"label {n}" for n in range(1500)], 20)
     assert backend.vocabulary.tokenized == 1
+
+
+class Words(Bytes):
+    """Bytes, and three control tokens."""
+
+    control_pattern = re.compile(r"<\|im_end\|>|<\|im_start\|>|</s>")
+    end_tokens = (258,)
+    _texts = ("<|im_end|>", "<|im_start|>", "</s>")
+
+    def tokenize(self, segments: Sequence[Segment], *, add_special: bool) -> list[int]:
+        text = "".join(each for each, _ in segments)
+        if text in self._texts:
+            return [256 + self._texts.index(text)]
+        return super().tokenize(segments, add_special=add_special)
+
+    def piece(self, token: int) -> bytes:
+        return b"" if token > 255 else bytes([token])
+
+    def token_text(self, token: int) -> str:
+        return self._texts[token - 256] if token > 255 else chr(token)
+
+
+def reader(template: str, **entry: Any) -> Reader:
+    return Reader(ModelSpec("m", PathSource(Path()), chat_template=template, **entry), Words())
+
+
+@pytest.mark.parametrize("template", [CHATML, CLOSES_IT_AGAIN])
+def test_an_answer_ends_where_the_template_ends_a_turn_and_a_person_is_told(template: str) -> None:
+    read = reader(template)
+    assert read.turn_ends == {"<|im_end|>": 256}
+    assert read.vocabulary.end_tokens == {256, 258}
+    assert {256, 258} <= set(read.vocabulary.stop_ids.tolist())
+    assert read.identity["turn_end"] == "<|im_end|>"
+    (said,) = read.warnings
+    assert "ends an answer with <|im_end|>, and its configuration with </s>" in said
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        CHATML.replace("<|im_end|>", "</s>"),
+        # An answer is put into a channel, and what ends it there does not end all.
+        CHATML.replace("{{ m.role }}\n", "{{ m.role }}\n<|im_start|>final"),
+        # It begins the next answer, whether asked to or not.
+        "{% for m in messages %}{{ m.content }}{% endfor %}<|im_start|>",
+        "plain",
+        "{{ nothing.at.all }}",
+    ],
+)
+def test_where_the_template_names_no_other_end_nothing_is_added(template: str) -> None:
+    read = reader(template)
+    assert read.vocabulary.end_tokens == {258}
+    assert "turn_end" not in read.identity
+    assert read.warnings == ()
+
+
+def test_an_end_of_turn_that_is_no_token_of_the_model_is_told_with_what_to_do() -> None:
+    template = CHATML.replace("<|im_end|>", "<|end_of_it|>")
+    (said,) = reader(template).warnings
+    assert "no token of the model" in said
+    assert 'end_of_turn = "<|end_of_it|>"' in said
+    assert reader(template, end_of_turn="<|end_of_it|>").warnings == ()
+
+
+def test_an_entry_s_end_of_turn_may_be_a_control_token() -> None:
+    assert reader("plain", end_of_turn="<|im_end|>").vocabulary.end_tokens == {256, 258}
+    assert reader("plain", end_of_turn="\n").turn_ends == {}

@@ -59,9 +59,10 @@ def test_a_setting_whose_switch_is_off_changes_nothing() -> None:
 
 @pytest.mark.needs("peft")
 def test_the_known_keys_are_those_of_peft() -> None:
+    from peft import PeftType
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
     assert _OF_TYPE.keys() == SUPPORTED
     for kind, keys in _OF_TYPE.items():
-        fields = set(PEFT_TYPE_TO_CONFIG_MAPPING[kind].__dataclass_fields__)
+        fields = set(PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(kind)].__dataclass_fields__)
         assert {*_OF_ALL.split(), *keys.split()} == fields, kind
