@@ -170,11 +170,11 @@ def _read(folder: Path) -> "Iterator[tuple[str, torch.Tensor]]":
 
 def _files(folder: Path) -> list[Path]:
     """As transformers chooses, and the one file whatever its name, as AutoGPTQ gave it."""
+    if (whole := folder / _WHOLE).is_file():
+        return [whole]
     if (index := folder / _INDEX).is_file():
         places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         return [folder / name for name in sorted(set(places.values()))]
-    if (whole := folder / _WHOLE).is_file():
-        return [whole]
     files = sorted(folder.glob("*.safetensors"))
     if len(files) != 1:
         raise ModelLoadError(
