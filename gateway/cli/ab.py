@@ -5,23 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.cli import option
 from gateway.cli.common import (
     FAILED,
-    DataOption,
-    DevOption,
-    ExemplarsOption,
-    LimitOption,
-    MarginOption,
-    ModelsOption,
-    PromptsOption,
-    QuietOption,
-    SeedOption,
-    StoreOption,
-    TaskOption,
-    TrainOption,
     check_store,
     err,
-    keeping_answers,
+    keeping,
     note,
     open_store,
     reading,
@@ -43,9 +32,9 @@ def ab(
         list[str],
         typer.Argument(help="MODEL, MODEL/STRATEGY or MODEL/STRATEGY/RULE; first the reference."),
     ],
-    task: TaskOption,
-    data: DataOption,
-    train: TrainOption = None,
+    task: option.Task,
+    data: option.Data,
+    train: option.Train = None,
     strategy: Annotated[
         str,
         typer.Option(
@@ -58,7 +47,7 @@ def ab(
         str,
         typer.Option(help="Of cells that name none: sum, mean, per_byte, contextual or batch."),
     ] = "sum",
-    margin: MarginOption = 0.02,
+    margin: option.Margin = 0.02,
     metric: Annotated[str, typer.Option(help="Instead of the task's own metric.")] = "",
     stop_early: Annotated[
         bool,
@@ -66,18 +55,18 @@ def ab(
             "--stop-early", help="Take items in a seeded order until every cell is decided."
         ),
     ] = False,
-    limit: LimitOption = None,
-    seed: SeedOption = 0,
-    exemplars: ExemplarsOption = "",
-    dev: DevOption = 48,
+    limit: option.Limit = None,
+    seed: option.Seed = 0,
+    exemplars: option.Exemplars = "",
+    dev: option.Dev = 48,
     columns: Columns = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for ab.html, ab.md and ab.json.")
     ] = None,
-    store: StoreOption = None,
-    prompts: PromptsOption = None,
-    models_file: ModelsOption = None,
-    quiet: QuietOption = False,
+    store: option.Store = None,
+    prompts: option.Prompts = None,
+    models_file: option.Models = None,
+    quiet: option.Quiet = False,
 ) -> None:
     """Compare cells of the grid on your own labels: what flips, what it costs, what to take.
 
@@ -126,7 +115,7 @@ def ask_cells(plan: "CellPlan", store: Path | None, *, quiet: bool) -> "CompareR
             note(f"after {items} of {plan.items} items: {'' if decided else 'not '}decided")
 
     totals = {**planned(plan.plans), NOISE_FLOOR: plan.asked_again}
-    with keeping_answers(), open_store(store) as opened:
+    with keeping(), open_store(store) as opened:
         with RunProgress(totals, err, quiet=quiet) as progress:
             result = wait(compare.ask_cells(plan, opened, progress.update, looked))
         return result()

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.common import FAILED, ModelsOption, err, note, note_none, out, show, tell
+from gateway.cli import option
+from gateway.cli.common import FAILED, err, note, note_none, out, show, tell
 from gateway.cli.outputs import check_file, check_folder
 
 if TYPE_CHECKING:
@@ -25,14 +26,10 @@ NameArgument = Annotated[str, typer.Argument(help="Name of the adapter: of its f
 BaseOption = Annotated[
     str, typer.Option("--base", help="Entry of the base model (gateway models list).")
 ]
-AdaptersOption = Annotated[
-    Path | None,
-    typer.Option("--adapters", help="Folder of adapters \\[default: in your data folder]."),
-]
 
 
 @adapters_app.command("list")
-def adapters_list(adapters: AdaptersOption = None) -> None:
+def adapters_list(adapters: option.Adapters = None) -> None:
     """All adapters: type, rank, base, what they were trained on, how they did.
 
     What a card does not say is unknown. A folder that cannot be read is listed with the reason.
@@ -53,7 +50,7 @@ def adapters_list(adapters: AdaptersOption = None) -> None:
 
 
 @adapters_app.command("show")
-def adapters_show(name: NameArgument, adapters: AdaptersOption = None) -> None:
+def adapters_show(name: NameArgument, adapters: option.Adapters = None) -> None:
     """An adapter's card, configuration, tensors and sizes.
 
     [bold]gateway adapters show mine[/]
@@ -67,8 +64,8 @@ def adapters_show(name: NameArgument, adapters: AdaptersOption = None) -> None:
 def adapters_check(
     name: NameArgument,
     base: BaseOption,
-    adapters: AdaptersOption = None,
-    models_file: ModelsOption = None,
+    adapters: option.Adapters = None,
+    models_file: option.Models = None,
 ) -> None:
     """Is this adapter for this base? If not, all the reasons.
 
@@ -104,8 +101,8 @@ def adapters_merge(
     kind: Annotated[
         str, typer.Option("--type", help="Of the weights in a GGUF: f16 or f32.")
     ] = "f16",
-    adapters: AdaptersOption = None,
-    models_file: ModelsOption = None,
+    adapters: option.Adapters = None,
+    models_file: option.Models = None,
 ) -> None:
     """Make one model of base and adapter: a folder that needs no PEFT to be run.
 
@@ -167,8 +164,8 @@ def adapters_export(
         Path | None,
         typer.Option("--out", help="GGUF file \\[default: adapter.gguf in the adapter's folder]."),
     ] = None,
-    adapters: AdaptersOption = None,
-    models_file: ModelsOption = None,
+    adapters: option.Adapters = None,
+    models_file: option.Models = None,
 ) -> None:
     """Write a LoRA as a GGUF file, which llama.cpp loads onto a GGUF of the base.
 

@@ -5,24 +5,9 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli import option
 from gateway.cli.ab import ask_cells, finish
-from gateway.cli.adapters import AdaptersOption
-from gateway.cli.common import (
-    FAILED,
-    LimitOption,
-    MarginOption,
-    ModelsOption,
-    PromptsOption,
-    QuietOption,
-    SeedOption,
-    StoreOption,
-    check_store,
-    err,
-    listed,
-    note,
-    reading,
-    wait,
-)
+from gateway.cli.common import FAILED, check_store, err, listed, note, reading, wait
 from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.outputs import check_folder
 
@@ -49,18 +34,18 @@ def compare(
         Path | None,
         typer.Option(help="A text from elsewhere, 512 tokens or more: what was forgotten of it."),
     ] = None,
-    margin: MarginOption = 0.02,
-    limit: LimitOption = None,
-    seed: SeedOption = 0,
+    margin: option.Margin = 0.02,
+    limit: option.Limit = None,
+    seed: option.Seed = 0,
     columns: Columns = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for ab.html, ab.json and worth.md.")
     ] = None,
-    store: StoreOption = None,
-    adapters: AdaptersOption = None,
-    prompts: PromptsOption = None,
-    models_file: ModelsOption = None,
-    quiet: QuietOption = False,
+    store: option.Store = None,
+    adapters: option.Adapters = None,
+    prompts: option.Prompts = None,
+    models_file: option.Models = None,
+    quiet: option.Quiet = False,
 ) -> None:
     """Before and after: the base's prompts, and the base with the adapter, on the same items.
 

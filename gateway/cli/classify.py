@@ -8,20 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.common import (
-    ModelsOption,
-    PromptsOption,
-    QuietOption,
-    StoreOption,
-    TaskOption,
-    check_store,
-    err,
-    keeping_answers,
-    listed,
-    note,
-    out,
-    show,
-)
+from gateway.cli import option
+from gateway.cli.common import check_store, err, keeping, listed, note, out, show
 from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.outputs import check_file
 from gateway.core.errors import ConfigError
@@ -40,7 +28,7 @@ def classify(
         Path | None,
         typer.Option("--file", "-f", help="A text file, or a table to label."),
     ] = None,
-    task: TaskOption = "issue-triage",
+    task: option.Task = "issue-triage",
     labels: Annotated[
         str, typer.Option(help="Labels, comma-separated, for tasks that leave them open.")
     ] = "",
@@ -55,10 +43,10 @@ def classify(
         Path | None, typer.Option("--output", "-o", help="Where the labelled CSV goes.")
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object a text.")] = False,
-    store: StoreOption = None,
-    prompts: PromptsOption = None,
-    models_file: ModelsOption = None,
-    quiet: QuietOption = False,
+    store: option.Store = None,
+    prompts: option.Prompts = None,
+    models_file: option.Models = None,
+    quiet: option.Quiet = False,
 ) -> None:
     """Classify a text, a file, or every row of a table.
 
@@ -124,7 +112,7 @@ def _asking(table: Path | None, *, quiet: bool) -> Iterator["Watch"]:
     else:
         from gateway.cli.progress import watched
 
-        with keeping_answers(), watched(quiet=quiet, scored=False) as watch:
+        with keeping(), watched(quiet=quiet, scored=False) as watch:
             yield watch
 
 
@@ -148,7 +136,7 @@ def ask(
     json_output: Annotated[
         bool, typer.Option("--json", help="The whole answer as JSON, tokens and counts too.")
     ] = False,
-    models_file: ModelsOption = None,
+    models_file: option.Models = None,
 ) -> None:
     """Ask a model one thing and print its answer as it comes.
 

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 from rich.console import Console
@@ -28,21 +28,6 @@ FAILED = 1
 out = Console()
 err = Console(stderr=True)
 
-TaskOption = Annotated[
-    str, typer.Option("--task", "-t", help="Task, a folder of the prompts (gateway prompts list).")
-]
-PromptsOption = Annotated[
-    Path | None, typer.Option("--prompts", help="Folder of tasks instead of the shipped one.")
-]
-ModelsOption = Annotated[
-    Path | None,
-    typer.Option("--models-file", help="A models.toml whose entries add to the shipped ones."),
-]
-StoreOption = Annotated[
-    Path | None,
-    typer.Option("--store", help="SQLite file of answers \\[default: in your data folder]."),
-]
-
 
 def wait(work: "Work[_T]") -> _T:
     """What the work gives in the end."""
@@ -50,39 +35,6 @@ def wait(work: "Work[_T]") -> _T:
     import asyncio
 
     return asyncio.run(work)
-
-
-DataOption = Annotated[
-    str, typer.Option("--data", help="Labelled items: CSV, TSV, JSON, JSONL, Parquet, hf:NAME, -.")
-]
-TrainOption = Annotated[
-    str | None,
-    typer.Option(
-        "--train", help="Training data: exemplars, calibration and the baselines come from it."
-    ),
-]
-LimitOption = Annotated[
-    int | None,
-    typer.Option("--limit", min=1, help="Items: a seeded sample, stratified by label."),
-]
-SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, help="Of samples, exemplars and intervals.")
-]
-ExemplarsOption = Annotated[
-    str,
-    typer.Option("--exemplars", help="How exemplars are chosen: fixed, stratified or nearest."),
-]
-DevOption = Annotated[
-    int, typer.Option("--dev", min=1, help="Training items on which batch calibration is fitted.")
-]
-MarginOption = Annotated[
-    float,
-    typer.Option(
-        "--margin", help="The largest loss that would not matter, in units of the metric."
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of tables.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 
 
 class Interrupted(Exception):
@@ -96,8 +48,10 @@ def note_none(what: str, first: str) -> None:
 
 
 @contextlib.contextmanager
-def keeping_answers() -> Iterator[None]:
-    """The block whose answers are stored as they come.
+def keeping(
+    what: str = "what was answered is kept, the same command goes on from there",
+) -> Iterator[None]:
+    """A block whose work is kept as it is done: answers, if nothing else is said.
 
     Raises:
         Interrupted: by Ctrl-C.
@@ -105,9 +59,7 @@ def keeping_answers() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted(
-            "what was answered is kept, the same command goes on from there"
-        ) from None
+        raise Interrupted(what) from None
 
 
 def note(text: str) -> None:

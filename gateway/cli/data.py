@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.common import (
-    USAGE,
-    DataOption,
-    JsonOption,
-    ModelsOption,
-    PromptsOption,
-    TaskOption,
-    note,
-    reading,
-    show,
-    tell,
-)
+from gateway.cli import option
+from gateway.cli.common import USAGE, note, reading, show, tell
 from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.outputs import check_file, check_folder
 from gateway.core.errors import ConfigError, DataError
@@ -52,7 +42,7 @@ ChatArgument = Annotated[str, typer.Argument(help="File in OpenAI's chat format 
 @data_app.command("check")
 @reads_data
 def data_check(
-    task: TaskOption,
+    task: option.Task,
     train: Annotated[str, typer.Option(help="What is to be trained on.")],
     validation: Annotated[
         str | None, typer.Option(help="What is held out \\[default: a share of --train].")
@@ -75,10 +65,10 @@ def data_check(
     held_out: HeldOutOption = 0.15,
     any_share: AnyShareOption = False,
     seed: SeedOption = 0,
-    json_output: JsonOption = False,
+    json_output: option.Json = False,
     columns: Columns = None,
-    prompts: PromptsOption = None,
-    models_file: ModelsOption = None,
+    prompts: option.Prompts = None,
+    models_file: option.Models = None,
 ) -> None:
     """What is wrong with labelled data, before anything trains on it.
 
@@ -118,8 +108,8 @@ def data_check(
 @data_app.command("split")
 @reads_data
 def data_split(
-    task: TaskOption,
-    data: DataOption,
+    task: option.Task,
+    data: option.Data,
     output: Annotated[Path, typer.Option("--out", help="Folder of the two files.")],
     held_out: HeldOutOption = 0.15,
     any_share: AnyShareOption = False,
@@ -128,7 +118,7 @@ def data_split(
         str | None, typer.Option(help="Test data; items that copy one of it are left out.")
     ] = None,
     columns: Columns = None,
-    prompts: PromptsOption = None,
+    prompts: option.Prompts = None,
 ) -> None:
     """Hold out a share for validation: stratified, seeded, copies on one side.
 
@@ -163,8 +153,8 @@ def data_split(
 @data_app.command("export")
 @reads_data
 def data_export(
-    task: TaskOption,
-    data: DataOption,
+    task: option.Task,
+    data: option.Data,
     output: Annotated[Path, typer.Option("--out", help="File to write (JSONL).")],
     strategy: StrategyOption = "zero_shot",
     model: Annotated[
@@ -172,8 +162,8 @@ def data_export(
         typer.Option("--model", "-m", help="Shorten fields as for it; absent: none is shortened."),
     ] = None,
     columns: Columns = None,
-    prompts: PromptsOption = None,
-    models_file: ModelsOption = None,
+    prompts: option.Prompts = None,
+    models_file: option.Models = None,
 ) -> None:
     """Write labelled items in OpenAI's chat format for fine-tuning.
 
@@ -210,10 +200,10 @@ def data_export(
 @data_app.command("import")
 def data_import(
     file: ChatArgument,
-    task: TaskOption,
+    task: option.Task,
     output: Annotated[Path, typer.Option("--out", help="File to write (JSONL).")],
     strategy: StrategyOption = "zero_shot",
-    prompts: PromptsOption = None,
+    prompts: option.Prompts = None,
 ) -> None:
     """Read labelled items out of OpenAI's chat format.
 
@@ -254,7 +244,7 @@ def data_import(
 
 
 @data_app.command("validate")
-def data_validate(file: ChatArgument, json_output: JsonOption = False) -> None:
+def data_validate(file: ChatArgument, json_output: option.Json = False) -> None:
     """Is a file in OpenAI's chat format for fine-tuning? If not, every line that is not.
 
     At least 10 examples, known keys and roles, text in every message, the last one from the

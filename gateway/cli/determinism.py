@@ -4,28 +4,16 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.common import (
-    FAILED,
-    DataOption,
-    JsonOption,
-    LimitOption,
-    ModelsOption,
-    PromptsOption,
-    QuietOption,
-    TaskOption,
-    err,
-    reading,
-    show,
-    wait,
-)
+from gateway.cli import option
+from gateway.cli.common import FAILED, err, reading, show, wait
 from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.outputs import check_file
 
 
 def certify(
     model: Annotated[str, typer.Argument(help="Name of the entry.")],
-    models_file: ModelsOption = None,
-    json_output: JsonOption = False,
+    models_file: option.Models = None,
+    json_output: option.Json = False,
 ) -> None:
     """Measure on this machine whether a model's bytes ever change, and keep the result.
 
@@ -66,19 +54,19 @@ def certify(
 def parity(
     a: Annotated[str, typer.Argument(help="Name of an entry.")],
     b: Annotated[str, typer.Argument(help="Name of another entry.")],
-    task: TaskOption,
-    data: DataOption,
+    task: option.Task,
+    data: option.Data,
     train: Annotated[
         str | None, typer.Option(help="Training data that exemplars are chosen from.")
     ] = None,
     strategy: Annotated[str, typer.Option("--strategy", "-s")] = "zero_shot",
-    limit: LimitOption = None,
+    limit: option.Limit = None,
     tokens: Annotated[int, typer.Option(min=1, help="Most tokens of each text.")] = 20,
     columns: Columns = None,
-    json_output: JsonOption = False,
-    prompts: PromptsOption = None,
-    models_file: ModelsOption = None,
-    quiet: QuietOption = False,
+    json_output: option.Json = False,
+    prompts: option.Prompts = None,
+    models_file: option.Models = None,
+    quiet: option.Quiet = False,
 ) -> None:
     """Ask two models the same items: does what was measured with one hold for the other?
 

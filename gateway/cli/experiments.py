@@ -6,7 +6,7 @@ import typer
 
 from gateway.cli.common import (
     check_store,
-    keeping_answers,
+    keeping,
     note,
     open_store,
     show,
@@ -61,7 +61,7 @@ def run_file(
         if len(experiment.seeds) > 1 and not quiet:
             note(f"exemplar seed {seed}")
 
-    with keeping_answers(), watched(quiet=quiet) as watch:
+    with keeping(), watched(quiet=quiet) as watch:
         plan = plan_experiment(experiment, models, prompts or prompts_root())
         with open_store(store) as opened:
             result = wait(run_experiment(plan, opened, watch, begin))()

@@ -5,17 +5,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.common import (
-    FAILED,
-    JsonOption,
-    ModelsOption,
-    PromptsOption,
-    QuietOption,
-    StoreOption,
-    check_store,
-    keeping_answers,
-    show,
-)
+from gateway.cli import option
+from gateway.cli.common import FAILED, check_store, keeping, show
 from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.outputs import check_folder
 
@@ -40,11 +31,11 @@ def judge(
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for judge.json and grades.jsonl.")
     ] = None,
-    json_output: JsonOption = False,
-    store: StoreOption = None,
-    prompts: PromptsOption = None,
-    models_file: ModelsOption = None,
-    quiet: QuietOption = False,
+    json_output: option.Json = False,
+    store: option.Store = None,
+    prompts: option.Prompts = None,
+    models_file: option.Models = None,
+    quiet: option.Quiet = False,
 ) -> None:
     """Have a model grade texts from 1 to 5 on a rubric, and say how far it can be trusted.
 
@@ -71,7 +62,7 @@ def judge(
 
     check_folder(out_dir, files=(_TOTALS, _GRADES))
     check_store(store)
-    with keeping_answers(), watched(quiet=quiet, scored=False) as watch:
+    with keeping(), watched(quiet=quiet, scored=False) as watch:
         made = gateway.judge(
             model,
             rubric,

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.common import FAILED, ModelsOption, err, note, note_none, out, show, tell, wait
+from gateway.cli import option
+from gateway.cli.common import FAILED, err, note, note_none, out, show, tell, wait
 from gateway.cli.outputs import check_file, check_folder
 from gateway.core.extras import require_extra
 
@@ -20,7 +21,7 @@ def models_list(
     ollama: Annotated[
         bool, typer.Option("--ollama", help="The models of the Ollama server instead.")
     ] = False,
-    models_file: ModelsOption = None,
+    models_file: option.Models = None,
 ) -> None:
     """All entries, and whether their files are on this machine.
 
@@ -47,7 +48,7 @@ def _list_on_ollama() -> None:
 @models_app.command("show")
 def models_show(
     name: Annotated[str, typer.Argument(help="Name of the entry.")],
-    models_file: ModelsOption = None,
+    models_file: option.Models = None,
 ) -> None:
     """What an entry is, what its file holds, and what makes its identity."""
     from gateway.backends.registry import load_models
@@ -60,7 +61,7 @@ def models_show(
 @models_app.command("pull")
 def models_pull(
     name: Annotated[str | None, typer.Argument(help="Name; absent: the default model.")] = None,
-    models_file: ModelsOption = None,
+    models_file: option.Models = None,
 ) -> None:
     """Fetch a model's file and check its sha256. One that is here already is left as it is.
 
@@ -97,7 +98,7 @@ def _pull_on_ollama(spec: "ModelSpec") -> str:
 def models_remove(
     name: Annotated[str, typer.Argument(help="Such as ollama:llama3.2:1b.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
-    models_file: ModelsOption = None,
+    models_file: option.Models = None,
 ) -> None:
     """Have the Ollama server delete one of its models. Files that no other model uses go too."""
     from gateway.backends.ollama import admin
@@ -121,7 +122,7 @@ def models_import_ollama(
     entry: Annotated[
         str, typer.Option("--as", help="Name of the entry; absent: the model's own.")
     ] = "",
-    models_file: ModelsOption = None,
+    models_file: option.Models = None,
 ) -> None:
     """Make a model of an Ollama on this machine an entry of your models.toml.
 
@@ -154,7 +155,7 @@ def models_modelfile(
         Path | None, typer.Option("--output", "-o", help="File, instead of standard output.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of Ollama's sampler.")] = 0,
-    models_file: ModelsOption = None,
+    models_file: option.Models = None,
 ) -> None:
     """Write an Ollama Modelfile, with which Ollama reads the text that the gateway reads.
 
@@ -190,7 +191,7 @@ def models_push_ollama(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a model that has the name.")
     ] = False,
-    models_file: ModelsOption = None,
+    models_file: option.Models = None,
 ) -> None:
     """Create an entry on the Ollama server, as gateway models modelfile says it.
 

@@ -6,13 +6,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from gateway.cli.common import (
-    JsonOption,
-    ModelsOption,
-    PromptsOption,
-    reading,
-    show,
-)
+from gateway.cli import option
+from gateway.cli.common import reading, show
 from gateway.cli.data_options import Columns, reads_data
 from gateway.core.errors import ConfigError
 from gateway.tuning.recipe import TARGETS, Recipe
@@ -85,9 +80,9 @@ def plan(
     list_families: Annotated[
         bool, typer.Option("--families", help="List the known families.")
     ] = False,
-    json_output: JsonOption = False,
-    models_file: ModelsOption = None,
-    prompts: PromptsOption = None,
+    json_output: option.Json = False,
+    models_file: option.Models = None,
+    prompts: option.Prompts = None,
 ) -> None:
     """Prompt, retrieve, fine-tune or both? With what, and how much memory does it take?
 

@@ -4,25 +4,15 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.common import (
-    ModelsOption,
-    PromptsOption,
-    TaskOption,
-    listed,
-    note,
-    note_none,
-    out,
-    reading,
-    show,
-    wait,
-)
+from gateway.cli import option
+from gateway.cli.common import listed, note, note_none, out, reading, show, wait
 from gateway.cli.data_options import Columns, reads_data
 
 prompts_app = typer.Typer(no_args_is_help=True, help="Tasks, their prompt strategies, and rubrics.")
 
 
 @prompts_app.command("list")
-def prompts_list(prompts: PromptsOption = None) -> None:
+def prompts_list(prompts: option.Prompts = None) -> None:
     """Tasks and their strategies, and the rubrics of gateway judge."""
     from gateway.evaluation.judge.rubric import list_rubrics
     from gateway.models.environment import prompts_root, shipped
@@ -41,7 +31,7 @@ def prompts_list(prompts: PromptsOption = None) -> None:
 def prompts_show(
     task: Annotated[str, typer.Argument(help="Task, or rubric.")],
     strategy: Annotated[str, typer.Argument(help="Strategy; grade, of a rubric.")],
-    prompts: PromptsOption = None,
+    prompts: option.Prompts = None,
 ) -> None:
     """A template as it is written."""
     from gateway.evaluation.judge.rubric import list_rubrics, load_rubric
@@ -58,7 +48,7 @@ def prompts_show(
 @prompts_app.command("render")
 @reads_data
 def prompts_render(
-    task: TaskOption,
+    task: option.Task,
     data: Annotated[str, typer.Option(help="Data whose item is rendered.")],
     strategy: Annotated[str, typer.Option("--strategy", "-s")] = "zero_shot",
     item: Annotated[str, typer.Option(help="Id of the item; absent: the first.")] = "",
@@ -66,8 +56,8 @@ def prompts_render(
     model: Annotated[str | None, typer.Option("--model", "-m")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     columns: Columns = None,
-    prompts: PromptsOption = None,
-    models_file: ModelsOption = None,
+    prompts: option.Prompts = None,
+    models_file: option.Models = None,
 ) -> None:
     """Print the exact text that the model will read for an item."""
     from gateway.backends.registry import load_models

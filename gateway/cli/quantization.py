@@ -1,23 +1,13 @@
 """`gateway quantize` and `gateway fidelity`: levels of a model, and how far each is from it."""
 
-import contextlib
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gateway.cli.common import (
-    Interrupted,
-    JsonOption,
-    ModelsOption,
-    QuietOption,
-    err,
-    listed,
-    note,
-    show,
-)
+from gateway.cli import option
+from gateway.cli.common import err, keeping, listed, note, show
 from gateway.cli.outputs import check_file, check_folder
 from gateway.core.errors import ConfigError
 
@@ -55,8 +45,8 @@ def quantize(
     levels: Annotated[
         bool, typer.Option("--levels", help="Say what every level's name means.")
     ] = False,
-    models_file: ModelsOption = None,
-    quiet: QuietOption = False,
+    models_file: option.Models = None,
+    quiet: option.Quiet = False,
 ) -> None:
     """Make a ladder of quantization levels, each a file and an entry of your models.toml.
 
@@ -107,7 +97,7 @@ def quantize(
             show(page.section(ladder))
             return
         check(ladder, folder, imatrix=imatrix is not None)
-        with _keeping_files():
+        with keeping("files that are whole are kept, the same command goes on from there"):
             matrix = imatrix and matrix_file(
                 source, imatrix, folder, threads=threads, begin=partial(begin, "importance matrix")
             )
@@ -116,21 +106,6 @@ def quantize(
         speeds = measure_speeds(ladder, made, threads=threads, begin=begin) if speed else {}
     show(page.section(ladder, made, speeds))
     note(f"files in {folder}; entries in {file}: {', '.join(entries)}")
-
-
-@contextlib.contextmanager
-def _keeping_files() -> Iterator[None]:
-    """The block that makes files, each of which is whole or absent.
-
-    Raises:
-        Interrupted: by Ctrl-C.
-    """
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Interrupted(
-            "files that are whole are kept, the same command goes on from there"
-        ) from None
 
 
 def fidelity(
@@ -152,9 +127,9 @@ def fidelity(
             "for a comparison of figures with its.",
         ),
     ] = False,
-    json_output: JsonOption = False,
-    models_file: ModelsOption = None,
-    quiet: QuietOption = False,
+    json_output: option.Json = False,
+    models_file: option.Models = None,
+    quiet: option.Quiet = False,
 ) -> None:
     """Perplexity of a text, and how far models' predictions are from a reference's.
 

@@ -5,23 +5,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from gateway.cli import experiments
+from gateway.cli import experiments, option
 from gateway.cli.common import (
     FAILED,
-    DataOption,
-    DevOption,
-    ExemplarsOption,
-    JsonOption,
-    LimitOption,
-    ModelsOption,
-    PromptsOption,
-    QuietOption,
-    SeedOption,
-    StoreOption,
-    TaskOption,
-    TrainOption,
     check_store,
-    keeping_answers,
+    keeping,
     listed,
     out,
     require_options,
@@ -41,18 +29,18 @@ def run(
     file: Annotated[
         Path | None, typer.Argument(help="Experiment file (TOML), instead of options.")
     ] = None,
-    task: TaskOption = "",
-    data: DataOption = "",
-    train: TrainOption = None,
+    task: option.Task = "",
+    data: option.Data = "",
+    train: option.Train = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Models, comma-separated.")
     ] = None,
     strategy: Annotated[
         str, typer.Option("--strategy", "-s", help="Prompt strategies, comma-separated.")
     ] = "zero_shot,few_shot,cot",
-    limit: LimitOption = None,
-    seed: SeedOption = 0,
-    exemplars: ExemplarsOption = "",
+    limit: option.Limit = None,
+    seed: option.Seed = 0,
+    exemplars: option.Exemplars = "",
     score_rule: Annotated[
         str,
         typer.Option(
@@ -60,16 +48,16 @@ def run(
             "contextual, batch. \\[default: sum, and batch where --train is given]"
         ),
     ] = "",
-    dev: DevOption = 48,
+    dev: option.Dev = 48,
     columns: Columns = None,
     out_dir: Annotated[
         Path | None,
         typer.Option("--out", help="Folder for report.html, .md, .json and predictions.jsonl."),
     ] = None,
-    store: StoreOption = None,
-    prompts: PromptsOption = None,
-    models_file: ModelsOption = None,
-    quiet: QuietOption = False,
+    store: option.Store = None,
+    prompts: option.Prompts = None,
+    models_file: option.Models = None,
+    quiet: option.Quiet = False,
 ) -> None:
     """Ask a grid of models and prompt strategies, score it, say which is better.
 
@@ -93,7 +81,7 @@ def run(
     require_options(context, "task", "data")
     check_folder(out_dir, files=(*FILES, PREDICTIONS))
     check_store(store)
-    with keeping_answers(), watched(quiet=quiet) as watch:
+    with keeping(), watched(quiet=quiet) as watch:
         found = gateway.run(
             task,
             data,
@@ -128,7 +116,7 @@ def _finish(found: "RunResult", out_dir: Path | None) -> NoReturn:
 def report(
     run_id: Annotated[str, typer.Argument(help="Id of the run, or its first digits.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the files.")],
-    store: StoreOption = None,
+    store: option.Store = None,
 ) -> None:
     """Make the report of a stored run again; no model is loaded."""
     from gateway.evaluation.evaluate import stored
@@ -142,7 +130,7 @@ def report(
 def score(
     folder: Annotated[Path, typer.Argument(help="Folder given to gateway run --out.")],
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap intervals.")] = 0,
-    json_output: JsonOption = False,
+    json_output: option.Json = False,
 ) -> None:
     """Score the predictions of a finished run again, from its files alone."""
     import gateway
@@ -161,7 +149,7 @@ def compare(
     b: Annotated[str, typer.Argument(help="FOLDER or FOLDER:CELL, or the CELL of the first.")],
     metric: Annotated[str, typer.Option(help="Instead of the task's own metric.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap interval.")] = 0,
-    json_output: JsonOption = False,
+    json_output: option.Json = False,
 ) -> None:
     """Compare two cells on the same items: difference, interval, test, flips.
 

@@ -5,19 +5,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.common import (
-    FAILED,
-    JsonOption,
-    ModelsOption,
-    PromptsOption,
-    QuietOption,
-    listed,
-    note,
-    note_none,
-    show,
-    tell,
-    wait,
-)
+from gateway.cli import option
+from gateway.cli.common import FAILED, listed, note, note_none, show, tell, wait
 from gateway.cli.outputs import check_file
 
 KeysOption = Annotated[
@@ -83,8 +72,8 @@ def serve(
             help="SQLite file in which every prompt and answer is kept, for gateway replay.",
         ),
     ] = None,
-    prompts: PromptsOption = None,
-    models_file: ModelsOption = None,
+    prompts: option.Prompts = None,
+    models_file: option.Models = None,
 ) -> None:
     """Serve the models behind OpenAI's API; the same request gives the same bytes.
 
@@ -154,9 +143,9 @@ def replay(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first so many requests.")
     ] = None,
-    json_output: JsonOption = False,
-    models_file: ModelsOption = None,
-    quiet: QuietOption = False,
+    json_output: option.Json = False,
+    models_file: option.Models = None,
+    quiet: option.Quiet = False,
 ) -> None:
     """Ask a server's recorded requests again, and compare the answers.
 

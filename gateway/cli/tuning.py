@@ -7,20 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.adapters import AdaptersOption
-from gateway.cli.common import (
-    Interrupted,
-    ModelsOption,
-    PromptsOption,
-    QuietOption,
-    TaskOption,
-    err,
-    listed,
-    note,
-    reading,
-    show,
-    tell,
-)
+from gateway.cli import option
+from gateway.cli.common import err, keeping, listed, note, reading, show, tell
 from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.fields import fields_as_options
 from gateway.cli.outputs import check_folder
@@ -40,7 +28,7 @@ _DATA, _RECIPE = "Data", "Recipe"
 @reads_data
 def tune(
     name: Annotated[str, typer.Option("--name", "-n", help="Of the adapter: of its folder.")],
-    task: TaskOption,
+    task: option.Task,
     train: Annotated[
         str,
         typer.Option(
@@ -92,10 +80,10 @@ def tune(
     restart: Annotated[
         bool, typer.Option("--restart", help="Forget an unfinished training of this name.")
     ] = False,
-    adapters: AdaptersOption = None,
-    prompts: PromptsOption = None,
-    models_file: ModelsOption = None,
-    quiet: QuietOption = False,
+    adapters: option.Adapters = None,
+    prompts: option.Prompts = None,
+    models_file: option.Models = None,
+    quiet: option.Quiet = False,
 ) -> None:
     """Fine-tune a model on your labelled data: makes a LoRA adapter.
 
@@ -190,9 +178,7 @@ def _watching(job: "TrainingJob", whole: "TrainingJob", *, quiet: bool) -> Itera
 
             return Watching(progress.step, progress.held_out, epoch)
 
-        try:
+        with keeping(
+            "the last checkpoint is kept, if a minute had passed; the same command goes on"
+        ):
             yield begin
-        except KeyboardInterrupt:
-            raise Interrupted(
-                "the last checkpoint is kept, if a minute had passed; the same command goes on"
-            ) from None
