@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from gateway.server.failures import Draining, TooMany
+from gateway.server.http_errors import Draining, TooMany
 
 _RETRY_S = 1
 

@@ -21,8 +21,8 @@ from gateway.server.exchange import Exchange, current
 from gateway.server.extensions.classify import ClassifyRoutes
 from gateway.server.extensions.scores import ScoreRoutes
 from gateway.server.extensions.tokens import TokenRoutes
-from gateway.server.failures import Failure, failure_of
 from gateway.server.health import HealthRoutes
+from gateway.server.http_errors import Failure, failure_of
 from gateway.server.keys import KeyFile
 from gateway.server.metrics import Metrics
 from gateway.server.middleware import Authentication, BodyLimit, Exchanges, Guard

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.core.errors import GatewayError
 from gateway.server.exchange import Exchange, begin, current
-from gateway.server.failures import (
+from gateway.server.http_errors import (
     Failure,
     Forbidden,
     TooLarge,

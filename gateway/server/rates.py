@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.server.failures import TooMany
+from gateway.server.http_errors import TooMany
 from gateway.server.keys import ApiKey
 
 

@@ -12,7 +12,7 @@ from gateway.backends.base import Backend
 from gateway.core.errors import StoreError
 from gateway.core.recording import Ending, Recorded, Recording
 from gateway.core.types import Completion, GenerationRequest
-from gateway.server.failures import failure_of
+from gateway.server.http_errors import failure_of
 
 logger = logging.getLogger("gateway.server")
 

@@ -33,7 +33,7 @@ from gateway.models.locate import weights_path
 from gateway.models.spec import ModelSpec
 from gateway.server.admission import Admission
 from gateway.server.exchange import Exchange, current
-from gateway.server.failures import DeadlinePassed, Forbidden
+from gateway.server.http_errors import DeadlinePassed, Forbidden
 from gateway.server.recorder import Open, Recorder, unrecorded
 from gateway.server.settings import Limits
 

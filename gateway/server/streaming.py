@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.server.exchange import current
-from gateway.server.failures import Failure, failure_of
+from gateway.server.http_errors import Failure, failure_of
 from gateway.server.streams import ClientGone, Emit, events_of, unless_gone
 
 Produce = Callable[[Emit[str]], Awaitable[None]]

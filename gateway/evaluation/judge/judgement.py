@@ -1,14 +1,15 @@
 """`gateway judge`: a model is asked for grades, and what its answers say is put together."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from gateway.backends.registry import load_models
-from gateway.core.concurrency import Work, blocking, taking
+from gateway.core.concurrency import Work, taking, then_computing
 from gateway.evaluation.judge.agreement import Agreement, agreement
 from gateway.evaluation.judge.grading import Grade, grade
 from gateway.evaluation.judge.rubric import GRADES, Rubric, load_answers, load_rubric
@@ -170,9 +171,9 @@ class JudgeOptions:
     watch: Watch = field(default=unwatched, repr=False, compare=False)
 
 
-@blocking
+@then_computing
 @taking(JudgeOptions)
-def judge(options: JudgeOptions) -> Work[Judgement]:
+def judge(options: JudgeOptions) -> Work[Callable[[], Judgement]]:
     """Have a model grade texts on a rubric.
 
     Raises:
@@ -195,13 +196,13 @@ def judge(options: JudgeOptions) -> Work[Judgement]:
 
 async def _judge(
     rubric: Rubric, answers: Dataset, models: Models, options: JudgeOptions
-) -> Judgement:
+) -> Callable[[], Judgement]:
     plan = plan_of(rubric, answers, options.model)
     with Store(options.store or default_store()) as store:
         (cell,) = await ask(plan, models, store, options.watch)
         seen = store.answers(cell.digest)
     level = level_of(cell.fingerprint, certificates_file()).value
-    return judgement(rubric, answers, cell, level, seen, seed=options.seed)
+    return partial(judgement, rubric, answers, cell, level, seen, seed=options.seed)
 
 
 def plan_of(rubric: Rubric, data: Dataset, model: str) -> Plan:

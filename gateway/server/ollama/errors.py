@@ -5,7 +5,7 @@ import json
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway.server.failures import Failure, failed_response
+from gateway.server.http_errors import Failure, failed_response
 
 _VALIDATOR_SAYS = "Value error, "
 """What pydantic puts before the words of a validator of ours."""

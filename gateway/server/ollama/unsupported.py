@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from pydantic import BeforeValidator, Field
 
-from gateway.server.failures import Forbidden
+from gateway.server.http_errors import Forbidden
 
 
 def _only_empty(reason: str) -> BeforeValidator:

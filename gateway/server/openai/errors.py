@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway.server.failures import Failure, failed_response
+from gateway.server.http_errors import Failure, failed_response
 
 _UNION_TAGS = frozenset({"str", "int", "float", "bool", "none"})
 
