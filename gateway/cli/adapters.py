@@ -143,6 +143,7 @@ def _merge_gguf(
     from gateway.core.errors import ConfigError
     from gateway.tuning.export.merge import entry
     from gateway.tuning.export.merge_gguf import KINDS, check_new, merge_gguf
+    from gateway.tuning.export.proof import Prover
 
     if kind not in KINDS:
         raise ConfigError(f"--type {kind.lower()} is not known", hint="known: f16, f32")
@@ -151,8 +152,11 @@ def _merge_gguf(
     adapter = _read(name, adapters)
     spec, path, facts = _base(base, models_file)
     _note_other_weights(adapter, facts)
+    prover = Prover(adapter, facts, spec, path, note)
     with staged(err) as begin:
-        made = merge_gguf(adapter, facts, path, output, kind, partial(begin, "tensors"))
+        begun = partial(begin, "tensors")
+        prove = partial(prover.merged, kind=kind)
+        made = merge_gguf(adapter, facts, path, output, kind, begun, prove)
     out.file.write(entry(adapter, spec, made))
 
 
@@ -180,14 +184,15 @@ def adapters_export(
     """
     from gateway.models.adapters.names import EXPORTED
     from gateway.tuning.export.export import export
+    from gateway.tuning.export.proof import Prover
 
     check_file(output)
     adapter = _read(name, adapters)
     target = output or adapter.folder / EXPORTED
     check_file(target)
-    _, _, facts = _base(base, models_file)
+    spec, path, facts = _base(base, models_file)
     _note_other_weights(adapter, facts)
-    made = export(adapter, facts, target)
+    made = export(adapter, facts, target, Prover(adapter, facts, spec, path, note).exported)
     note(f"{made.tensors} tensors changed, alpha {made.alpha:g}")
     tell(str(made.path))
 

@@ -65,8 +65,8 @@ ACTIONS: Mapping[str, str | Mapping[str, str]] = {
     "adapters show": ON_TORCH,
     "adapters check": f"{ON_GGUF} --base small",
     "adapters merge": {
+        "": f"{ON_TORCH} --base torch --out merged",
         "llama-cpp": f"{ON_GGUF} --base small --out merged.gguf",
-        "transformers": f"{ON_TORCH} --base torch --out merged",
     },
     "adapters export": f"{ON_GGUF} --base small --out adapter.gguf",
     "adapters compare": {

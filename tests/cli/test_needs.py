@@ -44,9 +44,9 @@ WORKS = [
     (command, extra)
     for command, needs in NEEDS.items()
     for extra in ("", *needs.sometimes)
-    if extra or command not in ("adapters merge", "adapters compare")
+    if extra or command != "adapters compare"
 ]
-"""Nothing is merged or compared without a model in this process."""
+"""Nothing is compared without a model in this process."""
 LACKS = [
     (command, extra)
     for command, needs in NEEDS.items()

@@ -105,13 +105,29 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     return read
 
 
+def tokens_of(folder: Path) -> list[int]:
+    """Tokens that an adapter changes alone, as far as its configuration lists them."""
+    config = read_config(folder)
+    said = config.get("trainable_token_indices") or config.get("token_indices") or []
+    listed = said.values() if isinstance(said, dict) else [said]
+    return [each for some in listed for each in some if isinstance(each, int)]
+
+
+_OF_TIED_WEIGHTS = (
+    "Model (has|with) `tie_word_embeddings=True`",
+    ".*ensure_weight_tying",
+    "Input and output embeddings are no longer tied",
+    "Setting `save_embedding_layers`",
+)
+
+
 @contextmanager
 def quiet_peft() -> Iterator[None]:
     """Without what peft 0.21 says of others' business.
 
     A property of transformers that it asks for itself; the CUDA kernel that BOFT can do without and
     the factor that it sets; the norms that LN tuning is for; which adapter it takes for active when
-    one is deleted.
+    one is deleted; what may go wrong with tied weights, which `proof` sees.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
@@ -121,4 +137,6 @@ def quiet_peft() -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*was active which is now deleted", UserWarning)
         # `config_keys` tells of them, or has refused them.
         warnings.filterwarnings("ignore", "Unexpected keyword arguments", UserWarning)
+        for said in _OF_TIED_WEIGHTS:
+            warnings.filterwarnings("ignore", said, UserWarning)
         yield

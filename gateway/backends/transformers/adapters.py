@@ -11,9 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.backends.transformers.adapter_folder import BEGINNINGS, adapter_kind, quiet_peft
+from gateway.backends.transformers import proof
+from gateway.backends.transformers.adapter_folder import (
+    BEGINNINGS,
+    adapter_kind,
+    quiet_peft,
+    tokens_of,
+)
 from gateway.backends.transformers.loading import ERRORS
-from gateway.backends.transformers.peft_loading import put_beside, put_first, refuse_base_weights
+from gateway.backends.transformers.peft_loading import (
+    merge_in,
+    put_beside,
+    put_first,
+    refuse_base_weights,
+)
 from gateway.backends.transformers.soft_prompt import Beginning, read_beginning
 from gateway.core.errors import ModelLoadError
 from gateway.core.extras import require
@@ -73,15 +84,28 @@ class Adapters:
         self._users[digest] += 1
 
     def merge(self, folder: Path, digest: str) -> None:
-        """Add an adapter to the base's weights for good. Raises as `load`."""
+        """Add an adapter to the base's weights for good.
+
+        Raises:
+            ModelLoadError: as `load`; or merged it is another model than base and adapter.
+        """
         self.load(folder, digest, shared=False)
         if digest in self._beginnings:
             raise ModelLoadError(f"{folder}: it changes no weights, so it cannot be merged")
+        also = tokens_of(folder)
+        base = proof.logits(self._base, also)
         self.select(digest)
+        wanted = proof.logits(self._base, also)
         # In the place of each layer, so that the base stays the same object.
-        self._peft.merge_and_unload()
+        try:
+            merge_in(self._peft)
+        except ERRORS as exc:
+            raise ModelLoadError(f"{folder}: PEFT cannot merge it: {exc}") from exc
         self._peft = self._active = None
         self._users.clear()
+        dtype = str(self._base.dtype).removeprefix("torch.")
+        found = proof.logits(self._base, also)
+        proof.require(proof.compare(base, wanted, found, dtype), folder)
 
     def give_back(self, digest: str) -> None:
         """Take an adapter off the model when the last who loaded it gives it back."""

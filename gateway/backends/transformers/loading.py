@@ -73,7 +73,7 @@ def load_module(path: Path, *, dtype: Dtype, device: str, quantize: Quantize) ->
     _refuse_gaps(path, {**report, "unexpected_keys": [*report["unexpected_keys"], *unread]})
     module = (loaded if "device_map" in options else loaded.to(device)).eval()
     if is_gguf:
-        _forget_quantization(module)
+        forget_quantization(module)
     return module
 
 
@@ -252,7 +252,7 @@ def _bitsandbytes(quantize: Quantize, dtype: Any) -> Any:
     )
 
 
-def _forget_quantization(module: Any) -> None:
+def forget_quantization(module: Any) -> None:
     """Take off what transformers notes of a dequantized GGUF: it forbids training and saving."""
     for holder, name in (
         (module, "hf_quantizer"),

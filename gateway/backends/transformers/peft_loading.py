@@ -6,7 +6,7 @@ names the tensors, and the layers are afterwards what they were before.
 """
 
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +59,45 @@ def put_beside(model: Any, folder: Path, name: str) -> None:
         raise
 
 
+def merge_in(model: Any) -> Any:
+    """Add the adapter of a model of PEFT to its layers for good; the base's model.
+
+    An output layer that shares the embedding's weights gets its own where an adapter is on one of
+    the two: as PEFT computes, what it adds to one is not added to the other.
+    """
+    _untie(model.get_base_model())
+    with quiet_peft():
+        merged = model.merge_and_unload(safe_merge=True)
+    embedding, head = merged.get_input_embeddings(), merged.get_output_embeddings()
+    if head is not None and head.weight is not embedding.weight:
+        for config in (merged.config, merged.config.get_text_config()):
+            config.tie_word_embeddings = False
+    return merged
+
+
+def _untie(module: Any) -> None:
+    from torch.nn import Parameter
+
+    embedding, head = module.get_input_embeddings(), module.get_output_embeddings()
+    if head is None or not (_is_wrapped(embedding) or _is_wrapped(head)):
+        return
+    held = _plain_layer(head)
+    if held.weight is _plain_layer(embedding).weight:
+        held.weight = Parameter(held.weight.detach().clone(), requires_grad=False)
+
+
+def _is_wrapped(layer: Any) -> bool:
+    return _plain_layer(layer) is not layer
+
+
+def _plain_layer(layer: Any) -> Any:
+    """The base's own layer inside what PEFT has put around it."""
+    for name in ("base_layer", "original_module"):
+        if (inner := getattr(layer, name, None)) is not None:
+            return _plain_layer(inner)
+    return layer
+
+
 def refuse_base_weights(module: Any, folder: Path) -> None:
     """Refuse an adapter that brings other weights of the base itself, for a base that is shared.
 
@@ -84,17 +123,37 @@ def _changed(module: Any, folder: Path) -> Iterator[str]:
     if not file.is_file():  # A pickle.
         return
     config = read_config(folder)
-    own = tuple(f".{each}" for each in config.get("modules_to_save") or ())
+    own = _saved_whole(module, config)
     held = {_plain(name): value for name, value in module.state_dict().items()}
     with safe_open(file, framework="pt") as read:
         for name in map(str, read.keys()):
             plain = _plain(name.removeprefix("base_model.model."))
             base = held.get(plain)
-            if base is None or f".{plain.rpartition('.')[0]}".endswith(own):
+            if base is None or _is_in(plain, own):
                 continue
             there = read.get_tensor(name)
             if there.shape == base.shape and not torch.equal(there.to(base), base):
                 yield plain
+
+
+def _saved_whole(module: Any, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """How the paths of modules end of which the adapter has a copy of its own, beside the base's;
+    of tied layers, with `ensure_weight_tying`, that is one of both."""
+    own = tuple(map(str, config.get("modules_to_save") or ()))
+    if own and config.get("ensure_weight_tying"):
+        layers = (module.get_input_embeddings(), module.get_output_embeddings())
+        tied = tuple(path for path, each in module.named_modules() if each in layers)
+        own = (*own, *(tied if any(path.endswith(own) for path in tied) else ()))
+    return own
+
+
+def _is_in(name: str, modules: tuple[str, ...]) -> bool:
+    """Whether a tensor is of one of these modules or inside one, as PEFT finds them: by how their
+    paths end."""
+    parts = name.split(".")[:-1]
+    return bool(modules) and any(
+        ".".join(parts[:end]).endswith(modules) for end in range(1, len(parts) + 1)
+    )
 
 
 def _plain(name: str) -> str:

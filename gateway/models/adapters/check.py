@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.models.adapters import config_keys
-from gateway.models.adapters.base import GGUF_OF, Base, read_base
+from gateway.models.adapters.base import GGUF_OF, HEAD, Base, read_base
 from gateway.models.adapters.card import Card, read_card
 from gateway.models.adapters.folder import WEIGHTS, Adapter, Tensor, misnamed, read_adapter
 from gateway.models.adapters.kinds import SUPPORTED
@@ -36,6 +36,13 @@ _SIDES = {
 }
 """Part -> which width of its module it has, and in which of its dimensions."""
 _LEARNED = "prompt_embeddings"
+_OF_TOKENS = "trainable_tokens_delta"
+"""A row of the embedding for each token; also where the output layer shares its weights."""
+_UNSUPPORTED = {
+    "layer_replication": "it repeats layers of the base (layer_replication)",
+    "alora_invocation_tokens": "it begins in the middle of a prompt (alora_invocation_tokens)",
+}
+"""Keys of adapter_config.json that, set, make it what nothing here runs or merges."""
 
 
 def why_not(folder: Path, base: Base) -> tuple[str, ...]:
@@ -95,12 +102,19 @@ def misfits(adapter: Adapter, base: Base) -> tuple[str, ...]:
     reasons = [*_recorded(adapter.card, base), *config_keys.refusals(_config(adapter))]
     if not adapter.tensors:
         reasons.append("it has no tensors, and would change nothing")
-    if (adapter.config.model_extra or {}).get("layer_replication"):
-        reasons.append("it repeats layers of the base (layer_replication), which is not supported")
+    reasons += unsupported(adapter)
     for key, tensor in adapter.tensors.items():
         wrong = misnamed(key)
         reasons += [wrong] if wrong else _of_tensor(adapter, key, tensor, base)
     return tuple(dict.fromkeys(reasons))
+
+
+def unsupported(adapter: Adapter) -> tuple[str, ...]:
+    """What of an adapter's configuration nothing here runs, merges or exports."""
+    more = adapter.config.model_extra or {}
+    return tuple(
+        f"{said}, which is not supported" for key, said in _UNSUPPORTED.items() if more.get(key)
+    )
 
 
 def remarks(folder: Path) -> tuple[str, ...]:
@@ -160,6 +174,8 @@ def _of_tensor(adapter: Adapter, key: str, tensor: Tensor, base: Base) -> Iterat
     if part not in _SIDES:
         return
     side, dimension = _SIDES[part]
+    if part == _OF_TOKENS and module == HEAD:
+        side = "inputs"
     base_width = widths[0] if side == "inputs" else widths[1]
     if shape[dimension : dimension + 1] != (base_width,):
         found = shape[dimension] if dimension < len(shape) else "none"

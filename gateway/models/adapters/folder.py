@@ -27,9 +27,13 @@ _BEFORE, _SHARED = "base_model.model.", "base_model."
 """What PEFT puts before the base's own module paths, and before what all its modules share."""
 _OWN_PARTS = re.compile(
     r"(lora|hada|lokr|ia3|oft|boft|vera|hra|fourierft|ln_tuning|vblora|miss|randlora|c3a|road"
-    r"|trainable_tokens|delora|gralora|waveft|prompt)_|(base_layer|modules_to_save)$"
+    r"|trainable_tokens|delora|gralora|waveft|prompt)_|(base_layer|modules_to_save|token_adapter)$"
 )
 """Names of what PEFT adds to a module."""
+
+_OF_TOKENS = "token_adapter"
+"""What PEFT puts around an embedding of which a LoRA changes some tokens, and its part inside."""
+_AROUND = ("base_layer", "modules_to_save", _OF_TOKENS)
 
 _Rank = Annotated[int, Strict(), Field(ge=1)]
 _Alpha = Annotated[float, Strict(), Field(allow_inf_nan=False)]
@@ -188,7 +192,7 @@ def misnamed(name: str) -> str:
     if not name.startswith(_SHARED):
         return f"{name} does not begin with {_BEFORE}, as PEFT's names do"
     parts, own = _parts(name)
-    inside = parts[own] in ("base_layer", "modules_to_save")
+    inside = parts[own] in _AROUND
     if not inside and parts[own + 1 :] not in ([], ["weight"], ["bias"]):
         return f"{name} has more behind {parts[own]} than PEFT saves, such as an adapter's name"
     return ""
@@ -197,7 +201,8 @@ def misnamed(name: str) -> str:
 def place(name: str) -> tuple[str, str]:
     """Module and part of a tensor by its name in the file."""
     parts, own = _parts(name)
-    return ".".join(parts[:own]), parts[own]
+    part = parts[own + 1] if parts[own] == _OF_TOKENS and parts[own + 1 :] else parts[own]
+    return ".".join(parts[:own]), part
 
 
 def _parts(name: str) -> tuple[list[str], int]:

@@ -17,9 +17,9 @@ from safetensors import deserialize
 
 from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.models.adapters.base import HEAD, Base, tensor_names
-from gateway.models.adapters.check import misfits
+from gateway.models.adapters.check import misfits, unsupported
 from gateway.models.adapters.folder import WEIGHTS, Adapter
-from gateway.tuning.export.gguf_file import new_gguf
+from gateway.tuning.export.gguf_file import Prove, new_gguf, unproved
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Pairs = Mapping[str, tuple[Array, Array]]
@@ -37,6 +37,9 @@ _OTHER_MATHS = (
     *("modules_to_save", "trainable_token_indices", "target_parameters", "lora_bias"),
 )
 """Keys of adapter_config.json that, set, make it more or other than lora_B @ lora_A."""
+_OF_THE_BASE = "base_layer"
+"""Weights of the base that PEFT saves beside an adapter on the output layer. A file of the adapter
+alone has none: whoever proves it sees that they are the base's own."""
 _MERGE = "gateway adapters merge makes one model of base and adapter, whatever the adapter's type"
 
 
@@ -49,10 +52,13 @@ class Exported:
     alpha: float
 
 
-def export(adapter: Adapter, base: Base, target: Path) -> Exported:
+def export(adapter: Adapter, base: Base, target: Path, prove: Prove = unproved) -> Exported:
     """Write an adapter as a GGUF of F32 tensors; a reader never meets half of it.
 
     The same adapter and base give the same bytes.
+
+    Args:
+        prove: raises where the file is not what the adapter is; then none is written.
 
     Raises:
         ConfigError: a GGUF cannot say what this adapter is (the message names it), the base's
@@ -61,7 +67,7 @@ def export(adapter: Adapter, base: Base, target: Path) -> Exported:
     """
     architecture = _architecture(base)
     pairs, alpha = pairs_of(adapter, base)
-    _write(target, architecture, adapter.name, alpha, pairs)
+    _write(target, architecture, adapter.name, alpha, pairs, prove)
     return Exported(target, len(pairs), alpha)
 
 
@@ -73,7 +79,8 @@ def pairs_of(adapter: Adapter, base: Base) -> tuple[Pairs, float]:
     """
     if reasons := [*refusals(adapter), *_not_in_a_gguf(adapter, base)]:
         raise ConfigError(
-            f"{adapter.folder}: cannot be said in a GGUF: {'; '.join(reasons)}", hint=_MERGE
+            f"{adapter.folder}: cannot be said in a GGUF: {'; '.join(reasons)}",
+            hint="" if unsupported(adapter) else _MERGE,
         )
     if reasons := [*misfits(adapter, base)]:
         raise ModelLoadError(
@@ -103,7 +110,7 @@ def _refusals(adapter: Adapter) -> Iterator[str]:
     if start not in _PLAIN_STARTS:
         yield f"init_lora_weights = {start!r}: it belongs to a base that was changed with it"
     for part in sorted({tensor.part for tensor in adapter.tensors.values()}):
-        if part not in ("lora_A", "lora_B"):
+        if part not in ("lora_A", "lora_B", _OF_THE_BASE):
             yield f"it has tensors called {part}"
     if any(key.endswith(".bias") for key in adapter.tensors):
         yield "it has biases"
@@ -128,6 +135,8 @@ def _pairs(adapter: Adapter, base: Base, alpha: float) -> Pairs:
     parts: dict[str, dict[str, Array]] = {}
     for key, values in _numbers(adapter.folder / WEIGHTS).items():
         tensor = adapter.tensors[key]
+        if tensor.part == _OF_THE_BASE:
+            continue
         parts.setdefault(tensor.module, {})[tensor.part] = values
     made = {}
     for module, pair in sorted(parts.items()):
@@ -187,8 +196,10 @@ def _numbers(path: Path) -> dict[str, Array]:
     return made
 
 
-def _write(target: Path, architecture: str, name: str, alpha: float, pairs: Pairs) -> None:
-    with new_gguf(target, architecture) as writer:
+def _write(
+    target: Path, architecture: str, name: str, alpha: float, pairs: Pairs, prove: Prove
+) -> None:
+    with new_gguf(target, architecture, prove=prove) as writer:
         writer.add_type("adapter")
         writer.add_name(name)
         writer.add_string("adapter.type", "lora")

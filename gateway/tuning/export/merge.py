@@ -1,17 +1,19 @@
 """Base and adapter as one model: a folder of safetensors that needs no PEFT to be run."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 
+from gateway.backends.transformers.adapter_folder import tokens_of
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.core.extras import require
 from gateway.engine.llama.tokenizer_export import PROBES, end_tokens_of, tokenizer_of
-from gateway.models.adapters.base import EMBEDDING, HEAD, Base
+from gateway.models.adapters.base import Base
 from gateway.models.adapters.check import misfits
 from gateway.models.adapters.folder import Adapter
 from gateway.models.adapters.kinds import BEGINNINGS
@@ -40,7 +42,8 @@ def merge(
     Raises:
         ConfigError: the folder is not empty or cannot be written, or the adapter changes no
             weights.
-        ModelLoadError: the adapter does not fit the base, or PEFT cannot merge it.
+        ModelLoadError: the adapter does not fit the base, PEFT cannot merge it, or what is saved
+            does not compute what base and adapter compute.
         MissingExtra: torch, transformers or peft is not installed.
     """
     check_target(target)
@@ -55,25 +58,25 @@ def merge(
             f"{adapter.folder} does not fit {base.name}: {reasons[0]}",
             hint="gateway adapters check lists all reasons",
         )
+    from gateway.backends.transformers import proof
     from gateway.backends.transformers.library import load
-    from gateway.backends.transformers.model import TorchModel
 
     load()  # With the settings that keep bytes equal, and an error that says what is missing.
     say(f"loading {base.name}")
     tokenizer = _tokenizer(path, say)
     on_torch = TransformersSpec.like(spec)
-    model = TorchModel(path, dtype=on_torch.dtype, device=on_torch.device)
-    try:
-        if base.tied and _changes_a_tied_weight(adapter):
-            _untie(model.module)
-        say(f"merging {adapter.name}")
-        merged = _added(model.module, adapter.folder)
-        if path.is_file():
-            merged.generation_config.eos_token_id = end_tokens_of(path)
-        say(f"saving to {target}")
-        _save(merged, tokenizer, target)
-    finally:
-        model.close()
+    merged, before, wanted = _added(_loaded(path, on_torch), adapter, say)
+    if path.is_file():
+        merged.generation_config.eos_token_id = end_tokens_of(path)
+    say(f"saving to {target}")
+    with _appearing(target) as made:
+        merged.save_pretrained(made)
+        tokenizer.save_pretrained(made)
+        del merged  # Two models would need twice the memory.
+        say("proving it")
+        found = proof.logits(_loaded(made, on_torch), tokens_of(adapter.folder))
+        figures = proof.compare(before, wanted, found, on_torch.dtype)
+        say(str(proof.require(figures, adapter.folder)))
     return target
 
 
@@ -116,40 +119,43 @@ def entry(adapter: Adapter, spec: ModelSpec, merged: Path) -> str:
     return tomlkit.dumps(document)
 
 
-def _changes_a_tied_weight(adapter: Adapter) -> bool:
-    return any(tensor.module in (EMBEDDING, HEAD) for tensor in adapter.tensors.values())
+def _loaded(path: Path, spec: TransformersSpec) -> Any:
+    """The model of transformers with weights that are numbers: one kept in 4 bits is unpacked."""
+    from gateway.backends.transformers.loading import forget_quantization, load_module
+
+    module = load_module(path, dtype=spec.dtype, device=spec.device, quantize="")
+    if getattr(module, "hf_quantizer", None) is not None:
+        module = module.dequantize()
+        forget_quantization(module)
+    return module
 
 
-def _untie(module: Any) -> None:
-    """Give the output layer weights of its own: what is added to it is not for the embedding."""
-    from torch.nn import Parameter
-
-    head = module.get_output_embeddings()
-    head.weight = Parameter(head.weight.detach().clone(), requires_grad=False)
-    module.config.tie_word_embeddings = False
-
-
-def _added(module: Any, folder: Path) -> Any:
+def _added(module: Any, adapter: Adapter, say: Callable[[str], None]) -> tuple[Any, Any, Any]:
+    """The merged model, and logits of the base and of base and adapter before they were merged."""
     require("peft")
-    from gateway.backends.transformers.adapter_folder import quiet_peft
+    from gateway.backends.transformers import proof
     from gateway.backends.transformers.loading import ERRORS
-    from gateway.backends.transformers.peft_loading import put_first
+    from gateway.backends.transformers.peft_loading import merge_in, put_first
 
+    say(f"merging {adapter.name}")
+    also = tokens_of(adapter.folder)
     try:
-        loaded = put_first(module, folder, "default")
-        with quiet_peft():
-            return loaded.merge_and_unload(safe_merge=True)
+        before = proof.logits(module, also)
+        model = put_first(module, adapter.folder, "default")
+        wanted = proof.logits(module, also)
+        return merge_in(model), before, wanted
     except ERRORS as exc:
-        raise ModelLoadError(f"{folder}: PEFT cannot merge it: {exc}") from exc
+        raise ModelLoadError(f"{adapter.folder}: PEFT cannot merge it: {exc}") from exc
 
 
-def _save(module: Any, tokenizer: Any, target: Path) -> None:
+@contextmanager
+def _appearing(target: Path) -> Iterator[Path]:
+    """A folder to be filled, which gets its name when the block ends without an error."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".merge-") as scratch:
             made = Path(scratch) / "merged"
-            module.save_pretrained(made)
-            tokenizer.save_pretrained(made)
+            yield made
             if target.is_dir():
                 target.rmdir()
             made.rename(target)

@@ -16,7 +16,7 @@ from gateway.models.adapters.base import Base
 from gateway.models.adapters.folder import Adapter
 from gateway.models.gguf_parts import parts_of
 from gateway.tuning.export.export import Array, pairs_of
-from gateway.tuning.export.gguf_file import new_gguf
+from gateway.tuning.export.gguf_file import Prove, new_gguf, unproved
 
 Begin = Callable[[int], Callable[[], None]]
 
@@ -38,6 +38,7 @@ def merge_gguf(
     target: Path,
     kind: str,
     begin: Begin,
+    prove: Prove = unproved,
 ) -> Path:
     """Add a LoRA to the weights of a GGUF and write them as another; vectors stay F32.
 
@@ -48,6 +49,7 @@ def merge_gguf(
         target: a file that is not there; it appears when it is whole.
         kind: of `KINDS`.
         begin: told how many tensors there are; answers what is called after each.
+        prove: raises where the file is not base and adapter; then none is written.
 
     Raises:
         ConfigError: the base is no GGUF, the adapter is no plain LoRA, or the file is there
@@ -66,7 +68,7 @@ def merge_gguf(
     first, *others = (GGUFReader(part) for part in parts_of(path))
     architecture = str(first.fields["general.architecture"].contents())
     tensors = [*first.tensors, *(tensor for each in others for tensor in each.tensors)]
-    with new_gguf(target, architecture, spooled=True) as writer:
+    with new_gguf(target, architecture, spooled=True, prove=prove) as writer:
         _copy_fields(first, writer)
         writer.add_name(f"{base.name} with {adapter.name}")
         writer.add_file_type(KINDS[kind])
