@@ -33,7 +33,7 @@ class Reader:
     def __init__(self, spec: ModelSpec, tokenizer: Tokenizer) -> None:
         self._spec = spec
         self.tokenizer = tokenizer
-        self.template_source = _template_source(spec, tokenizer)
+        self.template_source = template_of(spec, tokenizer)
 
     def render(self, request: GenerationRequest) -> RenderedRequest:
         if request.prompt_tokens:
@@ -287,6 +287,11 @@ class Reader:
 
     @cached_property
     def _chat_template(self) -> chat_template.ChatTemplate:
+        if self.template_source is None and (named := ", ".join(self.tokenizer.chat_templates)):
+            raise NoChatTemplate(
+                f"model {self._spec.name} has the chat templates {named}, and none is the default",
+                hint='chat_template = "NAME" in its entry chooses one',
+            )
         if self.template_source is None:
             raise NoChatTemplate(
                 f"model {self._spec.name} has no chat template: {self.tokenizer.path.name} is a "
@@ -310,10 +315,27 @@ class Reader:
         return self.tokenizer.tokenize(self._defuse((text, False)), add_special=False)
 
 
-def _template_source(spec: ModelSpec, tokenizer: Tokenizer) -> str | None:
-    if spec.chat_template == "plain":
+def template_of(spec: ModelSpec, tokenizer: Tokenizer) -> str | None:
+    """The Jinja text by which an entry's messages are rendered; None: there is none.
+
+    Raises:
+        ConfigError: the entry names one that the model does not have.
+    """
+    said = spec.chat_template
+    if said == "plain":
         return chat_template.PLAIN
-    return spec.chat_template or tokenizer.chat_template
+    if not said.startswith(chat_template.NAMED):
+        return said or tokenizer.chat_template
+    name, known = said.removeprefix(chat_template.NAMED), tokenizer.chat_templates
+    if name not in known:
+        has = f"has {', '.join(known)}" if known else "has none of its own"
+        raise ConfigError(
+            f'model {spec.name}: chat_template = "{name}" is neither a file nor one of the '
+            f"model's templates: it {has}",
+            hint='"plain", the name of one that it has, or the path of a Jinja file beside '
+            "models.toml",
+        )
+    return known[name]
 
 
 def check_labels(labels: Sequence[str]) -> None:

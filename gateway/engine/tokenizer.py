@@ -19,7 +19,12 @@ class Tokenizer(Protocol):
 
     @property
     def chat_template(self) -> str | None:
-        """The model's own, in Jinja."""
+        """The model's own, in Jinja; of several the one that is called "default"."""
+        ...
+
+    @property
+    def chat_templates(self) -> Mapping[str, str]:
+        """All of the model's own, by name."""
         ...
 
     @property

@@ -5,6 +5,7 @@ the same name replaces the shipped one. Which keys an entry may have, its backen
 of all backends are handed in.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from os.path import exists, isdir, isfile
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.core.errors import ConfigError, UnknownModel, located
 from gateway.core.toml import checked, read_toml, unknown_key
 from gateway.models.adapters.names import EXPORTED, folder_of
+from gateway.models.chat_template import NAMED
 from gateway.models.environment import adapters_root, from_environment, own_models, shipped
 from gateway.models.gguf_parts import placed
 from gateway.models.modelfile import Modelfile, left_out, parse
@@ -40,6 +42,8 @@ Keys = Mapping[str, Any]
 """A table of the file, as TOML says it."""
 
 _JINJA = ("{%", "{{", "\n")
+_NAME_OF_ONE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""How a model's own chat templates are called: tool_use, rag, default."""
 _SHOWN = 60
 """Characters of a value that an error quotes."""
 _NOT_WRITTEN = {"name", "origin", "left_out", "kernels"}
@@ -334,7 +338,8 @@ def _beside(file: Path, path: str) -> Path:
 
 
 def _template(value: str, path: Path) -> str:
-    """A name of a built-in template, or the text of the Jinja file beside models.toml."""
+    """A name of a built-in template or of one of the model's own, or the text of the Jinja file
+    beside models.toml."""
     if value in ("", "plain"):
         return value
     if any(mark in value for mark in _JINJA):
@@ -343,10 +348,13 @@ def _template(value: str, path: Path) -> str:
             hint='write it to a file beside models.toml: chat_template = "mine.jinja"',
         )
     file = _beside(path, value)
+    if not isfile(file) and _NAME_OF_ONE.fullmatch(value):
+        return f"{NAMED}{value}"  # Whether the model has it, loading tells.
     if not isfile(file):
         raise ConfigError(
             f"chat_template = {value[:_SHOWN]!r}: no such file",
-            hint='"plain", or the path of a Jinja file beside models.toml',
+            hint='"plain", the name of one of the model\'s own templates, or the path of a Jinja '
+            "file beside models.toml",
         )
     try:
         return file.read_text(encoding="utf-8")

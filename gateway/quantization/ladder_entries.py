@@ -8,6 +8,7 @@ from pathlib import Path
 from gateway.backends.registry import load_models
 from gateway.core.errors import ConfigError
 from gateway.core.files import write_atomically
+from gateway.models.chat_template import NAMED
 from gateway.models.environment import shipped
 from gateway.models.file import Models
 from gateway.models.spec import ENTRY_NAME, PathSource
@@ -67,8 +68,8 @@ def write_entries(ladder: Ladder, made: Sequence[Made], file: Path, out: Path) -
         ConfigError: the file does not parse.
     """
     spec = ladder.source.spec
-    template = spec.chat_template
-    if template and template != _PLAIN:
+    template = spec.chat_template.removeprefix(NAMED)
+    if template == spec.chat_template and template not in ("", _PLAIN):
         path = out.resolve() / f"{ladder.name.replace(':', '_')}.jinja"
         write_atomically(path, template)
         template = str(path)

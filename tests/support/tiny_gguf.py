@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from gguf import GGUFWriter, TokenType
 
+Template = str | list[dict[str, str]]
+"""One chat template, or several, each with "name" and "template"."""
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 TOKENS = 288
@@ -49,7 +51,7 @@ def write_gguf(
     *,
     architecture: str = "llama",
     tensors_a_part: int = 0,
-    template: str = TEMPLATE,
+    template: Template = TEMPLATE,
     more: Mapping[str, float] | None = None,
     endian: Any = None,
 ) -> tuple[Path, ...]:
@@ -72,7 +74,7 @@ def write_gguf(
     return tuple(sorted(path.parent.glob(f"{path.stem}-*-of-*.gguf"))) or (path,)
 
 
-def _add_metadata(writer: GGUFWriter, template: str) -> None:
+def _add_metadata(writer: GGUFWriter, template: Template) -> None:
     writer.add_block_count(LAYERS)
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)

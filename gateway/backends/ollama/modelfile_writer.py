@@ -18,7 +18,7 @@ from gateway.backends.ollama.templates.families import Translation, translate
 from gateway.core.errors import ConfigError, ModelLoadError, located
 from gateway.core.files import write_atomically
 from gateway.engine.llama.vocabulary import GgufVocabulary
-from gateway.models.chat_template import PLAIN
+from gateway.engine.reader import template_of
 from gateway.models.gguf_parts import files_of, name_of
 from gateway.models.locate import described_digests, locate
 from gateway.models.spec import ModelSpec
@@ -146,8 +146,7 @@ def _refuse_parts(spec: ModelSpec, path: Path) -> None:
 
 def _translated(spec: ModelSpec, vocabulary: GgufVocabulary) -> Translation:
     """The Jinja template that the gateway uses for this entry, in Go's language."""
-    source = PLAIN if spec.chat_template == "plain" else spec.chat_template
-    source = source or vocabulary.chat_template or ""
+    source = template_of(spec, vocabulary)
     if not source:
         raise ConfigError(
             f"model {spec.name} has no chat template: {vocabulary.path.name} is a base model, or "

@@ -11,6 +11,7 @@ from gateway.core.digests import canonical_json, digest_text
 from gateway.core.errors import InvalidRequest, ModelLoadError
 from gateway.core.extras import require
 from gateway.engine.tokenizer import Segment, control_identity, pattern_of, written_in
+from gateway.models.chat_template import DEFAULT
 
 _TOKENIZER = "tokenizer.json"
 
@@ -47,13 +48,22 @@ class FolderTokenizer:
 
     @property
     def chat_template(self) -> str | None:
+        return self.chat_templates.get(DEFAULT)
+
+    @cached_property
+    def chat_templates(self) -> Mapping[str, str]:
         found = self._tokenizer.chat_template
-        return found if isinstance(found, str) else None
+        named = found if isinstance(found, dict) else {DEFAULT: found} if found else {}
+        return {str(name): str(text) for name, text in named.items()}
+
+    @property
+    def _all_templates(self) -> str:
+        return "".join(self.chat_templates.values())
 
     @cached_property
     def control_pattern(self) -> re.Pattern[str] | None:
         special = [text for text, is_special in self._added if is_special]
-        return pattern_of([*special, *written_in(self.chat_template or "", self._defined)])
+        return pattern_of([*special, *written_in(self._all_templates, self._defined)])
 
     @property
     def _added(self) -> list[tuple[str, bool]]:
@@ -77,7 +87,7 @@ class FolderTokenizer:
             found["end_tokens"] = canonical_json(self.end_tokens)
         if told := dict(self._texts_read(template)):
             found["special_tokens"] = canonical_json(told)
-        own = self.chat_template or ""
+        own = self._all_templates
         others = {} if template == own else control_identity(own, template, self._defined)
         return {**found, **others}
 

@@ -12,10 +12,13 @@ from typing import Any
 from gateway.core.errors import BackendUnavailable, InvalidRequest, ModelLoadError
 from gateway.engine.llama import library
 from gateway.engine.tokenizer import Segment, control_identity, pattern_of, written_in
+from gateway.models.chat_template import DEFAULT
 from gateway.models.gguf_kind import cure
 
 _PIECE_BYTES = 64
 _VALUE_BYTES = 256
+_TEMPLATE = "tokenizer.chat_template."
+"""Before the name of a chat template, where a file has more than one."""
 
 
 class GgufVocabulary:
@@ -67,6 +70,22 @@ class GgufVocabulary:
         """The Jinja chat template of the file's metadata, or None."""
         found = self._lib.llama_model_chat_template(self.handle, None)
         return found.decode() if found else None
+
+    @cached_property
+    def chat_templates(self) -> Mapping[str, str]:
+        """See `gateway.engine.tokenizer.Tokenizer`."""
+        named = [k.removeprefix(_TEMPLATE) for k in self._keys if k.startswith(_TEMPLATE)]
+        found = {name: self.metadata(f"{_TEMPLATE}{name}") for name in sorted(named)}
+        return found if self.chat_template is None else {DEFAULT: self.chat_template, **found}
+
+    @property
+    def _keys(self) -> list[str]:
+        """Of the metadata, without arrays."""
+        buffer, keys = ctypes.create_string_buffer(_VALUE_BYTES), []
+        for number in range(self._lib.llama_model_meta_count(self.handle)):
+            self._lib.llama_model_meta_key_by_index(self.handle, number, buffer, _VALUE_BYTES)
+            keys.append(buffer.value.decode("utf-8", "replace"))
+        return keys
 
     def metadata(self, key: str) -> str:
         """A number or text of the file's metadata, as text; empty where it has none."""
@@ -122,11 +141,15 @@ class GgufVocabulary:
     def control_pattern(self) -> re.Pattern[str] | None:
         """Matches what would be read as a control token; text from data must not become one."""
         control, defined = self._named_tokens
-        return pattern_of([*control, *written_in(self.chat_template or "", defined)])
+        return pattern_of([*control, *written_in(self._all_templates, defined)])
+
+    @property
+    def _all_templates(self) -> str:
+        return "".join(self.chat_templates.values())
 
     def identity(self, template: str) -> Mapping[str, str]:
         """See `gateway.engine.tokenizer.Tokenizer`."""
-        own = self.chat_template or ""
+        own = self._all_templates
         return {} if template == own else control_identity(own, template, self._named_tokens[1])
 
     @cached_property

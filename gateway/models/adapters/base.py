@@ -1,7 +1,7 @@
 """What an adapter has to fit: facts of a base model, read without loading its weights."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ _OF_A_BLOCK = (
 )
 _OUTSIDE = ("model.embed_tokens", "model.norm", "lm_head")
 EMBEDDING, HEAD = "model.embed_tokens", "lm_head"
+_STATE = ".quant_state."
+"""In the name of what bitsandbytes writes down of a weight in 4 bits, as JSON."""
 _TRANSPOSED = {"gpt2", "openai-gpt", "imagegpt"}
 """Families that keep the weights of their layers as (input, output): transformers' Conv1D."""
 
@@ -182,13 +184,29 @@ def _modules_of_folder(files: Iterable[Path]) -> Iterator[tuple[str, tuple[int, 
     for path in sorted(files):
         try:
             with safe_open(path, framework="np") as file:
-                for name in file.keys():  # noqa: SIM118
-                    shape = tuple(file.get_slice(name).get_shape())
-                    if name.endswith(".weight") and len(shape) in (1, 2):
-                        module = name.removesuffix(".weight")
-                        yield module, _widths(module, shape)
-        except (SafetensorError, OSError) as exc:
+                yield from _modules_in(file, list(file.keys()))
+        except (SafetensorError, OSError, ValueError, KeyError) as exc:
             raise ModelLoadError(f"{path}: no readable safetensors: {exc}") from exc
+
+
+def _modules_in(file: Any, names: Sequence[str]) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Modules of one file, those too whose weights are packed: by bitsandbytes in 4 bits, which
+    writes down the shape, or by GPTQ or AWQ, whose scales have the outputs."""
+    states = {name.partition(_STATE)[0]: name for name in names if _STATE in name}
+
+    def shape_of(name: str) -> tuple[int, ...]:
+        return tuple(file.get_slice(name).get_shape())
+
+    for name in names:
+        module, _, part = name.rpartition(".")
+        if part == "weight" and name in states:
+            said = json.loads(bytes(file.get_tensor(states[name])))
+            yield module, _widths(module, tuple(said["shape"]))
+        elif part == "weight" and len(shape_of(name)) in (1, 2):
+            yield module, _widths(module, shape_of(name))
+        elif part == "qweight":
+            of_inputs = f"{module}.g_idx" if f"{module}.g_idx" in names else name
+            yield module, (shape_of(of_inputs)[0], shape_of(f"{module}.scales")[1])
 
 
 def _widths(module: str, shape: tuple[int, ...]) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from gateway.core.digests import digest_json
 from gateway.core.errors import GatewayError, InvalidRequest
 from gateway.core.files import stamp
 from gateway.models.adapters.folder import WEIGHTS, adapter_digest
-from gateway.models.chat_template import PLAIN
+from gateway.models.chat_template import DEFAULT, NAMED, PLAIN
 from gateway.models.environment import digest_memory
 from gateway.models.gguf import Header
 from gateway.models.gguf_parts import files_of, read_model
@@ -71,9 +71,11 @@ class Description:
         """The Jinja chat template that is used; empty where there is none."""
         if self.spec.chat_template == "plain":
             return PLAIN
-        return self.spec.chat_template or str(
-            self.header.metadata.get("tokenizer.chat_template", "")
-        )
+        key = "tokenizer.chat_template"
+        if self.spec.chat_template.startswith(NAMED):
+            name = self.spec.chat_template.removeprefix(NAMED)
+            return str(self.header.metadata.get(key if name == DEFAULT else f"{key}.{name}", ""))
+        return self.spec.chat_template or str(self.header.metadata.get(key, ""))
 
     @property
     def capabilities(self) -> list[str]:

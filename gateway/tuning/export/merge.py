@@ -17,6 +17,7 @@ from gateway.models.adapters.base import Base
 from gateway.models.adapters.check import misfits
 from gateway.models.adapters.folder import Adapter
 from gateway.models.adapters.kinds import BEGINNINGS
+from gateway.models.chat_template import NAMED
 from gateway.models.gguf import GGUF
 from gateway.models.spec import ModelSpec
 
@@ -104,8 +105,8 @@ def entry(adapter: Adapter, spec: ModelSpec, merged: Path) -> str:
     table.add("context_length", spec.context_length)
     if on_torch and (dtype := TransformersSpec.like(spec).dtype) != "float32":
         table.add("dtype", dtype)
-    if spec.chat_template == "plain":
-        table.add("chat_template", "plain")
+    if spec.chat_template == "plain" or spec.chat_template.startswith(NAMED):
+        table.add("chat_template", spec.chat_template.removeprefix(NAMED))
     elif spec.chat_template:
         table.add(tomlkit.comment(f"chat_template: the file that {spec.origin} names"))
     if spec.system != "auto":
