@@ -252,6 +252,28 @@ def _bitsandbytes(quantize: Quantize, dtype: Any) -> Any:
     )
 
 
+def load_unpacked(path: Path, *, dtype: Dtype, device: str) -> Any:
+    """As `load_module`, with weights that are numbers, also where the folder has packed ones."""
+    module = load_module(path, dtype=dtype, device=device, quantize="")
+    if getattr(module, "hf_quantizer", None) is None:
+        return module
+    module = module.dequantize()
+    forget_quantization(module)
+    # How the tensors were packed; transformers would do it again as it saves.
+    kept = [each for each in getattr(module, "_weight_conversions", None) or () if _turns(each)]
+    module._weight_conversions = kept
+    return module
+
+
+def _turns(conversion: Any) -> bool:
+    """Whether what was done to tensors as they were read can be undone."""
+    try:
+        conversion.reverse_transform()
+    except NotImplementedError:
+        return False
+    return True
+
+
 def forget_quantization(module: Any) -> None:
     """Take off what transformers notes of a dequantized GGUF: it forbids training and saving."""
     for holder, name in (

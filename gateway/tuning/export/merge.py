@@ -121,14 +121,9 @@ def entry(adapter: Adapter, spec: ModelSpec, merged: Path) -> str:
 
 
 def _loaded(path: Path, spec: TransformersSpec) -> Any:
-    """The model of transformers with weights that are numbers: one kept in 4 bits is unpacked."""
-    from gateway.backends.transformers.loading import forget_quantization, load_module
+    from gateway.backends.transformers.loading import load_unpacked
 
-    module = load_module(path, dtype=spec.dtype, device=spec.device, quantize="")
-    if getattr(module, "hf_quantizer", None) is not None:
-        module = module.dequantize()
-        forget_quantization(module)
-    return module
+    return load_unpacked(path, dtype=spec.dtype, device=spec.device)
 
 
 def _added(module: Any, adapter: Adapter, say: Callable[[str], None]) -> tuple[Any, Any, Any]:

@@ -50,6 +50,7 @@ class Prover:
         self.say("proving it on torch")
         with self._loaded(self.path) as module:
             base, wanted = self._both(module)
+        del module  # Two models would need twice the memory.
         with self._loaded(made) as module:
             found = proof.logits(module, tokens_of(self.adapter.folder))
         self._require(base, wanted, found, {"F16": "float16"}.get(kind, "float32"))
@@ -97,11 +98,12 @@ class Prover:
 
     @property
     def _weights(self) -> int:
-        return sum(inputs * outputs for inputs, outputs in self.base.modules.values())
+        matrices = [size for name, size in self.base.modules.items() if "norm" not in name]
+        return sum(inputs * outputs for inputs, outputs in matrices)
 
     @contextmanager
     def _loaded(self, path: Path) -> Iterator[Any]:
-        from gateway.backends.transformers.loading import load_module
+        from gateway.backends.transformers.loading import load_unpacked
 
         needed = self._weights * (_WIDE if self._dtype == "float32" else _NARROW)
         if needed > (free := available_bytes()):
@@ -112,7 +114,7 @@ class Prover:
             )
         device = TransformersSpec.like(self.spec).device
         library.load()
-        yield load_module(path, dtype=self._dtype, device=device, quantize="")
+        yield load_unpacked(path, dtype=self._dtype, device=device)
 
 
 def _add(module: Any, made: Path, base: Base) -> None:
