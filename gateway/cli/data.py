@@ -205,7 +205,8 @@ def data_import(
     strategy: StrategyOption = "zero_shot",
     prompts: option.Prompts = None,
 ) -> None:
-    """Read labelled items out of OpenAI's chat format.
+    """Read labelled items out of OpenAI's chat format, or out of what is published in its place:
+    ShareGPT's conversations, Alpaca's instructions, prompts and completions, preference pairs.
 
     The last message is the answer. The user's message before it is matched against the strategy's
     template; one that this template did not make becomes the long field as a whole, and is counted.
@@ -217,14 +218,14 @@ def data_import(
     from gateway.tasks.prompts import load_template
     from gateway.tasks.tables import json_lines
     from gateway.tasks.task import load_task
-    from gateway.tuning.chat_format import read_chats
+    from gateway.tuning.chat_format import read_as_chats
     from gateway.tuning.chat_import import import_chats
     from gateway.tuning.chats import labels_of
 
     check_file(output)
     root = prompts or prompts_root()
     wanted = load_task(task, root)
-    examples, found = read_chats(file)
+    examples, found, left_out = read_as_chats(file)
     for finding in found.errors:
         for place in finding.places:
             raise DataError(str(place), hint="gateway data validate lists all that is wrong")
@@ -240,6 +241,8 @@ def data_import(
             f"{len(made.whole):,} of {len(made.rows):,} messages were not made by {strategy}: all "
             f"of each became {wanted.fields[-1]!r}; line {made.whole[0]} is the first"
         )
+    if left_out:
+        note(f"left out: {left_out}")
     tell(f"{output}: {len(made.rows):,} items")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.core.errors import DataError
+from gateway.tasks.chat_shapes import named_shape
 from gateway.tasks.tables import Row, Table
 from gateway.tasks.tables.delimited import other_delimiter, shown
 from gateway.tasks.tables.values import as_text, kind_of, trimmed
@@ -122,6 +123,12 @@ def _resolved(table: Table, name: str) -> Column | None:
 
 def no_column(table: Table, field: str, names: Sequence[str]) -> DataError:
     """The error where no column of these names is there."""
+    if (shape := named_shape(table.columns)) is not None:
+        return DataError(
+            f"{table.place(1)}: no table of labelled items but {shape.name}: no column for "
+            f"{field!r}",
+            hint=f"gateway data import {table.source} -t TASK --out items.jsonl makes items of it",
+        )
     found = ", ".join(table.columns[:_MOST_SHOWN])
     meant = _meant(table, names) or "NAME"
     hint = f'--column "{field}={meant}" if it is called otherwise'

@@ -13,7 +13,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from gateway.core.errors import DataError
-from gateway.tasks.tables import json_lines, read_utf8
+from gateway.tasks.chat_shapes import Shape, chats_of, shape_of
+from gateway.tasks.tables import json_lines, read_table, read_utf8
 from gateway.tuning.chats import Chat
 from gateway.tuning.checks.findings import Finding, Findings, Place
 from gateway.tuning.checks.parts import size
@@ -66,6 +67,34 @@ def read_chats(source: str) -> tuple[list[ChatExample], Findings]:
         raise DataError(f"{source}: the file is empty")
     found = _findings(source, examples, wrong)
     return examples, Findings.of(found, {"examples": len(examples)})
+
+
+def read_as_chats(source: str) -> tuple[list[ChatExample], Findings, str]:
+    """As `read_chats`, and of what else `chat_shapes` knows; what of it was left out, or nothing.
+
+    Raises:
+        DataError: as `read_chats`, or a row is not of the shape that its columns have.
+    """
+    shape = None if not Path(source).is_file() else _shape(source)
+    if shape is None:
+        return *read_chats(source), ""
+    table = read_table(source)
+    rows = [(row.line, row.values) for row in table.rows]
+    chats = chats_of(shape, source, rows)
+    examples = [
+        ChatExample(line, tuple(Turn(role, text) for role, text in chat))
+        for (line, _), chat in zip(rows, chats, strict=True)
+    ]
+    found = Findings.of((), {"examples": len(examples)})
+    return examples, found, shape.left_out
+
+
+def _shape(source: str) -> Shape | None:
+    """None of a file that is none of them, or that says by itself what is wrong with it."""
+    try:
+        return shape_of(read_table(source).columns)
+    except DataError:
+        return None
 
 
 def to_jsonl(chats: Sequence[Chat]) -> str:

@@ -18,6 +18,7 @@ class Bytes:
 
     path = Path("bytes")
     chat_template: str | None = None
+    chat_templates: Mapping[str, str] = {}
     end_tokens: tuple[int, ...] = ()
     control_pattern: re.Pattern[str] | None = None
     guidance_tokenizer: Any = None
