@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ from gateway.backends.registry import load_models
 from gateway.backends.transformers import library as torch_library
 from gateway.core.errors import ModelNotPulled
 from gateway.models.locate import locate
+from gateway.models.spec import PathSource
+from gateway.models.writing import entries_text
+from tests.support.few_layers import cut
 from tests.support.go_oracle import Go, running
 from tests.support.imports import ROOT as ROOT
 from tests.support.ollama_server import gateway_process
@@ -25,6 +29,8 @@ pytest_plugins = ("tests.support.tiers", "tests.support.side_by_side", "tests.su
 # Some tests use torch before they load a model on it.
 torch_library.prepare()
 
+WHOLE = "whole"
+"""Name of an entry: the default model with all its layers."""
 DATA = ROOT.parent / "shared" / "data"
 
 
@@ -45,24 +51,49 @@ def spec_and_path(name: str) -> tuple[LlamaCppSpec, Path]:
         pytest.skip(str(missing))
 
 
-def _load(name: str) -> "Iterator[LlamaCppBackend]":
+def few_layers(name: str) -> tuple[LlamaCppSpec, Path]:
+    """As `spec_and_path`, of a model of which a few layers are left: `tests.support.few_layers`."""
+    spec, path = spec_and_path(name)
+    file = cut(path)
+    return replace(spec, source=PathSource(file), sha256=""), file
+
+
+def entries_of_few_layers(*names: str) -> str:
+    """Text of a models.toml in which these names are the cut models, and `WHOLE` a whole one."""
+    cut = {name: _entry(*few_layers(name)) for name in names}
+    return entries_text({**cut, WHOLE: _entry(*spec_and_path("smollm2-135m"))})
+
+
+def _entry(spec: LlamaCppSpec, file: Path) -> dict[str, object]:
+    texts = {"chat_template": spec.chat_template, "end_of_turn": spec.end_of_turn}
+    return {"source": {"path": str(file)}, **{key: text for key, text in texts.items() if text}}
+
+
+def _load(spec: LlamaCppSpec, path: Path) -> "Iterator[LlamaCppBackend]":
     from gateway.backends.llama_cpp.backend import LlamaCppBackend
 
-    backend = LlamaCppBackend(*spec_and_path(name))
+    backend = LlamaCppBackend(spec, path)
     yield backend
     asyncio.run(backend.close())
 
 
 @pytest.fixture(scope="session")
+def whole_smollm2() -> "Iterator[LlamaCppBackend]":
+    """SmolLM2-135M-Instruct Q4_1, for what it says."""
+    yield from _load(*spec_and_path("smollm2-135m"))
+
+
+@pytest.fixture(scope="session")
 def smollm2() -> "Iterator[LlamaCppBackend]":
-    """SmolLM2-135M-Instruct Q4_1: a chat model with a byte-level BPE vocabulary."""
-    yield from _load("smollm2-135m")
+    """A few layers of it: a chat model with a byte-level BPE vocabulary."""
+    yield from _load(*few_layers("smollm2-135m"))
 
 
 @pytest.fixture(scope="session")
 def gemma() -> "Iterator[LlamaCppBackend]":
-    """Gemma 3 270M Q4_K_M: a base model, sliding windows, a SentencePiece vocabulary, a BOS."""
-    yield from _load("gemma3-270m-plain")
+    """A few layers of Gemma 3 270M Q4_K_M: a base model, sliding windows, a SentencePiece
+    vocabulary, a BOS."""
+    yield from _load(*few_layers("gemma3-270m-plain"))
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +120,7 @@ def real_data(name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def ollama_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The gateway's own /api in another process, with the models that are pulled."""
-    spec_and_path("smollm2-135m")
-    with gateway_process("", tmp_path_factory.mktemp("served")) as url:
+    """The gateway's own /api in another process, with the models of which few layers are left."""
+    models = entries_of_few_layers("smollm2-135m", "gemma3-270m-plain")
+    with gateway_process(models, tmp_path_factory.mktemp("served")) as url:
         yield url

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from gateway.core.types import Completion
 from gateway.evaluation.run import Progress
 from gateway.evaluation.summary import RunResult
 from gateway.scoring.results import Status
-from tests.conftest import ROOT, spec_and_path
+from tests.conftest import ROOT, entries_of_few_layers
 from tests.support.grids import WORDS, shortest, write_data, write_task
 
 MANUAL = ROOT / "gateway" / "manual" / "python.md"
@@ -172,12 +173,18 @@ def test_the_smallest_evaluation_is_ten_lines() -> None:
 
 @pytest.mark.parametrize("code", CODE)
 def test_what_the_manual_says_runs(tmp_path: Path, code: str) -> None:
-    spec_and_path("smollm2-135m")
+    models = tmp_path / "models.toml"
+    models.write_text(entries_of_few_layers("smollm2-135m"))
     samples = ROOT / "prompts" / "issue-triage"
     shortest(samples / "sample.csv", tmp_path / "test.csv", 6)
     shortest(samples / "sample_train.csv", tmp_path / "train.csv", 12)
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "GATEWAY_MODELS": str(models)},
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

@@ -104,11 +104,11 @@ def _read_parts(path: Path) -> list[Any]:
 
 
 def _read_gguf(path: Path) -> Any:
-    """The reader of a GGUF. A large vocabulary takes seconds, so once."""
-    from gguf import GGUFReader
+    """The reader of a GGUF."""
+    from gateway.models.gguf_reader import RawReader
 
     try:
-        return GGUFReader(path)
+        return RawReader(path)
     except _UNREADABLE as exc:
         raise ModelLoadError(
             f"{path}: no readable GGUF: {exc}", hint="the file may be incomplete; pull it again"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway import cli
+from tests.conftest import entries_of_few_layers
 from tests.support.grids import write_data, write_task
 
 FAKE = """
@@ -59,6 +60,14 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GATEWAY_PROMPTS", str(tmp_path / "prompts"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def few(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the default model and of Gemma 3 commands have a few layers."""
+    file = tmp_path_factory.mktemp("few") / "models.toml"
+    file.write_text(entries_of_few_layers("smollm2-135m", "gemma3-270m"))
+    monkeypatch.setenv("GATEWAY_MODELS", str(file))
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ from gateway.tuning.export.export import export
 from tests.backends.transformers.tiny import SIZES, write_adapter
 from tests.cli.actions import ON_GGUF, ON_TORCH
 from tests.cli.test_replay import recorded
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers
 from tests.evaluation.judge.answers import write_answers, write_rubric
 from tests.support.grids import write_data, write_task
 from tests.support.ollama_stores import write_model as write_to_store
@@ -72,7 +72,7 @@ _Q_PROJ = "model.layers.0.self_attn.q_proj"
 
 def make_world(world: Path) -> None:
     """Write all that the actions read, but for what other commands make of it."""
-    _, smollm2 = spec_and_path("smollm2-135m")
+    _, smollm2 = few_layers("smollm2-135m")
     (world / "models.toml").write_text(ENTRIES.format(world=world, smollm2=smollm2))
     write_task(world)
     write_rubric(world / "rubrics")

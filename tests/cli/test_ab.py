@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import FAKE, Gateway
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers
 from tests.report.test_html import Page
 from tests.support.grids import shortest
 
@@ -129,7 +129,7 @@ def test_a_metric_that_a_cell_lacks_is_refused(gateway: Gateway, two: Path) -> N
 def test_real_weights_under_two_names_do_not_differ_by_any_bit(
     gateway: Gateway, issue_reports: Path, tmp_path: Path
 ) -> None:
-    _, path = spec_and_path("smollm2-135m")
+    _, path = few_layers("smollm2-135m")
     # Another context length is another identity, so that nothing is shared through the store.
     entries = [
         f'[models.{name}]\nsource = {{ path = "{path}" }}\ncontext_length = {length}\n'

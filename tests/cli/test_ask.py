@@ -5,11 +5,11 @@ import json
 import pytest
 
 from tests.cli.conftest import Gateway
-from tests.conftest import spec_and_path
+
+pytestmark = pytest.mark.usefixtures("few")
 
 
 def test_the_answer_is_what_the_model_writes_greedily(gateway: Gateway) -> None:
-    spec_and_path("smollm2-135m")
     asked = ("ask", "--max-tokens", 8, "Name a colour.")
     shown = gateway(*asked)
     assert shown.code == 0, shown.err
@@ -20,7 +20,6 @@ def test_the_answer_is_what_the_model_writes_greedily(gateway: Gateway) -> None:
 
 
 def test_a_seed_draws_another_text_and_the_same_one_again(gateway: Gateway) -> None:
-    spec_and_path("smollm2-135m")
     drawn = ("ask", "--max-tokens", 8, "--temperature", 1.5, "Name a colour.", "--seed")
     first, again, other = (gateway(*drawn, seed).out for seed in (1, 1, 2))
     assert first == again != other
@@ -48,7 +47,6 @@ def test_the_same_weights_in_a_server_answer_the_same(
 def test_what_can_not_be_asked_is_said(
     gateway: Gateway, arguments: tuple[str, ...], said: str
 ) -> None:
-    spec_and_path("gemma3-270m")
     done = gateway("ask", *arguments)
     assert done.code == 2
     assert said in done.err

@@ -9,15 +9,12 @@ import pytest
 
 from gateway.tasks.tables import read_table
 from tests.cli.conftest import Gateway
-from tests.conftest import spec_and_path
 
 LABELS = {"bug", "feature", "question"}
 TEXT = "The page crashes when I scroll down quickly"
 
 
-@pytest.fixture(autouse=True)
-def _real_model() -> None:
-    spec_and_path("smollm2-135m")
+pytestmark = pytest.mark.usefixtures("few")
 
 
 def test_a_text_gets_a_label_and_probabilities(gateway: Gateway) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.conftest import Gateway, environment
 from tests.cli.test_run import FILES
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers
 from tests.support.grids import write_data, write_task
 
 WAIT_S = 300
@@ -38,7 +38,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     One thread each: two processes that both want every core slow each other down tenfold.
     """
-    _, weights = spec_and_path("smollm2-135m")
+    _, weights = few_layers("smollm2-135m")
     root = tmp_path_factory.mktemp("task")
     write_task(root)
     write_data(root / "test.csv")

@@ -16,7 +16,7 @@ from gateway.evaluation.judge.judgement import OWN_ANSWERS, UNTESTED
 from gateway.evaluation.judge.rubric import GRADES, load_answers, load_rubric
 from gateway.evaluation.run import Strategy, question
 from tests.cli.conftest import Done, Gateway
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers
 from tests.evaluation.judge.answers import ROWS, SHIPPED, faithfulness, write_answers, write_rubric
 
 
@@ -148,7 +148,7 @@ def test_rubrics_are_listed_and_shown_beside_the_tasks(gateway: Gateway) -> None
 @pytest.fixture
 def one_thread() -> Iterator[LlamaCppBackend]:
     """The same bytes as with two, and much sooner where others use the machine."""
-    spec, path = spec_and_path("smollm2-135m")
+    spec, path = few_layers("smollm2-135m")
     backend = LlamaCppBackend(replace(spec, threads=1), path)
     yield backend
     asyncio.run(backend.close())
@@ -160,7 +160,7 @@ def test_real_weights_give_the_same_bytes_and_the_sum_over_their_label_probabili
     source = write_answers(tmp_path / "answers.csv")
     prompts = write_rubric(tmp_path / "prompts")
     models = tmp_path / "models.toml"
-    _, weights = spec_and_path("smollm2-135m")
+    _, weights = few_layers("smollm2-135m")
     models.write_text(f"[models.one]\nthreads = 1\nsource = {{ path = '{weights}' }}\n")
     asked = ("--rubric", "mine", "--data", source, "--human", "grade", "--prompts", prompts)
     files = []

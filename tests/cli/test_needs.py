@@ -1,11 +1,12 @@
 """Every command in the smallest environment that it claims, and what it says in a smaller one."""
 
 import json
+import os
 import re
 import shlex
 import shutil
 import signal
-import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,12 @@ PRELOADED = {
         "matplotlib.figure",
     ),
     "transformers": ("torch", "transformers", "peft"),
+    "nf4": ("torch", "transformers", "peft"),
     "hf": ("datasets",),
 }
 """Extra -> libraries that most commands of its environment import: once for all of them."""
-WITH_TORCH = ("transformers", "nf4")
+HEAVY = ("nf4", "transformers", "hf")
+"""Extras with which others are tried: what they import takes seconds."""
 AT_A_REGISTRY = ("models pull", "models remove", "models push-ollama")
 """Commands that change what an Ollama server has; the gateway's own /api lets nobody do that."""
 
@@ -105,13 +108,15 @@ def environments(tmp_path_factory: pytest.TempPathFactory, hub_url: str) -> Iter
         key = frozenset(extras)
         if key not in made:
             folder = tmp_path_factory.mktemp("environment")
-            kinds = {"transformers" if extra in WITH_TORCH else extra for extra in extras}
-            preload = [m for kind in ("", *sorted(kinds)) for m in PRELOADED.get(kind, ())]
-            made[key] = Environment(folder, extras, preload, HF_ENDPOINT=hub_url)
+            smaller = next(({each} for each in HEAVY if {each} < key), set())
+            within = environment(*smaller) if key else None
+            new = key - smaller if key else {""}
+            preload = [module for each in sorted(new) for module in PRELOADED.get(each, ())]
+            made[key] = Environment(folder, extras, preload, within, HF_ENDPOINT=hub_url)
         return made[key]
 
     yield environment
-    for each in made.values():
+    for each in reversed(made.values()):
         each.close()
 
 
@@ -241,20 +246,24 @@ def test_a_command_that_lacks_an_extra_says_which_in_one_line(
 
 def serves(environment: Environment, ask: Asker, extra: str, cwd: Path) -> None:
     """Start the server, ask it one thing, and end it."""
-    command = [str(environment.python), "-m", "gateway", *ask.arguments("serve", extra)]
-    env = {**environment.env, **ask.settings("serve", cwd)}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=cwd, env=env) as server:
-        assert server.stderr is not None
-        said = ""
-        while not (ready := re.search(r"serving on (http://[^/]+)/v1", said)):
-            line = server.stderr.readline()
-            assert line, said
-            said += line
+    asked = ask.arguments("serve", extra)
+    process, said = environment.start(*asked, cwd=cwd, **ask.settings("serve", cwd))
+    try:
+        url = address_in(said)
         body = {"model": MODELS[extra], "prompt": "amber", "max_tokens": 3}
-        try:
-            answer = httpx.post(f"{ready[1]}/v1/completions", json=body, timeout=60)
-        finally:
-            server.send_signal(signal.SIGTERM)
-        assert answer.json()["choices"][0]["text"], answer.text
-        server.stderr.read()
-    assert server.returncode == 0
+        answer = httpx.post(f"{url}/v1/completions", json=body, timeout=60)
+    finally:
+        os.kill(process, signal.SIGTERM)
+        code = environment.code_of(process)
+    assert answer.json()["choices"][0]["text"], answer.text
+    assert code == 0, said.read_text()
+
+
+def address_in(said: Path) -> str:
+    """Of a server, once it says it."""
+    for _ in range(6_000):
+        if ready := re.search(r"serving on (http://[^/]+)/v1", said.read_text()):
+            return ready[1]
+        assert "error:" not in said.read_text(), said.read_text()
+        time.sleep(0.01)
+    raise AssertionError(said.read_text())

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.evaluation.store import Store
 from tests.cli.conftest import Gateway
-from tests.conftest import ROOT, spec_and_path
+from tests.conftest import ROOT, WHOLE, entries_of_few_layers
 from tests.support.grids import write_data, write_task
 from tests.support.ollama_server import mortal_process
 
@@ -18,7 +18,7 @@ MODEL = "ollama:smollm2-135m"
 
 
 @pytest.fixture
-def host(ollama_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def host(few: None, ollama_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("OLLAMA_HOST", ollama_url)
     return ollama_url
 
@@ -44,8 +44,8 @@ def test_a_model_of_the_server_is_shown_with_what_makes_its_identity(
 
 def test_a_text_is_classified_by_a_model_without_an_entry(gateway: Gateway, host: str) -> None:
     few = ("-s", "few_shot", "It crashes when I scroll")
-    served = gateway("classify", "-m", MODEL, "--json", *few)
-    own = gateway("classify", "--json", *few)
+    served = gateway("classify", "-m", f"ollama:{WHOLE}", "--json", *few)
+    own = gateway("classify", "-m", WHOLE, "--json", *few)
     assert served.code == own.code == 0, served.err
     theirs, ours = json.loads(served.out), json.loads(own.out)
     assert theirs["answer"] == ours["answer"]
@@ -65,7 +65,7 @@ def test_the_same_items_through_the_server_and_in_process_agree(
     gateway: Gateway, host: str
 ) -> None:
     done = gateway(
-        *("parity", "smollm2-135m", MODEL, "-t", "issue-triage", "-s", "few_shot", "--json"),
+        *("parity", WHOLE, f"ollama:{WHOLE}", "-t", "issue-triage", "-s", "few_shot", "--json"),
         *("--data", TRIAGE / "sample.csv", "--train", TRIAGE / "sample_train.csv", "--limit", 2),
     )
     assert done.code == 0, done.err
@@ -113,7 +113,7 @@ def test_an_entry_of_this_machine_is_not_removed_from_a_server(gateway: Gateway)
 def test_a_run_whose_server_dies_goes_on_with_the_next_one(
     gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec_and_path("smollm2-135m")
+    models = entries_of_few_layers("smollm2-135m")
     prompts, data = write_task(tmp_path), write_data(tmp_path / "test.csv")
     monkeypatch.setenv("GATEWAY_PROMPTS", str(prompts))
     store = tmp_path / "runs.sqlite"
@@ -121,7 +121,7 @@ def test_a_run_whose_server_dies_goes_on_with_the_next_one(
     (prompts / "mine" / "short.j2").write_text(
         '{# mode = "generate"\nmax_tokens = 24 #}{% block user %}{{ text }}{% endblock %}'
     )
-    with mortal_process("", tmp_path) as (url, process):
+    with mortal_process(models, tmp_path) as (url, process):
         monkeypatch.setenv("OLLAMA_HOST", url)
         killer = threading.Thread(target=lambda: _after_answers(store, 2, process.kill))
         killer.start()
@@ -132,7 +132,7 @@ def test_a_run_whose_server_dies_goes_on_with_the_next_one(
     assert "Ollama server" in died.err
     before = answered(store)
     assert 2 <= len(before) < 12
-    with mortal_process("", tmp_path) as (url, _):
+    with mortal_process(models, tmp_path) as (url, _):
         monkeypatch.setenv("OLLAMA_HOST", url)
         done = gateway(*run, store)
         assert done.code == 0, done.err

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Gateway
-from tests.conftest import spec_and_path
 from tests.support.grids import shortest
 
 FILES = ["predictions.jsonl", "report.html", "report.json", "report.md"]
@@ -138,10 +137,10 @@ def test_an_output_folder_that_is_a_file_is_an_error(gateway: Gateway, fake: Pat
     assert not Path("s.sqlite").exists(), "nothing was asked"
 
 
+@pytest.mark.usefixtures("few")
 def test_the_main_job_on_real_weights_gives_the_same_bytes_twice(
     gateway: Gateway, issue_reports: Path, tmp_path: Path
 ) -> None:
-    spec_and_path("smollm2-135m")
     data = shortest(issue_reports / "test.csv", tmp_path / "test.csv", 2)
     train = shortest(issue_reports / "train.csv", tmp_path / "train.csv", 30)
     for name in "ab":

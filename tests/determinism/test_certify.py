@@ -16,7 +16,7 @@ from gateway.core.types import Completion, GenerationRequest
 from gateway.determinism.certify import Loader, Replies, answer_in_order, certify
 from gateway.models.certificates import Level
 from gateway.models.spec import ModelSpec, OllamaSource, PathSource
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers
 
 SPEC = FakeSpec("fake", PathSource(Path()), context_length=4096)
 
@@ -118,7 +118,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def real(context: int, **changes: object) -> tuple[ModelSpec, Loader]:
     """The default model, asked with prompts that are at most half as long as its context."""
-    spec, path = spec_and_path("smollm2-135m")
+    spec, path = few_layers("smollm2-135m")
     spec = replace(spec, context_length=context, **changes)  # type: ignore[arg-type]
     return spec, lambda entry: LlamaCppBackend(entry, path)
 

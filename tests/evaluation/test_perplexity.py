@@ -14,7 +14,7 @@ from gateway.models.gguf import read_header
 from gateway.quantization.chunks import read_text
 from gateway.quantization.fidelity import Wanted, measure
 from gateway.quantization.source import Given
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers
 from tests.support.torch_models import NAME, torch_spec
 
 TEXT = Path(__file__).parents[2] / "README.md"
@@ -34,7 +34,7 @@ def reading(backend: LlamaCppBackend | TransformersBackend) -> Reading:
 
 
 def test_it_is_that_of_gateway_fidelity_and_torch_is_near_it() -> None:
-    spec, path = spec_and_path(NAME)
+    spec, path = few_layers(NAME)
     wanted = Wanted(TEXT, context=CHUNK, chunks=CHUNKS, threads=1)
     known = measure(Given(spec, path, read_header(path)), (), wanted)
     small = replace(spec, context_length=256, parallel=1)
@@ -49,7 +49,7 @@ def test_it_is_that_of_gateway_fidelity_and_torch_is_near_it() -> None:
 
 
 def test_a_text_shorter_than_a_chunk_says_nothing() -> None:
-    spec, path = spec_and_path(NAME)
+    spec, path = few_layers(NAME)
     backend = LlamaCppBackend(replace(spec, context_length=256, parallel=1), path)
 
     async def ask() -> None:

@@ -15,7 +15,9 @@ def near(estimated: int, measured: int, share: float) -> bool:
     return abs(estimated - measured) <= share * measured
 
 
-def test_of_the_default_model_the_estimate_is_within_a_hundredth(smollm2: LlamaCppBackend) -> None:
+def test_of_the_default_model_the_estimate_is_within_a_hundredth(
+    whole_smollm2: LlamaCppBackend,
+) -> None:
     spec, path = spec_and_path("smollm2-135m")
     found = estimate(
         read_header(path),
@@ -23,7 +25,7 @@ def test_of_the_default_model_the_estimate_is_within_a_hundredth(smollm2: LlamaC
         sequences=spec.parallel,
         batch_tokens=spec.batch_tokens,
     )
-    measured = smollm2.memory
+    measured = whole_smollm2.memory
     assert found.weights == measured.weights
     assert found.cache is not None
     # The library rounds what it says to hundredths of a MiB.

@@ -1,4 +1,4 @@
-"""A live server on an ephemeral port of this machine, with real weights."""
+"""A live server on an ephemeral port of this machine, with a few layers of real weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from gateway.models.spec import PathSource
 from gateway.server.app import create_app, service_of
 from gateway.server.running import address_of, in_a_thread
 from gateway.server.settings import Settings
-from tests.conftest import ROOT, spec_and_path
+from tests.conftest import ROOT, few_layers
 
 TOOLS_TEMPLATE = (Path(__file__).parent / "tools.jinja").read_text(encoding="utf-8")
 CHAT, TOOLS = "smollm2-135m", "smollm2-tools"
@@ -30,8 +30,8 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 def real_models(context_length: int = 2048) -> Models:
-    """SmolLM2 as it ships, and with a chat template that shows tools; both on one engine."""
-    spec, path = spec_and_path(CHAT)
+    """A few layers of SmolLM2, and with a chat template that shows tools; both on one engine."""
+    spec, path = few_layers(CHAT)
     spec = replace(spec, source=PathSource(path), parallel=4, context_length=context_length)
     tools = replace(spec, name=TOOLS, chat_template=TOOLS_TEMPLATE)
     return Models({CHAT: spec, TOOLS: tools}, CHAT)

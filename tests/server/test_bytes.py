@@ -10,7 +10,7 @@ import pytest
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.core.types import GenerationRequest, Message, Sampling
 from gateway.models.spec import PathSource
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers
 from tests.server.conftest import CHAT
 
 CLIENTS = 10
@@ -34,7 +34,7 @@ def options(number: int) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def own(client: openai.OpenAI) -> list[Bytes]:
     """What the backend itself says to each, one after another, without any HTTP."""
-    spec, path = spec_and_path(CHAT)
+    spec, path = few_layers(CHAT)
     spec = replace(spec, source=PathSource(path), parallel=4, context_length=2048)
     backend = LlamaCppBackend(spec, path)
 

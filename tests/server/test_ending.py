@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.cli.conftest import Gateway, environment, fake, gateway  # noqa: F401
-from tests.conftest import spec_and_path
+from tests.conftest import entries_of_few_layers
 from tests.server.conftest import CHAT
 from tests.server.waiting import wait_until
 
@@ -35,9 +35,9 @@ def start(*arguments: str, log: Path, **more: str) -> "tuple[subprocess.Popen[by
 
 
 def test_sigterm_loses_no_accepted_request(tmp_path: Path) -> None:
-    spec_and_path(CHAT)
-    log = tmp_path / "log"
-    child, url = start("-m", CHAT, log=log)
+    log, models = tmp_path / "log", tmp_path / "models.toml"
+    models.write_text(entries_of_few_layers(CHAT))
+    child, url = start("-m", CHAT, "--models-file", str(models), log=log)
     try:
         with ThreadPoolExecutor(6) as threads:
             asked = [

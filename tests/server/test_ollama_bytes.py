@@ -12,7 +12,7 @@ import pytest
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.core.types import Completion, GenerationRequest, Message, Sampling
 from gateway.models.spec import PathSource
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers
 from tests.server.conftest import CHAT
 
 QUESTION = "What came into the quiet harbour with the tide?"
@@ -50,7 +50,7 @@ def api(url: str) -> Iterator[ollama.Client]:
 @pytest.fixture(scope="module")
 def backend(url: str) -> Iterator[LlamaCppBackend]:
     """The server's model, asked without a server."""
-    spec, path = spec_and_path(CHAT)
+    spec, path = few_layers(CHAT)
     made = LlamaCppBackend(
         replace(spec, source=PathSource(path), parallel=4, context_length=2048), path
     )

@@ -21,7 +21,7 @@ from gateway.server.keys import create_key
 from gateway.server.ollama import models as routes
 from gateway.server.ollama.describing import Description, describe_all
 from gateway.server.settings import Settings
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers
 from tests.server.conftest import CHAT, TOOLS, fake_models, real_models, serving
 from tests.server.waiting import wait_until
 
@@ -38,7 +38,7 @@ def own() -> Iterator[ollama.Client]:
 
 @pytest.fixture(scope="module")
 def path() -> Path:
-    return spec_and_path(CHAT)[1]
+    return few_layers(CHAT)[1]
 
 
 def running(client: ollama.Client) -> list[str | None]:
@@ -56,7 +56,7 @@ def test_models_are_listed_with_the_size_and_digest_of_their_contents(
     details = models[0].details
     assert details is not None
     assert (details.family, details.format) == ("llama", "gguf")
-    assert (details.parameter_size, details.quantization_level) == ("134.52M", "Q4_1")
+    assert (details.parameter_size, details.quantization_level) == ("38.93M", "Q4_1")
 
 
 def test_a_model_is_shown_with_what_its_file_says(own: ollama.Client, path: Path) -> None:
@@ -84,7 +84,7 @@ def test_verbose_shows_the_vocabulary_too(own: ollama.Client) -> None:
     base = str(own._client.base_url)
     shown = httpx.post(f"{base}/api/show", json={"name": CHAT, "verbose": True}).json()
     assert len(shown["model_info"]["tokenizer.ggml.tokens"]) == 49152
-    assert len(shown["tensors"]) == 272
+    assert len(shown["tensors"]) == 29
 
 
 def test_an_empty_request_loads_and_no_time_to_live_unloads(own: ollama.Client) -> None:
@@ -101,7 +101,7 @@ def test_a_running_model_tells_its_memory_context_and_end(own: ollama.Client) ->
     own.generate(CHAT, keep_alive="10m")
     (model,) = own.ps().models
     assert model.context_length == 2048
-    assert (model.size or 0) > spec_and_path(CHAT)[1].stat().st_size * 0.9
+    assert (model.size or 0) > few_layers(CHAT)[1].stat().st_size * 0.9
     assert model.expires_at is not None
     left = model.expires_at - datetime.now(UTC)
     assert timedelta(minutes=9) < left <= timedelta(minutes=10)
@@ -187,7 +187,7 @@ def test_a_model_that_goes_while_files_are_read_is_not_listed(
 
 
 def test_an_adapter_in_a_folder_is_part_of_size_and_digest(path: Path, tmp_path: Path) -> None:
-    spec, _ = spec_and_path(CHAT)
+    spec, _ = few_layers(CHAT)
     on_torch = TransformersSpec.like(spec)
     (tmp_path / CONFIG).write_text("{}")
     (tmp_path / WEIGHTS).write_bytes(bytes(1000))

@@ -12,12 +12,13 @@ import subprocess
 import tomllib
 import venv
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -44,60 +45,98 @@ class Environment:
         folder: where it is made.
         extras: of pyproject.toml; none: the core install.
         preload: modules that its commands would each import.
+        within: one that holds a part of what it holds: its process is a fork of that one's, so
+            that what both import is imported once.
         env: variables that are read when those are imported.
     """
 
     def __init__(
-        self, folder: Path, extras: Iterable[str], preload: Sequence[str] = (), **env: str
+        self,
+        folder: Path,
+        extras: Iterable[str],
+        preload: Sequence[str] = (),
+        within: "Environment | None" = None,
+        **env: str,
     ) -> None:
         venv.create(folder, symlinks=True)
-        self.python = folder / "bin" / "python"
-        (site,) = folder.glob("lib/python*/site-packages")
-        _fill(site, closure(extras))
-        (site / "gateway.pth").write_text(f"{ROOT}\n")
-        self.env = {**_environ(), "HOME": str(folder), **env}
-        """Of its processes."""
-        self._preload = preload
-        self._process: subprocess.Popen[str] | None = None
+        self._folder, self._preload, self._within = folder, preload, within
+        self._python = folder / "bin" / "python"
+        (self._site,) = folder.glob("lib/python*/site-packages")
+        self._holds = closure(extras)
+        assert within is None or within._holds.keys() <= self._holds.keys()
+        _fill(self._site, self._holds)
+        (self._site / "gateway.pth").write_text(f"{ROOT}\n")
+        self._env = {**_environ(), "HOME": str(folder), **env}
+        self._ends = ExitStack()
 
     def gateway(self, *arguments: object, cwd: Path, **env: str) -> Done:
         """Run a command line of the gateway."""
-        process = self._process or self._start()
-        asked = {
-            "arguments": [str(each) for each in arguments],
-            "cwd": str(cwd),
-            "env": env,
-            "seconds": _PATIENCE_S,
-        }
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(f"{json.dumps(asked)}\n")
-        process.stdin.flush()
-        said = process.stdout.readline()
-        assert said, f"{self.python} ended"
-        return Done(**json.loads(said))
+        return Done(**self._ask("run", **_command(arguments, cwd, env)))
+
+    def start(self, *arguments: object, cwd: Path, **env: str) -> tuple[int, Path]:
+        """A command line that goes on: its process, and the file of what it says."""
+        said = cwd / "said"
+        found = self._ask("start", said=str(said), **_command(arguments, cwd, env))
+        return int(found["process"]), said
+
+    def code_of(self, process: int) -> int:
+        """The exit code of what was started, once it has ended."""
+        return int(self._ask("wait", process=process)["code"])
 
     def close(self) -> None:
         """End its process."""
-        if self._process is not None:
-            self._process.communicate(timeout=_PATIENCE_S)
+        self._ends.close()
 
-    def _start(self) -> "subprocess.Popen[str]":
+    def _ask(self, order: str, **what: object) -> dict[str, Any]:
+        asking, answering = self._streams
+        asking.write(f"{json.dumps({'order': order, **what})}\n")
+        asking.flush()
+        said = answering.readline()
+        assert said, f"{self._python} ended"
+        return dict(json.loads(said))
+
+    @cached_property
+    def _streams(self) -> tuple[IO[str], IO[str]]:
+        """To its process, and from it."""
+        return self._begin() if self._within is None else self._branch(self._within)
+
+    def _begin(self) -> tuple[IO[str], IO[str]]:
         # Not the folder of the script, which holds the tests' own modules.
-        command = [
-            str(self.python),
-            "-P",
-            str(ROOT / "tests" / "support" / "forks.py"),
-            "gateway.cli",
-        ]
-        self._process = subprocess.Popen(
-            [*command, *self._preload],
+        script = (str(self._python), "-P", str(ROOT / "tests" / "support" / "forks.py"))
+        process = subprocess.Popen(
+            [*script, "gateway.cli", *self._preload],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=self.env,
+            env=self._env,
         )
-        return self._process
+        self._ends.callback(process.communicate, timeout=_PATIENCE_S)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        return process.stdin, process.stdout
+
+    def _branch(self, within: "Environment") -> tuple[IO[str], IO[str]]:
+        pipes = self._folder / "asked", self._folder / "answered"
+        for pipe in pipes:
+            os.mkfifo(pipe)
+        within._ask(
+            "become",
+            python=str(self._python),
+            prefix=str(self._folder),
+            site=str(self._site),
+            env=self._env,
+            preload=self._preload,
+            pipes=[str(pipe) for pipe in pipes],
+        )
+        asking, answering = pipes[0].open("w"), pipes[1].open()
+        self._ends.callback(answering.close)
+        self._ends.callback(asking.close)
+        return asking, answering
+
+
+def _command(arguments: Sequence[object], cwd: Path, env: Mapping[str, str]) -> dict[str, object]:
+    said = [str(each) for each in arguments]
+    return {"arguments": said, "cwd": str(cwd), "env": env, "seconds": _PATIENCE_S}
 
 
 def _environ() -> dict[str, str]:
@@ -121,13 +160,12 @@ def closure(extras: Iterable[str]) -> dict[str, Distribution]:
     return found
 
 
-def _required(name: str, extra: str) -> Iterator[Requirement]:
+@cache
+def _required(name: str, extra: str) -> Sequence[Requirement]:
     """What a package asks for on this machine: by itself, or for an extra."""
     lines = _own(extra) if name == _OWN else distribution(name).requires or ()
-    for line in lines:
-        requirement = Requirement(line)
-        if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
-            yield requirement
+    found = [Requirement(line) for line in lines]
+    return [r for r in found if r.marker is None or r.marker.evaluate({"extra": extra})]
 
 
 def own_extras() -> set[str]:
@@ -176,7 +214,13 @@ def _link(site: Path, found: Distribution, path: str) -> None:
 
 def _tops(found: Distribution) -> set[str]:
     """Files and folders in site-packages in which it has a part."""
-    return {file.partition("/")[0] for file in _files(found)} - {"..", "__pycache__"}
+    return _tops_of(found.metadata["Name"])
+
+
+@cache
+def _tops_of(name: str) -> set[str]:
+    files = _files(distribution(name))
+    return {file.partition("/")[0] for file in files} - {"..", "__pycache__"}
 
 
 def _files(found: Distribution) -> list[str]:

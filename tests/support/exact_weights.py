@@ -13,17 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.engine.llama.quantizer import quantize
 from gateway.models.spec import PathSource
 from gateway.quantization.names import parse_level
-from tests.conftest import spec_and_path
 
 
 @contextmanager
-def in_32_bits(name: str, folder: Path) -> Iterator[LlamaCppBackend]:
-    """A model of models.toml, dequantized into a file that lasts as long as the block."""
-    spec, path = spec_and_path(name)
-    file = folder / f"{name}.gguf"
+def in_32_bits(spec: LlamaCppSpec, path: Path, folder: Path) -> Iterator[LlamaCppBackend]:
+    """A model, dequantized into a file that lasts as long as the block."""
+    file = folder / f"{spec.name}.gguf"
     number = parse_level("F32").number
     assert number is not None
     quantize(path, file, number, importance={}, threads=2, on_tensor=lambda _: None)

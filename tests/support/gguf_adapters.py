@@ -5,12 +5,23 @@ from pathlib import Path
 import numpy as np
 from gguf import GGUFWriter
 
+from tests.support.few_layers import LAYERS
+
 RANK = 4
-SMOLLM2_TARGETS = {
-    **{f"blk.{layer}.attn_q.weight": (576, 576) for layer in range(30)},
-    **{f"blk.{layer}.ffn_down.weight": (1536, 576) for layer in range(30)},
-}
-"""Tensors of SmolLM2 135M, each with its input and output width."""
+Targets = dict[str, tuple[int, int]]
+"""Tensors, each with its input and output width."""
+
+
+def _of_smollm2(layers: int) -> Targets:
+    return {
+        **{f"blk.{layer}.attn_q.weight": (576, 576) for layer in range(layers)},
+        **{f"blk.{layer}.ffn_down.weight": (1536, 576) for layer in range(layers)},
+    }
+
+
+SMOLLM2_TARGETS = _of_smollm2(30)
+FEW_TARGETS = _of_smollm2(LAYERS["llama"])
+"""Of SmolLM2 135M with a few layers."""
 
 
 def write_adapter(
@@ -18,7 +29,7 @@ def write_adapter(
     seed: int,
     *,
     size: float = 0.12,
-    targets: dict[str, tuple[int, int]] = SMOLLM2_TARGETS,
+    targets: Targets = SMOLLM2_TARGETS,
     architecture: str = "llama",
 ) -> Path:
     """An adapter of rank 4 and alpha 8 with both matrices drawn from a normal distribution."""

@@ -1,4 +1,4 @@
-"""SmolLM2 on torch, as a GGUF and as a folder of safetensors, and adapters on it.
+"""A few layers of SmolLM2 on torch, as a GGUF and as a folder of safetensors, and adapters on it.
 
 A plugin of tests/conftest.py: its fixtures are made once for all tests.
 """
@@ -15,7 +15,7 @@ from gateway.backends.transformers.backend import TransformersBackend
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.engine.llama.tokenizer_export import tokenizer_of
 from gateway.models.adapters.base import Base, read_base
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers
 
 if TYPE_CHECKING:
     from gateway.backends.llama_cpp.backend import LlamaCppBackend
@@ -24,7 +24,7 @@ NAME = "smollm2-135m"
 
 
 def torch_spec(**changes: object) -> TransformersSpec:
-    spec, _ = spec_and_path(NAME)
+    spec, _ = few_layers(NAME)
     return TransformersSpec.like(spec, **{"context_length": 1024, "parallel": 4, **changes})
 
 
@@ -42,12 +42,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def smollm2_base() -> Base:
     """What an adapter of SmolLM2 has to fit, as its GGUF says it."""
-    return read_base(*spec_and_path(NAME))
+    return read_base(*few_layers(NAME))
 
 
 @pytest.fixture(scope="session")
 def dequantized() -> Iterator[TransformersBackend]:
-    made = TransformersBackend(torch_spec(), spec_and_path(NAME)[1])
+    made = TransformersBackend(torch_spec(), few_layers(NAME)[1])
     yield made
     asyncio.run(made.close())
 
@@ -57,7 +57,7 @@ def exact(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[LlamaCppBackend
     """The same weights in 32 bits in llama.cpp, for what must not depend on the processor."""
     from tests.support.exact_weights import in_32_bits
 
-    with in_32_bits(NAME, tmp_path_factory.mktemp("exact")) as backend:
+    with in_32_bits(*few_layers(NAME), tmp_path_factory.mktemp("exact")) as backend:
         yield backend
 
 
@@ -66,7 +66,7 @@ def folder(dequantized: TransformersBackend, tmp_path_factory: pytest.TempPathFa
     """The same weights as transformers saves them, with the GGUF's tokenizer."""
     made = tmp_path_factory.mktemp("smollm2")
     dequantized._model.module.save_pretrained(made)
-    tokenizer, _ = tokenizer_of(spec_and_path(NAME)[1])
+    tokenizer, _ = tokenizer_of(few_layers(NAME)[1])
     tokenizer.save_pretrained(made)
     return made
 

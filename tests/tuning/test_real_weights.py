@@ -1,4 +1,5 @@
-"""A smaller training of the default model on real issues, and its adapter in llama.cpp."""
+"""A smaller training of the default model, few layers of it, on real issues, and its adapter in
+llama.cpp."""
 
 import asyncio
 from dataclasses import replace
@@ -21,7 +22,7 @@ from gateway.tuning.export.export import export
 from gateway.tuning.job import TrainingJob
 from gateway.tuning.recipe import Recipe
 from gateway.tuning.tune import Tuned, tune
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers
 from tests.support.grids import shortest
 from tests.support.torch_models import NAME, torch_spec
 from tests.tuning.worlds import unwatched
@@ -29,7 +30,7 @@ from tests.tuning.worlds import unwatched
 pytestmark = pytest.mark.slow
 
 SMALL = Recipe(
-    top_layers=3, learning_rate=2e-3, epochs=2, batch=6, max_tokens=400, dtype="bfloat16"
+    top_layers=2, learning_rate=2e-3, epochs=2, batch=6, max_tokens=400, dtype="bfloat16"
 )
 ROOT = shipped("prompts")
 
@@ -85,7 +86,7 @@ def test_it_learns(tuned: Tuned) -> None:
 def test_its_export_answers_in_llama_cpp_as_in_peft(
     tuned: Tuned, job: TrainingJob, dequantized: TransformersBackend, tmp_path: Path
 ) -> None:
-    spec, path = spec_and_path(NAME)
+    spec, path = few_layers(NAME)
     made = export(read_adapter(tuned.folder), read_base(spec, path), tmp_path / "adapter.gguf")
     assert dequantized.spec.backend == "transformers", "whose weights are shared"
     torch = TransformersBackend(torch_spec(adapter=tuned.folder), path)

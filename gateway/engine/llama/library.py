@@ -6,6 +6,7 @@ results depend on what is batched. Either one, taken always, is invariant: measu
 `scripts/bench settings`. The library reads which from the environment, once in a process.
 """
 
+import atexit
 import ctypes
 import os
 import re
@@ -92,11 +93,13 @@ def load() -> Any:
         os.environ.setdefault(name, value)
     try:
         import llama_cpp.llama_cpp as lib
+        from llama_cpp import _utils
     except (ImportError, OSError, RuntimeError) as exc:
         raise BackendError(
             f"llama-cpp-python cannot be loaded: {exc}",
             hint=f"pip uninstall llama-cpp-python; then: {how_to_install('llama-cpp')}",
         ) from exc
+    _close_at_exit(_utils)
     callback = lib.llama_log_callback(_remember_log_line)
     _kept_alive.append(callback)
     lib.llama_log_set(callback, ctypes.c_void_p(0))
@@ -107,6 +110,13 @@ def load() -> Any:
 def supports_cards() -> bool:
     """Whether this build can compute on a card, if one is here."""
     return bool(load().llama_supports_gpu_offload())
+
+
+def _close_at_exit(utils: Any) -> None:
+    """What llama-cpp-python opens when it is imported and leaves open, which Python warns of."""
+    for name in ("outnull_file", "errnull_file"):
+        if (file := getattr(utils, name, None)) is not None:
+            atexit.register(file.close)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +16,10 @@ from gateway.backends.llama_cpp.context import Context
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.errors import GatewayError, ModelLoadError
 from gateway.core.types import Completion, GenerationRequest, Message, Sampling
+from gateway.engine import engine as scheduler
 from gateway.engine.context import Logits, PassRow
-from tests.conftest import spec_and_path
-from tests.support.gguf_adapters import write_adapter
+from tests.conftest import few_layers
+from tests.support.gguf_adapters import FEW_TARGETS, write_adapter
 
 LONG = "The pipeline stops whenever the second worker is restarted. " * 12
 
@@ -39,11 +41,11 @@ class Family:
 @pytest.fixture(scope="module")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Family]:
     folder = tmp_path_factory.mktemp("adapters")
-    spec, path = spec_and_path("smollm2-135m")
+    spec, path = few_layers("smollm2-135m")
     spec = replace(spec, context_length=1024, parallel=3)
 
     def tuned(seed: int) -> LlamaCppBackend:
-        adapter = write_adapter(folder / f"{seed}.gguf", seed)
+        adapter = write_adapter(folder / f"{seed}.gguf", seed, targets=FEW_TARGETS)
         return LlamaCppBackend(replace(spec, name=f"m:{seed}", adapter=adapter), path)
 
     found = Family(LlamaCppBackend(spec, path), tuned(1), tuned(2), spec, path)
@@ -110,10 +112,22 @@ def test_what_one_adapter_has_read_another_reads_again(family: Family) -> None:
     assert again.text != other.text
 
 
+class Clock:
+    """A clock by which every pass takes as long, however busy the machine is."""
+
+    def __init__(self) -> None:
+        self.now = time.perf_counter()
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
 def test_no_pass_serves_two_adapters_and_each_keeps_its_turn(
     family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each sequence belongs to one adapter at a time; a pass holds those of one only."""
+    clock = Clock()
+    monkeypatch.setattr(scheduler, "time", clock)
     passes: list[Hashable] = []
     decode, engine = Context.decode, family.base._engine
 
@@ -123,6 +137,7 @@ def test_no_pass_serves_two_adapters_and_each_keeps_its_turn(
             (adapter,) = {row.adapter for row in rows}
             assert {owner[row.sequence] for row in rows} == {adapter}
             passes.append(adapter)
+            clock.now += scheduler._TURN_S / 4
         return decode(self, rows)
 
     monkeypatch.setattr(Context, "decode", spied)
@@ -151,7 +166,7 @@ def test_a_changed_file_under_the_same_name_is_another_model(
 ) -> None:
     fingerprints = []
     for seed in (5, 6):
-        adapter = write_adapter(tmp_path / "mine.gguf", seed)
+        adapter = write_adapter(tmp_path / "mine.gguf", seed, targets=FEW_TARGETS)
         backend = LlamaCppBackend(replace(family.spec, adapter=adapter), family.path)
         fingerprints.append(backend.fingerprint)
         asyncio.run(backend.close())
@@ -159,10 +174,10 @@ def test_a_changed_file_under_the_same_name_is_another_model(
 
 
 def test_closing_one_leaves_the_others_and_the_last_frees_the_weights(tmp_path: Path) -> None:
-    spec, path = spec_and_path("smollm2-135m")
+    spec, path = few_layers("smollm2-135m")
     spec = replace(spec, context_length=256, parallel=1, threads=1)
     base = LlamaCppBackend(spec, path)
-    entry = replace(spec, adapter=write_adapter(tmp_path / "a.gguf", 1))
+    entry = replace(spec, adapter=write_adapter(tmp_path / "a.gguf", 1, targets=FEW_TARGETS))
     tuned = LlamaCppBackend(entry, path)
     asyncio.run(base.close())
     asyncio.run(base.close())
@@ -181,7 +196,7 @@ def test_an_adapter_that_does_not_fit_is_refused_and_the_base_goes_on(
     if wrong == "text":
         path.write_text("GGUF? no.")
     elif wrong == "truncated":
-        whole = write_adapter(tmp_path / "whole.gguf", 1).read_bytes()
+        whole = write_adapter(tmp_path / "whole.gguf", 1, targets=FEW_TARGETS).read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
     elif wrong == "other width":
         write_adapter(path, 1, targets={"blk.0.attn_q.weight": (640, 640)})

@@ -10,7 +10,7 @@ from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Attending, Context
 from gateway.core.types import Completion, GenerationRequest, Sampling
 from gateway.engine.context import PassRow
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers
 
 WORDS = "one tide two boats three crates four sacks five pianos six clerks " * 60
 LENGTHS = (60, 500, 2600)
@@ -23,7 +23,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def made(name: str, **changes: object) -> LlamaCppBackend:
-    spec, path = spec_and_path(name)
+    spec, path = few_layers(name)
     spec = replace(spec, context_length=1024, **changes)  # type: ignore[arg-type]
     return LlamaCppBackend(spec, path)
 

@@ -16,7 +16,7 @@ from gateway.core.types import Constraint, GenerationRequest, Message, Reasoning
 from gateway.engine.llama import library
 from gateway.models.locate import locate
 from gateway.models.spec import PathSource
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers, spec_and_path
 from tests.support.rendering import OPENS_A_THOUGHT
 
 
@@ -47,7 +47,7 @@ def test_control_tokens_written_in_data_stay_text(smollm2: LlamaCppBackend) -> N
 def test_what_is_written_in_a_thought_of_the_template_is_no_answer(
     smollm2: LlamaCppBackend,
 ) -> None:
-    spec, path = spec_and_path("smollm2-135m")
+    spec, path = few_layers("smollm2-135m")
     thinking = LlamaCppBackend(replace(spec, chat_template=OPENS_A_THOUGHT), path)
     try:
         request = replace(ask("Hi"), sampling=Sampling(max_tokens=4))
@@ -83,7 +83,7 @@ def test_a_bos_is_added_once_for_a_vocabulary_that_asks_for_it(gemma: LlamaCppBa
 
 
 def test_chat_without_a_chat_template_names_what_to_do() -> None:
-    spec, path = spec_and_path("gemma3-270m")
+    spec, path = few_layers("gemma3-270m")
     backend = LlamaCppBackend(replace(spec, context_length=256, parallel=1), path)
     with pytest.raises(NoChatTemplate, match='chat_template = "plain"'):
         asyncio.run(backend.generate(ask("hi")))
@@ -92,8 +92,10 @@ def test_chat_without_a_chat_template_names_what_to_do() -> None:
     asyncio.run(backend.close())
 
 
-def test_an_answer_of_a_plain_template_ends_with_its_line(gemma: LlamaCppBackend) -> None:
-    done = asyncio.run(gemma.generate(ask("What is the capital of France?")))
+def test_an_answer_of_a_plain_template_ends_with_its_line() -> None:
+    whole = LlamaCppBackend(*spec_and_path("gemma3-270m-plain"))
+    done = asyncio.run(whole.generate(ask("What is the capital of France?")))
+    asyncio.run(whole.close())
     assert "\n" not in done.text
     assert done.finish_reason == "stop"
 
@@ -152,7 +154,7 @@ def test_the_identity_names_weights_template_build_and_context(smollm2: LlamaCpp
         "settings",
         "context_length",
     }
-    spec, path = spec_and_path("smollm2-135m")
+    spec, path = few_layers("smollm2-135m")
     other = LlamaCppBackend(replace(spec, chat_template="plain", parallel=1), path)
     assert other.identity["weights"] == smollm2.identity["weights"]
     assert other.fingerprint != smollm2.fingerprint

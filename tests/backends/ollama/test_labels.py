@@ -21,7 +21,8 @@ from gateway.core.types import GenerationRequest
 from gateway.engine.reader import Reader
 from gateway.evaluation.plan import RunOptions, prepare
 from gateway.evaluation.run import question
-from tests.conftest import ROOT
+from gateway.models.spec import OllamaSource
+from tests.conftest import ROOT, WHOLE
 from tests.support.ollama_server import on_server
 
 TRIAGE = ROOT / "prompts" / "issue-triage"
@@ -31,7 +32,16 @@ STOPS = Stops(frozenset(), 2)
 
 @pytest.fixture(scope="module")
 def served(smollm2: LlamaCppBackend, ollama_url: str) -> Iterator[OllamaBackend]:
-    made = OllamaBackend(on_server(smollm2.spec, ollama_url, chat_template=smollm2.chat_template))
+    yield from on(smollm2, ollama_url)
+
+
+@pytest.fixture(scope="module")
+def served_whole(whole_smollm2: LlamaCppBackend, ollama_url: str) -> Iterator[OllamaBackend]:
+    yield from on(whole_smollm2, ollama_url, source=OllamaSource(WHOLE))
+
+
+def on(own: LlamaCppBackend, url: str, **changes: object) -> Iterator[OllamaBackend]:
+    made = OllamaBackend(on_server(own.spec, url, chat_template=own.chat_template, **changes))
     yield made
     asyncio.run(made.close())
 
@@ -59,11 +69,11 @@ def few_shot_requests(backend: OllamaBackend, count: int) -> list[GenerationRequ
 
 
 def test_likely_labels_have_the_score_that_the_engine_gives_them(
-    served: OllamaBackend, smollm2: LlamaCppBackend
+    served_whole: OllamaBackend, whole_smollm2: LlamaCppBackend
 ) -> None:
-    for request in few_shot_requests(served, 1):
-        theirs = asyncio.run(served.score_labels(request, LABELS))
-        ours = asyncio.run(smollm2.score_labels(request, LABELS))
+    for request in few_shot_requests(served_whole, 1):
+        theirs = asyncio.run(served_whole.score_labels(request, LABELS))
+        ours = asyncio.run(whole_smollm2.score_labels(request, LABELS))
         assert theirs.exact
         assert theirs.bounds == (False, False, False)
         assert theirs.logprobs == pytest.approx(ours.logprobs, abs=EXACT_WITHIN)

@@ -15,6 +15,7 @@ from gateway.backends.ollama.backend import OllamaBackend
 from gateway.core.errors import BackendError, InvalidRequest, Unsupported
 from gateway.core.types import UNTOLD_TOKEN, Completion, Delta, GenerationRequest, LabelScores, Tool
 from tests.backends.ollama.conftest import CONTEXT, Serve, own_template
+from tests.conftest import spec_and_path
 from tests.support.exact_weights import in_32_bits
 from tests.support.ollama_replay import Answer, Exchange, Received
 
@@ -309,15 +310,14 @@ Exactly = Callable[[str], LlamaCppBackend]
 
 
 @pytest.fixture(scope="module")
-def exactly(exact: LlamaCppBackend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exactly]:
+def exactly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exactly]:
     """The weights behind a recorded model, in 32 bits."""
     with ExitStack() as stack:
 
         @cache
         def of(name: str) -> LlamaCppBackend:
-            if name == exact.spec.name:
-                return exact
-            return stack.enter_context(in_32_bits(name, tmp_path_factory.mktemp("exact")))
+            folder = tmp_path_factory.mktemp("exact")
+            return stack.enter_context(in_32_bits(*spec_and_path(name), folder))
 
         yield of
 

@@ -13,7 +13,7 @@ from gateway.backends.transformers.backend import TransformersBackend
 from gateway.core.errors import ModelLoadError
 from gateway.core.types import Completion, GenerationRequest, Sampling
 from gateway.models.adapters.card import Card, RecordedBase, write_card
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers
 from tests.support.torch_models import NAME, torch_spec
 
 REQUEST = GenerationRequest(
@@ -23,7 +23,7 @@ REQUEST = GenerationRequest(
 
 def made_with(adapter: Path, **changes: object) -> TransformersBackend:
     spec = torch_spec(name=adapter.name, adapter=adapter, **changes)
-    return TransformersBackend(spec, spec_and_path(NAME)[1])
+    return TransformersBackend(spec, few_layers(NAME)[1])
 
 
 def answer(backend: TransformersBackend) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ from gateway.backends.transformers.backend import TransformersBackend
 from gateway.core.errors import ModelLoadError
 from gateway.core.types import Completion, GenerationRequest, Message, Sampling
 from gateway.tasks.tables import read_table
-from tests.conftest import ROOT, spec_and_path
+from tests.conftest import ROOT, few_layers
 from tests.support.torch_models import NAME, torch_spec
 
 NEAR = 0.02
@@ -72,14 +72,14 @@ def test_what_is_copied_from_another_request_changes_no_byte(
         return await asyncio.gather(*(dequantized.generate(r) for r in requests))
 
     beside = [bytes_of(done) for done in asyncio.run(together())]
-    other = TransformersBackend(torch_spec(parallel=1), spec_and_path(NAME)[1])
+    other = TransformersBackend(torch_spec(parallel=1), few_layers(NAME)[1])
     alone = [bytes_of(asyncio.run(other.generate(request))) for request in requests]
     asyncio.run(other.close())
     assert beside == alone
 
 
 def test_one_thread_gives_the_bytes_of_two(dequantized: TransformersBackend) -> None:
-    alone = TransformersBackend(torch_spec(threads=1), spec_and_path(NAME)[1])
+    alone = TransformersBackend(torch_spec(threads=1), few_layers(NAME)[1])
     request = asked("Name three colours and a reason for each of them.")
     found = [bytes_of(asyncio.run(b.generate(request))) for b in (alone, dequantized)]
     asyncio.run(alone.close())
@@ -128,4 +128,4 @@ def test_a_folder_without_safetensors_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_the_described_one_is_refused() -> None:
     with pytest.raises(ModelLoadError, match="sha256"):
-        TransformersBackend(torch_spec(sha256="0" * 64), spec_and_path(NAME)[1])
+        TransformersBackend(torch_spec(sha256="0" * 64), few_layers(NAME)[1])

@@ -8,16 +8,16 @@ import pytest
 
 from gateway.core.errors import ModelLoadError
 from gateway.engine.llama import library
-from tests.conftest import ROOT, spec_and_path
+from tests.conftest import ROOT, few_layers
 
 ANSWERS = """
 import asyncio, json, sys
 from dataclasses import replace
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.core.types import GenerationRequest, Sampling
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers
 
-spec, path = spec_and_path("gemma3-270m")
+spec, path = few_layers("gemma3-270m")
 spec = replace(spec, kernels=sys.argv[1], context_length=512)
 words = "one tide two boats three crates four sacks five pianos six clerks " * 16
 ask = [
@@ -47,7 +47,7 @@ asyncio.run(main())
 
 def answers(kernels: str) -> tuple[str, list[object]]:
     """In a process of its own: settings, and the same answers alone, together and in chunks."""
-    spec_and_path("gemma3-270m")
+    few_layers("gemma3-270m")
     command = [sys.executable, "-c", ANSWERS, kernels]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     settings, found = json.loads(done.stdout)
@@ -71,6 +71,13 @@ def test_a_process_keeps_the_kernels_that_it_took_first(monkeypatch: pytest.Monk
     assert library.settle_kernels("decode", ["Q4_K", "F32"]) == "tiled_mm=0"
     with pytest.raises(ModelLoadError, match="prefill"):
         library.settle_kernels("prefill", ["Q6_K"])
+
+
+def test_nothing_stays_open_where_python_says_what_does() -> None:
+    load = "from gateway.engine.llama import library; library.load()"
+    command = [sys.executable, "-W", "always::ResourceWarning", "-c", load]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 def test_types_without_a_tiled_kernel_do_not_mind_which_was_taken(

@@ -24,7 +24,7 @@ from gateway.models.adapters.base import GGUF_OF, Base
 from gateway.models.adapters.folder import CONFIG, WEIGHTS, read_adapter
 from gateway.tuning.export.export import _ordered, export, interleaved
 from tests.backends.transformers.tiny import load, write_adapter, write_model
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers
 from tests.models.adapters.test_folder import LORA, write
 from tests.support.bases import facts
 from tests.support.torch_models import LAYERS, NAME, torch_spec
@@ -218,7 +218,7 @@ def on_llama_cpp(
     adapters: dict[str, Path], smollm2_base: Base, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, LlamaCppBackend]]:
     """The base and each adapter's GGUF on it."""
-    spec, path = spec_and_path(NAME)
+    spec, path = few_layers(NAME)
     spec = replace(spec, context_length=512, parallel=1)
     made = {"": LlamaCppBackend(spec, path)}
     for word, folder in adapters.items():
@@ -253,9 +253,7 @@ def test_llama_cpp_answers_with_it_as_torch_does(
     apart = np.abs(scores(on_llama_cpp[""]) - plain).mean()
     asked = GenerationRequest("m", prompt=PROMPTS[0], sampling=Sampling(max_tokens=3))
     for word, folder in adapters.items():
-        on_torch = TransformersBackend(
-            torch_spec(name=word, adapter=folder), spec_and_path(NAME)[1]
-        )
+        on_torch = TransformersBackend(torch_spec(name=word, adapter=folder), few_layers(NAME)[1])
         wanted, found = scores(on_torch), scores(on_llama_cpp[word])
         asyncio.run(on_torch.close())
         assert np.abs(found - wanted).mean() < 2 * apart

@@ -18,7 +18,7 @@ from gateway.models.adapters.folder import read_adapter
 from gateway.tuning.export.merge import entry as written_entry
 from gateway.tuning.export.merge import merge
 from tests.backends.transformers.tiny import ADAPTERS, load, logits_of, write_adapter, write_model
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers
 from tests.support.bases import entry, facts, write_tokenizer
 from tests.support.torch_models import NAME, torch_spec
 from tests.tuning.export.test_export import LABELS, PROMPTS
@@ -130,7 +130,7 @@ def test_a_merged_gguf_scores_labels_as_base_and_adapter_do(
     smollm2_base: Base,
     tmp_path: Path,
 ) -> None:
-    spec, path = torch_spec(), spec_and_path(NAME)[1]
+    spec, path = torch_spec(), few_layers(NAME)[1]
     adapter = read_adapter(adapters["piano"])
     steps: list[str] = []
     made = merge(adapter, smollm2_base, spec, path, tmp_path / "merged", steps.append)

@@ -25,7 +25,7 @@ from gateway.quantization.names import parse_level
 from gateway.tuning.export.merge import entry as written_entry
 from gateway.tuning.export.merge_gguf import merge_gguf
 from tests.backends.transformers.tiny import write_adapter
-from tests.conftest import spec_and_path
+from tests.conftest import few_layers
 from tests.quantization.tiny import LAYERS, write_tiny
 from tests.support.bases import facts
 from tests.support.torch_models import NAME, torch_spec
@@ -144,7 +144,7 @@ def test_only_a_lora_on_a_gguf_is_merged_into_one(tiny: Path, tmp_path: Path) ->
 
 
 def test_the_entry_of_a_merged_gguf_is_run_in_llama_cpp(drawn: Path, tmp_path: Path) -> None:
-    spec, _ = spec_and_path(NAME)
+    spec, _ = few_layers(NAME)
     file, target = tmp_path / "models.toml", tmp_path / "merged.gguf"
     file.write_text(written_entry(read_adapter(drawn), spec, target))
     read = load_models(file).get(f"{NAME}-drawn")
@@ -155,7 +155,7 @@ def test_llama_cpp_says_of_it_what_peft_says_of_base_and_adapter(
     adapters: dict[str, Path], smollm2_base: Base, tmp_path: Path
 ) -> None:
     """With weights of 32 bits llama.cpp rounds nothing: the default model, its vocabulary too."""
-    spec, path = spec_and_path(NAME)
+    spec, path = few_layers(NAME)
     folder = next(iter(adapters.values()))
     made = merge_gguf(read_adapter(folder), smollm2_base, path, tmp_path / "m.gguf", "F32", silent)
     merged = replace(
