@@ -33,14 +33,8 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from gateway.core.errors import ConfigError
 from gateway.scoring.results import Metric
-from gateway.scoring.scores import (
-    DEFAULT_RESAMPLES,
-    FloatArray,
-    IntArray,
-    Statistic,
-    point_estimate,
-    resample_indices,
-)
+from gateway.scoring.scores import DEFAULT_RESAMPLES, Statistic, point_estimate
+from gateway.scoring.statistic import FloatArray, IntArray, resample_indices
 
 FEWEST_CARRYING = 6
 """Items that must carry a value for its resamples to say how sure it is. A test by signs needs as

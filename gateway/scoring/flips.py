@@ -14,15 +14,8 @@ import numpy as np
 from gateway.core.types import Answer, TaskKind
 from gateway.scoring.pairing import both_answered, cell_name, matched, rights
 from gateway.scoring.results import Prediction, Status
-from gateway.scoring.scores import (
-    BoolArray,
-    FloatArray,
-    Statistic,
-    is_right,
-    ordered,
-    point_estimate,
-    statistics,
-)
+from gateway.scoring.scores import Statistic, is_right, ordered, point_estimate, statistics
+from gateway.scoring.statistic import BoolArray, FloatArray
 
 
 @dataclass(frozen=True, slots=True)

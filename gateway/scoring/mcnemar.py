@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
-from gateway.scoring.scores import BoolArray
+from gateway.scoring.statistic import BoolArray
 
 FEWEST_DECIDING = 6
 """With 5 deciding items even a clean sweep has p = 2 * 0.5**5 = 0.0625, in every sign-flip test."""

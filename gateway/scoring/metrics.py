@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from gateway.core.types import TaskKind
 
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "mae", "median_ae"})
+LOWER_IS_BETTER = frozenset(
+    {"log_loss", "brier", "ece", "mae", "mae_answered", "median_ae", "median_ae_answered"}
+)
 """Metrics of which the smaller value is the better one."""
 
 RIGHT: Mapping[TaskKind, str] = {
@@ -28,7 +30,9 @@ _NAMES = {
     "brier": "Brier score",
     "ece": "ECE",
     "mae": "MAE",
+    "mae_answered": "MAE of answered",
     "median_ae": "median error",
+    "median_ae_answered": "median error of answered",
     "within_one": "within 1",
     "exact_match": "exact match",
 }

@@ -13,16 +13,8 @@ import numpy as np
 from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.types import TaskKind
 from gateway.scoring.results import Prediction, Status
-from gateway.scoring.scores import (
-    ANSWERED_ONLY,
-    BoolArray,
-    FloatArray,
-    IntArray,
-    Statistic,
-    is_right,
-    ordered,
-    statistics,
-)
+from gateway.scoring.scores import ON_COMMON_ITEMS, Statistic, is_right, ordered, statistics
+from gateway.scoring.statistic import BoolArray, FloatArray, IntArray
 
 _READS_PROBABILITIES = frozenset({"log_loss", "brier", "ece"})
 _SHOWN_IDS = 3
@@ -169,7 +161,7 @@ def _comparable(a: Items, b: Items, metric: str) -> tuple[Items, Items]:
 
     A cell that answers easy items only would otherwise look better by its silence.
     """
-    if metric not in ANSWERED_ONLY:
+    if metric not in ON_COMMON_ITEMS:
         return a, b
     pairs = both_answered(a, b)
     if not pairs:

@@ -14,7 +14,7 @@ from scipy.stats import permutation_test as scipy_permutation_test
 
 from gateway.scoring.mcnemar import FEWEST_DECIDING, too_few
 from gateway.scoring.pairing import Pairs
-from gateway.scoring.scores import FloatArray, IntArray
+from gateway.scoring.statistic import FloatArray, IntArray
 
 DEFAULT_PERMUTATIONS = 10_000
 

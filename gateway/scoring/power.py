@@ -20,7 +20,7 @@ from scipy.optimize import bisect
 from scipy.special import ndtri
 from scipy.stats import binom
 
-from gateway.scoring.scores import FloatArray, IntArray
+from gateway.scoring.statistic import FloatArray, IntArray
 
 DEFAULT_ALPHA = 0.05
 DEFAULT_POWER = 0.8

@@ -134,9 +134,10 @@ class CellScore:
     """Count of each Status value, zeros included."""
     metrics: Mapping[str, Metric]
     """Name to value. Classification: macro_f1, weighted_f1, accuracy, accuracy_answered, coverage,
-    conformance, log_loss, brier, ece. Number: mae, median_ae, within_one, coverage, conformance.
-    Extraction: exact_match, field:<name>, coverage, conformance. A metric that cannot be computed
-    (no probabilities, say) is absent, never zero."""
+    conformance, log_loss, brier, ece. Number: mae, mae_answered, median_ae, median_ae_answered,
+    within_one, coverage, conformance. Extraction: exact_match, field:<name>, coverage, conformance.
+    What each counts says `gateway.scoring.estimands`. A metric that cannot be computed (no
+    probabilities, say) is absent, never zero."""
     per_class: tuple[ClassScore, ...] = ()
     confusion: Confusion | None = None
     reliability: tuple[ReliabilityBin, ...] = ()

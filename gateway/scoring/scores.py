@@ -7,18 +7,19 @@ comparison evaluates two cells' statistics on the same indices. Each works on co
 resamples at once, and the tests hold it equal to scikit-learn's value on every single one.
 
 An item without a read answer is an abstention. It is never dropped in silence: it is not right
-(accuracy, exact_match, within_one), it lowers the recall of its class, and it is a false positive
-of none. Metrics over answered items alone (`ANSWERED_ONLY`) stand beside `coverage`.
+(accuracy, exact_match, within_one), it lowers the recall of its class, it is a false positive of
+none, and as an error it is charged what the trivial baseline errs there. Metrics over answered
+items alone (`ANSWERED_ONLY`) stand beside `coverage`.
 """
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+from scipy.sparse import csr_array
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from gateway.core.errors import ConfigError, DataError
@@ -33,16 +34,28 @@ from gateway.scoring.results import (
     ReliabilityBin,
     Status,
 )
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
+from gateway.scoring.statistic import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    ItemStatistic,
+    mean,
+    median,
+    ratio,
+    resample_weights,
+    resampled,
+)
 
 Statistic = Callable[[IntArray], FloatArray]
 """Item indices, shape (resamples, items) -> values, shape (resamples,); NaN where undefined."""
 
-ANSWERED_ONLY = frozenset({"accuracy_answered", "log_loss", "brier", "ece", "mae", "median_ae"})
-"""Metrics over items with an answer; two cells compare on them only where both answered."""
+ANSWERED_ONLY = frozenset(
+    {"accuracy_answered", "log_loss", "brier", "ece", "mae_answered", "median_ae_answered"}
+)
+"""Metrics over items with an answer."""
+ON_COMMON_ITEMS = ANSWERED_ONLY | {"mae", "median_ae"}
+"""Metrics on which two cells are compared only where both answered: of errors, so that neither
+what a cell left out nor what it is charged for that decides between two answers."""
 WITHOUT_INTERVAL = frozenset({"ece"})
 """Resampling adds noise to every bin and |gap| only grows with noise, so resampled values lie
 above the estimate and their percentiles would be no interval for it (Vaicenavicius et al. 2019)."""
@@ -53,8 +66,6 @@ BINS = 15
 Networks")."""
 
 _EDGES = np.linspace(0.0, 1.0, BINS + 1)
-_CHUNK = 2_000_000
-"""Indices drawn at a time: bounds memory. Part of the result, because it cuts the random stream."""
 _ONE = 1.0 + 1e-9
 """Within one, with room for the rounding of 3.1 - 2.1."""
 _EPS = float(np.finfo(np.float64).eps)
@@ -84,6 +95,8 @@ def score_cell(
     seed: int = 0,
     resamples: int = DEFAULT_RESAMPLES,
     details: Mapping[str, str] | None = None,
+    trivial: float | None = None,
+    clusters: IntArray | None = None,
 ) -> CellScore:
     """Score one cell of the grid.
 
@@ -92,6 +105,8 @@ def score_cell(
         predictions: one an item, in any order: they are sorted by item id first.
         resamples: bootstrap resamples; 0 leaves the intervals out.
         details: for display, copied into the score.
+        trivial: as `statistics`.
+        clusters: the cluster of each item, in the order of item ids; None: each is its own.
 
     Raises:
         DataError: there are no predictions, an item occurs twice or has no gold value, or a gold
@@ -100,7 +115,11 @@ def score_cell(
     """
     items = ordered(predictions)
     metrics = estimates(
-        statistics(task_kind, labels, items), len(items), seed=seed, resamples=resamples
+        statistics(task_kind, labels, items, trivial=trivial),
+        len(items),
+        seed=seed,
+        resamples=resamples,
+        clusters=clusters,
     )
     classification = task_kind == "classification"
     return CellScore(
@@ -188,20 +207,27 @@ def ordered(predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
 
 
 def estimates(
-    table: Mapping[str, Statistic], n: int, *, seed: int, resamples: int
+    table: Mapping[str, ItemStatistic],
+    n: int,
+    *,
+    seed: int,
+    resamples: int,
+    clusters: IntArray | None = None,
 ) -> dict[str, Metric]:
     """Point estimates and 95% percentile intervals; undefined statistics are absent.
 
     Args:
         table: the statistics, each of the same `n` items.
+        clusters: as `resample_weights`.
     """
     values = {name: point_estimate(statistic, n) for name, statistic in table.items()}
     defined = {name: value for name, value in values.items() if not math.isnan(value)}
-    drawn: dict[str, list[FloatArray]] = {name: [] for name in defined}
-    for indices in resample_indices(n, resamples, seed=seed):
-        for name in defined.keys() - WITHOUT_INTERVAL:
-            drawn[name].append(table[name](indices))
-    return {name: Metric(value, *interval(drawn[name])) for name, value in defined.items()}
+    asked = {name: table[name] for name in table if name in defined.keys() - WITHOUT_INTERVAL}
+    drawn = resampled(asked, n, resamples, seed=seed, clusters=clusters)
+    return {
+        name: Metric(value, *interval([drawn[name]] if name in drawn else []))
+        for name, value in defined.items()
+    }
 
 
 def class_f1(
@@ -221,12 +247,13 @@ def class_f1(
         DataError, ConfigError: as `score_cell`.
     """
     items = ordered(predictions)
-    at = _f1_of_classes(*_codes(labels, items), len(labels))
-    values, _ = at(np.arange(len(items))[np.newaxis, :])
-    drawn = [at(rows)[0] for rows in resample_indices(len(items), resamples, seed=seed)]
+    n = len(items)
+    each = _f1_of_classes(*_codes(labels, items), len(labels))
+    values = each.weighted(np.ones((n, 1)))[:, 0]
+    drawn = [each.weighted(weights) for weights in resample_weights(n, resamples, seed=seed)]
     return {
-        label: Metric(float(value), *interval([part[:, i] for part in drawn]))
-        for i, (label, value) in enumerate(zip(labels, values[0], strict=True))
+        label: Metric(float(value), *interval([part[i] for part in drawn]))
+        for i, (label, value) in enumerate(zip(labels, values, strict=True))
         if not math.isnan(value)
     }
 
@@ -234,17 +261,6 @@ def class_f1(
 def point_estimate(statistic: Statistic, n: int) -> float:
     """The statistic of the `n` items as they are."""
     return float(statistic(np.arange(n)[np.newaxis, :])[0])
-
-
-def resample_indices(n: int, resamples: int, *, seed: int) -> Iterator[IntArray]:
-    """Indices of items drawn with replacement, in chunks of shape (some, n).
-
-    They depend on `n` and `seed` alone, so cells over the same items are resampled alike.
-    """
-    generator = np.random.default_rng(seed)
-    most = max(1, _CHUNK // n)
-    for start in range(0, resamples, most):
-        yield generator.integers(n, size=(min(most, resamples - start), n))
 
 
 def interval(drawn: Sequence[FloatArray]) -> tuple[float, float] | tuple[None, None]:
@@ -264,67 +280,136 @@ def interval(drawn: Sequence[FloatArray]) -> tuple[float, float] | tuple[None, N
 
 
 def statistics(
-    task_kind: TaskKind, labels: Sequence[str], items: Sequence[Prediction]
-) -> dict[str, Statistic]:
+    task_kind: TaskKind,
+    labels: Sequence[str],
+    items: Sequence[Prediction],
+    *,
+    trivial: float | None = None,
+) -> dict[str, ItemStatistic]:
     """Every metric of the task kind, by the names listed at `CellScore.metrics`.
+
+    What each counts, and what an item without an answer counts in it: `gateway.scoring.estimands`.
 
     Args:
         items: as `ordered` returns them.
+        trivial: of a number task, the answer whose error an item without one is charged with;
+            None: the median of the items' own gold values.
 
     Raises:
         DataError, ConfigError: as `score_cell`.
     """
     match task_kind:
         case "classification":
-            return _classification(labels, items) | _answering(items)
+            return _classification(labels, items)
         case "number":
-            return _number_errors(items) | _answering(items)
+            return _number_errors(items, trivial) | _answering(items)
         case "extraction":
             return _extraction(items) | _answering(items)
 
 
-def _answering(items: Sequence[Prediction]) -> dict[str, Statistic]:
+def _answering(items: Sequence[Prediction]) -> dict[str, ItemStatistic]:
     answered = _answered(items)
     unparsed = np.asarray([item.status is Status.UNPARSED for item in items])
     return {
-        "coverage": _mean(answered),
-        "conformance": _mean(answered, among=answered | unparsed),
+        "coverage": mean(answered),
+        "conformance": mean(answered, among=answered | unparsed),
     }
 
 
-def _classification(labels: Sequence[str], items: Sequence[Prediction]) -> dict[str, Statistic]:
+def _classification(labels: Sequence[str], items: Sequence[Prediction]) -> dict[str, ItemStatistic]:
+    return _of_confusion(labels, items) | _of_shares(labels, items)
+
+
+def _of_confusion(labels: Sequence[str], items: Sequence[Prediction]) -> dict[str, ItemStatistic]:
+    """Metrics of the counts of gold and answer. Behind the labels, an answer of `classes` is an
+    unparsed one, and one more any other that is lacking."""
     gold, answer = _codes(labels, items)
-    right, answered = gold == answer, _answered(items)
+    unparsed = np.asarray([item.status is Status.UNPARSED for item in items])
+    classes = len(labels)
+    seen = gold * (classes + 2) + np.where((answer == classes) & ~unparsed, classes + 1, answer)
+    occurring, codes = np.unique(seen, return_inverse=True)
+    of, by = np.divmod(occurring, classes + 2)
+    right, answered, written = of == by, by < classes, by <= classes
+
+    def share(counted: BoolArray, among: BoolArray) -> ItemStatistic:
+        rows = csr_array(np.column_stack([counted & among, among]).astype(np.float64))
+        return ItemStatistic(codes, rows, lambda sums: ratio(sums[0], sums[1]))
+
+    every = np.ones(len(of), dtype=np.bool_)
+    f1 = ItemStatistic(codes, _f1_features(of, by, classes), _macro)
+    return {
+        "macro_f1": f1,
+        "weighted_f1": replace(f1, value=_weighted),
+        "accuracy": share(right, every),
+        "accuracy_answered": share(right, answered),
+        "coverage": share(answered, every),
+        "conformance": share(answered, written),
+    }
+
+
+def _f1_features(gold: IntArray, answer: IntArray, classes: int) -> csr_array:
+    """Whether each code is of a class, answered by it, and both; shape (codes, 3 * classes)."""
+    at = np.arange(len(gold))
+    answered, hit = answer < classes, gold == answer
+    rows = np.concatenate([at, at[answered], at[hit]])
+    columns = np.concatenate([gold, classes + answer[answered], 2 * classes + gold[hit]])
+    return csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(gold), 3 * classes))
+
+
+def _macro(sums: FloatArray) -> FloatArray:
+    """Mean F1 of the classes that gold values have.
+
+    A class that no gold value has is none of the question, so that it is the same mean for every
+    cell: a stray answer of it is an error where it was given, and takes nothing else with it.
+    """
+    scores, support = _f1(sums)
+    present = support > 0
+    return ratio((scores * present).sum(axis=0), present.sum(axis=0))
+
+
+def _weighted(sums: FloatArray) -> FloatArray:
+    """As `_macro`, each class by its items."""
+    scores, support = _f1(sums)
+    return ratio((scores * support).sum(axis=0), support.sum(axis=0))
+
+
+def _f1(sums: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """F1, 0 where a class is neither asked for nor answered, and support."""
+    support, answers, hits = np.split(sums, 3)
+    return np.nan_to_num(ratio(2 * hits, support + answers)), support
+
+
+def _of_shares(labels: Sequence[str], items: Sequence[Prediction]) -> dict[str, ItemStatistic]:
+    """Metrics of the labels' probabilities."""
+    gold, answer = _codes(labels, items)
     shares = _shares(labels, items)
     scored = ~np.isnan(shares[:, 0])
     truth = np.eye(len(labels))[gold]
     # A share of zero for what came true costs 36 nats, as in scikit-learn, rather than infinity.
     losses = -np.log(np.clip(shares[np.arange(len(items)), gold], _EPS, 1.0))
     return {
-        "macro_f1": _f1(gold, answer, len(labels), weighted=False),
-        "weighted_f1": _f1(gold, answer, len(labels), weighted=True),
-        "accuracy": _mean(right),
-        "accuracy_answered": _mean(right, among=answered),
-        "log_loss": _mean(losses, among=scored),
-        "brier": _mean(((shares - truth) ** 2).sum(axis=1), among=scored),
-        "ece": _ece(shares.max(axis=1), right, among=scored),
+        "log_loss": mean(losses, among=scored),
+        "brier": mean(((shares - truth) ** 2).sum(axis=1), among=scored),
+        "ece": _ece(shares.max(axis=1), gold == answer, among=scored),
     }
 
 
-def _number_errors(items: Sequence[Prediction]) -> dict[str, Statistic]:
-    answered = _answered(items)
-    errors = absolute_errors(items)
+def _number_errors(items: Sequence[Prediction], trivial: float | None) -> dict[str, ItemStatistic]:
+    answered, errors = _answered(items), absolute_errors(items)
+    charged = charged_errors(items, errors, trivial)
     return {
-        "mae": _mean(errors, among=answered),
-        "median_ae": _median(errors, among=answered),
-        "within_one": _mean(_right(items, "number")),
+        "mae": mean(charged),
+        "mae_answered": mean(errors, among=answered),
+        "median_ae": median(charged),
+        "median_ae_answered": median(errors, among=answered),
+        "within_one": mean(_right(items, "number")),
     }
 
 
-def _extraction(items: Sequence[Prediction]) -> dict[str, Statistic]:
+def _extraction(items: Sequence[Prediction]) -> dict[str, ItemStatistic]:
     golds = [_gold_fields(item) for item in items]
     answers = [_fields(item) if item.status is Status.OK else {} for item in items]
-    table: dict[str, Statistic] = {"exact_match": _mean(_right(items, "extraction"))}
+    table = {"exact_match": mean(_right(items, "extraction"))}
     for key in sorted({key for gold in golds for key in gold}):
         named = np.asarray([key in gold for gold in golds])
         equal = np.asarray(
@@ -333,97 +418,34 @@ def _extraction(items: Sequence[Prediction]) -> dict[str, Statistic]:
                 for gold, answer in zip(golds, answers, strict=True)
             ]
         )
-        table[f"field:{key}"] = _mean(equal, among=named)
+        table[f"field:{key}"] = mean(equal, among=named)
     return table
 
 
-def _mean(values: FloatArray | BoolArray, *, among: BoolArray | None = None) -> Statistic:
-    counted = np.ones(len(values), dtype=np.bool_) if among is None else among
-    kept = np.where(counted, values, 0.0)
+def _f1_of_classes(gold: IntArray, answer: IntArray, classes: int) -> ItemStatistic:
+    """F1 of each class, shape (classes, resamples); NaN where it is neither asked for nor
+    answered."""
+    occurring, codes = np.unique(gold * (classes + 1) + answer, return_inverse=True)
+    of, by = np.divmod(occurring, classes + 1)
 
-    def at(indices: IntArray) -> FloatArray:
-        return _ratio(kept[indices].sum(axis=1), counted[indices].sum(axis=1))
+    def each(sums: FloatArray) -> FloatArray:
+        support, answers, hits = np.split(sums, 3)
+        return ratio(2 * hits, support + answers)
 
-    return at
-
-
-def _median(values: FloatArray, *, among: BoolArray) -> Statistic:
-    # What does not count sorts to the end, behind the middle of what does.
-    kept = np.where(among, values, np.inf)
-
-    def at(indices: IntArray) -> FloatArray:
-        rows = np.arange(len(indices))
-        count = among[indices].sum(axis=1)
-        ascending = np.sort(kept[indices], axis=1)
-        middle = ascending[rows, np.maximum(count - 1, 0) // 2]
-        other = ascending[rows, np.minimum(count // 2, indices.shape[1] - 1)]
-        return np.where(count > 0, (middle + other) / 2, np.nan)
-
-    return at
+    return ItemStatistic(codes, _f1_features(of, by, classes), each)
 
 
-def _f1(gold: IntArray, answer: IntArray, classes: int, *, weighted: bool) -> Statistic:
-    """F1 over classes from confusion counts. Answer code `classes` is an abstention.
-
-    A class that is neither asked for nor answered in a resample has no F1 and is left out of the
-    macro mean, as scikit-learn does with `zero_division=nan`; counted as 0 it would pull every
-    cell down by what the sample happens not to hold.
-    """
-    at_classes = _f1_of_classes(gold, answer, classes)
-
-    def at(indices: IntArray) -> FloatArray:
-        scores, support = at_classes(indices)
-        weights = support if weighted else ~np.isnan(scores)
-        return _ratio((np.nan_to_num(scores) * weights).sum(axis=1), weights.sum(axis=1))
-
-    return at
-
-
-def _f1_of_classes(
-    gold: IntArray, answer: IntArray, classes: int
-) -> Callable[[IntArray], tuple[FloatArray, FloatArray]]:
-    """Item indices, shape (resamples, items) -> F1 and support, each (resamples, classes).
-
-    F1 is NaN where a class is neither asked for nor answered.
-    """
-    hit = np.where(gold == answer, gold, classes)
-
-    def at(indices: IntArray) -> tuple[FloatArray, FloatArray]:
-        support = _row_counts(gold[indices], classes + 1)[:, :classes]
-        answers = _row_counts(answer[indices], classes + 1)[:, :classes]
-        hits = _row_counts(hit[indices], classes + 1)[:, :classes]
-        return _ratio(2 * hits, support + answers), support
-
-    return at
-
-
-def _ece(confidence: FloatArray, right: BoolArray, *, among: BoolArray) -> Statistic:
+def _ece(confidence: FloatArray, right: BoolArray, *, among: BoolArray) -> ItemStatistic:
     bins = np.where(among, _bin_of(confidence), BINS)
     gaps = np.where(among, right - confidence, 0.0)
-
-    def at(indices: IntArray) -> FloatArray:
-        sums = _row_counts(bins[indices], BINS + 1, weights=gaps[indices])[:, :BINS]
-        return _ratio(np.abs(sums).sum(axis=1), among[indices].sum(axis=1))
-
-    return at
-
-
-def _row_counts(codes: IntArray, width: int, *, weights: FloatArray | None = None) -> FloatArray:
-    """For each row how often each code occurs (or its summed weights), shape (rows, width)."""
-    rows = len(codes)
-    flat = (codes + width * np.arange(rows)[:, np.newaxis]).ravel()
-    counts = np.bincount(
-        flat, weights=None if weights is None else weights.ravel(), minlength=rows * width
+    at = np.arange(len(bins))
+    features = csr_array(
+        (np.append(gaps, among), (np.append(at, at), np.append(bins, np.full(len(at), BINS + 1)))),
+        shape=(len(bins), BINS + 2),
     )
-    return np.asarray(counts.reshape(rows, width), dtype=np.float64)
-
-
-def _ratio(top: npt.NDArray[np.generic], bottom: npt.NDArray[np.generic]) -> FloatArray:
-    """top / bottom, NaN where bottom is zero."""
-    above, below = np.asarray(top, dtype=np.float64), np.asarray(bottom, dtype=np.float64)
-    quotient = np.full(above.shape, np.nan)
-    np.divide(above, below, out=quotient, where=below > 0)
-    return quotient
+    return ItemStatistic(
+        at, features, lambda sums: ratio(np.abs(sums[:BINS]).sum(axis=0), sums[-1])
+    )
 
 
 # Reading predictions
@@ -442,6 +464,15 @@ def absolute_errors(items: Sequence[Prediction]) -> FloatArray:
             for item, gold in zip(items, golds, strict=True)
         ]
     )
+
+
+def charged_errors(
+    items: Sequence[Prediction], errors: FloatArray, trivial: float | None
+) -> FloatArray:
+    """The errors, and where nothing was answered that of the trivial answer instead."""
+    golds = np.asarray([_gold_number(item) for item in items])
+    instead = float(np.median(golds)) if trivial is None else trivial
+    return np.where(np.isnan(errors), np.abs(golds - instead), errors)
 
 
 def _answered(items: Sequence[Prediction]) -> BoolArray:

@@ -31,7 +31,7 @@ from scipy.special import logsumexp
 
 from gateway.core.draws import seeded_rank
 from gateway.core.errors import ConfigError, DataError
-from gateway.scoring.scores import BoolArray, FloatArray, IntArray
+from gateway.scoring.statistic import BoolArray, FloatArray, IntArray
 
 DEFAULT_ALPHA = 0.05
 

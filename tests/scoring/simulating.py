@@ -14,7 +14,8 @@ from gateway.scoring.equivalence import proportion_equivalence
 from gateway.scoring.pairing import Pairs, paired
 from gateway.scoring.proportions import score_interval
 from gateway.scoring.results import Metric, Prediction, Status
-from gateway.scoring.scores import BoolArray, FloatArray, IntArray, Statistic
+from gateway.scoring.scores import Statistic
+from gateway.scoring.statistic import BoolArray, FloatArray, IntArray
 
 LABELS = ("bug", "feature", "question")
 SIZE = 20_000

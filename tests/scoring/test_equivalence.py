@@ -13,7 +13,7 @@ from gateway.core.errors import ConfigError
 from gateway.scoring.bootstrap import bootstrap
 from gateway.scoring.equivalence import bootstrap_equivalence, proportion_equivalence
 from gateway.scoring.proportions import score
-from gateway.scoring.scores import FloatArray, IntArray
+from gateway.scoring.statistic import FloatArray, IntArray
 from tests.scoring.cells import estimates_of
 from tests.scoring.simulating import QUANTIZED, classified, false_claims
 

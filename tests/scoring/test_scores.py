@@ -16,16 +16,15 @@ from gateway.core.errors import ConfigError, DataError
 from gateway.core.types import Answer, TaskKind
 from gateway.scoring.results import CellScore, Prediction, Status
 from gateway.scoring.scores import (
-    IntArray,
     TimedItem,
     class_f1,
     is_right,
     ordered,
-    resample_indices,
     score_cell,
     statistics,
     timings,
 )
+from gateway.scoring.statistic import IntArray, resample_indices
 
 LABELS = ("question", "bug", "feature")
 """Not in alphabetical order, in which scikit-learn would put them."""
@@ -89,7 +88,7 @@ def by_sklearn(items: Sequence[Prediction]) -> dict[str, float]:
     """The documented definitions in scikit-learn's words; undefined ones are NaN."""
     gold = [str(item.gold) for item in items]
     answer = [str(item.answer) if item.status is Status.OK else "(none)" for item in items]
-    f1 = {"labels": list(LABELS), "zero_division": np.nan}
+    f1 = {"labels": [label for label in LABELS if label in gold], "zero_division": 0.0}
     result = {
         "macro_f1": sk.f1_score(gold, answer, average="macro", **f1),
         "weighted_f1": sk.f1_score(gold, answer, average="weighted", **f1),
@@ -151,7 +150,8 @@ def test_every_resample_of_numbers_has_the_value_that_scikit_learn_gives_it(
     (indices,) = resample_indices(len(items), 5, seed=0)
     for row, resample in enumerate(indices):
         pairs = [rows[i][:2] for i in resample if rows[i][2] is Status.OK]
-        mae, median = table["mae"](indices)[row], table["median_ae"](indices)[row]
+        mae = table["mae_answered"](indices)[row]
+        median = table["median_ae_answered"](indices)[row]
         if not pairs:
             assert math.isnan(mae)
             assert math.isnan(median)
@@ -277,6 +277,14 @@ def test_a_class_has_the_f1_of_its_row_and_an_interval_around_it(items: list[Pre
         assert metric.low is None or metric.high is None or 0 <= metric.low <= metric.high <= 1
 
 
+def test_a_stray_answer_of_a_class_without_gold_items_is_one_error() -> None:
+    gold = ["bug", "feature"] * 30
+    stray = [predicted(i, g, "question" if i == 0 else g) for i, g in enumerate(gold)]
+    four = [predicted(i, g, "bug" if i in (1, 3, 5, 7) else g) for i, g in enumerate(gold)]
+    assert value(classification(stray, resamples=0), "macro_f1") == pytest.approx(0.992, abs=5e-4)
+    assert value(classification(four, resamples=0), "macro_f1") == pytest.approx(0.933, abs=5e-4)
+
+
 def test_confusion_has_a_column_for_no_answer() -> None:
     items = [
         predicted(0, "bug", "feature"),
@@ -323,10 +331,16 @@ def test_numbers_are_scored_by_their_errors() -> None:
         predicted(3, 1.0, None, Status.UNPARSED),
     ]
     score = score_cell("cell", "model", "number", (), items, resamples=50)
-    assert value(score, "mae") == pytest.approx(2.0)
-    assert value(score, "median_ae") == pytest.approx(1.0)
+    assert value(score, "mae_answered") == pytest.approx(2.0)
+    assert value(score, "median_ae_answered") == pytest.approx(1.0)
+    # The median of the gold values is 2.55, so that the last item costs 1.55.
+    assert value(score, "mae") == pytest.approx((0 + 1 + 5 + 1.55) / 4)
+    assert value(score, "median_ae") == pytest.approx(1.275)
+    trained = score_cell("cell", "model", "number", (), items, resamples=0, trivial=3.0)
+    assert value(trained, "mae") == pytest.approx((0 + 1 + 5 + 2) / 4)
     assert value(score, "within_one") == 0.5
-    assert list(score.metrics) == ["mae", "median_ae", "within_one", "coverage", "conformance"]
+    errors = ["mae", "mae_answered", "median_ae", "median_ae_answered", "within_one"]
+    assert list(score.metrics) == [*errors, "coverage", "conformance"]
     assert (score.per_class, score.confusion) == ((), None)
 
 

@@ -25,7 +25,8 @@ from gateway.core.errors import DataError
 from gateway.evaluation.judge.rubric import GRADES
 from gateway.scoring.bootstrap import bootstrap
 from gateway.scoring.results import Metric
-from gateway.scoring.scores import DEFAULT_RESAMPLES, FloatArray, IntArray, Statistic
+from gateway.scoring.scores import DEFAULT_RESAMPLES, Statistic
+from gateway.scoring.statistic import FloatArray, IntArray
 
 _KNOWN = np.arange(1, len(GRADES) + 1)
 UNWEIGHTED: FloatArray = (_KNOWN[:, np.newaxis] != _KNOWN).astype(np.float64)

@@ -14,7 +14,8 @@ from gateway.evaluation.judge.agreement import (
     rounded,
     spearman_statistic,
 )
-from gateway.scoring.scores import point_estimate, resample_indices
+from gateway.scoring.scores import point_estimate
+from gateway.scoring.statistic import resample_indices
 
 COHEN = ((88, 14, 18), (10, 40, 10), (2, 6, 12))
 """Cohen 1968, "Weighted Kappa", Psychological Bulletin 70, table 1, times its N of 200: two judges,

@@ -1,0 +1,225 @@
+"""A metric as a function of sums over items, so that many resamples of it are a few products.
+
+Every item has a code, and every code a row of features: those of a macro-F1 are whether the item
+is of a class, whether it was answered by it, and both. A metric is a function of the features'
+sums. A resample then is how often each item counts, and a swap of two cells' answers is a sum that
+goes from one to the other; neither asks what the metric is.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array, eye_array, vstack
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+Value = Callable[[FloatArray], FloatArray]
+"""Sums of features, shape (features, resamples) -> values, shape (resamples,); NaN where there is
+none."""
+
+_CHUNK = 4_000_000
+"""Weights that are made at a time: bounds memory, changes no value."""
+_DRAWN = 2_000_000
+"""Indices drawn at a time: part of the result, because it cuts the random stream."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemStatistic:
+    """A metric of the items of one cell."""
+
+    codes: IntArray
+    """Of each item, shape (items,). Statistics that have one array in common are summed once."""
+    rows: csr_array
+    """The features of each code, shape (codes, features)."""
+    value: Value
+    alike: bool = True
+    """Whether the features of another cell's items mean the same, so that both can be joined."""
+
+    def __call__(self, indices: IntArray) -> FloatArray:
+        """The values on resampled items.
+
+        Args:
+            indices: item positions, shape (resamples, any number of items).
+        """
+        width, resamples = self.rows.shape[0], len(indices)
+        flat = self.codes[indices] + width * np.arange(resamples)[:, np.newaxis]
+        counts = np.bincount(flat.ravel(), minlength=resamples * width)
+        return self.of_counts(counts.reshape(resamples, width).T.astype(np.float64))
+
+    def weighted(self, weights: FloatArray) -> FloatArray:
+        """The values where each item counts so often.
+
+        Args:
+            weights: shape (items, resamples).
+        """
+        return self.of_counts(self.counted(weights))
+
+    def counted(self, weights: FloatArray) -> FloatArray:
+        """How often each code counts, shape (codes, resamples)."""
+        return np.asarray(one_hot(self.codes, self.rows.shape[0]) @ weights)
+
+    def of_counts(self, counts: FloatArray) -> FloatArray:
+        """The values where each code counts so often.
+
+        Args:
+            counts: shape (codes, resamples).
+        """
+        return self.value(np.asarray(self.rows.T @ counts, dtype=np.float64))
+
+    def features(self) -> csr_array:
+        """Of each item, shape (items, features)."""
+        return csr_array(self.rows[self.codes])
+
+    def without_each(self) -> FloatArray:
+        """The values with each item left out in turn, shape (items,)."""
+        width = self.rows.shape[0]
+        counts = np.bincount(self.codes, minlength=width).astype(np.float64)
+        without = np.full(width, np.nan)
+        occurring = np.flatnonzero(counts)
+        for part in np.array_split(occurring, 1 + len(occurring) * width // _CHUNK):
+            less = np.repeat(counts[:, np.newaxis], len(part), axis=1)
+            less[part, np.arange(len(part))] -= 1
+            without[part] = self.of_counts(less)
+        return without[self.codes]
+
+    def kept(self, items: BoolArray | IntArray) -> "ItemStatistic":
+        """The same of some items."""
+        return ItemStatistic(self.codes[items], self.rows, self.value, self.alike)
+
+    def joined(self, other: "ItemStatistic") -> "ItemStatistic":
+        """Of this cell's items and, behind them, another's."""
+        codes = np.concatenate([self.codes, other.codes + self.rows.shape[0]])
+        return ItemStatistic(codes, csr_array(vstack([self.rows, other.rows])), self.value)
+
+
+def one_hot(codes: IntArray, width: int) -> csr_array:
+    """1 where an item has a code, shape (width, items)."""
+    ones = np.ones(len(codes))
+    return csr_array((ones, (codes, np.arange(len(codes)))), shape=(width, len(codes)))
+
+
+def of_features(features: FloatArray | BoolArray, value: Value) -> ItemStatistic:
+    """A statistic of the sums of what every item has.
+
+    Args:
+        features: shape (items, features); equal rows are kept once.
+    """
+    distinct, codes = np.unique(np.asarray(features, np.float64), axis=0, return_inverse=True)
+    return ItemStatistic(codes.reshape(-1).astype(np.int64), csr_array(distinct), value)
+
+
+def mean(values: FloatArray | BoolArray, *, among: BoolArray | None = None) -> ItemStatistic:
+    """The mean of the items that count, NaN where none does."""
+    counted = np.ones(len(values), dtype=np.bool_) if among is None else among
+    kept = np.where(counted, values, 0.0).astype(np.float64)
+    return of_features(np.column_stack([kept, counted]), lambda sums: ratio(sums[0], sums[1]))
+
+
+def median(values: FloatArray, *, among: BoolArray | None = None) -> ItemStatistic:
+    """The median of the items that count, NaN where none does."""
+    counted = np.ones(len(values), dtype=np.bool_) if among is None else among
+    distinct, found = np.unique(values[counted], return_inverse=True)
+    codes = np.full(len(values), len(distinct), dtype=np.int64)
+    codes[counted] = found.reshape(-1)
+    # The last code, of items that do not count, has no feature.
+    rows = csr_array(eye_array(len(distinct) + 1, len(distinct)))
+    return ItemStatistic(codes, rows, lambda counts: _middle(distinct, counts), alike=False)
+
+
+def _middle(ascending: FloatArray, counts: FloatArray) -> FloatArray:
+    if not len(ascending):
+        return np.full(counts.shape[1], np.nan)
+    reached = counts.cumsum(axis=0)
+    total = reached[-1]
+    last = len(ascending) - 1
+    lower = np.minimum((reached <= np.floor((total - 1) / 2)).sum(axis=0), last)
+    upper = np.minimum((reached <= np.floor(total / 2)).sum(axis=0), last)
+    return np.where(total > 0, (ascending[lower] + ascending[upper]) / 2, np.nan)
+
+
+def ratio(top: npt.NDArray[np.generic], bottom: npt.NDArray[np.generic]) -> FloatArray:
+    """top / bottom, NaN where bottom is zero."""
+    above, below = np.asarray(top, dtype=np.float64), np.asarray(bottom, dtype=np.float64)
+    quotient = np.full(above.shape, np.nan)
+    np.divide(above, below, out=quotient, where=below > 0)
+    return quotient
+
+
+# Resamples
+
+
+def resample_indices(n: int, resamples: int, *, seed: int) -> Iterator[IntArray]:
+    """Indices of items drawn with replacement, in chunks of shape (some, n).
+
+    They depend on `n` and `seed` alone, so cells over the same items are resampled alike.
+    """
+    generator = np.random.default_rng(seed)
+    most = max(1, _DRAWN // n)
+    for start in range(0, resamples, most):
+        yield generator.integers(n, size=(min(most, resamples - start), n))
+
+
+def resample_weights(
+    n: int, resamples: int, *, seed: int, clusters: IntArray | None = None
+) -> Iterator[FloatArray]:
+    """How often each item counts in each resample of `resample_indices`, in chunks of shape
+    (n, some).
+
+    Args:
+        clusters: the cluster of each item, shape (n,): clusters are drawn, with all their items.
+    """
+    groups = None if clusters is None else np.unique(clusters, return_inverse=True)[1].reshape(-1)
+    drawn = _drawn(n if groups is None else int(groups.max()) + 1, resamples, seed)
+    most = max(1, _CHUNK // n)
+    for start in range(0, resamples, most):
+        part = drawn[:, start : start + most]
+        yield (part if groups is None else part[groups]).astype(np.float64)
+
+
+@lru_cache(maxsize=1)
+def _drawn(n: int, resamples: int, seed: int) -> npt.NDArray[np.uint8]:
+    """Counts of all resamples, shape (n, resamples): kept, since every cell needs the same."""
+    counts = np.empty((n, resamples), dtype=np.uint8)
+    start = 0
+    for indices in resample_indices(n, resamples, seed=seed):
+        rows = len(indices)
+        flat = (indices + n * np.arange(rows)[:, np.newaxis]).ravel()
+        counts[:, start : start + rows] = np.bincount(flat, minlength=rows * n).reshape(rows, n).T
+        start += rows
+    return counts
+
+
+def resampled(
+    table: Mapping[str, ItemStatistic],
+    n: int,
+    resamples: int,
+    *,
+    seed: int,
+    clusters: IntArray | None = None,
+) -> dict[str, FloatArray]:
+    """The values of each statistic on the same resamples, shape (resamples,) each.
+
+    Args:
+        table: statistics of the same `n` items.
+        clusters: as `resample_weights`.
+    """
+    drawn: dict[str, list[FloatArray]] = {name: [] for name in table}
+    for weights in resample_weights(n, resamples, seed=seed, clusters=clusters):
+        for names in _sharing(table):
+            counts = table[names[0]].counted(weights)
+            for name in names:
+                drawn[name].append(table[name].of_counts(counts))
+    return {name: np.concatenate(parts) if parts else np.empty(0) for name, parts in drawn.items()}
+
+
+def _sharing(table: Mapping[str, ItemStatistic]) -> list[Sequence[str]]:
+    """Names of the statistics that have the same codes."""
+    found: dict[int, list[str]] = {}
+    for name, statistic in table.items():
+        found.setdefault(id(statistic.codes), []).append(name)
+    return list(found.values())
