@@ -81,7 +81,7 @@ def load_report(text: str) -> Report:
     raw = plain(text, REPORT, hint=_HINT, reading=_FINITE)
     if isinstance(raw, dict):
         raw.pop("summary", None)
-        if "conclusion" not in raw:
+        if "conclusion" not in raw or "winner" not in raw:
             raw |= {"comparisons": [], "disagreements": [], "conclusion": None}
             raw["cells"] = [
                 {**cell, "verdicts": []} if isinstance(cell, dict) else cell

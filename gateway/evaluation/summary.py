@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gateway.core.types import TaskKind
 from gateway.evaluation.predictions import (
     Answers,
     Predictions,
@@ -11,14 +12,16 @@ from gateway.evaluation.predictions import (
     names_of,
     predictions_of,
 )
-from gateway.evaluation.record import RecordedCell, RunRecord
-from gateway.evaluation.store import Observation, Store
-from gateway.scoring.baselines import against_baselines
-from gateway.scoring.contest import Comparison, all_pairs
+from gateway.evaluation.record import RunRecord
+from gateway.evaluation.store import Store
+from gateway.scoring.baselines import MEDIAN
+from gateway.scoring.contest import Held, hold_entrants
 from gateway.scoring.flips import Flip, differing
+from gateway.scoring.pairing import Entrant, entrant
 from gateway.scoring.report import Conclusion, Report, best_first
-from gateway.scoring.results import CellScore, CellTimings, Prediction, Status, Verdict
+from gateway.scoring.results import CellScore, CellTimings, Status, Verdict
 from gateway.scoring.scores import TimedItem, is_right, score_cell, timings
+from gateway.scoring.statistic import IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +56,37 @@ def evaluate(
     *,
     compare: bool = True,
     margin: float | None = None,
+    held: Held | None = None,
+    clusters: IntArray | None = None,
 ) -> Report:
     """Score the cells and baselines, hold each cell against the baselines and the other cells.
 
     Args:
         compare: whether cells are held against each other, and something follows from the run.
         margin: of those comparisons, in units of the primary metric.
+        held: what was found already of the cells and the baselines; None: it is found here.
+        clusters: the cluster of each item, in the order of item ids; None: each is its own.
     """
     baselines = baselines_of(record)
-    models = [_scored(record, name, cell, baselines, answers) for name, cell in predictions.items()]
-    cells = models + [
-        score_cell(name, "baseline", record.kind, record.labels, cell, seed=record.seed)
-        for name, cell in baselines.items()
+    trivial = trivial_answer(baselines)
+    read = entrants_of(record, predictions)
+    cells = [
+        score_cell(
+            name,
+            "baseline" if name in baselines else "model",
+            record.kind,
+            record.labels,
+            cell.items,
+            seed=record.seed,
+            clusters=clusters,
+            table=cell.table,
+            details={} if name in baselines else _details(record, name, answers),
+        )
+        for name, cell in read.items()
     ]
+    metric = record.primary_metric
+    held = held or held_of(record, read, metric, cells=cells, margin=margin, clusters=clusters)
+    cells = [replace(cell, verdicts=held.against.get(cell.name, ())) for cell in cells]
     return Report(
         run_id=record.run_id,
         task=record.task,
@@ -75,11 +96,73 @@ def evaluate(
         labels=record.labels,
         settings=record.settings,
         cells=tuple(cells),
-        comparisons=_comparisons(record, predictions, models, margin) if compare else (),
+        comparisons=held.comparisons if compare else (),
         disagreements=disagreements(record, predictions) if compare else (),
         conclusion=_conclusion(record, cells) if compare else None,
         margin=margin,
-        warnings=_warnings(record, cells, answers),
+        winner=held.winner if compare else None,
+        warnings=(*_warnings(record, cells, answers), *charged(record.kind, cells, trivial)),
+    )
+
+
+def entrants_of(record: RunRecord, predictions: Predictions) -> dict[str, Entrant]:
+    """Cells and baselines, read once for all that is asked of them."""
+    baselines = baselines_of(record)
+    trivial = trivial_answer(baselines)
+    return {
+        name: entrant(cell, task_kind=record.kind, labels=record.labels, trivial=trivial)
+        for name, cell in {**predictions, **baselines}.items()
+    }
+
+
+def held_of(
+    record: RunRecord,
+    read: Mapping[str, Entrant],
+    metric: str,
+    *,
+    cells: Sequence[CellScore],
+    margin: float | None = None,
+    clusters: IntArray | None = None,
+) -> Held:
+    """Every pair of the cells that have the metric, each held against those with a better value;
+    and each cell against every baseline: one family.
+
+    Args:
+        read: as `entrants_of` reads them.
+        cells: the same cells, scored.
+    """
+    models = [cell for cell in cells if cell.kind == "model"]
+    first = [cell.name for cell in best_first(models, metric)]
+    names = [*first, *(cell.name for cell in models if cell.name not in first)]
+    return hold_entrants(
+        [read[name] for name in names],
+        [read[cell.name] for cell in cells if cell.kind == "baseline"],
+        metric=metric,
+        margin=margin,
+        seed=record.seed,
+        clusters=clusters,
+    )
+
+
+def trivial_answer(baselines: Predictions) -> float | None:
+    """What the trivial baseline of a number task answers; None where there is none."""
+    answers = [cell[0].answer for name, cell in baselines.items() if name == MEDIAN]
+    return float(answers[0]) if answers and isinstance(answers[0], int | float) else None
+
+
+def charged(kind: TaskKind, cells: Sequence[CellScore], trivial: float | None) -> tuple[str, ...]:
+    """What items without an answer cost in errors, said of each cell that has some."""
+    if kind != "number":
+        return ()
+    of = "the median of the gold values here, since there are no training answers"
+    if trivial is not None:
+        of = f"{trivial:g}, the median of the training answers"
+    missing = {cell.name: cell.n - cell.statuses.get(Status.OK.value, cell.n) for cell in cells}
+    return tuple(
+        f"{name}: {count} of {cells[0].n} items have no answer, and each is charged the error of "
+        f"{of}."
+        for name, count in missing.items()
+        if count
     )
 
 
@@ -107,38 +190,9 @@ def timings_of(record: RunRecord, store: Store, predictions: Predictions) -> lis
     return found
 
 
-def _scored(
-    record: RunRecord,
-    name: str,
-    predictions: Sequence[Prediction],
-    baselines: Predictions,
-    answers: Answers,
-) -> CellScore:
+def _details(record: RunRecord, name: str, answers: Answers) -> dict[str, str]:
     cell = next(c for c in record.cells if name in names_of(record, c))
-    score = score_cell(
-        name,
-        "model",
-        record.kind,
-        record.labels,
-        predictions,
-        seed=record.seed,
-        details=_details(record, cell, name, answers[cell.name]),
-    )
-    verdicts = against_baselines(
-        predictions,
-        baselines,
-        task_kind=record.kind,
-        labels=record.labels,
-        metric=record.primary_metric,
-        seed=record.seed,
-    )
-    return replace(score, verdicts=verdicts)
-
-
-def _details(
-    record: RunRecord, cell: RecordedCell, name: str, answers: Mapping[str, Observation]
-) -> dict[str, str]:
-    observed = [answers[item.digest] for item in record.items]
+    observed = [answers[cell.name][item.digest] for item in record.items]
     n = len(observed)
     details = {
         "model": cell.model,
@@ -155,23 +209,6 @@ def _details(
         count = sum(shortened in (o.shortened or ()) for o in observed)
         details[f"{shortened} shortened"] = f"{count} of {n}"
     return details
-
-
-def _comparisons(
-    record: RunRecord,
-    predictions: Predictions,
-    models: Sequence[CellScore],
-    margin: float | None,
-) -> tuple[Comparison, ...]:
-    """Every pair of the cells that have the metric; each is held against the better ones."""
-    return all_pairs(
-        [predictions[cell.name] for cell in best_first(models, record.primary_metric)],
-        task_kind=record.kind,
-        labels=record.labels,
-        metric=record.primary_metric,
-        margin=margin,
-        seed=record.seed,
-    )
 
 
 def _conclusion(record: RunRecord, cells: Sequence[CellScore]) -> Conclusion:

@@ -19,7 +19,7 @@ from gateway.models.adapters.folder import read_adapter
 from gateway.models.adapters.timings import Took, took_of
 from gateway.models.file import Models
 from gateway.quantization.chunks import read_text
-from gateway.scoring.contest import Contest
+from gateway.scoring.contest import Comparison
 from gateway.scoring.report import best_first
 from gateway.scoring.results import CellScore, CellTimings
 from gateway.tasks.prompts import load_template
@@ -162,11 +162,11 @@ class BeforeAfter:
         return best_first(cells, self.outcome.metric)[0]
 
     @property
-    def contest(self) -> Contest:
+    def comparison(self) -> Comparison:
         """The tuned model against the best prompt."""
         names = (self.tuned.name, self.best_prompt.name)
-        contests = (pair.contest for pair in self.outcome.pairs)
-        return next(each for each in contests if (each.a, each.b) == names)
+        pairs = self.outcome.pairs
+        return next(each for each in pairs if (each.contest.a, each.contest.b) == names)
 
     def cost(self, cell: str) -> Cost:
         """Of a cell."""

@@ -1,19 +1,21 @@
 """What the statistics found, in sentences for a person who has to decide.
 
-Where a test can decide nothing the sentence says so instead of giving a p-value, and where two
-cells are not told apart it says how small a difference could have been.
+Where a test can decide nothing the sentence says so, and where two cells are not told apart it says
+how small a difference could have been found. The words for who is better are those of
+`gateway.report.claims` alone.
 """
 
+from gateway.report import claims
 from gateway.report.format import (
-    ABSENT,
     difference,
     number,
     p_statement,
+    p_value,
     plural,
     signed,
     signed_interval,
 )
-from gateway.scoring.contest import Contest
+from gateway.scoring.contest import Comparison
 from gateway.scoring.equivalence import Equivalence
 from gateway.scoring.flips import KeptAnswers
 from gateway.scoring.frontier import Candidate, Recommendation, Standing
@@ -22,31 +24,50 @@ from gateway.scoring.metrics import metric_name
 from gateway.scoring.permutation import Permutation
 from gateway.scoring.power import Power
 from gateway.scoring.report import Conclusion, Report, best_first
-from gateway.scoring.results import AgainstBaseline, CellScore, Metric, Verdict
+from gateway.scoring.results import AgainstBaseline, CellScore, Metric, Status, Verdict
 from gateway.scoring.sequential import Decision, Sequential
 
 
 def summary_sentences(report: Report) -> tuple[str, ...]:
-    """Which cell is best, how sure that is, what does not beat a baseline, and last what follows
+    """Which cell is first, how sure that is, what does not beat a baseline, and last what follows
     from it; nothing where the report does not compare."""
-    best = report.best
+    first = report.best
     if report.conclusion is None:
         return ()
-    if best is None:
+    if first is None:
         return (f"No cell has a {metric_name(report.primary_metric)}: nothing was answered.",)
-    metric = best.metrics[report.primary_metric]
-    value = f"{metric.value:.3f}"
-    if metric.low is not None and metric.high is not None:
-        value += f" (95% interval {metric.low:.3f} to {metric.high:.3f})"
-    name = metric_name(report.primary_metric)
-    said = [f"Best here: {best.name}, {name} {value}, n = {report.n}."]
+    said = [_first(report, first)]
     if report.against_best:
-        said.append(_lead(report))
-    said += [f"{best.name}: {sentence}" for sentence in map(baseline_sentence, best.verdicts)]
+        said.append(claims.lead(report.against_best))
+    said += [f"{first.name}: {sentence}" for sentence in map(baseline_sentence, first.verdicts)]
     models = [cell for cell in report.cells if cell.kind == "model"]
     if beaten := sum(not _beats_all(cell) for cell in models):
         said.append(f"Cells that do not beat every baseline: {beaten} of {len(models)}.")
-    return (*said, _what_follows(report, best.name))
+    return (*said, _what_follows(report, first.name))
+
+
+def _first(report: Report, first: CellScore) -> str:
+    metric, name = first.metrics[report.primary_metric], metric_name(report.primary_metric)
+    figures = f"{name} {number(metric.value)}{_between(metric)}, n = {report.n:,}"
+    said = f"{claims.best_of(first.name, report.against_best)}, {figures}"
+    answered = first.statuses.get(Status.OK.value, report.n)
+    own = first.metrics.get(f"{report.primary_metric}_answered")
+    if own is not None and answered < report.n:
+        said += f"; {number(own.value)} on the {plural(answered, 'item')} that it answered"
+    luck = report.winner
+    if luck is not None and luck.of > 1 and luck.name == first.name:
+        corrected = luck.corrected
+        said += (
+            f"; {number(corrected.value)}{_between(corrected)} less the luck of being picked "
+            f"from {luck.of}"
+        )
+    return f"{said}."
+
+
+def _between(metric: Metric) -> str:
+    if metric.low is None or metric.high is None:
+        return ""
+    return f" (95% interval {number(metric.low)} to {number(metric.high)})"
 
 
 def baseline_sentence(result: AgainstBaseline) -> str:
@@ -56,29 +77,7 @@ def baseline_sentence(result: AgainstBaseline) -> str:
     figures = f"{metric_name(result.metric)} differs by {difference(result.difference)}"
     if result.n < result.total:
         figures += f" on the {plural(result.n, 'item')} that both answered"
-    match result.verdict:
-        case Verdict.BETTER:
-            return f"Beats {result.baseline}: {figures}."
-        case Verdict.WORSE:
-            return f"Does not beat {result.baseline}, it is worse: {figures}."
-        case Verdict.TOO_FEW:
-            return f"Not said to beat {result.baseline}: {figures}, but too few items differ."
-        case _:
-            doubt = "an interval that does not exclude zero"
-            return f"Not said to beat {result.baseline}: {figures}, {doubt}."
-
-
-def _lead(report: Report) -> str:
-    """Which other cells the best one is told apart from."""
-    found = [each.contest for each in report.against_best]
-    open_ = [each.a for each in found if each.verdict is not Verdict.WORSE]
-    if not open_:
-        return f"Its lead over each of the other {len(found)} cells excludes zero."
-    return (
-        f"Its lead excludes zero over {len(found) - len(open_)} of {len(found)} "
-        f"other cells; not told apart from: {', '.join(open_)}. It was picked as the best on "
-        "these very items, which flatters it."
-    )
+    return claims.beats(result, figures)
 
 
 def _beats_all(cell: CellScore) -> bool:
@@ -96,11 +95,11 @@ def _what_follows(report: Report, best: str) -> str:
                 "model; --train adds them, and they cost no tokens."
             )
         case Conclusion.WORTH_IT:
-            return f"What follows: {best} is worth its tokens; what costs none is worse."
+            return f"What follows: {best} is worth its tokens; it beats every baseline."
         case Conclusion.NOT_WORTH_IT:
             return (
                 f"What follows: no prompt here is worth its tokens, since {rival} costs none and "
-                "is better; a larger model, or this one tuned, would have to beat it."
+                f"beats {best}; a larger model, or this one tuned, may do more."
             )
         case _:
             return (
@@ -109,15 +108,17 @@ def _what_follows(report: Report, best: str) -> str:
             )
 
 
-def contest_sentences(result: Contest) -> tuple[str, ...]:
-    """All of a contest, the most telling first."""
-    said = [difference_sentence(result), permutation_sentence(result.permutation)]
+def contest_sentences(pair: Comparison) -> tuple[str, ...]:
+    """All of a comparison, the most telling first."""
+    result = pair.contest
+    said = [difference_sentence(pair), permutation_sentence(result.permutation)]
     said.append(mcnemar_sentence(result.mcnemar, result.a, result.b))
     if result.equivalence is not None:
-        said.append(equivalence_sentence(result.equivalence, result.a, result.b, result.metric))
-    if not result.difference.excludes_zero:
+        said.append(equivalence_sentence(pair, result.equivalence))
+    if not pair.claim.shown and result.power is not None:
         said.append(power_sentence(result.power, result.metric))
-    said.append(sequential_sentence(result.sequential, result.a, result.b))
+    if sentence := saved_sentence(pair):
+        said.append(sentence)
     if any(result.inexact):
         said.append(
             f"Scores that are bounds, not exact: {result.inexact[0]:,} of {result.a}, "
@@ -126,18 +127,15 @@ def contest_sentences(result: Contest) -> tuple[str, ...]:
     return tuple(said)
 
 
-def difference_sentence(result: Contest) -> str:
-    """The difference with its interval, and which cell that makes the better one."""
+def difference_sentence(pair: Comparison) -> str:
+    """The difference with its interval, and what it allows to say of the two."""
+    result = pair.contest
     name, value = metric_name(result.metric), result.difference
     figures = f"{name} of {result.a} less that of {result.b}: {difference(value)}"
     if result.n < result.total:
         figures += f" on the {plural(result.n, 'item')} of {result.total:,} that both answered"
     figures += f" ({result.method} bootstrap)"
-    return figures + {
-        Verdict.TOO_FEW: (f": too narrow, because the cells differ on {_count(result.differing)}."),
-        Verdict.BETTER: f": {result.a} is better.",
-        Verdict.WORSE: f": {result.b} is better.",
-    }.get(result.verdict, ": not told apart.")
+    return f"{figures}: {claims.told_apart(pair.claim, result.a, result.b)}."
 
 
 def permutation_sentence(result: Permutation) -> str:
@@ -146,7 +144,7 @@ def permutation_sentence(result: Permutation) -> str:
         return f"Permutation test: {result.why_none}."
     ways = "all" if result.exact else "a sample of"
     return (
-        f"Permutation test: {p_statement(result.p_value)} "
+        f"Permutation test of these two alone: {p_statement(result.p_value)} "
         f"({ways} {result.permutations:,} ways to swap {plural(result.differing, 'item')})."
     )
 
@@ -157,44 +155,36 @@ def mcnemar_sentence(result: McNemar, a: str, b: str) -> str:
         f"Of {plural(result.n, 'item')} {result.only_a:,} are right in {a} alone and "
         f"{result.only_b:,} in {b} alone"
     )
-    verdict = result.why_none or f"exact McNemar {p_statement(result.p_value)}"
+    verdict = f"exact McNemar {p_statement(result.exact_p)}, mid-p {p_value(result.mid_p)}"
+    if result.p_value is None:
+        verdict = f"{result.why_none} ({verdict})" if result.discordant else result.why_none
     return f"{counts}: {verdict}."
 
 
-def equivalence_sentence(result: Equivalence, a: str, b: str, metric: str) -> str:
-    """What was shown at the margin: equivalence, non-inferiority, or neither.
-
-    Args:
-        metric: what was asked about; the result may be of accuracy in its place.
-    """
+def equivalence_sentence(pair: Comparison, result: Equivalence) -> str:
+    """What was shown at the margin: equivalence, non-inferiority, or neither."""
+    a, b, metric = pair.contest.a, pair.contest.b, pair.contest.metric
     name = metric_name(result.metric)
     if result.rests_on_few:
         return (
             f"Whether {a} is worse than {b} by less than {result.margin:g} in {name} cannot be "
             f"said: they differ on {_count(result.differing)}, too few to resample."
         )
-    p = result.p_value if result.equivalent else result.p_worse
+    p = pair.equivalence_p if pair.equivalent else pair.not_worse_p
     level = f"{100 * (1 - 2 * result.alpha):g}%"
-    figures = f"{p_statement(p)}, {level} interval {signed_interval(result.narrow)}"
+    family = pair.claim.family
+    for_all = f", corrected for {plural(family, 'comparison')} by Holm" if family > 1 else ""
+    figures = f"{p_statement(p)}{for_all}, {level} interval {signed_interval(result.narrow)}"
     less = f"worse than {b} by less than {result.margin:g} in {name}"
-    if result.equivalent:
+    if pair.equivalent:
         shown = f"{a} and {b} are equivalent within {result.margin:g} in {name}"
-    elif result.not_worse:
+    elif pair.not_worse:
         shown = f"{a} is {less}, if at all"
     else:
         shown = f"It is not shown that {a} is {less}"
     if result.metric != metric:
         shown += f", which stands in for {metric_name(metric)}: too few items differ to resample"
     return f"{shown} ({figures})."
-
-
-def at_margin(result: Equivalence | None) -> str:
-    """What was shown at the margin, in two words."""
-    if result is None:
-        return ABSENT
-    if result.equivalent:
-        return "equivalent"
-    return "not worse" if result.not_worse else "not shown"
 
 
 def power_sentence(result: Power, metric: str) -> str:
@@ -224,20 +214,34 @@ def needed_sentence(items: int | None, wanted: float, metric: str) -> str:
     return f"To find a difference in {name} of {wanted:g} takes about {plural(items, 'item')}."
 
 
-def sequential_sentence(result: Sequential, a: str, b: str) -> str:
+def saved_sentence(pair: Comparison) -> str:
+    """How many items would have been enough for what is said of the two; "" where that is nothing,
+    or they would not have been."""
+    looks = pair.contest.sequential
+    wanted = {Verdict.BETTER: Decision.A_BETTER, Verdict.WORSE: Decision.B_BETTER}
+    if looks is None or not pair.claim.shown or looks.decision is not wanted[pair.claim.verdict]:
+        return ""
+    return (
+        f"Looked at one by one, right answers would have decided the same after "
+        f"{looks.looked_at:,} of {plural(looks.planned, 'item')}; {plural(looks.saved, 'item')} "
+        "saved."
+    )
+
+
+def sequential_sentence(pair: Comparison, result: Sequential) -> str:
     """What was decided after how many items, and how many that saves."""
     interval = signed_interval(Metric(result.difference, result.low, result.high))
+    level = number(100 * (1 - result.alpha), 2).rstrip("0").rstrip(".")
     figures = (
         f"the share of right answers differs by {signed(result.difference)}, "
-        f"{100 * (1 - result.alpha):g}% interval at every look {interval}"
+        f"{level}% interval at every look {interval}"
     )
     after = f"after {result.looked_at:,} of {plural(result.planned, 'item')}"
-    verdict = {
-        Decision.A_BETTER: f"{a} is better",
-        Decision.B_BETTER: f"{b} is better",
-        Decision.EQUIVALENT: f"equivalent within {result.margin or 0:g}",
-        Decision.UNDECIDED: "undecided",
-    }[result.decision]
+    verdict = claims.told_apart(pair.claim, pair.contest.a, pair.contest.b)
+    if result.decision is Decision.EQUIVALENT:
+        verdict = f"equivalent within {result.margin or 0:g} ({claims.basis(pair.claim)})"
+    elif result.decision is Decision.UNDECIDED:
+        verdict = f"undecided ({claims.basis(pair.claim)})"
     saved = f"; {plural(result.saved, 'item')} saved" if result.saved else ""
     return f"Looked at one by one: {verdict} {after}{saved} ({figures})."
 
@@ -300,21 +304,21 @@ def recommendation_paragraph(result: Recommendation) -> str:
     name = metric_name(result.metric)
     best, chosen = result.best, result.chosen
     rule = (
-        f"the smallest cell whose {name} is not worse than the best one's by more than "
-        f"{result.margin:g} at 95%"
+        f"the smallest cell whose {name} is shown to be {claims.NOT_WORSE} than that of the first "
+        f"by more than {result.margin:g} (95%, all pairs together)"
     )
     said = [f"Take {chosen.name}{_size(chosen)}: {rule}."]
     if chosen is best:
-        said.append(f"It is the best itself, with {number(best.quality)}.")
+        said.append(f"It is the first itself, with {number(best.quality)}.")
     else:
-        gap = "" if chosen.difference is None else f", {difference(chosen.difference)} to the best"
+        gap = "" if chosen.difference is None else f", {difference(chosen.difference)} to the first"
         said.append(
             f"Its {name} is {number(chosen.quality)}{gap}, {best.name} with "
             f"{number(best.quality)}{_size(best)}.{_gain(chosen, best)}"
         )
     worse = [cell.name for cell in result.with_standing(Standing.WORSE)]
     if worse:
-        said.append(f"Worse by more than that: {', '.join(worse)}.")
+        said.append(f"Shown to be below by more than that: {', '.join(worse)}.")
     open_ = [cell.name for cell in result.with_standing(Standing.OPEN)]
     if open_:
         said.append(f"Too few items to tell for: {', '.join(open_)}.")
@@ -322,7 +326,7 @@ def recommendation_paragraph(result: Recommendation) -> str:
     if unknown:
         said.append(f"Of unknown size, so not considered: {', '.join(unknown)}.")
     if len(result.standings) > 1:
-        said.append("The best one was picked on these very items, which flatters it.")
+        said.append("The first was picked on these very items, which flatters it.")
     return " ".join(said)
 
 

@@ -13,8 +13,9 @@ MOST_MATRIX_LABELS = 20
 MOST_DISAGREEMENTS = 60
 """Items that a report lists on which the cells disagree; report.json has all of them."""
 TESTED = (
-    "p is that of the permutation test of the metric, corrected for every pair of cells (Holm). It "
-    "is absent where fewer than 6 items tell two cells apart: they cannot reach p < 0.05."
+    "p is that of the permutation test of the metric, corrected for every pair of cells and every "
+    "baseline together (max-T). It is absent where fewer than 6 items decide: they cannot reach "
+    "p < 0.05."
 )
 BOUNDS = "≈"
 """Stands behind the name of a cell whose scores are not all exact."""

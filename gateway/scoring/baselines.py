@@ -1,8 +1,8 @@
 """What a model has to beat to be worth running: the majority class and a linear model on words.
 
 Both learn from the labelled training data alone, cost no tokens and are scored on the same items
-as every cell. For numbers they are the median and a ridge regression. A model is said to beat one
-only if the paired bootstrap interval of the difference lies on its side of zero (`contest`).
+as every cell. For numbers they are the median and a ridge regression. When a model is said to beat
+one is decided as between two cells (`gateway.scoring.claims`).
 """
 
 import statistics
@@ -18,10 +18,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from gateway.core.errors import ComparisonRefused, DataError
+from gateway.core.errors import DataError
 from gateway.core.types import Answer, TaskKind
-from gateway.scoring.contest import contest
-from gateway.scoring.results import AgainstBaseline, Prediction, Status, Verdict
+from gateway.scoring.contest import hold
+from gateway.scoring.results import AgainstBaseline, Prediction, Status
 from gateway.scoring.scores import DEFAULT_RESAMPLES
 
 MAJORITY = "baseline:majority"
@@ -136,28 +136,21 @@ def against_baselines(
     seed: int = 0,
     resamples: int = DEFAULT_RESAMPLES,
 ) -> tuple[AgainstBaseline, ...]:
-    """Whether a cell beats each baseline, by how much, and how sure that is.
+    """Whether one cell beats each baseline, by how much, and how sure that is.
 
     Raises:
         DataError: predictions cannot be scored (see `score_cell`).
     """
-
-    def against(name: str) -> AgainstBaseline:
-        try:
-            found = contest(
-                predictions,
-                baselines[name],
-                task_kind=task_kind,
-                labels=labels,
-                metric=metric,
-                seed=seed,
-                resamples=resamples,
-            )
-        except ComparisonRefused as refusal:
-            return AgainstBaseline(name, metric, Verdict.NOT_COMPARED, why=str(refusal))
-        return AgainstBaseline(name, metric, found.verdict, found.difference, found.n, found.total)
-
-    return tuple(map(against, baselines))
+    (found,) = hold(
+        [predictions],
+        baselines,
+        task_kind=task_kind,
+        labels=labels,
+        metric=metric,
+        seed=seed,
+        resamples=resamples,
+    ).against.values()
+    return found
 
 
 # Majority class, TF-IDF

@@ -172,18 +172,34 @@ def bootstrap(
         carrying: how many of them carry its value: `len(Pairs.differing)`. None: all.
         resamples: the same ones for the same `n` and `seed`, whatever the statistic; at least one.
     """
-    estimate = point_estimate(statistic, n)
     drawn = np.concatenate(
         [statistic(indices) for indices in resample_indices(n, resamples, seed=seed)]
     )
+    return of_values(
+        point_estimate(statistic, n),
+        drawn,
+        carrying=n if carrying is None else carrying,
+        acceleration=_acceleration(statistic, n),
+    )
+
+
+def of_values(
+    estimate: float, drawn: FloatArray, *, carrying: int, acceleration: float = 0.0
+) -> Bootstrap:
+    """The bootstrap of a statistic whose values on resamples are known.
+
+    Args:
+        drawn: NaN where a resample has none.
+        carrying: as `bootstrap`.
+    """
     values = np.sort(drawn[~np.isnan(drawn)])
     return Bootstrap(
         estimate=estimate,
         values=values,
         undefined=len(drawn) - len(values),
-        carrying=n if carrying is None else carrying,
+        carrying=carrying,
         bias=_bias(values, estimate),
-        acceleration=_acceleration(statistic, n),
+        acceleration=acceleration,
     )
 
 

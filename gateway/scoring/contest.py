@@ -1,24 +1,27 @@
 """All that is asked of two cells on the same items: the only paired comparison there is.
 
 Differences are a minus b, and `b` is what `a` is held against: the reference, the better cell, the
-baseline. A loss is then below zero where higher is better.
+baseline. A loss is then below zero where higher is better. What a difference allows to say is
+`gateway.scoring.claims`, which allows for all the comparisons that are made together.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
+
 from gateway.core.errors import ComparisonRefused
 from gateway.core.types import TaskKind
-from gateway.scoring.bootstrap import FEWEST_CARRYING, Bootstrap, Method, bootstrap
+from gateway.scoring.bootstrap import FEWEST_CARRYING, Bootstrap, Method, of_values
+from gateway.scoring.claims import ALPHA, Claim, claim, claim_of_looks
 from gateway.scoring.equivalence import Equivalence, bootstrap_equivalence, proportion_equivalence
-from gateway.scoring.family import holm
-from gateway.scoring.flips import answered
-from gateway.scoring.mcnemar import McNemar, mcnemar
-from gateway.scoring.metrics import OF_LABELS, SHARES_OF_RIGHT, in_shares, merit
-from gateway.scoring.pairing import Pairs, matched, paired, rights
-from gateway.scoring.permutation import DEFAULT_PERMUTATIONS, Permutation, permutation_test
+from gateway.scoring.family import Simultaneous, holm, simultaneous
+from gateway.scoring.mcnemar import FEWEST_DECIDING, McNemar, mcnemar
+from gateway.scoring.metrics import OF_LABELS, RIGHT, SHARES_OF_RIGHT, in_shares
+from gateway.scoring.pairing import Entrant, Pairs, entrant, matched, pair, rights
+from gateway.scoring.permutation import DEFAULT_PERMUTATIONS, Permutation
 from gateway.scoring.power import (
     Power,
     items_by_error,
@@ -27,9 +30,12 @@ from gateway.scoring.power import (
     smallest_difference,
 )
 from gateway.scoring.proportions import score_interval
-from gateway.scoring.results import Metric, Prediction, Verdict
+from gateway.scoring.resampling import differences
+from gateway.scoring.results import AgainstBaseline, Metric, Prediction, Verdict
 from gateway.scoring.scores import DEFAULT_RESAMPLES
+from gateway.scoring.selection import Winner, winner
 from gateway.scoring.sequential import Sequential, scores, seeded_order, watch
+from gateway.scoring.statistic import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,53 +51,189 @@ class Contest:
     """All items; McNemar's test and the sequential one are of these."""
     differing: int
     """Items on which the metric can tell the cells apart."""
+    deciding: int
+    """Those among them that a test goes by, or their clusters (`Pairs.deciding`)."""
     difference: Metric
-    """With its 95% bootstrap interval, too narrow where fewer than `FEWEST_CARRYING` items
-    differ."""
+    """With its 95% bootstrap interval, of this comparison alone; too narrow where fewer than
+    `FEWEST_CARRYING` items decide."""
     method: Method
     """Of that interval."""
     permutation: Permutation
+    """Of this comparison alone."""
     mcnemar: McNemar
     evidence: Metric | None
     """The difference to decide by, with a 95% interval that holds: the bootstrap's; of a share of
-    right answers the score test's, also in place of an F1 where too few items differ; else None."""
+    right answers the score test's, also in place of an F1 where too few items decide; else None."""
     equivalence: Equivalence | None
     """At the margin, from the same as the evidence. None where no margin was set."""
     needed: int | None
     """Items with which a difference as large as the margin would be found; None: not known."""
-    power: Power
-    """Of the metric."""
-    accuracy_power: Power
+    power: Power | None
+    """Of the metric. This and the next two are None where a comparison is one of very many."""
+    accuracy_power: Power | None
     """Of McNemar's test."""
-    sequential: Sequential
+    sequential: Sequential | None
     """Had the items been looked at one by one, in a seeded order."""
     inexact: tuple[int, int]
     """Items of a and of b that rest on log-probabilities that are bounds."""
 
     @property
-    def verdict(self) -> Verdict:
-        """What the interval of the difference shows of `a`."""
-        if self.differing < FEWEST_CARRYING:
-            return Verdict.TOO_FEW
-        if not self.difference.excludes_zero:
-            return Verdict.NOT_TOLD_APART
-        return Verdict.BETTER if merit(self.metric, self.difference.value) > 0 else Verdict.WORSE
+    def alone(self) -> Claim:
+        """What it would allow to say of `a` if it were the only comparison."""
+        found = self.permutation.p_value
+        return claim(self.metric, self.difference.value, found, deciding=self.deciding, family=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A contest that is one of several: its p-values allow for the others."""
+    """A contest that is one of several: what is said of it allows for the others."""
 
     contest: Contest
+    claim: Claim
+    """What may be said of `a`."""
     permutation_p: float | None
-    """Of the metric, by Holm's correction over all pairs. None: the test decides nothing, or items
-    were taken until something was decided."""
+    """Of the metric, by max-T over all pairs. None: the test decides nothing, or items were taken
+    until something was decided."""
     mcnemar_p: float | None
-    """The same of right answers, in a family of its own."""
+    """The same of right answers, by Holm's correction, in a family of its own."""
+    equivalence_p: float | None
+    """Of both one-sided tests at the margin, by Holm's correction over all pairs."""
+    not_worse_p: float | None
+    """The same of the first of them alone."""
+    reach: Metric | None
+    """As the contest's evidence, with an interval that holds in all pairs together."""
     flips: tuple[str, ...]
     """Ids of the items that exactly one of the two gets right."""
     differing: tuple[str, ...]
     """Ids of the items that they answer differently: the flips, and what both get wrong."""
+
+    @property
+    def equivalent(self) -> bool:
+        """Whether the difference is shown to be smaller than the margin, to either side."""
+        return self.equivalence_p is not None and self.equivalence_p <= ALPHA
+
+    @property
+    def not_worse(self) -> bool:
+        """Whether `a` is shown to be worse by less than the margin, if it is worse at all."""
+        return self.not_worse_p is not None and self.not_worse_p <= ALPHA
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Cells held against each other and against baselines: one family of comparisons."""
+
+    comparisons: tuple[Comparison, ...]
+    """Of each cell with every one before it; the pairs of the first cell come first."""
+    against: Mapping[str, tuple[AgainstBaseline, ...]]
+    """Cell -> what is said of it and each baseline."""
+    winner: Winner | None
+    """The cell with the best value, and that value as far as it was not luck; None where no cell
+    has one, or items were taken until something was decided."""
+
+
+def hold(
+    cells: Sequence[Sequence[Prediction]],
+    baselines: Mapping[str, Sequence[Prediction]],
+    *,
+    task_kind: TaskKind,
+    labels: Sequence[str],
+    metric: str,
+    margin: float | None = None,
+    planned: int | None = None,
+    seed: int = 0,
+    strict: bool = False,
+    detailed: bool = False,
+    resamples: int = DEFAULT_RESAMPLES,
+    permutations: int = DEFAULT_PERMUTATIONS,
+    method: Method = Method.WIDENED,
+    clusters: IntArray | None = None,
+    trivial: float | None = None,
+) -> Held:
+    """Hold each cell against every one before it, and against every baseline.
+
+    Args:
+        cells: of the same items.
+        baselines: by name.
+        metric: a name listed at `CellScore.metrics`.
+        margin: the largest difference that would not matter, in units of the metric.
+        planned: items in all, where they were taken in the seeded order until something was
+            decided. A test for a number of items fixed beforehand then says nothing.
+        strict: refuse a pair that cannot be compared, instead of leaving it out.
+        detailed: also what a comparison could have shown, and when it would have been decided.
+        method: how intervals are read off the bootstrap.
+        clusters: the cluster of each item, in the order of item ids; None: each is its own.
+        trivial: as `statistics`.
+
+    Raises:
+        ComparisonRefused: items or gold values differ, or a cell has no such metric.
+        DataError: a cell's predictions cannot be scored (see `score_cell`).
+        ConfigError: a margin is not above zero, or a task has fewer than two labels.
+    """
+    models, rivals = (
+        [entrant(cell, task_kind=task_kind, labels=labels, trivial=trivial) for cell in some]
+        for some in (cells, baselines.values())
+    )
+    return hold_entrants(
+        models,
+        rivals,
+        metric=metric,
+        margin=margin,
+        planned=planned,
+        seed=seed,
+        strict=strict,
+        detailed=detailed,
+        resamples=resamples,
+        permutations=permutations,
+        method=method,
+        clusters=clusters,
+    )
+
+
+def hold_entrants(
+    models: Sequence[Entrant],
+    rivals: Sequence[Entrant],
+    *,
+    metric: str,
+    margin: float | None = None,
+    planned: int | None = None,
+    seed: int = 0,
+    strict: bool = False,
+    detailed: bool = False,
+    resamples: int = DEFAULT_RESAMPLES,
+    permutations: int = DEFAULT_PERMUTATIONS,
+    method: Method = Method.WIDENED,
+    clusters: IntArray | None = None,
+) -> Held:
+    """`hold` of cells and baselines that were read already. Args, Raises: as there."""
+    wanted = [(a, b) for b, a in combinations(models, 2)]
+    wanted += [(model, rival) for model in models for rival in rivals]
+    family = _Family(
+        metric, margin, planned, seed, detailed or planned is not None, method, clusters
+    )
+    pairs, refused = [], {}
+    for a, b in wanted:
+        try:
+            pairs.append((pair(a, b, metric), a, b))
+        except ComparisonRefused as refusal:
+            if strict and b not in rivals:
+                raise
+            refused[a.name, b.name] = str(refusal)
+    found = family.compared(pairs, resamples=resamples, permutations=permutations)
+    names = {rival.name for rival in rivals}
+    by_name = {(each.contest.a, each.contest.b): each for each in found}
+    return Held(
+        comparisons=tuple(each for each in found if each.contest.b not in names),
+        against={
+            model.name: tuple(
+                _against(by_name.get((model.name, rival)), rival, metric, refused, model, planned)
+                for rival in (each.name for each in rivals)
+            )
+            for model in models
+        },
+        winner=None
+        if planned is not None
+        else winner(models, metric, seed=seed, resamples=resamples, clusters=clusters),
+    )
 
 
 def all_pairs(
@@ -104,43 +246,30 @@ def all_pairs(
     planned: int | None = None,
     seed: int = 0,
     strict: bool = False,
+    clusters: IntArray | None = None,
 ) -> tuple[Comparison, ...]:
     """Hold each cell against every one before it; the pairs of the first cell come first.
 
-    Args:
-        metric, margin, seed: as `contest`.
-        planned: items in all, where they were taken in the seeded order until something was
-            decided. A test for a number of items fixed beforehand then says nothing.
-        strict: refuse a pair that cannot be compared, instead of leaving it out.
-
-    Raises:
-        ComparisonRefused, DataError, ConfigError: as `contest`.
+    Args, Raises: as `hold`.
     """
-    found = []
-    for b, a in combinations(cells, 2):
-        try:
-            result = contest(
-                a,
-                b,
-                task_kind=task_kind,
-                labels=labels,
-                metric=metric,
-                margin=margin,
-                planned=planned,
-                seed=seed,
-            )
-        except ComparisonRefused:
-            if strict:
-                raise
-            continue
-        found.append((result, _flipped(a, b, task_kind), _differing(a, b)))
-    fixed = planned is None
-    permutation = holm([c.permutation.p_value if fixed else None for c, _, _ in found])
-    mcnemar_p = holm([c.mcnemar.p_value if fixed else None for c, _, _ in found])
-    return tuple(
-        Comparison(result, p, q, flips, differing)
-        for (result, flips, differing), p, q in zip(found, permutation, mcnemar_p, strict=True)
-    )
+    return hold(
+        cells,
+        {},
+        task_kind=task_kind,
+        labels=labels,
+        metric=metric,
+        margin=margin,
+        planned=planned,
+        seed=seed,
+        strict=strict,
+        detailed=True,
+        clusters=clusters,
+    ).comparisons
+
+
+def family_size(cells: int, baselines: int) -> int:
+    """How many comparisons `hold` makes of so many."""
+    return cells * (cells - 1) // 2 + cells * baselines
 
 
 def contest(
@@ -156,47 +285,17 @@ def contest(
     seed: int = 0,
     resamples: int = DEFAULT_RESAMPLES,
     permutations: int = DEFAULT_PERMUTATIONS,
+    clusters: IntArray | None = None,
 ) -> Contest:
     """Compare two cells in every way this package knows.
 
-    Args:
-        metric: a name listed at `CellScore.metrics`.
-        margin: the largest difference that would not matter, in units of the metric.
-        planned: as `one_by_one`.
-        method: how intervals are read off the bootstrap.
-
-    Raises:
-        ComparisonRefused: items or gold values differ, or a cell has no such metric.
-        DataError: a cell's predictions cannot be scored (see `score_cell`).
-        ConfigError: a margin is not above zero, or a task has fewer than two labels.
+    Args, Raises: as `hold`.
     """
-    pairs = paired(a, b, task_kind=task_kind, labels=labels, metric=metric)
-    counts = mcnemar(*(rights(cell, task_kind) for cell in matched(a, b)))
-    carrying = len(pairs.differing)
-    drawn = bootstrap(pairs.difference, pairs.n, carrying=carrying, seed=seed, resamples=resamples)
-    error = drawn.standard_error if carrying >= FEWEST_CARRYING else math.nan
-    share = margin if in_shares(metric) else None
-    return Contest(
-        a=pairs.a,
-        b=pairs.b,
-        metric=metric,
-        n=pairs.n,
-        total=pairs.total,
-        differing=carrying,
-        difference=drawn.interval(method=method),
-        method=drawn.usable(method),
-        permutation=permutation_test(pairs, seed=seed, permutations=permutations),
-        mcnemar=counts,
-        evidence=_evidence(pairs, counts, drawn, method),
-        equivalence=(
-            None if margin is None else _equivalence(pairs, counts, drawn, margin, method)
-        ),
-        needed=None if margin is None else _needed(pairs, counts, error, margin),
-        power=smallest_by_error(error, pairs.n),
-        accuracy_power=smallest_difference(counts.n, counts.discordant / counts.n),
-        sequential=one_by_one(a, b, task_kind=task_kind, margin=share, planned=planned, seed=seed),
-        inexact=(_inexact(a), _inexact(b)),
-    )
+    first, second = (entrant(cell, task_kind=task_kind, labels=labels) for cell in (a, b))
+    family = _Family(metric, margin, planned, seed, True, method, clusters)
+    pairs = [(pair(first, second, metric), first, second)]
+    (found,) = family.compared(pairs, resamples=resamples, permutations=permutations)
+    return found.contest
 
 
 def one_by_one(
@@ -207,68 +306,235 @@ def one_by_one(
     margin: float | None = None,
     planned: int | None = None,
     seed: int = 0,
+    family: int = 1,
 ) -> Sequential:
     """Right answers compared in the seeded order of the items, up to the first decision.
 
     Args:
         margin: in shares of right answers.
         planned: items in all, where `a` and `b` are the first of them in that order.
+        family: pairs that are looked at together; they share alpha.
 
     Raises:
         ComparisonRefused, DataError, ConfigError: as `contest`.
     """
     first, second = matched(a, b)
-    position = {item.item_id: i for i, item in enumerate(first)}
-    order = [position[item_id] for item_id in seeded_order(position, seed)]
+    order = looking_order([item.item_id for item in first], seed)
     item_scores = scores(rights(first, task_kind), rights(second, task_kind))
-    return watch(item_scores[order], planned=planned, margin=margin)
+    return watch(item_scores[order], planned=planned, margin=margin, alpha=ALPHA / family)
 
 
-def _evidence(pairs: Pairs, counts: McNemar, drawn: Bootstrap, method: Method) -> Metric | None:
-    if _by_score(pairs):
-        return score_interval(counts.only_a, counts.only_b, counts.n)
-    if len(pairs.differing) < FEWEST_CARRYING:
-        return None
-    return drawn.interval(method=method)
+def looking_order(ids: Sequence[str], seed: int) -> IntArray:
+    """Positions of the items in the seeded order, shape (items,)."""
+    position = {item_id: i for i, item_id in enumerate(ids)}
+    return np.asarray([position[item_id] for item_id in seeded_order(position, seed)])
 
 
-def _equivalence(
-    pairs: Pairs, counts: McNemar, drawn: Bootstrap, margin: float, method: Method
-) -> Equivalence:
-    if _by_score(pairs):
-        own = pairs.metric in SHARES_OF_RIGHT
-        return proportion_equivalence(
-            counts.only_a,
-            counts.only_b,
-            counts.n,
-            margin,
-            metric=pairs.metric if own else "accuracy",
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """What is asked of all pairs alike."""
+
+    metric: str
+    margin: float | None
+    planned: int | None
+    seed: int
+    detailed: bool
+    method: Method
+    clusters: IntArray | None
+
+    def compared(
+        self,
+        found: Sequence[tuple[Pairs, Entrant, Entrant]],
+        *,
+        resamples: int,
+        permutations: int,
+    ) -> tuple[Comparison, ...]:
+        """All of them, each allowing for the others."""
+        if not found:
+            return ()
+        family = [pairs for pairs, _, _ in found]
+        tests = simultaneous(
+            family, seed=self.seed, permutations=permutations, clusters=self.clusters
         )
-    return bootstrap_equivalence(drawn, margin, metric=pairs.metric, method=method)
+        drawn = differences(family, resamples, seed=self.seed, clusters=self.clusters)
+        order = looking_order(found[0][1].ids, self.seed) if self.detailed else np.arange(0)
+        contests = [
+            self._contest(*each, test, _bootstrap(each[0], test, values), order, len(found))
+            for each, test, values in zip(found, tests, drawn, strict=True)
+        ]
+        return self._together(found, contests, tests, drawn)
+
+    def _together(
+        self,
+        found: Sequence[tuple[Pairs, Entrant, Entrant]],
+        contests: Sequence[Contest],
+        tests: Sequence[Simultaneous],
+        drawn: FloatArray,
+    ) -> tuple[Comparison, ...]:
+        fixed = self.planned is None
+        mcnemar_p = holm([c.mcnemar.p_value if fixed else None for c in contests])
+        at_margin = [c.equivalence if fixed else None for c in contests]
+        equivalent = holm([e.usable(e.p_value) if e else None for e in at_margin])
+        not_worse = holm([e.usable(e.p_worse) if e else None for e in at_margin])
+        made = []
+        for i, ((pairs, a, b), result, test) in enumerate(zip(found, contests, tests, strict=True)):
+            flips = a.right != b.right
+            made.append(
+                Comparison(
+                    contest=result,
+                    claim=self._claim(result, test, int(flips.sum()), len(found)),
+                    permutation_p=test.p_value if fixed else None,
+                    mcnemar_p=mcnemar_p[i],
+                    equivalence_p=equivalent[i],
+                    not_worse_p=not_worse[i],
+                    reach=self._reach(pairs, result, test, drawn[i], len(found)),
+                    flips=_ids(a, flips),
+                    differing=_ids(a, a.answers != b.answers),
+                )
+            )
+        return tuple(made)
+
+    def _claim(self, result: Contest, test: Simultaneous, flips: int, family: int) -> Claim:
+        if self.planned is not None and result.sequential is not None:
+            return claim_of_looks(result.sequential, deciding=flips, family=family)
+        value = result.difference.value
+        return claim(self.metric, value, test.p_value, deciding=result.deciding, family=family)
+
+    def _reach(
+        self, pairs: Pairs, result: Contest, test: Simultaneous, values: FloatArray, family: int
+    ) -> Metric | None:
+        looks = result.sequential
+        if self.planned is not None and looks is not None:
+            return Metric(looks.difference, looks.low, looks.high)
+        resampled = _bootstrap(pairs, test, values)
+        return self._evidence(pairs, result.mcnemar, resampled, 1 - ALPHA / family)
+
+    def _contest(
+        self,
+        pairs: Pairs,
+        a: Entrant,
+        b: Entrant,
+        test: Simultaneous,
+        drawn: Bootstrap,
+        order: IntArray,
+        family: int,
+    ) -> Contest:
+        counts = mcnemar(a.right, b.right)
+        enough = test.own.deciding >= FEWEST_CARRYING
+        error = drawn.standard_error if enough else math.nan
+        detailed, margin, alpha = self.detailed, self.margin, ALPHA / family
+        return Contest(
+            a=pairs.a,
+            b=pairs.b,
+            metric=self.metric,
+            n=pairs.n,
+            total=pairs.total,
+            differing=len(pairs.differing),
+            deciding=test.own.deciding,
+            difference=drawn.interval(method=self.method),
+            method=drawn.usable(self.method),
+            permutation=test.own,
+            mcnemar=counts,
+            evidence=self._evidence(pairs, counts, drawn, 0.95),
+            equivalence=None if margin is None else self._equivalence(pairs, counts, drawn, margin),
+            needed=None if margin is None else self._needed(counts, error, pairs.n, margin, alpha),
+            power=self._power(counts, error, pairs.n, alpha) if detailed else None,
+            accuracy_power=_accuracy_power(counts, alpha) if detailed else None,
+            sequential=self._looks(a, b, order, family) if detailed else None,
+            inexact=(_inexact(a.items), _inexact(b.items)),
+        )
+
+    def _looks(self, a: Entrant, b: Entrant, order: IntArray, family: int) -> Sequential:
+        share = self.margin if in_shares(self.metric) else None
+        item_scores = scores(a.right, b.right)[order]
+        return watch(item_scores, planned=self.planned, margin=share, alpha=ALPHA / family)
+
+    def _evidence(
+        self, pairs: Pairs, counts: McNemar, drawn: Bootstrap, level: float
+    ) -> Metric | None:
+        if self._by_score(drawn):
+            return score_interval(counts.only_a, counts.only_b, counts.n, level)
+        if drawn.carrying < FEWEST_CARRYING:
+            return None
+        return drawn.interval(level, method=self.method)
+
+    def _equivalence(
+        self, pairs: Pairs, counts: McNemar, drawn: Bootstrap, margin: float
+    ) -> Equivalence:
+        if self._by_score(drawn):
+            own = self.metric in SHARES_OF_RIGHT
+            return proportion_equivalence(
+                counts.only_a,
+                counts.only_b,
+                counts.n,
+                margin,
+                metric=self.metric if own else "accuracy",
+            )
+        return bootstrap_equivalence(drawn, margin, metric=self.metric, method=self.method)
+
+    def _by_score(self, drawn: Bootstrap) -> bool:
+        """Whether the score test of right answers is what there is to go by."""
+        if self.clusters is not None:
+            return False
+        few = drawn.carrying < FEWEST_CARRYING
+        return self.metric in SHARES_OF_RIGHT or (few and self.metric in OF_LABELS)
+
+    def _needed(
+        self, counts: McNemar, error: float, n: int, margin: float, alpha: float
+    ) -> int | None:
+        """Items for the margin to be found, from what these items tell of the spread."""
+        if self.metric in SHARES_OF_RIGHT and self.clusters is None:
+            return items_needed(margin, counts.discordant / counts.n, alpha=alpha)
+        return items_by_error(margin, error, n, alpha=alpha)
+
+    def _power(self, counts: McNemar, error: float, n: int, alpha: float) -> Power:
+        if self.metric in SHARES_OF_RIGHT and self.clusters is None:
+            return _accuracy_power(counts, alpha)
+        found = smallest_by_error(error, n, alpha=alpha)
+        return found.no_less(FEWEST_DECIDING / n) if self.metric in OF_LABELS else found
 
 
-def _by_score(pairs: Pairs) -> bool:
-    """Whether the score test of right answers is what there is to go by."""
-    few = len(pairs.differing) < FEWEST_CARRYING
-    return pairs.metric in SHARES_OF_RIGHT or (few and pairs.metric in OF_LABELS)
+def _bootstrap(pairs: Pairs, test: Simultaneous, values: FloatArray) -> Bootstrap:
+    return of_values(pairs.estimate, values, carrying=test.own.deciding)
 
 
-def _needed(pairs: Pairs, counts: McNemar, error: float, margin: float) -> int | None:
-    """Items for the margin to be found, from what these items tell of the spread."""
-    if pairs.metric in SHARES_OF_RIGHT:
-        return items_needed(margin, counts.discordant / counts.n)
-    return items_by_error(margin, error, pairs.n)
+def _accuracy_power(counts: McNemar, alpha: float) -> Power:
+    return smallest_difference(counts.n, counts.discordant / counts.n, alpha=alpha)
 
 
-def _flipped(a: Sequence[Prediction], b: Sequence[Prediction], kind: TaskKind) -> tuple[str, ...]:
-    first, second = matched(a, b)
-    flipped = rights(first, kind) != rights(second, kind)
-    return tuple(item.item_id for item, flips in zip(first, flipped, strict=True) if flips)
+def _against(
+    found: Comparison | None,
+    baseline: str,
+    metric: str,
+    refused: Mapping[tuple[str, str], str],
+    model: Entrant,
+    planned: int | None,
+) -> AgainstBaseline:
+    if found is None:
+        why = refused[model.name, baseline]
+        return AgainstBaseline(baseline, metric, Verdict.NOT_COMPARED, why=why)
+    result, said = found.contest, found.claim
+    difference, n = result.difference, result.n
+    if planned is not None and result.sequential is not None:
+        looks = result.sequential
+        metric, n = RIGHT[model.kind], result.total
+        difference = Metric(looks.difference, looks.low, looks.high)
+    return AgainstBaseline(
+        baseline,
+        metric,
+        said.verdict,
+        difference,
+        n,
+        result.total,
+        p_value=said.p_value,
+        deciding=said.deciding,
+        correction=said.correction.value,
+        family=said.family,
+    )
 
 
-def _differing(a: Sequence[Prediction], b: Sequence[Prediction]) -> tuple[str, ...]:
-    pairs = zip(*matched(a, b), strict=True)
-    return tuple(x.item_id for x, y in pairs if answered(x) != answered(y))
+def _ids(cell: Entrant, which: IntArray) -> tuple[str, ...]:
+    return tuple(cell.ids[i] for i in np.flatnonzero(which).tolist())
 
 
 def _inexact(cell: Sequence[Prediction]) -> int:

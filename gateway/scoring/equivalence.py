@@ -47,6 +47,10 @@ class Equivalence:
         """Of both tests together: the larger one."""
         return max(self.p_worse, self.p_better)
 
+    def usable(self, p_value: float) -> float | None:
+        """A p-value of these tests; None where they rest on too few items to show anything."""
+        return None if self.rests_on_few else p_value
+
     @property
     def not_worse(self) -> bool:
         """Whether `a` is shown to be worse by less than the margin, if it is worse at all."""

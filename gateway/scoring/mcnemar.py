@@ -8,6 +8,7 @@ classifiers on one test set).
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import bdtr
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
 from gateway.scoring.statistic import BoolArray
@@ -36,6 +37,27 @@ class McNemar:
     def discordant(self) -> int:
         """Items that exactly one of the cells has right."""
         return self.only_a + self.only_b
+
+    @property
+    def exact_p(self) -> float:
+        """The two-sided p-value, also where it cannot be small enough to decide."""
+        return min(1.0, 2 * self._tail())
+
+    @property
+    def mid_p(self) -> float:
+        """The same with half of what was seen: closer to its level on few items, and now and then
+        above it (Fagerland, Lydersen and Laake 2013)."""
+        return min(1.0, 2 * self._tail() - self._seen())
+
+    def _tail(self) -> float:
+        """That a fair coin falls to the rarer side as seldom, or more so."""
+        return float(bdtr(min(self.only_a, self.only_b), self.discordant, 0.5))
+
+    def _seen(self) -> float:
+        """That it falls just so."""
+        rarer = min(self.only_a, self.only_b)
+        less = float(bdtr(rarer - 1, self.discordant, 0.5)) if rarer else 0.0
+        return self._tail() - less
 
     @property
     def why_none(self) -> str:

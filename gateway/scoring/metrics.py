@@ -19,6 +19,8 @@ SHARES_OF_RIGHT = frozenset(RIGHT.values())
 OF_LABELS = frozenset({"macro_f1", "weighted_f1"})
 """Metrics for which accuracy stands in where too few items differ to resample them."""
 
+_OF_PROBABILITIES = frozenset({"log_loss", "brier", "ece"})
+
 _NAMES = {
     "macro_f1": "macro-F1",
     "weighted_f1": "weighted F1",
@@ -53,3 +55,8 @@ def merit(metric: str, value: float) -> float:
 def in_shares(metric: str) -> bool:
     """Whether a margin of the metric is also one of the share of right answers."""
     return metric in SHARES_OF_RIGHT | OF_LABELS or metric.startswith("field:")
+
+
+def reads_probabilities(metric: str) -> bool:
+    """Whether equal answers can differ in the metric, by the probabilities behind them."""
+    return metric in _OF_PROBABILITIES

@@ -1,25 +1,50 @@
 """Two cells brought together item by item, and refused where that makes no sense.
 
-Both cells' items stand in one table, those of `a` above those of `b`, and the metric is a function
-of rows of that table. A bootstrap then draws the same items of both, and a permutation test swaps
-the two rows of an item, each without knowing what the metric is.
+The metric is one function of sums over items (`gateway.scoring.statistic`), the same for both
+cells. A bootstrap then draws the same items of both, and a permutation test swaps the answers of
+an item, each without knowing what the metric is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from gateway.core.errors import ComparisonRefused, DataError
-from gateway.core.types import TaskKind
+from gateway.core.types import Answer, TaskKind
+from gateway.scoring.metrics import reads_probabilities
 from gateway.scoring.results import Prediction, Status
-from gateway.scoring.scores import ON_COMMON_ITEMS, Statistic, is_right, ordered, statistics
-from gateway.scoring.statistic import BoolArray, FloatArray, IntArray
+from gateway.scoring.scores import ON_COMMON_ITEMS, is_right, ordered, statistics
+from gateway.scoring.statistic import BoolArray, Counts, FloatArray, IntArray, ItemStatistic
 
-_READS_PROBABILITIES = frozenset({"log_loss", "brier", "ece"})
 _SHOWN_IDS = 3
 
 Items = tuple[Prediction, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entrant:
+    """One cell, read once for all that it is held against."""
+
+    name: str
+    kind: TaskKind
+    labels: tuple[str, ...]
+    items: Items
+    """In order of item id."""
+    ids: tuple[str, ...]
+    golds: tuple[Answer | None, ...]
+    right: BoolArray
+    """An abstention is not right."""
+    answered: BoolArray
+    answers: npt.NDArray[np.object_]
+    """What tells one answer from another, shape (items,)."""
+    table: Mapping[str, ItemStatistic]
+
+    def value(self, metric: str) -> float:
+        """Of all items; NaN where the cell has none."""
+        found = self.table.get(metric)
+        return float("nan") if found is None else found.estimate()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,18 +54,30 @@ class Pairs:
     a: str
     b: str
     metric: str
-    statistic: Statistic
-    """Of rows: 0 to n - 1 are the items of `a`, n to 2n - 1 the same items of `b`."""
-    n: int
+    of_a: ItemStatistic
+    of_b: ItemStatistic
+    """A function of the same features as `of_a`, of the same items."""
+    kept: IntArray
+    """Positions of those among all items; fewer where the metric is of answered ones alone."""
     total: int
-    """How many items there were. More than `n`: the metric is of answered items alone."""
+    """How many items there were."""
     differing: IntArray
-    """Positions of the items on which the metric can tell the cells apart."""
+    """Positions among the kept items of those on which the metric can tell the cells apart."""
+    estimate: float
+    """The metric of `a` less that of `b`."""
+    deciding: IntArray
+    """Positions among the kept items of those that a test goes by: where answers are right or
+    wrong, those that exactly one cell has right; else those on which the metric differs."""
 
     @property
-    def estimate(self) -> float:
-        """The metric of `a` less that of `b`."""
-        return float(self.difference(np.arange(self.n)[np.newaxis, :])[0])
+    def n(self) -> int:
+        """Items the metric is compared on."""
+        return len(self.kept)
+
+    @property
+    def statistic(self) -> ItemStatistic:
+        """Of rows: 0 to n - 1 are the items of `a`, n to 2n - 1 the same items of `b`."""
+        return self.of_a.joined(self.of_b)
 
     def difference(self, indices: IntArray) -> FloatArray:
         """The metric of `a` less that of `b` on the same items: itself a `Statistic`.
@@ -48,7 +85,47 @@ class Pairs:
         Args:
             indices: item positions, shape (resamples, items).
         """
-        return self.statistic(indices) - self.statistic(indices + self.n)
+        return self.of_a(indices) - self.of_b(indices)
+
+    def weighted(self, weights: Counts) -> FloatArray:
+        """The same where each item counts so often.
+
+        Args:
+            weights: shape (items, resamples).
+        """
+        return self.of_a.weighted(weights) - self.of_b.weighted(weights)
+
+
+def entrant(
+    predictions: Sequence[Prediction],
+    *,
+    task_kind: TaskKind,
+    labels: Sequence[str],
+    trivial: float | None = None,
+) -> Entrant:
+    """Read one cell.
+
+    Args:
+        trivial: as `statistics`.
+
+    Raises:
+        DataError: predictions of several cells were given as one, or they cannot be scored (see
+            `score_cell`).
+        ConfigError: a classification task has fewer than two labels.
+    """
+    items = ordered(predictions)
+    return Entrant(
+        name=cell_name(items),
+        kind=task_kind,
+        labels=tuple(labels),
+        items=items,
+        ids=tuple(item.item_id for item in items),
+        golds=tuple(item.gold for item in items),
+        right=rights(items, task_kind),
+        answered=np.asarray([item.status is Status.OK for item in items], dtype=np.bool_),
+        answers=np.fromiter(map(_seen, items), dtype=np.object_, count=len(items)),
+        table=statistics(task_kind, labels, items, trivial=trivial),
+    )
 
 
 def matched(a: Sequence[Prediction], b: Sequence[Prediction]) -> tuple[Items, Items]:
@@ -59,8 +136,7 @@ def matched(a: Sequence[Prediction], b: Sequence[Prediction]) -> tuple[Items, It
         DataError: predictions of several cells were given as one, or `ordered` refuses them.
     """
     first, second = ordered(a), ordered(b)
-    name_a, name_b = cell_name(first), cell_name(second)
-    _require_same_items(first, second, name_a, name_b)
+    _require_same_items(first, second, cell_name(first), cell_name(second))
     return first, second
 
 
@@ -72,37 +148,46 @@ def paired(
     labels: Sequence[str],
     metric: str,
 ) -> Pairs:
+    """Pair the predictions of two cells on one metric.
+
+    Raises:
+        DataError, ConfigError: as `entrant`.
+        ComparisonRefused: as `pair`.
+    """
+    return pair(
+        entrant(a, task_kind=task_kind, labels=labels),
+        entrant(b, task_kind=task_kind, labels=labels),
+        metric,
+    )
+
+
+def pair(a: Entrant, b: Entrant, metric: str) -> Pairs:
     """Pair two cells on one metric.
 
-    A metric over answered items alone (mae, log_loss, ...) is compared on the items that both
-    cells answered; `total` counts all.
+    Errors, and metrics over answered items alone, are compared on the items that both cells
+    answered (`ON_COMMON_ITEMS`); `total` counts all.
 
     Args:
         metric: a name listed at `CellScore.metrics`.
 
     Raises:
         ComparisonRefused: items or gold values differ, or a cell has no such metric.
-        DataError: a cell's predictions cannot be scored (see `score_cell`).
-        ConfigError: a classification task has fewer than two labels.
     """
-    first, second = matched(a, b)
-    kept_a, kept_b = _comparable(first, second, metric)
-    table = statistics(task_kind, labels, kept_a + kept_b)
-    rows = np.arange(2 * len(kept_a)).reshape(2, -1)
-    for name, own in ((cell_name(first), rows[:1]), (cell_name(second), rows[1:])):
-        defined = [key for key in table if not np.isnan(table[key](own)[0])]
-        if metric not in defined:
-            raise ComparisonRefused(
-                f"{name} has no metric {metric!r}", hint=f"it has {', '.join(defined)}"
-            )
+    if a.ids != b.ids or a.golds != b.golds:
+        _require_same_items(a.items, b.items, a.name, b.name)
+    kept = _comparable(a, b, metric)
+    sides = _sides(a, b, metric, kept)
     return Pairs(
-        a=cell_name(first),
-        b=cell_name(second),
+        a=a.name,
+        b=b.name,
         metric=metric,
-        statistic=table[metric],
-        n=len(kept_a),
-        total=len(first),
-        differing=_differing(kept_a, kept_b, metric),
+        of_a=sides[0],
+        of_b=sides[1],
+        kept=kept,
+        total=len(a.ids),
+        differing=_differing(a, b, metric, kept),
+        estimate=sides[0].estimate() - sides[1].estimate(),
+        deciding=_deciding(a, b, metric, kept, sides),
     )
 
 
@@ -156,26 +241,66 @@ def _listed(ids: set[str], what: str) -> str:
     return f"{len(ids)} {what} ({shown})" if ids else f"0 {what}"
 
 
-def _comparable(a: Items, b: Items, metric: str) -> tuple[Items, Items]:
-    """The items that the metric is compared on.
+def _comparable(a: Entrant, b: Entrant, metric: str) -> IntArray:
+    """Positions of the items that the metric is compared on.
 
     A cell that answers easy items only would otherwise look better by its silence.
     """
     if metric not in ON_COMMON_ITEMS:
-        return a, b
-    pairs = both_answered(a, b)
-    if not pairs:
+        return np.arange(len(a.ids))
+    kept = np.flatnonzero(a.answered & b.answered)
+    if not len(kept):
         raise ComparisonRefused(
             f"no item was answered by both cells, so their {metric} cannot be compared",
             hint="look at the reasons of the items without an answer",
         )
-    return tuple(x for x, _ in pairs), tuple(y for _, y in pairs)
+    return kept
 
 
-def _differing(a: Items, b: Items, metric: str) -> IntArray:
-    def seen(item: Prediction) -> object:
-        shares = item.probabilities if metric in _READS_PROBABILITIES else None
-        return item.status, item.answer, shares
+def _sides(
+    a: Entrant, b: Entrant, metric: str, kept: IntArray
+) -> tuple[ItemStatistic, ItemStatistic]:
+    """The metric of both, as a function of the same features."""
+    whole = len(kept) == len(a.ids)
+    sides = []
+    for side in (a, b):
+        found = side.table.get(metric)
+        own = found if found is None or whole else found.kept(kept)
+        if own is None or np.isnan(own.estimate()):
+            defined = [name for name in side.table if not np.isnan(side.value(name))]
+            raise ComparisonRefused(
+                f"{side.name} has no metric {metric!r}", hint=f"it has {', '.join(defined)}"
+            )
+        sides.append(own)
+    if sides[0].alike:
+        return sides[0], sides[1]
+    items = [side.items[i] for side in (a, b) for i in kept.tolist()]
+    both = statistics(a.kind, a.labels, items)[metric]
+    return both.kept(np.arange(len(kept))), both.kept(np.arange(len(kept), 2 * len(kept)))
 
-    differ = [seen(x) != seen(y) for x, y in zip(a, b, strict=True)]
-    return np.flatnonzero(differ).astype(np.int64)
+
+def _differing(a: Entrant, b: Entrant, metric: str, kept: IntArray) -> IntArray:
+    found = a.answers != b.answers
+    if reads_probabilities(metric):
+        shares = zip(a.items, b.items, strict=True)
+        found |= np.asarray([x.probabilities != y.probabilities for x, y in shares])
+    return np.flatnonzero(found[kept])
+
+
+def _deciding(
+    a: Entrant, b: Entrant, metric: str, kept: IntArray, sides: tuple[ItemStatistic, ItemStatistic]
+) -> IntArray:
+    of_labels = a.kind == "classification" and not reads_probabilities(metric)
+    if of_labels and metric not in ("coverage", "conformance"):
+        return np.flatnonzero((a.right != b.right)[kept])
+    gaps = abs(sides[0].features() - sides[1].features())
+    return np.flatnonzero(np.asarray(gaps.sum(axis=1)).ravel() > 0)
+
+
+def _seen(item: Prediction) -> object:
+    """What tells one answer from another."""
+    if item.status is not Status.OK:
+        return (item.status,)
+    if isinstance(item.answer, Mapping):
+        return tuple(sorted(item.answer.items()))
+    return item.answer

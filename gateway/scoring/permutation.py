@@ -1,25 +1,30 @@
-"""Paired permutation test: would the difference be as large had the cells been swapped by chance?
+"""Paired permutation tests: would the difference be as large had the cells been swapped by chance?
 
 If the two cells are alike, each item's two answers could as well have come the other way round
 (Fisher 1935; for language tasks Yeh 2000, "More accurate tests for the statistical significance of
 result differences"). That needs no formula for the metric, so it holds for macro-F1. Every way of
 swapping is tried where they are few, else a seeded sample of them, whose p-value is
 (b + 1) / (m + 1) (Phipson and Smyth 2010).
+
+Where items come in clusters, all answers of a cluster are swapped together.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import permutation_test as scipy_permutation_test
 
 from gateway.scoring.mcnemar import FEWEST_DECIDING, too_few
 from gateway.scoring.pairing import Pairs
-from gateway.scoring.statistic import FloatArray, IntArray
+from gateway.scoring.statistic import Counts, FloatArray, IntArray
 
 DEFAULT_PERMUTATIONS = 10_000
 
-_CHUNK = 2_000_000
-"""Indices made at a time: bounds memory. Part of the result, because it cuts the random stream."""
+_CHUNK = 4_000_000
+"""Swaps made at a time: bounds memory. Part of the result, because it cuts the random stream."""
+SAME = 1e-9
+"""Relative size below which two differences are one: sums of one set of numbers in another order
+differ in their last digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,65 +33,89 @@ class Permutation:
 
     difference: float
     differing: int
-    """Items that a swap changes; the others stay as they are."""
+    """Items, or clusters of them, that a swap changes; the others stay as they are."""
     permutations: int
     """Ways of swapping that were tried."""
     exact: bool
     """Whether those were all there are."""
     p_value: float | None
-    """None below `FEWEST_DECIDING` differing items, which cannot reach p < 0.05."""
+    """None where fewer than `FEWEST_DECIDING` items, or clusters, decide: they cannot reach
+    p < 0.05."""
+    deciding: int = 0
+    """Items, or clusters of them, that the test goes by (`Pairs.deciding`)."""
 
     @property
     def why_none(self) -> str:
         """Why there is no p-value; empty where there is one."""
         if self.p_value is not None:
             return ""
-        return too_few(self.differing, "answered differently by the two cells")
+        return too_few(self.deciding, "decided differently by the two cells")
 
 
 def permutation_test(
-    pairs: Pairs, *, seed: int = 0, permutations: int = DEFAULT_PERMUTATIONS
+    pairs: Pairs,
+    *,
+    seed: int = 0,
+    permutations: int = DEFAULT_PERMUTATIONS,
+    clusters: IntArray | None = None,
 ) -> Permutation:
     """Test whether a metric differs between two cells.
 
     Args:
         permutations: how many ways of swapping are tried at most; all 2 ** differing if no more.
+        clusters: the cluster of each of all items, shape (total,); None: each is its own.
     """
-    differing, difference = len(pairs.differing), pairs.estimate
+    groups = groups_of(pairs, pairs.differing, clusters)
+    differing, deciding = _count(groups), _count(groups_of(pairs, pairs.deciding, clusters))
+    if deciding < FEWEST_DECIDING:
+        return Permutation(pairs.estimate, differing, 0, False, None, deciding)
     exact = 2**differing <= permutations
     tried = 2**differing if exact else permutations
-    if differing < FEWEST_DECIDING:
-        return Permutation(difference, differing, 0, False, None)
-
-    def swapped(a: IntArray, b: IntArray, axis: int) -> FloatArray:
-        return _differences(pairs, a, b, difference)
-
-    result = scipy_permutation_test(
-        (pairs.differing, pairs.differing + pairs.n),
-        swapped,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=tried,
-        batch=max(1, _CHUNK // pairs.n),
-        rng=np.random.default_rng(seed),
+    drawn = _every(differing) if exact else drawn_swaps(differing, tried, seed=seed)
+    found = np.concatenate(
+        [swapped(pairs, part[np.unique(groups, return_inverse=True)[1]]) for part in drawn]
     )
-    return Permutation(difference, differing, tried, exact, float(result.pvalue))
+    extreme = int((np.abs(found) >= abs(pairs.estimate) * (1 - SAME)).sum())
+    p_value = extreme / tried if exact else (extreme + 1) / (tried + 1)
+    return Permutation(pairs.estimate, differing, tried, exact, p_value, deciding)
 
 
-def _differences(pairs: Pairs, a: IntArray, b: IntArray, undefined: float) -> FloatArray:
-    """The metric's difference after swaps, shape as `a` without its last axis.
+def groups_of(pairs: Pairs, items: IntArray, clusters: IntArray | None) -> IntArray:
+    """The cluster of some of the kept items, shape as `items`."""
+    return pairs.kept[items] if clusters is None else clusters[pairs.kept[items]]
+
+
+def swapped(pairs: Pairs, swaps: Counts) -> FloatArray:
+    """The difference after swaps, shape (swaps,).
+
+    Where a swap leaves the metric without a value the difference itself stands in: it counts as
+    extreme, so that p-values come out too large, never too small.
 
     Args:
-        a, b: the rows that stand for the cells on the differing items, shape (..., differing).
-        undefined: stands in where a swap leaves the metric without a value. The difference itself
-            counts as extreme on both sides, so that p-values come out too large, never too small.
+        swaps: 1 where the answers to a differing item are swapped, shape (differing, swaps).
     """
-    shape = a.shape[:-1]
-    alike = np.setdiff1d(np.arange(pairs.n), pairs.differing)
-    sides = []
-    for rows, offset in ((a, 0), (b, pairs.n)):
-        fixed = np.broadcast_to(alike + offset, (*shape, len(alike)))
-        indices = np.concatenate([rows, fixed], axis=-1).reshape(-1, pairs.n)
-        sides.append(pairs.statistic(indices))
-    values = sides[0] - sides[1]
-    return np.where(np.isnan(values), undefined, values).reshape(shape)
+    sides = (pairs.of_a, pairs.of_b)
+    whole = [side.total() for side in sides]
+    moved = [side.kept(pairs.differing).sums(swaps) for side in sides]
+    gain = moved[1] - moved[0]
+    values = pairs.of_a.value(whole[0] + gain) - pairs.of_b.value(whole[1] - gain)
+    return np.where(np.isnan(values), pairs.estimate, values)
+
+
+def drawn_swaps(groups: int, permutations: int, *, seed: int) -> Iterator[Counts]:
+    """Which groups are swapped in each of so many ways, in chunks of shape (groups, some)."""
+    generator = np.random.default_rng(seed)
+    most = max(1, _CHUNK // max(groups, 1))
+    for start in range(0, permutations, most):
+        size = (groups, min(most, permutations - start))
+        yield generator.integers(2, size=size, dtype=np.uint8).astype(np.float32)
+
+
+def _every(groups: int) -> Iterator[Counts]:
+    """All 2 ** groups ways, in one chunk."""
+    ways = np.arange(2**groups)
+    yield ((ways >> np.arange(groups)[:, np.newaxis]) & 1).astype(np.float32)
+
+
+def _count(groups: IntArray) -> int:
+    return len(np.unique(groups))

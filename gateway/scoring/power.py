@@ -12,7 +12,7 @@ with the root of the number of items.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -42,6 +42,12 @@ class Power:
     smallest difference comes from a standard error."""
     alpha: float = DEFAULT_ALPHA
     power: float = DEFAULT_POWER
+
+    def no_less(self, least: float) -> "Power":
+        """The same, of no difference that is smaller than could ever be shown."""
+        if self.smallest is None or self.smallest >= least:
+            return self
+        return replace(self, smallest=least)
 
 
 def conditional_power(

@@ -9,6 +9,7 @@ from gateway.scoring.contest import Comparison
 from gateway.scoring.flips import Flip
 from gateway.scoring.metrics import merit
 from gateway.scoring.results import CellScore, Status
+from gateway.scoring.selection import Winner
 
 
 class Conclusion(StrEnum):
@@ -44,6 +45,9 @@ class Report:
     margin: float | None = None
     """Of the comparisons; None: none was set."""
     warnings: tuple[str, ...] = ()
+    winner: Winner | None = None
+    """The model cell with the best value, and that value less its luck; None where a report does
+    not compare."""
 
     @property
     def failed(self) -> bool:

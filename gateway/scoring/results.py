@@ -100,9 +100,9 @@ class Verdict(StrEnum):
     BETTER = "better"
     WORSE = "worse"
     NOT_TOLD_APART = "not told apart"
-    """The interval of the difference holds zero, or there is none."""
+    """The test does not show a difference."""
     TOO_FEW = "too few items differ"
-    """For an interval to mean anything."""
+    """For any test to decide."""
     NOT_COMPARED = "not compared"
 
 
@@ -121,6 +121,15 @@ class AgainstBaseline:
     """All items; more than `n` where the metric is of those alone that both answered."""
     why: str = ""
     """Why they are not compared."""
+    p_value: float | None = None
+    """Corrected for all comparisons of the report; None where no test decides, or one that looks
+    after every item."""
+    deciding: int = 0
+    """Items that the test goes by, or clusters of them."""
+    correction: str = ""
+    """How the p-value allows for the others (`gateway.scoring.claims.Correction`)."""
+    family: int = 1
+    """Comparisons that are corrected for together."""
 
 
 @dataclass(frozen=True, slots=True)

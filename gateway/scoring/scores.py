@@ -44,6 +44,7 @@ from gateway.scoring.statistic import (
     ratio,
     resample_weights,
     resampled,
+    share,
 )
 
 Statistic = Callable[[IntArray], FloatArray]
@@ -97,6 +98,7 @@ def score_cell(
     details: Mapping[str, str] | None = None,
     trivial: float | None = None,
     clusters: IntArray | None = None,
+    table: Mapping[str, ItemStatistic] | None = None,
 ) -> CellScore:
     """Score one cell of the grid.
 
@@ -107,6 +109,7 @@ def score_cell(
         details: for display, copied into the score.
         trivial: as `statistics`.
         clusters: the cluster of each item, in the order of item ids; None: each is its own.
+        table: the `statistics` of the predictions, where they are known.
 
     Raises:
         DataError: there are no predictions, an item occurs twice or has no gold value, or a gold
@@ -115,7 +118,7 @@ def score_cell(
     """
     items = ordered(predictions)
     metrics = estimates(
-        statistics(task_kind, labels, items, trivial=trivial),
+        table or statistics(task_kind, labels, items, trivial=trivial),
         len(items),
         seed=seed,
         resamples=resamples,
@@ -220,7 +223,7 @@ def estimates(
         table: the statistics, each of the same `n` items.
         clusters: as `resample_weights`.
     """
-    values = {name: point_estimate(statistic, n) for name, statistic in table.items()}
+    values = {name: statistic.estimate() for name, statistic in table.items()}
     defined = {name: value for name, value in values.items() if not math.isnan(value)}
     asked = {name: table[name] for name in table if name in defined.keys() - WITHOUT_INTERVAL}
     drawn = resampled(asked, n, resamples, seed=seed, clusters=clusters)
@@ -249,7 +252,7 @@ def class_f1(
     items = ordered(predictions)
     n = len(items)
     each = _f1_of_classes(*_codes(labels, items), len(labels))
-    values = each.weighted(np.ones((n, 1)))[:, 0]
+    values = each.value(each.total())[:, 0]
     drawn = [each.weighted(weights) for weights in resample_weights(n, resamples, seed=seed)]
     return {
         label: Metric(float(value), *interval([part[i] for part in drawn]))
@@ -317,33 +320,37 @@ def _answering(items: Sequence[Prediction]) -> dict[str, ItemStatistic]:
 
 
 def _classification(labels: Sequence[str], items: Sequence[Prediction]) -> dict[str, ItemStatistic]:
-    return _of_confusion(labels, items) | _of_shares(labels, items)
+    gold, answer = _codes(labels, items)
+    table = _of_confusion(gold, answer, items, len(labels))
+    if any(item.probabilities is not None for item in items):
+        table |= _of_shares(labels, gold, answer, items)
+    return table
 
 
-def _of_confusion(labels: Sequence[str], items: Sequence[Prediction]) -> dict[str, ItemStatistic]:
+def _of_confusion(
+    gold: IntArray, answer: IntArray, items: Sequence[Prediction], classes: int
+) -> dict[str, ItemStatistic]:
     """Metrics of the counts of gold and answer. Behind the labels, an answer of `classes` is an
     unparsed one, and one more any other that is lacking."""
-    gold, answer = _codes(labels, items)
     unparsed = np.asarray([item.status is Status.UNPARSED for item in items])
-    classes = len(labels)
     seen = gold * (classes + 2) + np.where((answer == classes) & ~unparsed, classes + 1, answer)
     occurring, codes = np.unique(seen, return_inverse=True)
     of, by = np.divmod(occurring, classes + 2)
     right, answered, written = of == by, by < classes, by <= classes
 
-    def share(counted: BoolArray, among: BoolArray) -> ItemStatistic:
-        rows = csr_array(np.column_stack([counted & among, among]).astype(np.float64))
-        return ItemStatistic(codes, rows, lambda sums: ratio(sums[0], sums[1]))
+    def among(counted: BoolArray, of: BoolArray) -> ItemStatistic:
+        rows = csr_array(np.column_stack([counted & of, of]).astype(np.float64))
+        return ItemStatistic(codes, rows, share)
 
     every = np.ones(len(of), dtype=np.bool_)
     f1 = ItemStatistic(codes, _f1_features(of, by, classes), _macro)
     return {
         "macro_f1": f1,
         "weighted_f1": replace(f1, value=_weighted),
-        "accuracy": share(right, every),
-        "accuracy_answered": share(right, answered),
-        "coverage": share(answered, every),
-        "conformance": share(answered, written),
+        "accuracy": among(right, every),
+        "accuracy_answered": among(right, answered),
+        "coverage": among(answered, every),
+        "conformance": among(answered, written),
     }
 
 
@@ -379,9 +386,10 @@ def _f1(sums: FloatArray) -> tuple[FloatArray, FloatArray]:
     return np.nan_to_num(ratio(2 * hits, support + answers)), support
 
 
-def _of_shares(labels: Sequence[str], items: Sequence[Prediction]) -> dict[str, ItemStatistic]:
+def _of_shares(
+    labels: Sequence[str], gold: IntArray, answer: IntArray, items: Sequence[Prediction]
+) -> dict[str, ItemStatistic]:
     """Metrics of the labels' probabilities."""
-    gold, answer = _codes(labels, items)
     shares = _shares(labels, items)
     scored = ~np.isnan(shares[:, 0])
     truth = np.eye(len(labels))[gold]

@@ -9,6 +9,7 @@ goes from one to the other; neither asks what the metric is.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ from scipy.sparse import csr_array, eye_array, vstack
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+
+Counts = npt.NDArray[np.float32]
+"""How often items count, exactly: whole numbers, and few enough for their sums to be exact."""
 
 Value = Callable[[FloatArray], FloatArray]
 """Sums of features, shape (features, resamples) -> values, shape (resamples,); NaN where there is
@@ -28,7 +32,7 @@ _DRAWN = 2_000_000
 """Indices drawn at a time: part of the result, because it cuts the random stream."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ItemStatistic:
     """A metric of the items of one cell."""
 
@@ -46,12 +50,15 @@ class ItemStatistic:
         Args:
             indices: item positions, shape (resamples, any number of items).
         """
+        if self.additive:
+            features = self.rows.toarray()[self.codes]
+            return share(np.stack([column[indices].sum(axis=1) for column in features.T]))
         width, resamples = self.rows.shape[0], len(indices)
         flat = self.codes[indices] + width * np.arange(resamples)[:, np.newaxis]
         counts = np.bincount(flat.ravel(), minlength=resamples * width)
         return self.of_counts(counts.reshape(resamples, width).T.astype(np.float64))
 
-    def weighted(self, weights: FloatArray) -> FloatArray:
+    def weighted(self, weights: Counts) -> FloatArray:
         """The values where each item counts so often.
 
         Args:
@@ -59,9 +66,28 @@ class ItemStatistic:
         """
         return self.of_counts(self.counted(weights))
 
-    def counted(self, weights: FloatArray) -> FloatArray:
+    @property
+    def additive(self) -> bool:
+        """Whether it is a mean."""
+        return self.value is share
+
+    def estimate(self) -> float:
+        """The value of the items as they are; NaN where there is none."""
+        return float(self.value(self.total())[0])
+
+    def total(self) -> FloatArray:
+        """The features summed over the items as they are, shape (features, 1)."""
+        counts = np.bincount(self.codes, minlength=self.rows.shape[0]).astype(np.float64)
+        return np.asarray(self.rows.T @ counts[:, np.newaxis], dtype=np.float64)
+
+    def counted(self, weights: Counts) -> FloatArray:
         """How often each code counts, shape (codes, resamples)."""
-        return np.asarray(one_hot(self.codes, self.rows.shape[0]) @ weights)
+        counts = one_hot(self.codes, self.rows.shape[0]) @ weights
+        return np.asarray(counts, dtype=np.float64)
+
+    def sums(self, weights: Counts) -> FloatArray:
+        """The features summed, each item counting so often; shape (features, resamples)."""
+        return np.asarray(self.rows.T @ self.counted(weights), dtype=np.float64)
 
     def of_counts(self, counts: FloatArray) -> FloatArray:
         """The values where each code counts so often.
@@ -77,15 +103,13 @@ class ItemStatistic:
 
     def without_each(self) -> FloatArray:
         """The values with each item left out in turn, shape (items,)."""
-        width = self.rows.shape[0]
-        counts = np.bincount(self.codes, minlength=width).astype(np.float64)
-        without = np.full(width, np.nan)
-        occurring = np.flatnonzero(counts)
-        for part in np.array_split(occurring, 1 + len(occurring) * width // _CHUNK):
-            less = np.repeat(counts[:, np.newaxis], len(part), axis=1)
-            less[part, np.arange(len(part))] -= 1
-            without[part] = self.of_counts(less)
-        return without[self.codes]
+        whole = self.total()
+        codes, features = self.rows.shape
+        without = [
+            self.value(whole - self.rows[part].toarray().T)
+            for part in np.array_split(np.arange(codes), 1 + codes * features // _CHUNK)
+        ]
+        return np.concatenate(without)[self.codes]
 
     def kept(self, items: BoolArray | IntArray) -> "ItemStatistic":
         """The same of some items."""
@@ -99,7 +123,7 @@ class ItemStatistic:
 
 def one_hot(codes: IntArray, width: int) -> csr_array:
     """1 where an item has a code, shape (width, items)."""
-    ones = np.ones(len(codes))
+    ones = np.ones(len(codes), dtype=np.float32)
     return csr_array((ones, (codes, np.arange(len(codes)))), shape=(width, len(codes)))
 
 
@@ -117,7 +141,13 @@ def mean(values: FloatArray | BoolArray, *, among: BoolArray | None = None) -> I
     """The mean of the items that count, NaN where none does."""
     counted = np.ones(len(values), dtype=np.bool_) if among is None else among
     kept = np.where(counted, values, 0.0).astype(np.float64)
-    return of_features(np.column_stack([kept, counted]), lambda sums: ratio(sums[0], sums[1]))
+    features: FloatArray = np.column_stack([kept, counted.astype(np.float64)])
+    return of_features(features, share)
+
+
+def share(sums: FloatArray) -> FloatArray:
+    """The first feature by the second: a mean of the items that count."""
+    return ratio(sums[0], sums[1])
 
 
 def median(values: FloatArray, *, among: BoolArray | None = None) -> ItemStatistic:
@@ -166,7 +196,7 @@ def resample_indices(n: int, resamples: int, *, seed: int) -> Iterator[IntArray]
 
 def resample_weights(
     n: int, resamples: int, *, seed: int, clusters: IntArray | None = None
-) -> Iterator[FloatArray]:
+) -> Iterator[Counts]:
     """How often each item counts in each resample of `resample_indices`, in chunks of shape
     (n, some).
 
@@ -178,7 +208,7 @@ def resample_weights(
     most = max(1, _CHUNK // n)
     for start in range(0, resamples, most):
         part = drawn[:, start : start + most]
-        yield (part if groups is None else part[groups]).astype(np.float64)
+        yield (part if groups is None else part[groups]).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -202,12 +232,34 @@ def resampled(
     seed: int,
     clusters: IntArray | None = None,
 ) -> dict[str, FloatArray]:
-    """The values of each statistic on the same resamples, shape (resamples,) each.
+    """The values of each statistic on the same resamples, shape (resamples,) each; what was drawn
+    of one before is not drawn again.
 
     Args:
         table: statistics of the same `n` items.
         clusters: as `resample_weights`.
     """
+    asked = (resamples, seed, b"" if clusters is None else clusters.tobytes())
+    new = {name: each for name, each in table.items() if asked not in _KEPT.get(each, {})}
+    for name, values in _resampled(new, n, resamples, seed, clusters).items():
+        _KEPT.setdefault(new[name], {})[asked] = values
+    return {name: _KEPT[each][asked] for name, each in table.items()}
+
+
+_KEPT: WeakKeyDictionary[ItemStatistic, dict[tuple[int, int, bytes], FloatArray]] = (
+    WeakKeyDictionary()
+)
+
+
+def _resampled(
+    table: Mapping[str, ItemStatistic],
+    n: int,
+    resamples: int,
+    seed: int,
+    clusters: IntArray | None,
+) -> dict[str, FloatArray]:
+    if not table:
+        return {}
     drawn: dict[str, list[FloatArray]] = {name: [] for name in table}
     for weights in resample_weights(n, resamples, seed=seed, clusters=clusters):
         for names in _sharing(table):

@@ -49,7 +49,7 @@ def said(made: BeforeAfter) -> str:
 def test_the_best_prompt_is_the_base_s_best_cell() -> None:
     assert found().best_prompt.name == "m/few_shot/sum"
     assert found("mae").best_prompt.name == "m/zero_shot/sum"
-    assert found().contest.b == "m/few_shot/sum"
+    assert found().comparison.contest.b == "m/few_shot/sum"
     assert "+0.300 [+0.200, +0.400]" in said(found())
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from gateway.core.types import TaskKind
 from gateway.scoring.bootstrap import Method
+from gateway.scoring.claims import claim
 from gateway.scoring.contest import Comparison, Contest
 from gateway.scoring.flips import CellAnswer, Flip
 from gateway.scoring.mcnemar import McNemar
@@ -358,6 +359,7 @@ def _compared(metric: str, a: CellScore, b: CellScore) -> Comparison:
     difference = a.metrics[metric].value - b.metrics[metric].value
     close = a.name == _NAMES[1]
     p_value = None if close else 0.0004
+    deciding = 5 if close else 60
     return Comparison(
         contest=Contest(
             a=a.name,
@@ -365,10 +367,11 @@ def _compared(metric: str, a: CellScore, b: CellScore) -> Comparison:
             metric=metric,
             n=150,
             total=150,
-            differing=5 if close else 60,
+            differing=deciding,
+            deciding=deciding,
             difference=Metric(difference, difference - 0.09, difference + 0.08),
             method=Method.WIDENED,
-            permutation=Permutation(difference, 5 if close else 60, 10_000, False, p_value),
+            permutation=Permutation(difference, deciding, 10_000, False, p_value),
             mcnemar=McNemar(70, 3, 6, 71, None),
             evidence=None,
             equivalence=None,
@@ -380,8 +383,12 @@ def _compared(metric: str, a: CellScore, b: CellScore) -> Comparison:
             ),
             inexact=(0, 0),
         ),
+        claim=claim(metric, difference, p_value, deciding=deciding, family=20),
         permutation_p=p_value,
         mcnemar_p=None,
+        equivalence_p=None,
+        not_worse_p=None,
+        reach=None,
         flips=tuple(f"issue-{i:04d}" for i in range(9)),
         differing=tuple(f"issue-{i:04d}" for i in range(9)),
     )

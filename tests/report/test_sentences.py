@@ -15,15 +15,13 @@ from gateway.report.sentences import (
     sequential_sentence,
     summary_sentences,
 )
-from gateway.scoring.contest import Contest, contest
-from gateway.scoring.equivalence import proportion_equivalence
+from gateway.scoring.contest import Comparison, all_pairs
 from gateway.scoring.flips import kept_answers
 from gateway.scoring.frontier import Candidate, recommend
 from gateway.scoring.mcnemar import McNemar
 from gateway.scoring.permutation import Permutation
 from gateway.scoring.power import Power, items_needed, smallest_difference
-from gateway.scoring.results import AgainstBaseline, Metric, Verdict
-from gateway.scoring.sequential import watch
+from gateway.scoring.results import AgainstBaseline, Metric, Prediction, Verdict
 from tests.report import samples
 from tests.scoring.cells import LABELS, Rows, cell, two_cells
 
@@ -38,18 +36,43 @@ ALIKE: Rows = [(LABELS[i % 3], LABELS[i % 3], LABELS[(i + (i < 2)) % 3]) for i i
 """b is wrong on 2 items."""
 
 
-def held(drawn: Rows, metric: str = "macro_f1") -> Contest:
+def held(drawn: Rows, metric: str = "macro_f1") -> Comparison:
     a, b = two_cells(drawn)
-    return contest(
-        a,
-        b,
+    (found,) = all_pairs(
+        [b, a], task_kind="classification", labels=LABELS, metric=metric, margin=0.05
+    )
+    return found
+
+
+def named(
+    a: str,
+    b: str,
+    right_a: list[bool],
+    right_b: list[bool],
+    margin: float,
+    planned: int | None = None,
+) -> Comparison:
+    """Two cells on accuracy; where `right_b` ends, b answers as a."""
+    rights_b = right_b + right_a[len(right_b) :]
+    golds = ["bug"] * len(right_a)
+    cells = [
+        cell(name, golds, ["bug" if right else "feature" for right in rights])
+        for name, rights in ((b, rights_b), (a, right_a))
+    ]
+    (found,) = all_pairs(
+        cells,
         task_kind="classification",
         labels=LABELS,
-        metric=metric,
-        margin=0.05,
-        resamples=300,
-        permutations=300,
+        metric="accuracy",
+        margin=margin,
+        planned=planned,
     )
+    return found
+
+
+def numbers(a: list[Prediction], b: list[Prediction], margin: float | None = None) -> Comparison:
+    (found,) = all_pairs([b, a], task_kind="number", labels=(), metric="mae", margin=margin)
+    return found
 
 
 def test_a_winner_is_named_and_no_word_is_said_of_what_could_have_been_found() -> None:
@@ -84,7 +107,7 @@ def test_few_differing_items_are_said_instead_of_a_p_value() -> None:
 def test_errors_on_few_items_are_no_claim() -> None:
     golds = [1.0] * 40
     a, b = cell("a", golds, [1.0] * 40), cell("b", golds, [3.0] + [1.0] * 39)
-    result = contest(a, b, task_kind="number", labels=(), metric="mae", margin=0.5, resamples=50)
+    result = numbers(a, b, 0.5)
     said = " ".join(contest_sentences(result))
     assert "cannot be said: they differ on 1 item, too few to resample" in said
 
@@ -93,21 +116,23 @@ def test_items_that_one_cell_did_not_answer_are_said() -> None:
     golds = [1.0] * 40
     a = cell("a", golds, [2.0] * 38 + [None] * 2)
     b = cell("b", golds, [float(i % 4) for i in range(40)])
-    result = contest(a, b, task_kind="number", labels=(), metric="mae", resamples=50)
+    result = numbers(a, b)
     assert "on the 38 items of 40 that both answered" in contest_sentences(result)[0]
 
 
 def test_where_less_is_better_the_smaller_error_wins() -> None:
     golds = [1.0] * 40
     a, b = cell("a", golds, [2.0] * 40), cell("b", golds, [4.0, 5.0] * 20)
-    result = contest(a, b, task_kind="number", labels=(), metric="mae", resamples=50)
+    result = numbers(a, b)
     assert ": a is better." in contest_sentences(result)[0]
 
 
 def test_each_claim_at_a_margin_has_its_own_words() -> None:
     def said(only_a: int, only_b: int, margin: float) -> str:
-        result = proportion_equivalence(only_a, only_b, 300, margin)
-        return equivalence_sentence(result, "Q4", "Q8", "accuracy")
+        answers = [True] * only_a + [False] * only_b + [True] * (300 - only_a - only_b)
+        pair = named("Q4", "Q8", answers, [not x for x in answers[: only_a + only_b]], margin)
+        assert pair.contest.equivalence is not None
+        return equivalence_sentence(pair, pair.contest.equivalence)
 
     assert said(5, 5, 0.05).startswith(
         "Q4 and Q8 are equivalent within 0.05 in accuracy (p < 0.001"
@@ -153,12 +178,16 @@ def test_how_many_items_are_needed_is_said_or_that_none_are_enough() -> None:
 
 
 def test_an_early_decision_is_said_with_the_interval_that_holds_at_every_look() -> None:
-    said = sequential_sentence(watch([0] * 300, margin=0.05), "a", "b")
+    def sentence(n: int) -> str:
+        pair = named("a", "b", [True] * n, [], 0.05, planned=n)
+        assert pair.contest.sequential is not None
+        return sequential_sentence(pair, pair.contest.sequential)
+
+    said = sentence(300)
     assert said.startswith("Looked at one by one: equivalent within 0.05 after ")
     assert "95% interval at every look [-0.0" in said
     assert "items saved" in said
-    undecided = sequential_sentence(watch([0] * 9, margin=0.05), "a", "b")
-    assert "undecided after 9 of 9 items (" in undecided
+    assert "undecided (at every look, 1 comparison together) after 9 of 9 items (" in sentence(9)
 
 
 def test_a_cell_that_differs_nowhere_is_said_in_one_sentence() -> None:

@@ -53,14 +53,15 @@ def test_a_clear_winner_wins_in_every_way() -> None:
     assert result.permutation.p_value < 0.01
     assert result.mcnemar.p_value is not None
     assert result.mcnemar.p_value < 0.01
+    assert result.sequential is not None
     assert result.sequential.decision is Decision.A_BETTER
     assert result.equivalence is not None
     assert result.equivalence.not_worse
     assert not result.equivalence.equivalent
     assert result.evidence == result.difference
     assert result.method is Method.WIDENED
-    assert result.verdict is Verdict.BETTER
-    assert held(ladder(9, 60, 120)).verdict is Verdict.WORSE
+    assert result.alone.verdict is Verdict.BETTER
+    assert held(ladder(9, 60, 120)).alone.verdict is Verdict.WORSE
 
 
 def test_a_cell_against_itself_has_no_flips_and_zero_difference() -> None:
@@ -68,15 +69,17 @@ def test_a_cell_against_itself_has_no_flips_and_zero_difference() -> None:
     assert (result.differing, result.mcnemar.discordant) == (0, 0)
     assert (result.difference.value, result.difference.low, result.difference.high) == (0, 0, 0)
     assert result.permutation.p_value is None
+    assert result.power is not None
     assert result.power.smallest is None
 
 
 def test_where_few_items_differ_accuracy_stands_in_for_macro_f1() -> None:
     result = held(ladder(2, 1, 297))
     assert result.evidence == score_interval(2, 1, 300)
-    assert result.verdict is Verdict.TOO_FEW
+    assert result.alone.verdict is Verdict.TOO_FEW
     assert result.equivalence is not None
     assert (result.equivalence.metric, result.equivalence.equivalent) == ("accuracy", True)
+    assert result.power is not None
     assert result.power.smallest is None
 
 
@@ -94,6 +97,7 @@ def test_errors_that_differ_on_few_items_are_no_evidence() -> None:
     assert result.evidence is None
     assert result.equivalence is not None
     assert result.equivalence.rests_on_few
+    assert result.sequential is not None
     assert result.sequential.margin is None, "an error is no share of right answers"
 
 
@@ -102,13 +106,14 @@ def test_where_less_is_better_the_smaller_error_is_the_better_verdict() -> None:
     a, b = cell("a", golds, [2.0] * 40), cell("b", golds, [4.0, 5.0] * 20)
     result = contest(a, b, task_kind="number", labels=(), metric="mae", resamples=100)
     assert result.difference.value == -2.5
-    assert result.verdict is Verdict.BETTER
+    assert result.alone.verdict is Verdict.BETTER
 
 
 def test_without_a_margin_there_is_no_claim_of_equivalence() -> None:
     result = held(ladder(10, 10, 100), margin=None)
     assert result.equivalence is None
     assert result.needed is None
+    assert result.sequential is not None
     assert result.sequential.margin is None
 
 
@@ -116,6 +121,7 @@ def test_how_many_items_the_margin_takes_is_known_from_the_spread() -> None:
     drawn = ladder(10, 10, 100)
     assert held(drawn, "accuracy").needed == items_needed(0.05, 20 / 120)
     by_spread = held(drawn)
+    assert by_spread.power is not None
     assert by_spread.power.smallest is not None
     assert by_spread.needed == pytest.approx(120 * (by_spread.power.smallest / 0.05) ** 2, abs=1)
     assert held(ladder(2, 1, 97)).needed is None, "too few items differ"
@@ -177,20 +183,25 @@ def three_cells() -> list[list[Prediction]]:
 def test_each_cell_is_held_against_every_one_before_it() -> None:
     found = paired(*three_cells())
     assert [(c.contest.a, c.contest.b) for c in found] == [("y", "x"), ("z", "x"), ("z", "y")]
-    assert all(c.contest.verdict is Verdict.WORSE for c in found)
+    assert all(c.claim.verdict is Verdict.WORSE for c in found)
     assert found[0].contest.difference.value == pytest.approx(-8 / 60)
 
 
 def test_the_p_values_of_a_family_are_corrected_together() -> None:
     found = paired(*three_cells())
-    raw = [c.contest.permutation.p_value for c in found]
-    assert [c.permutation_p for c in found] == list(holm(raw))
+    for each in found:
+        alone = each.contest.permutation.p_value
+        assert alone is not None
+        assert each.permutation_p is not None
+        assert alone <= each.permutation_p <= 3 * alone + 0.001
+        assert each.claim.family == 3
     assert [c.mcnemar_p for c in found] == list(holm([c.contest.mcnemar.p_value for c in found]))
 
 
 def test_where_items_were_taken_until_something_was_decided_there_is_no_p_value() -> None:
     (found,) = paired(*three_cells()[:2], planned=400)
     assert (found.permutation_p, found.mcnemar_p) == (None, None)
+    assert found.contest.sequential is not None
     assert found.contest.sequential.planned == 400
 
 
@@ -238,6 +249,8 @@ def test_swapping_the_cells_mirrors_the_contest() -> None:
     assert (back.mcnemar.only_a, back.mcnemar.only_b) == (12, 20)
     # Sampled swaps are not mirrored, so their p-values only come near each other.
     assert back.permutation.p_value == pytest.approx(there.permutation.p_value, abs=0.06)
+    assert back.sequential is not None
+    assert there.sequential is not None
     assert back.sequential.difference == -there.sequential.difference
     assert there.equivalence is not None
     assert back.equivalence is not None

@@ -8,10 +8,10 @@ from gateway.evaluation.ab.ask import BATCH, AskedCells
 from gateway.evaluation.ab.margin import Criterion
 from gateway.evaluation.ab.outcome import Outcome, Stopping
 from gateway.evaluation.ab.recommend import recommendation
-from gateway.evaluation.predictions import Predictions, answers_of
+from gateway.evaluation.predictions import Predictions, answers_of, baselines_of
 from gateway.evaluation.record import RunRecord
-from gateway.evaluation.summary import disagreements, evaluate
-from gateway.scoring.contest import all_pairs, one_by_one
+from gateway.evaluation.summary import disagreements, evaluate, trivial_answer
+from gateway.scoring.contest import family_size, hold, one_by_one
 from gateway.scoring.flips import KeptAnswers, kept_answers
 from gateway.scoring.metrics import in_shares
 from gateway.scoring.results import CellTimings
@@ -22,8 +22,16 @@ def all_decided(predictions: Predictions, record: RunRecord, criterion: Criterio
     """Whether right answers decide every cell against the reference."""
     reference, *others = predictions.values()
     margin = criterion.margin if in_shares(criterion.metric) else None
+    family = family_size(len(predictions), len(baselines_of(record)))
     decisions = (
-        one_by_one(cell, reference, task_kind=record.kind, margin=margin, seed=record.seed).decision
+        one_by_one(
+            cell,
+            reference,
+            task_kind=record.kind,
+            margin=margin,
+            seed=record.seed,
+            family=family,
+        ).decision
         for cell in others
     )
     return all(decision is not Decision.UNDECIDED for decision in decisions)
@@ -49,22 +57,28 @@ def outcome_of(
     record = answers.record(answered.cells, answered.items)
     predictions = answers.predictions(record)
     models = {cell.name: cell.model for cell in criterion.cells}
+    baselines = baselines_of(record)
+    held = hold(
+        list(predictions.values()),
+        baselines,
+        task_kind=record.kind,
+        labels=record.labels,
+        metric=criterion.metric,
+        margin=criterion.margin,
+        planned=planned,
+        seed=record.seed,
+        strict=True,
+        detailed=True,
+        trivial=trivial_answer(baselines),
+    )
+    known = answers_of(record, answers.store)
     outcome = Outcome(
-        report=evaluate(record, predictions, answers_of(record, answers.store), compare=False),
+        report=evaluate(record, predictions, known, compare=False, held=held),
         reference=criterion.cells[0].name,
         metric=criterion.metric,
         margin=criterion.margin,
         noise=answers.noise(record, answered.again),
-        pairs=all_pairs(
-            list(predictions.values()),
-            task_kind=record.kind,
-            labels=record.labels,
-            metric=criterion.metric,
-            margin=criterion.margin,
-            planned=planned,
-            seed=record.seed,
-            strict=True,
-        ),
+        pairs=held.comparisons,
         items=disagreements(record, predictions),
         fidelity=_fidelity(predictions, record),
         recommendation=None,

@@ -18,7 +18,8 @@ def recommendation(outcome: Outcome, timings: Sequence[CellTimings] = ()) -> Rec
     metric = outcome.metric
     if outcome.stopping:
         metric = RIGHT[outcome.report.kind]
-        if outcome.pairs[0].contest.sequential.margin is None:
+        looks = outcome.pairs[0].contest.sequential
+        if looks is None or looks.margin is None:
             return None
     scored = {cell.name: cell.metrics[metric].value for cell in outcome.report.cells}
     names = list(outcome.sizes)
@@ -45,15 +46,11 @@ def _candidate(
 
 
 def _difference(outcome: Outcome, name: str, best: str) -> Metric | None:
-    """The cell less the best one, with an interval that holds."""
+    """The cell less the one that is first, with an interval that holds in all pairs together."""
     for pair in outcome.pairs:
         result = pair.contest
         if {result.a, result.b} == {name, best}:
-            found = result.evidence
-            if outcome.stopping:
-                by_look = result.sequential
-                found = Metric(by_look.difference, by_look.low, by_look.high)
-            return _negated(found) if result.a == best else found
+            return _negated(pair.reach) if result.a == best else pair.reach
     return None
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 from gateway.evaluation.experiment.spread import Spread, spreads
 from gateway.evaluation.predictions import baselines_of
-from gateway.evaluation.summary import RunResult
-from gateway.scoring.contest import Comparison, all_pairs
+from gateway.evaluation.summary import RunResult, entrants_of, held_of
+from gateway.scoring.contest import Comparison
 from gateway.scoring.flips import Flip
-from gateway.scoring.report import Report, best_first
+from gateway.scoring.report import Report
 from gateway.scoring.results import Metric
 from gateway.scoring.scores import class_f1
 
@@ -61,15 +61,8 @@ def _pairs(run: RunResult, metric: str, margin: float) -> tuple[Comparison, ...]
     report, record = run.report, run.record
     if (report.primary_metric, report.margin) == (metric, margin):
         return report.comparisons
-    models = [cell for cell in report.cells if cell.kind == "model"]
-    return all_pairs(
-        [run.predictions[cell.name] for cell in best_first(models, metric)],
-        task_kind=record.kind,
-        labels=record.labels,
-        metric=metric,
-        margin=margin,
-        seed=record.seed,
-    )
+    read = entrants_of(record, run.predictions)
+    return held_of(record, read, metric, cells=report.cells, margin=margin).comparisons
 
 
 def _classes(run: RunResult) -> dict[str, dict[str, Metric]]:

@@ -9,6 +9,7 @@ from gateway.evaluation.ab.outcome import Outcome
 from gateway.evaluation.ab.recommend import recommendation
 from gateway.report import format as fmt
 from gateway.report import view
+from gateway.report.claims import at_margin
 from gateway.report.files import TIMINGS, names_of, write_document
 from gateway.report.pages.ab_sentences import (
     NO_TESTS,
@@ -29,7 +30,6 @@ from gateway.report.sections import (
     settings,
 )
 from gateway.report.sentences import (
-    at_margin,
     baseline_sentence,
     fidelity_sentences,
     recommendation_paragraph,
@@ -47,9 +47,9 @@ MOST_DIFFERING = 200
 _CELLS = "Cells and baselines"
 
 _TESTED = (
-    "p-values are corrected for all pairs together (Holm), those of the permutation test of the "
-    "metric and those of McNemar's test of right answers each in a family of its own; the "
-    "sentences have them uncorrected."
+    "p-values in the tables allow for all pairs and baselines together: those of the permutation "
+    "test of the metric by max-T, those of McNemar's test of right answers by Holm in a family of "
+    "its own. Brackets of differences are of one comparison alone."
 )
 
 
@@ -188,7 +188,7 @@ def _by_tests(outcome: Outcome, pairs: Sequence[Comparison]) -> tuple[str, tuple
         Column("p", tuple(fmt.p_value(pair.permutation_p) for pair in pairs)),
         Column(
             f"within {outcome.margin:g}",
-            tuple(at_margin(pair.contest.equivalence) for pair in pairs),
+            tuple(at_margin(pair) for pair in pairs),
         ),
         Column("only it", tuple(f"{each.only_a:,}" for each in counts)),
         Column("only other", tuple(f"{each.only_b:,}" for each in counts)),
@@ -198,7 +198,7 @@ def _by_tests(outcome: Outcome, pairs: Sequence[Comparison]) -> tuple[str, tuple
 
 def _by_looks(pairs: Sequence[Comparison]) -> tuple[str, tuple[Column, ...]]:
     """As `_by_tests`, where looks decided."""
-    looks = [pair.contest.sequential for pair in pairs]
+    looks = [pair.contest.sequential for pair in pairs if pair.contest.sequential]
     shares = (fmt.difference(Metric(x.difference, x.low, x.high)) for x in looks)
     return "share of right answers", (
         Column("difference", tuple(shares)),

@@ -58,10 +58,10 @@ def stopping_sentence(stopping: Stopping) -> str:
 def pair_sentences(outcome: Outcome, pair: Comparison) -> tuple[str, ...]:
     """What is said of two cells."""
     result = pair.contest
-    if outcome.stopping:
-        return (sequential_sentence(result.sequential, result.a, result.b),)
-    said = contest_sentences(result)
-    if not result.difference.excludes_zero and result.needed is not None:
+    if outcome.stopping and result.sequential is not None:
+        return (sequential_sentence(pair, result.sequential),)
+    said = contest_sentences(pair)
+    if not pair.claim.shown and result.needed is not None:
         said += (needed_sentence(result.needed, outcome.margin, result.metric),)
     return said
 

@@ -19,7 +19,7 @@ def cells_in_brief(report: Report) -> tuple[Section, Section]:
     primary = report.primary_metric
     notes = [f"{metric_name(primary)}: {fmt.direction(primary)}, 95% interval in brackets"]
     if report.best is not None:
-        notes.insert(0, "* best")
+        notes.insert(0, "* first")
     if not all(cell.exact for cell in cells):
         notes.append(view.BOUNDS_NOTE)
     names = tuple(map(view.shown_name, cells))

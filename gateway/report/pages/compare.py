@@ -19,7 +19,7 @@ def sections(found: Comparison, items: Sequence[Flip]) -> Iterator[Section]:
     """
     contest, counts = found.contest, found.contest.mcnemar
     yield Section(lines=(f"a: {contest.a}", f"b: {contest.b}"), tone="strong")
-    yield Section(lines=contest_sentences(contest))
+    yield Section(lines=contest_sentences(found))
     rows = [
         ("a right", str(counts.both_right), str(counts.only_a)),
         ("a wrong", str(counts.only_b), str(counts.both_wrong)),

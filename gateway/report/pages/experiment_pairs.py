@@ -5,9 +5,9 @@ from itertools import groupby
 
 from gateway.evaluation.experiment.outcome import ExperimentOutcome
 from gateway.report import format as fmt
+from gateway.report.claims import at_margin
 from gateway.report.pages.cells import said_cell
 from gateway.report.sections import Cell, Column, Section, Table, Tone, by_columns, by_rows
-from gateway.report.sentences import at_margin
 from gateway.scoring.contest import Comparison
 from gateway.scoring.flips import Flip
 from gateway.scoring.metrics import metric_name
@@ -34,8 +34,8 @@ def differences(outcome: ExperimentOutcome) -> Section:
     name, seed = metric_name(outcome.metric), outcome.seeds[0]
     caption = (
         f"{name} of the row less that of the column, with its 95% interval, on the items of seed "
-        f"{seed}; p-values of the permutation test, corrected for all pairs (Holm); and what is "
-        f"shown at a margin of {outcome.margin:g}. Bold where the interval excludes zero."
+        f"{seed}; p-values of the permutation test, corrected for all pairs and baselines (max-T); "
+        f"and what is shown at a margin of {outcome.margin:g}. Bold where the two are told apart."
     )
     return Section("pairs", "Every pair", tables=_matrix(outcome, caption, _difference))
 
@@ -58,8 +58,8 @@ def _matrix(
 
 def _difference(pair: Comparison, _: str) -> Cell:
     result = pair.contest
-    said = f"{fmt.p_statement(pair.permutation_p)}, {at_margin(result.equivalence)}"
-    tone: Tone = "strong" if result.difference.excludes_zero else ""
+    said = f"{fmt.p_statement(pair.permutation_p)}, {at_margin(pair)}"
+    tone: Tone = "strong" if pair.claim.shown else ""
     return Cell(fmt.difference(result.difference), tone, below=said)
 
 

@@ -132,7 +132,7 @@ def _comparisons(report: Report) -> Section:
     items = {item.item_id: item for item in report.disagreements}
     return Section(
         "comparisons",
-        "The best cell against the others",
+        "The first cell against the others",
         tables=(by_rows(heads, map(_comparison, report.against_best), caption),),
         lines=(view.TESTED,),
         parts=tuple(_flips(each, items) for each in report.against_best if each.flips),
@@ -189,8 +189,8 @@ def _disagreements(report: Report) -> Section:
 def _reading(report: Report) -> Iterator[str]:
     yield (
         "Brackets hold 95% bootstrap intervals over items; those of differences resample both "
-        "cells on the same items. An interval of a difference that excludes zero tells two cells "
-        "apart."
+        "cells on the same items, and are of one comparison alone. What is said of two cells "
+        "follows from the p-value, which allows for all comparisons of this report together."
     )
     yield from _READING[report.kind]
     yield (
@@ -209,12 +209,14 @@ def _reading(report: Report) -> Iterator[str]:
 _READING = {
     "classification": (
         "An item without an answer is never right and lowers the recall of its class; it is not "
-        "dropped.",
+        "dropped. Macro-F1 is over the classes that gold values have; another answer is an error.",
         "ECE has no interval: resampling biases it upwards.",
     ),
     "number": (
-        "An answer counts as right where it is at most one away from the gold value. MAE and the "
-        "median error are over answered items alone, so read them beside coverage.",
+        "An answer counts as right where it is at most one away from the gold value. In MAE and "
+        "the median error an item without an answer is charged the error of the median of the "
+        "training answers (without those, of the gold values here). Those of answered items alone "
+        "stand beside them, and two cells are compared on the items that both answered.",
     ),
     "extraction": (
         "Exact match asks for every field that the gold value names; “x exact” for the field x "

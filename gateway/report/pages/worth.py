@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gateway.evaluation.worth import BeforeAfter
 from gateway.report import format as fmt
+from gateway.report.claims import told_apart
 from gateway.report.files import write_files
 from gateway.report.json import dumped
 from gateway.report.markdown import render_markdown
@@ -28,7 +29,7 @@ def write(found: BeforeAfter, out_dir: Path) -> None:
         "metric": metric,
         "tuned": {"cell": tuned.name, **asdict(tuned.metrics[metric])},
         "best_prompt": {"cell": prompt.name, **asdict(prompt.metrics[metric])},
-        "difference": asdict(found.contest.difference),
+        "difference": asdict(found.comparison.contest.difference),
         "costs": [asdict(cost) for cost in found.costs],
         "training": found.training and asdict(found.training),
         "break_even": {cost.cell: asdict(found.break_even(cost.cell)) for cost in found.costs[:-1]},
@@ -57,14 +58,13 @@ def section(found: BeforeAfter) -> Section:
 
 
 def _sentences(found: BeforeAfter) -> Iterator[str]:
-    tuned, prompt, difference = found.tuned, found.best_prompt, found.contest.difference
+    tuned, prompt, pair = found.tuned, found.best_prompt, found.comparison
+    result = pair.contest
     metric = found.outcome.metric
     yield (
         f"{metric_name(metric)} {fmt.estimate(tuned.metrics[metric])} against "
-        f"{fmt.estimate(prompt.metrics[metric])} of the best prompt, {prompt.name}: "
-        f"{fmt.difference(difference)}"
-        + ("" if difference.excludes_zero else "; the interval holds zero, so nothing is shown")
-        + "."
+        f"{fmt.estimate(prompt.metrics[metric])} of {prompt.name}, the first of the prompts: "
+        f"{fmt.difference(result.difference)}; {told_apart(pair.claim, result.a, result.b)}."
     )
     for name in ("conformance", "ece"):
         if name in tuned.metrics and name in prompt.metrics:

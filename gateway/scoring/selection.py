@@ -1,0 +1,94 @@
+"""The value of the cell that was picked for being the best.
+
+The best of many is better here than it will be elsewhere: it was picked for what it did on these
+very items, luck included. How much of its value is luck is seen by picking again on resamples, from
+cells of which it is known how good they are (Efron and Tibshirani 1993, chapter 17: optimism).
+Which ones are as good as they look is not known: their values are drawn towards the mean of all,
+by as much of their spread as chance alone would make (James and Stein 1961).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.scoring.metrics import in_shares, merit
+from gateway.scoring.pairing import Entrant
+from gateway.scoring.results import Metric
+from gateway.scoring.statistic import FloatArray, IntArray, resampled
+
+
+@dataclass(frozen=True, slots=True)
+class Winner:
+    """The cell with the best value."""
+
+    name: str
+    value: float
+    """As it is here."""
+    corrected: Metric
+    """Less the luck of having been chosen, with its 95% interval."""
+    of: int
+    """Cells that it was chosen from."""
+
+
+def winner(
+    cells: Sequence[Entrant],
+    metric: str,
+    *,
+    seed: int,
+    resamples: int,
+    clusters: IntArray | None = None,
+) -> Winner | None:
+    """The cell with the best value, of equals the first; None where none has one or answered
+    anything."""
+    values = {cell.name: cell.value(metric) for cell in cells if cell.answered.any()}
+    known = [cell for cell in cells if not np.isnan(values.get(cell.name, np.nan))]
+    if not known:
+        return None
+    best = max(known, key=lambda cell: merit(metric, values[cell.name]))
+    found = [
+        resampled(
+            {metric: cell.table[metric]}, len(cell.ids), resamples, seed=seed, clusters=clusters
+        )[metric]
+        for cell in known
+    ]
+    estimates = np.asarray([values[cell.name] for cell in known])
+    own = Metric(values[best.name])
+    corrected = _corrected(own, estimates, np.asarray(found), metric)
+    return Winner(best.name, own.value, corrected, len(known))
+
+
+def _corrected(own: Metric, estimates: FloatArray, drawn: FloatArray, metric: str) -> Metric:
+    """
+    Args:
+        estimates: shape (cells,).
+        drawn: values on the same resamples, shape (cells, resamples).
+    """
+    sign = merit(metric, 1.0)
+    errors = sign * np.nan_to_num(drawn - estimates[:, np.newaxis])
+    if not errors.shape[1]:
+        return own
+    assumed = _shrunk(sign * estimates, errors)
+    picked = (assumed[:, np.newaxis] + errors).argmax(axis=0)
+    luck = sign * errors[picked, np.arange(errors.shape[1])]
+    value = own.value - luck.mean()
+    # The larger of two spreads: of the picked one's luck, and of this very cell.
+    itself = sign * errors[int((sign * estimates).argmax())]
+    low, high = (
+        own.value
+        - luck.mean()
+        - max(abs(np.percentile(part - part.mean(), tail)) for part in (luck, itself)) * side
+        for tail, side in ((97.5, 1), (2.5, -1))
+    )
+    if in_shares(metric):
+        value, low, high = (min(max(each, 0.0), 1.0) for each in (value, low, high))
+    return Metric(float(value), float(low), float(high))
+
+
+def _shrunk(estimates: FloatArray, errors: FloatArray) -> FloatArray:
+    """Values drawn towards their mean by the part of their spread that is noise."""
+    centre = estimates.mean()
+    spread = float(((estimates - centre) ** 2).sum())
+    noise = float(((errors - errors.mean(axis=0)) ** 2).sum(axis=0).mean())
+    kept = max(0.0, 1 - noise / spread) if spread > 0 else 0.0
+    return np.asarray(centre + kept * (estimates - centre))
