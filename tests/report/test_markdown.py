@@ -72,7 +72,7 @@ def test_a_classification_report_has_all_its_parts() -> None:
         "# issue-triage",
         "| **smollm2-135m/few_shot/contextual** | 0.710 [0.64, 0.78] |",
         "6 unparsed, 2 truncated, 1 failed",
-        "## The best cell against the others",
+        "## The first cell against the others",
         "| 150 | -0.190 [-0.280, -0.110] | &lt;0.001 | 70 | 3 | 6 | 71 |",
         "corrected for every pair of cells (Holm)",
         "| label | precision | recall | F1 | support |",

@@ -15,6 +15,7 @@ from gateway.report.sentences import (
     sequential_sentence,
     summary_sentences,
 )
+from gateway.scoring.claims import Correction
 from gateway.scoring.contest import Comparison, all_pairs
 from gateway.scoring.flips import kept_answers
 from gateway.scoring.frontier import Candidate, recommend
@@ -78,8 +79,8 @@ def numbers(a: list[Prediction], b: list[Prediction], margin: float | None = Non
 def test_a_winner_is_named_and_no_word_is_said_of_what_could_have_been_found() -> None:
     said = " ".join(contest_sentences(held(FAR)))
     assert "macro-F1 of a less that of b: +0.4" in said
-    assert "a is better." in said
-    assert "Looked at one by one: a is better after" in said
+    assert "a is better (p < 0.001)." in said
+    assert "right answers would have decided the same after" in said
     assert "items saved" in said
     assert "times in 100" not in said
 
@@ -89,14 +90,14 @@ def test_cells_not_told_apart_come_with_the_smallest_difference_that_was_to_be_f
     assert "not told apart" in said
     assert "or more is found 80 times in 100" in said
     assert "It is not shown that a is worse than b by less than 0.05 in macro-F1" in said
-    assert "undecided after 150 of 150 items" in said
+    assert "one by one" not in said
 
 
 def test_few_differing_items_are_said_instead_of_a_p_value() -> None:
     said = contest_sentences(held(ALIKE))
     text = " ".join(said)
-    assert "too narrow, because the cells differ on 2 items" in said[0]
-    assert "only 2 items are answered differently" in said[1]
+    assert "too few items to tell them apart (only 2 items decide, and fewer than 6" in said[0]
+    assert "only 2 items are decided differently" in said[1]
     assert "fewer than 6 cannot reach p < 0.05" in said[2]
     assert "which stands in for macro-F1: too few items differ to resample" in said[3]
     assert "too few items tell the cells apart" in text
@@ -124,7 +125,7 @@ def test_where_less_is_better_the_smaller_error_wins() -> None:
     golds = [1.0] * 40
     a, b = cell("a", golds, [2.0] * 40), cell("b", golds, [4.0, 5.0] * 20)
     result = numbers(a, b)
-    assert ": a is better." in contest_sentences(result)[0]
+    assert ": a is better (p < 0.001)." in contest_sentences(result)[0]
 
 
 def test_each_claim_at_a_margin_has_its_own_words() -> None:
@@ -148,7 +149,8 @@ def test_each_claim_at_a_margin_has_its_own_words() -> None:
 
 def test_a_test_is_said_with_what_it_rests_on() -> None:
     assert mcnemar_sentence(McNemar(200, 30, 10, 60, 0.0022), "a", "b") == (
-        "Of 300 items 30 are right in a alone and 10 in b alone: exact McNemar p = 0.002."
+        "Of 300 items 30 are right in a alone and 10 in b alone: exact McNemar p = 0.002, "
+        "mid-p 0.001."
     )
     sampled = Permutation(0.1, 40, 10_000, False, 0.0123)
     assert permutation_sentence(sampled) == (
@@ -184,7 +186,9 @@ def test_an_early_decision_is_said_with_the_interval_that_holds_at_every_look() 
         return sequential_sentence(pair, pair.contest.sequential)
 
     said = sentence(300)
-    assert said.startswith("Looked at one by one: equivalent within 0.05 after ")
+    assert said.startswith(
+        "Looked at one by one: equivalent within 0.05 (at every look, 1 comparison together) after "
+    )
     assert "95% interval at every look [-0.0" in said
     assert "items saved" in said
     assert "undecided (at every look, 1 comparison together) after 9 of 9 items (" in sentence(9)
@@ -242,11 +246,11 @@ def test_a_recommendation_names_the_rule_the_price_and_what_speaks_against_the_r
         )
     )
     assert said == (
-        "Take Q8_0 (145 MB): the smallest cell whose macro-F1 is not worse than the best one's by "
-        "more than 0.02 at 95%. Its macro-F1 is 0.705, -0.005 [-0.015, +0.010] to the best, F16 "
-        "with 0.710 (270 MB). That is 54% of its size, 1.50 times its tokens a second, 0.75 times "
-        "its seconds per right answer. Worse by more than that: Q2_K. Too few items to tell for: "
-        "Q4_0. Of unknown size, so not considered: remote. The best one was picked on these very "
+        "Take Q8_0 (145 MB): the smallest cell whose macro-F1 is shown to be not worse than that of "
+        "the first by more than 0.02 (95%, all pairs together). Its macro-F1 is 0.705, -0.005 "
+        "[-0.015, +0.010] to the first, F16 with 0.710 (270 MB). That is 54% of its size, 1.50 times its tokens a second, 0.75 times "
+        "its seconds per right answer. Shown to be below by more than that: Q2_K. Too few items to tell for: "
+        "Q4_0. Of unknown size, so not considered: remote. The first was picked on these very "
         "items, which flatters it."
     )
 
@@ -254,33 +258,47 @@ def test_a_recommendation_names_the_rule_the_price_and_what_speaks_against_the_r
 def test_the_best_itself_is_recommended_as_such() -> None:
     only = recommend([Candidate("F16", 0.71, 270_000_000)], metric="macro_f1", margin=0.02)
     said = recommendation_paragraph(only)
-    assert said.endswith("It is the best itself, with 0.710.")
+    assert said.endswith("It is the first itself, with 0.710.")
 
 
 def test_each_verdict_against_a_baseline_has_its_own_words() -> None:
     def said(verdict: Verdict, difference: Metric | None = None, n: int = 150) -> str:
         return baseline_sentence(
-            AgainstBaseline("words", "mae", verdict, difference, n, 150, "why")
+            AgainstBaseline(
+                "words",
+                "mae",
+                verdict,
+                difference,
+                n,
+                150,
+                "why",
+                p_value=0.012,
+                deciding=4,
+                correction=Correction.MAX_T.value,
+                family=12,
+            )
         )
 
     gain = Metric(-0.5, -0.61, -0.4)
     figures = "MAE differs by -0.500 [-0.610, -0.400]"
-    assert said(Verdict.BETTER, gain) == f"Beats words: {figures}."
-    assert said(Verdict.WORSE, gain) == f"Does not beat words, it is worse: {figures}."
-    assert said(Verdict.TOO_FEW, gain).endswith(", but too few items differ.")
+    sure = "(p = 0.012, corrected for 12 comparisons by max-T)"
+    assert said(Verdict.BETTER, gain) == f"Beats words: {figures} {sure}."
+    assert said(Verdict.WORSE, gain) == f"Does not beat words, it is worse: {figures} {sure}."
+    few = "but only 4 items decide, and fewer than 6 cannot reach p < 0.05."
+    assert said(Verdict.TOO_FEW, gain).endswith(few)
     doubt = said(Verdict.NOT_TOLD_APART, gain, 140)
     assert doubt.startswith(f"Not said to beat words: {figures} on the 140 items that both")
-    assert doubt.endswith(", an interval that does not exclude zero.")
+    assert doubt.endswith(f", not told apart {sure}.")
     assert said(Verdict.NOT_COMPARED) == "Not said to beat words: why."
 
 
 def test_a_summary_says_what_leads_what_does_not_and_what_follows() -> None:
     report = samples.classification()
     best, lead, *verdicts, beaten, follows = summary_sentences(report)
-    assert best.startswith("Best here: smollm2-135m/few_shot/contextual, macro-F1 0.710 (95%")
-    assert lead.startswith(
-        "Its lead excludes zero over 3 of 4 other cells; not told apart from: "
-        "smollm2-135m/few_shot/sum."
+    assert best.startswith("First here: smollm2-135m/few_shot/contextual, macro-F1 0.710 (95%")
+    assert lead == (
+        "Its lead is shown over 3 of 4 other cells (at 5%, 20 comparisons together by max-T); too "
+        "few items to tell it apart from: smollm2-135m/few_shot/sum."
     )
     assert [each.split(": ")[1].split()[0] for each in verdicts] == ["Beats", "Not"]
     assert beaten == "Cells that do not beat every baseline: 5 of 5."

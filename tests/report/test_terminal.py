@@ -142,7 +142,7 @@ def test_a_comparison_says_difference_test_counts_and_flips() -> None:
     text = comparison_text(samples.classification(), 1, 300)
     assert "-0.190 [-0.280, -0.110] (widened percentile bootstrap)" in text
     assert "smollm2-135m/few_shot/contextual is better" in text
-    assert "Permutation test: p < 0.001" in text
+    assert "Permutation test of these two alone: p < 0.001" in text
     assert "3 are right in smollm2-135m/zero_shot/sum alone and 6 in" in text
     assert "issue-0008" in text
     few = comparison_text(samples.classification(), 0, 300)
