@@ -38,6 +38,11 @@ from gateway.scoring.sequential import Sequential, scores, seeded_order, watch
 from gateway.scoring.statistic import FloatArray, IntArray
 
 
+_MOST_DETAILED = 200_000
+"""Items times comparisons up to which it is also found what each could have shown, and after how
+many items it would have been decided: that takes longer than all the rest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contest:
     """Cell `a` held against cell `b`; differences are a minus b."""
@@ -142,7 +147,6 @@ def hold(
     planned: int | None = None,
     seed: int = 0,
     strict: bool = False,
-    detailed: bool = False,
     resamples: int = DEFAULT_RESAMPLES,
     permutations: int = DEFAULT_PERMUTATIONS,
     method: Method = Method.WIDENED,
@@ -159,7 +163,6 @@ def hold(
         planned: items in all, where they were taken in the seeded order until something was
             decided. A test for a number of items fixed beforehand then says nothing.
         strict: refuse a pair that cannot be compared, instead of leaving it out.
-        detailed: also what a comparison could have shown, and when it would have been decided.
         method: how intervals are read off the bootstrap.
         clusters: the cluster of each item, in the order of item ids; None: each is its own.
         trivial: as `statistics`.
@@ -181,7 +184,6 @@ def hold(
         planned=planned,
         seed=seed,
         strict=strict,
-        detailed=detailed,
         resamples=resamples,
         permutations=permutations,
         method=method,
@@ -198,7 +200,6 @@ def hold_entrants(
     planned: int | None = None,
     seed: int = 0,
     strict: bool = False,
-    detailed: bool = False,
     resamples: int = DEFAULT_RESAMPLES,
     permutations: int = DEFAULT_PERMUTATIONS,
     method: Method = Method.WIDENED,
@@ -207,9 +208,8 @@ def hold_entrants(
     """`hold` of cells and baselines that were read already. Args, Raises: as there."""
     wanted = [(a, b) for b, a in combinations(models, 2)]
     wanted += [(model, rival) for model in models for rival in rivals]
-    family = _Family(
-        metric, margin, planned, seed, detailed or planned is not None, method, clusters
-    )
+    detailed = planned is not None or len(wanted) * len(models[0].ids) <= _MOST_DETAILED
+    family = _Family(metric, margin, planned, seed, detailed, method, clusters)
     pairs, refused = [], {}
     for a, b in wanted:
         try:
@@ -262,7 +262,6 @@ def all_pairs(
         planned=planned,
         seed=seed,
         strict=strict,
-        detailed=True,
         clusters=clusters,
     ).comparisons
 

@@ -19,7 +19,7 @@ def test_a_run_prints_a_table_and_writes_its_files(gateway: Gateway, fake: Path)
     assert done.code == 0, done.err
     assert "fake/scored/batch" in done.out
     assert "baseline:tfidf-logreg" in done.out
-    assert "Best here:" in done.out
+    assert "First here:" in done.out
     assert sorted(path.name for path in Path("out").iterdir()) == sorted(
         [*FILES, "timings.json", "timings.md"]
     )

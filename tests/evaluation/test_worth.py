@@ -12,6 +12,7 @@ from gateway.evaluation.worth import BeforeAfter, BreakEven, Cost
 from gateway.models.adapters.timings import Took
 from gateway.quantization.perplexity import Measured
 from gateway.report.pages.worth import section
+from gateway.scoring.claims import claim
 from gateway.scoring.results import CellScore, Metric
 
 CELLS = {"m/zero_shot/sum": 0.45, "m/few_shot/sum": 0.5, "m+mine/zero_shot/sum": 0.8}
@@ -27,6 +28,7 @@ def found(metric: str = "macro_f1", **changes: Any) -> BeforeAfter:
             contest=SimpleNamespace(
                 a="m+mine/zero_shot/sum", b=name, difference=Metric(0.3, 0.2, 0.4)
             ),
+            claim=claim(metric, 0.3, 0.01, deciding=8, family=3),
         )
         for name in list(CELLS)[:2]
     ]

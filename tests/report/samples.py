@@ -371,7 +371,7 @@ def _compared(metric: str, a: CellScore, b: CellScore) -> Comparison:
             deciding=deciding,
             difference=Metric(difference, difference - 0.09, difference + 0.08),
             method=Method.WIDENED,
-            permutation=Permutation(difference, deciding, 10_000, False, p_value),
+            permutation=Permutation(difference, deciding, 10_000, False, p_value, deciding),
             mcnemar=McNemar(70, 3, 6, 71, None),
             evidence=None,
             equivalence=None,

@@ -146,7 +146,7 @@ def test_a_comparison_says_difference_test_counts_and_flips() -> None:
     assert "3 are right in smollm2-135m/zero_shot/sum alone and 6 in" in text
     assert "issue-0008" in text
     few = comparison_text(samples.classification(), 0, 300)
-    assert "Permutation test: only 5 items are answered differently" in few
+    assert "Permutation test: only 5 items are decided differently" in few
 
 
 def test_of_many_flips_the_first_are_listed_and_the_others_counted() -> None:

@@ -68,7 +68,6 @@ def outcome_of(
         planned=planned,
         seed=record.seed,
         strict=True,
-        detailed=True,
         trivial=trivial_answer(baselines),
     )
     known = answers_of(record, answers.store)
