@@ -37,7 +37,6 @@ from gateway.scoring.selection import Winner, winner
 from gateway.scoring.sequential import Sequential, scores, seeded_order, watch
 from gateway.scoring.statistic import FloatArray, IntArray
 
-
 _MOST_DETAILED = 200_000
 """Items times comparisons up to which it is also found what each could have shown, and after how
 many items it would have been decided: that takes longer than all the rest."""
