@@ -103,13 +103,12 @@ def written_in(template: str, texts: Iterable[str]) -> list[str]:
     return [text for text in texts if len(text) > 1 and text in template]
 
 
-def control_identity(own: str, template: str, texts: Iterable[str]) -> Mapping[str, str]:
-    """What a model's own chat template changes where messages are rendered by another: which
-    tokens are control tokens. Nothing where both write the same.
+def control_identity(own: str, texts: Iterable[str]) -> Mapping[str, str]:
+    """What a model's own chat template decides where messages are rendered by another: which tokens
+    are control tokens that the vocabulary does not call so. Nothing where there are none.
 
     Args:
-        texts: of tokens that the vocabulary does not call control tokens.
+        texts: of the tokens that the vocabulary does not call control tokens.
     """
-    known = list(texts)
-    there = written_in(own, known)
-    return {} if there == written_in(template, known) else {"control_tokens": digest_json(there)}
+    found = written_in(own, texts)
+    return {"control_tokens": digest_json(found)} if found else {}

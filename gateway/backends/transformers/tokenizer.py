@@ -88,7 +88,7 @@ class FolderTokenizer:
         if told := dict(self._texts_read(template)):
             found["special_tokens"] = canonical_json(told)
         own = self._all_templates
-        others = {} if template == own else control_identity(own, template, self._defined)
+        others = {} if template == own else control_identity(own, self._defined)
         return {**found, **others}
 
     @property
@@ -104,8 +104,8 @@ class FolderTokenizer:
         looked_at = {"bos": "bos_token" in template or bool(self._before)}
         looked_at["eos"] = "eos_token" in template
         for which in (each for each, looks in looked_at.items() if looks):
-            usual = [self._tokenizer.convert_ids_to_tokens(i) for i in self._configured(which)]
-            if [text := self.special_text(which)] != usual[:1]:
+            usual = [self.token_text(token) for token in self._configured(which)[:1]]
+            if (text := self.special_text(which)) != "".join(usual):
                 yield which, text
 
     def _configured(self, which: str) -> tuple[int, ...]:
@@ -114,7 +114,7 @@ class FolderTokenizer:
         key = f"{which}_token_id"
         found = self._config.get(key, text.get(key) if isinstance(text, dict) else None)
         ids = found if isinstance(found, list) else [found]
-        return tuple(sorted({each for each in ids if isinstance(each, int)}))
+        return tuple(sorted({each for each in ids if isinstance(each, int) and each >= 0}))
 
     @cached_property
     def _config(self) -> dict[str, Any]:

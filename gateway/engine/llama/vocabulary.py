@@ -150,7 +150,7 @@ class GgufVocabulary:
     def identity(self, template: str) -> Mapping[str, str]:
         """See `gateway.engine.tokenizer.Tokenizer`."""
         own = self._all_templates
-        return {} if template == own else control_identity(own, template, self._named_tokens[1])
+        return {} if template == own else control_identity(own, self._named_tokens[1])
 
     @cached_property
     def _named_tokens(self) -> tuple[list[str], list[str]]:
