@@ -122,3 +122,9 @@ class Served(Protocol):
     def vocabulary(self) -> "GgufVocabulary":
         """The model's."""
         ...
+
+
+def said_of_entry(backend: Backend) -> tuple[str, ...]:
+    """Its warnings that are about the entry itself and not about the machine, which every command
+    says that loads it."""
+    return tuple(said for said in backend.warnings if said.startswith(f"{backend.spec.name}: "))

@@ -86,6 +86,8 @@ def classify(
             models_file=models_file,
             watch=watch,
         )
+    for said in found.warnings:
+        note(f"warning: {said}")
     if table is None:
         (answer,) = found.answers
         show(classified.sections(answer), asdict(answer) if json_output else None)
@@ -145,6 +147,7 @@ def ask(
     [bold]gateway ask -m ollama:llama3.2:1b --seed 42 --max-tokens 512 "Name three colours."[/]
     """
     import gateway
+    from gateway.backends.base import said_of_entry
     from gateway.core.json import completion_to_json
     from gateway.core.types import Sampling
 
@@ -162,6 +165,8 @@ def ask(
                 sys.stdout.flush()
 
         with opened as asked:
+            for said in said_of_entry(asked.backend):
+                note(f"warning: {said}")
             done = asked.generate(text, sampling, system=system, raw=raw, on_text=write)
     out.file.write((completion_to_json(done) if json_output else "") + "\n")
     if done.finish_reason == "length":

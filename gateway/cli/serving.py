@@ -125,7 +125,12 @@ def serve(
         note(f"every prompt and answer is kept in {record}")
     wait(
         process.serve(
-            lambda: ModelPool(models, max_loaded=max(max_loaded, len(names)), memory=budget),
+            lambda: ModelPool(
+                models,
+                max_loaded=max(max_loaded, len(names)),
+                memory=budget,
+                loader=process.load_and_log,
+            ),
             settings,
             listener,
             preload=names,

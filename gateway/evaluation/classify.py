@@ -79,6 +79,8 @@ class Classification:
     """In the order in which the model is shown them; empty for tasks without."""
     table: Table | None = None
     """That was classified; None: texts were."""
+    warnings: tuple[str, ...] = ()
+    """What the model is warned of, in one sentence each."""
 
     def csv(self) -> str:
         """The table with columns for status, answer and the labels' probabilities, in the place of
@@ -120,7 +122,8 @@ async def _ask(
         answers = store.answers(cell.digest)
     calibrator = _calibrator(plan, answers) if cell.mode == "score" else None
     found = (_classified(answers[item.digest], calibrator, cell) for item in plan.items)
-    return Classification(tuple(found), plan.labels, table)
+    said = tuple(each for each in cell.warnings if each.startswith(f"{cell.model}: "))
+    return Classification(tuple(found), plan.labels, table, said)
 
 
 def _classified(seen: Observation, calibrator: Calibrator | None, cell: Cell) -> Classified:

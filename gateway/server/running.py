@@ -8,13 +8,17 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
+from gateway.backends.base import Backend, said_of_entry
 from gateway.backends.pool import ModelPool
+from gateway.backends.registry import load_backend
 from gateway.core.errors import BackendUnavailable, ConfigError
+from gateway.models.spec import ModelSpec
 from gateway.server.app import create_app, service_of
 from gateway.server.service import Service
 from gateway.server.settings import Settings
@@ -113,6 +117,14 @@ async def serve(
         app, log_config=None, access_log=False, server_header=False, timeout_keep_alive=30
     )
     await _Server(config, service, settings.limits.drain_s).serve([listener])
+
+
+def load_and_log(spec: ModelSpec, path: Path) -> Backend:
+    """`load_backend`, and what the entry is warned of in the log."""
+    backend = load_backend(spec, path)
+    for said in said_of_entry(backend):
+        logger.warning("%s", said)
+    return backend
 
 
 class _Server(uvicorn.Server):

@@ -18,7 +18,7 @@ from gateway.backends.registry import load_backend, load_models
 from gateway.core.errors import GatewayError
 from gateway.core.types import GenerationRequest, Message, Sampling
 from gateway.models.locate import weights_path
-from tests.support.chat_folder import rewrite_json, write_chat_adapter, write_chat_folder
+from tests.support.chat_folder import CHATML, rewrite_json, write_chat_adapter, write_chat_folder
 from tests.support.opened import opened_in
 
 IDENTITY = {
@@ -249,3 +249,19 @@ def chat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("chat")
     folder_with_adapter(root)
     return root
+
+
+KEYS = (
+    *("backend", "weights", "dtype", "device", "attention", "chat_template", "end_of_turn"),
+    *("context_length", "version", "build", "settings"),
+)
+
+
+@pytest.mark.needs("torch", "peft")
+def test_a_folder_as_transformers_saves_it_has_the_keys_that_it_always_had(tmp_path: Path) -> None:
+    template = CHATML.replace("<|im_end|>", "</s>")
+    base = write_chat_folder(tmp_path / "base", template=template)
+    for name in ("special_tokens_map.json", "added_tokens.json"):
+        (base / name).unlink()
+    write_entry(tmp_path, '{ path = "base" }', backend="transformers", context_length=64)
+    assert ask(tmp_path).keys == frozenset(KEYS)

@@ -135,6 +135,9 @@ def quiet_peft() -> Iterator[None]:
         warnings.filterwarnings("ignore", "Setting boft_n_butterfly_factor", UserWarning)
         warnings.filterwarnings("ignore", "Unsupported layer type", UserWarning)
         warnings.filterwarnings("ignore", ".*was active which is now deleted", UserWarning)
+        # PEFT corrects it by itself.
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set to", UserWarning)
+        warnings.filterwarnings("error", "target_parameters=", RuntimeWarning)
         # `config_keys` tells of them, or has refused them.
         warnings.filterwarnings("ignore", "Unexpected keyword arguments", UserWarning)
         for said in _OF_TIED_WEIGHTS:

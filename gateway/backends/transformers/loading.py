@@ -8,11 +8,11 @@ absent is what transformers itself takes off that list: tied weights, and buffer
 import json
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from gateway.backends.transformers import library
 from gateway.backends.transformers.packed import Packing, packing_of, tensors
@@ -51,6 +51,8 @@ def load_module(path: Path, *, dtype: Dtype, device: str, quantize: Quantize) ->
     else:
         _check_generation(path / "generation_config.json")
     packing = None if is_gguf else packing_of(path)
+    if not is_gguf and packing is None:
+        _refuse_whole_numbers(path)
     if packing and quantize:
         raise ModelLoadError(
             f'{path}: quantize = "{quantize}" is for whole weights, and these are {packing.named}',
@@ -164,6 +166,21 @@ def _refuse_adapter(path: Path) -> None:
         f"{path}: beside it lies an adapter of PEFT ({_ADAPTER}), which would be loaded too",
         hint="move the GGUF into another folder",
     )
+
+
+def _refuse_whole_numbers(folder: Path) -> None:
+    """Weights of 8 bits, say, of which config.json does not tell the scales; transformers takes the
+    whole numbers for weights. A file that cannot be read is for transformers to tell."""
+    found = []
+    for file in folder.glob("*.safetensors"):
+        with suppress(SafetensorError, OSError), safe_open(file, framework="np") as read:
+            kinds = {name: str(read.get_slice(name).get_dtype()) for name in map(str, read.keys())}
+            found += [name for name, kind in kinds.items() if kind[:1] in "IU"]
+    if names := [name for name in found if name.endswith((".weight", ".bias"))]:
+        raise ModelLoadError(
+            f"{folder}: whole numbers where weights are expected: {first_names(names)}",
+            hint="they are quantized in a way of which config.json says nothing: pull it again",
+        )
 
 
 def _check_generation(file: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from gateway.backends.transformers.adapter_folder import WEIGHTS, quiet_peft, read_config
 from gateway.core.errors import ModelLoadError
 from gateway.core.lists import first_names
+from gateway.models.adapters.config_keys import moves_the_base
 
 _SHARED = "vblora_vector_bank"
 """Of all layers, and saved once: PEFT lists it as missing in each of them."""
@@ -104,9 +105,17 @@ def refuse_base_weights(module: Any, folder: Path) -> None:
     PEFT saves an embedding or output layer whole where the adapter is on it or where tokens were
     added, and as it loads them it writes them over the base's.
 
+    Some ways to start a LoRA (PiSSA, OLoRA) move a part of the base's weights into it, and PEFT
+    moves it again as it loads one.
+
     Raises:
-        ModelLoadError: they differ from the base's.
+        ModelLoadError: they differ from the base's, or would.
     """
+    if said := moves_the_base(read_config(folder)):
+        raise ModelLoadError(
+            f"{folder}: it changes the base's own weights, which other entries share: {said}",
+            hint="adapter_merged = true gives the entry weights of its own",
+        )
     if changed := sorted(_changed(module, folder)):
         raise ModelLoadError(
             f"{folder}: it changes the base's own weights, which other entries share: "

@@ -135,6 +135,8 @@ def _remarks(adapter: Adapter) -> Iterator[str]:
     if adapter.card is None:
         yield "it has no card.toml: which weights it was trained on is unknown"
     yield from config_keys.told(_config(adapter))
+    if said := config_keys.moves_the_base(_config(adapter)):
+        yield f"it changes the base's own weights ({said}): merge it, or set adapter_merged = true"
     if own_template(adapter.folder):
         yield "it was saved with a chat template, which an entry takes only where it names it"
     parts = {tensor.part for tensor in adapter.tensors.values()}

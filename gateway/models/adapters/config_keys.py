@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.core.lists import first_names
+from gateway.models.adapters.kinds import PLAIN_STARTS, UNMOVED
 
 _OF_ALL = """auto_mapping base_model_name_or_path inference_mode peft_type peft_version revision
 task_type"""
@@ -126,7 +127,7 @@ def unknown_keys(config: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         config: all of adapter_config.json.
     """
     known = {*_OF_ALL.split(), *_OF_TYPE.get(str(config.get("peft_type")), "").split()}
-    strange = {key: value for key, value in config.items() if key not in known and value}
+    strange = {key: value for key, value in config.items() if key not in known and _asks(value)}
     told = [key for key, value in strange.items() if _only_tells(key, value, config)]
     return [f"{key} = {value!r}" for key, value in strange.items() if key not in told], told
 
@@ -135,16 +136,32 @@ def refusals(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Why an adapter's configuration cannot be followed, a sentence each; none: it can."""
     if str(config.get("peft_type")) not in _OF_TYPE:
         return ()
+    if config.get("init_lora_weights") == UNMOVED:
+        return (
+            f"its configuration says init_lora_weights = {UNMOVED!r}: it belongs to a base that "
+            "was changed with it, and was not converted when it was saved",
+        )
     return tuple(
         f"its configuration says {said}, which peft does not know and would leave out"
         for said in unknown_keys(config)[0]
     )
 
 
+def moves_the_base(config: Mapping[str, Any]) -> str:
+    """How it changes the base's own weights as PEFT loads it, such as PiSSA; empty: it does not."""
+    start = config.get("init_lora_weights")
+    moves = isinstance(start, str) and start not in PLAIN_STARTS
+    return f"init_lora_weights = {start!r}" if moves else ""
+
+
 def told(config: Mapping[str, Any]) -> tuple[str, ...]:
     """What of it is passed over, in one sentence; none: nothing."""
     names = unknown_keys(config)[1]
     return (f"keys of its configuration that change nothing: {first_names(names)}",) * bool(names)
+
+
+def _asks(value: object) -> bool:
+    return bool(value) and value != "none"
 
 
 def _only_tells(key: str, value: object, config: Mapping[str, Any]) -> bool:

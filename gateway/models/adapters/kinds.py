@@ -9,3 +9,8 @@ LAYERS = frozenset(
 BEGINNINGS = frozenset({"PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING"})
 """They put a beginning before every prompt, and change no layer."""
 SUPPORTED = LAYERS | BEGINNINGS
+PLAIN_STARTS = frozenset({"gaussian", "eva", "orthogonal", "mica"})
+"""Texts of `init_lora_weights` after which the base's own weights are what they were. PiSSA, OLoRA
+and others move a part of them into the adapter, when training starts and when PEFT loads it."""
+UNMOVED = "lora_ga"
+"""The one that moves them when training starts, and not when PEFT loads it."""

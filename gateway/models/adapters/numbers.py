@@ -30,15 +30,20 @@ def oddities(weights: Path) -> tuple[str, ...]:
         weights: an `adapter_model.safetensors`, or a GGUF of an adapter.
     """
     broken: list[str] = []
+    whole: list[str] = []
     zero: dict[str, bool] = defaultdict(lambda: True)
     try:
         for name, part, values in _of_gguf(weights) if weights.suffix == GGUF else _of(weights):
+            if values is None:
+                whole.append(name)
+                continue
             if not np.isfinite(values).all():
                 broken.append(name)
             zero[part] &= not values.any()
     except (OSError, ValueError, KeyError, ModelLoadError):
         return ()
     said = [f"numbers that are not finite (NaN or infinite): {first_names(broken)}"] * bool(broken)
+    said += [f"numbers that are no fractions, as weights are: {first_names(whole)}"] * bool(whole)
     if nothing := sorted(part for part, is_zero in zero.items() if is_zero and part not in _WHOLE):
         said.append(f"all numbers of {', '.join(nothing)} are zero: it may change nothing")
     return tuple(said)
@@ -56,6 +61,8 @@ def _of(path: Path) -> Iterator[tuple[str, str, Any]]:
             if each.get("dtype") in _TYPES:
                 start, end = (begin + offset for offset in each["data_offsets"])
                 yield name, place(name)[1], _numbers(data[start:end], each["dtype"])
+            elif str(each.get("dtype"))[0] in "IUB":
+                yield name, place(name)[1], None
 
 
 def _of_gguf(path: Path) -> Iterator[tuple[str, str, Any]]:

@@ -65,6 +65,33 @@ def test_a_tensor_that_is_missing_or_too_many_or_of_another_shape_is_named(
     assert "LOAD REPORT" not in capfd.readouterr().err
 
 
+def test_whole_numbers_are_not_taken_for_weights(tmp_path: Path) -> None:
+    write_model(tmp_path)
+    rewrite(tmp_path, lambda all_: {**all_, NORM: all_[NORM].to(torch.int8)})
+    with pytest.raises(ModelLoadError, match=f"whole numbers where weights are expected: {NORM}"):
+        loaded(tmp_path)
+
+
+def test_a_configuration_of_ends_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
+    (write_model(tmp_path) / "generation_config.json").write_text('{"eos_token_id": [2')
+    with pytest.raises(ModelLoadError, match=r"generation_config\.json: cannot be read"):
+        loaded(tmp_path)
+
+
+def test_ends_that_are_no_tokens_are_left_out_and_told(tmp_path: Path) -> None:
+    (write_model(tmp_path) / "generation_config.json").write_text('{"eos_token_id": [2, 999, -1]}')
+    model = loaded(tmp_path)
+    assert model.end_tokens == (2,)
+    assert model.warnings[0].endswith("tokens that it does not have: 999, -1")
+
+
+def test_a_gguf_beside_an_adapter_is_not_loaded_with_it(tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "right.gguf", lambda all_: all_)
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelLoadError, match="beside it lies an adapter"):
+        loaded(path)
+
+
 def test_a_model_in_peft_s_clothes_is_told_how_to_take_them_off(tmp_path: Path) -> None:
     write_model(tmp_path)
     rewrite(tmp_path, lambda all_: {f"base_model.model.{key}": all_[key] for key in all_})

@@ -162,3 +162,57 @@ def test_an_entry_warns_of_an_adapter_that_was_never_trained(tiny: Path, tmp_pat
     backend = TransformersBackend(entry(tiny, adapter=folder, context_length=64), tiny)
     asyncio.run(backend.close())
     assert "tiny: its adapter: all numbers of lora_B are zero" in backend.warnings[-1]
+
+
+def configured(folder: Path, **changes: object) -> Path:
+    file = folder / CONFIG
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    return folder
+
+
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+def test_an_adapter_that_moves_the_base_s_weights_is_refused_where_they_are_shared(
+    tiny: Path, tmp_path: Path, start: str
+) -> None:
+    model = loaded(tiny)
+    before = logits(context_of(model), None)
+    folder = configured(write_adapter(tmp_path, tiny, "LORA"), init_lora_weights=start)
+    with pytest.raises(ModelLoadError, match=f"own weights.*init_lora_weights = '{start}'"):
+        model.add_adapter(folder)
+    assert np.array_equal(logits(context_of(model), None), before)
+    assert any("adapter_merged" in said for said in remarks(folder))
+    loaded(tiny).merge(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"use_quaternions": True}, "use_quaternions = True"),
+        ({"init_lora_weights": "lora_ga"}, "lora_ga"),
+        ({"target_parameters": ["absent"]}, "target_parameters="),
+    ],
+)
+def test_a_configuration_that_cannot_be_followed_is_refused_by_name(
+    tiny: Path, tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    folder = configured(write_adapter(tmp_path, tiny, "LORA"), **change)
+    with pytest.raises(ModelLoadError, match=said):
+        loaded(tiny).add_adapter(folder)
+
+
+def test_an_entry_is_told_of_what_its_adapter_s_folder_says_and_nobody_reads(
+    tiny: Path, tmp_path: Path
+) -> None:
+    folder = configured(write_adapter(tmp_path, tiny, "LORA"), author="me")
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    backend = TransformersBackend(
+        entry(tiny, adapter=folder, context_length=64, chat_template="plain"), tiny
+    )
+    asyncio.run(backend.close())
+    *_, keys, template = backend.warnings
+    assert keys.endswith("keys of its configuration that change nothing: author")
+    assert f'"{folder / "chat_template.jinja"}"' in template
+    same = entry(tiny, adapter=folder, context_length=64, chat_template="{{ messages }}")
+    backend = TransformersBackend(same, tiny)
+    asyncio.run(backend.close())
+    assert not any("chat template" in said for said in backend.warnings)

@@ -3,7 +3,14 @@ are refused, and which are told."""
 
 import pytest
 
-from gateway.models.adapters.config_keys import _OF_ALL, _OF_TYPE, refusals, told, unknown_keys
+from gateway.models.adapters.config_keys import (
+    _OF_ALL,
+    _OF_TYPE,
+    moves_the_base,
+    refusals,
+    told,
+    unknown_keys,
+)
 from gateway.models.adapters.kinds import SUPPORTED
 
 LORA = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "use_dora": False, "qalora_group_size": 16}
@@ -46,7 +53,7 @@ def test_what_only_tells_of_the_training_is_told(key: str, value: object) -> Non
     assert said.endswith(f": {key}")
 
 
-@pytest.mark.parametrize("nothing", [None, False, 0, "", [], {}])
+@pytest.mark.parametrize("nothing", [None, False, 0, "", [], {}, "none"])
 def test_what_asks_for_nothing_is_passed_over(nothing: object) -> None:
     assert unknown_keys({**LORA, "use_quaternions": nothing}) == ([], [])
 
@@ -66,3 +73,9 @@ def test_the_known_keys_are_those_of_peft() -> None:
     for kind, keys in _OF_TYPE.items():
         fields = set(PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(kind)].__dataclass_fields__)
         assert {*_OF_ALL.split(), *keys.split()} == fields, kind
+
+
+def test_a_start_that_moves_the_base_s_weights_is_known() -> None:
+    assert moves_the_base({**LORA, "init_lora_weights": "pissa_niter_4"})
+    assert not any(moves_the_base({**LORA, "init_lora_weights": each}) for each in (True, "eva"))
+    assert "changed with it" in refusals({**LORA, "init_lora_weights": "lora_ga"})[0]
