@@ -76,7 +76,7 @@ class Adapters:
                     if shared:
                         refuse_base_weights(self._base, folder)
                     self._put(folder, digest)
-            except (*ERRORS, RuntimeWarning) as exc:
+            except ERRORS as exc:
                 raise ModelLoadError(
                     f"{folder}: cannot be loaded onto this base model: {exc}",
                     hint="an adapter fits only the base model that it was trained on",

@@ -28,6 +28,7 @@ _ADAPTER = "adapter_config.json"
 ERRORS: tuple[type[Exception], ...] = (
     *(OSError, ValueError, RuntimeError, LookupError, ImportError, TypeError, AttributeError),
     SafetensorError,
+    RuntimeWarning,  # As `quiet_peft` has it raised.
 )
 """What transformers and PEFT raise for files that are not what they should be."""
 
