@@ -129,6 +129,7 @@ def data_split(
     [bold]gateway data split -t issue-triage --data all.csv --test test.csv --out split[/]
     """
     from gateway.models.environment import prompts_root
+    from gateway.report.format import plural
     from gateway.tasks.dataset import load_dataset
     from gateway.tasks.task import load_task
     from gateway.tuning.checks.leakage import without_copies
@@ -147,7 +148,7 @@ def data_split(
         made = split(items, held_out, seed)
     parts = (made.train, made.validation)
     for path, part in zip(write_split(data, made, output, columns), parts, strict=True):
-        tell(f"{path}: {len(part):,} items")
+        tell(f"{path}: {plural(len(part), 'item')}")
 
 
 @data_app.command("export")

@@ -2,11 +2,11 @@
 
 import ast
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, fields, is_dataclass
 from functools import wraps
 from itertools import pairwise
-from textwrap import dedent
 from typing import Annotated
 
 import typer
@@ -42,9 +42,10 @@ def fields_as_options(
 
 def docstrings(kind: type) -> dict[str, str]:
     """Field -> the text below it, on one line."""
-    (made,) = ast.parse(dedent(inspect.getsource(kind))).body
-    assert isinstance(made, ast.ClassDef)
-    return dict(_below_fields(made.body))
+    # Of the class alone, inspect would read and parse the module twice, in every command.
+    module = ast.parse(inspect.getsource(sys.modules[kind.__module__]))
+    classes = (each for each in ast.walk(module) if isinstance(each, ast.ClassDef))
+    return dict(_below_fields(next(each for each in classes if each.name == kind.__name__).body))
 
 
 def _below_fields(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.determinism.parity import ItemParity, Parity, Parting, Reasons, Side, verdict
 from gateway.models.certificates import level_of
 from gateway.models.environment import certificates_file
-from gateway.report.format import ABSENT
+from gateway.report.format import ABSENT, plural
 from gateway.report.sections import Section, by_rows
 
 _SHOWN = 10
@@ -86,7 +86,7 @@ def _remarks(made: Parity) -> Iterator[str]:
 def _reasons(what: str, reasons: Reasons) -> Iterator[str]:
     for reason, count in Counter(reason for _, reason in reasons).most_common(_SHOWN):
         first = next(id_ for id_, why in reasons if why == reason)
-        yield f"{what} {_items(count)}, {first} the first: {reason}"
+        yield f"{what} {plural(count, 'item')}, {first} the first: {reason}"
 
 
 def _differing(made: Parity) -> Iterator[str]:
@@ -94,7 +94,7 @@ def _differing(made: Parity) -> Iterator[str]:
     for item in differing[:_SHOWN]:
         yield f"item {item.item_id}: {'; '.join(_differences(item))}"
     if len(differing) > _SHOWN:
-        yield f"{_items(len(differing) - _SHOWN)} more"
+        yield f"{plural(len(differing) - _SHOWN, 'item')} more"
 
 
 def _differences(item: ItemParity) -> Iterator[str]:
@@ -118,10 +118,6 @@ def _token(token: int | None, text: str | None) -> str:
     if text is None:
         return f"{token}"
     return f"{token} {text!r}" if text else f"{token} (a control token)"
-
-
-def _items(count: int) -> str:
-    return "1 item" if count == 1 else f"{count} items"
 
 
 def _level(side: Side) -> str:

@@ -23,7 +23,7 @@ async def rendered(prepared: Prepared, spec: ModelSpec, item_id: str) -> tuple[s
         )
     item = items[item_id] if item_id else prepared.plan.items[0]
     strategy = prepared.plan.strategies[0]
-    models = Models({spec.name: spec}, spec.name)
+    models = Models({spec.name: spec}, spec.name).at_most(1)
     async with ModelPool(models) as pool, pool.lease(spec.name) as backend:
         asked = question(prepared.plan.task, prepared.plan.labels, strategy, backend, item)
         text = backend.render(asked.request)
