@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter
+from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter
 from gguf.quants import quantize
 from safetensors.numpy import save_file
 
@@ -20,6 +20,7 @@ from gateway.models.adapters.base import Base, read_base
 from gateway.models.adapters.card import Card, RecordedBase, RecordedPrompt, write_card
 from gateway.models.adapters.folder import read_adapter
 from gateway.models.adapters.names import EXPORTED
+from gateway.models.gguf_reader import PlainReader
 from gateway.models.spec import PathSource
 from gateway.tuning.export.export import export
 from tests.backends.transformers.tiny import SIZES, write_adapter
@@ -111,7 +112,7 @@ def _tables(world: Path) -> None:
 def write_small(path: Path, of: Path) -> None:
     """A llama of two layers of drawn numbers, in Q8_0, with the first tokens of another model."""
     draw = np.random.default_rng(0)
-    reader = GGUFReader(of)
+    reader = PlainReader(of)
     writer = GGUFWriter(path, "llama")
     for name, value, kind, inner in _vocabulary(reader):
         writer.add_key_value(name, value, kind, inner)
@@ -144,7 +145,7 @@ def write_small(path: Path, of: Path) -> None:
     writer.close()
 
 
-def _vocabulary(reader: GGUFReader) -> Iterator[tuple[str, Any, GGUFValueType, Any]]:
+def _vocabulary(reader: PlainReader) -> Iterator[tuple[str, Any, GGUFValueType, Any]]:
     """The metadata of a tokenizer with the first tokens alone, and the merges that make them."""
     known = set(reader.fields["tokenizer.ggml.tokens"].contents()[:_TOKENS])
     for field in reader.fields.values():

@@ -2,12 +2,12 @@
 
 from collections import Counter
 
-from gguf import GGUFReader
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from gateway.backends.registry import load_models
 from gateway.models.gguf import Tensor
+from gateway.models.gguf_reader import RawReader
 from gateway.quantization.contents import Contents, contents_of, part_of
 from gateway.quantization.make import Made
 from gateway.quantization.names import Level, levels, parse_level
@@ -22,7 +22,7 @@ def contents(model: Given) -> Contents:
 
 def test_bits_per_weight_are_the_tensors_bytes(smollm2_file: Given) -> None:
     found = contents(smollm2_file)
-    tensors = GGUFReader(smollm2_file.path).tensors
+    tensors = RawReader(smollm2_file.path).tensors
     assert found.total.size == sum(int(t.n_bytes) for t in tensors)
     assert found.total.weights == sum(int(t.n_elements) for t in tensors)
     assert found.total.bits_per_weight == 8 * found.total.size / found.total.weights

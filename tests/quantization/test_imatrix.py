@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gguf import GGUFReader, GGUFWriter, dequantize
+from gguf import GGUFWriter, dequantize
 
 from gateway.core.errors import DataError
 from gateway.engine.llama.quantizer import quantize
 from gateway.engine.llama.vocabulary import GgufVocabulary
+from gateway.models.gguf_reader import RawReader
 from gateway.quantization import activations
 from gateway.quantization.activations import collect
 from gateway.quantization.chunks import chunks_of, read_text
@@ -118,7 +119,7 @@ def test_what_is_collected_are_the_squared_inputs(smollm2_file: Given) -> None:
         t.name for t in smollm2_file.header.tensors if ".attn_" in t.name or "ffn" in t.name
     }
     assert found.sums.keys() == {name for name in matrices if "norm" not in name}
-    tensors = {tensor.name: tensor for tensor in GGUFReader(smollm2_file.path).tensors}
+    tensors = {tensor.name: tensor for tensor in RawReader(smollm2_file.path).tensors}
     embedding = tensors["token_embd.weight"]
     states = dequantize(embedding.data, embedding.tensor_type)[tokens].astype(np.float64)
     epsilon = smollm2_file.header.of_architecture("attention.layer_norm_rms_epsilon")

@@ -17,6 +17,7 @@ from gateway.server.app import create_app, service_of
 from gateway.server.running import address_of, in_a_thread
 from gateway.server.settings import Settings
 from tests.conftest import ROOT, few_layers
+from tests.support.plain_http import no_authorities as no_authorities
 
 TOOLS_TEMPLATE = (Path(__file__).parent / "tools.jinja").read_text(encoding="utf-8")
 CHAT, TOOLS = "smollm2-135m", "smollm2-tools"

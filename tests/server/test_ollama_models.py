@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx
 import ollama
 import pytest
-from gguf import GGUFReader
 
 from gateway.backends.pool import ModelPool
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.models.adapters.folder import CONFIG, WEIGHTS
 from gateway.models.environment import digest_memory
+from gateway.models.gguf_reader import PlainReader
 from gateway.models.spec import ModelSpec
 from gateway.models.weights import weights_digests
 from gateway.server.app import create_app
@@ -63,7 +63,7 @@ def test_a_model_is_shown_with_what_its_file_says(own: ollama.Client, path: Path
     shown = own.show(CHAT)
     info = shown.modelinfo
     assert info is not None
-    reader = GGUFReader(path)
+    reader = PlainReader(path)
     assert set(reader.fields) - {"GGUF.version", "GGUF.tensor_count", "GGUF.kv_count"} <= set(info)
     for name in ("llama.context_length", "general.architecture", "llama.rope.freq_base"):
         assert info[name] == reader.fields[name].contents()

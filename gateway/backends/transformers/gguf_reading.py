@@ -13,31 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import gguf
-import numpy as np
 
 from gateway.models.gguf_parts import parts_of
+from gateway.models.gguf_reader import PlainReader
 
 
-class _PlainReader(gguf.GGUFReader):  # type: ignore[misc]
-    """A reader that slices a plain array over the same mapped file."""
-
-    @property
-    def data(self) -> Any:
-        """The whole file, as bytes."""
-        return self._plain
-
-    @data.setter
-    def data(self, mapped: Any) -> None:
-        self._plain = mapped.view(np.ndarray)
-
-
-class _WholeReader(_PlainReader):
+class _WholeReader(PlainReader):
     """A reader of the first part of a split model that has the tensors of all parts."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
         for part in parts_of(Path(path))[1:]:
-            self.tensors += _PlainReader(part).tensors
+            self.tensors += PlainReader(part).tensors
 
 
 @contextmanager

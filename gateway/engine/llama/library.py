@@ -10,6 +10,8 @@ import atexit
 import ctypes
 import os
 import re
+import shlex
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
@@ -75,9 +77,17 @@ class Build:
             return ()
         return (
             "llama-cpp-python is a stock build (GGML_LLAMAFILE=ON): requests run one at a time, so "
-            "that results do not depend on what is batched; for speed rebuild it with "
-            'CMAKE_ARGS="-DGGML_LLAMAFILE=OFF"',
+            "that results do not depend on what is batched; for speed rebuild it: "
+            f"{_how_to_rebuild(self.version)}",
         )
+
+
+def _how_to_rebuild(version: str) -> str:
+    """Without what pip has, in its cache or on an index, that was compiled with other flags."""
+    package = "llama-cpp-python"
+    fresh = ["--force-reinstall", "--no-deps", "--no-cache-dir", "--no-binary", package]
+    command = [sys.executable, "-m", "pip", "install", *fresh, f"{package}=={version}"]
+    return f"CMAKE_ARGS=-DGGML_LLAMAFILE=OFF {shlex.join(command)}"
 
 
 @cache

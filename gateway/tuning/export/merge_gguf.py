@@ -56,7 +56,7 @@ def merge_gguf(
             already or cannot be written.
         ModelLoadError: the adapter does not fit the base.
     """
-    from gguf import GGUFReader
+    from gateway.models.gguf_reader import PlainReader
 
     if not path.is_file():
         raise ConfigError(
@@ -65,7 +65,7 @@ def merge_gguf(
         )
     check_new(target)
     pairs, alpha = pairs_of(adapter, base)
-    first, *others = (GGUFReader(part) for part in parts_of(path))
+    first, *others = (PlainReader(part) for part in parts_of(path))
     architecture = str(first.fields["general.architecture"].contents())
     tensors = [*first.tensors, *(tensor for each in others for tensor in each.tensors)]
     with new_gguf(target, architecture, spooled=True, prove=prove) as writer:

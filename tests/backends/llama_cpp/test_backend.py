@@ -1,6 +1,8 @@
 """From messages to tokens: templates, control tokens in data, files that cannot be loaded."""
 
 import asyncio
+import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,8 +32,28 @@ def test_the_build_is_the_one_whose_results_repeat() -> None:
 
 
 def test_a_stock_build_is_said_to_be_weaker() -> None:
-    stock = library.Build("0", "CPU : LLAMAFILE = 1 | REPACK = 1")
-    assert "GGML_LLAMAFILE" in stock.weaknesses()[0]
+    stock = library.Build("0.3.36", "CPU : LLAMAFILE = 1 | REPACK = 1")
+    (said,) = stock.weaknesses()
+    assert "is a stock build (GGML_LLAMAFILE=ON)" in said
+    _, _, command = said.partition("rebuild it: ")
+    flags, python, *rest = shlex.split(command)
+    assert (flags, python) == ("CMAKE_ARGS=-DGGML_LLAMAFILE=OFF", sys.executable)
+    assert "--force-reinstall" in rest
+    assert rest[-1] == "llama-cpp-python==0.3.36"
+
+
+@pytest.mark.needs("llama_cpp", "llguidance")
+def test_on_a_stock_build_one_request_is_computed_at_a_time_and_a_report_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stock = replace(library.build(), system_info="CPU : LLAMAFILE = 1 | REPACK = 1")
+    monkeypatch.setattr(library, "build", lambda: stock)
+    spec, path = few_layers("smollm2-135m")
+    backend = LlamaCppBackend(replace(spec, context_length=320), path)
+    asyncio.run(backend.close())
+    assert "serial=" in backend.identity["settings"]
+    assert backend.identity["build"] == stock.system_info
+    assert backend.warnings == stock.weaknesses()
 
 
 def test_control_tokens_written_in_data_stay_text(smollm2: LlamaCppBackend) -> None:

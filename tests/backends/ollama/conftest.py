@@ -17,6 +17,7 @@ from gateway.models.spec import ModelSpec, OllamaSource
 from tests.conftest import spec_and_path
 from tests.support.ollama_replay import Answer, Exchange, Replay
 from tests.support.ollama_server import on_server
+from tests.support.plain_http import no_authorities as no_authorities
 
 SHOWN = {
     "smol:plain": "026-show",

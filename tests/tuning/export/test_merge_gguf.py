@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gguf import GGUFReader, dequantize
+from gguf import dequantize
 from safetensors.numpy import load_file, save_file
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
@@ -20,6 +20,7 @@ from gateway.engine.llama.quantizer import quantize
 from gateway.models.adapters.base import Base, read_base
 from gateway.models.adapters.folder import CONFIG, WEIGHTS, read_adapter
 from gateway.models.gguf import read_header
+from gateway.models.gguf_reader import PlainReader
 from gateway.models.spec import ModelSpec, PathSource
 from gateway.quantization.names import parse_level
 from gateway.tuning.export.merge import entry as written_entry
@@ -77,7 +78,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tensors_of(path: Path) -> dict[str, Any]:
-    return {str(t.name): dequantize(t.data, t.tensor_type) for t in GGUFReader(path).tensors}
+    return {str(t.name): dequantize(t.data, t.tensor_type) for t in PlainReader(path).tensors}
 
 
 @pytest.mark.parametrize("kind", ["F16", "F32"])
