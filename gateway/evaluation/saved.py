@@ -8,8 +8,10 @@ from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.files import read_text
 from gateway.core.json import Strictness, from_plain, plain
 from gateway.evaluation.predictions import SavedPredictions, load_predictions, require_same_items
+from gateway.evaluation.summary import charged, conclusion, held_of, trivial_answer
 from gateway.scoring.contest import Comparison, all_pairs
 from gateway.scoring.flips import Flip, differing
+from gateway.scoring.pairing import entrant
 from gateway.scoring.report import Report
 from gateway.scoring.results import Prediction
 from gateway.scoring.scores import score_cell
@@ -91,7 +93,7 @@ def load_report(text: str) -> Report:
 
 
 def score(folder: Path | str, *, seed: int = 0) -> Report:
-    """Score the predictions in a run's folder again, from its files alone.
+    """Score and judge the predictions in a run's folder again, from its files alone.
 
     Args:
         seed: of the bootstrap intervals.
@@ -100,15 +102,40 @@ def score(folder: Path | str, *, seed: int = 0) -> Report:
         DataError: as `load_run`.
     """
     run = load_run(Path(folder))
-    kinds = {cell.name: cell.kind for cell in run.report.cells}
-    report = replace(run.report, comparisons=(), disagreements=(), conclusion=None)
-    cells = (
+    report, predictions = run.report, run.predictions.cells
+    kinds = {cell.name: cell.kind for cell in report.cells}
+    baselines = {name: cell for name, cell in predictions.items() if kinds.get(name) == "baseline"}
+    trivial = trivial_answer(baselines)
+    read = {
+        name: entrant(cell, task_kind=report.kind, labels=report.labels, trivial=trivial)
+        for name, cell in predictions.items()
+    }
+    cells = [
         score_cell(
-            name, kinds.get(name, "model"), report.kind, report.labels, predictions, seed=seed
+            name,
+            kinds.get(name, "model"),
+            report.kind,
+            report.labels,
+            cell.items,
+            seed=seed,
+            table=cell.table,
         )
-        for name, predictions in run.predictions.cells.items()
+        for name, cell in read.items()
+    ]
+    metric = report.primary_metric
+    held = held_of(read, metric, cells=cells, margin=report.margin, seed=seed)
+    cells = [replace(cell, verdicts=held.against.get(cell.name, ())) for cell in cells]
+    models = [cell for name, cell in predictions.items() if name not in baselines]
+    said = charged(report.kind, cells, trivial)
+    return replace(
+        report,
+        cells=tuple(cells),
+        comparisons=held.comparisons,
+        disagreements=differing(models, report.kind),
+        conclusion=conclusion(metric, cells),
+        winner=held.winner,
+        warnings=(*report.warnings, *(each for each in said if each not in report.warnings)),
     )
-    return replace(report, cells=tuple(cells))
 
 
 def compare_saved(a: str, b: str, *, metric: str = "", seed: int = 0) -> SavedComparison:

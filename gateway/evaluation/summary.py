@@ -85,7 +85,9 @@ def evaluate(
         for name, cell in read.items()
     ]
     metric = record.primary_metric
-    held = held or held_of(record, read, metric, cells=cells, margin=margin, clusters=clusters)
+    held = held or held_of(
+        read, metric, cells=cells, margin=margin, seed=record.seed, clusters=clusters
+    )
     cells = [replace(cell, verdicts=held.against.get(cell.name, ())) for cell in cells]
     return Report(
         run_id=record.run_id,
@@ -98,7 +100,7 @@ def evaluate(
         cells=tuple(cells),
         comparisons=held.comparisons if compare else (),
         disagreements=disagreements(record, predictions) if compare else (),
-        conclusion=_conclusion(record, cells) if compare else None,
+        conclusion=conclusion(metric, cells) if compare else None,
         margin=margin,
         winner=held.winner if compare else None,
         warnings=(*_warnings(record, cells, answers), *charged(record.kind, cells, trivial)),
@@ -116,19 +118,19 @@ def entrants_of(record: RunRecord, predictions: Predictions) -> dict[str, Entran
 
 
 def held_of(
-    record: RunRecord,
     read: Mapping[str, Entrant],
     metric: str,
     *,
     cells: Sequence[CellScore],
     margin: float | None = None,
+    seed: int = 0,
     clusters: IntArray | None = None,
 ) -> Held:
     """Every pair of the cells that have the metric, each held against those with a better value;
     and each cell against every baseline: one family.
 
     Args:
-        read: as `entrants_of` reads them.
+        read: cells and baselines, as `entrants_of` reads them.
         cells: the same cells, scored.
     """
     models = [cell for cell in cells if cell.kind == "model"]
@@ -139,7 +141,7 @@ def held_of(
         [read[cell.name] for cell in cells if cell.kind == "baseline"],
         metric=metric,
         margin=margin,
-        seed=record.seed,
+        seed=seed,
         clusters=clusters,
     )
 
@@ -211,8 +213,9 @@ def _details(record: RunRecord, name: str, answers: Answers) -> dict[str, str]:
     return details
 
 
-def _conclusion(record: RunRecord, cells: Sequence[CellScore]) -> Conclusion:
-    ranked = best_first(cells, record.primary_metric)
+def conclusion(metric: str, cells: Sequence[CellScore]) -> Conclusion:
+    """What follows from the cells and what is said of them and the baselines."""
+    ranked = best_first(cells, metric)
     models = [cell for cell in ranked if cell.kind == "model" and cell.answered]
     if not models:
         return Conclusion.NOTHING_ANSWERED

@@ -34,12 +34,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "out"
 
 
-def test_a_run_scored_again_has_its_own_scores(folder: Path) -> None:
-    was = {cell.name: cell for cell in load_run(folder).report.cells}
-    again = {cell.name: cell for cell in gateway.score(folder).cells}
+def test_a_run_scored_again_has_its_own_scores_and_verdicts(folder: Path) -> None:
+    report, scored = load_run(folder).report, gateway.score(folder)
+    was = {cell.name: cell for cell in report.cells}
+    again = {cell.name: cell for cell in scored.cells}
     assert again.keys() == was.keys()
     for name, cell in again.items():
-        assert cell == replace(was[name], details={}, verdicts=())
+        assert cell == replace(was[name], details={})
+    assert scored.conclusion == report.conclusion
+    assert scored.winner == report.winner
+    assert [c.claim for c in scored.comparisons] == [c.claim for c in report.comparisons]
 
 
 def test_what_is_a_baseline_is_said_by_the_report_and_not_by_a_name(

@@ -62,7 +62,7 @@ def _pairs(run: RunResult, metric: str, margin: float) -> tuple[Comparison, ...]
     if (report.primary_metric, report.margin) == (metric, margin):
         return report.comparisons
     read = entrants_of(record, run.predictions)
-    return held_of(record, read, metric, cells=report.cells, margin=margin).comparisons
+    return held_of(read, metric, cells=report.cells, margin=margin, seed=record.seed).comparisons
 
 
 def _classes(run: RunResult) -> dict[str, dict[str, Metric]]:
