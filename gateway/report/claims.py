@@ -10,9 +10,11 @@ from gateway.report.format import ABSENT, number, p_statement, plural
 from gateway.scoring.claims import Claim, Correction, leads
 from gateway.scoring.contest import Comparison
 from gateway.scoring.mcnemar import FEWEST_DECIDING
-from gateway.scoring.results import AgainstBaseline, Verdict
+from gateway.scoring.results import AgainstBaseline, CellScore, Verdict
 
 EQUIVALENT, NOT_WORSE, NOT_SHOWN = "equivalent", "not worse", "not shown"
+BEATS_ALL = "it beats every baseline"
+"""Of a cell whose every verdict is `Verdict.BETTER`."""
 
 
 def told_apart(claim: Claim, a: str, b: str) -> str:
@@ -46,6 +48,44 @@ def beats(result: AgainstBaseline, figures: str) -> str:
             return f"Not said to beat {result.baseline}: {figures}, not told apart ({why})."
 
 
+def not_all_beaten(models: Sequence[CellScore]) -> str:
+    """How many cells leave a baseline unbeaten; "" where none does."""
+    count = sum(any(v.verdict is not Verdict.BETTER for v in cell.verdicts) for cell in models)
+    if not count:
+        return ""
+    return f"Cells that do not beat every baseline: {count} of {len(models)}."
+
+
+def beaten(cell: CellScore | None) -> str:
+    """Which baselines beat a cell, as its verdicts have it."""
+    verdicts = cell.verdicts if cell else ()
+    names = [each.baseline for each in verdicts if each.verdict is Verdict.WORSE]
+    if not cell or not names:
+        return "a baseline costs none"
+    verb = "costs none and beats" if len(names) == 1 else "cost none and beat"
+    return f"{' and '.join(names)} {verb} {cell.name}"
+
+
+def within(pair: Comparison, name: str) -> str:
+    """What is shown at the margin, of a metric of that name."""
+    result, a, b = pair.contest.equivalence, pair.contest.a, pair.contest.b
+    margin = f"{result.margin:g}" if result else ABSENT
+    if pair.equivalent:
+        return f"{a} and {b} are equivalent within {margin} in {name}"
+    less = f"worse than {b} by less than {margin} in {name}"
+    return f"{a} is {less}, if at all" if pair.not_worse else f"It is not shown that {a} is {less}"
+
+
+def margin_open(pair: Comparison, name: str, differing: str) -> str:
+    """That nothing can be said at the margin, because so few items differ."""
+    result, a, b = pair.contest.equivalence, pair.contest.a, pair.contest.b
+    margin = f"{result.margin:g}" if result else ABSENT
+    return (
+        f"Whether {a} is worse than {b} by less than {margin} in {name} cannot be said: they "
+        f"differ on {differing}, too few to resample."
+    )
+
+
 def best_of(name: str, against: Sequence[Comparison]) -> str:
     """How the first cell of a table is called: the best where that is shown of all others.
 
@@ -66,9 +106,13 @@ def lead(against: Sequence[Comparison]) -> str:
     claims = [each.claim for each in against]
     how = basis_of_all(claims)
     if leads(claims):
-        return f"Its lead over each of the other {len(against)} cells is shown ({how})."
+        each = "the other cell" if len(against) == 1 else f"each of the other {len(against)} cells"
+        some = [_with_items(each) for each in against if each.contest.n < each.contest.total]
+        on = f"; {', '.join(some)}" if some else ""
+        return f"Its lead over {each} is shown ({how}{on})."
     behind = sum(each.verdict is Verdict.WORSE for each in claims)
-    said = [f"Its lead is shown over {behind} of {plural(len(against), 'other cell')} ({how})"]
+    over = f"over {behind} of {len(against)} other cells" if behind else "over no other cell"
+    said = [f"Its lead is shown {over} ({how})"]
     for verdict, words in (
         (Verdict.NOT_TOLD_APART, "not told apart from"),
         (Verdict.TOO_FEW, "too few items to tell it apart from"),

@@ -41,8 +41,8 @@ def summary_sentences(report: Report) -> tuple[str, ...]:
         said.append(claims.lead(report.against_best))
     said += [f"{first.name}: {sentence}" for sentence in map(baseline_sentence, first.verdicts)]
     models = [cell for cell in report.cells if cell.kind == "model"]
-    if beaten := sum(not _beats_all(cell) for cell in models):
-        said.append(f"Cells that do not beat every baseline: {beaten} of {len(models)}.")
+    if unbeaten := claims.not_all_beaten(models):
+        said.append(unbeaten)
     return (*said, _what_follows(report, first.name))
 
 
@@ -80,10 +80,6 @@ def baseline_sentence(result: AgainstBaseline) -> str:
     return claims.beats(result, figures)
 
 
-def _beats_all(cell: CellScore) -> bool:
-    return all(each.verdict is Verdict.BETTER for each in cell.verdicts)
-
-
 def _what_follows(report: Report, best: str) -> str:
     """For somebody who reads one sentence."""
     baselines = [cell for cell in report.cells if cell.kind == "baseline"]
@@ -95,11 +91,11 @@ def _what_follows(report: Report, best: str) -> str:
                 "model; --train adds them, and they cost no tokens."
             )
         case Conclusion.WORTH_IT:
-            return f"What follows: {best} is worth its tokens; it beats every baseline."
+            return f"What follows: {best} is worth its tokens; {claims.BEATS_ALL}."
         case Conclusion.NOT_WORTH_IT:
             return (
-                f"What follows: no prompt here is worth its tokens, since {rival} costs none and "
-                f"beats {best}; a larger model, or this one tuned, may do more."
+                f"What follows: no prompt here is worth its tokens, since "
+                f"{claims.beaten(report.best)}; a larger model, or this one tuned, may do more."
             )
         case _:
             return (
@@ -163,25 +159,15 @@ def mcnemar_sentence(result: McNemar, a: str, b: str) -> str:
 
 def equivalence_sentence(pair: Comparison, result: Equivalence) -> str:
     """What was shown at the margin: equivalence, non-inferiority, or neither."""
-    a, b, metric = pair.contest.a, pair.contest.b, pair.contest.metric
-    name = metric_name(result.metric)
+    name, metric = metric_name(result.metric), pair.contest.metric
     if result.rests_on_few:
-        return (
-            f"Whether {a} is worse than {b} by less than {result.margin:g} in {name} cannot be "
-            f"said: they differ on {_count(result.differing)}, too few to resample."
-        )
+        return claims.margin_open(pair, name, _count(result.differing))
     p = pair.equivalence_p if pair.equivalent else pair.not_worse_p
     level = f"{100 * (1 - 2 * result.alpha):g}%"
     family = pair.claim.family
     for_all = f", corrected for {plural(family, 'comparison')} by Holm" if family > 1 else ""
     figures = f"{p_statement(p)}{for_all}, {level} interval {signed_interval(result.narrow)}"
-    less = f"worse than {b} by less than {result.margin:g} in {name}"
-    if pair.equivalent:
-        shown = f"{a} and {b} are equivalent within {result.margin:g} in {name}"
-    elif pair.not_worse:
-        shown = f"{a} is {less}, if at all"
-    else:
-        shown = f"It is not shown that {a} is {less}"
+    shown = claims.within(pair, name)
     if result.metric != metric:
         shown += f", which stands in for {metric_name(metric)}: too few items differ to resample"
     return f"{shown} ({figures})."
@@ -239,7 +225,7 @@ def sequential_sentence(pair: Comparison, result: Sequential) -> str:
     after = f"after {result.looked_at:,} of {plural(result.planned, 'item')}"
     verdict = claims.told_apart(pair.claim, pair.contest.a, pair.contest.b)
     if result.decision is Decision.EQUIVALENT:
-        verdict = f"equivalent within {result.margin or 0:g} ({claims.basis(pair.claim)})"
+        verdict = f"{claims.EQUIVALENT} within {result.margin or 0:g} ({claims.basis(pair.claim)})"
     elif result.decision is Decision.UNDECIDED:
         verdict = f"undecided ({claims.basis(pair.claim)})"
     saved = f"; {plural(result.saved, 'item')} saved" if result.saved else ""

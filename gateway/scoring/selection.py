@@ -71,12 +71,14 @@ def _corrected(own: Metric, estimates: FloatArray, drawn: FloatArray, metric: st
     assumed = _shrunk(sign * estimates, errors)
     picked = (assumed[:, np.newaxis] + errors).argmax(axis=0)
     luck = sign * errors[picked, np.arange(errors.shape[1])]
-    value = own.value - luck.mean()
+    # Being picked makes nothing look worse than it is: what little says so is the resamples'.
+    bias = sign * max(0.0, float(sign * luck.mean()))
+    value = own.value - bias
     # The larger of two spreads: of the picked one's luck, and of this very cell.
     itself = sign * errors[int((sign * estimates).argmax())]
     low, high = (
         own.value
-        - luck.mean()
+        - bias
         - max(abs(np.percentile(part - part.mean(), tail)) for part in (luck, itself)) * side
         for tail, side in ((97.5, 1), (2.5, -1))
     )

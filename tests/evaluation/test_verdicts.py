@@ -104,7 +104,7 @@ def test_four_items_right_in_one_do_not_decide_though_forty_answers_differ() -> 
 
 def test_silence_does_not_win() -> None:
     golds: list[Answer] = [float(3 + i % 5) for i in range(60)]
-    good = [float(g) + (1 if i % 2 else -1) for i, g in enumerate(map(float, golds))]
+    good = [3 + i % 5 + (1.0 if i % 2 else -1.0) for i in range(60)]
     silent = [golds[i] if i < 2 else None for i in range(60)]
     report = judged(
         "number",

@@ -56,7 +56,7 @@ _TESTED = (
 _PLOT = "Quality against size of the weights; the table above has the numbers."
 _LEGEND = (
     "Quality with 95% intervals against the size of the weights. The number is the cell's row in "
-    "the table above; the dashed line joins the cells that no other one beats in both; the "
+    "the table above; the dashed line joins the cells that are on the frontier in both; the "
     "coloured one is recommended."
 )
 

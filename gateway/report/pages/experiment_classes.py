@@ -13,7 +13,7 @@ from gateway.scoring.results import CellScore, Metric
 
 _CLASSES = (
     "F1 from 0 to 1 with 95% intervals, one panel a class, the cells in the order of the "
-    "leaderboard. Open squares are baselines; the best cell is coloured. Names leave out what all "
+    "leaderboard. Open squares are baselines; the first cell is coloured. Names leave out what all "
     "cells share."
 )
 _DIAGRAMS = (

@@ -35,7 +35,7 @@ def differences(outcome: ExperimentOutcome) -> Section:
     caption = (
         f"{name} of the row less that of the column, with its 95% interval, on the items of seed "
         f"{seed}; p-values of the permutation test, corrected for all pairs and baselines (max-T); "
-        f"and what is shown at a margin of {outcome.margin:g}. Bold where the two are told apart."
+        f"and what is shown at a margin of {outcome.margin:g}. Bold where a difference is shown."
     )
     return Section("pairs", "Every pair", tables=_matrix(outcome, caption, _difference))
 

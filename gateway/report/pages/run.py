@@ -101,8 +101,8 @@ def _results(report: Report) -> Section:
     figure = Figure(
         lambda: _forest(report),
         f"{name} of every cell with its 95% interval; the table above has the numbers.",
-        f"{name} with 95% intervals. Open squares are baselines; the dotted line is the best of "
-        "them.",
+        f"{name} with 95% intervals. Open squares are baselines; the dotted line is the "
+        "first of them.",
     )
     plotted = any(report.primary_metric in cell.metrics for cell in report.cells)
     return Section(

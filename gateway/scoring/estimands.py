@@ -1,0 +1,63 @@
+"""What every metric counts: of which items, over which classes, and what a missing answer is.
+
+This is what the manual's table is made from (`gateway help evaluate`), and what the tests of
+`gateway.scoring.scores` hold the metrics to. An item has no answer where its answer could not be
+read, was cut off, or never came; all three count alike.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Missing(StrEnum):
+    """What an item without an answer counts as."""
+
+    WRONG = "a wrong answer"
+    CHARGED = "the error of the trivial baseline there"
+    LEFT_OUT = "nothing: it is left out"
+    COUNTED = "what is counted"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimand:
+    """What one metric is of."""
+
+    items: str
+    classes: str
+    """Empty where there are none."""
+    missing: Missing
+    paired: str
+    """The items on which two cells are compared."""
+
+
+_ALL, _ANSWERED, _BOTH = "all", "answered", "those that both answered"
+_GOLD = "those that gold values have"
+
+ESTIMANDS: Mapping[str, Estimand] = {
+    "macro_f1": Estimand(_ALL, _GOLD, Missing.WRONG, _ALL),
+    "weighted_f1": Estimand(_ALL, _GOLD, Missing.WRONG, _ALL),
+    "accuracy": Estimand(_ALL, "", Missing.WRONG, _ALL),
+    "accuracy_answered": Estimand(_ANSWERED, "", Missing.LEFT_OUT, _BOTH),
+    "log_loss": Estimand("answered, with probabilities", "", Missing.LEFT_OUT, _BOTH),
+    "brier": Estimand("answered, with probabilities", "", Missing.LEFT_OUT, _BOTH),
+    "ece": Estimand("answered, with probabilities", "", Missing.LEFT_OUT, _BOTH),
+    "mae": Estimand(_ALL, "", Missing.CHARGED, _BOTH),
+    "mae_answered": Estimand(_ANSWERED, "", Missing.LEFT_OUT, _BOTH),
+    "median_ae": Estimand(_ALL, "", Missing.CHARGED, _BOTH),
+    "median_ae_answered": Estimand(_ANSWERED, "", Missing.LEFT_OUT, _BOTH),
+    "within_one": Estimand(_ALL, "", Missing.WRONG, _ALL),
+    "exact_match": Estimand(_ALL, "", Missing.WRONG, _ALL),
+    "field:NAME": Estimand("all whose gold value names it", "", Missing.WRONG, _ALL),
+    "coverage": Estimand(_ALL, "", Missing.COUNTED, _ALL),
+    "conformance": Estimand("all that were written to their end", "", Missing.COUNTED, _ALL),
+}
+"""By the names listed at `CellScore.metrics`."""
+
+
+def rows() -> list[tuple[str, ...]]:
+    """The table: metric, items, classes, what a missing answer counts, items of a comparison."""
+    return [
+        (name, each.items, each.classes or "–", each.missing.value, each.paired)
+        for name, each in ESTIMANDS.items()
+    ]
