@@ -37,9 +37,9 @@ from gateway.scoring.selection import Winner, winner
 from gateway.scoring.sequential import Sequential, scores, seeded_order, watch
 from gateway.scoring.statistic import FloatArray, IntArray
 
-_MOST_DETAILED = 200_000
-"""Items times comparisons up to which it is also found what each could have shown, and after how
-many items it would have been decided: that takes longer than all the rest."""
+_MOST_DETAILED = 36
+"""Comparisons up to which it is also found what each could have shown, and after how many items it
+would have been decided: that takes longer than all the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ def hold_entrants(
     """`hold` of cells and baselines that were read already. Args, Raises: as there."""
     wanted = [(a, b) for b, a in combinations(models, 2)]
     wanted += [(model, rival) for model in models for rival in rivals]
-    detailed = planned is not None or len(wanted) * len(models[0].ids) <= _MOST_DETAILED
+    detailed = planned is not None or len(wanted) <= _MOST_DETAILED
     family = _Family(metric, margin, planned, seed, detailed, method, clusters)
     pairs, refused = [], {}
     for a, b in wanted:

@@ -7,6 +7,7 @@ margins     share of samples in which a cell is said to be worse by less than it
 looking     share of runs in which equal cells are told apart, or cells that differ by the margin
             are called equivalent, though every item is looked at: at most 5%. Beside it exact
             McNemar at every item. And how many items a decision takes.
+claims      what `scripts/benches/claims.py` prints, of a tenth of the samples.
 power       share of samples in which exact McNemar finds a difference, beside what is promised.
 
     scripts/bench stats [SAMPLES]
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy
+from claims import claims
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -222,6 +224,7 @@ def main() -> None:
     versions = f"Python {platform.python_version()}, numpy {np.__version__}, scipy"
     out.print(f"{samples} samples, {RESAMPLES} resamples: {versions} {scipy.__version__}")
     known = populations()
+    claims(out, max(50, samples // 10))
     looking(samples)
     savings(samples)
     power(samples)
