@@ -18,6 +18,7 @@ from gateway.models.file import Models
 from gateway.scoring.results import Status
 from gateway.scoring.rules import Calibrator
 from gateway.tasks.dataset import load_dataset
+from gateway.tasks.labels import together
 from gateway.tasks.tables import Columns, Table, options_of, read_table, with_columns
 from gateway.tasks.task import Dataset, Item, Task, label_set, load_task
 
@@ -150,6 +151,7 @@ def _plan(options: ClassifyOptions, models: Models) -> Plan:
     task = load_task(options.task, options.prompts)
     data = _data(options, task)
     train = load_dataset(options.train, task, columns=options.columns) if options.train else None
+    data, train = together(task, data, train, options.columns)
     labels = _labels(options, task, data, train)
     return plan_of(_as_run(options, models, train), task, labels, data, train)
 
@@ -178,6 +180,7 @@ def _as_run(options: ClassifyOptions, models: Models, train: Dataset | None) -> 
         prompts=options.prompts,
         train=options.train,
         rules=(options.rule or ("batch" if train else "sum"),),
+        columns=options.columns,
     )
 
 

@@ -19,7 +19,7 @@ from gateway.tasks.dataset import load_dataset
 from gateway.tasks.exemplars import ExemplarSelector, dev_split, without_near_duplicates
 from gateway.tasks.labels import label_warnings, together
 from gateway.tasks.prompts import PromptTemplate, list_strategies, load_template
-from gateway.tasks.tables import Columns
+from gateway.tasks.tables import Columns, options_of
 from gateway.tasks.task import Dataset, Item, Task, label_set, load_task
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def plan_of(
         rules=rules,
         items=data.items,
         dev=dev,
+        tell=options_of(wanted.columns).tell,
     )
 
 

@@ -16,19 +16,20 @@ from gateway.core.digests import digest_json
 from gateway.core.errors import ConfigError, ContextOverflow, RequestError, Unsupported
 from gateway.core.types import Completion, Constraint, GenerationRequest, Sampling
 from gateway.evaluation.probe import check_prompt
+from gateway.evaluation.reading import UNCLOSED, begins_a_line, read, read_again
 from gateway.evaluation.store import Observation, Store
 from gateway.models.file import Models
 from gateway.scoring.results import Status
 from gateway.scoring.rules import ScoreRule
 from gateway.tasks.exemplars import Exemplar, ExemplarSelector
-from gateway.tasks.parsing import answer_schema, parse_answer
+from gateway.tasks.parsing import READING, answer_schema
 from gateway.tasks.prompts import PromptTemplate, RenderedPrompt
+from gateway.tasks.tables import counted
 from gateway.tasks.task import Item, Task
 
 CONTENT_FREE = ("N/A", "", "[MASK]")
 """The content-free inputs of Zhao et al. 2021, section 5."""
 
-_UNCLOSED = "the text ended within the model's thought; more tokens would let it answer"
 _PROBES = 8
 """Items of which one must be renderable."""
 
@@ -74,6 +75,8 @@ class Plan:
     items: tuple[Item, ...]
     dev: tuple[Item, ...] = ()
     """Items of the training data on which batch calibration is fitted; none is in `items`."""
+    tell: Callable[[str], None] = field(default=lambda _: None, repr=False, compare=False)
+    """Told what the store made of the question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,20 @@ def _check_prompt(plan: Plan, strategy: Strategy, backend: Backend) -> None:
 
 def identify(plan: Plan, strategy: Strategy, backend: Backend) -> Cell:
     """The cell's identity: what may change an answer, from weights to exemplars."""
+    return Cell(
+        model=backend.spec.name,
+        strategy=strategy.name,
+        digest=_digest(plan, strategy, backend, READING),
+        mode=strategy.template.mode,
+        fingerprint=backend.fingerprint,
+        identity=backend.identity,
+        warnings=backend.warnings,
+    )
+
+
+def _digest(plan: Plan, strategy: Strategy, backend: Backend, reading: int) -> str:
+    """Where answers are written, the grammar that reads them is a part of it. The first grammar
+    was none."""
     template = strategy.template
     made_by = {
         "task": plan.task.digest,
@@ -180,15 +197,34 @@ def identify(plan: Plan, strategy: Strategy, backend: Backend) -> Cell:
         "exemplars": strategy.selector.digest if strategy.selector else "",
         "model": backend.fingerprint,
     }
-    return Cell(
-        model=backend.spec.name,
-        strategy=strategy.name,
-        digest=digest_json(made_by),
-        mode=template.mode,
-        fingerprint=backend.fingerprint,
-        identity=backend.identity,
-        warnings=backend.warnings,
-    )
+    if template.mode != "score" and reading > 1:
+        made_by["reading"] = reading
+    return digest_json(made_by)
+
+
+def _take_over(plan: Plan, strategy: Strategy, cell: Cell, backend: Backend, store: Store) -> None:
+    """Read again what an earlier grammar has read, so that no cell mixes two of them. What the
+    store does not say enough of is asked again."""
+    wanted = {item.digest: item for item in plan.items}
+    finished = store.finished(cell.digest)
+    took: list[bool] = []
+    for reading in range(READING - 1, 0, -1) if cell.mode != "score" else ():
+        earlier = _digest(plan, strategy, backend, reading)
+        seconds = store.timings(earlier)
+        for digest, known in store.answers(earlier).items():
+            if digest not in wanted or digest in finished:
+                continue
+            asked = question(plan.task, plan.labels, strategy, backend, wanted[digest])
+            start = asked.request.answer_start
+            again = read_again(known, start, strategy.template, plan.task, plan.labels)
+            if again is not None:
+                store.put(cell.digest, digest, again, *seconds[digest])
+                took.append(again.answer != known.answer)
+    if took:
+        plan.tell(
+            f"{cell.name}: {counted(len(took), 'stored answer')} read again, since answers are "
+            f"read otherwise now; {sum(took)} of them otherwise than before"
+        )
 
 
 def calibration_items(plan: Plan, mode: str) -> list[tuple[Item, str]]:
@@ -223,6 +259,7 @@ async def _run_cell(
 ) -> None:
     asks = [_Ask(item, "test") for item in plan.items]
     asks += [_Ask(item, purpose) for item, purpose in calibration_items(plan, cell.mode)]
+    _take_over(plan, strategy, cell, backend, store)
     finished = store.finished(cell.digest)
     todo = []
     for ask in asks:
@@ -261,7 +298,7 @@ async def answer(
             thought = await reason(asked, strategy, backend)
             request, known = asked.after(thought), _reasoned(known, thought)
             if thought.answer is None:
-                return replace(known, status=Status.TRUNCATED, reason=_UNCLOSED)
+                return replace(known, status=Status.TRUNCATED, reason=UNCLOSED)
         known = replace(known, prompt_digest=_prompt_digest(backend, request))
         if strategy.template.mode == "score":
             return await _score(request, known, labels, backend)
@@ -352,25 +389,10 @@ async def _write(
         + done.usage.completion_tokens,
         retries=known.retries + done.timings.retries,
     )
-    return _read(known, done, task, labels, request.answer_start)
-
-
-def _read(
-    known: Observation, done: Completion, task: Task, labels: Sequence[str], start: str
-) -> Observation:
-    """Parse what was written behind the thought, if there is one. An answer that ended within its
-    thought is truncated, and so is an unread one that ran out of tokens."""
     if done.answer is None:
-        return replace(known, status=Status.TRUNCATED, reason=_UNCLOSED)
-    cut = done.finish_reason == "length"
-    begun = bool(start) and not start.endswith("\n")
-    parsed = parse_answer(done.answer, task, labels, cut=cut, begun=begun)
-    if parsed.answer is not None:
-        return replace(known, status=Status.OK, answer=parsed.answer)
-    if cut:
-        reason = f"the answer ran into its limit of tokens: {parsed.reason}"
-        return replace(known, status=Status.TRUNCATED, reason=reason)
-    return replace(known, status=Status.UNPARSED, reason=parsed.reason)
+        return replace(known, status=Status.TRUNCATED, reason=UNCLOSED)
+    begun, cut = begins_a_line(request.answer_start), done.finish_reason == "length"
+    return read(replace(known, said=done.answer, cut=cut, begun=begun), task, labels)
 
 
 def _constrained(

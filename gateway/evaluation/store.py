@@ -68,6 +68,13 @@ class Observation:
     """Fields that the template's rule shortened: tokens before and after."""
     exemplars: tuple[str, ...] = ()
     """Ids of the exemplars, in the order shown."""
+    said: str | None = None
+    """The part of the text that was read: the answer, without the thoughts before it. None: labels
+    were scored, or a version before this one has stored it."""
+    cut: bool = False
+    """What was said ran into its limit of tokens."""
+    begun: bool = False
+    """The prompt had begun the line that it goes on in."""
     fingerprint: str = ""
     prompt_digest: str = ""
     retries: int = 0
