@@ -12,6 +12,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from gateway.backends.ollama import labels, requests
 from gateway.backends.ollama.answers import Answer
 from gateway.backends.ollama.client import server_at
+from gateway.backends.ollama.conversation import ServedConversations
 from gateway.backends.ollama.model import (
     ServedModel,
     check_unchanged,
@@ -82,8 +83,16 @@ class OllamaBackend:
         reader = Reader(spec, vocabulary)
         self._reader = ServerReader(reader, vocabulary)
         self.route: Route = spec.route or ("raw" if reader.template_source else "chat")
+        self._conversations = ServedConversations(
+            self._served.name, self._served.shown.template, spec.system
+        )
         self.identity: Mapping[str, str] = identity_of(
-            self._served, spec, self.route, reader.identity, self._stored
+            self._served,
+            spec,
+            self.route,
+            reader.identity,
+            self._stored,
+            self._conversations.merges_system,
         )
         self.fingerprint = digest_json(self.identity)
         self.warnings = weaknesses(self._served, self.route)
@@ -176,11 +185,19 @@ class OllamaBackend:
 
     def render(self, request: GenerationRequest) -> RenderedRequest:
         if request.messages and self.route == "chat":
+            self._check_conversation(request)
             raise Unsupported(
                 "counting the tokens that Ollama's own chat template makes of messages",
                 hint='route = "raw" in models.toml; through the gateway\'s server, send max_tokens',
             )
         return self._reader.reader.render(request)
+
+    def _check_conversation(self, request: GenerationRequest) -> None:
+        """Raise InvalidRequest for a conversation that the server could not be asked."""
+        try:
+            requests.messages(request, self._conversations)
+        except Unsupported as exc:
+            raise InvalidRequest(exc.message, hint=exc.hint) from exc
 
     def piece(self, token: int) -> bytes:
         return self._reader.vocabulary.checked_piece(token)
@@ -218,7 +235,7 @@ class OllamaBackend:
             body["format"] = requests.format_of(request.constraint)
         quoted = requests.is_quoted(request.constraint)
         if request.messages and self.route == "chat":
-            body |= {"messages": requests.messages(request), "think": False}
+            body |= {"messages": requests.messages(request, self._conversations), "think": False}
             limit = sampling.max_tokens
             return WireRequest("/api/chat", body, limit, None, request.logprobs, quoted)
         rendered = self.render(request)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.backends.ollama.client import Server, same_name
+from gateway.backends.ollama.conversation import UNTOLD_TEMPLATE
 from gateway.backends.ollama.wire import Shown
 from gateway.core.digests import digest_json
 from gateway.core.errors import BackendError, ModelLoadError
@@ -11,10 +12,6 @@ from gateway.models.environment import digest_memory
 from gateway.models.ollama_store import Stored
 from gateway.models.spec import ModelSpec
 from gateway.models.weights import weights_digests
-
-_UNTOLD_TEMPLATE = "{{ .Prompt }}"
-"""Shown of a model without a chat template. Conversations are rendered by another: in the recorded
-chat with such a model the server counted 74 tokens, as in ChatML, and the texts alone are 39."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +87,13 @@ def identity_of(
     route: str,
     rendering: Mapping[str, str],
     stored: Stored | None,
+    merges_system: bool = False,
 ) -> Mapping[str, str]:
     """Everything that is known to change a byte, by name.
 
     Args:
         rendering: what the gateway renders messages with; unused on route "chat".
+        merges_system: on that route, system messages go into the user's turn.
     """
     shown = served.shown
     identity = {
@@ -111,6 +110,7 @@ def identity_of(
     else:
         leaking = [shown.template, shown.system, shown.messages]
         identity["chat_template"] = digest_json(leaking)
+        identity |= {"system": "merged"} if merges_system else {}
     if stored is not None:
         identity["weights"] = weights_digests(stored.weights, digest_memory()).contents
     return identity
@@ -120,7 +120,7 @@ def weaknesses(served: ServedModel, route: str) -> tuple[str, ...]:
     """What of the server's cannot be switched off or is not known, each in one sentence."""
     said = []
     if route == "chat":
-        if served.shown.template.strip() == _UNTOLD_TEMPLATE:
+        if served.shown.template.strip() == UNTOLD_TEMPLATE:
             said.append(
                 f"{served.name} has no chat template: Ollama renders conversations by a template "
                 "that it does not tell"

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gateway.backends.ollama.conversation import ServedConversations
 from gateway.backends.ollama.tokens import ServerReader
 from gateway.backends.ollama.wire import Line, TokenEntry
 from gateway.core.digests import digest_json
@@ -83,17 +84,20 @@ def _seed(sampling: Sampling) -> int:
     return int(digest_json([sampling.seed, sampling.sample])[:7], 16)
 
 
-def messages(request: GenerationRequest) -> list[dict[str, str]]:
+def messages(
+    request: GenerationRequest, conversations: ServedConversations
+) -> list[dict[str, str]]:
     """The conversation, for Ollama's own template.
 
     Raises:
+        InvalidRequest: that template would not show a turn.
         Unsupported: what that template cannot be trusted with.
     """
     if request.tools or any(m.tool_calls or m.role == "tool" for m in request.messages):
         raise _only_raw("tools")
     if request.answer_start:
         raise _only_raw("an answer's given beginning")
-    return [_turn(message) for message in request.messages]
+    return [_turn(message) for message in conversations.of(request.messages)]
 
 
 def _turn(message: Message) -> dict[str, str]:
