@@ -58,6 +58,11 @@ def reads_data(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def form_of(delimiter: str, encoding: str, quoting: str) -> "ReadOptions":
+    """How a table is read whose columns nobody asks for."""
+    return _read_options(None, delimiter, encoding, quoting)
+
+
 def _read_options(
     column: ColumnOption = None,
     delimiter: DelimiterOption = "",

@@ -8,6 +8,7 @@ import typer
 
 from gateway.cli import option
 from gateway.cli.common import err, keeping, listed, note, show
+from gateway.cli.data_options import DelimiterOption, EncodingOption, QuotingOption, form_of
 from gateway.cli.outputs import check_file, check_folder
 from gateway.core.errors import ConfigError
 
@@ -32,6 +33,9 @@ def quantize(
             "kind that the model is for, which it then reads."
         ),
     ] = None,
+    delimiter: DelimiterOption = "",
+    encoding: EncodingOption = "",
+    quoting: QuotingOption = "",
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder \\[default: in your data folder].")
     ] = None,
@@ -78,6 +82,7 @@ def quantize(
     from gateway.tasks.tables import require_reader
 
     require_extra("llama-cpp")
+    form = form_of(delimiter, encoding, quoting)
     if imatrix is not None:
         require_reader(str(imatrix))
     file = models_file or own_models()
@@ -99,7 +104,12 @@ def quantize(
         check(ladder, folder, imatrix=imatrix is not None)
         with keeping("files that are whole are kept, the same command goes on from there"):
             matrix = imatrix and matrix_file(
-                source, imatrix, folder, threads=threads, begin=partial(begin, "importance matrix")
+                source,
+                imatrix,
+                folder,
+                form=form,
+                threads=threads,
+                begin=partial(begin, "importance matrix"),
             )
             made = list(make(ladder, folder, imatrix=matrix, threads=threads, begin=begin))
         entries = write_entries(ladder, made, file, folder)

@@ -190,7 +190,7 @@ def _digest(plan: Plan, strategy: Strategy, backend: Backend, reading: int) -> s
     """Where answers are written, the grammar that reads them is a part of it. The first grammar
     was none."""
     template = strategy.template
-    made_by = {
+    made_by: dict[str, object] = {
         "task": plan.task.digest,
         "labels": list(plan.labels),
         "template": template.digest,

@@ -11,7 +11,7 @@ from gateway.quantization.activations import collect
 from gateway.quantization.chunks import read_text
 from gateway.quantization.imatrix import read_imatrix, write_imatrix
 from gateway.quantization.source import Given, is_gguf
-from gateway.tasks.tables import SUFFIXES, read_table
+from gateway.tasks.tables import SUFFIXES, ReadOptions, read_table, suffix_of
 
 _DIGITS = 16
 
@@ -21,6 +21,7 @@ def matrix_file(
     given: Path,
     out: Path,
     *,
+    form: ReadOptions | None = None,
     threads: int = 0,
     begin: Callable[[int], Callable[[], None]] = lambda _: lambda: None,
 ) -> Path:
@@ -32,6 +33,7 @@ def matrix_file(
     Args:
         given: a GGUF importance matrix, a text, or a table whose cells are read one after the
             other.
+        form: how a table is read, where it does not say it.
         begin: called with the number of the text's chunks; what it answers is called after each.
 
     Raises:
@@ -43,7 +45,7 @@ def matrix_file(
     if is_gguf(given):
         read_imatrix(given)
         return given
-    text = _text(given)
+    text = _text(given, form or ReadOptions())
     weights = weights_digests(model.path, digest_memory()).contents
     source = f"{given.name} {digest_text(text)[:_DIGITS]}, read by {weights[:_DIGITS]}"
     made = out / f"{model.name.replace(':', '_')}.imatrix.gguf"
@@ -60,8 +62,10 @@ def matrix_file(
     return made
 
 
-def _text(file: Path) -> str:
-    if file.suffix.lower() not in SUFFIXES:
+def _text(file: Path, form: ReadOptions) -> str:
+    if suffix_of(str(file)) not in SUFFIXES:
         return read_text(file)
-    rows = read_table(str(file)).rows
-    return "\n\n".join(str(value) for row in rows for value in row.values.values() if value)
+    table = read_table(str(file), form)
+    for said in (*table.notes, *table.doubts):
+        form.tell(said)
+    return "\n\n".join(str(value) for row in table.rows for value in row.values.values() if value)

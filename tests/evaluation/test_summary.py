@@ -221,7 +221,7 @@ def test_a_cell_that_answered_nothing_is_never_the_best(tmp_path: Path) -> None:
     alone = ran(tmp_path / "alone", "written", pool=FakePool(refuses), train=False).report
     assert alone.cells[0].metrics["macro_f1"].value == 0
     assert (alone.best, alone.conclusion) == (None, Conclusion.NOTHING_ANSWERED)
-    assert "nothing was answered" in summary_sentences(alone)[0]
+    assert "none of them has answered an item" in summary_sentences(alone)[0]
     unread = ran(tmp_path / "two", "written", "constrained", pool=FakePool(lambda _: "?")).report
     assert unread.best is not None
     assert unread.best.name == "fake/constrained"

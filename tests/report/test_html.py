@@ -182,7 +182,7 @@ def test_a_large_confusion_matrix_becomes_a_list_of_the_commonest() -> None:
 
 def test_an_absent_metric_is_a_dash_and_no_plot_is_drawn_of_nothing() -> None:
     page = Page(render_html(samples.unanswered()))
-    assert "nothing was answered" in page.text
+    assert "none of them has answered an item" in page.text
     assert re.search(r"contextual\s*2 truncated, 10 failed\s*–", page.text)
     assert page.tags["svg"] == 0
 

@@ -306,4 +306,4 @@ def test_a_summary_says_what_leads_what_does_not_and_what_follows() -> None:
     assert follows.startswith("What follows: 150 items do not show that")
     assert summary_sentences(replace(report, conclusion=None)) == ()
     (nothing,) = summary_sentences(samples.unanswered())
-    assert nothing == "No cell has a macro-F1: nothing was answered."
+    assert nothing == "No cell is best: none of them has answered an item."

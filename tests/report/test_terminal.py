@@ -103,7 +103,7 @@ def test_summary_and_warnings_are_said() -> None:
 
 
 def test_reports_with_nothing_in_them_can_be_printed() -> None:
-    assert "nothing was answered" in report_text(samples.unanswered())
+    assert "none of them has answered an item" in report_text(samples.unanswered())
     assert "nothing · n = 0" in report_text(samples.empty())
     assert run.brief(samples.empty(), ()).sections == run.brief(samples.empty()).sections
 
