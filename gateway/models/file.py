@@ -182,11 +182,12 @@ def read_models(kinds: Kinds, user_file: Path | None = None) -> Models:
         ConfigError: a file does not parse, or a key is unknown or out of range.
     """
     specs, written = _read(shipped("modelfiles") / "models.toml", kinds)
+    shipped_entries = written.models
     default, kernels = written.default, written.kernels
     wanted = user_file or from_environment("GATEWAY_MODELS")
     own = wanted or own_models()
     if own.is_file():
-        more, written = _read(own, kinds)
+        more, written = _read(own, kinds, shipped_entries)
         specs |= more
         default, kernels = written.default or default, written.kernels or kernels
     elif wanted:
@@ -202,24 +203,36 @@ def _with_kernels(spec: ModelSpec, kernels: Kernels) -> ModelSpec:
     return type(spec).like(spec, kernels=kernels) if "kernels" in spec.takes() else spec
 
 
-def _read(path: Path, kinds: Kinds) -> tuple[dict[str, ModelSpec], _File]:
+def _read(
+    path: Path, kinds: Kinds, others: Mapping[str, Keys] | None = None
+) -> tuple[dict[str, ModelSpec], _File]:
+    """The entries of a file.
+
+    Args:
+        others: entries of the shipped file, which one may be like too.
+    """
     parsed = read_toml(path, _File)
     specs = {}
-    for name in parsed.models:
+    for name, own in parsed.models.items():
         with located(f"{path}: models.{name}"):
-            specs[name] = _spec(name, _inherited(parsed.models, name), path, kinds)
+            keys = _inherited(own, {**(others or {}), **parsed.models})
+            specs[name] = _spec(name, keys, path, kinds)
     return specs, parsed
 
 
-def _inherited(entries: Mapping[str, Keys], name: str) -> Keys:
-    """The keys of an entry; with `like = "other"`, that entry's wherever it has none of its own."""
-    own = entries[name]
+def _inherited(own: Keys, entries: Mapping[str, Keys]) -> Keys:
+    """The keys of an entry; with `like = "other"`, that entry's wherever it has none of its own.
+
+    Shipped entries name no files beside theirs, so that their keys mean the same in each file.
+    """
     if "like" not in own:
         return own
     other = entries.get(str(own["like"]))
     if other is None or "like" in other:
+        alone = ", ".join(name for name, keys in entries.items() if "like" not in keys)
         raise ConfigError(
-            f"like = {own['like']!r} names no entry of this file that stands on its own"
+            f"like = {str(own['like'])[:_SHOWN]!r} names no entry that stands on its own",
+            hint=f"known: {alone}",
         )
     return {**other, **{key: value for key, value in own.items() if key != "like"}}
 
@@ -245,7 +258,7 @@ def _spec(name: str, keys: Keys, file: Path, kinds: Kinds) -> ModelSpec:
 def _kind(keys: Keys, kinds: Kinds) -> type[ModelSpec]:
     backend = str(keys.get("backend", next(iter(kinds))))
     if backend not in kinds:
-        raise ConfigError(f"backend: {backend!r} is none", hint=f"known: {', '.join(kinds)}")
+        raise ConfigError(f"backend: {backend[:_SHOWN]!r} is none", hint=f"known: {', '.join(kinds)}")
     return kinds[backend]
 
 

@@ -39,6 +39,22 @@ def test_an_entry_takes_what_it_does_not_set_from_the_one_it_is_like() -> None:
     assert (base.chat_template, plain.chat_template) == ("", "plain")
 
 
+def test_an_entry_may_be_like_a_shipped_one(tmp_path: Path) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text('[models.mine]\nlike = "smollm2-135m"\nchat_template = "plain"\n')
+    models = load_models(file)
+    mine, shipped_one = models.get("mine"), models.get("smollm2-135m")
+    assert (mine.source, mine.sha256) == (shipped_one.source, shipped_one.sha256)
+    assert mine.chat_template == "plain"
+
+
+def test_shipped_entries_name_no_file_beside_theirs() -> None:
+    for spec in load_models().specs.values():
+        assert not isinstance(spec.source, PathSource), spec.name
+        assert spec.adapter is None
+        assert spec.chat_template in ("", "plain")
+
+
 def test_kernels_are_chosen_for_all_entries_at_once(tmp_path: Path) -> None:
     def kernels(models: Models) -> set[str]:
         return {s.kernels for s in models.specs.values() if isinstance(s, LlamaCppSpec)}
