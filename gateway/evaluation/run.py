@@ -5,7 +5,7 @@ both; rules that turn label scores into answers come later and cost no forward p
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -182,8 +182,18 @@ def identify(plan: Plan, strategy: Strategy, backend: Backend) -> Cell:
         mode=strategy.template.mode,
         fingerprint=backend.fingerprint,
         identity=backend.identity,
-        warnings=backend.warnings,
+        warnings=(*backend.warnings, *_merges(strategy, backend)),
     )
+
+
+def _merges(strategy: Strategy, backend: Backend) -> Iterator[str]:
+    """That the model reads system text in another place, where nobody has asked for that."""
+    merged = backend.identity.get("system") == "merged" and backend.spec.system == "auto"
+    if merged and strategy.template.has_system:
+        yield (
+            f"{backend.spec.name}: its chat template shows no system message; what the strategy "
+            "says as one stands in the user's turn (system in models.toml)"
+        )
 
 
 def _digest(plan: Plan, strategy: Strategy, backend: Backend, reading: int) -> str:

@@ -258,7 +258,9 @@ def _spec(name: str, keys: Keys, file: Path, kinds: Kinds) -> ModelSpec:
 def _kind(keys: Keys, kinds: Kinds) -> type[ModelSpec]:
     backend = str(keys.get("backend", next(iter(kinds))))
     if backend not in kinds:
-        raise ConfigError(f"backend: {backend[:_SHOWN]!r} is none", hint=f"known: {', '.join(kinds)}")
+        raise ConfigError(
+            f"backend: {backend[:_SHOWN]!r} is none", hint=f"known: {', '.join(kinds)}"
+        )
     return kinds[backend]
 
 

@@ -171,6 +171,11 @@ class PromptTemplate:
         messages.append(Message("user", self._block("user", item)))
         return RenderedPrompt(tuple(messages), self._block("answer", item), shortened)
 
+    @property
+    def has_system(self) -> bool:
+        """Whether it writes a system message."""
+        return "system" in self._template.blocks
+
     def _block(self, name: str, variables: Mapping[str, Any]) -> str:
         if name not in self._template.blocks:
             return ""

@@ -77,7 +77,7 @@ def split(items: Sequence[Item], share: float = HELD_OUT, seed: int = 0) -> Spli
     if not chosen or len(chosen) == len(items):
         raise DataError(
             f"of {len(items)} items, {share:g} cannot be held out and others left to train on",
-            hint="more items, or another share; copies of one item count as one",
+            hint="more items, or another share (--held-out); copies of one item count as one",
         )
     return Split(
         tuple(item for at, item in enumerate(items) if at not in chosen),
