@@ -11,6 +11,7 @@ from gateway.core.types import (
     LabelScores,
     MemoryUse,
     RenderedRequest,
+    Troubles,
 )
 from gateway.models.spec import ModelSpec
 
@@ -101,6 +102,16 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """Free the model. What is unfinished fails with `BackendUnavailable`."""
+        ...
+
+
+@runtime_checkable
+class Recovering(Protocol):
+    """A backend whose engine goes on after a failure, and counts it."""
+
+    @property
+    def troubles(self) -> Troubles:
+        """Those since the model was loaded."""
         ...
 
 

@@ -301,6 +301,17 @@ class RenderedRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Troubles:
+    """What went wrong in the engine of a loaded model; a request that was wrong is none of it."""
+
+    count: int
+    last: str
+    """The last one's error."""
+    down: bool
+    """Whether it serves nobody now; the next request has it try again."""
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryUse:
     """What a loaded model takes, in bytes."""
 

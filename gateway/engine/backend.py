@@ -16,6 +16,7 @@ from gateway.core.types import (
     LabelScores,
     RenderedRequest,
     TokenLogprob,
+    Troubles,
     Usage,
 )
 from gateway.engine.constraints import GuidanceMatcher, grammar_of
@@ -122,6 +123,11 @@ class EngineBackend:
     def stats(self) -> Stats:
         """What the engine has done since the model was loaded."""
         return self._engine.stats
+
+    @property
+    def troubles(self) -> Troubles:
+        stats = self._engine.stats
+        return Troubles(stats.failures, stats.last_failure, stats.down)
 
     @property
     def context_length(self) -> int:

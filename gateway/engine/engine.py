@@ -10,21 +10,27 @@ That none of this changes a byte is measured, not assumed: see `gateway certify`
 A library built with GGML_LLAMAFILE=ON multiplies one row by another kernel than several, so there
 the engine is `serial`: one job a pass, and its prompt in pieces whose borders depend on nothing
 but the prompt. A result is then again a function of the request alone.
+
+Whatever goes wrong in the engine itself ends every request in it at once, is logged and counted,
+and the engine goes on with a new context.
 """
 
 import contextlib
+import logging
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
-from gateway.core.errors import BackendError, BackendUnavailable, GatewayError
+from gateway.core.errors import BackendError, BackendUnavailable, GatewayError, InvalidRequest
 from gateway.core.types import Timings
 from gateway.engine.context import OUTPUTS_PER_PASS, Adapter, Context, Logits, PassRow
 from gateway.engine.jobs import Answer, Job, Step
 from gateway.engine.prefixes import COPY_WORTH, Prefixes, common_length
+
+logger = logging.getLogger("gateway.engine")
 
 _SHORT = 8
 """Steps of at most this many tokens (a generated token, a label's) go before prompts."""
@@ -37,6 +43,9 @@ hardly more time."""
 _TURN_S = 0.1
 """How long passes go on with one adapter while jobs of another wait. A change costs about 6 ms
 (SmolLM2 135M, 2 cores), half of a pass over one token."""
+
+_TRY_AGAIN_S = 2.0
+"""How long after a context was refused the next one is tried, while nobody asks."""
 
 SERIAL_PIECE = 128
 """Tokens of a prompt's piece in a serial engine, or as many as a pass takes where that is less."""
@@ -61,6 +70,11 @@ class Stats:
     """Within `llama_decode`."""
     busy_s: float = 0.0
     """With anything to do at all, `decode_s` included."""
+    failures: int = 0
+    """How often a pass or the engine itself failed."""
+    last_failure: str = ""
+    down: bool = False
+    """Whether it has no context now, because a new one was refused."""
 
 
 @dataclass(eq=False, slots=True)
@@ -88,6 +102,7 @@ class Engine:
 
     Args:
         context: owned by the engine from now on, closed with it.
+        remake: makes a new one when the engine has failed; None: it then stays closed.
         serial: one job a pass; see above.
         prompt_beside_short: most prompt tokens in a pass that also serves short steps.
     """
@@ -96,16 +111,20 @@ class Engine:
         self,
         context: Context,
         *,
+        remake: Callable[[], Context] | None = None,
         serial: bool = False,
         prompt_beside_short: int = PROMPT_BESIDE_SHORT,
     ) -> None:
         self._context = context
+        self._remake = remake
         self._prompt_beside_short = prompt_beside_short
         self._piece = min(SERIAL_PIECE, context.batch_tokens) if serial else 0
         self._prefixes = Prefixes(context, self._piece or 1)
         self._inbox: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._waiting: list[_Task] = []
         self._running: list[_Task] = []
+        self._owed: set[_Task] = set()
+        """All that were taken from the inbox and have no answer yet, wherever they are."""
         self._adapter: Adapter | None = None
         self._turn_ends = 0.0
         self._closed = False
@@ -124,7 +143,10 @@ class Engine:
 
         Raises:
             BackendUnavailable: the engine is closed.
+            InvalidRequest: the prompt has no token, so that there is nothing to go on from.
         """
+        if not prompt:
+            raise InvalidRequest("the prompt is empty: it has no tokens", parameter="prompt")
         task = _Task(job, list(prompt), adapter)
         with self._door:
             if self._closed:
@@ -140,24 +162,70 @@ class Engine:
         self._thread.join()
 
     def _run(self) -> None:
-        reason = BackendUnavailable("the model was closed")
-        try:
-            self._loop()
-        except Exception as error:  # noqa: BLE001 - whatever happens, nobody may wait forever
-            reason = BackendUnavailable(f"the engine stopped: {error!r}")
+        while True:
+            try:
+                self._loop()
+                reason = BackendUnavailable("the model was closed")
+                break
+            except Exception as error:  # noqa: BLE001 - whatever happens, nobody may wait forever
+                reason = self._stopped(error)
+                if self._remake is None:
+                    break
         with self._door:
             self._closed = True
         while not self._inbox.empty():
             if task := self._inbox.get():
-                self._waiting.append(task)
-        for task in self._running + self._waiting:
-            self._fail(task, reason)
-        self._context.close()
+                self._owed.add(task)
+        self._fail_all(reason)
+        with contextlib.suppress(Exception):  # it may be what failed
+            self._context.close()
+
+    def _stopped(self, error: Exception) -> BackendUnavailable:
+        """Log and count that the engine failed, and end all requests in it; none is tried again,
+        because it may be the one that made it fail."""
+        logger.error("the engine stopped and begins anew", exc_info=error)
+        self._count(error)
+        self.stats.down = self._remake is not None
+        reason = BackendUnavailable(f"the engine stopped and begins anew: {error!r}")
+        self._fail_all(reason)
+        return reason
+
+    def _count(self, failure: Exception) -> None:
+        self.stats.failures += 1
+        self.stats.last_failure = repr(failure)
+
+    def _fail_all(self, reason: Exception) -> None:
+        owed = [*self._owed]
+        self._running, self._waiting = [], []
+        for task in owed:
+            with contextlib.suppress(Exception):  # its own end must not keep others waiting
+                task.job.close()
+            self._tell(task, reason)
+
+    def _begin_anew(self) -> bool:
+        """A new context in place of one in which something failed; False where there is none yet.
+        Then those that wait are told why, and the next request tries again."""
+        assert self._remake is not None
+        with contextlib.suppress(Exception):  # it may be what failed
+            self._context.close()
+        try:
+            self._context = self._remake()
+        except Exception as error:  # noqa: BLE001 - memory may be free again later
+            logger.warning("no new context: %s", error)
+            self._count(error)
+            self._fail_all(BackendUnavailable(f"the engine stopped and cannot begin anew: {error}"))
+            return False
+        self._prefixes = Prefixes(self._context, self._piece or 1)
+        self._adapter, self._turn_ends = None, 0.0
+        self.stats.down = False
+        return True
 
     def _loop(self) -> None:
-        while self._take_submissions():
+        while (self.stats.down and self._begin_anew()) or self._take_submissions():
             begun = time.perf_counter()
             self._drop_cancelled()
+            if self.stats.down:
+                continue
             self._admit()
             if self._running:
                 self._pass()
@@ -168,11 +236,12 @@ class Engine:
         idle = not (self._running or self._waiting)
         while True:
             try:
-                task = self._inbox.get(block=idle)
+                task = self._inbox.get(idle, _TRY_AGAIN_S if self.stats.down else None)
             except queue.Empty:
                 return True
             if task is None:
                 return False
+            self._owed.add(task)
             self._waiting.append(task)
             idle = False
 
@@ -180,6 +249,7 @@ class Engine:
         for task in [t for t in self._running if t.future.cancelled()]:
             self._leave(task)
         self._waiting = [t for t in self._waiting if not t.future.cancelled()]
+        self._owed = {t for t in self._owed if not t.future.cancelled()}
 
     def _admit(self) -> None:
         """Give free sequences to waiting jobs, first come first served.
@@ -224,13 +294,16 @@ class Engine:
             self._settle(task, stop.value)
         except GatewayError as error:
             self._fail(task, error)
-        except Exception as error:  # noqa: BLE001 - the engine survives every failed request
+        except Exception as error:
+            logger.error("a request failed", exc_info=error)
             self._fail(task, BackendError(f"the request failed: {error!r}"))
 
     def _begin(self, task: _Task, step: Step, *, first: bool) -> None:
         """Make room for a step and note which of its tokens are still to be computed."""
         lost = [] if first else self._prefixes.keep(task.sequence, step.keep)
         task.pending = [*lost, *step.tokens[task.cached if first else 0 :]]
+        if not task.pending:
+            raise BackendError("a step of the request has no token")
         task.outputs = step.outputs
 
     def _pass(self) -> None:
@@ -243,6 +316,8 @@ class Engine:
         try:
             logits = self._context.decode(rows)
         except BackendError as error:
+            logger.error("a pass failed, and its %d requests with it", len(shares), exc_info=error)
+            self._count(error)
             for task, _ in shares:
                 self._prefixes.keep(task.sequence, 0)
                 self._fail(task, error)
@@ -317,11 +392,16 @@ class Engine:
         self._leave(task)
         with contextlib.suppress(InvalidStateError):  # cancelled while it ran
             task.future.set_result(Done(answer, timings))
+        self._owed.discard(task)
 
     def _fail(self, task: _Task, error: Exception) -> None:
         self._leave(task)
+        self._tell(task, error)
+
+    def _tell(self, task: _Task, error: Exception) -> None:
         with contextlib.suppress(InvalidStateError):  # cancelled while it ran
             task.future.set_exception(error)
+        self._owed.discard(task)
 
     def _leave(self, task: _Task) -> None:
         task.job.close()

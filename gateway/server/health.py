@@ -8,10 +8,22 @@ from pydantic import BaseModel
 from gateway.server.service import Service
 
 
-class Health(BaseModel):
-    """One word."""
+class Failed(BaseModel):
+    """A model whose engine has failed since it was loaded."""
 
-    status: Literal["live", "ready", "loading", "draining"]
+    model: str
+    failures: int
+    last: str
+    """The last one's error; the log has its traceback."""
+    down: bool
+    """Whether it serves nobody now; the next request has it try again."""
+
+
+class Health(BaseModel):
+    """One word; and what failed, where something did."""
+
+    status: Literal["live", "ready", "loading", "draining", "failed"]
+    failed: list[Failed] = []
 
 
 class HealthRoutes:
@@ -21,11 +33,18 @@ class HealthRoutes:
         self._service = service
 
     def add_to(self, router: APIRouter) -> None:
-        router.add_api_route("/health/live", self.live, response_model=Health, summary="Lives")
+        router.add_api_route(
+            "/health/live",
+            self.live,
+            response_model=Health,
+            response_model_exclude_defaults=True,
+            summary="Lives",
+        )
         router.add_api_route(
             "/health/ready",
             self.ready,
             response_model=Health,
+            response_model_exclude_defaults=True,
             responses={503: {"model": Health}},
             summary="Takes requests",
         )
@@ -35,11 +54,22 @@ class HealthRoutes:
         return Health(status="live")
 
     async def ready(self, response: Response) -> Health:
-        """200 once the models that were to be loaded are, and until the server is told to end."""
+        """200 once the models that were to be loaded are, and until the server is told to end.
+
+        503 also while the engine of a loaded model is down: it failed and found no memory to begin
+        anew. One that failed and goes on is named, and the server is ready.
+        """
         if self._service.admission.draining:
             response.status_code = 503
             return Health(status="draining")
         if not self._service.ready:
             response.status_code = 503
             return Health(status="loading")
-        return Health(status="ready")
+        failed = [
+            Failed(model=name, failures=t.count, last=t.last, down=t.down)
+            for name, t in self._service.troubles().items()
+        ]
+        if any(one.down for one in failed):
+            response.status_code = 503
+            return Health(status="failed", failed=failed)
+        return Health(status="ready", failed=failed)

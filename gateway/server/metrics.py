@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.server.exchange import Exchange
@@ -107,3 +107,11 @@ class _Now(Collector):
             loaded.add_metric((name, "cache"), memory.cache)
             loaded.add_metric((name, "scratch"), memory.scratch)
         yield loaded
+        failures = CounterMetricFamily(
+            "gateway_engine_failures",
+            "Passes that failed, and engines that began anew, since the model was loaded.",
+            labels=("model",),
+        )
+        for name, troubles in self._service.troubles().items():
+            failures.add_metric((name,), troubles.count)
+        yield failures

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar, cast
 
-from gateway.backends.base import Backend
+from gateway.backends.base import Backend, Recovering
 from gateway.backends.pool import ModelPool
 from gateway.core.errors import (
     ConfigError,
@@ -28,6 +28,7 @@ from gateway.core.types import (
     GenerationRequest,
     LabelScores,
     RenderedRequest,
+    Troubles,
 )
 from gateway.models.locate import weights_path
 from gateway.models.spec import ModelSpec
@@ -69,6 +70,12 @@ class Service:
                 hint="name fewer of them, or give more --memory",
             )
         self.ready = True
+
+    def troubles(self) -> dict[str, Troubles]:
+        """Of each loaded model whose engine has failed since it was loaded."""
+        loaded = self.pool.loaded.items()
+        found = {name: b.troubles for name, b in loaded if isinstance(b, Recovering)}
+        return {name: troubles for name, troubles in found.items() if troubles.count}
 
     async def close(self) -> None:
         """Close the pool; then what was recorded is written to its end."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from gateway.backends.llama_cpp.adapter import Adapter
@@ -100,7 +101,8 @@ class LlamaCppBackend(EngineBackend):
         return (*self._reader.warnings, *told_of(self.spec.name, self.spec.adapter, template))
 
     def _make_engine(self) -> Engine:
-        context = Context(
+        make = partial(
+            Context,
             self._model,
             sequences=self.spec.parallel,
             length=min(self.spec.context_length, self._model.context_trained),
@@ -108,7 +110,7 @@ class LlamaCppBackend(EngineBackend):
             batch_tokens=self.spec.batch_tokens,
             attention=self._attending,
         )
-        return Engine(context, serial=self._serial)
+        return Engine(make(), remake=make, serial=self._serial)
 
     def _identify(self, contents: str, kernels: str) -> Mapping[str, str]:
         build = library.build()

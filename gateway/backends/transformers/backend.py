@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -114,7 +115,8 @@ class TransformersBackend(EngineBackend):
     def _make_engine(self) -> Engine:
         from gateway.backends.transformers.context import TorchContext
 
-        context = TorchContext(
+        make = partial(
+            TorchContext,
             self._model,
             sequences=self.spec.parallel,
             length=min(self.spec.context_length, self._model.context_trained),
@@ -122,9 +124,11 @@ class TransformersBackend(EngineBackend):
             threads=self.threads,
             fast=self.spec.deterministic == "off",
         )
+        context = make()
         of_card = self._model.device.type == "cuda"
         return Engine(
             context,
+            remake=make,
             serial=self._serial,
             prompt_beside_short=context.batch_tokens if of_card else PROMPT_BESIDE_SHORT,
         )
