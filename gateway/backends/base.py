@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from gateway.core.types import (
     Completion,
     Delta,
+    EmbeddingInput,
     Embeddings,
     GenerationRequest,
     LabelScores,
@@ -67,8 +68,8 @@ class Backend(Protocol):
         """ln P(the answer is exactly this label, and ends) for each label. Raises as `generate`."""
         ...
 
-    async def embed(self, texts: Sequence[str]) -> Embeddings:
-        """One unit vector a text."""
+    async def embed(self, texts: Sequence[EmbeddingInput]) -> Embeddings:
+        """One unit vector a text. Ids of tokens are read as they are."""
         ...
 
     def render(self, request: GenerationRequest) -> RenderedRequest:

@@ -16,6 +16,7 @@ from gateway.core.errors import ContextOverflow, InvalidRequest, Unsupported
 from gateway.core.types import (
     Completion,
     Delta,
+    EmbeddingInput,
     Embeddings,
     GenerationRequest,
     LabelScores,
@@ -115,15 +116,16 @@ class FakeBackend:
             fingerprint=self.fingerprint,
         )
 
-    async def embed(self, texts: Sequence[str]) -> Embeddings:
+    async def embed(self, texts: Sequence[EmbeddingInput]) -> Embeddings:
         if not texts or not all(texts):
             raise InvalidRequest("texts must be given and not empty", parameter="input")
         vectors = []
-        for text in texts:
+        given = [t if isinstance(t, str) else "".join(map(chr, t)) for t in texts]
+        for text in given:
             raw = [_unit(f"{text}{i}") - 0.5 for i in range(_DIMENSIONS)]
             norm = math.sqrt(sum(x * x for x in raw))
             vectors.append(tuple(x / norm for x in raw))
-        return Embeddings(tuple(vectors), sum(len(t.encode()) for t in texts), self.fingerprint)
+        return Embeddings(tuple(vectors), sum(len(t.encode()) for t in given), self.fingerprint)
 
     @property
     def context_length(self) -> int:

@@ -59,7 +59,11 @@ def serve(
         typer.Option(help="Host name clients may use, besides localhost and addresses."),
     ] = None,
     allow_origin: Annotated[
-        list[str] | None, typer.Option(help="Web origin whose pages may ask (CORS). Repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Web origin whose pages may ask (CORS), besides this machine's own; * for all, "
+            "none to shut those out too. Repeatable."
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No line a request.")] = False,
     log_prompts: Annotated[

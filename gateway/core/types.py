@@ -5,7 +5,7 @@ serving share everything here and differ only in where the request comes from.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -298,6 +298,10 @@ class RenderedRequest:
     token_ids: tuple[int, ...]
     thinking: bool = False
     """It ends within a thought that the chat template began."""
+
+
+EmbeddingInput = str | Sequence[int]
+"""A text, or the ids of its tokens."""
 
 
 @dataclass(frozen=True, slots=True)

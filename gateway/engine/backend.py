@@ -11,6 +11,7 @@ from gateway.core.errors import ContextOverflow, InvalidRequest
 from gateway.core.types import (
     Completion,
     Delta,
+    EmbeddingInput,
     Embeddings,
     GenerationRequest,
     LabelScores,
@@ -103,10 +104,10 @@ class EngineBackend:
         before = tokenizer.tokenize([("", False)], add_special=True)
         return tokenizer.tokenize([(text, False)], add_special=False), before
 
-    async def embed(self, texts: Sequence[str]) -> Embeddings:
+    async def embed(self, texts: Sequence[EmbeddingInput]) -> Embeddings:
         if not texts:
             raise InvalidRequest("no text to embed", parameter="input")
-        tokens = [self._reader.tokenizer.tokenize([(t, False)], add_special=True) for t in texts]
+        tokens = [self._embedded(text) for text in texts]
         for number, ids in enumerate(tokens):
             if not ids:
                 raise InvalidRequest(f"text {number} is empty", parameter="input")
@@ -114,6 +115,12 @@ class EngineBackend:
         vectors = await asyncio.to_thread(self._vectors, tokens)
         count = sum(len(ids) for ids in tokens)
         return Embeddings(tuple(tuple(map(float, v)) for v in vectors), count, self.fingerprint)
+
+    def _embedded(self, text: EmbeddingInput) -> list[int]:
+        if isinstance(text, str):
+            return self._reader.tokenizer.tokenize([(text, False)], add_special=True)
+        self._reader.tokenizer.text_of(text)  # refuses what the vocabulary has not
+        return list(text)
 
     def _vectors(self, texts: Sequence[Sequence[int]]) -> Iterable[Iterable[float]]:
         """One unit vector for each text's tokens; called from a thread of its own."""

@@ -34,6 +34,7 @@ from gateway.server.openai.embeddings import EmbeddingRoutes
 from gateway.server.openai.errors import ErrorResponse, error_response, validation_failure
 from gateway.server.openai.models import ModelRoutes
 from gateway.server.openai.responses import ResponseRoutes
+from gateway.server.origins import pattern_of
 from gateway.server.page import PageRoutes
 from gateway.server.recorder import Recorder
 from gateway.server.requestlog import RequestLog
@@ -137,11 +138,12 @@ def _extensions(service: Service, settings: Settings) -> APIRouter:
 def _middleware(settings: Settings, finished: Callable[[Exchange], None]) -> list[Middleware]:
     keys = KeyFile(settings.keys) if settings.keys else None
     cors = []
-    if settings.origins:
+    origins = pattern_of(settings)
+    if origins:
         cors.append(
             Middleware(
                 CORSMiddleware,
-                allow_origins=list(settings.origins),
+                allow_origin_regex=origins,
                 allow_methods=["GET", "POST"],
                 allow_headers=["*"],
                 expose_headers=["x-request-id", "retry-after"],
@@ -149,7 +151,7 @@ def _middleware(settings: Settings, finished: Callable[[Exchange], None]) -> lis
         )
     return [
         Middleware(Exchanges, render=render, finished=finished),
-        Middleware(Guard, render=render, hosts=settings.hosts, origins=settings.origins),
+        Middleware(Guard, render=render, hosts=settings.hosts, origins=origins),
         *cors,
         Middleware(Authentication, render=render, keys=keys),
         Middleware(

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
@@ -86,17 +87,15 @@ class Guard:
     """Refuses what a page of a foreign web site makes a browser send.
 
     A Host that is neither an address, nor localhost, nor one of `hosts` is a name that somebody
-    pointed here (DNS rebinding). An Origin other than the server's own or one of `origins` is a
-    page that has no business here.
+    pointed here (DNS rebinding). An Origin other than the server's own that the expression
+    `origins` does not match is a page that has no business here.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, render: Render, hosts: Sequence[str], origins: Sequence[str]
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, render: Render, hosts: Sequence[str], origins: str) -> None:
         self._app = app
         self._render = render
         self._hosts = {host.lower() for host in hosts} | {"localhost"}
-        self._origins = set(origins)
+        self._origins = re.compile(origins) if origins else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (refusal := self._refusal(Headers(scope=scope))):
@@ -112,7 +111,9 @@ class Guard:
                 "this server is not asked under that host name", hint="its --allow-host names more"
             )
         origin = headers.get("origin")
-        if origin is None or origin in self._origins or urlsplit(origin).netloc == host:
+        if origin is None or urlsplit(origin).netloc == host:
+            return None
+        if self._origins is not None and self._origins.fullmatch(origin):
             return None
         return Forbidden(
             "pages of that origin may not ask this server", hint="its --allow-origin names more"

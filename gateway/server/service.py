@@ -24,6 +24,7 @@ from gateway.core.errors import (
 from gateway.core.types import (
     Completion,
     Delta,
+    EmbeddingInput,
     Embeddings,
     GenerationRequest,
     LabelScores,
@@ -37,6 +38,8 @@ from gateway.server.exchange import Exchange, current
 from gateway.server.http_errors import DeadlinePassed, Forbidden
 from gateway.server.recorder import Open, Recorder, unrecorded
 from gateway.server.settings import Limits
+
+LATEST = ":latest"
 
 T = TypeVar("T")
 
@@ -88,14 +91,16 @@ class Service:
         return [spec for spec in self._allowed() if _is_here(spec)]
 
     def model(self, name: str) -> ModelSpec:
-        """The entry of that name.
+        """The entry of that name; NAME:latest, as Ollama lists it, is NAME.
 
         Raises:
             UnknownModel: there is none; the hint lists those that the caller may use.
             Forbidden: the caller's key does not allow it.
             ModelNotPulled: its file is not on this machine.
         """
-        if name not in self.pool.models.specs:
+        specs = self.pool.models.specs
+        name = name if name in specs else name.removesuffix(LATEST)
+        if name not in specs:
             known = ", ".join(spec.name for spec in self._allowed())
             raise UnknownModel(f"no model is called {name!r}", hint=f"known: {known}")
         spec = self.pool.models.get(name)
@@ -159,6 +164,19 @@ class Session:
             raise ContextOverflow(len(rendered.token_ids) + 1, self.backend.context_length)
         return replace(request, sampling=replace(request.sampling, max_tokens=left))
 
+    async def within_context(
+        self, request: GenerationRequest, most: int | None
+    ) -> GenerationRequest:
+        """The request with at most so many tokens for its answer, and no more than fit.
+
+        Raises:
+            ContextOverflow: the prompt leaves none.
+        """
+        filling = await self.filling_context(request)
+        if most is None or most >= filling.sampling.max_tokens:
+            return filling
+        return replace(filling, sampling=replace(filling.sampling, max_tokens=most))
+
     async def generate(self, request: GenerationRequest) -> Completion:
         """As the backend does."""
         async with self._recorded(request) as record:
@@ -191,7 +209,7 @@ class Session:
         self.exchange.cached_tokens += scores.timings.cached_tokens
         return scores
 
-    async def embed(self, texts: Sequence[str]) -> Embeddings:
+    async def embed(self, texts: Sequence[EmbeddingInput]) -> Embeddings:
         """As the backend does."""
         self.check_characters(sum(map(len, texts)), "input")
         found = await self.backend.embed(texts)

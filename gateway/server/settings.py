@@ -34,7 +34,8 @@ class Settings:
     hosts: tuple[str, ...] = ()
     """Names under which the server may be asked, besides localhost and addresses."""
     origins: tuple[str, ...] = ()
-    """Web origins whose pages may ask; none: no page of another origin may."""
+    """Web origins whose pages may ask besides those of this machine; "*": all. "none" among them:
+    not even this machine's. Where keys are asked for, only those named here."""
     prompts: Path | None = None
     """Folder of tasks for /v1/classify; None: the shipped one, or the environment's."""
     log_requests: bool = True

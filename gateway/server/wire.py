@@ -1,10 +1,24 @@
-"""What the bodies of all wire formats share. Strict: no text becomes a number; nothing unknown."""
+"""What the bodies of all wire formats share.
+
+Strict: no text becomes a number, and what is unknown is refused by its name. But what asks for
+nothing is accepted: a field that is null or empty, the documented default of what there is not
+here, and bookkeeping of the client's.
+"""
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    model_validator,
+)
 
 MOST_STOPS = 16
+MOST_HINT = 4096
 MOST_DEPTH = 64
 """Levels of a JSON schema; llguidance reads no more than 128."""
 
@@ -13,11 +27,86 @@ LEAST_LOGPROB = -9999.0
 
 
 class Wire(BaseModel):
-    """Base of all bodies: a field that is not known is refused by its name."""
+    """Base of all bodies: a field that is not known is refused by its name, unless it is empty."""
 
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_unknown_that_is_empty(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        fields = cls.model_fields
+        known = fields.keys() | {field.alias for field in fields.values()}
+        return {key: value for key, value in given.items() if key in known or not is_empty(value)}
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a field's value asks for nothing, whatever the field: null, "", [] or {}."""
+    return value is None or (isinstance(value, str | list | dict) and not value)
+
+
+def only_empty(reason: str) -> BeforeValidator:
+    """Of a field that cannot be honoured: empty, null and false ask for nothing."""
+    return only_default(False, reason=reason)
+
+
+def only_default(*defaults: object, reason: str) -> BeforeValidator:
+    """Of a field that cannot be honoured: it may be empty or have one of these values, which is as
+    if it were absent."""
+
+    def check(value: Any) -> None:
+        if not is_empty(value) and not any(_same(value, default) for default in defaults):
+            raise ValueError(reason)
+
+    return BeforeValidator(check)
+
+
+def _same(value: Any, default: object) -> bool:
+    """Whether a JSON value is this one; 1 and 1.0 are one number, and true is none."""
+    return value == default and isinstance(value, bool) == isinstance(default, bool)
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""A whole number; JSON writers of some languages write 8 as 8.0."""
+
+
+def _kind(value: Any) -> str:
+    return {list: "list", dict: "dict", int: "int"}.get(type(value), "str")
+
+
+ByKind = Discriminator(_kind)
+"""Parts a union by the JSON type that was sent, so that an error is told of what was meant. Its
+members are tagged "str", "int", "list" or "dict"; what is none of these is told as "str"."""
+
+
+TokenIds = Annotated[list[Annotated[Whole, Field(ge=0, lt=1 << 31)]], Field(min_length=1)]
+
+
+def _kind_of_prompt(value: Any) -> str:
+    if not isinstance(value, list):
+        return "str"
+    first = type(value[0]) if value else str
+    return {list: "lists of ids", int: "ids", float: "ids"}.get(first, "list")
+
+
+TextsOrIds = Discriminator(_kind_of_prompt)
+"""Parts a union of texts, "str" and "list", and of token ids, "ids" and "lists of ids"."""
+
+
+def text_or_ids(given: str | list[int] | list[str] | list[list[int]]) -> list[str | list[int]]:
+    """One entry a text."""
+    if isinstance(given, str):
+        return [given]
+    tokens = [entry for entry in given if isinstance(entry, int)]
+    others = [entry for entry in given if not isinstance(entry, int)]
+    return [tokens] if tokens else list(others)
 
 
 class Answered(BaseModel):
@@ -67,6 +156,12 @@ class FunctionDefinition(Wire):
     name: Text
     description: Text | None = None
     parameters: JsonObject | None = None
+    strict: bool | None = None
+    """Arguments are held to the schema wherever a call is enforced; true asks for that."""
+
+
+Hint = Annotated[str, Field(max_length=MOST_HINT)] | None
+"""Bookkeeping of the client's or of its provider's: it changes no answer."""
 
 
 def finite(logprob: float) -> float:

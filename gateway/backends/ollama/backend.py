@@ -38,6 +38,7 @@ from gateway.core.types import (
     Completion,
     Constraint,
     Delta,
+    EmbeddingInput,
     Embeddings,
     GenerationRequest,
     LabelScores,
@@ -156,12 +157,18 @@ class OllamaBackend:
             return await self._score_by_format(request, labels)
         return await self._score_raw(request, labels)
 
-    async def embed(self, texts: Sequence[str]) -> Embeddings:
-        if not texts or not all(texts):
-            raise InvalidRequest("texts must be given and not empty", parameter="input")
+    async def embed(self, texts: Sequence[EmbeddingInput]) -> Embeddings:
+        given = [text for text in texts if isinstance(text, str) and text]
+        if len(given) < len(texts):
+            raise InvalidRequest(
+                "texts must be given and not empty; an Ollama server embeds no token ids",
+                parameter="input",
+            )
+        if not given:
+            raise InvalidRequest("no text to embed", parameter="input")
         options = load_options(self.context_length, self.spec.threads)
         made, _ = await self._retrying(
-            lambda: self._server.embed(self._served.name, texts, options)
+            lambda: self._server.embed(self._served.name, given, options)
         )
         if len(made.embeddings) != len(texts):
             raise BackendError(

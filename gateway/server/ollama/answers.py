@@ -60,8 +60,8 @@ class Answering:
         if asked.body.keep_seconds == 0:
             await self._keeper.unload(asked.spec.name)
             return self._ended(asked, {"done_reason": "unload"})
-        async with self._session(asked) as session:
-            asked.options.context(session.backend.context_length)
+        async with self._session(asked):
+            pass
         return self._ended(asked, {"done_reason": "load"})
 
     async def whole(self, asked: OllamaRequest[A]) -> A:

@@ -12,7 +12,7 @@ from gateway.server.ollama.answers import nanoseconds
 from gateway.server.ollama.keep_alive import KeepAlive, Keeper, seconds_of
 from gateway.server.ollama.names import entry_of
 from gateway.server.ollama.options import Options
-from gateway.server.ollama.unsupported import NoDimensions, NoTruncation
+from gateway.server.ollama.unsupported import NoDimensions, WhereItFits
 from gateway.server.service import Service
 from gateway.server.streams import unless_gone
 from gateway.server.wire import Answered, Text, Wire
@@ -34,7 +34,7 @@ class EmbedBody(EmbeddingBody):
     """Texts to turn into vectors."""
 
     input: Text | Annotated[list[Text], Field(max_length=_MOST_TEXTS)]
-    truncate: NoTruncation = None
+    truncate: WhereItFits = None
     dimensions: NoDimensions = None
 
     @property

@@ -7,9 +7,6 @@ from starlette.responses import Response
 
 from gateway.server.http_errors import Failure, failed_response
 
-_VALIDATOR_SAYS = "Value error, "
-"""What pydantic puts before the words of a validator of ours."""
-
 
 class ErrorAnswer(BaseModel):
     """The body of every answer that is no success, and the last line of a stream that fails."""
@@ -26,7 +23,10 @@ def error_text(failure: Failure) -> str:
     """What was wrong, with the name of the field that is to blame."""
     if failure.code == "missing_required_parameter":
         return f"{failure.parameter} is required" if failure.parameter else "missing request body"
-    text = failure.message.replace(_VALIDATOR_SAYS, "")
+    text = failure.message
+    if failure.code == "context_length_exceeded":
+        # Ollama's clients look for these words.
+        text = f"the input is too long, it exceeds the context length: {text}"
     blamed = failure.parameter if failure.code == "invalid_value" else None
     return f"{blamed}: {text}" if blamed and blamed not in text else text
 

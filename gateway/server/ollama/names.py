@@ -4,9 +4,7 @@ from collections.abc import Container
 
 from gateway.core.errors import UnknownModel
 from gateway.models.spec import ModelSpec
-from gateway.server.service import Service
-
-_LATEST = ":latest"
+from gateway.server.service import LATEST, Service
 
 
 def entry_of(service: Service, name: str) -> ModelSpec:
@@ -16,12 +14,12 @@ def entry_of(service: Service, name: str) -> ModelSpec:
         UnknownModel: there is none, in Ollama's words; no other model takes its place.
         Forbidden, ModelNotPulled: as `Service.model`.
     """
-    for candidate in (name, name.removesuffix(_LATEST)):
-        if candidate in service.pool.models.specs:
-            return service.model(candidate)
-    raise UnknownModel(f"model '{name}' not found")
+    try:
+        return service.model(name)
+    except UnknownModel:
+        raise UnknownModel(f"model '{name}' not found") from None
 
 
 def tagged(name: str, known: Container[str]) -> str:
     """The name of an entry as Ollama lists it, with a tag, unless that names another entry."""
-    return name if ":" in name or name + _LATEST in known else name + _LATEST
+    return name if ":" in name or name + LATEST in known else name + LATEST

@@ -1,20 +1,21 @@
 """`options`: how tokens are chosen and how many. Absent or null: the gateway's default, which is
 temperature 0, seed 0 and no penalty, not Ollama's."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from gateway.core.errors import InvalidRequest
-from gateway.core.types import MAX_TOKENS_LIMIT, SEED_LIMIT, Sampling
+from gateway.core.types import SEED_LIMIT, Sampling
 from gateway.server.ollama.unsupported import (
     NoMirostat,
     NoSampler,
+    NotAModel,
     NoTypical,
+    OfMirostat,
     OperatorsChoice,
     WholeText,
 )
-from gateway.server.wire import MOST_STOPS, Text, Wire
+from gateway.server.wire import MOST_STOPS, Text, Whole, Wire
 
 
 def _no_zero(value: Any) -> Any:
@@ -27,9 +28,9 @@ class Options(Wire):
     """Every option of Ollama's; those that cannot be honoured say so when they are sent."""
 
     temperature: Annotated[float, Field(ge=0, le=100)] | None = None
-    seed: Annotated[int, Field(ge=0, lt=SEED_LIMIT)] | None = None
-    top_k: Annotated[int, Field(ge=0, le=MAX_TOKENS_LIMIT)] | None = None
-    """0 keeps all, and is the default."""
+    seed: Annotated[Whole, Field(ge=0, lt=SEED_LIMIT)] | None = None
+    top_k: Annotated[Whole, Field(ge=-1)] | None = None
+    """0 and -1 keep all, which is the default."""
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     min_p: Annotated[float, Field(ge=0, lt=1)] | None = None
     repeat_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
@@ -38,21 +39,23 @@ class Options(Wire):
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     num_predict: Annotated[
-        Annotated[int, Field(ge=1, le=MAX_TOKENS_LIMIT)] | Literal[-1, -2] | None,
+        Annotated[Whole, Field(ge=-2)] | None,
         BeforeValidator(_no_zero),
     ] = None
     """Most tokens of the answer. -1, -2 and absent: all that the prompt leaves of the context."""
-    num_ctx: Annotated[int, Field(ge=1)] | None = None
-    """Most tokens of prompt and answer together, not above the model's own context."""
+    num_ctx: Annotated[Whole, Field(ge=0)] | None = None
+    """Most tokens of prompt and answer together; the model's own context bounds it, and is meant by
+    0."""
     stop: Annotated[list[Text], Field(max_length=MOST_STOPS)] | None = None
 
     mirostat: NoMirostat = None
-    mirostat_tau: NoSampler = None
-    mirostat_eta: NoSampler = None
+    mirostat_tau: OfMirostat = None
+    mirostat_eta: OfMirostat = None
     typical_p: NoTypical = None
     tfs_z: NoTypical = None
     penalize_newline: NoSampler = None
-    num_keep: NoSampler = None
+    num_keep: OperatorsChoice = None
+    """Of a prompt that is cut, which none is."""
     numa: OperatorsChoice = None
     num_batch: OperatorsChoice = None
     num_gpu: OperatorsChoice = None
@@ -63,8 +66,8 @@ class Options(Wire):
     use_mmap: OperatorsChoice = None
     use_mlock: OperatorsChoice = None
     logits_all: OperatorsChoice = None
-    vocab_only: OperatorsChoice = None
-    embedding_only: OperatorsChoice = None
+    vocab_only: NotAModel = None
+    embedding_only: NotAModel = None
 
     def sampling(self) -> Sampling:
         """How tokens are chosen; how many there may be only the prompt's length tells."""
@@ -74,7 +77,7 @@ class Options(Wire):
             max_tokens=1,
             stop=tuple(self.stop or ()),
             top_p=1.0 if self.top_p is None else self.top_p,
-            top_k=self.top_k or 0,
+            top_k=max(self.top_k or 0, 0),
             min_p=self.min_p or 0.0,
             repetition_penalty=1.0 if self.repeat_penalty is None else self.repeat_penalty,
             presence_penalty=self.presence_penalty or 0.0,
@@ -85,18 +88,9 @@ class Options(Wire):
         """Tokens of context that a request may use.
 
         Args:
-            available: tokens of the model's context.
-
-        Raises:
-            InvalidRequest: more is asked for.
+            available: tokens of the model's context, which no request makes larger.
         """
-        if self.num_ctx is not None and self.num_ctx > available:
-            raise InvalidRequest(
-                f"options.num_ctx is {self.num_ctx} and the model's context has {available} tokens",
-                hint="ask for at most that, or raise context_length in models.toml",
-                parameter="options.num_ctx",
-            )
-        return self.num_ctx or available
+        return min(self.num_ctx or available, available)
 
     @property
     def most_tokens(self) -> int | None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gateway.core.errors import ContextOverflow, InvalidRequest
+from gateway.core.errors import ContextOverflow
 from gateway.core.types import GenerationRequest, Message, ToolCall
 from gateway.server import tools
 from gateway.server.ollama.formats import constraint_of
@@ -57,7 +57,6 @@ async def fitted(
     """The request with as many tokens for its answer as it asks for and the context leaves.
 
     Raises:
-        InvalidRequest: a context larger than the model's is asked for.
         ContextOverflow: the prompt fills the context; it is never cut.
     """
     available = session.backend.context_length
@@ -97,11 +96,8 @@ def _call(call: TurnCall, number: int) -> ToolCall:
 
 
 def _answered(message: ChatTurn, open_calls: Sequence[ToolCall]) -> str:
-    """Id of the call that a tool's turn answers."""
+    """Id of the call that a tool's turn answers; empty where the client left the call out."""
     if message.tool_call_id:
         return message.tool_call_id
-    for call in open_calls:
-        if message.tool_name in (None, "", call.name):
-            return call.id
-    named = f" of {message.tool_name!r}" if message.tool_name else ""
-    raise InvalidRequest(f"a tool's turn answers no open call{named}", parameter="messages")
+    named = (call.id for call in open_calls if message.tool_name in (None, "", call.name))
+    return next(named, "")

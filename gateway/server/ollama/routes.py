@@ -32,6 +32,8 @@ def ollama_router(service: Service) -> APIRouter:
     add_refusals(api)
     # Ollama's command line and others ask with HEAD whether somebody is there.
     api.add_api_route("/version", models.version, methods=["HEAD"], include_in_schema=False)
+    api.add_api_route("/tags", models.tags, methods=["HEAD"], include_in_schema=False)
+    api.add_api_route("/ps", models.ps, methods=["HEAD"], include_in_schema=False)
     return api
 
 

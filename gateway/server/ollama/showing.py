@@ -41,6 +41,10 @@ def model_info(found: Description, header: Header) -> dict[str, Any]:
     """The file's metadata. Arrays are null where the header was read without them."""
     count = {"general.parameter_count": header.parameters} if header.tensors else {}
     known = {**header.metadata, **count}
+    trained = f"{found.family}.context_length"
+    if isinstance(known.get(trained), int):
+        # Clients ask for as much as this says: it is what is served here.
+        known[trained] = min(known[trained], found.spec.context_length)
     return {
         name: _shortest(value) if isinstance(value, float) else value
         for name, value in sorted(known.items())

@@ -6,74 +6,51 @@ the reason. An endpoint's refusal says what to do instead.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from gateway.server.http_errors import Forbidden
+from gateway.server.wire import Whole, only_default, only_empty
 
-
-def _only_empty(reason: str) -> BeforeValidator:
-    def check(value: Any) -> Any:
-        if value is None or value is False or value in ("", []):
-            return value
-        raise ValueError(reason)
-
-    return BeforeValidator(check)
-
-
-def _only(allowed: float | None, reason: str) -> BeforeValidator:
-    def check(value: Any) -> Any:
-        if value is None or (type(value) in (int, float) and value == allowed):
-            return value
-        raise ValueError(reason)
-
-    return BeforeValidator(check)
-
-
-NoImages = Annotated[
-    Annotated[list[str], Field(max_length=0)] | None,
-    _only_empty("the model reads text only, no images"),
-]
-NoThinking = Annotated[Literal[False] | None, _only_empty("the model does not support thinking")]
-NoThoughts = Annotated[
-    Literal[""] | None, _only_empty("a chat template is not shown what a model thought earlier")
-]
+NoImages = Annotated[None, only_empty("the model reads text only, no images")]
+NoThinking = Annotated[None, only_empty("the model does not support thinking")]
 NoSuffix = Annotated[
-    Literal[""] | None,
-    _only_empty("does not support insert: what a model writes before a suffix does not know it"),
+    None,
+    only_empty("does not support insert: what a model writes before a suffix does not know it"),
 ]
 NoTemplate = Annotated[
-    Literal[""] | None,
-    _only_empty(
+    None,
+    only_empty(
         "Go templates are not rendered; send messages to /api/chat, or a raw prompt, or give the "
         "model's entry in models.toml a chat_template"
     ),
 ]
 NoContext = Annotated[
-    Annotated[list[int], Field(max_length=0)] | None,
-    _only_empty("earlier turns are sent to /api/chat as messages, not as token ids"),
+    None,
+    only_empty("earlier turns are sent to /api/chat as messages, not as token ids"),
 ]
-NoTruncation = Annotated[
-    Literal[False] | None, _only_empty("input that does not fit the context is refused, never cut")
-]
-NoShift = Annotated[
-    Literal[False] | None,
-    _only_empty("an answer ends where the context does; nothing of the prompt is dropped for it"),
-]
-NoDimensions = Annotated[None, _only_empty("vectors have the model's own number of dimensions")]
-NoPicture = Annotated[None, _only_empty("the model writes text only, no images")]
+WhereItFits = bool | None
+"""Input that does not fit the context is refused, never cut, and an answer ends where the context
+does: so to allow more, or not to, asks for nothing."""
+NoDimensions = Annotated[None, only_empty("vectors have the model's own number of dimensions")]
+NoPicture = Annotated[None, only_default(0, reason="the model writes text only, no images")]
 
-OperatorsChoice = Annotated[
-    None, _only_empty("is decided by whoever runs the server, in models.toml")
+OperatorsChoice = bool | Annotated[Whole, Field(ge=-1)] | None
+"""Of how a model is loaded and with how many threads, which whoever runs the server decides, in
+models.toml. It changes no byte of an answer, so it is read as a wish."""
+NoSampler = Annotated[
+    None, only_default(0, False, reason="is a way of sampling that the gateway does not have")
 ]
-NoSampler = Annotated[None, _only_empty("is a way of sampling that the gateway does not have")]
-NoMirostat = Annotated[Literal[0] | None, _only(0, "Mirostat sampling is not supported; send 0")]
-NoTypical = Annotated[float | None, _only(1, "typical sampling is not supported; send 1")]
+NotAModel = Annotated[None, only_default(False, reason="asks for no answer of the model")]
+OfMirostat = float | None
+"""Means nothing without Mirostat, which is refused."""
+NoMirostat = Annotated[None, only_default(0, reason="Mirostat sampling is not supported; send 0")]
+NoTypical = Annotated[None, only_default(0, 1, reason="typical sampling is not supported; send 1")]
 WholeText = Annotated[
-    Literal[-1] | None,
-    _only(-1, "repeat_penalty looks at the whole prompt and answer, which is -1"),
+    None,
+    only_default(-1, 0, reason="repeat_penalty looks at the whole prompt and answer, which is -1"),
 ]
 
 _REFUSED = {

@@ -14,15 +14,13 @@ from gateway.server.ollama.unsupported import (
     NoContext,
     NoImages,
     NoPicture,
-    NoShift,
     NoSuffix,
     NoTemplate,
     NoThinking,
-    NoThoughts,
-    NoTruncation,
+    WhereItFits,
 )
 from gateway.server.tools import ParsedAnswer
-from gateway.server.wire import Answered, FunctionDefinition, JsonObject, Text, Wire
+from gateway.server.wire import Answered, FunctionDefinition, JsonObject, Text, Whole, Wire
 
 _MOST_TOOLS = 128
 
@@ -39,10 +37,10 @@ class GenerationBody(Wire):
     keep_alive: KeepAlive = None
     logprobs: bool | None = None
     """Natural logarithms, from the model's own distribution before penalties and format."""
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
     think: NoThinking = None
-    truncate: NoTruncation = None
-    shift: NoShift = None
+    truncate: WhereItFits = None
+    shift: WhereItFits = None
 
     @model_validator(mode="after")
     def _asks_for_logprobs(self) -> Self:
@@ -66,7 +64,7 @@ class TurnFunction(Wire):
 
     name: Text
     arguments: JsonObject
-    index: int | None = None
+    index: Whole | None = None
 
 
 class TurnCall(Wire):
@@ -88,7 +86,8 @@ class ChatTurn(Wire):
     tool_call_id: Text | None = None
     """Of a tool's turn: the call that it answers."""
     images: NoImages = None
-    thinking: NoThoughts = None
+    thinking: Text | None = None
+    """What the model thought before; chat templates are not shown it."""
 
     @model_validator(mode="after")
     def _fits_its_role(self) -> Self:

@@ -42,7 +42,7 @@ async def ask(body: ChatRequest, session: Session) -> ChatChoices:
     request = GenerationRequest(
         model=body.model,
         messages=tuple(_message(message) for message in body.messages),
-        sampling=body.sampling(body.most_tokens),
+        sampling=body.sampling(),
         constraint=_format(body),
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
     )
@@ -51,8 +51,7 @@ async def ask(body: ChatRequest, session: Session) -> ChatChoices:
     if offered:
         calling.check_readable(session.backend.chat_template)
         request = _with_tools(body, request, offered)
-    if body.most_tokens is None:
-        request = await session.filling_context(request)
+    request = await session.within_context(request, body.most_tokens)
     samples = [
         replace(request, sampling=replace(request.sampling, sample=number))
         for number in range(body.n or 1)

@@ -3,14 +3,44 @@
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, Tag, model_validator
 
 from gateway.core.types import Role
 from gateway.server.logprobs import TokenLogprobs
-from gateway.server.openai.fields import Metadata, SamplingFields, StreamOptions, Usage
-from gateway.server.wire import Answered, FunctionDefinition, JsonObject, Text, Wire
+from gateway.server.openai.fields import (
+    Metadata,
+    MostTokens,
+    SamplingFields,
+    StreamOptions,
+    Usage,
+    bound,
+)
+from gateway.server.wire import (
+    Answered,
+    ByKind,
+    FunctionDefinition,
+    JsonObject,
+    Text,
+    Whole,
+    Wire,
+    only_default,
+    only_empty,
+)
 
 _NAME = r"^[A-Za-z0-9_-]{1,64}$"
+
+
+def only_text(*kinds: str) -> BeforeValidator:
+    """Refuses a part of a message that is no text, by its kind."""
+
+    def check(part: Any) -> Any:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if isinstance(kind, str) and kind not in kinds:
+            what = "images are not read" if "image" in kind else f"{kind:.40} is not read"
+            raise ValueError(f"{what}: these models read text, in parts of type {kinds[0]}")
+        return part
+
+    return BeforeValidator(check)
 
 
 class TextPart(Wire):
@@ -18,6 +48,12 @@ class TextPart(Wire):
 
     type: Literal["text"]
     text: Text
+    cache_control: JsonObject | None = None
+    """Bookkeeping: what is cached changes no answer."""
+
+
+_Parts = list[Annotated[TextPart, only_text("text")]]
+Content = Annotated[Annotated[Text, Tag("str")] | Annotated[_Parts, Tag("list")], ByKind]
 
 
 class CalledFunction(Wire):
@@ -31,21 +67,29 @@ class CallInMessage(Wire):
     """A call that the assistant made earlier."""
 
     id: Text
-    type: Literal["function"]
+    type: Literal["function"] = "function"
     function: CalledFunction
+    index: Whole | None = None
+    """As the pieces of a stream carry it."""
 
 
 class ChatMessage(Wire):
     """One turn. Fields that are null where OpenAI's own answers carry them are accepted."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | list[TextPart] | None = None
+    content: Content | None = None
+    name: Text | None = None
+    """Of who speaks; chat templates are not shown it."""
+    reasoning_content: Text | None = None
+    """What the model thought before; chat templates are not shown it."""
+    reasoning: Text | None = None
     tool_calls: list[CallInMessage] | None = None
     tool_call_id: Text | None = None
-    refusal: None = None
-    audio: None = None
-    function_call: None = None
-    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    refusal: Annotated[None, only_empty("a refusal of an earlier answer is not read")] = None
+    audio: Annotated[None, only_empty("audio is not read")] = None
+    function_call: Annotated[None, only_empty("calls are in tool_calls")] = None
+    annotations: list[Any] | None = None
+    """Of an earlier answer's text; they are no part of it."""
 
     @model_validator(mode="after")
     def _fits_its_role(self) -> Self:
@@ -74,8 +118,6 @@ class StrictFunction(FunctionDefinition):
     """A function with a name of the letters that OpenAI takes."""
 
     name: Annotated[Text, Field(pattern=_NAME)]
-    strict: bool | None = None
-    """Arguments are held to the schema wherever a call is enforced; true asks for that."""
 
 
 class ToolDefinition(Wire):
@@ -130,38 +172,59 @@ class ResponseFormat(Wire):
         return json.dumps(self.json_schema.schema_)
 
 
+_Choice = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("str")] | Annotated[NamedTool, Tag("dict")],
+    ByKind,
+]
+_NO_THINKING = "how much a model thinks is not chosen by a request"
+
+
 class ChatRequest(SamplingFields):
     """A conversation to go on with."""
 
     model: Text
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
-    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_tokens: MostTokens | None = None
+    max_completion_tokens: MostTokens | None = None
     """Absent, as max_tokens: all that the prompt leaves of the context."""
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     logprobs: bool | None = None
     """Natural logarithms, from the model's own distribution before penalties, bias and schema."""
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
     tools: Annotated[list[ToolDefinition], Field(max_length=128)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    tool_choice: _Choice | None = None
     parallel_tool_calls: bool | None = None
     metadata: Metadata = None
     store: Literal[False] | None = None
     service_tier: Literal["auto", "default"] | None = None
     modalities: list[Literal["text"]] | None = None
+    reasoning_effort: Annotated[None, only_default("none", reason=_NO_THINKING)] = None
+    chat_template_kwargs: Annotated[
+        None, only_empty("a chat template is given nothing but messages and tools")
+    ] = None
+    verbosity: Annotated[
+        None, only_default("medium", reason="how long answers are is said in the messages")
+    ] = None
+    functions: Annotated[None, only_empty("functions are offered as tools")] = None
+    function_call: Annotated[
+        None, only_default("none", "auto", reason="functions are chosen by tool_choice")
+    ] = None
+    prediction: Annotated[None, only_empty("no answer is predicted for the model")] = None
+    audio: Annotated[None, only_empty("models write text only, no audio")] = None
+    web_search_options: Annotated[None, only_empty("nothing is looked up on the web")] = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.top_logprobs is not None and not self.logprobs:
+        if self.top_logprobs and not self.logprobs:
             raise ValueError("top_logprobs needs logprobs: true")
-        if self.stream_options is not None and not self.stream:
+        if self.stream_options and self.stream_options.include_usage and not self.stream:
             raise ValueError("stream_options needs stream: true")
         limits = {self.max_tokens, self.max_completion_tokens} - {None}
         if len(limits) > 1:
             raise ValueError("max_tokens and max_completion_tokens differ")
-        if self.tool_choice not in (None, "none") and not self.tools:
+        if self.enforces_call and not self.tools:
             raise ValueError("tool_choice needs tools")
         if self.enforces_call and self.response_format and self.response_format.type != "text":
             raise ValueError("an answer is either a tool call or of response_format")
@@ -169,8 +232,8 @@ class ChatRequest(SamplingFields):
 
     @property
     def most_tokens(self) -> int | None:
-        """The limit under either name."""
-        return self.max_completion_tokens or self.max_tokens
+        """The limit under either name; None: what the context leaves."""
+        return bound(self.max_completion_tokens or self.max_tokens)
 
     @property
     def enforces_call(self) -> bool:

@@ -11,7 +11,6 @@ from gateway.core.types import Completion, GenerationRequest, TokenLogprob
 from gateway.server.exchange import current
 from gateway.server.openai import sse
 from gateway.server.openai.completions_wire import (
-    DEFAULT_TOKENS,
     CompletionChoice,
     CompletionRequest,
     LegacyLogprobs,
@@ -49,7 +48,7 @@ class CompletionRoutes:
 
     async def _complete(self, body: CompletionRequest) -> TextCompletion:
         async with self._service.session(body.model) as session:
-            requests = _requests(body)
+            requests = await _requests(body, session)
             done = await session.generate_all(requests)
             echoes = [_echo(body, session, request) for request in requests]
         choices = [
@@ -74,7 +73,7 @@ class CompletionRoutes:
     async def _stream(self, body: CompletionRequest, emit: Emit[str]) -> None:
         async with self._service.session(body.model) as session:
             stream = _Stream(body, session, emit)
-            requests = _requests(body)
+            requests = await _requests(body, session)
             done = await together([partial(stream.run, n, r) for n, r in enumerate(requests)])
         if body.stream_options and body.stream_options.include_usage:
             stream.tell_usage(_usage(body, done))
@@ -128,16 +127,21 @@ class _Stream:
         self._emit(sse.data(chunk.model_dump_json(exclude_unset=True)))
 
 
-def _requests(body: CompletionRequest) -> list[GenerationRequest]:
-    sampling = body.sampling(body.max_tokens or DEFAULT_TOKENS)
+async def _requests(body: CompletionRequest, session: Session) -> list[GenerationRequest]:
+    sampling = body.sampling()
     made = []
     for prompt in body.prompts:
         text, tokens = (prompt, ()) if isinstance(prompt, str) else (None, tuple(prompt))
         request = GenerationRequest(
-            model=body.model, prompt=text, prompt_tokens=tokens, logprobs=body.logprobs
+            body.model,
+            prompt=text,
+            prompt_tokens=tokens,
+            logprobs=body.logprobs,
+            sampling=sampling,
         )
+        request = await session.within_context(request, body.most_tokens)
         made += [
-            replace(request, sampling=replace(sampling, sample=number))
+            replace(request, sampling=replace(request.sampling, sample=number))
             for number in range(body.n or 1)
         ]
     return made

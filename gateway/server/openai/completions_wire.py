@@ -2,22 +2,28 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, Tag, model_validator
 
-from gateway.server.openai.fields import SamplingFields, StreamOptions, Usage
-from gateway.server.wire import Answered, Text
+from gateway.server.openai.fields import (
+    MostTokens,
+    SamplingFields,
+    StreamOptions,
+    Usage,
+    bound,
+)
+from gateway.server.wire import Answered, Text, TextsOrIds, TokenIds, Whole, text_or_ids
 
 MOST_PROMPTS = 128
 DEFAULT_TOKENS = 16
 """OpenAI's default of this endpoint."""
 
-TokenIds = Annotated[list[Annotated[int, Field(ge=0, lt=1 << 31)]], Field(min_length=1)]
-Prompt = (
-    Text
-    | TokenIds
-    | Annotated[list[Text], Field(min_length=1, max_length=MOST_PROMPTS)]
-    | Annotated[list[TokenIds], Field(min_length=1, max_length=MOST_PROMPTS)]
-)
+Prompt = Annotated[
+    Annotated[Text, Tag("str")]
+    | Annotated[TokenIds, Tag("ids")]
+    | Annotated[list[Text], Field(min_length=1, max_length=MOST_PROMPTS), Tag("list")]
+    | Annotated[list[TokenIds], Field(min_length=1, max_length=MOST_PROMPTS), Tag("lists of ids")],
+    TextsOrIds,
+]
 
 
 class CompletionRequest(SamplingFields):
@@ -25,11 +31,11 @@ class CompletionRequest(SamplingFields):
 
     model: Text
     prompt: Prompt
-    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_tokens: MostTokens | None = None
     """16 where absent."""
     echo: bool | None = None
     """The prompt before the answer; not together with logprobs."""
-    logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     suffix: Literal[""] | None = None
@@ -40,18 +46,19 @@ class CompletionRequest(SamplingFields):
     def _fits_together(self) -> Self:
         if self.echo and self.logprobs is not None:
             raise ValueError("echo: log-probabilities of a prompt are not computed")
-        if self.stream_options is not None and not self.stream:
+        if self.stream_options and self.stream_options.include_usage and not self.stream:
             raise ValueError("stream_options needs stream: true")
         return self
 
     @property
+    def most_tokens(self) -> int | None:
+        """None: what the context leaves."""
+        return bound(DEFAULT_TOKENS if self.max_tokens is None else self.max_tokens)
+
+    @property
     def prompts(self) -> list[str | list[int]]:
         """One entry a prompt."""
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        tokens = [entry for entry in self.prompt if isinstance(entry, int)]
-        others = [entry for entry in self.prompt if not isinstance(entry, int)]
-        return [tokens] if tokens else list(others)
+        return text_or_ids(self.prompt)
 
 
 class LegacyLogprobs(Answered):

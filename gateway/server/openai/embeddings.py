@@ -6,25 +6,33 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import Field
+from pydantic import Field, Tag
 
 from gateway.core.errors import InvalidRequest
 from gateway.server.service import Service
 from gateway.server.streams import unless_gone
-from gateway.server.wire import Answered, Text, Wire
+from gateway.server.wire import Answered, Hint, Text, TextsOrIds, TokenIds, Whole, Wire, text_or_ids
 
 MOST_TEXTS = 2048
 
 
 class EmbeddingRequest(Wire):
-    """Texts to embed. Token ids are not taken: a model's embedding is of a text."""
+    """Texts to embed, or the ids of their tokens, which are the model's own."""
 
     model: Text
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=MOST_TEXTS)]
+    input: Annotated[
+        Annotated[Text, Tag("str")]
+        | Annotated[TokenIds, Tag("ids")]
+        | Annotated[list[Text], Field(min_length=1, max_length=MOST_TEXTS), Tag("list")]
+        | Annotated[
+            list[TokenIds], Field(min_length=1, max_length=MOST_TEXTS), Tag("lists of ids")
+        ],
+        TextsOrIds,
+    ]
     encoding_format: Literal["float", "base64"] | None = None
-    dimensions: Annotated[int, Field(ge=1)] | None = None
+    dimensions: Annotated[Whole, Field(ge=1)] | None = None
     """Only the model's own number of dimensions: vectors are not cut."""
-    user: str | None = None
+    user: Hint = None
 
 
 class Embedding(Answered):
@@ -71,9 +79,8 @@ class EmbeddingRoutes:
         return await unless_gone(request.receive, self._embed(body))
 
     async def _embed(self, body: EmbeddingRequest) -> EmbeddingList:
-        texts = [body.input] if isinstance(body.input, str) else body.input
         async with self._service.session(body.model) as session:
-            found = await session.embed(texts)
+            found = await session.embed(text_or_ids(body.input))
         width = len(found.vectors[0])
         if body.dimensions not in (None, width):
             raise InvalidRequest(

@@ -9,7 +9,9 @@ from starlette.responses import Response
 
 from gateway.server.http_errors import Failure, failed_response
 
-_UNION_TAGS = frozenset({"str", "int", "float", "bool", "none"})
+_UNION_TAGS = frozenset({"str", "int", "float", "bool", "none", "list", "dict", "ids"})
+_VALIDATOR_SAYS = "Value error, "
+"""What pydantic puts before the words of a validator of ours."""
 
 
 class ErrorBody(BaseModel):
@@ -54,7 +56,7 @@ def validation_failure(errors: Sequence[Any]) -> Failure:
         message = f"unknown or unsupported field: {where}"
         return Failure(400, message, "invalid_request_error", "unknown_parameter", where)
     code = "missing_required_parameter" if first["type"] == "missing" else "invalid_value"
-    message = f"{where or 'body'}: {first['msg']}"
+    message = f"{where or 'body'}: {first['msg'].removeprefix(_VALIDATOR_SAYS)}"
     return Failure(400, message, "invalid_request_error", code, where or None)
 
 

@@ -1,19 +1,36 @@
 """What the bodies of several of OpenAI's endpoints share."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, Tag
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.types import Sampling
-from gateway.server.wire import MOST_STOPS, Answered, Text, Wire
+from gateway.server.wire import MOST_STOPS, Answered, ByKind, Hint, Text, Whole, Wire
 
 MOST_CHOICES = 128
 
 
-Stop = Text | Annotated[list[Text], Field(max_length=MOST_STOPS)] | None
+_Stops = Annotated[list[Text], Field(max_length=MOST_STOPS)]
+Stop = Annotated[Annotated[Text, Tag("str")] | Annotated[_Stops, Tag("list")], ByKind] | None
 Metadata = dict[str, str] | None
+
+
+def _limit(tokens: int) -> int:
+    if tokens < 1 and tokens != NO_LIMIT:
+        raise ValueError(f"{tokens} asks for no token: 1 or more, or {NO_LIMIT} for no limit")
+    return tokens
+
+
+NO_LIMIT = -1
+MostTokens = Annotated[Whole, AfterValidator(_limit)]
+"""An upper bound for an answer's tokens; the context bounds it too. -1: only the context does."""
+
+
+def bound(tokens: int | None) -> int | None:
+    """What a request wants at most; None: what the context leaves."""
+    return None if tokens == NO_LIMIT else tokens
 
 
 class SamplingFields(Wire):
@@ -22,32 +39,35 @@ class SamplingFields(Wire):
 
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    seed: Annotated[int, Field(ge=0, lt=1 << 64)] | None = None
+    seed: Annotated[Whole, Field(ge=0, lt=1 << 64)] | None = None
     stop: Stop = None
-    n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = None
+    n: Annotated[Whole, Field(ge=1, le=MOST_CHOICES)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
     """Token id, as text -> what is added to its logit."""
-    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    """Extension: keep the k most likely tokens; 0 keeps all."""
+    top_k: Annotated[Whole, Field(ge=-1)] | None = None
+    """Extension: keep the k most likely tokens; 0 and -1 keep all."""
     min_p: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Extension: drop tokens less likely than this share of the most likely one."""
     repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
     """Extension: as in `Sampling`."""
-    user: str | None = None
-    """Accepted; who asks changes no answer."""
+    user: Hint = None
+    """Who asks changes no answer."""
+    safety_identifier: Hint = None
+    prompt_cache_key: Hint = None
+    prompt_cache_retention: Hint = None
+    """What is cached changes no answer."""
 
-    def sampling(self, max_tokens: int | None, *, sample: int = 0) -> Sampling:
-        """How tokens are chosen for the sample of that number."""
+    def sampling(self) -> Sampling:
+        """How tokens are chosen. How many there may be only the prompt's length tells."""
         return Sampling(
             temperature=self.temperature or 0.0,
             seed=self.seed or 0,
-            sample=sample,
-            max_tokens=max_tokens or 1,
+            max_tokens=1,
             stop=stops(self.stop),
             top_p=1.0 if self.top_p is None else self.top_p,
-            top_k=self.top_k or 0,
+            top_k=max(self.top_k or 0, 0),
             min_p=self.min_p or 0.0,
             repetition_penalty=1.0 if self.repetition_penalty is None else self.repetition_penalty,
             presence_penalty=self.presence_penalty or 0.0,
@@ -60,8 +80,8 @@ class StreamOptions(Wire):
     """How an answer is streamed."""
 
     include_usage: bool | None = None
-    include_obfuscation: Literal[False] | None = None
-    """Padding against observers of the network is not added."""
+    include_obfuscation: bool | None = None
+    """True is the documented default. Padding against observers of the network is not added."""
 
 
 class Usage(Answered):

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from gateway.core.types import Completion, Constraint, GenerationRequest, Message, Role, Sampling
 from gateway.server.exchange import current
 from gateway.server.openai import sse
+from gateway.server.openai.fields import bound
 from gateway.server.openai.responses_wire import (
     Incomplete,
     InputDetails,
@@ -124,13 +125,10 @@ async def _asked(body: ResponseRequest, session: Session) -> GenerationRequest:
         sampling=Sampling(
             temperature=body.temperature or 0.0,
             top_p=1.0 if body.top_p is None else body.top_p,
-            max_tokens=body.max_output_tokens or 1,
         ),
         constraint=None if schema is None else Constraint("json_schema", schema),
     )
-    if body.max_output_tokens is None:
-        return await session.filling_context(request)
-    return request
+    return await session.within_context(request, bound(body.max_output_tokens))
 
 
 def _role(role: str) -> Role:

@@ -3,10 +3,20 @@
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, Tag, model_validator
 
-from gateway.server.openai.fields import Metadata
-from gateway.server.wire import Answered, JsonObject, Text, Wire
+from gateway.server.openai.chat_wire import only_text
+from gateway.server.openai.fields import Metadata, MostTokens, StreamOptions
+from gateway.server.wire import (
+    Answered,
+    ByKind,
+    Hint,
+    JsonObject,
+    Text,
+    Wire,
+    only_default,
+    only_empty,
+)
 
 _NAME = r"^[A-Za-z0-9_-]{1,64}$"
 
@@ -20,12 +30,17 @@ class InputPart(Wire):
     logprobs: Annotated[list[Any], Field(max_length=0)] | None = None
 
 
+_Parts = Annotated[
+    list[Annotated[InputPart, only_text("input_text", "output_text")]], Field(min_length=1)
+]
+
+
 class InputMessage(Wire):
     """One turn, of the client's or of an earlier answer."""
 
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[InputPart], Field(min_length=1)]
+    content: Annotated[Annotated[Text, Tag("str")] | Annotated[_Parts, Tag("list")], ByKind]
     id: str | None = None
     status: Literal["completed", "incomplete"] | None = None
 
@@ -65,16 +80,34 @@ class TextOptions(Wire):
     """How the text is to be."""
 
     format: TextFormat | None = None
+    verbosity: Annotated[
+        None, only_default("medium", reason="how long answers are is said in the input")
+    ] = None
+
+
+class Reasoning(Wire):
+    """How much is thought; no request chooses it."""
+
+    effort: Annotated[
+        None, only_default("none", reason="how much a model thinks is not chosen by a request")
+    ] = None
+    summary: Annotated[
+        None, only_default("auto", reason="what a model thinks is not summed up")
+    ] = None
 
 
 class ResponseRequest(Wire):
     """A text, or turns, to answer."""
 
     model: Text
-    input: Text | Annotated[list[InputMessage], Field(min_length=1)]
+    input: Annotated[
+        Annotated[Text, Tag("str")]
+        | Annotated[list[InputMessage], Field(min_length=1), Tag("list")],
+        ByKind,
+    ]
     instructions: Text | None = None
     """A system turn before the input."""
-    max_output_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_output_tokens: MostTokens | None = None
     """Absent: all that the prompt leaves of the context."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -85,8 +118,24 @@ class ResponseRequest(Wire):
     """Answers are not kept, so they cannot be asked for by their id."""
     tools: Annotated[list[Any], Field(max_length=0)] | None = None
     tool_choice: Literal["none", "auto"] | None = None
+    parallel_tool_calls: bool | None = None
     metadata: Metadata = None
-    user: str | None = None
+    user: Hint = None
+    safety_identifier: Hint = None
+    prompt_cache_key: Hint = None
+    prompt_cache_retention: Hint = None
+    service_tier: Literal["auto", "default"] | None = None
+    top_logprobs: Annotated[None, only_default(0, reason="log-probabilities are not told")] = None
+    previous_response_id: Annotated[
+        None, only_empty("answers are not kept: send the earlier turns as input")
+    ] = None
+    conversation: Annotated[None, only_empty("conversations are not kept")] = None
+    include: Annotated[None, only_empty("an answer holds all that there is")] = None
+    background: Annotated[None, only_empty("an answer is waited for")] = None
+    prompt: Annotated[None, only_empty("no prompts are kept: send the text as input")] = None
+    reasoning: Reasoning | None = None
+    max_tool_calls: Annotated[None, only_empty("no tool is called by the server")] = None
+    stream_options: StreamOptions | None = None
 
 
 class OutputText(Answered):

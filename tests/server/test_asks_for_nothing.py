@@ -1,0 +1,293 @@
+"""What asks for nothing is accepted, and what asks for what there is not is refused by name."""
+
+from typing import Any, cast
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import TypeAdapter, ValidationError
+
+from gateway.backends.pool import ModelPool
+from gateway.server.app import create_app, service_of
+from gateway.server.openai.chat_wire import ChatRequest
+from gateway.server.openai.completions_wire import CompletionRequest
+from gateway.server.openai.responses_wire import ResponseRequest
+from gateway.server.settings import Settings
+from tests.server.conftest import fake_models
+
+TURN = [{"role": "user", "content": "Hi"}]
+CHAT: dict[str, Any] = {"model": "fake", "messages": TURN, "max_tokens": 2}
+TEXT: dict[str, Any] = {"model": "fake", "prompt": "Hi", "max_tokens": 2}
+RESPONSE: dict[str, Any] = {"model": "fake", "input": "Hi", "max_output_tokens": 2}
+TOLD: dict[str, Any] = {"model": "fake", "messages": TURN, "stream": False}
+
+OPENAI = [
+    *("audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs"),
+    *("max_completion_tokens", "max_tokens", "metadata", "modalities", "n", "parallel_tool_calls"),
+    *("prediction", "presence_penalty", "prompt_cache_key", "prompt_cache_retention"),
+    *("reasoning_effort", "response_format", "safety_identifier", "seed", "service_tier", "stop"),
+    *("store", "stream", "stream_options", "temperature", "tool_choice", "tools", "top_logprobs"),
+    *("top_p", "user", "verbosity", "web_search_options", "best_of", "echo", "suffix"),
+    *("background", "conversation", "include", "instructions", "max_output_tokens"),
+    *("max_tool_calls", "previous_response_id", "reasoning", "text", "truncation"),
+]
+"""Optional fields of the bodies of OpenAI's chat, completions and responses (openai-python 2)."""
+
+
+@pytest.fixture(scope="module")
+def client() -> Any:
+    app = create_app(ModelPool(fake_models()), Settings(log_requests=False))
+    service_of(app).ready = True
+    with TestClient(app, base_url="http://localhost") as made:
+        yield made
+
+
+def answered(client: httpx.Client, path: str, body: dict[str, Any]) -> httpx.Response:
+    found: httpx.Response = client.post(path, json=body)
+    return found
+
+
+@pytest.mark.parametrize("field", OPENAI)
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/v1/chat/completions", CHAT), ("/v1/completions", TEXT), ("/v1/responses", RESPONSE)],
+)
+def test_every_optional_field_may_be_null(
+    client: httpx.Client, path: str, body: dict[str, Any], field: str
+) -> None:
+    found = answered(client, path, {**body, field: None})
+    assert found.status_code == 200, found.text
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"prompt_cache_key": "abc", "safety_identifier": "abc", "user": "me"},
+        {"prompt_cache_retention": "24h"},
+        {"reasoning_effort": "none"},
+        {"verbosity": "medium"},
+        {"functions": [], "function_call": "auto"},
+        {"tools": [], "tool_choice": "auto"},
+        {"tool_choice": "none", "parallel_tool_calls": True},
+        {"top_logprobs": 0},
+        {"stream_options": {"include_usage": False, "include_obfuscation": True}},
+        {"logit_bias": {}, "stop": [], "metadata": {}},
+        {"chat_template_kwargs": {}},
+        {"modalities": ["text"], "store": False, "service_tier": "auto"},
+        {"top_k": -1},
+        {"top_k": 8.0, "n": 1.0, "seed": 0.0, "max_tokens": 2.0},
+        {"something_new": None, "another": [], "a_third": {}, "a_fourth": ""},
+        {"max_tokens": -1, "stop": ["."]},
+        {"max_tokens": 10**9},
+        {"max_tokens": None, "max_completion_tokens": 10**12},
+    ],
+)
+def test_defaults_hints_and_bounds_of_the_chat_are_accepted(
+    client: httpx.Client, more: dict[str, Any]
+) -> None:
+    found = answered(client, "/v1/chat/completions", {**CHAT, **more})
+    assert found.status_code == 200, found.text
+
+
+@pytest.mark.parametrize(
+    ("more", "field", "words"),
+    [
+        ({"something_new": 1}, "something_new", "unknown or unsupported"),
+        ({"something_new": False}, "something_new", "unknown or unsupported"),
+        ({"reasoning_effort": "high"}, "reasoning_effort", "not chosen by a request"),
+        ({"web_search_options": {"a": 1}}, "web_search_options", "nothing is looked up"),
+        ({"functions": [{"name": "f"}]}, "functions", "offered as tools"),
+        ({"max_tokens": 0}, "max_tokens", "asks for no token"),
+        ({"max_tokens": 2.5}, "max_tokens", "integer"),
+        ({"tool_choice": "required"}, None, "tool_choice needs tools"),
+        ({"tool_choice": {"type": "function", "name": "f"}}, "tool_choice.function", "required"),
+        ({"stop": ["a"] * 17}, "stop", "at most 16"),
+        ({"top_logprobs": 2}, None, "needs logprobs"),
+    ],
+)
+def test_what_asks_for_something_else_is_refused_by_name(
+    client: httpx.Client, more: dict[str, Any], field: str | None, words: str
+) -> None:
+    found = answered(client, "/v1/chat/completions", {**CHAT, **more})
+    assert found.status_code == 400, found.text
+    error = found.json()["error"]
+    assert error["param"] == field
+    assert words in error["message"]
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [{"role": "user", "content": "Hi", "name": "ann"}],
+        [{"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": {"a": 1}}]}],
+        [*TURN, {"role": "assistant", "content": "Hm.", "reasoning_content": "hm"}, *TURN],
+        [*TURN, {"role": "assistant", "content": "Hm.", "reasoning": "", "refusal": None}, *TURN],
+        [*TURN, {"role": "assistant", "content": "Hm.", "annotations": [{"a": 1}]}, *TURN],
+    ],
+)
+def test_turns_carry_bookkeeping(client: httpx.Client, turns: list[dict[str, Any]]) -> None:
+    found = answered(client, "/v1/chat/completions", {**CHAT, "messages": turns})
+    assert found.status_code == 200, found.text
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "w", "arguments": "{}"}, "index": 0}
+
+
+def test_a_streamed_call_is_sent_back_with_its_index_and_a_tool_with_its_name() -> None:
+    TypeAdapter(ChatRequest).validate_python(
+        {
+            **CHAT,
+            "messages": [
+                *TURN,
+                {"role": "assistant", "content": None, "tool_calls": [CALL]},
+                {"role": "tool", "tool_call_id": "c1", "name": "w", "content": "rain"},
+            ],
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "place", "words"),
+    [
+        (
+            "/v1/chat/completions",
+            {**CHAT, "messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            "messages[0].content[0]",
+            "images are not read",
+        ),
+        (
+            "/v1/chat/completions",
+            {**CHAT, "messages": [{"role": "user", "content": [{"type": "input_audio"}]}]},
+            "messages[0].content[0]",
+            "input_audio is not read",
+        ),
+        (
+            "/v1/responses",
+            {**RESPONSE, "input": [{"role": "user", "content": [{"type": "input_image"}]}]},
+            "input[0].content[0]",
+            "images are not read",
+        ),
+        ("/v1/embeddings", {"model": "fake", "input": [1, "a"]}, "input[1]", "integer"),
+        ("/v1/completions", {**TEXT, "prompt": ["a", 1]}, "prompt[1]", "string"),
+        ("/v1/completions", {**TEXT, "prompt": {"a": 1}}, "prompt", "string"),
+    ],
+)
+def test_an_error_inside_a_union_is_told_of_what_was_sent(
+    client: httpx.Client, path: str, body: dict[str, Any], place: str, words: str
+) -> None:
+    found = answered(client, path, body)
+    assert found.status_code == 400, found.text
+    error = found.json()["error"]
+    assert (error["param"], words in error["message"]) == (place, True), error
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_ctx": 10**6},
+        {"num_ctx": 0},
+        {"num_thread": 2, "num_gpu": 1, "main_gpu": 0, "numa": False, "use_mmap": True},
+        {"num_batch": 512, "low_vram": False, "num_keep": 5},
+        {"top_k": -1, "num_predict": 3.0},
+        {"mirostat": 0, "mirostat_tau": 0.8, "mirostat_eta": 0.6, "tfs_z": 1.0, "typical_p": 1},
+    ],
+)
+def test_ollama_s_options_that_change_no_byte_are_accepted(
+    client: httpx.Client, options: dict[str, Any]
+) -> None:
+    found = answered(client, "/api/chat", {**TOLD, "options": {"num_predict": 2, **options}})
+    assert found.status_code == 200, found.text
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate", "/api/embed", "/api/embeddings"])
+def test_the_zero_values_that_a_go_client_always_sends_ask_for_nothing(
+    client: httpx.Client, path: str
+) -> None:
+    """The fields of ollama's api/types.go that are written whether or not they are set."""
+    zero: dict[str, Any] = {"model": "fake", "options": None, "stream": False}
+    bodies: dict[str, dict[str, Any]] = {
+        "/api/chat": {**zero, "messages": TURN, "format": "", "tools": None, "truncate": True},
+        "/api/generate": {
+            **zero,
+            "prompt": "Hi",
+            "suffix": "",
+            "system": "",
+            "template": "",
+            "format": None,
+            "raw": False,
+            "shift": True,
+        },
+        "/api/embed": {"model": "fake", "options": None, "input": "Hi", "truncate": True},
+        "/api/embeddings": {"model": "fake", "options": None, "prompt": "Hi"},
+    }
+    found = answered(client, path, bodies[path])
+    assert found.status_code == 200, found.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"]
+)
+def test_a_name_with_latest_is_the_name_on_every_route(client: httpx.Client, path: str) -> None:
+    bodies = {
+        "/v1/chat/completions": CHAT,
+        "/v1/completions": TEXT,
+        "/v1/responses": RESPONSE,
+        "/v1/embeddings": {"input": "Hi"},
+    }
+    found = answered(client, path, {**bodies[path], "model": "fake:latest"})
+    assert found.status_code == 200, found.text
+    assert answered(client, path, {**bodies[path], "model": "fake:other"}).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/api/version", "/api/tags", "/api/ps", "/"])
+def test_head_is_answered_where_get_is(client: httpx.Client, path: str) -> None:
+    assert client.head(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("wire", "body"), [(ChatRequest, CHAT), (CompletionRequest, TEXT), (ResponseRequest, RESPONSE)]
+)
+def test_a_misspelt_field_is_refused(wire: type[Any], body: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="temprature"):
+        wire(**body, temprature=0.5)
+
+
+THIS_MACHINE = [
+    "http://localhost",
+    "http://localhost:3000",
+    "https://127.0.0.1:8443",
+    "http://[::1]:5173",
+    "app://obsidian.md",
+    "tauri://localhost",
+    "vscode-webview://abc",
+]
+FOREIGN = [
+    "http://evil.example",
+    "http://localhost.evil.example",
+    "http://evil.example:3000",
+    "http://localhost:3000.evil.example",
+    "null",
+]
+
+
+def reached(origin: str, origins: tuple[str, ...] = ()) -> httpx.Response:
+    app = create_app(ModelPool(fake_models()), Settings(log_requests=False, origins=origins))
+    client = TestClient(app, base_url="http://localhost:8000")
+    found: Any = client.get("/v1/models", headers={"Origin": origin})
+    return cast("httpx.Response", found)
+
+
+@pytest.mark.parametrize("origin", THIS_MACHINE)
+def test_pages_of_this_machine_may_ask_unless_told_otherwise(origin: str) -> None:
+    found = reached(origin)
+    assert found.status_code == 200
+    assert found.headers["access-control-allow-origin"] == origin
+    assert reached(origin, ("none",)).status_code == 403
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_foreign_pages_may_ask_only_when_named(origin: str) -> None:
+    assert reached(origin).status_code == 403
+    assert reached(origin, ("*",)).status_code == 200
+    assert reached(origin, (origin,)).status_code == 200
+    assert reached(origin, ("none", origin)).status_code == 200
