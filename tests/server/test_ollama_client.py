@@ -136,11 +136,15 @@ def test_a_prompt_larger_than_num_ctx_is_refused_and_not_cut(client: ollama.Clie
     assert caught.value.status_code == 400
 
 
-def test_a_num_ctx_above_the_model_s_context_is_refused(client: ollama.Client) -> None:
-    for prompt in ("Hi", ""):
-        with pytest.raises(ollama.ResponseError, match=r"options\.num_ctx is 2049") as caught:
-            client.generate(CHAT, prompt, options={"num_ctx": 2049})
-        assert caught.value.status_code == 400
+def test_a_num_ctx_above_the_model_s_context_is_an_upper_bound(client: ollama.Client) -> None:
+    shown = client.show(CHAT).modelinfo or {}
+    assert shown["llama.context_length"] == 2048
+    options = {"num_predict": 4}
+    plain = client.generate(CHAT, "Hi", options=options)
+    assert client.generate(CHAT, "Hi", options={**options, "num_ctx": 8192}).response == (
+        plain.response
+    )
+    assert client.generate(CHAT, "", options={"num_ctx": 8192}).done_reason == "load"
 
 
 def test_a_name_with_the_tag_latest_is_the_same_model(client: ollama.Client) -> None:
@@ -220,7 +224,7 @@ def test_texts_that_can_not_be_embedded_as_asked_are_refused(client: ollama.Clie
     refused: list[tuple[dict[str, Any], str]] = [
         ({"input": "word " * 3000}, "exceeds the context length"),
         ({"input": "word " * 100, "options": {"num_ctx": 64}}, "exceeds the context length"),
-        ({"input": "Hi", "truncate": True}, "truncate"),
+        ({"input": "word " * 3000, "truncate": True}, "exceeds the context length"),
         ({"input": "Hi", "dimensions": 8}, "dimensions"),
         ({"input": "Hi", "options": {"temperature": 1}}, "options"),
         ({"input": [""]}, "empty"),
