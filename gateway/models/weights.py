@@ -9,8 +9,9 @@ import contextlib
 import hashlib
 import json
 import re
+import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ _REMEMBERED = {"file", "contents", "types", "first"}
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _SERIES = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 """Names of shards as save_pretrained gives them."""
+_OF_TEXTS = 8
+"""Type of an array's values in a GGUF."""
 _UNREADABLE = (ValueError, LookupError, OSError, OverflowError, TypeError, AttributeError)
 """What gguf's reader raises for bytes that are not what they should be."""
 
@@ -224,12 +227,22 @@ def _check_vocabulary(path: Path, reader: Any) -> None:
     field = reader.fields.get("tokenizer.ggml.tokens")
     if field is None:
         return
-    texts = Counter(bytes(field.parts[index]) for index in field.data)
+    texts = Counter(_texts(field.parts[field.data[0]].tobytes()))
     if twice := [text.decode("utf-8", "replace") for text, n in texts.items() if n > 1]:
         raise ModelLoadError(
             f"{path}: its vocabulary has tokens twice: {first_names(twice)}",
             hint="the file may be damaged; pull it again, or convert it again",
         )
+
+
+def _texts(array: bytes) -> Iterator[bytes]:
+    """Those of an array of texts, as `RawReader` leaves it: its bytes with the header."""
+    kind, count = struct.unpack_from("<IQ", array)
+    at = struct.calcsize("<IQ")
+    for _ in range(count if kind == _OF_TEXTS else 0):
+        (size,) = struct.unpack_from("<Q", array, at)
+        at += 8 + size
+        yield array[at - size : at]
 
 
 def _read_memory(memory: Path) -> dict[str, dict[str, Any]]:

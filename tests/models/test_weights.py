@@ -195,3 +195,10 @@ def test_a_changed_part_is_another_model(tmp_path: Path) -> None:
     parts[-1].unlink()
     with pytest.raises(ModelLoadError, match=parts[-1].name):
         weights_digests(parts[0], memory)
+
+
+def test_a_token_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
+    """It ends the whole process in llama.cpp."""
+    path = write_gguf(tmp_path / "m.gguf", order=["x"], vocab="a")
+    with pytest.raises(ModelLoadError, match="tokens twice: a"):
+        weights_digests(path, tmp_path / "digests.json")
