@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.core.errors import BackendError
 from gateway.tuning.adapter import TrainedAdapter
 from gateway.tuning.batches import MICRO_TOKENS, ON_A_CARD, Step, steps
 from gateway.tuning.checkpoint import Checkpoint, Logged, TrainingState, save
@@ -169,7 +170,13 @@ class Training:
         """Forward and backward; the loss of these rows, in nats over the step's answer tokens."""
         loss = -self._network.logprobs(rows).sum() / answered
         loss.backward()
-        return float(loss.detach())
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise BackendError(
+                f"the loss is {value}: the base's weights are not finite, or training diverged",
+                hint="a lower --learning-rate, or --dtype float32; else pull the base again",
+            )
+        return value
 
     def _end_epoch(self, watching: Watching) -> None:
         number = len(self.state.epochs) + 1

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.backends.transformers.spec import TransformersSpec
-from gateway.core.errors import ConfigError, DataError, StoreError
+from gateway.core.errors import BackendError, ConfigError, DataError, StoreError
 from gateway.core.types import GenerationRequest
 from gateway.models.adapters.base import read_base
 from gateway.models.adapters.card import read_card
@@ -229,3 +230,12 @@ def test_answers_that_are_no_labels_are_learned_by_their_loss(base: Path, tmp_pa
     found = tune(job, unwatched)
     assert {epoch.macro_f1 for epoch in found.state.epochs} == {None}
     shutil.rmtree(found.folder)
+
+
+def test_a_base_whose_numbers_are_not_finite_is_one_error(tmp_path: Path) -> None:
+    file = write_world(tmp_path / "base") / "model.safetensors"
+    tensors = load_file(file)
+    tensors["model.norm.weight"] *= float("nan")
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(BackendError, match="the loss is nan"):
+        tune(a_job(tmp_path / "base", tmp_path / "job"), unwatched)

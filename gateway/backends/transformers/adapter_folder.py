@@ -10,6 +10,7 @@ from typing import Any
 from gateway.core.digests import digest_json, file_digest
 from gateway.core.errors import ModelLoadError
 from gateway.models.adapters import config_keys
+from gateway.models.adapters.folder import read_peft_config
 
 WEIGHTS = "adapter_model.safetensors"
 _PICKLE = "adapter_model.bin"
@@ -58,6 +59,7 @@ def adapter_kind(folder: Path) -> str:
 
     Raises:
         ModelLoadError: it is none that can be run, with the reason.
+        ConfigError: a value of its configuration is none that the key can have.
     """
     config = read_config(folder)
     kind = str(config.get("peft_type"))
@@ -66,10 +68,11 @@ def adapter_kind(folder: Path) -> str:
         raise ModelLoadError(
             f"{folder}: adapters of type {kind} are not supported", hint=f"supported: {supported}"
         )
+    read_peft_config(folder / _CONFIG)
     if unknown := config_keys.refusals(config):
         raise ModelLoadError(
             f"{folder}: {unknown[0]}",
-            hint="take the key out of adapter_config.json if it changes nothing in the numbers",
+            hint="take the key out of adapter_config.json only if it was trained without it",
         )
     if config.get("bias") not in (None, "none", False):
         raise ModelLoadError(

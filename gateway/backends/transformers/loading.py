@@ -176,7 +176,7 @@ def _refuse_whole_numbers(folder: Path) -> None:
     for file in folder.glob("*.safetensors"):
         with suppress(SafetensorError, OSError), safe_open(file, framework="np") as read:
             kinds = {name: str(read.get_slice(name).get_dtype()) for name in map(str, read.keys())}
-            found += [name for name, kind in kinds.items() if kind[:1] in "IU"]
+            found += [name for name, kind in kinds.items() if kind == "BOOL" or kind[:1] in "IU"]
     if names := [name for name in found if name.endswith((".weight", ".bias"))]:
         raise ModelLoadError(
             f"{folder}: whole numbers where weights are expected: {first_names(names)}",

@@ -129,7 +129,7 @@ def read_adapter(folder: Path) -> Adapter:
         ModelLoadError: a file is absent or no safetensors; a pickle runs code and is not read.
         ConfigError: the configuration or the card is not readable.
     """
-    config = _read_config(folder / CONFIG)
+    config = read_peft_config(folder / CONFIG)
     return Adapter(folder, config, _read_header(folder / WEIGHTS), read_card(folder))
 
 
@@ -146,7 +146,13 @@ def adapter_digest(folder: Path) -> str:
         raise ModelLoadError(f"{exc.filename}: cannot be read: {exc.strerror}") from exc
 
 
-def _read_config(path: Path) -> PeftConfig:
+def read_peft_config(path: Path) -> PeftConfig:
+    """Read an `adapter_config.json`.
+
+    Raises:
+        ModelLoadError: it is absent.
+        ConfigError: it is not readable, or a value is none that the key can have.
+    """
     if not path.is_file():
         raise ModelLoadError(f"{path}: no such file", hint="a folder that PEFT has saved")
     try:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.backends.transformers.context import TorchContext
-from gateway.core.errors import ModelLoadError
+from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.models.adapters.check import remarks, why_not
 from gateway.models.adapters.folder import CONFIG, WEIGHTS
 from tests.backends.transformers.test_adapter_types import context_of, loaded, rows_of
@@ -190,13 +190,15 @@ def test_an_adapter_that_moves_the_base_s_weights_is_refused_where_they_are_shar
         ({"use_quaternions": True}, "use_quaternions = True"),
         ({"init_lora_weights": "lora_ga"}, "lora_ga"),
         ({"target_parameters": ["absent"]}, "target_parameters="),
+        ({"r": None}, "a LORA has a rank r"),
+        ({"r": "4"}, "r: Input should be a valid integer"),
     ],
 )
 def test_a_configuration_that_cannot_be_followed_is_refused_by_name(
     tiny: Path, tmp_path: Path, change: dict[str, object], said: str
 ) -> None:
     folder = configured(write_adapter(tmp_path, tiny, "LORA"), **change)
-    with pytest.raises(ModelLoadError, match=said):
+    with pytest.raises((ConfigError, ModelLoadError), match=said):
         loaded(tiny).add_adapter(folder)
 
 
