@@ -6,7 +6,7 @@ holds whatever `execute` returned from. Two processes may write to one file.
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,10 +67,10 @@ class Database:
         with self._errors():
             self._db.execute(statement, tuple(values))
 
-    def rows(self, query: str, values: Iterable[Any] = ()) -> Iterator[Any]:
+    def rows(self, query: str, values: Iterable[Any] = ()) -> list[Any]:
         """All rows of a query, read at once."""
-        with self._errors(), closing(self._db.execute(query, tuple(values))) as cursor:
-            yield from cursor.fetchall()
+        with self._errors():
+            return self._db.execute(query, tuple(values)).fetchall()
 
     def _prepare(self, kind: Kind) -> None:
         # In this order: whoever is making the same file now marks it before it has a table.

@@ -171,7 +171,7 @@ class Store:
         Raises:
             StoreError: none or several begin so.
         """
-        rows = list(self._db.rows("SELECT run_id, body FROM runs ORDER BY started DESC"))
+        rows = self._db.rows("SELECT run_id, body FROM runs ORDER BY started DESC")
         matching = [row for row in rows if row[0].startswith(prefix)]
         if len(matching) != 1:
             known = ", ".join(row[0] for row in rows[:5]) or "none"

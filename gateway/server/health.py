@@ -33,21 +33,13 @@ class HealthRoutes:
         self._service = service
 
     def add_to(self, router: APIRouter) -> None:
-        router.add_api_route(
-            "/health/live",
-            self.live,
-            response_model=Health,
-            response_model_exclude_defaults=True,
-            summary="Lives",
-        )
-        router.add_api_route(
+        router.get("/health/live", response_model_exclude_defaults=True, summary="Lives")(self.live)
+        router.get(
             "/health/ready",
-            self.ready,
-            response_model=Health,
             response_model_exclude_defaults=True,
             responses={503: {"model": Health}},
             summary="Takes requests",
-        )
+        )(self.ready)
 
     async def live(self) -> Health:
         """200 as long as the process answers."""

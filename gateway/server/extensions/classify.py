@@ -89,13 +89,7 @@ class ClassifyRoutes:
         self._prompts = prompts or prompts_root()
 
     def add_to(self, router: APIRouter) -> None:
-        router.add_api_route(
-            "/v1/classify",
-            self.classify,
-            methods=["POST"],
-            response_model=Classification,
-            summary="Label a text",
-        )
+        router.post("/v1/classify", summary="Label a text")(self.classify)
 
     async def classify(self, body: ClassifyRequest, request: Request) -> Classification:
         """The most likely label. The same numbers as `gateway classify` gives with that rule."""

@@ -67,13 +67,7 @@ class ScoreRoutes:
         self._service = service
 
     def add_to(self, router: APIRouter) -> None:
-        router.add_api_route(
-            "/v1/score",
-            self.score,
-            methods=["POST"],
-            response_model=Scores,
-            summary="Log-probabilities of whole answers",
-        )
+        router.post("/v1/score", summary="Log-probabilities of whole answers")(self.score)
 
     async def score(self, body: ScoreRequest, request: Request) -> Scores:
         """The log-probability of each label as the model's whole answer. Nothing is generated."""

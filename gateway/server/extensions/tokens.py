@@ -57,20 +57,8 @@ class TokenRoutes:
         self._service = service
 
     def add_to(self, router: APIRouter) -> None:
-        router.add_api_route(
-            "/tokenize",
-            self.tokenize,
-            methods=["POST"],
-            response_model=Tokens,
-            summary="Text to tokens",
-        )
-        router.add_api_route(
-            "/detokenize",
-            self.detokenize,
-            methods=["POST"],
-            response_model=Detokenized,
-            summary="Tokens to text",
-        )
+        router.post("/tokenize", summary="Text to tokens")(self.tokenize)
+        router.post("/detokenize", summary="Tokens to text")(self.detokenize)
 
     async def tokenize(self, body: TokenizeRequest, request: Request) -> Tokens:
         """The ids that a request with this prompt would be read as, what a vocabulary puts before

@@ -74,21 +74,10 @@ class EmbeddingRoutes:
         self._keeper = keeper
 
     def add_to(self, router: APIRouter) -> None:
-        router.add_api_route(
-            "/embed",
-            self.embed,
-            methods=["POST"],
-            response_model=EmbedAnswer,
-            response_model_exclude_unset=True,
-            summary="Vectors of texts",
+        router.post("/embed", response_model_exclude_unset=True, summary="Vectors of texts")(
+            self.embed
         )
-        router.add_api_route(
-            "/embeddings",
-            self.legacy,
-            methods=["POST"],
-            response_model=LegacyAnswer,
-            summary="Vector of one text",
-        )
+        router.post("/embeddings", summary="Vector of one text")(self.legacy)
 
     async def embed(self, body: EmbedBody, request: Request) -> EmbedAnswer:
         """Mean-pooled vectors of unit length; the same text always has the same."""

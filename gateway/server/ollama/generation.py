@@ -27,24 +27,20 @@ class GenerationRoutes:
         self._answering = Answering(service, keeper)
 
     def add_to(self, router: APIRouter) -> None:
-        router.add_api_route(
+        router.post(
             "/chat",
-            self.chat,
-            methods=["POST"],
             response_model=ChatAnswer,
             response_model_exclude_unset=True,
             responses=ndjson.DOCUMENTED,
             summary="Answer a conversation",
-        )
-        router.add_api_route(
+        )(self.chat)
+        router.post(
             "/generate",
-            self.generate,
-            methods=["POST"],
             response_model=GenerateAnswer,
             response_model_exclude_unset=True,
             responses=ndjson.DOCUMENTED,
             summary="Answer a prompt",
-        )
+        )(self.generate)
 
     async def chat(self, body: ChatBody, request: Request) -> ChatAnswer | Response:
         """The assistant's next turn, streamed unless `stream` is false.

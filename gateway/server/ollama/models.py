@@ -134,17 +134,10 @@ class ModelRoutes:
         self._keeper = keeper
 
     def add_to(self, router: APIRouter) -> None:
-        router.add_api_route("/version", self.version, response_model=Version, summary="Version")
-        router.add_api_route("/tags", self.tags, response_model=Tags, summary="Models to be asked")
-        router.add_api_route("/ps", self.ps, response_model=Processes, summary="Loaded models")
-        router.add_api_route(
-            "/show",
-            self.show,
-            methods=["POST"],
-            response_model=Shown,
-            response_model_exclude_unset=True,
-            summary="One model",
-        )
+        router.get("/version", summary="Version")(self.version)
+        router.get("/tags", summary="Models to be asked")(self.tags)
+        router.get("/ps", summary="Loaded models")(self.ps)
+        router.post("/show", response_model_exclude_unset=True, summary="One model")(self.show)
 
     async def version(self) -> Version:
         """The version of the API that is spoken here."""

@@ -38,15 +38,13 @@ class ChatRoutes:
         self._service = service
 
     def add_to(self, router: APIRouter) -> None:
-        router.add_api_route(
+        router.post(
             "/chat/completions",
-            self.create,
-            methods=["POST"],
             response_model=ChatCompletion,
             response_model_exclude_unset=True,
             responses=sse.DOCUMENTED,
             summary="Answer a conversation",
-        )
+        )(self.create)
 
     async def create(self, body: ChatRequest, request: Request) -> ChatCompletion | Response:
         """One answer, or `n`, in one piece or streamed.

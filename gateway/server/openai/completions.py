@@ -29,15 +29,13 @@ class CompletionRoutes:
         self._service = service
 
     def add_to(self, router: APIRouter) -> None:
-        router.add_api_route(
+        router.post(
             "/completions",
-            self.create,
-            methods=["POST"],
             response_model=TextCompletion,
             response_model_exclude_unset=True,
             responses=sse.DOCUMENTED,
             summary="Go on with a text",
-        )
+        )(self.create)
 
     async def create(self, body: CompletionRequest, request: Request) -> TextCompletion | Response:
         """`n` answers for each prompt, those of one prompt after those of the one before."""

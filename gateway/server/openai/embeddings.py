@@ -66,13 +66,7 @@ class EmbeddingRoutes:
         self._service = service
 
     def add_to(self, router: APIRouter) -> None:
-        router.add_api_route(
-            "/embeddings",
-            self.create,
-            methods=["POST"],
-            response_model=EmbeddingList,
-            summary="Vectors of texts",
-        )
+        router.post("/embeddings", summary="Vectors of texts")(self.create)
 
     async def create(self, body: EmbeddingRequest, request: Request) -> EmbeddingList:
         """One vector a text, the mean of its tokens' last states, of length 1."""

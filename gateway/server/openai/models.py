@@ -33,13 +33,9 @@ class ModelRoutes:
         self._service = service
 
     def add_to(self, router: APIRouter) -> None:
-        router.add_api_route(
-            "/models", self.all, response_model=ModelList, summary="Models that can be asked"
-        )
+        router.get("/models", summary="Models that can be asked")(self.all)
         # A name may hold a slash, as those of adapters may.
-        router.add_api_route(
-            "/models/{model:path}", self.one, response_model=Model, summary="One model"
-        )
+        router.get("/models/{model:path}", summary="One model")(self.one)
 
     async def all(self) -> ModelList:
         """Entries whose files are on this machine and that the API key allows."""

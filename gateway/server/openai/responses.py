@@ -31,14 +31,12 @@ class ResponseRoutes:
         self._service = service
 
     def add_to(self, router: APIRouter) -> None:
-        router.add_api_route(
+        router.post(
             "/responses",
-            self.create,
-            methods=["POST"],
             response_model=Responded,
             responses=sse.DOCUMENTED,
             summary="Answer a text",
-        )
+        )(self.create)
 
     async def create(self, body: ResponseRequest, request: Request) -> Responded | Response:
         """The answer, in one piece or as events. Temperature is 0 and the seed 0 by default."""
