@@ -50,7 +50,8 @@ TO = _words(
 AND = _words(rf"{_S}(?:\w+[ \t]+)?and{_S}")
 LIST = _words(
     rf"{_S}(?:{_OWN}{_S})?"
-    rf"(?:[,;&|+*×x=/^]|(?:and|plus|minus|times|(?:divided|multiplied) by)\b){_S}"
+    rf"(?:[,;&|+*×x=/^≠]|!=|[<>≤≥]=?(?:{_S}\w+{_S}[<>≤≥]=?)?"
+    rf"|(?:and|plus|minus|times|point|comma|dot|(?:divided|multiplied) by)\b){_S}"
 )
 OF = _words(rf"{_S}(?:out[ \t]+)?of{_S}")
 BETWEEN = _words(rf"\bbetween{_S}$")
@@ -70,16 +71,18 @@ BOUND_BEFORE = _words(
 BOUND_BEHIND = _words(
     rf"\+(?!\w)|[-–—]$|{_S}(?:{_OWN}{_S})?(?:,{_S})?(?:(?:or|and){_S}"
     r"(?:more|less|fewer|up|above|below|higher|lower|greater|over|under)"
-    r"|at (?:most|least)|min|max|minimum|maximum|plus|upwards?)\b"
+    r"|at (?:most|least|minimum|maximum|best|worst)|min|max|minimum|maximum|plus|upwards?)\b"
 )
 DENIED = _words(
     r"(?:\b(?:not|never|cannot be|minus|negative|instead of|rather than)|n['’]t(?: be)?)"
     rf"(?:[ \t]+(?:an?|the))?{_S}$"
-    r"|(?:\b(?:cannot|can not|unable to|(?:do|does|did) not)|n['’]t)\b"
-    r"(?:(?!\b(?:so|but|because|since|therefore|hence)\b)[^.,;:\n])*$"
+    r"|(?:\b(?:not|never|cannot|unable to|too \w+ for)|n['’]t)\b"
+    r"(?:(?!\b(?:so|but|and|because|since|therefore|hence|only|just)\b)[^.,;:\n])*$"
 )
 DENIED_BEHIND = _words(
-    r"[ \t]+(?:(?:is|are|was|would|does|can)[ \t]*not|(?:is|are|was|would|does|ca)n['’]t)\b"
+    r"[ \t]+(?:(?:is|are|was|would|does|can)[ \t]*not|(?:is|are|was|would|does|ca)n['’]t"
+    r"|(?:is|are|was|seems|feels|looks|would be|may be|might be)[ \t]+(?:\w+[ \t]+)?"
+    r"(?:too|wrong|unlikely|incorrect))\b"
 )
 NAMED = _words(
     r"\b(?:step|option|part|phase|version|sprint|issue|ticket|task|item|page|line|section|chapter"
@@ -142,9 +145,10 @@ CORRECTED = _words(
     r"|no|wait)\b[\s,:]*$"
 )
 ALTERNATIVE = _words(
-    r"(?:\b(?:or|and|to|but|maybe|perhaps|possibly|otherwise|else|then|vs\.?|versus)\b"
+    r"(?:\b(?:or|and|to|but|maybe|perhaps|possibly|probably|really|otherwise|else|then|vs\.?|versus"
+    r"|(?:could|might|may|can|should) (?:also )?be)\b"
     r"[ \t,]*(?:an?[ \t]+)?"
-    r"|[(\[|/;→>…?.]|^)[\s*_~≈]*$"
+    r"|[({\[|/;→>…?.]|^)[\s*_~≈]*$"
 )
 """Before a number that another one in its line has as an alternative."""
 CONDITION = _words(rf"{_S}(?:{_OWN}{_S})?(?:if|when|otherwise|in case|unless|at worst|at best)\b")

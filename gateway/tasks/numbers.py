@@ -66,7 +66,8 @@ def read_number(
     first = found[0] if found and _begins(text, found[0]) else None
     stated = [f for f in found if f.kind != "other" and _before(forms.STATED, text, f)]
     if first and first.kind == "number":
-        numbering = first.value == 1 and forms.ITEM.match(text, first.end)
+        item = forms.ITEM.match(text, first.end)
+        numbering = item and (first.value == 1 or _is_bracketed(text, first))
         if numbering and not begun:
             raise Unclear(f"{_shown(text, first)} may be the first of a list")
         others = stated if numbering else _rivals(text, found)
