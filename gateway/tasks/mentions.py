@@ -7,12 +7,15 @@ from collections.abc import Iterator, Sequence
 _DENIED = re.compile(
     r"(?:\b(?:not|no|neither|nor|never|cannot be|rather than|instead of|without|anything but)"
     r"|n['’]t(?: be)?)(?:\s+(?:an?|the|really|necessarily|longer))*"
-    r"\s+(?:\S+\s+n?or\s+(?:an?\s+)?)?[\"'“‘*_`]*$",
+    r"\s+(?:\S+\s+n?or\s+(?:an?\s+)?)?[\"'“‘*_`]*$"
+    r"|(?:[!¬❌✗✘]|\[ \]|\b(?:not|exclude[sd]?|no)\s*:)\s*[\"'“‘*_`]*$",
     re.IGNORECASE,
 )
 """Right before a label that is named only to be ruled out."""
 _DOUBTED = re.compile(
-    r"\b(?:not|never|neither|nor|hardly|scarcely|unlikely|doubt|cannot|wrong|incorrect)\b|n['’]t\b",
+    r"\b(?:not|never|neither|nor|hardly|scarcely|unlikely|impossible|doubt|cannot|wrong|incorrect"
+    r"|wonder|whether|if|were|refuse|far from|nothing|less|rules? out|exclud\w+|so-called"
+    r"|(?:user|reporter|author|they|he|she) (?:thinks?|says?|said|claims?|calls?))\b|n['’]t\b",
     re.IGNORECASE,
 )
 """Somewhere before it, in the same clause."""
@@ -20,10 +23,13 @@ _CLAUSE = re.compile(
     r"[.,;:!?\n]|\b(?:but|so|because|since|therefore|hence|although|though|thus)\b", re.IGNORECASE
 )
 _DENIED_BEHIND = re.compile(
-    r"[\"'”’*_`]*(?:(?:\s+(?:label|category|class|type))?\s+(?:is|was|would be|seems)\s+"
-    r"(?:wrong|incorrect|unlikely|not\s+(?:correct|right|applicable|appropriate|it|the)\b)"
-    r"|\s+(?:label|category|class|type)\s+(?:does|do|is)(?:n['’]t|\s+not)\b"
-    r"|\s+or\s+not\b|\s*[:?]\s*(?:no|false|wrong|✗|❌)(?!\w))",
+    r"[\"'”’*_`]*(?:(?:\s+(?:label|category|class|type))?\s+(?:is|was|would be|can be|seems)\s+"
+    r"(?:wrong|incorrect|unlikely|ruled out|excluded|out\b"
+    r"|not\s+(?:correct|right|applicable|appropriate|it|the)\b)"
+    r"|(?:\s+(?:label|category|class|type))?\s+(?:does|is)(?:n['’]t|\s+not)\s+"
+    r"(?:fit|apply|match|right|correct)\b"
+    r"|\s+(?:only\s+)?(?:if|unless)\b|\s+or\s+not\b"
+    r"|\s*[:?=(–-]*\s*(?:no|false|wrong|✗|✘|❌|0(?:\.0*)?)(?=\W*(?:$|[\n,;.})])))",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?\n]")
@@ -61,7 +67,7 @@ def is_hedged(text: str, label: str) -> bool:
 def _word(label: str, labels: Sequence[str]) -> re.Pattern[str]:
     alone = Counter(each.casefold() for each in labels)[label.casefold()] == 1
     return re.compile(
-        rf"(?<![\w-])(?<!\d[.,:/]){re.escape(label)}(?!\w|-\w|[.,:/]\d|\s?%)",
+        rf"(?<![\w-])(?<!\d[.,:/]){re.escape(label)}(?![\w%]|-\w|['’]\w|[.,:/]\d|\s%)",
         re.IGNORECASE if alone else re.NOFLAG,
     )
 

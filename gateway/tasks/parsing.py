@@ -26,9 +26,15 @@ _MARKS = " \t\r\n*_`\"'“”‘’.,:;!?#()[]"
 """What may surround an answer without being part of it: spaces, Markdown, quotes, full stops."""
 
 _STATED = re.compile(
-    r"(?:answer|label|category|class|intent|type|estimate|points?)\s*(?:is|:|=)\s*(.+)",
+    r"(?:answer|label|category|class|intent|type|estimate|points?)[\"'”’*_`]*\s*(?:is|:|=)\s*(.+)",
     re.IGNORECASE,
 )
+_CROSSED_OUT = re.compile(r"\s*(?:[!¬❌✗✘]|\[ ?\])\s*\w")
+"""How what is not chosen begins."""
+_NONE = re.compile(
+    r"[\s*_`\"'“”‘’(\[]*(?:none|unknown|unclear|n/?a|null|undefined)\b", re.IGNORECASE
+)
+"""What is stated where no label is."""
 _LISTED = re.compile(r"^\s*(?:[-*•+]|[0-9]+[.)])\s+(.+)$", re.MULTILINE)
 _OPENING = r"[\s*_`\"'“”‘’(\[]*"
 _SHOWN = 60
@@ -76,6 +82,8 @@ def parse_label(text: str, labels: Sequence[str], *, cut: bool = False, units: s
     if all(map(NUMBER.fullmatch, labels)):
         return _numbered(text, labels, cut, units)
     given = _given(text, labels)
+    if not given and any(map(_NONE.match, _STATED.findall(text))):
+        return Parsed(None, f"the answer states that there is none: {_shown(text)}")
     found = given or mentions(text, labels)
     if not given and _is_list(text, labels):
         return Parsed(None, f"the answer is a list: {_shown(text)}")
@@ -211,6 +219,8 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_Pairs)
 def _label(text: str, labels: Sequence[str]) -> str | None:
     """The label that a text is, its surroundings apart."""
     bare = text.strip(_MARKS)
+    if _CROSSED_OUT.match(text):
+        return None
     for wanted in (text.strip(), bare):
         if wanted in labels:
             return wanted
