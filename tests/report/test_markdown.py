@@ -74,7 +74,7 @@ def test_a_classification_report_has_all_its_parts() -> None:
         "6 unparsed, 2 truncated, 1 failed",
         "## The first cell against the others",
         "| 150 | -0.190 [-0.280, -0.110] | &lt;0.001 | 70 | 3 | 6 | 71 |",
-        "corrected for every pair of cells (Holm)",
+        "corrected for every pair of cells and every baseline together",
         "| label | precision | recall | F1 | support |",
         "| gold | bug | feature | question | no answer |",
         "| ✗ question | smollm2-135m/few_shot/contextual, gemma3-270m-plain/zero_shot/sum |",
