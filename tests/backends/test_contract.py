@@ -26,7 +26,7 @@ from gateway.core.types import (
     Sampling,
 )
 from gateway.models.spec import ModelSpec, PathSource
-from tests.conftest import ROOT, spec_and_path
+from tests.conftest import ROOT, few_layers
 from tests.support.ollama_server import on_server
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
 
 def on_torch(spec: ModelSpec) -> tuple[TransformersSpec, Path]:
     """The same weights, dequantized."""
-    return TransformersSpec.like(spec), spec_and_path(spec.name)[1]
+    return TransformersSpec.like(spec), few_layers(spec.name)[1]
 
 
 def is_on_a_server(backend: Backend) -> bool:
