@@ -7,8 +7,10 @@ import pytest
 
 from gateway.backends.fake import Script
 from gateway.core.errors import BackendUnavailable, InvalidRequest
-from gateway.evaluation.run import Cell, OnProgress, Progress, run
+from gateway.evaluation import run as asking
+from gateway.evaluation.run import Cell, OnProgress, Progress, ask, run
 from gateway.evaluation.store import Observation, Store
+from gateway.models.file import Models
 from gateway.scoring.results import Status
 from tests.support.grids import FakePool, prepared
 
@@ -50,6 +52,24 @@ def test_every_item_is_asked_once_by_every_cell(tmp_path: Path) -> None:
     assert [cell.name for cell in cells] == ["fake/scored", "fake/constrained"]
     assert all(len(answers(tmp_path, cell)) == ITEMS for cell in cells)
     assert pool.backend.requests == 2 * ITEMS
+
+
+@pytest.mark.parametrize(("items", "sequences"), [(2, 2), (ITEMS, 3)])
+def test_a_model_is_made_with_no_more_sequences_than_it_is_asked_questions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, items: int, sequences: int
+) -> None:
+    made: list[int] = []
+
+    class Pool(FakePool):
+        def __init__(self, models: Models) -> None:
+            made.append(models.get("fake").parallel)
+            super().__init__()
+
+    monkeypatch.setattr(asking, "ModelPool", Pool)
+    plan = prepared(tmp_path, "scored", limit=items).plan
+    with Store(tmp_path / "store.sqlite") as store:
+        asyncio.run(ask(plan, FakePool().models, store))
+    assert made == [sequences]
 
 
 def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
