@@ -48,7 +48,8 @@ def ab(
         typer.Option(help="Of cells that name none: sum, mean, per_byte, contextual or batch."),
     ] = "sum",
     margin: option.Margin = 0.02,
-    metric: Annotated[str, typer.Option(help="Instead of the task's own metric.")] = "",
+    metric: option.Metric = "",
+    positive: option.Positive = "",
     stop_early: Annotated[
         bool,
         typer.Option(
@@ -60,6 +61,7 @@ def ab(
     exemplars: option.Exemplars = "",
     dev: option.Dev = 48,
     columns: Columns = None,
+    cluster: option.Cluster = "",
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for ab.html, ab.md and ab.json.")
     ] = None,
@@ -90,6 +92,7 @@ def ab(
         strategy=strategy,
         rule=score_rule,
         metric=metric,
+        positive=positive,
         margin=margin,
         stop_early=stop_early,
         limit=limit,
@@ -97,6 +100,7 @@ def ab(
         exemplars=exemplars,
         dev_size=dev,
         columns=columns,
+        cluster=cluster,
         prompts=prompts or prompts_root(),
     )
     with reading():

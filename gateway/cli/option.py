@@ -33,6 +33,28 @@ Limit = Annotated[
     typer.Option("--limit", min=1, help="Items: a seeded sample, stratified by label."),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of samples, exemplars and intervals.")]
+Metric = Annotated[str, typer.Option("--metric", help="Instead of the task's own metric.")]
+Positive = Annotated[
+    str,
+    typer.Option(
+        "--positive",
+        help="Label that the metric is of: precision, recall, f1, f2, roc_auc, pr_auc.",
+    ),
+]
+Cluster = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        help="Column that says which items belong together: author, document, repository, ...",
+    ),
+]
+ClusterTable = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        help="FILE or FILE:COLUMN: a table of item_id and cluster. \\[default: as the run says]",
+    ),
+]
 Exemplars = Annotated[
     str,
     typer.Option("--exemplars", help="How exemplars are chosen: fixed, stratified or nearest."),

@@ -11,6 +11,7 @@ from gateway.cli.common import (
     check_store,
     keeping,
     listed,
+    note,
     out,
     require_options,
     show,
@@ -50,6 +51,9 @@ def run(
     ] = "",
     dev: option.Dev = 48,
     columns: Columns = None,
+    metric: option.Metric = "",
+    positive: option.Positive = "",
+    cluster: option.Cluster = "",
     out_dir: Annotated[
         Path | None,
         typer.Option("--out", help="Folder for report.html, .md, .json and predictions.jsonl."),
@@ -95,6 +99,9 @@ def run(
             rules=listed(score_rule),
             dev_size=dev,
             columns=columns,
+            metric=metric,
+            positive=positive,
+            cluster=cluster,
             store=store,
             models_file=models_file,
             watch=watch,
@@ -130,6 +137,7 @@ def report(
 def score(
     folder: Annotated[Path, typer.Argument(help="Folder given to gateway run --out.")],
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap intervals.")] = 0,
+    cluster: option.ClusterTable = None,
     json_output: option.Json = False,
 ) -> None:
     """Score the predictions of a finished run again, from its files alone."""
@@ -137,7 +145,7 @@ def score(
     from gateway.report.json import render_json
     from gateway.report.pages import run as page
 
-    scored = gateway.score(folder, seed=seed)
+    scored = gateway.score(folder, seed=seed, cluster=cluster)
     if json_output:
         out.file.write(render_json(scored))
     else:
@@ -147,8 +155,10 @@ def score(
 def compare(
     a: Annotated[str, typer.Argument(help="FOLDER or FOLDER:CELL.")],
     b: Annotated[str, typer.Argument(help="FOLDER or FOLDER:CELL, or the CELL of the first.")],
-    metric: Annotated[str, typer.Option(help="Instead of the task's own metric.")] = "",
+    metric: option.Metric = "",
+    positive: option.Positive = "",
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap interval.")] = 0,
+    cluster: option.ClusterTable = None,
     json_output: option.Json = False,
 ) -> None:
     """Compare two cells on the same items: difference, interval, test, flips.
@@ -162,7 +172,11 @@ def compare(
     import gateway
     from gateway.report.pages import compare as page
 
-    found = gateway.compare_saved(a, b, metric=metric, seed=seed)
+    found = gateway.compare_saved(
+        a, b, metric=metric, positive=positive, seed=seed, cluster=cluster
+    )
+    for remark in found.remarks:
+        note(remark)
     items = [asdict(item) for item in found.items]
     values = {**asdict(found.comparison), "items": items} if json_output else None
     show(page.sections(found.comparison, found.items), values)

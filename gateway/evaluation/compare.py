@@ -20,10 +20,11 @@ from gateway.evaluation.run import Cell, OnProgress, Plan
 from gateway.evaluation.store import Store
 from gateway.models.environment import default_store, prompts_root
 from gateway.models.file import Models
+from gateway.scoring.metrics import of_label
 from gateway.scoring.results import CellTimings
 from gateway.tasks.prompts import list_strategies
 from gateway.tasks.tables import Columns
-from gateway.tasks.task import Item, load_task
+from gateway.tasks.task import METRICS, Item, load_task, metric_of
 
 OnLook = Callable[[int, bool], None]
 """Told after each look of how many items were asked, and whether they decide everything."""
@@ -45,6 +46,8 @@ class CompareOptions:
     """Of cells that name none."""
     metric: str = ""
     """Empty: the task's own."""
+    positive: str = ""
+    """The label that it is of."""
     margin: float = DEFAULT_MARGIN
     """The largest loss that would not matter, in units of the metric."""
     stop_early: bool = False
@@ -54,6 +57,8 @@ class CompareOptions:
     exemplars: str = ""
     dev_size: int = DEV_SIZE
     columns: Columns = None
+    cluster: str = ""
+    """Column of the data that says which items belong together."""
     prompts: Path = field(default_factory=prompts_root)
     store: Path | None = None
     """Where answers are kept as they come; None: in the user's data folder."""
@@ -104,7 +109,8 @@ def plan_cells(options: CompareOptions, models: Models) -> CellPlan:
     models = models.serving([model_in(name, strategies) for name in options.cells])
     defaults = Defaults(options.strategy, options.rule)
     cells = read_cells(options.cells, models, task, options.prompts, defaults)
-    criterion = Criterion(cells, options.metric or task.metric, options.margin)
+    metric = of_label(options.metric or task.metric, options.positive)
+    criterion = Criterion(cells, metric, options.margin)
     check_margin(criterion.metric, criterion.margin, task)
     wanted = RunOptions(
         task=options.task,
@@ -119,8 +125,12 @@ def plan_cells(options: CompareOptions, models: Models) -> CellPlan:
         rules=tuple(dict.fromkeys(cell.rule.value for cell in cells if cell.rule)),
         dev_size=options.dev_size,
         columns=options.columns,
+        cluster=options.cluster,
     )
-    return CellPlan(prepare(wanted), criterion, models, options.stop_early)
+    prepared = prepare(wanted)
+    if metric in METRICS[task.kind] or ":" in metric:
+        metric_of(task, prepared.plan.labels, metric, "")
+    return CellPlan(prepared, criterion, models, options.stop_early)
 
 
 @then_computing

@@ -2,14 +2,15 @@
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import __version__
-from gateway.core.digests import digest_json
+from gateway.core.digests import canonical_json, digest_json
 from gateway.core.errors import ConfigError, DataError
-from gateway.evaluation.record import RecordedCell, RecordedItem, RunRecord
+from gateway.evaluation.clusters import SETTING, found_among
+from gateway.evaluation.record import COSTS, RecordedCell, RecordedItem, RunRecord
 from gateway.evaluation.run import Cell, Plan, Strategy, Watch, content_free_items, unwatched
 from gateway.models.certificates import level_of
 from gateway.models.environment import certificates_file, prompts_root
@@ -20,7 +21,7 @@ from gateway.tasks.exemplars import ExemplarSelector, dev_split, without_near_du
 from gateway.tasks.labels import label_warnings, together
 from gateway.tasks.prompts import PromptTemplate, list_strategies, load_template
 from gateway.tasks.tables import Columns, options_of
-from gateway.tasks.task import Dataset, Item, Task, label_set, load_task
+from gateway.tasks.task import Dataset, Item, Task, label_set, load_task, metric_of
 
 if TYPE_CHECKING:
     from gateway.scoring.baselines import Example
@@ -61,6 +62,12 @@ class RunOptions:
     """Training items on which batch calibration is fitted."""
     columns: Columns = None
     """Field -> name of its column, where the data calls it otherwise."""
+    metric: str = ""
+    """That decides which cell is best; empty: the task's own."""
+    positive: str = ""
+    """The label that it is of: precision, recall, f1, roc_auc, ..."""
+    cluster: str = ""
+    """Column of the data that says which items belong together, such as their author."""
     store: Path | None = None
     """Where answers are kept as they come; None: in the user's data folder."""
     models_file: Path | None = None
@@ -93,13 +100,16 @@ def prepare(wanted: RunOptions) -> Prepared:
             hint=f"known: {', '.join(list_strategies(task, wanted.prompts))}",
         )
     columns = wanted.columns or {}
+    of_data = replace(options_of(columns), cluster=wanted.cluster)
     data = load_dataset(
-        wanted.data, task, columns=columns, limit=wanted.limit, sample_seed=wanted.seed
+        wanted.data, task, columns=of_data, limit=wanted.limit, sample_seed=wanted.seed
     )
     train = load_dataset(wanted.train, task, columns=columns) if wanted.train else None
     data, train = together(task, data, train, columns)
     clean = _clean(data, train)
-    plan = plan_of(wanted, task, label_set(task, data, train), data, train)
+    labels = label_set(task, data, train)
+    metric_of(task, labels, wanted.metric, wanted.positive)
+    plan = plan_of(wanted, task, labels, data, train)
     return Prepared(wanted, plan, data, train, clean)
 
 
@@ -141,15 +151,17 @@ def record(prepared: Prepared, cells: Sequence[Cell]) -> RunRecord:
     """What the run consists of, baselines included, for the store and the report."""
     plan, wanted = prepared.plan, prepared.wanted
     scored = any(cell.mode == "score" for cell in cells)
+    cluster_of, clustered = found_among(plan.items, wanted.cluster)
     return RunRecord(
         task=plan.task.name,
         kind=plan.task.kind,
-        primary_metric=plan.task.metric,
+        primary_metric=metric_of(plan.task, plan.labels, wanted.metric, wanted.positive),
         labels=plan.labels,
         rules=tuple(rule.value for rule in plan.rules) if scored else (),
         seed=wanted.seed,
         items=tuple(
-            RecordedItem(item.id, item.digest, item.gold, excerpt(item)) for item in plan.items
+            RecordedItem(i.id, i.digest, i.gold, excerpt(i), cluster_of.get(i.id, ""))
+            for i in plan.items
         ),
         dev=tuple(item.digest for item in plan.dev),
         content_free=tuple(item.digest for item in content_free_items(plan.task)),
@@ -167,9 +179,13 @@ def record(prepared: Prepared, cells: Sequence[Cell]) -> RunRecord:
             for c in cells
         ),
         baselines=_baselines(prepared),
-        settings=_settings(prepared, cells),
+        settings={**_settings(prepared, cells), SETTING: clustered, **_costs(plan.task)},
         warnings=_warnings(prepared),
     )
+
+
+def _costs(task: Task) -> dict[str, str]:
+    return {COSTS: canonical_json(task.costs)} if task.costs else {}
 
 
 def excerpt(item: Item) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 
@@ -86,11 +86,14 @@ def answers_of(record: RunRecord, store: Store) -> dict[str, dict[str, Observati
 
 def predictions_jsonl(record: RunRecord, predictions: Predictions) -> str:
     """One line an item and cell, sorted by cell and item, without a clock."""
-    digests = {item.item_id: item.digest for item in record.items}
+    items = {item.item_id: item for item in record.items}
     lines = []
     for name in sorted({**predictions, **baselines_of(record)}):
         for prediction in {**predictions, **baselines_of(record)}[name]:
-            line = {**asdict(prediction), "item_digest": digests[prediction.item_id]}
+            item = items[prediction.item_id]
+            line = {**asdict(prediction), "item_digest": item.digest}
+            if item.cluster:
+                line["cluster"] = item.cluster
             lines.append(canonical_json(line))
     return "".join(line + "\n" for line in lines)
 
@@ -103,6 +106,8 @@ class SavedPredictions:
     """By name."""
     digests: Mapping[str, str]
     """Item id -> digest of the item."""
+    clusters: Mapping[str, str] = field(default_factory=dict)
+    """Item id -> its cluster, of the items that share one."""
 
 
 def load_predictions(path: Path) -> SavedPredictions:
@@ -114,17 +119,20 @@ def load_predictions(path: Path) -> SavedPredictions:
     file = path / PREDICTIONS if path.is_dir() else path
     cells: dict[str, list[Prediction]] = {}
     digests: dict[str, str] = {}
+    clusters: dict[str, str] = {}
     lines = read_text(file, hint="name the folder given to gateway run --out").splitlines()
     for number, line in enumerate(lines, start=1):
         try:
             raw = json.loads(line)
-            digest = raw.pop("item_digest")
+            digest, cluster = raw.pop("item_digest"), raw.pop("cluster", "")
         except (ValueError, TypeError, KeyError, AttributeError) as exc:
             raise DataError(f"{file}:{number}: no prediction: {exc}") from exc
         prediction = from_plain(Prediction, raw, f"{file}:{number}: no prediction")
         digests[prediction.item_id] = digest
+        if cluster:
+            clusters[prediction.item_id] = str(cluster)
         cells.setdefault(prediction.cell, []).append(prediction)
-    return SavedPredictions(cells, digests)
+    return SavedPredictions(cells, digests, clusters)
 
 
 def require_same_items(a: SavedPredictions, b: SavedPredictions) -> None:

@@ -11,6 +11,15 @@ from gateway.core.types import Answer, TaskKind
 from gateway.models.certificates import Level
 from gateway.scoring.results import Prediction
 
+COSTS = "costs"
+"""Of the settings: the task's table of costs, as JSON."""
+
+
+def costs_in(settings: Mapping[str, str]) -> dict[str, dict[str, float]] | None:
+    """Gold label -> answer -> what it costs, as a run's settings have it; None: they do not."""
+    found = settings.get(COSTS)
+    return None if found is None else cast(dict[str, dict[str, float]], json.loads(found))
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedItem:
@@ -20,6 +29,8 @@ class RecordedItem:
     digest: str
     gold: Answer | None
     excerpt: str
+    cluster: str = ""
+    """The same for items that belong together; empty: it is a cluster of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +76,20 @@ class RunRecord:
         """Twelve digits of the digest of all this: the same run has the same id."""
         return digest_json(self.to_json())[:12]
 
+    @property
+    def costs(self) -> dict[str, dict[str, float]] | None:
+        """Gold label -> answer -> what it costs; None where the task has no such table."""
+        return costs_in(self.settings)
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
         raw = cast(dict[str, Any], json.loads(canonical_json(asdict(self))))
         # What was not there when older runs were stored must not change their ids.
         if not self.reported:
             del raw["reported"]
+        for item in raw["items"]:
+            if not item["cluster"]:
+                del item["cluster"]
         return raw
 
     @classmethod

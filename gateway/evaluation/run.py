@@ -15,6 +15,7 @@ from gateway.core.concurrency import for_each
 from gateway.core.digests import digest_json
 from gateway.core.errors import ConfigError, ContextOverflow, RequestError, Unsupported
 from gateway.core.types import Completion, Constraint, GenerationRequest, Sampling
+from gateway.engine.backend import EngineBackend
 from gateway.evaluation.probe import check_prompt
 from gateway.evaluation.reading import UNCLOSED, begins_a_line, read, read_again
 from gateway.evaluation.store import Observation, Store
@@ -283,6 +284,9 @@ async def _run_cell(
         nonlocal last
         start = time.perf_counter()
         observation = await answer(plan.task, plan.labels, strategy, backend, ask.item)
+        if not isinstance(backend, EngineBackend):
+            # Another server does not say what it had in memory.
+            observation = replace(observation, cached_tokens=None)
         now = time.perf_counter()
         store.put(cell.digest, ask.item.digest, observation, now - start, now - last)
         last = now
@@ -352,6 +356,7 @@ def _reasoned(known: Observation, thought: Completion) -> Observation:
         completion_tokens=thought.usage.completion_tokens,
         tokens_evaluated=thought.usage.prompt_tokens + thought.usage.completion_tokens,
         retries=thought.timings.retries,
+        cached_tokens=thought.timings.cached_tokens,
     )
 
 
@@ -372,6 +377,7 @@ async def _score(
         prompt_tokens=known.prompt_tokens if reasoned else scores.prompt_tokens,
         tokens_evaluated=known.tokens_evaluated + scores.tokens_evaluated,
         retries=known.retries + scores.timings.retries,
+        cached_tokens=(known.cached_tokens or 0) + scores.timings.cached_tokens,
     )
 
 
@@ -398,6 +404,7 @@ async def _write(
         + done.usage.prompt_tokens
         + done.usage.completion_tokens,
         retries=known.retries + done.timings.retries,
+        cached_tokens=(known.cached_tokens or 0) + done.timings.cached_tokens,
     )
     if done.answer is None:
         return replace(known, status=Status.TRUNCATED, reason=UNCLOSED)

@@ -7,10 +7,13 @@ from pathlib import Path
 from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.files import read_text
 from gateway.core.json import Strictness, from_plain, plain
+from gateway.evaluation.clusters import clusters_of_saved
 from gateway.evaluation.predictions import SavedPredictions, load_predictions, require_same_items
+from gateway.evaluation.record import costs_in
 from gateway.evaluation.summary import charged, conclusion, held_of, trivial_answer
 from gateway.scoring.contest import Comparison, all_pairs
 from gateway.scoring.flips import Flip, differing
+from gateway.scoring.metrics import of_label, shown_with
 from gateway.scoring.pairing import entrant
 from gateway.scoring.report import Report
 from gateway.scoring.results import Prediction
@@ -58,6 +61,8 @@ class SavedComparison:
     """Differences are those of the first less the second."""
     items: tuple[Flip, ...]
     """Those that the two answer differently."""
+    remarks: tuple[str, ...] = ()
+    """What a reader has to know of the items' clusters."""
 
 
 def load_run(folder: Path) -> SavedRun:
@@ -92,24 +97,35 @@ def load_report(text: str) -> Report:
     return from_plain(Report, raw, REPORT, hint=_HINT, reading=_FINITE)
 
 
-def score(folder: Path | str, *, seed: int = 0) -> Report:
+def score(folder: Path | str, *, seed: int = 0, cluster: str | None = None) -> Report:
     """Score and judge the predictions in a run's folder again, from its files alone.
 
     Args:
-        seed: of the bootstrap intervals.
+        seed: of the tests.
+        cluster: FILE or FILE:COLUMN, a table of item_id and cluster; None: what the run found.
 
     Raises:
         DataError: as `load_run`.
     """
     run = load_run(Path(folder))
+    clusters, remarks = clusters_of_saved(run.predictions, run.report.settings, cluster)
     report, predictions = run.report, run.predictions.cells
     kinds = {cell.name: cell.kind for cell in report.cells}
     baselines = {name: cell for name, cell in predictions.items() if kinds.get(name) == "baseline"}
     trivial = trivial_answer(baselines)
     read = {
-        name: entrant(cell, task_kind=report.kind, labels=report.labels, trivial=trivial)
+        name: entrant(
+            cell,
+            task_kind=report.kind,
+            labels=report.labels,
+            trivial=trivial,
+            costs=costs_in(report.settings),
+        )
         for name, cell in predictions.items()
     }
+    for cell in read.values():
+        for name in shown_with(report.primary_metric):
+            cell.table.get(name)
     cells = [
         score_cell(
             name,
@@ -118,15 +134,16 @@ def score(folder: Path | str, *, seed: int = 0) -> Report:
             report.labels,
             cell.items,
             seed=seed,
+            clusters=clusters,
             table=cell.table,
         )
         for name, cell in read.items()
     ]
     metric = report.primary_metric
-    held = held_of(read, metric, cells=cells, margin=report.margin, seed=seed)
+    held = held_of(read, metric, cells=cells, margin=report.margin, seed=seed, clusters=clusters)
     cells = [replace(cell, verdicts=held.against.get(cell.name, ())) for cell in cells]
     models = [cell for name, cell in predictions.items() if name not in baselines]
-    said = charged(report.kind, cells, trivial)
+    said = (*remarks, *charged(report.kind, cells, trivial))
     return replace(
         report,
         cells=tuple(cells),
@@ -138,14 +155,24 @@ def score(folder: Path | str, *, seed: int = 0) -> Report:
     )
 
 
-def compare_saved(a: str, b: str, *, metric: str = "", seed: int = 0) -> SavedComparison:
+def compare_saved(
+    a: str,
+    b: str,
+    *,
+    metric: str = "",
+    positive: str = "",
+    seed: int = 0,
+    cluster: str | None = None,
+) -> SavedComparison:
     """Two cells of finished runs on the same items.
 
     Args:
         a: FOLDER:CELL, or FOLDER where it holds one cell.
         b: the same, or the CELL of another in the first folder.
         metric: empty: the task's own.
+        positive: the label that it is of; empty: of all.
         seed: of the bootstrap interval.
+        cluster: as `score`.
 
     Raises:
         DataError: there is no such folder or cell, or a file in it is not as the gateway wrote it.
@@ -156,6 +183,7 @@ def compare_saved(a: str, b: str, *, metric: str = "", seed: int = 0) -> SavedCo
     run_a, run_b = load_run(folder_a), load_run(folder_b)
     _require_one_task(run_a.report, run_b.report)
     require_same_items(run_a.predictions, run_b.predictions)
+    clusters, remarks = clusters_of_saved(run_a.predictions, run_a.report.settings, cluster)
     first, second = run_a.cell(name_a), run_b.cell(name_b)
     if first[0].cell == second[0].cell:
         first, second = _of_folder(first, folder_a), _of_folder(second, folder_b)
@@ -163,11 +191,12 @@ def compare_saved(a: str, b: str, *, metric: str = "", seed: int = 0) -> SavedCo
         [second, first],
         task_kind=run_a.report.kind,
         labels=run_a.report.labels,
-        metric=metric or run_a.report.primary_metric,
+        metric=of_label(metric or run_a.report.primary_metric, positive),
         seed=seed,
         strict=True,
+        clusters=clusters,
     )
-    return SavedComparison(found, tuple(differing([first, second], run_a.report.kind)))
+    return SavedComparison(found, tuple(differing([first, second], run_a.report.kind)), remarks)
 
 
 def _require_one_task(a: Report, b: Report) -> None:

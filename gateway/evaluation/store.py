@@ -7,7 +7,7 @@ that asks the same thing of the same model. Two processes may write to one store
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -79,6 +79,9 @@ class Observation:
     prompt_digest: str = ""
     retries: int = 0
     """How many times a server had to be asked again before it answered."""
+    cached_tokens: int | None = field(default=None, compare=False)
+    """Of those evaluated, the ones that were in memory already. Measured: it depends on what else
+    was asked. None: not known."""
 
     @property
     def scores(self) -> LabelScores:
@@ -153,10 +156,15 @@ class Store:
         rows = self._db.rows(query, (cell,))
         return {item for (item,) in rows}
 
-    def timings(self, cell: str) -> dict[str, tuple[float, float]]:
-        """Measured (latency, wall) seconds of each answer of a cell, by item digest."""
-        rows = self._db.rows("SELECT item, latency, wall FROM answers WHERE cell = ?", (cell,))
-        return {item: (latency, wall) for item, latency, wall in rows}
+    def timings(self, cell: str) -> dict[str, tuple[float, float, int | None]]:
+        """Measured of each answer of a cell, by item digest: latency and wall in seconds, and
+        tokens that were in memory already, None where that is not known."""
+        query = (
+            "SELECT item, latency, wall, json_extract(body, '$.cached_tokens')"
+            " FROM answers WHERE cell = ?"
+        )
+        rows = self._db.rows(query, (cell,))
+        return {item: (latency, wall, cached) for item, latency, wall, cached in rows}
 
     def put_run(self, run_id: str, task: str, body: Mapping[str, Any]) -> None:
         """Record what a run consists of; the same run again changes nothing but its time."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.core.types import TaskKind
+from gateway.evaluation.clusters import SETTING, clusters_of, remarks
 from gateway.evaluation.predictions import (
     Answers,
     Predictions,
@@ -17,6 +18,7 @@ from gateway.evaluation.store import Store
 from gateway.scoring.baselines import MEDIAN
 from gateway.scoring.contest import Held, hold_entrants
 from gateway.scoring.flips import Flip, differing
+from gateway.scoring.metrics import shown_with
 from gateway.scoring.pairing import Entrant, entrant
 from gateway.scoring.report import Conclusion, Report, best_first
 from gateway.scoring.results import CellScore, CellTimings, Status, Verdict
@@ -57,7 +59,6 @@ def evaluate(
     compare: bool = True,
     margin: float | None = None,
     held: Held | None = None,
-    clusters: IntArray | None = None,
 ) -> Report:
     """Score the cells and baselines, hold each cell against the baselines and the other cells.
 
@@ -65,11 +66,13 @@ def evaluate(
         compare: whether cells are held against each other, and something follows from the run.
         margin: of those comparisons, in units of the primary metric.
         held: what was found already of the cells and the baselines; None: it is found here.
-        clusters: the cluster of each item, in the order of item ids; None: each is its own.
     """
     baselines = baselines_of(record)
-    trivial = trivial_answer(baselines)
+    trivial, clusters = trivial_answer(baselines), clusters_of(record)
     read = entrants_of(record, predictions)
+    for cell in read.values():
+        for name in shown_with(record.primary_metric):
+            cell.table.get(name)
     cells = [
         score_cell(
             name,
@@ -103,7 +106,11 @@ def evaluate(
         conclusion=conclusion(metric, cells) if compare else None,
         margin=margin,
         winner=held.winner if compare else None,
-        warnings=(*_warnings(record, cells, answers), *charged(record.kind, cells, trivial)),
+        warnings=(
+            *_warnings(record, cells, answers),
+            *remarks(clusters, checked=SETTING in record.settings),
+            *charged(record.kind, cells, trivial),
+        ),
     )
 
 
@@ -112,7 +119,13 @@ def entrants_of(record: RunRecord, predictions: Predictions) -> dict[str, Entran
     baselines = baselines_of(record)
     trivial = trivial_answer(baselines)
     return {
-        name: entrant(cell, task_kind=record.kind, labels=record.labels, trivial=trivial)
+        name: entrant(
+            cell,
+            task_kind=record.kind,
+            labels=record.labels,
+            trivial=trivial,
+            costs=record.costs,
+        )
         for name, cell in {**predictions, **baselines}.items()
     }
 
@@ -184,10 +197,9 @@ def timings_of(record: RunRecord, store: Store, predictions: Predictions) -> lis
             rows = []
             for item in record.items:
                 prediction = rights[item.item_id]
-                latency, wall = seconds[item.digest]
-                tokens = prediction.prompt_tokens + prediction.completion_tokens
+                latency, wall, cached = seconds[item.digest]
                 right = is_right(prediction, record.kind)
-                rows.append(TimedItem(latency, wall, tokens, right))
+                rows.append(TimedItem(latency, wall, prediction.tokens_evaluated, cached, right))
             found.append(timings(name, rows))
     return found
 

@@ -11,7 +11,7 @@ NeurIPS 2024, arXiv:2407.09141.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -122,10 +122,10 @@ def divergence(tokens: Tokens) -> Divergence:
         correlation=_correlation(losses, known),
         log_ratio=log_ratio,
         log_ratios=_quantiles(losses - known),
-        ratio=Measured(ratio, ratio * log_ratio.error),
-        difference=Measured(
-            ppl.value - reference_ppl.value,
-            mean_of(ppl.value * losses - reference_ppl.value * known).error,
+        ratio=Measured(ratio, ratio * log_ratio.error, ratio * log_ratio.reach),
+        difference=replace(
+            mean_of(ppl.value * losses - reference_ppl.value * known),
+            value=ppl.value - reference_ppl.value,
         ),
         kl=mean_of(tokens.kls),
         kls=_quantiles(np.asarray(tokens.kls)),
@@ -139,7 +139,8 @@ def divergence(tokens: Tokens) -> Divergence:
 def _root(square: Measured) -> Measured:
     """The root of a mean, its error to first order."""
     root = float(np.sqrt(square.value))
-    return Measured(root, 0.5 * square.error / root if root > 0 else 0.0)
+    shrunk = 0.5 / root if root > 0 else 0.0
+    return Measured(root, square.error * shrunk, square.reach * shrunk)
 
 
 def _correlation(a: Floats, b: Floats) -> float:

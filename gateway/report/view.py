@@ -35,6 +35,10 @@ METRIC_ORDER = (
     "log_loss",
     "brier",
     "ece",
+    "ece_perfect",
+    "ece_debiased",
+    "calibration_slope",
+    "calibration_intercept",
     "coverage",
     "conformance",
 )

@@ -5,12 +5,15 @@ each falls to either side like a coin (McNemar 1947; Dietterich 1998 recommends 
 classifiers on one test set).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import bdtr
+from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
+from gateway.scoring.results import Metric
 from gateway.scoring.statistic import BoolArray
 
 FEWEST_DECIDING = 6
@@ -60,11 +63,26 @@ class McNemar:
         return self._tail() - less
 
     @property
+    def odds(self) -> Metric | None:
+        """Odds that an item that exactly one cell has right is that of `a`, with the exact 95%
+        interval (Clopper and Pearson 1934); infinite where none is of `b`. None where there is no
+        such item."""
+        if not self.discordant:
+            return None
+        low, high = binomtest(self.only_a, self.discordant).proportion_ci(0.95, method="exact")
+        value = self.only_a / self.only_b if self.only_b else math.inf
+        return Metric(value, _odds(float(low)), _odds(float(high)))
+
+    @property
     def why_none(self) -> str:
         """Why there is no p-value; empty where there is one."""
         if self.p_value is not None:
             return ""
         return too_few(self.discordant, "right in exactly one cell")
+
+
+def _odds(share: float) -> float:
+    return share / (1 - share) if share < 1 else math.inf
 
 
 def mcnemar(right_a: BoolArray, right_b: BoolArray) -> McNemar:

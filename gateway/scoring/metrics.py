@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from gateway.core.types import TaskKind
 
 LOWER_IS_BETTER = frozenset(
-    {"log_loss", "brier", "ece", "mae", "mae_answered", "median_ae", "median_ae_answered"}
+    {"log_loss", "brier", "ece", "mae", "mae_answered", "median_ae", "median_ae_answered", "cost"}
 )
 """Metrics of which the smaller value is the better one."""
 
@@ -19,7 +19,7 @@ SHARES_OF_RIGHT = frozenset(RIGHT.values())
 OF_LABELS = frozenset({"macro_f1", "weighted_f1"})
 """Metrics for which accuracy stands in where too few items differ to resample them."""
 
-_OF_PROBABILITIES = frozenset({"log_loss", "brier", "ece"})
+_OF_PROBABILITIES = frozenset({"log_loss", "brier", "ece", "roc_auc", "pr_auc"})
 
 _NAMES = {
     "macro_f1": "macro-F1",
@@ -31,12 +31,22 @@ _NAMES = {
     "log_loss": "log-loss",
     "brier": "Brier score",
     "ece": "ECE",
+    "ece_debiased": "ECE less chance",
+    "ece_perfect": "ECE if perfect",
+    "calibration_slope": "calibration slope",
+    "calibration_intercept": "calibration intercept",
     "mae": "MAE",
     "mae_answered": "MAE of answered",
     "median_ae": "median error",
     "median_ae_answered": "median error of answered",
     "within_one": "within 1",
     "exact_match": "exact match",
+    "mcc": "MCC",
+    "balanced_accuracy": "balanced accuracy",
+    "quadratic_kappa": "quadratic kappa",
+    "roc_auc": "ROC area",
+    "pr_auc": "PR area",
+    "cost": "cost",
 }
 
 
@@ -44,7 +54,25 @@ def metric_name(name: str) -> str:
     """`macro_f1` as macro-F1, `field:priority` as "priority exact"; unknown names as they are."""
     if name.startswith("field:"):
         return f"{name.removeprefix('field:')} exact"
+    family, _, label = name.partition(":")
+    if label:
+        shown = family.upper() if family[0] == "f" else _NAMES.get(family, family)
+        return f"{shown} of {label}"
     return _NAMES.get(name, name)
+
+
+def of_label(metric: str, positive: str) -> str:
+    """The metric of one label, as recall:bug; as it is where no label is given."""
+    return f"{metric.partition(':')[0]}:{positive}" if positive else metric
+
+
+def shown_with(metric: str) -> tuple[str, ...]:
+    """The metrics that a report by this one shows beside it: of one label, all that are."""
+    _, _, label = metric.partition(":")
+    if not label or metric.startswith("field:"):
+        return (metric,)
+    others = (f"{family}:{label}" for family in ("precision", "recall", "f1"))
+    return tuple(dict.fromkeys([metric, *others]))
 
 
 def merit(metric: str, value: float) -> float:
@@ -59,4 +87,4 @@ def in_shares(metric: str) -> bool:
 
 def reads_probabilities(metric: str) -> bool:
     """Whether equal answers can differ in the metric, by the probabilities behind them."""
-    return metric in _OF_PROBABILITIES
+    return metric.partition(":")[0] in _OF_PROBABILITIES

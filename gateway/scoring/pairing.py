@@ -15,7 +15,7 @@ from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.types import Answer, TaskKind
 from gateway.scoring.metrics import reads_probabilities
 from gateway.scoring.results import Prediction, Status
-from gateway.scoring.scores import ON_COMMON_ITEMS, is_right, ordered, statistics
+from gateway.scoring.scores import ON_COMMON_ITEMS, Costs, is_right, ordered, statistics
 from gateway.scoring.statistic import BoolArray, Counts, FloatArray, IntArray, ItemStatistic
 
 _SHOWN_IDS = 3
@@ -102,11 +102,12 @@ def entrant(
     task_kind: TaskKind,
     labels: Sequence[str],
     trivial: float | None = None,
+    costs: Costs | None = None,
 ) -> Entrant:
     """Read one cell.
 
     Args:
-        trivial: as `statistics`.
+        trivial, costs: as `statistics`.
 
     Raises:
         DataError: predictions of several cells were given as one, or they cannot be scored (see
@@ -124,7 +125,7 @@ def entrant(
         right=rights(items, task_kind),
         answered=np.asarray([item.status is Status.OK for item in items], dtype=np.bool_),
         answers=np.fromiter(map(_seen, items), dtype=np.object_, count=len(items)),
-        table=statistics(task_kind, labels, items, trivial=trivial),
+        table=statistics(task_kind, labels, items, trivial=trivial, costs=costs),
     )
 
 
@@ -291,7 +292,7 @@ def _deciding(
     a: Entrant, b: Entrant, metric: str, kept: IntArray, sides: tuple[ItemStatistic, ItemStatistic]
 ) -> IntArray:
     of_labels = a.kind == "classification" and not reads_probabilities(metric)
-    if of_labels and metric not in ("coverage", "conformance"):
+    if of_labels and metric not in ("coverage", "conformance", "quadratic_kappa", "cost"):
         return np.flatnonzero((a.right != b.right)[kept])
     gaps = abs(sides[0].features() - sides[1].features())
     return np.flatnonzero(np.asarray(gaps.sum(axis=1)).ravel() > 0)

@@ -177,4 +177,14 @@ class CellTimings:
     p95_s: float
     total_s: float
     seconds_per_correct: float | None
-    tokens_per_s: float
+    tokens_per_s: float | None
+    """Tokens that went through the model, by `total_s`; None: it is not known what was cached."""
+    tokens_read: int = 0
+    """Of prompts, labels and answers: what a computation without any cache forwards."""
+    tokens_cached: int | None = None
+    """Those of them that were in memory already; None: not known of every item."""
+
+    @property
+    def tokens_forwarded(self) -> int | None:
+        """Those that went through the model."""
+        return None if self.tokens_cached is None else self.tokens_read - self.tokens_cached

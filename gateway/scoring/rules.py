@@ -5,7 +5,7 @@ remove what the prompt alone prefers; they are fitted before the first test item
 
 Sources: `mean` as in Brown et al. 2020 ("Language Models are Few-Shot Learners", section 2.4),
 `per_byte` as `acc_norm` of the LM Evaluation Harness (Gao et al. 2021), `contextual` after Zhao et
-al. 2021 ("Calibrate Before Use"), `batch` after Zhou et al. 2023 ("Batch Calibration").
+al. 2021 ("Calibrate Before Use"), `batch` as Zhou et al. 2023 ("Batch Calibration").
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ class ScoreRule(StrEnum):
     CONTEXTUAL = "contextual"
     """Probabilities divided by those of content-free inputs."""
     BATCH = "batch"
-    """Log-probabilities less their mean over a dev batch."""
+    """Probabilities divided by their mean over a dev batch."""
 
     @classmethod
     def named(cls, name: str) -> Self:
@@ -134,15 +134,11 @@ def _offset(
 ) -> FloatArray:
     match rule:
         case ScoreRule.CONTEXTUAL:
-            from scipy.special import logsumexp
-
-            table = _material(rule, labels, content_free, "the scores of a content-free input")
-            prior = logsumexp(table, axis=0) - np.log(len(table))
-            # A label that no content-free input allows shows no bias to take away; dividing by its
-            # zero would make it win everywhere.
-            return np.where(np.isneginf(prior), 0.0, prior)
+            return _prior(
+                _material(rule, labels, content_free, "the scores of a content-free input")
+            )
         case ScoreRule.BATCH:
-            return _mean_of_possible(_material(rule, labels, dev, "the scores of a dev split"))
+            return _prior(_material(rule, labels, dev, "the scores of a dev split"))
         case _:
             return np.zeros(len(labels))
 
@@ -159,15 +155,19 @@ def _material(
     return np.stack([_normalised(_rule_scores(rule, labels, item)) for item in items])
 
 
-def _mean_of_possible(table: FloatArray) -> FloatArray:
-    """Column means over finite entries, 0 for a column without any.
+def _prior(table: FloatArray) -> FloatArray:
+    """Logarithms of the mean probabilities, shape (labels,); 0 for a label that no item allows.
 
-    One item that rules a label out must not make the label's mean, and with it the label's
-    corrected score on every other item, infinite.
+    Such a label shows no bias to take away; dividing by its zero would make it win everywhere.
+
+    Args:
+        table: log-probabilities, shape (items, labels).
     """
-    possible = np.isfinite(table)
-    sums = np.where(possible, table, 0.0).sum(axis=0)
-    return np.asarray(sums / np.maximum(possible.sum(axis=0), 1), dtype=np.float64)
+    best = table.max(axis=0)
+    possible = np.isfinite(best)
+    # Relative to the best, so that no share is too small for a number; scipy loads for seconds.
+    shares = np.exp(table - np.where(possible, best, 0.0)).mean(axis=0)
+    return np.where(possible, best + np.log(np.where(possible, shares, 1.0)), 0.0)
 
 
 def _rule_scores(rule: ScoreRule, labels: tuple[str, ...], scores: LabelScores) -> FloatArray:

@@ -1,10 +1,8 @@
-"""Predictions -> metrics with seeded bootstrap intervals.
+"""Predictions -> metrics with their intervals.
 
-A metric is a `Statistic`: a function of resampled item indices. Its point estimate is its value on
-the items as they are, its 95% interval the percentiles of its values on resamples (percentile
-bootstrap: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13), and a paired
-comparison evaluates two cells' statistics on the same indices. Each works on counts for many
-resamples at once, and the tests hold it equal to scikit-learn's value on every single one.
+A metric is an `ItemStatistic`: a function of what is summed over items. A cell's own interval is in
+closed form (`gateway.scoring.intervals`), and a paired comparison resamples two cells' statistics
+alike. The tests hold each equal to scikit-learn's value on every resample.
 
 An item without a read answer is an abstention. It is never dropped in silence: it is not right
 (accuracy, exact_match, within_one), it lowers the recall of its class, it is a false positive of
@@ -16,7 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar, overload
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -24,6 +22,18 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from gateway.core.errors import ConfigError, DataError
 from gateway.core.types import TaskKind
+from gateway.scoring import calibration
+from gateway.scoring.confusions import (
+    agreeing,
+    counts_of_classes,
+    macro_f1,
+    quadratic,
+    value_of,
+    weighted_f1,
+    weighted_kappa,
+)
+from gateway.scoring.estimates import estimates
+from gateway.scoring.rankings import AREAS, Area, mean_of, ranked
 from gateway.scoring.results import (
     CellScore,
     CellTimings,
@@ -42,10 +52,12 @@ from gateway.scoring.statistic import (
     mean,
     median,
     ratio,
-    resample_weights,
-    resampled,
     share,
 )
+
+Costs = Mapping[str, Mapping[str, float]]
+"""Gold label -> answer -> what it costs."""
+Other = TypeVar("Other")
 
 Statistic = Callable[[IntArray], FloatArray]
 """Item indices, shape (resamples, items) -> values, shape (resamples,); NaN where undefined."""
@@ -57,10 +69,6 @@ ANSWERED_ONLY = frozenset(
 ON_COMMON_ITEMS = ANSWERED_ONLY | {"mae", "median_ae"}
 """Metrics on which two cells are compared only where both answered: of errors, so that neither
 what a cell left out nor what it is charged for that decides between two answers."""
-WITHOUT_INTERVAL = frozenset({"ece"})
-"""Resampling adds noise to every bin and |gap| only grows with noise, so resampled values lie
-above the estimate and their percentiles would be no interval for it (Vaicenavicius et al. 2019)."""
-
 DEFAULT_RESAMPLES = 2000
 BINS = 15
 """Equal-width confidence bins, after Guo et al. 2017 ("On Calibration of Modern Neural
@@ -81,7 +89,9 @@ class TimedItem:
     wall_s: float
     """Its share of what the cell took: items may run side by side."""
     tokens: int
-    """Prompt and completion together."""
+    """That a computation without any cache forwards."""
+    cached: int | None
+    """Those of them that were in memory already; None: not known."""
     right: bool | None
     """As `is_right` says."""
 
@@ -119,12 +129,13 @@ def score_cell(
     items = ordered(predictions)
     metrics = estimates(
         table or statistics(task_kind, labels, items, trivial=trivial),
-        len(items),
-        seed=seed,
-        resamples=resamples,
         clusters=clusters,
+        worst=_worst(task_kind, labels, items, trivial),
+        with_intervals=resamples > 0,
     )
     classification = task_kind == "classification"
+    if "ece" in metrics:
+        metrics |= _calibration(labels, items)
     return CellScore(
         name=name,
         kind=kind,
@@ -163,8 +174,9 @@ def is_right(prediction: Prediction, task_kind: TaskKind) -> bool | None:
 def timings(name: str, rows: Sequence[TimedItem]) -> CellTimings:
     """Latency and cost of one cell.
 
-    `total_s` is the cell's wall clock, also where items ran side by side. `tokens_per_s` is tokens
-    over `total_s`, and 0 where no time was measured.
+    `total_s` is the cell's wall clock, also where items ran side by side. `tokens_per_s` is of the
+    tokens that went through the model, and None where no time was measured or some item does not
+    say what was cached.
 
     Raises:
         DataError: there are no rows.
@@ -174,6 +186,10 @@ def timings(name: str, rows: Sequence[TimedItem]) -> CellTimings:
     seconds = np.asarray([row.latency_s for row in rows])
     total = math.fsum(row.wall_s for row in rows)
     right = sum(row.right is True for row in rows)
+    read = sum(row.tokens for row in rows)
+    cached = None
+    if all(row.cached is not None for row in rows):
+        cached = sum(row.cached or 0 for row in rows)
     return CellTimings(
         name=name,
         n=len(rows),
@@ -181,7 +197,9 @@ def timings(name: str, rows: Sequence[TimedItem]) -> CellTimings:
         p95_s=float(np.percentile(seconds, 95)),
         total_s=total,
         seconds_per_correct=total / right if right else None,
-        tokens_per_s=sum(row.tokens for row in rows) / total if total else 0.0,
+        tokens_per_s=(read - cached) / total if total and cached is not None else None,
+        tokens_read=read,
+        tokens_cached=cached,
     )
 
 
@@ -206,77 +224,32 @@ def ordered(predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
     return items
 
 
-# Bootstrap
-
-
-def estimates(
-    table: Mapping[str, ItemStatistic],
-    n: int,
-    *,
-    seed: int,
-    resamples: int,
-    clusters: IntArray | None = None,
-) -> dict[str, Metric]:
-    """Point estimates and 95% percentile intervals; undefined statistics are absent.
-
-    Args:
-        table: the statistics, each of the same `n` items.
-        clusters: as `resample_weights`.
-    """
-    values = {name: statistic.estimate() for name, statistic in table.items()}
-    defined = {name: value for name, value in values.items() if not math.isnan(value)}
-    asked = {name: table[name] for name in table if name in defined.keys() - WITHOUT_INTERVAL}
-    drawn = resampled(asked, n, resamples, seed=seed, clusters=clusters)
-    return {
-        name: Metric(value, *interval([drawn[name]] if name in drawn else []))
-        for name, value in defined.items()
-    }
-
-
 def class_f1(
     labels: Sequence[str],
     predictions: Sequence[Prediction],
     *,
-    seed: int = 0,
     resamples: int = DEFAULT_RESAMPLES,
+    clusters: IntArray | None = None,
 ) -> dict[str, Metric]:
     """F1 of each class with its 95% interval over items; a class that is neither asked for nor
     answered is absent.
 
     Args:
-        labels, predictions, resamples: as `score_cell`, which draws the same resamples.
+        labels, predictions, resamples, clusters: as `score_cell`.
 
     Raises:
         DataError, ConfigError: as `score_cell`.
     """
     items = ordered(predictions)
-    n = len(items)
-    each = _f1_of_classes(*_codes(labels, items), len(labels))
-    values = each.value(each.total())[:, 0]
-    drawn = [each.weighted(weights) for weights in resample_weights(n, resamples, seed=seed)]
-    return {
-        label: Metric(float(value), *interval([part[i] for part in drawn]))
-        for i, (label, value) in enumerate(zip(labels, values, strict=True))
-        if not math.isnan(value)
-    }
+    table = _classification(labels, items, None)
+    named = {f"f1:{label}": table[f"f1:{label}"] for label in labels}
+    found = estimates(named, clusters=clusters, with_intervals=resamples > 0)
+    return {label: found[f"f1:{label}"] for label in labels if f"f1:{label}" in found}
 
 
 def point_estimate(statistic: Statistic, n: int) -> float:
     """The statistic of the `n` items as they are."""
     return float(statistic(np.arange(n)[np.newaxis, :])[0])
-
-
-def interval(drawn: Sequence[FloatArray]) -> tuple[float, float] | tuple[None, None]:
-    """The central 95% of resampled values; resamples in which the value is undefined are left out.
-
-    Nothing drawn or nothing defined: (None, None).
-    """
-    values = np.concatenate(drawn) if drawn else np.empty(0)
-    values = values[~np.isnan(values)]
-    if not values.size:
-        return None, None
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
 
 
 # Statistics
@@ -288,6 +261,7 @@ def statistics(
     items: Sequence[Prediction],
     *,
     trivial: float | None = None,
+    costs: Costs | None = None,
 ) -> dict[str, ItemStatistic]:
     """Every metric of the task kind, by the names listed at `CellScore.metrics`.
 
@@ -297,13 +271,19 @@ def statistics(
         items: as `ordered` returns them.
         trivial: of a number task, the answer whose error an item without one is charged with;
             None: the median of the items' own gold values.
+        costs: gold label -> answer -> what that costs; what is not named costs nothing.
+
+    Returns:
+        A table that also makes what it is asked for: mcc, balanced_accuracy, quadratic_kappa,
+        cost, roc_auc and pr_auc, and of one class precision:LABEL, recall:LABEL, f1:LABEL,
+        f2:LABEL (any beta), roc_auc:LABEL and pr_auc:LABEL.
 
     Raises:
         DataError, ConfigError: as `score_cell`.
     """
     match task_kind:
         case "classification":
-            return _classification(labels, items)
+            return _classification(labels, items, costs)
         case "number":
             return _number_errors(items, trivial) | _answering(items)
         case "extraction":
@@ -319,12 +299,90 @@ def _answering(items: Sequence[Prediction]) -> dict[str, ItemStatistic]:
     }
 
 
-def _classification(labels: Sequence[str], items: Sequence[Prediction]) -> dict[str, ItemStatistic]:
+class Table(dict[str, ItemStatistic]):
+    """The metrics of a cell: those that every report has, and others as they are asked for."""
+
+    def __init__(
+        self,
+        always: Mapping[str, ItemStatistic],
+        asked: Callable[[str], ItemStatistic | None],
+    ) -> None:
+        super().__init__(always)
+        self._asked = asked
+
+    def __missing__(self, name: str) -> ItemStatistic:
+        found = self._asked(name)
+        if found is None:
+            raise KeyError(name)
+        self[name] = found
+        return found
+
+    @overload
+    def get(self, name: str, default: None = None, /) -> ItemStatistic | None: ...
+    @overload
+    def get(self, name: str, default: Other, /) -> ItemStatistic | Other: ...
+    def get(self, name: str, default: object = None, /) -> object:
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+
+def _classification(
+    labels: Sequence[str], items: Sequence[Prediction], costs: Costs | None
+) -> dict[str, ItemStatistic]:
     gold, answer = _codes(labels, items)
     table = _of_confusion(gold, answer, items, len(labels))
     if any(item.probabilities is not None for item in items):
         table |= _of_shares(labels, gold, answer, items)
-    return table
+
+    def asked(name: str) -> ItemStatistic | None:
+        family, _, label = name.partition(":")
+        if label and label not in labels:
+            return None
+        at = labels.index(label) if label else None
+        if family in AREAS:
+            return _area(labels, gold, items, AREAS[family], at)
+        if family == "cost":
+            return None if costs is None else _cost(labels, gold, answer, costs)
+        if family == "quadratic_kappa":
+            return _quadratic_kappa(gold, answer, len(labels))
+        value = value_of(family, at)
+        return None if value is None else replace(table["macro_f1"], value=value)
+
+    return Table(table, asked)
+
+
+def _area(
+    labels: Sequence[str],
+    gold: IntArray,
+    items: Sequence[Prediction],
+    area: Area,
+    label: int | None,
+) -> ItemStatistic | None:
+    """Of one label, or the mean over those that gold values have, each against the others."""
+    shares = _shares(labels, items)
+    if label is not None:
+        return ranked(shares[:, label], gold == label, area)
+    each = [ranked(shares[:, k], gold == k, area) for k in np.unique(gold).tolist()]
+    return mean_of(each) if len(each) > 1 else None
+
+
+def _quadratic_kappa(gold: IntArray, answer: IntArray, classes: int) -> ItemStatistic:
+    """Of labels in their order; an item without an answer is as far off as its label allows."""
+    farthest = np.where(gold * 2 < classes - 1, classes - 1, 0)
+    given = np.where(answer < classes, answer, farthest)
+    apart = quadratic(classes)
+    return agreeing(gold, given, classes, weighted_kappa(apart), apart)
+
+
+def _cost(labels: Sequence[str], gold: IntArray, answer: IntArray, costs: Costs) -> ItemStatistic:
+    """Mean cost; no answer costs what the worst one does."""
+    table = np.asarray(
+        [[float(costs.get(g, {}).get(a, 0.0)) for a in labels] for g in labels], dtype=np.float64
+    )
+    table = np.column_stack([table, table.max(axis=1)])
+    return mean(table[gold, np.minimum(answer, len(labels))])
 
 
 def _of_confusion(
@@ -343,47 +401,15 @@ def _of_confusion(
         return ItemStatistic(codes, rows, share)
 
     every = np.ones(len(of), dtype=np.bool_)
-    f1 = ItemStatistic(codes, _f1_features(of, by, classes), _macro)
+    f1 = ItemStatistic(codes, counts_of_classes(of, by, classes), macro_f1)
     return {
         "macro_f1": f1,
-        "weighted_f1": replace(f1, value=_weighted),
+        "weighted_f1": replace(f1, value=weighted_f1),
         "accuracy": among(right, every),
         "accuracy_answered": among(right, answered),
         "coverage": among(answered, every),
         "conformance": among(answered, written),
     }
-
-
-def _f1_features(gold: IntArray, answer: IntArray, classes: int) -> csr_array:
-    """Whether each code is of a class, answered by it, and both; shape (codes, 3 * classes)."""
-    at = np.arange(len(gold))
-    answered, hit = answer < classes, gold == answer
-    rows = np.concatenate([at, at[answered], at[hit]])
-    columns = np.concatenate([gold, classes + answer[answered], 2 * classes + gold[hit]])
-    return csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(gold), 3 * classes))
-
-
-def _macro(sums: FloatArray) -> FloatArray:
-    """Mean F1 of the classes that gold values have.
-
-    A class that no gold value has is none of the question, so that it is the same mean for every
-    cell: a stray answer of it is an error where it was given, and takes nothing else with it.
-    """
-    scores, support = _f1(sums)
-    present = support > 0
-    return ratio((scores * present).sum(axis=0), present.sum(axis=0))
-
-
-def _weighted(sums: FloatArray) -> FloatArray:
-    """As `_macro`, each class by its items."""
-    scores, support = _f1(sums)
-    return ratio((scores * support).sum(axis=0), support.sum(axis=0))
-
-
-def _f1(sums: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """F1, 0 where a class is neither asked for nor answered, and support."""
-    support, answers, hits = np.split(sums, 3)
-    return np.nan_to_num(ratio(2 * hits, support + answers)), support
 
 
 def _of_shares(
@@ -428,19 +454,6 @@ def _extraction(items: Sequence[Prediction]) -> dict[str, ItemStatistic]:
         )
         table[f"field:{key}"] = mean(equal, among=named)
     return table
-
-
-def _f1_of_classes(gold: IntArray, answer: IntArray, classes: int) -> ItemStatistic:
-    """F1 of each class, shape (classes, resamples); NaN where it is neither asked for nor
-    answered."""
-    occurring, codes = np.unique(gold * (classes + 1) + answer, return_inverse=True)
-    of, by = np.divmod(occurring, classes + 1)
-
-    def each(sums: FloatArray) -> FloatArray:
-        support, answers, hits = np.split(sums, 3)
-        return ratio(2 * hits, support + answers)
-
-    return ItemStatistic(codes, _f1_features(of, by, classes), each)
 
 
 def _ece(confidence: FloatArray, right: BoolArray, *, among: BoolArray) -> ItemStatistic:
@@ -519,25 +532,26 @@ def _code(code: Mapping[str, int], item: Prediction, what: str, value: object) -
 def _shares(labels: Sequence[str], items: Sequence[Prediction]) -> FloatArray:
     """Probabilities in label order, shape (items, labels); NaN rows where there are none."""
     table = np.full((len(items), len(labels)), np.nan)
-    for row, item in enumerate(items):
-        if item.status is Status.OK and item.probabilities is not None:
-            table[row] = _share_row(labels, item, item.probabilities)
-    return table
-
-
-def _share_row(
-    labels: Sequence[str], item: Prediction, probabilities: Mapping[str, float]
-) -> FloatArray:
-    row = np.asarray([probabilities.get(label, math.nan) for label in labels])
-    total = row.sum()
+    given = {
+        row: item.probabilities
+        for row, item in enumerate(items)
+        if item.status is Status.OK and item.probabilities is not None
+    }
+    if not given:
+        return table
+    shares = np.asarray([[p.get(label, math.nan) for label in labels] for p in given.values()])
+    totals = shares.sum(axis=1)
+    whole = np.asarray([len(p) == len(labels) for p in given.values()])
     # Written so that a NaN fails too.
-    sound = len(probabilities) == len(labels) and (row >= 0).all() and abs(total - 1.0) <= 1e-6
-    if not sound:
+    sound = whole & (shares >= 0).all(axis=1) & (np.abs(totals - 1.0) <= 1e-6)
+    if not sound.all():
+        item = items[list(given)[int(sound.argmin())]]
         raise DataError(
             f"the probabilities of item {item.item_id!r} are not a distribution over the labels",
             hint="they need one entry a label, none negative, and the sum 1",
         )
-    return np.asarray(row / total, dtype=np.float64)
+    table[list(given)] = shares / totals[:, np.newaxis]
+    return table
 
 
 def _gold_number(item: Prediction) -> float:
@@ -574,6 +588,19 @@ def _mapping(item: Prediction, what: str, value: object) -> Mapping[str, str]:
 # Tables
 
 
+def _worst(
+    task_kind: TaskKind, labels: Sequence[str], items: Sequence[Prediction], trivial: float | None
+) -> dict[str, float]:
+    """What an item costs where nothing is known of it: of losses that are all alike."""
+    if task_kind == "number":
+        golds = np.asarray([_gold_number(item) for item in items])
+        middle = float(np.median(golds)) if trivial is None else trivial
+        error = float(np.abs(golds - middle).mean())
+        return {"mae": error, "mae_answered": error}
+    classes = max(len(labels), 1)
+    return {"log_loss": math.log(classes), "brier": 1 - 1 / classes}
+
+
 def _status_counts(items: Sequence[Prediction]) -> dict[str, int]:
     counts = Counter(item.status for item in items)
     return {status.value: counts[status] for status in Status}
@@ -602,6 +629,14 @@ def _confusion(labels: Sequence[str], items: Sequence[Prediction]) -> Confusion:
     # The last row would be items whose gold value is an abstention: there are none.
     counts = confusion_matrix(gold, answer, labels=range(len(labels) + 1))[:-1]
     return Confusion(tuple(labels), tuple(tuple(row) for row in counts.tolist()))
+
+
+def _calibration(labels: Sequence[str], items: Sequence[Prediction]) -> dict[str, Metric]:
+    shares = _shares(labels, items)
+    scored = ~np.isnan(shares[:, 0])
+    confidence = shares[scored].max(axis=1)
+    right = _right(items, "classification")[scored]
+    return calibration.figures(confidence, right, _bin_of(confidence))
 
 
 def _reliability(labels: Sequence[str], items: Sequence[Prediction]) -> tuple[ReliabilityBin, ...]:

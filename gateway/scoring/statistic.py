@@ -7,7 +7,7 @@ goes from one to the other; neither asks what the metric is.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
@@ -43,6 +43,8 @@ class ItemStatistic:
     value: Value
     alike: bool = True
     """Whether the features of another cell's items mean the same, so that both can be joined."""
+    levels: FloatArray = field(default_factory=lambda: np.empty(0))
+    """Of a median: the value of each code but the last, ascending."""
 
     def __call__(self, indices: IntArray) -> FloatArray:
         """The values on resampled items.
@@ -113,7 +115,7 @@ class ItemStatistic:
 
     def kept(self, items: BoolArray | IntArray) -> "ItemStatistic":
         """The same of some items."""
-        return ItemStatistic(self.codes[items], self.rows, self.value, self.alike)
+        return ItemStatistic(self.codes[items], self.rows, self.value, self.alike, self.levels)
 
     def joined(self, other: "ItemStatistic") -> "ItemStatistic":
         """Of this cell's items and, behind them, another's."""
@@ -158,7 +160,9 @@ def median(values: FloatArray, *, among: BoolArray | None = None) -> ItemStatist
     codes[counted] = found.reshape(-1)
     # The last code, of items that do not count, has no feature.
     rows = csr_array(eye_array(len(distinct) + 1, len(distinct)))
-    return ItemStatistic(codes, rows, lambda counts: _middle(distinct, counts), alike=False)
+    return ItemStatistic(
+        codes, rows, lambda counts: _middle(distinct, counts), alike=False, levels=distinct
+    )
 
 
 def _middle(ascending: FloatArray, counts: FloatArray) -> FloatArray:

@@ -24,6 +24,7 @@ from gateway.tasks.tables.values import number, trimmed
 from gateway.tasks.task import Dataset, Item, Task, dataset_of
 
 ID = "id"
+CLUSTER = "cluster"
 _MOST_SHOWN = 12
 _OTHER_IDS = "--column id=NAME takes another column, --column id= the number of the line"
 
@@ -113,6 +114,7 @@ def scan_dataset(
         {name: find_column(table, name, known[name], wanted) for name in answers},
         _ids(table, wanted),
         _rationale(table, task) if labelled else None,
+        _clusters(table, options.cluster) if options.cluster else None,
     )
     read = [rows.read(row) for row in table.rows]
     items = tuple(each for each in read if isinstance(each, Item))
@@ -126,6 +128,13 @@ def _ids(table: Table, wanted: Mapping[str, str]) -> Column | None:
     if wanted.get(ID) == "" or (ID not in wanted and not table.called(ID)):
         return None
     return find_column(table, ID, (ID,), wanted)
+
+
+def _clusters(table: Table, name: str) -> Column:
+    try:
+        return find_column(table, CLUSTER, (name,), {})
+    except DataError as error:
+        raise DataError(error.message, hint="--cluster names a column of the data") from error
 
 
 def _rationale(table: Table, task: Task) -> Column | None:
@@ -142,6 +151,7 @@ class _Rows:
     answers: Mapping[str, Column]
     ids: Column | None
     rationale: Column | None
+    clusters: Column | None = None
     seen: dict[str, int] = field(default_factory=dict)
     """Id -> the line of its item."""
     changed: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
@@ -158,10 +168,11 @@ class _Rows:
             part = "answer"
             gold = self._gold(row) if self.answers else None
             why = self._why(row)
+            cluster = self._cluster(row)
         except DataError as error:
             return Problem(row.line, part, error)
         self.seen[name] = row.line
-        return Item(name, texts, gold, row.line, digest_json(texts), why, self.task.lists)
+        return Item(name, texts, gold, row.line, digest_json(texts), why, self.task.lists, cluster)
 
     def notes(self) -> Iterator[str]:
         """What was decided while reading the rows."""
@@ -196,6 +207,11 @@ class _Rows:
         if self.rationale is None or self.rationale.key not in row.values:
             return ""
         return self.rationale.text(self.table, row).strip()
+
+    def _cluster(self, row: Row) -> str:
+        if self.clusters is None or self.clusters.key not in row.values:
+            return ""
+        return self.clusters.text(self.table, row).strip()
 
     def _gold(self, row: Row) -> Answer:
         if self.task.kind == "extraction":

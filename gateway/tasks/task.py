@@ -5,6 +5,7 @@ prompts/<task>/<strategy>.j2    one template a strategy
 prompts/<task>/exemplars.jsonl  the exemplars of `--exemplars fixed`
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +20,24 @@ from gateway.core.toml import read_toml
 from gateway.core.types import Answer, TaskKind
 
 METRICS: Mapping[TaskKind, tuple[str, ...]] = {
-    "classification": ("macro_f1", "weighted_f1", "accuracy"),
+    "classification": (
+        "macro_f1",
+        "weighted_f1",
+        "accuracy",
+        "balanced_accuracy",
+        "mcc",
+        "quadratic_kappa",
+        "roc_auc",
+        "pr_auc",
+        "cost",
+    ),
     "number": ("mae", "median_ae", "within_one"),
     "extraction": ("exact_match",),
 }
 """Metrics that may decide which cell is best, the default first."""
+_OF_ONE_LABEL = re.compile(r"precision|recall|roc_auc|pr_auc|f\d+(\.\d+)?")
+"""Metrics that are of one label, as recall:bug is."""
+OF_ONE_LABEL = "precision, recall, f1, f2, f0.5, roc_auc and pr_auc of one label (recall:LABEL)"
 
 
 _OF_A_TASK, _OF_A_RUBRIC = "task.toml", "rubric.toml"
@@ -58,6 +72,8 @@ class Task:
     maximum: float = 0.0
     """Number: the least and the greatest answer."""
     metric: str = ""
+    costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Classification: gold label -> answer -> what that costs."""
     lists: tuple[str, ...] = ()
     """Input fields that hold examples shown beside the item; they are none of its own text."""
     rationale: tuple[str, ...] = ()
@@ -99,6 +115,8 @@ class Item:
     """Why the gold value is the answer, where the data says so."""
     lists: tuple[str, ...] = ()
     """Those of the fields that are no text of the item's own; see `Task.lists`."""
+    cluster: str = ""
+    """What it has in common with others, such as its author; empty: nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +140,54 @@ def dataset_of(
     """A dataset with its digest."""
     digest = digest_json([[i.id, i.digest, i.gold, *filter(None, [i.rationale])] for i in items])
     return Dataset(path, tuple(items), digest, tuple(sorted(set(labels))), tuple(notes))
+
+
+def is_metric(name: str, kind: TaskKind) -> bool:
+    """Whether cells of such a task can be ranked by it; of one label as recall:bug."""
+    family, _, label = name.partition(":")
+    if label:
+        return kind == "classification" and bool(_OF_ONE_LABEL.fullmatch(family))
+    return name in METRICS[kind]
+
+
+def metric_of(task: Task, labels: Sequence[str], metric: str, positive: str) -> str:
+    """The metric that is asked for, by its whole name; the task's own where none is.
+
+    Args:
+        metric: empty: the task's own.
+        positive: the label that it is of; empty: of all, or of the one behind its colon.
+
+    Raises:
+        ConfigError: there is none of that name, or no such label.
+    """
+    name = metric or task.metric
+    if positive:
+        if _OF_ONE_LABEL.fullmatch(name.partition(":")[0]) is None:
+            raise ConfigError(
+                f"--positive {positive}: {name} is not of one label",
+                hint=f"--metric with one of {OF_ONE_LABEL.removesuffix(' (recall:LABEL)')}",
+            )
+        name = f"{name.partition(':')[0]}:{positive}"
+    if name.startswith("field:"):
+        return name
+    family, _, label = name.partition(":")
+    if not is_metric(name, task.kind):
+        if _OF_ONE_LABEL.fullmatch(family) and task.kind == "classification":
+            raise ConfigError(f"{name} is of one label", hint="say which with --positive LABEL")
+        raise ConfigError(
+            f"no metric of {task.name} is called {name!r}",
+            hint=f"known: {', '.join(METRICS[task.kind])}"
+            + (f"; {OF_ONE_LABEL}" if task.kind == "classification" else ""),
+        )
+    if label and label not in labels:
+        raise ConfigError(
+            f"{label!r} is none of the labels", hint=f"labels: {', '.join(labels[:20])}"
+        )
+    if family == "cost" and not task.costs:
+        raise ConfigError(
+            f"{task.name} has no costs", hint="[costs.GOLD] with ANSWER = number in task.toml"
+        )
+    return name
 
 
 def load_task(name: str, root: Path) -> Task:
@@ -150,6 +216,7 @@ def load_task(name: str, root: Path) -> Task:
         minimum=parsed.minimum,
         maximum=parsed.maximum,
         metric=parsed.metric or METRICS[parsed.kind][0],
+        costs=parsed.costs,
         lists=tuple(parsed.lists),
         rationale=tuple(parsed.rationale),
     )
@@ -188,6 +255,7 @@ class _File(BaseModel):
     kind: TaskKind
     description: str = ""
     metric: str = ""
+    costs: dict[str, dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]] = {}
     lists: list[str] = []
     rationale: list[Annotated[str, Field(min_length=1)]] = []
     fields: dict[_Identifier, _Columns] = Field(min_length=1)
@@ -199,8 +267,13 @@ class _File(BaseModel):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
-        if self.metric and self.metric not in METRICS[self.kind]:
-            raise ValueError(f"metric of a {self.kind}: one of {', '.join(METRICS[self.kind])}")
+        if self.metric and not is_metric(self.metric, self.kind):
+            more = f", or {OF_ONE_LABEL}" if self.kind == "classification" else ""
+            raise ValueError(
+                f"metric of a {self.kind}: one of {', '.join(METRICS[self.kind])}{more}"
+            )
+        if self.metric == "cost" and not self.costs:
+            raise ValueError("the metric cost needs a table: [costs.GOLD] with ANSWER = number")
         if self.kind != "extraction" and len(self.answer) != 1:
             raise ValueError(f"[answer] of a {self.kind} has one key")
         if self.kind == "extraction" and set(self.values) != set(self.answer):
@@ -208,6 +281,11 @@ class _File(BaseModel):
         if self.kind == "number" and not self.minimum < self.maximum:
             raise ValueError("a number needs minimum and maximum, the one below the other")
         names = [label.name for label in self.labels]
+        costed = {*self.costs, *(a for row in self.costs.values() for a in row)}
+        if self.kind != "classification" and self.costs:
+            raise ValueError("[costs] are of a classification")
+        if names and (strange := costed - set(names)):
+            raise ValueError(f"[costs] names {min(strange)}, which is no label")
         if len(set(names)) != len(names) or len(names) == 1:
             raise ValueError("labels: two or more, each of another name, or none at all")
         if both := set(self.fields) & set(self.answer):

@@ -35,7 +35,7 @@ def test_an_observation_comes_back_as_it_went_in(
     seen = Observation(status, text=text, logprobs=tuple(logprobs), shortened=shortened)
     store.put("cell", "item", seen, 1.5, 0.5)
     assert store.answers("cell") == {"item": seen}
-    assert store.timings("cell") == {"item": (1.5, 0.5)}
+    assert store.timings("cell") == {"item": (1.5, 0.5, None)}
     store.close()
 
 
@@ -48,7 +48,7 @@ def test_the_first_answer_stands_unless_it_failed(tmp_path: Path) -> None:
     store.put("cell", "item", OK, 2.0, 2.0)
     store.put("cell", "item", other, 3.0, 3.0)
     assert store.answers("cell") == {"item": OK}
-    assert store.timings("cell") == {"item": (2.0, 2.0)}
+    assert store.timings("cell") == {"item": (2.0, 2.0, None)}
     assert store.finished("cell") == {"item"}
     assert store.answers("another cell") == {}
     store.close()

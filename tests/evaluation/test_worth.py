@@ -79,7 +79,8 @@ def test_what_is_not_known_is_said() -> None:
 
 
 def test_forgetting_is_the_rise_of_perplexity() -> None:
-    readings = (Reading(Measured(20.0, 0.5), 10_240), Reading(Measured(25.0, 0.6), 10_240))
+    before, after = Measured(20.0, 0.1, 0.5), Measured(25.0, 0.1, 0.6)
+    readings = (Reading(before, 10_240), Reading(after, 10_240))
     assert "20.00 ± 0.50 before, 25.00 ± 0.60 after (+25.0%, 10,240 tokens)" in said(
         found(readings=readings)
     )

@@ -106,4 +106,4 @@ def test_a_metric_that_is_absent_is_a_dash() -> None:
 def test_timings_are_a_table_of_their_own() -> None:
     text = rendered(seconds.document(samples.timings(samples.classification())))
     assert_tables_are_whole(text)
-    assert "| 0.042 | 0.310 | 123 | – | 1,834 | 150 |" in text
+    assert "| 0.042 | 0.310 | 123 | – | 0 | – | – | 1,834 | 150 |" in text

@@ -8,6 +8,7 @@ from gateway.evaluation.ab.ask import BATCH, AskedCells
 from gateway.evaluation.ab.margin import Criterion
 from gateway.evaluation.ab.outcome import Outcome, Stopping
 from gateway.evaluation.ab.recommend import recommendation
+from gateway.evaluation.clusters import clusters_of
 from gateway.evaluation.predictions import Predictions, answers_of, baselines_of
 from gateway.evaluation.record import RunRecord
 from gateway.evaluation.summary import disagreements, evaluate, trivial_answer
@@ -68,6 +69,7 @@ def outcome_of(
         planned=planned,
         seed=record.seed,
         strict=True,
+        clusters=clusters_of(record),
         trivial=trivial_answer(baselines),
     )
     known = answers_of(record, answers.store)

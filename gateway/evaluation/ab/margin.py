@@ -8,7 +8,7 @@ from gateway.core.errors import ConfigError
 from gateway.core.types import TaskKind
 from gateway.evaluation.ab.cells import CellName
 from gateway.scoring.metrics import in_shares
-from gateway.tasks.task import METRICS, Task
+from gateway.tasks.task import METRICS, Task, is_metric
 
 DEFAULT_MARGIN = 0.02
 _MORE: Mapping[TaskKind, tuple[str, ...]] = {
@@ -36,7 +36,7 @@ def check_margin(metric: str, margin: float, task: Task) -> None:
         ConfigError: the metric is none of the task's, or the margin is none of the metric's.
     """
     known = (*METRICS[task.kind], *_MORE[task.kind], *(f"field:{n}" for n in task.answer_values))
-    if metric not in known:
+    if metric not in known and not is_metric(metric, task.kind):
         raise ConfigError(
             f"cells of {task.name} are not compared by {metric!r}",
             hint=f"--metric with one of: {', '.join(known)}",

@@ -55,6 +55,7 @@ class _File(BaseModel):
     delimiter: str = ""
     encoding: str = ""
     quoting: Quoting = ""
+    cluster: str = ""
     metric: str = ""
     margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] = DEFAULT_MARGIN
     out: str | None = None
@@ -110,6 +111,7 @@ def load_experiment(path: Path, tell: Callable[[str], None] = lambda _: None) ->
         rules=tuple(found.score_rules),
         dev_size=found.dev,
         columns=columns,
+        cluster=found.cluster,
     )
     return Experiment(
         run=run,

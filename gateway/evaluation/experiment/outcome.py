@@ -4,6 +4,7 @@ its cells part, and every class."""
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from gateway.evaluation.clusters import clusters_of
 from gateway.evaluation.experiment.spread import Spread, spreads
 from gateway.evaluation.predictions import baselines_of
 from gateway.evaluation.summary import RunResult, entrants_of, held_of
@@ -62,7 +63,14 @@ def _pairs(run: RunResult, metric: str, margin: float) -> tuple[Comparison, ...]
     if (report.primary_metric, report.margin) == (metric, margin):
         return report.comparisons
     read = entrants_of(record, run.predictions)
-    return held_of(read, metric, cells=report.cells, margin=margin, seed=record.seed).comparisons
+    return held_of(
+        read,
+        metric,
+        cells=report.cells,
+        margin=margin,
+        seed=record.seed,
+        clusters=clusters_of(record),
+    ).comparisons
 
 
 def _classes(run: RunResult) -> dict[str, dict[str, Metric]]:
@@ -70,4 +78,4 @@ def _classes(run: RunResult) -> dict[str, dict[str, Metric]]:
     if record.kind != "classification":
         return {}
     cells = {**run.predictions, **baselines_of(record)}
-    return {name: class_f1(record.labels, cell, seed=record.seed) for name, cell in cells.items()}
+    return {name: class_f1(record.labels, cell) for name, cell in cells.items()}

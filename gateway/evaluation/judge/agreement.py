@@ -18,16 +18,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
-from sklearn.metrics import cohen_kappa_score
+from scipy.special import ndtri
+from scipy.stats import spearmanr
 
 from gateway.core.errors import DataError
 from gateway.evaluation.judge.rubric import GRADES
-from gateway.scoring.bootstrap import bootstrap
+from gateway.scoring.confusions import agreeing, gwet, interval, weighted_kappa
+from gateway.scoring.intervals import of_losses
 from gateway.scoring.results import Metric
-from gateway.scoring.scores import DEFAULT_RESAMPLES, Statistic
-from gateway.scoring.statistic import FloatArray, IntArray
+from gateway.scoring.statistic import FloatArray, IntArray, ItemStatistic, mean
 
+_FEWEST_RANKED = 4
 _KNOWN = np.arange(1, len(GRADES) + 1)
 UNWEIGHTED: FloatArray = (_KNOWN[:, np.newaxis] != _KNOWN).astype(np.float64)
 """What a pair of grades counts as disagreement, shape (5, 5)."""
@@ -37,7 +38,7 @@ QUADRATIC: FloatArray = (_KNOWN[:, np.newaxis] - _KNOWN).astype(np.float64) ** 2
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Judge and humans, each value with its 95% bootstrap interval over items."""
+    """Judge and humans, each value with its 95% interval over items."""
 
     n: int
     """Answers that both graded."""
@@ -49,18 +50,13 @@ class Agreement:
     """None where one of them grades all alike."""
     mean_absolute_difference: Metric
     """Between the expected and the human grade, in grades."""
+    ac1: Metric | None = None
+    """Gwet's, of whole grades: where nearly all have one grade kappa is low whatever the agreement,
+    and this is not."""
 
 
-def agreement(
-    expected: Sequence[float],
-    human: Sequence[int],
-    *,
-    seed: int = 0,
-    resamples: int = DEFAULT_RESAMPLES,
-) -> Agreement:
+def agreement(expected: Sequence[float], human: Sequence[int]) -> Agreement:
     """Agreement of the judge's expected grades with human ones, both in order of the items.
-
-    Kappa is scikit-learn's; its values on resamples are computed for many at once.
 
     Raises:
         DataError: there are no grades, or not one of each for every item.
@@ -68,81 +64,59 @@ def agreement(
     if not expected or len(expected) != len(human):
         raise DataError(f"{len(expected)} grades of a judge and {len(human)} of humans")
     judge = np.asarray(expected, dtype=np.float64)
-    whole, humans = rounded(judge), np.asarray(human, dtype=np.int64)
-
-    def estimate(statistic: Statistic) -> Metric | None:
-        found = bootstrap(statistic, len(humans), seed=seed, resamples=resamples)
-        return None if np.isnan(found.estimate) else found.interval()
-
-    def of_kappa(disagreement: FloatArray, weights: str | None) -> Metric | None:
-        found = estimate(kappa_statistic(whole, humans, disagreement))
-        if found is None:
-            return None
-        value = cohen_kappa_score(humans, whole, labels=_KNOWN, weights=weights)
-        return Metric(float(value), found.low, found.high)
-
-    difference = estimate(_mean(np.abs(judge - humans)))
-    assert difference is not None
+    humans = np.asarray(human, dtype=np.int64)
+    whole = rounded(judge)
+    worst = float(len(GRADES) - 1)
+    difference = mean(np.abs(judge - humans))
+    bounds = of_losses(difference, worst=worst)
     return Agreement(
         n=len(humans),
-        kappa=of_kappa(UNWEIGHTED, None),
-        weighted_kappa=of_kappa(QUADRATIC, "quadratic"),
-        spearman=estimate(spearman_statistic(judge, humans)),
-        mean_absolute_difference=difference,
+        kappa=kappa(humans, whole, UNWEIGHTED),
+        weighted_kappa=kappa(humans, whole, QUADRATIC),
+        spearman=spearman(judge, humans),
+        mean_absolute_difference=Metric(float(np.abs(judge - humans).mean()), *bounds),
+        ac1=_of(agreeing(humans - 1, whole - 1, len(GRADES), gwet, None), None),
     )
+
+
+def kappa(human: IntArray, judge: IntArray, disagreement: FloatArray) -> Metric | None:
+    """With its 95% interval; None where both give one and the same grade to all.
+
+    Args:
+        human, judge: grades from 1 to 5 of the same items.
+        disagreement: `UNWEIGHTED` or `QUADRATIC`.
+    """
+    value = weighted_kappa(disagreement)
+    statistic = agreeing(human - 1, judge - 1, len(GRADES), value, disagreement)
+    return _of(statistic, disagreement)
+
+
+def _of(statistic: ItemStatistic, disagreement: FloatArray | None) -> Metric | None:
+    value = statistic.estimate()
+    if np.isnan(value):
+        return None
+    return Metric(value, *interval(statistic, bounds=(-1.0, 1.0), disagreement=disagreement))
+
+
+def spearman(judge: FloatArray, human: IntArray) -> Metric | None:
+    """Spearman's rank correlation; None where one of the two is constant.
+
+    The interval is of Fisher's z, with the variance of Bonett and Wright 2000 ("Sample size
+    requirements for estimating Pearson, Kendall and Spearman correlations"). A perfect one counts
+    as if one pair more had no order; below four items there is none.
+    """
+    if len(set(judge.tolist())) == 1 or len(set(human.tolist())) == 1:
+        return None
+    n = len(human)
+    value = float(spearmanr(judge, human).statistic)
+    if n < _FEWEST_RANKED:
+        return Metric(value)
+    centre = np.arctanh(value * n / (n + 1))
+    reach = -ndtri(0.025) * np.sqrt((1 + value**2 / 2) / (n - 3))
+    low, high = np.tanh([centre - reach, centre + reach])
+    return Metric(value, min(value, float(low)), max(value, float(high)))
 
 
 def rounded(expected: FloatArray) -> IntArray:
     """The whole grades nearest to expected ones; halves go up."""
     return np.floor(expected + 0.5).astype(np.int64)
-
-
-def kappa_statistic(a: IntArray, b: IntArray, disagreement: FloatArray) -> Statistic:
-    """Kappa of resampled items: one less the observed by the expected mean disagreement.
-
-    NaN where both give one and the same grade to all.
-
-    Args:
-        a, b: grades from 1 to 5 of the same items.
-        disagreement: `UNWEIGHTED` or `QUADRATIC`.
-    """
-    counted = disagreement[a - 1, b - 1]
-
-    def at(indices: IntArray) -> FloatArray:
-        expected = np.einsum(
-            "ri,ij,rj->r", _frequencies(a[indices]), disagreement, _frequencies(b[indices])
-        )
-        return _ratio(expected - counted[indices].mean(axis=1), expected)
-
-    return at
-
-
-def spearman_statistic(a: FloatArray, b: IntArray) -> Statistic:
-    """Spearman's rank correlation of resampled items; NaN where one of the two is constant."""
-
-    def at(indices: IntArray) -> FloatArray:
-        x, y = _ranks(a[indices]), _ranks(b[indices])
-        return _ratio((x * y).sum(axis=1), np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1)))
-
-    return at
-
-
-def _mean(values: FloatArray) -> Statistic:
-    return lambda indices: np.asarray(values[indices].mean(axis=1), dtype=np.float64)
-
-
-def _frequencies(grades: IntArray) -> FloatArray:
-    """How often each grade occurs in each row, with sum 1; shape (rows, 5)."""
-    return np.stack([(grades == grade).mean(axis=1) for grade in _KNOWN], axis=1)
-
-
-def _ranks(values: FloatArray | IntArray) -> FloatArray:
-    """Ranks within each row, less their mean."""
-    ranks = rankdata(values, axis=1)
-    return np.asarray(ranks - ranks.mean(axis=1, keepdims=True), dtype=np.float64)
-
-
-def _ratio(top: FloatArray, bottom: FloatArray) -> FloatArray:
-    """top / bottom, NaN where bottom is zero."""
-    undefined = np.full_like(bottom, np.nan)
-    return np.divide(top, bottom, out=undefined, where=bottom > 0)

@@ -18,9 +18,11 @@ from gateway.evaluation.store import Observation, Store
 from gateway.models.certificates import level_of
 from gateway.models.environment import certificates_file, default_store, prompts_root
 from gateway.models.file import Models
-from gateway.scoring.bootstrap import FEWEST_CARRYING, bootstrap
+from gateway.scoring.bootstrap import FEWEST_CARRYING
+from gateway.scoring.intervals import of_losses
 from gateway.scoring.results import Metric, Status
 from gateway.scoring.rules import ScoreRule
+from gateway.scoring.statistic import mean
 from gateway.tasks.tables import Columns
 from gateway.tasks.task import Dataset
 
@@ -250,24 +252,27 @@ def judgement(
         data_digest=data.digest,
         seed=seed,
         grades=grades,
-        mean=_mean_grade(grades, seed),
-        agreement=_agreement(grades, seed),
+        mean=_mean_grade(grades),
+        agreement=_agreement(grades),
     )
 
 
-def _mean_grade(grades: Sequence[Grade], seed: int) -> Metric | None:
+def _mean_grade(grades: Sequence[Grade]) -> Metric | None:
     values = np.asarray([g.expected for g in grades if g.expected is not None])
     if not values.size:
         return None
-    return bootstrap(lambda at: values[at].mean(axis=1), len(values), seed=seed).interval()
+    low, high = of_losses(mean(values - 1.0), worst=float(len(GRADES) - 1))
+    if low is None or high is None:
+        return Metric(float(values.mean()))
+    return Metric(float(values.mean()), low + 1.0, min(float(len(GRADES)), high + 1.0))
 
 
-def _agreement(grades: Sequence[Grade], seed: int) -> Agreement | None:
+def _agreement(grades: Sequence[Grade]) -> Agreement | None:
     both = [(g.expected, g.human) for g in grades if g.expected is not None and g.human is not None]
     if not both:
         return None
     expected, human = zip(*both, strict=True)
-    return agreement(expected, human, seed=seed)
+    return agreement(expected, human)
 
 
 def _trust(found: Agreement) -> Iterator[str]:

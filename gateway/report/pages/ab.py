@@ -279,7 +279,7 @@ def _frontier(outcome: Outcome, timings: Sequence[CellTimings]) -> Section:
         columns.append(Column("by the rule", tuple(_standing(s) for _, s in found.standings)))
     if timings:
         columns += [
-            Column("tokens/s", tuple(fmt.count(seconds[name].tokens_per_s) for name in names)),
+            Column("forwarded/s", tuple(fmt.count(seconds[name].tokens_per_s) for name in names)),
             Column(
                 "s/correct", tuple(fmt.seconds(seconds[name].seconds_per_correct) for name in names)
             ),

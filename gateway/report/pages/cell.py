@@ -95,12 +95,17 @@ def _commonest(confusion: Confusion) -> Table:
 def _reliability(cell: CellScore, number: int) -> Iterator[Figure]:
     if cell.reliability:
         count = fmt.plural(sum(b.count for b in cell.reliability), "item")
-        ece = cell.metrics.get("ece")
         yield Figure(
             lambda: reliability(cell, f"cell-{number}"),
             "Reliability diagram: accuracy against mean confidence. The table has the numbers.",
-            f"Reliability, {count}, ECE {fmt.number(ece.value if ece else None)}. {_OVERCONFIDENT}",
+            f"Reliability, {count}, ECE {_value(cell, 'ece')}, where a perfect model would show "
+            f"{_value(cell, 'ece_perfect')}. {_OVERCONFIDENT}",
         )
+
+
+def _value(cell: CellScore, name: str) -> str:
+    found = cell.metrics.get(name)
+    return fmt.number(found.value if found else None)
 
 
 def reliability(cell: CellScore, salt: str) -> str:

@@ -65,6 +65,7 @@ def _agreement(found: Agreement) -> Facts:
         ("answers with both grades", str(found.n)),
         ("Cohen's kappa", estimate(found.kappa)),
         ("Cohen's kappa, quadratic weights", estimate(found.weighted_kappa)),
+        ("Gwet's AC1", estimate(found.ac1)),
         ("Spearman's correlation", estimate(found.spearman)),
         ("mean absolute difference, in grades", estimate(found.mean_absolute_difference)),
     )

@@ -79,7 +79,7 @@ def levels_section(levels: Sequence[Level]) -> Section:
 
 
 def fidelity_section(made: Fidelity) -> Section:
-    """One row a model, the reference above; errors are standard errors of the mean."""
+    """One row a model, the reference above; what stands behind ± is half of a 95% interval."""
     bits = f"{made.reference_contents.total.bits_per_weight:.2f}"
     reference = (f"{made.reference} (reference)", bits, _pm(made.perplexity, 4))
     rows = [reference, *map(_fidelity, made.models)]
@@ -89,7 +89,8 @@ def fidelity_section(made: Fidelity) -> Section:
         tables=(by_rows(("model", *numbers(*_OF_FIDELITY)), rows),),
         lines=(
             f"{made.tokens} tokens evaluated, the second half of each chunk: {made.chunks} of "
-            f"{made.context}; ± is the standard error{in_16_bits if made.in_16_bits else ''}",
+            f"{made.context}; ± is half of a 95% interval, by blocks of neighbouring tokens"
+            f"{in_16_bits if made.in_16_bits else ''}",
         ),
         sentences=tuple(line for each in contents for line in name_remarks(each)),
     )
@@ -204,11 +205,11 @@ def _fastest(speeds: Mapping[str, Speed]) -> Iterator[str]:
 
 
 def _pm(measured: Measured, digits: int) -> str:
-    return f"{measured.value:.{digits}f} ± {measured.error:.{digits}f}"
+    return f"{measured.value:.{digits}f} ± {measured.reach:.{digits}f}"
 
 
 def _pm_percent(measured: Measured) -> str:
-    return f"{100 * measured.value:.2f} ± {100 * measured.error:.2f}%"
+    return f"{100 * measured.value:.2f} ± {100 * measured.reach:.2f}%"
 
 
 def _named(quantiles: Quantiles) -> dict[str, float]:

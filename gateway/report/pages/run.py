@@ -210,7 +210,10 @@ _READING = {
     "classification": (
         "An item without an answer is never right and lowers the recall of its class; it is not "
         "dropped. Macro-F1 is over the classes that gold values have; another answer is an error.",
-        "ECE has no interval: resampling biases it upwards.",
+        "ECE has no interval: resampling biases it upwards. Beside it stand what a perfectly "
+        "calibrated model would show on these items, and the ECE less what chance adds. The "
+        "calibration slope is 1 and the intercept 0 where confidence is right; a slope below 1 is "
+        "too sure.",
     ),
     "number": (
         "An answer counts as right where it is at most one away from the gold value. In MAE and "

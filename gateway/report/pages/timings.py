@@ -20,7 +20,10 @@ def section(timings: Sequence[CellTimings]) -> Section:
         Column("p95 s", tuple(fmt.seconds(cell.p95_s) for cell in timings)),
         Column("total s", tuple(fmt.seconds(cell.total_s) for cell in timings)),
         Column("s/correct", tuple(fmt.seconds(cell.seconds_per_correct) for cell in timings)),
-        Column("tokens/s", tuple(fmt.count(cell.tokens_per_s) for cell in timings)),
+        Column("tokens read", tuple(fmt.count(cell.tokens_read) for cell in timings)),
+        Column("forwarded", tuple(fmt.count(cell.tokens_forwarded) for cell in timings)),
+        Column("cached", tuple(fmt.count(cell.tokens_cached) for cell in timings)),
+        Column("forwarded/s", tuple(fmt.count(cell.tokens_per_s) for cell in timings)),
         Column("n", tuple(fmt.count(cell.n) for cell in timings)),
     )
     table = by_columns("", "cell", tuple(cell.name for cell in timings), columns)

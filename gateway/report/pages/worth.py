@@ -82,8 +82,8 @@ def _forgetting(found: BeforeAfter) -> str:
     before, after = (reading.perplexity for reading in found.readings)
     change = after.value / before.value - 1
     return (
-        f"Perplexity of the neutral text {before.value:.2f} ± {before.error:.2f} before, "
-        f"{after.value:.2f} ± {after.error:.2f} after ({change:+.1%}, "
+        f"Perplexity of the neutral text {before.value:.2f} ± {before.reach:.2f} before, "
+        f"{after.value:.2f} ± {after.reach:.2f} after ({change:+.1%}, "
         f"{found.readings[0].tokens:,} tokens)."
     )
 

@@ -2,7 +2,7 @@
 
 import codecs
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from gateway.core.errors import ConfigError
@@ -38,6 +38,8 @@ class ReadOptions:
     as double, and quotes that look as if they were text are refused."""
     tell: Callable[[str], None] = field(default=_tell_nobody, compare=False)
     """Told, a sentence each, what was decided or doubted while reading."""
+    cluster: str = ""
+    """Column that says which items belong together; empty: none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "delimiter", _delimiter(self.delimiter))
@@ -50,7 +52,7 @@ class ReadOptions:
     def with_column(self, name: str, column: str) -> "ReadOptions":
         """The same with one column more."""
         columns = {**self.columns, name: column}
-        return ReadOptions(columns, self.delimiter, self.encoding, self.quoting, self.tell)
+        return replace(self, columns=columns)
 
 
 Columns = ReadOptions | Mapping[str, str] | None

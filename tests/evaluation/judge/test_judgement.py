@@ -70,11 +70,10 @@ def test_without_any_grade_there_is_no_mean() -> None:
     assert totals_json(made)["mean"] is None
 
 
-def test_the_interval_of_the_mean_is_seeded() -> None:
+def test_the_interval_of_the_mean_needs_no_seed() -> None:
     seen = [observed([n, 3, 1, 2, 12 - n]) for n in range(12)]
     made = judged(seen, seed=1)
-    assert made.mean == judged(seen, seed=1).mean
-    assert made.mean != judged(seen, seed=2).mean
+    assert made.mean == judged(seen, seed=2).mean
     assert made.mean is not None
     assert (made.mean.low or 9) < made.mean.value < (made.mean.high or 0)
 

@@ -1,0 +1,212 @@
+"""Metrics of the counts of gold labels and answers, and what smooths such a table.
+
+All are functions of three counts a class: how often it is the gold label, how often the answer, and
+how often both. An item without an answer is of its gold class and of no answer. The tests hold
+each equal to scikit-learn's value, in which "no answer" is one label more.
+"""
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from gateway.scoring.intervals import MORE_ERRORS, Bounds, Unseen, of_counts
+from gateway.scoring.statistic import FloatArray, IntArray, ItemStatistic, Value, ratio
+
+
+def counts_of_classes(gold: IntArray, answer: IntArray, classes: int) -> csr_array:
+    """Whether each code is of a class, answered by it, and both; shape (codes, 3 * classes).
+
+    Args:
+        gold: a class of each code.
+        answer: the same; `classes` and above stand for no answer.
+    """
+    at = np.arange(len(gold))
+    answered, hit = answer < classes, gold == answer
+    rows = np.concatenate([at, at[answered], at[hit]])
+    columns = np.concatenate([gold, classes + answer[answered], 2 * classes + gold[hit]])
+    return csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(gold), 3 * classes))
+
+
+def macro_f1(sums: FloatArray) -> FloatArray:
+    """Mean F1 of the classes that gold values have.
+
+    A class that no gold value has is none of the question, so that it is the same mean for every
+    cell: a stray answer of it is an error where it was given, and takes nothing else with it.
+    """
+    support, answers, hits = np.split(sums, 3)
+    present = support > 0
+    scores = np.nan_to_num(ratio(2 * hits, support + answers))
+    return ratio((scores * present).sum(axis=0), present.sum(axis=0))
+
+
+def weighted_f1(sums: FloatArray) -> FloatArray:
+    """As `macro_f1`, each class by its items."""
+    support, answers, hits = np.split(sums, 3)
+    scores = np.nan_to_num(ratio(2 * hits, support + answers))
+    return ratio((scores * support).sum(axis=0), support.sum(axis=0))
+
+
+def balanced_accuracy(sums: FloatArray) -> FloatArray:
+    """Mean recall of the classes that gold values have."""
+    support, _, hits = np.split(sums, 3)
+    present = support > 0
+    recalls = np.nan_to_num(ratio(hits, support))
+    return ratio((recalls * present).sum(axis=0), present.sum(axis=0))
+
+
+def matthews(sums: FloatArray) -> FloatArray:
+    """Matthews' correlation coefficient (Gorodkin 2004 for several classes); NaN where all golds or
+    all answers are one."""
+    support, answers, hits = np.split(sums, 3)
+    n = support.sum(axis=0)
+    silent = n - answers.sum(axis=0)
+    common = hits.sum(axis=0) * n - (support * answers).sum(axis=0)
+    of_golds = n**2 - (support**2).sum(axis=0)
+    of_answers = n**2 - (answers**2).sum(axis=0) - silent**2
+    # Products of counts, so that zero is met exactly.
+    return ratio(common, np.sqrt(np.maximum(of_golds * of_answers, 0.0)))
+
+
+def precision(label: int) -> Value:
+    """Of the items answered by a class, the share that are of it; NaN where there are none."""
+    return _of_class(label, lambda support, answers, hits: ratio(hits, answers))
+
+
+def recall(label: int) -> Value:
+    """Of the items of a class, the share answered by it; NaN where there are none."""
+    return _of_class(label, lambda support, answers, hits: ratio(hits, support))
+
+
+def f_beta(label: int, beta: float = 1.0) -> Value:
+    """Of a class; NaN where it is neither asked for nor answered."""
+    square = beta**2
+    return _of_class(
+        label,
+        lambda support, answers, hits: ratio((1 + square) * hits, square * support + answers),
+    )
+
+
+def weighted_kappa(disagreement: FloatArray) -> Value:
+    """Cohen's kappa: one less the disagreement seen by the one of two who answer at random as often
+    (Cohen 1968, "Weighted Kappa"). NaN where that is none: both give one and the same label to all.
+
+    Args:
+        disagreement: what a gold label and an answer count, shape (classes, classes).
+    """
+
+    def of(sums: FloatArray) -> FloatArray:
+        support, answers, _ = np.split(sums[:-1], 3)
+        n = support.sum(axis=0)
+        expected = ratio(np.einsum("ir,ij,jr->r", support, disagreement, answers), n)
+        return ratio(expected - sums[-1], expected)
+
+    return of
+
+
+def gwet(sums: FloatArray) -> FloatArray:
+    """Gwet's AC1, whose agreement by chance does not grow where one label is common (Gwet 2008,
+    "Computing inter-rater reliability and its variance in the presence of high agreement")."""
+    support, answers, hits = np.split(sums, 3)
+    n = support.sum(axis=0)
+    common = ratio(support + answers, 2 * n)
+    chance = (common * (1 - common)).sum(axis=0) / (len(support) - 1)
+    return ratio(ratio(hits.sum(axis=0), n) - chance, 1 - chance)
+
+
+def agreeing(
+    gold: IntArray, answer: IntArray, classes: int, value: Value, disagreement: FloatArray | None
+) -> ItemStatistic:
+    """A statistic of two labels an item, neither of which is lacking.
+
+    Args:
+        value: `weighted_kappa`, or another function of the counts.
+        disagreement: of that kappa; None where the value is of no kappa.
+    """
+    occurring, codes = np.unique(gold * classes + answer, return_inverse=True)
+    of, by = np.divmod(occurring, classes)
+    rows = counts_of_classes(of, by, classes)
+    if disagreement is not None:
+        rows = csr_array(np.column_stack([rows.toarray(), disagreement[of, by]]))
+    return ItemStatistic(codes.reshape(-1), rows, value)
+
+
+def quadratic(classes: int) -> FloatArray:
+    """Disagreement by the square of the distance of two labels, shape (classes, classes)."""
+    at = np.arange(classes)
+    return ((at[:, np.newaxis] - at) ** 2).astype(np.float64)
+
+
+def value_of(family: str, label: int | None) -> Value | None:
+    """A metric by its name: mcc and balanced_accuracy, or precision, recall, f1, f2 (any beta) of a
+    label; None where there is none of that name."""
+    if label is None:
+        return {"mcc": matthews, "balanced_accuracy": balanced_accuracy}.get(family)
+    if family in ("precision", "recall"):
+        return precision(label) if family == "precision" else recall(label)
+    beta = beta_of(family)
+    return None if beta is None else f_beta(label, beta)
+
+
+def beta_of(family: str) -> float | None:
+    """Of f1, f2, f0.5; None where that is no F."""
+    found = re.fullmatch(r"f(\d+(?:\.\d+)?)", family)
+    return float(found[1]) if found and float(found[1]) > 0 else None
+
+
+def _of_class(
+    label: int, value: Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
+) -> Value:
+    def of(sums: FloatArray) -> FloatArray:
+        classes = len(sums) // 3
+        return value(sums[label], sums[classes + label], sums[2 * classes + label])
+
+    return of
+
+
+def interval(
+    statistic: ItemStatistic,
+    *,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    clusters: IntArray | None = None,
+    disagreement: FloatArray | None = None,
+) -> Bounds:
+    """The 95% interval of a metric of `counts_of_classes`.
+
+    Args:
+        disagreement: as `agreeing`.
+        bounds: the least and the greatest value that there can be.
+        clusters: of each item, shape (items,).
+    """
+    classes = statistic.rows.shape[1] // 3
+    golds = np.asarray(statistic.rows[:, :classes].argmax(axis=1), dtype=np.int64).reshape(-1)
+    counts = np.bincount(statistic.codes, minlength=statistic.rows.shape[0]).astype(np.float64)
+    smoothing = _unseen(np.asarray(statistic.rows.T @ counts), classes, disagreement)
+    return of_counts(statistic, smoothing, golds, bounds=bounds, clusters=clusters)
+
+
+def _unseen(sums: FloatArray, classes: int, disagreement: FloatArray | None) -> Unseen:
+    """One item of each gold class: right or wrong as often as all, the errors where errors are."""
+    support, answers, hits = np.split(sums[: 3 * classes], 3)
+    n = support.sum()
+    present = np.flatnonzero(support)
+    wrong = (n - hits.sum() + 0.5) / (n + 1)
+    wrong = min(MORE_ERRORS * wrong, max(0.5, wrong))
+    going = np.maximum(answers - hits, 0.0) + support / n
+    right_rows, wrong_rows = np.zeros((2, len(present), 3 * classes))
+    at = np.arange(len(present))
+    for part in (0, 1, 2):
+        right_rows[at, part * classes + present] = 1
+    wrong_rows[at, present] = 1
+    others = np.repeat(going[np.newaxis], len(present), axis=0)
+    others[at, present] = 0
+    total = others.sum(axis=1, keepdims=True)
+    going_to = np.divide(others, total, out=np.zeros_like(others), where=total > 0)
+    wrong_rows[:, classes : 2 * classes] = going_to
+    weights = np.repeat([1 - wrong, wrong], len(present))
+    rows = np.concatenate([right_rows, wrong_rows])
+    if disagreement is not None:
+        counted = (going_to * disagreement[present]).sum(axis=1)
+        rows = np.column_stack([rows, np.concatenate([np.zeros(len(present)), counted])])
+    return Unseen(rows, weights, np.tile(present, 2))

@@ -1,0 +1,79 @@
+"""Each metric of a cell with the interval that suits it."""
+
+import math
+from collections.abc import Mapping
+
+from gateway.scoring import confusions, intervals, rankings
+from gateway.scoring.intervals import NONE, Bounds
+from gateway.scoring.rankings import AREAS
+from gateway.scoring.results import Metric
+from gateway.scoring.statistic import IntArray, ItemStatistic
+
+WITHOUT_INTERVAL = frozenset({"ece"})
+"""Resampling adds noise to every bin and |gap| only grows with noise, so that what perfection would
+show stands beside it instead (Vaicenavicius et al. 2019)."""
+LOSSES = frozenset({"mae", "mae_answered", "log_loss", "brier", "cost"})
+"""Means of what is at least zero."""
+MEDIANS = frozenset({"median_ae", "median_ae_answered"})
+_OF_COUNTS: Mapping[str, tuple[float, float]] = {
+    "macro_f1": (0.0, 1.0),
+    "weighted_f1": (0.0, 1.0),
+    "balanced_accuracy": (0.0, 1.0),
+    "mcc": (-1.0, 1.0),
+    "precision": (0.0, 1.0),
+    "recall": (0.0, 1.0),
+}
+"""Metrics of a confusion table, with their least and greatest values."""
+
+
+def estimates(
+    table: Mapping[str, ItemStatistic],
+    *,
+    clusters: IntArray | None = None,
+    worst: Mapping[str, float] | None = None,
+    with_intervals: bool = True,
+) -> dict[str, Metric]:
+    """Values and 95% intervals; undefined statistics are absent.
+
+    Args:
+        table: the statistics, each of the same items.
+        clusters: of each item; None: each is its own.
+        worst: metric -> what an item costs that goes wrong, where it is a loss.
+    """
+    found = {}
+    for name, statistic in table.items():
+        value = statistic.estimate()
+        if not math.isnan(value):
+            scale = (worst or {}).get(name)
+            bounds = bounds_of(name, statistic, clusters, scale) if with_intervals else NONE
+            found[name] = Metric(value, *bounds)
+    return found
+
+
+def bounds_of(
+    name: str, statistic: ItemStatistic, clusters: IntArray | None, worst: float | None
+) -> Bounds:
+    """The 95% interval of one metric; (None, None) where none is known to hold.
+
+    Args:
+        name: of the metric; what stands behind a colon is the class that it is of.
+        worst: as in `estimates`.
+    """
+    family = name.partition(":")[0]
+    if family in WITHOUT_INTERVAL:
+        return NONE
+    if family in AREAS:
+        return rankings.interval(statistic, clusters)
+    if family == "quadratic_kappa":
+        apart = confusions.quadratic(statistic.rows.shape[1] // 3)
+        return confusions.interval(
+            statistic, bounds=(-1.0, 1.0), clusters=clusters, disagreement=apart
+        )
+    if family in _OF_COUNTS or confusions.beta_of(family):
+        bounds = _OF_COUNTS.get(family, (0.0, 1.0))
+        return confusions.interval(statistic, bounds=bounds, clusters=clusters)
+    if family in LOSSES:
+        return intervals.of_losses(statistic, worst=worst, clusters=clusters)
+    if family in MEDIANS:
+        return intervals.of_median(statistic, clusters)
+    return intervals.of_shares(statistic, clusters)
