@@ -15,7 +15,6 @@ from gateway.core.concurrency import for_each
 from gateway.core.digests import digest_json
 from gateway.core.errors import ConfigError, ContextOverflow, RequestError, Unsupported
 from gateway.core.types import Completion, Constraint, GenerationRequest, Sampling
-from gateway.engine.backend import EngineBackend
 from gateway.evaluation.probe import check_prompt
 from gateway.evaluation.reading import UNCLOSED, begins_a_line, read, read_again
 from gateway.evaluation.store import Observation, Store
@@ -278,6 +277,9 @@ async def _run_cell(
             on_progress(Progress(cell, ask.item, None, ask.purpose))
         else:
             todo.append(ask)
+    # It loads what renders chat templates, which most that import this do not need.
+    from gateway.engine.backend import EngineBackend
+
     last = time.perf_counter()
 
     async def ask_one(ask: _Ask) -> None:
