@@ -228,7 +228,7 @@ def _take_over(plan: Plan, strategy: Strategy, cell: Cell, backend: Backend, sto
             start = asked.request.answer_start
             again = read_again(known, start, strategy.template, plan.task, plan.labels)
             if again is not None:
-                store.put(cell.digest, digest, again, *seconds[digest])
+                store.put(cell.digest, digest, again, *seconds[digest][:2])
                 took.append(again.answer != known.answer)
     if took:
         plan.tell(
