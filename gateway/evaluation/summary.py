@@ -1,9 +1,11 @@
 """From predictions to the report: scores, comparisons and what follows from them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.core.types import TaskKind
+from gateway.core.lists import first_of
+from gateway.core.types import Answer, TaskKind
 from gateway.evaluation.clusters import SETTING, clusters_of, remarks
 from gateway.evaluation.predictions import (
     Answers,
@@ -18,7 +20,12 @@ from gateway.evaluation.store import Store
 from gateway.scoring.baselines import MEDIAN
 from gateway.scoring.contest import Held, hold_entrants
 from gateway.scoring.flips import Flip, differing
-from gateway.scoring.metrics import shown_with
+from gateway.scoring.metrics import (
+    FEWEST_OF_A_CLASS,
+    MEANS_OVER_CLASSES,
+    metric_name,
+    shown_with,
+)
 from gateway.scoring.pairing import Entrant, entrant
 from gateway.scoring.report import Conclusion, Report, best_first
 from gateway.scoring.results import CellScore, CellTimings, Status, Verdict
@@ -110,6 +117,7 @@ def evaluate(
             *_warnings(record, cells, answers),
             *remarks(clusters, checked=SETTING in record.settings),
             *charged(record.kind, cells, trivial),
+            *rare_classes(metric, [item.gold for item in record.items]),
         ),
     )
 
@@ -163,6 +171,21 @@ def trivial_answer(baselines: Predictions) -> float | None:
     """What the trivial baseline of a number task answers; None where there is none."""
     answers = [cell[0].answer for name, cell in baselines.items() if name == MEDIAN]
     return float(answers[0]) if answers and isinstance(answers[0], int | float) else None
+
+
+def rare_classes(metric: str, golds: Sequence[Answer | None]) -> tuple[str, ...]:
+    """That a mean over classes rests on classes of very few items, where it does."""
+    if metric not in MEANS_OVER_CLASSES:
+        return ()
+    counts = Counter(gold for gold in golds if isinstance(gold, str))
+    rare = sorted((count, label) for label, count in counts.items() if count < FEWEST_OF_A_CLASS)
+    if not rare:
+        return ()
+    named = first_of([f"{label} ({count})" for count, label in rare], 5)
+    return (
+        f"{metric_name(metric)} is a mean over classes, and of some there are fewer than "
+        f"{FEWEST_OF_A_CLASS} items: {named}. Its intervals hold less often than 95 times in 100.",
+    )
 
 
 def charged(kind: TaskKind, cells: Sequence[CellScore], trivial: float | None) -> tuple[str, ...]:

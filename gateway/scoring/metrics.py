@@ -21,6 +21,10 @@ OF_LABELS = frozenset({"macro_f1", "weighted_f1"})
 
 _OF_PROBABILITIES = frozenset({"log_loss", "brier", "ece", "roc_auc", "pr_auc"})
 
+MEANS_OVER_CLASSES = frozenset({"macro_f1", "balanced_accuracy"})
+FEWEST_OF_A_CLASS = 10
+"""Items of a class below which the interval of a mean over classes is not held to its promise."""
+
 _NAMES = {
     "macro_f1": "macro-F1",
     "weighted_f1": "weighted F1",

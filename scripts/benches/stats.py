@@ -1,5 +1,6 @@
 """How often what the statistics say is true: samples of populations of which all is known.
 
+cells       what `scripts/benches/covering.py` prints, of half of the samples.
 intervals   share of 95% intervals that hold the true difference, which should be 93% to 97%:
             percentile, BCa and widened percentile from the same resamples, of macro-F1 and MAE;
             and the decisive one: widened, or where fewer than 6 items differ the score interval.
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import scipy
 from claims import claims
+from covering import covering
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -225,6 +227,7 @@ def main() -> None:
     out.print(f"{samples} samples, {RESAMPLES} resamples: {versions} {scipy.__version__}")
     known = populations()
     claims(out, max(50, samples // 10))
+    covering(samples // 2)
     looking(samples)
     savings(samples)
     power(samples)
@@ -232,4 +235,5 @@ def main() -> None:
     intervals(known, samples)
 
 
-main()
+if __name__ == "__main__":
+    main()

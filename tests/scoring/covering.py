@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.stats import binom
@@ -145,6 +146,54 @@ def of_losses(name: str, n: int, *, samples: int, seed: int = 0) -> Iterator[Cov
     yield Covered("mean of losses", name, n, held["mean"] / samples)
     if not whole:
         yield Covered("median of losses", name, n, held["median"] / samples, edge=True)
+
+
+Job = Callable[[], list[Covered]]
+
+
+def jobs(samples: int) -> list[Job]:
+    """All that `scripts/bench stats` measures, each of which can run in a process of its own."""
+    found: list[Job] = [partial(_shares, n) for n in SIZES]
+    found += [partial(_losses, name, n, samples) for name in LOSSES for n in SIZES]
+    found += [
+        partial(_authors, accuracy, n, each, samples)
+        for accuracy in ACCURACIES[:3]
+        for n, each in ((60, 5), (200, 5), (200, 10), (200, 20))
+    ]
+    for count in (2, 3, 10, 20):
+        metrics = tuple(METRICS) if count == 3 else ("macro_f1",)
+        found += [
+            partial(_classes, metric, count, accuracy, rare, n, 1, samples)
+            for metric in metrics
+            for accuracy in ACCURACIES
+            for rare in (False, True)
+            for n in SIZES
+        ]
+    found += [
+        partial(_classes, "macro_f1", 3, accuracy, False, n, 5, samples)
+        for accuracy in ACCURACIES[:3]
+        for n in SIZES[1:]
+    ]
+    return found
+
+
+def _shares(n: int) -> list[Covered]:
+    return [of_share(accuracy, n) for accuracy in (0.6, 0.7, 0.8, 0.9, 0.95, 0.99)]
+
+
+def _losses(name: str, n: int, samples: int) -> list[Covered]:
+    return list(of_losses(name, n, samples=samples))
+
+
+def _authors(accuracy: float, n: int, each: int, samples: int) -> list[Covered]:
+    return [of_authors(accuracy, n, each=each, samples=samples)]
+
+
+def _classes(
+    metric: str, count: int, accuracy: float, rare: bool, n: int, copies: int, samples: int
+) -> list[Covered]:
+    population = classes(count, accuracy, rare=rare)
+    return [of_classes(metric, population, n, samples=samples, copies=copies)]
 
 
 def _statistic(gold: IntArray, answer: IntArray, count: int, value: Value) -> ItemStatistic:

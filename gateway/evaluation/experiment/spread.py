@@ -1,8 +1,11 @@
 """How far a result depends on which exemplars happened to be shown."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from scipy.special import stdtrit
 
 from gateway.core.errors import ConfigError
 from gateway.evaluation.plan import Prepared
@@ -33,6 +36,28 @@ class Spread:
     def deviation(self) -> float | None:
         """Standard deviation of a sample (n - 1); None below two values."""
         return statistics.stdev(self.values.values()) if len(self.values) > 1 else None
+
+    @property
+    def over_all(self) -> Metric | None:
+        """The mean over seeds, with a 95% interval over items and seeds; None where there is none.
+
+        Both reaches are added as squares on each side (Zou and Donner 2008, "Construction of
+        confidence limits about effect measures"). All seeds ask the same items, so that what the
+        items vary by is not divided by the number of seeds. Of seeds it is Student's.
+        """
+        if self.first is None or self.mean is None:
+            return None
+        low, high, count = self.first.low, self.first.high, len(self.values)
+        if low is None or high is None:
+            return Metric(self.mean)
+        seeds = 0.0
+        if self.deviation is not None:
+            seeds = float(-stdtrit(count - 1, 0.025)) * self.deviation / math.sqrt(count)
+        return Metric(
+            self.mean,
+            self.mean - math.hypot(self.first.value - low, seeds),
+            self.mean + math.hypot(high - self.first.value, seeds),
+        )
 
     @property
     def least(self) -> float | None:

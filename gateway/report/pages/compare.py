@@ -1,5 +1,6 @@
 """What `gateway compare` prints: two cells, what is said of them, the counts, the flips."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from gateway.report import format as fmt
@@ -7,6 +8,7 @@ from gateway.report.sections import Section, by_rows, numbers
 from gateway.report.sentences import contest_sentences
 from gateway.scoring.contest import Comparison
 from gateway.scoring.flips import Flip
+from gateway.scoring.results import Metric
 
 MOST_FLIPS = 20
 
@@ -25,8 +27,19 @@ def sections(found: Comparison, items: Sequence[Flip]) -> Iterator[Section]:
         ("a wrong", str(counts.only_b), str(counts.both_wrong)),
     ]
     yield Section(tables=(by_rows(("", *numbers("b right", "b wrong")), rows),))
+    if odds := counts.odds:
+        yield Section(lines=(_odds(counts.only_a, counts.only_b, odds),))
     flips = [item for item in items if item.item_id in set(found.flips)]
     yield from _flips(flips, contest.a, contest.b)
+
+
+def _odds(only_a: int, only_b: int, odds: Metric) -> str:
+    shown = "infinite" if math.isinf(odds.value) else fmt.number(odds.value, 2)
+    high = "infinity" if odds.high is None or math.isinf(odds.high) else fmt.number(odds.high, 2)
+    return (
+        f"Of the items right in exactly one, {only_a} are right in a and {only_b} in b: odds of "
+        f"{shown} [{fmt.number(odds.low, 2)}, {high}] for a."
+    )
 
 
 def _flips(flips: Sequence[Flip], a: str, b: str) -> Iterator[Section]:

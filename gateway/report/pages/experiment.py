@@ -86,9 +86,9 @@ def leaderboard(outcome: ExperimentOutcome) -> Section:
     values = [cell.metrics.get(outcome.metric) for cell in baselines]
     rest = ("",) * len(baselines)
     name = metric_name(outcome.metric)
-    means = (fmt.number(each.mean) for each in rows)
+    means = (fmt.estimate(each.over_all) for each in rows)
     columns = (
-        Column(f"mean {name}", (*means, *(fmt.number(m.value if m else None) for m in values))),
+        Column(f"mean {name}", (*means, *map(fmt.estimate, values))),
         Column("sd", (*(fmt.number(each.deviation) for each in rows), *rest)),
         Column("min", (*(fmt.number(each.least) for each in rows), *rest)),
         Column("max", (*(fmt.number(each.most) for each in rows), *rest)),
@@ -96,9 +96,9 @@ def leaderboard(outcome: ExperimentOutcome) -> Section:
         Column("one seed, over items", (*(fmt.estimate(each.first) for each in rows), *rest)),
     )
     caption = (
-        f"{name} ({fmt.direction(outcome.metric)}) over exemplar seeds, ordered by their mean. sd "
-        "is the standard deviation over seeds; the last column is seed "
-        f"{outcome.seeds[0]} with its "
+        f"{name} ({fmt.direction(outcome.metric)}) over exemplar seeds, ordered by their mean, which "
+        "has its 95% interval over items and seeds. sd is the standard deviation over seeds; the "
+        f"last column is seed {outcome.seeds[0]} with its "
         "95% interval over items."
     )
     return Section(
