@@ -20,7 +20,7 @@ out = Console()
 
 
 def covering(samples: int) -> None:
-    """Each metric and size, over all populations: how often the worst and the best interval hold."""
+    """Each metric and size, over all populations: how often the worst and the best one hold."""
     with ProcessPoolExecutor(PROCESSES) as pool:
         done = [pool.submit(job) for job in jobs(samples)]
         found = [each for job in track(done, description="cells") for each in job.result()]

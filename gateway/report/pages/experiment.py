@@ -96,9 +96,9 @@ def leaderboard(outcome: ExperimentOutcome) -> Section:
         Column("one seed, over items", (*(fmt.estimate(each.first) for each in rows), *rest)),
     )
     caption = (
-        f"{name} ({fmt.direction(outcome.metric)}) over exemplar seeds, ordered by their mean, which "
-        "has its 95% interval over items and seeds. sd is the standard deviation over seeds; the "
-        f"last column is seed {outcome.seeds[0]} with its "
+        f"{name} ({fmt.direction(outcome.metric)}) over exemplar seeds, ordered by their mean, "
+        "which has its 95% interval over items and seeds. sd is the standard deviation over seeds; "
+        f"the last column is seed {outcome.seeds[0]} with its "
         "95% interval over items."
     )
     return Section(
