@@ -11,6 +11,7 @@ from gateway.core.digests import digest_json, file_digest
 from gateway.core.errors import ModelLoadError
 from gateway.models.adapters import config_keys
 from gateway.models.adapters.folder import read_peft_config
+from gateway.models.shards import refuse_broken
 
 WEIGHTS = "adapter_model.safetensors"
 _PICKLE = "adapter_model.bin"
@@ -51,6 +52,8 @@ def adapter_digest(folder: Path, *, pickles: bool = False) -> str:
                 f"made it, write {PICKLE_WORDS} in the entry",
             )
         weights = pickled
+    else:
+        refuse_broken(weights)
     return digest_json([file_digest(weights), file_digest(config)])
 
 

@@ -22,6 +22,7 @@ from gateway.core.lists import first_names
 from gateway.models.adapters.base import GGUF_OF, HEAD, tensor_names
 from gateway.models.gguf import GGUF
 from gateway.models.gguf_parts import parts_of, read_model
+from gateway.models.shards import refuse_broken_folder
 from gateway.models.spec import Dtype, Quantize
 
 _ADAPTER = "adapter_config.json"
@@ -50,6 +51,7 @@ def load_module(path: Path, *, dtype: Dtype, device: str, quantize: Quantize) ->
     if is_gguf:
         path = parts_of(path)[0]
     else:
+        refuse_broken_folder(path)
         _check_generation(path / "generation_config.json")
     packing = None if is_gguf else packing_of(path)
     if not is_gguf and packing is None:
@@ -221,10 +223,11 @@ def _refuse_gaps(path: Path, report: Mapping[str, Any]) -> None:
         "of another shape:": shapes,
     }
     if said := "; ".join(f"{what} {first_names(names)}" for what, names in wrong.items() if names):
-        raise ModelLoadError(f"{path}: not the weights of its model: {said}", hint=_cure(wrong))
+        hint = _cure(wrong, is_gguf=path.suffix == GGUF)
+        raise ModelLoadError(f"{path}: not the weights of its model: {said}", hint=hint)
 
 
-def _cure(wrong: Mapping[str, Collection[str]]) -> str:
+def _cure(wrong: Mapping[str, Collection[str]], *, is_gguf: bool) -> str:
     names = [name for named in wrong.values() for name in named]
     if any("base_model.model." in name for name in names):
         return "it was saved with PEFT around it: save what merge_and_unload() returns"
@@ -233,7 +236,9 @@ def _cure(wrong: Mapping[str, Collection[str]]) -> str:
             "it is packed, and config.json does not say how: its quantization_config is lacking "
             "(an older folder has it in quantize_config.json)"
         )
-    return "a file may be missing or of another model than the configuration: pull it again"
+    if is_gguf:
+        return "transformers does not read all of this file; llama.cpp may: the backend llama_cpp"
+    return "a file may be missing, or of another model than the configuration: pull it again"
 
 
 def _by(shape: Collection[int]) -> str:

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.models.gguf_parts import read_model
 from gateway.models.locate import described_digests
+from gateway.models.shards import refuse_broken_folder
 from gateway.models.spec import ModelSpec
 from gateway.models.weights import folder_contents_digest
 
@@ -145,6 +146,7 @@ def _of_folder(spec: ModelSpec, path: Path) -> Base:
     family = str(config.get("model_type", ""))
     if family in _TRANSPOSED:
         raise ConfigError(f"{path}: the architecture {family!r} keeps its weights transposed")
+    refuse_broken_folder(path)
     digest = folder_contents_digest(path)
     modules = dict(_modules_of_folder(path.glob("*.safetensors")))
     tied = HEAD not in modules and EMBEDDING in modules

@@ -17,8 +17,10 @@ from safetensors import SafetensorError, safe_open
 
 from gateway.core.digests import digest_json, file_digest
 from gateway.core.errors import ConfigError, ModelLoadError
+from gateway.core.lists import first_names
 from gateway.models.adapters.card import Card, read_card
 from gateway.models.adapters.names import EXPORTED
+from gateway.models.shards import refuse_broken
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -154,7 +156,7 @@ def read_peft_config(path: Path) -> PeftConfig:
         ConfigError: it is not readable, or a value is none that the key can have.
     """
     if not path.is_file():
-        raise ModelLoadError(f"{path}: no such file", hint="a folder that PEFT has saved")
+        raise ModelLoadError(f"{path}: no such file", hint=_where(path.parent))
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         config = PeftConfig.model_validate(raw)
@@ -169,6 +171,14 @@ def read_peft_config(path: Path) -> PeftConfig:
     return config
 
 
+def _where(folder: Path) -> str:
+    """Where an adapter is, if not in this folder: training keeps checkpoints in folders below."""
+    below = sorted(each.parent.relative_to(folder) for each in folder.glob(f"*/{CONFIG}"))
+    if not below:
+        return "a folder that PEFT has saved"
+    return f"adapters lie in folders below it: {first_names(list(map(str, below)))}; name one"
+
+
 def _read_header(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         pickled = path.with_name(_PICKLE)
@@ -177,6 +187,7 @@ def _read_header(path: Path) -> dict[str, Tensor]:
             f"{path}: no such file{more}",
             hint="save it with PEFT's save_pretrained, which writes safetensors",
         )
+    refuse_broken(path)
     try:
         with safe_open(path, framework="np") as file:
             slices = {name: file.get_slice(name) for name in sorted(file.keys())}

@@ -14,6 +14,7 @@ from gateway.backends.transformers.model import TorchModel
 from gateway.core.errors import ModelLoadError
 from tests.backends.transformers.tiny import MODELS, SIZES, write_adapter, write_model
 from tests.support import tiny_gguf
+from tests.support.bases import facts
 
 WEIGHTS = "model.safetensors"
 NORM = "model.layers.1.input_layernorm.weight"
@@ -119,17 +120,45 @@ def test_whole_models_are_loaded(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "contents",
-    [b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 134\n", None],
-    ids=["empty", "a pointer of Git LFS", "cut"],
+    ("contents", "said"),
+    [
+        (b"", "it is cut off: 0 bytes"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "a pointer of Git LFS"),
+        (None, "it is cut off: .* bytes, and by its header"),
+        (b"\x02\0\0\0\0\0\0\0[]", "no readable safetensors"),
+    ],
+    ids=["empty", "a pointer of Git LFS", "cut", "another header"],
 )
-def test_a_file_of_weights_that_is_none_is_an_error_and_no_traceback(
-    tmp_path: Path, contents: bytes | None
+def test_a_file_of_weights_that_is_none_is_an_error_that_says_what_it_is(
+    tmp_path: Path, contents: bytes | None, said: str
 ) -> None:
     file = write_model(tmp_path) / WEIGHTS
     file.write_bytes(file.read_bytes()[:-100] if contents is None else contents)
-    with pytest.raises(ModelLoadError, match="transformers cannot load it"):
+    with pytest.raises(ModelLoadError, match=said) as raised:
         loaded(tmp_path)
+    assert str(file) in raised.value.message
+    with pytest.raises(ModelLoadError, match=said):
+        facts(tmp_path)
+
+
+def test_a_shard_that_the_index_names_and_that_is_not_there_is_named(tmp_path: Path) -> None:
+    from tests.backends.transformers.tiny import load
+
+    model = load(write_model(tmp_path / "whole"))
+    model.save_pretrained(str(tmp_path / "cut"), max_shard_size="100KB")
+    sorted((tmp_path / "cut").glob("model-*.safetensors"))[1].unlink()
+    for read in (loaded, facts):
+        with pytest.raises(ModelLoadError, match=r"is missing: model-00002-of-00005\.safetensors"):
+            read(tmp_path / "cut")
+    (tmp_path / "cut" / "model.safetensors.index.json").write_text("[]")
+    with pytest.raises(ModelLoadError, match="no index of shards"):
+        loaded(tmp_path / "cut")
+
+
+def test_a_pickle_beside_safetensors_is_not_looked_at(tmp_path: Path) -> None:
+    write_model(tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"runs code")
+    assert loaded(tmp_path).weights_bytes
 
 
 def test_a_shard_of_which_the_index_says_nothing_is_missed(tmp_path: Path) -> None:

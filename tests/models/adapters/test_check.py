@@ -124,7 +124,7 @@ def test_a_tensor_that_has_no_place_is_named(
     [
         (CONFIG, "no JSON", "cannot be read"),
         (CONFIG, json.dumps({"peft_type": "NO_SUCH"}), "type NO_SUCH are not supported"),
-        ("adapter_model.safetensors", "", "no readable safetensors"),
+        ("adapter_model.safetensors", "", "it is cut off: 0 bytes"),
         ("card.toml", "[base]", "base.name"),
     ],
 )

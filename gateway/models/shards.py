@@ -1,0 +1,62 @@
+"""Files of safetensors that cannot be read, said by name: not fetched, cut off, or missing.
+
+Layout: eight bytes of length, a JSON header with `data_offsets` behind it, the data
+(https://github.com/huggingface/safetensors, "Format").
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gateway.core.errors import ModelLoadError
+from gateway.core.lfs import FETCH, POINTER, is_pointer
+from gateway.core.lists import first_names
+
+_INDEX = "model.safetensors.index.json"
+_WHOLE = "model.safetensors"
+_LENGTH = 8
+
+
+def refuse_broken_folder(folder: Path) -> None:
+    """Raise ModelLoadError where a file of a model's folder is broken, or one that its index names
+    is missing."""
+    for file in sorted(folder.glob("*.safetensors")):
+        refuse_broken(file)
+    index = folder / _INDEX
+    if (folder / _WHOLE).exists() or not index.is_file():
+        return
+    try:
+        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ModelLoadError(f"{index}: no index of shards: {exc}") from exc
+    if missing := {str(each) for each in named if not (folder / str(each)).is_file()}:
+        raise ModelLoadError(
+            f"{folder}: its index names {len(named)} files, and of them is missing: "
+            f"{first_names(missing)}",
+            hint="fetch it again",
+        )
+
+
+def refuse_broken(file: Path) -> None:
+    """Raise ModelLoadError for a file of safetensors that is cut off, none, or a pointer of Git
+    LFS."""
+    try:
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(_LENGTH), "little")
+            size = file.stat().st_size
+            header = opened.read(length) if length < size else b""
+        if is_pointer(file):
+            raise ModelLoadError(f"{file}: {POINTER}", hint=FETCH)
+        wanted = _LENGTH + length + (_end_of_data(json.loads(header)) if header else 0)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ModelLoadError(f"{file}: no readable safetensors: {exc}") from exc
+    if size < wanted:
+        raise ModelLoadError(
+            f"{file}: it is cut off: {size} bytes, and by its header {wanted}",
+            hint="fetch it again",
+        )
+
+
+def _end_of_data(header: dict[str, Any]) -> int:
+    ends = (each["data_offsets"][1] for name, each in header.items() if name != "__metadata__")
+    return max(map(int, ends), default=0)
