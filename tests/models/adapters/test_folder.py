@@ -114,7 +114,7 @@ def test_a_cut_file_is_no_safetensors(tmp_path: Path, kept: int) -> None:
     folder = write(tmp_path, LORA, {"base_model.model.lm_head.lora_A.weight": (4, 8)})
     whole = (folder / WEIGHTS).read_bytes()
     (folder / WEIGHTS).write_bytes(whole[:kept])
-    with pytest.raises(ModelLoadError, match="cut off|no readable safetensors"):
+    with pytest.raises(ModelLoadError, match=r"cut off|no readable safetensors"):
         read_adapter(folder)
 
 
