@@ -14,7 +14,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from gateway.backends.transformers import library
+from gateway.backends.transformers import library, rope
 from gateway.backends.transformers.packed import Packing, packing_of, tensors
 from gateway.core.errors import ModelLoadError
 from gateway.core.extras import require
@@ -197,8 +197,8 @@ def _check_generation(file: Path) -> None:
 
 
 def _unread(path: Path, module: Any) -> list[str]:
-    """Tensors of a GGUF that transformers 5 passes over without a word: factors of a rotary
-    embedding (`rope_freqs`), biases, layers beyond those that its metadata count.
+    """Tensors of a GGUF that transformers 5 passes over without a word: biases, layers beyond those
+    that its metadata count, factors of a rotary embedding. Those that are known are applied.
 
     Told for the families whose names are known; a mixture's experts have no module each.
     """
@@ -209,7 +209,8 @@ def _unread(path: Path, module: Any) -> list[str]:
     names = tensor_names(header.architecture, blocks)
     parts = [key.rpartition(".") for key in module.state_dict()]
     known = {f"{names.get_name(place)}.{part}" for place, _, part in parts}
-    return sorted({tensor.name for tensor in header.tensors} - known)
+    applied = {rope.NAME} if rope.apply(header, module) else set()
+    return sorted({tensor.name for tensor in header.tensors} - known - applied)
 
 
 def _refuse_gaps(path: Path, report: Mapping[str, Any]) -> None:

@@ -230,7 +230,7 @@ def write_gguf(path: Path, change: Callable[[Tensors], Tensors]) -> Path:
     [
         (without("blk.1.attn_norm.weight"), f"it lacks {NORM}$"),
         (
-            lambda all_: {**all_, "rope_freqs.weight": torch.ones(8)},
+            lambda all_: {**all_, "rope_freqs.weight": torch.full((8,), 3.0)},
             "the model has no place for rope_freqs.weight$",
         ),
         (
