@@ -159,6 +159,22 @@ def utf_16_unmarked(data: bytes, draw: random.Random) -> bytes:
     return data.decode("utf-8", errors="replace").encode("utf-16-le")
 
 
+def utf_32_unmarked(data: bytes, draw: random.Random) -> bytes:
+    return data.decode("utf-8", errors="replace").encode("utf-32-be")
+
+
+def a_mark_within(data: bytes, draw: random.Random) -> bytes:
+    """A byte order mark where a line begins, as of two files joined."""
+    lines, at = _a_line(data, draw)
+    return b"".join([*lines[:at], b"\xef\xbb\xbf", *lines[at:]])
+
+
+def a_spare_delimiter(data: bytes, draw: random.Random) -> bytes:
+    """One more at the end of each row, and none at the end of the header."""
+    first, *lines = data.splitlines(keepends=True)
+    return b"".join([first, *(line[:-1] + b"," + line[-1:] for line in lines)])
+
+
 def a_cut(data: bytes, draw: random.Random) -> bytes:
     """The end is missing, somewhere within a row."""
     end = draw.randrange(len(data) // 2, len(data) - 2)
@@ -212,6 +228,9 @@ DAMAGES: Mapping[str, Damage] = {
         windows_1252,
         utf_16,
         utf_16_unmarked,
+        utf_32_unmarked,
+        a_mark_within,
+        a_spare_delimiter,
         a_cut,
         a_merged_line,
         a_nul,

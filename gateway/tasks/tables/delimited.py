@@ -115,6 +115,9 @@ def _odd_cells(source: str, records: Sequence[Record]) -> Iterator[str]:
     comments = [record for record in records if _COMMENT.match(record.cells[0])]
     if comments and len(comments) * 2 < len(records):
         yield f"{source}:{comments[0].line}: begins as a comment does, and is read as a row"
+    ends = {record.cells[-1][-1:] for record in records}
+    if len(records) > 1 and len(ends) == 1 and ends <= set(_KNOWN_DELIMITERS):
+        yield f"{source}: the last field of every row ends with {shown(ends.pop())}, a delimiter"
     quoted = (r for r in records if any(_SPACED_QUOTE.fullmatch(cell) for cell in r.cells))
     if (first := next(quoted, None)) is not None:
         yield (

@@ -212,6 +212,7 @@ def test_what_is_no_row_is_one_error_with_its_cure(text: str, said: str, cure: s
     [
         ("id,text\n# by, hand\n1,a\n2,b\n", "d.csv:2: begins as a comment does"),
         ('id,text\n1, "a"\n2,b\n', "d.csv:2: spaces stand before a quote"),
+        ("id,text\n1,a;\n2,b;\n", 'd.csv: the last field of every row ends with ";"'),
     ],
 )
 def test_what_may_be_no_value_is_doubted(text: str, said: str) -> None:
