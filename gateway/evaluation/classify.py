@@ -105,6 +105,8 @@ def classify(options: ClassifyOptions) -> Work[Classification]:
     """
     models = load_models(options.models_file).serving([options.model] if options.model else [])
     table = read_table(str(options.file), options_of(options.columns)) if options.file else None
+    if table is not None:
+        with_columns(table, [], [[]] * len(table.rows))  # What cannot be written is told first.
     return _ask(_plan(options, models), models, table, options)
 
 

@@ -210,6 +210,15 @@ def test_22_one_label_of_a_list_is_named_by_a_path_that_the_error_says(gateway: 
 
 
 @pytest.mark.needs("pyarrow")
+def test_what_classify_cannot_write_is_refused_before_a_model_is_asked(gateway: Gateway) -> None:
+    data = parquet("d.parquet", title=["a"], body=["b"], image=[b"\xff\xd8"])
+    done = gateway(*CLASSIFY, "--file", data, "--output", "out.csv")
+    assert done.code == 2
+    assert "d.parquet:1: 'image' has no place in CSV" in done.err
+    assert not Path("s.sqlite").exists()
+
+
+@pytest.mark.needs("pyarrow")
 def test_24_a_split_writes_what_it_has_read_of_times_and_of_the_year_10000(
     gateway: Gateway,
 ) -> None:

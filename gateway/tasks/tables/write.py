@@ -107,6 +107,8 @@ def _cell(value: Any) -> Any:
         return None
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False, default=_plain)
+    if isinstance(value, bool):
+        return as_text(value)
     return value if isinstance(value, str | int | float) else _plain(value)
 
 
@@ -116,5 +118,14 @@ def _plain(value: Any) -> str | int:
         return value.raw
     if isinstance(value, date | datetime | time | Decimal):
         return as_text(value)
+    if isinstance(value, bytes):
+        return _text(value)
     what = value.reason if isinstance(value, Unreadable) else f"a {type(value).__name__}"
     raise TypeError(f"it is {what}")
+
+
+def _text(value: bytes) -> str:
+    try:
+        return as_text(value)
+    except DataError as exc:
+        raise TypeError(f"it {exc.message}") from exc

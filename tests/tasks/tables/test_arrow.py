@@ -85,3 +85,13 @@ def test_text_that_is_stored_as_bytes_and_truth_values_are_read(tmp_path: Path) 
     assert [as_text(row.values["b"]) for row in (first, second)] == ["true", "false"]
     with pytest.raises(DataError, match="no text in UTF-8"):
         as_text(second.values["a"])
+
+
+def test_what_is_stored_as_bytes_is_written_as_the_text_it_is(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, pa.table({"a": [b"caf\xc3\xa9"], "b": [True]})))
+    for name, text in (("d.csv", "a,b\ncafé,true\n"), ("d.jsonl", '{"a": "café", "b": true}\n')):
+        write_table(table, table.rows, tmp_path / name)
+        assert (tmp_path / name).read_text() == text
+    table = read_table(written(tmp_path, pa.table({"a": [b"\xff"]})))
+    with pytest.raises(DataError, match="'a' has no place in CSV: it is 1 bytes that are no text"):
+        write_table(table, table.rows, tmp_path / "d.csv")
