@@ -32,6 +32,8 @@ _DENIED_BEHIND = re.compile(
     r"|\s*[:?=(–-]*\s*(?:no|false|wrong|✗|✘|❌|0(?:\.0*)?)(?=\W*(?:$|[\n,;.})])))",
     re.IGNORECASE,
 )
+_LOOKED_BACK = 200
+"""Characters of a clause, at most."""
 _SENTENCE_END = re.compile(r"[.!?\n]")
 _HEDGED = re.compile(r"\b(?:could|might|may|maybe|perhaps|possibly|either|whether)\b", re.I)
 _ENDS_A_PHRASE = re.compile(r"[\"'”’*_`)\]]*\s*(?:$|[.,;:!?/\n]|(?:and|or|but)\b)", re.I)
@@ -75,7 +77,7 @@ def _word(label: str, labels: Sequence[str]) -> re.Pattern[str]:
 def _places(text: str, label: str, pattern: re.Pattern[str]) -> Iterator[bool]:
     """Where a label is mentioned as what is; nowhere if it is ruled out in one place."""
     matches = list(pattern.finditer(text))
-    if any(_DENIED.search(text, 0, m.start()) for m in matches):
+    if any(_DENIED.search(_before(text, m.start())) for m in matches):
         return
     if any(_DENIED_BEHIND.match(text, m.end()) for m in matches):
         return
@@ -88,11 +90,15 @@ def _places(text: str, label: str, pattern: re.Pattern[str]) -> Iterator[bool]:
 
 def _clause(text: str, end: int) -> str:
     """What stands before a place in its clause."""
-    starts = [match.end() for match in _CLAUSE.finditer(text, 0, end)]
-    return text[starts[-1] if starts else 0 : end]
+    return _CLAUSE.split(_before(text, end))[-1]
+
+
+def _before(text: str, place: int) -> str:
+    """What stands right before a place; a loop of a model is long."""
+    return text[max(0, place - _LOOKED_BACK) : place]
 
 
 def _is_asked(text: str, at: int) -> bool:
     """Whether the sentence around a place is a question."""
-    end = _SENTENCE_END.search(text, at)
+    end = _SENTENCE_END.search(text, at, at + _LOOKED_BACK)
     return end is not None and end[0] == "?"

@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -106,6 +107,13 @@ def test_a_label_that_may_go_on_behind_a_limit_is_not_read() -> None:
     assert parse_label("a bug, since it", LABELS, cut=True).answer == "bug"
     assert "beginning of 'bug report'" in parse_label("a bug rep", LABELS, cut=True).reason
     assert "cut before it chose" in parse_label("It could be a feature", LABELS, cut=True).reason
+
+
+def test_a_loop_of_a_model_is_read_in_no_time() -> None:
+    start = time.process_time()
+    assert parse_label("It is a bug, " * 4_000, LABELS).answer == "bug"
+    assert parse_number("It takes 5 points. " * 2_000, 0, 100).answer == 5
+    assert time.process_time() - start < 5
 
 
 def test_labels_that_differ_by_case_are_read_only_exactly() -> None:
