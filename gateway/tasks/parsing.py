@@ -219,7 +219,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_Pairs)
 def _label(text: str, labels: Sequence[str]) -> str | None:
     """The label that a text is, its surroundings apart."""
     bare = text.strip(_MARKS)
-    if _CROSSED_OUT.match(text):
+    if text.strip() not in labels and _CROSSED_OUT.match(text):
         return None
     for wanted in (text.strip(), bare):
         if wanted in labels:

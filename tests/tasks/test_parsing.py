@@ -144,6 +144,11 @@ def test_words_of_any_sentence_are_labels_where_a_phrase_ends(text: str, label: 
     assert parse_label(text, ("yes", "no")).answer == label
 
 
+def test_a_label_may_begin_as_what_is_crossed_out_does() -> None:
+    assert parse_label("!important", ("!important", "other")).answer == "!important"
+    assert parse_label("!bug", ("bug", "other")).answer is None
+
+
 def test_a_label_may_deny_another_one() -> None:
     for text in ("not spam", "This is not spam.", "Label: not spam"):
         assert parse_label(text, ("spam", "not spam")).answer == "not spam"
