@@ -119,7 +119,7 @@ def test_a_run_whose_server_dies_goes_on_with_the_next_one(
     store = tmp_path / "runs.sqlite"
     run = ("run", "-t", "mine", "-s", "short", "--data", data, "-m", MODEL, "--store")
     (prompts / "mine" / "short.j2").write_text(
-        '{# mode = "generate"\nmax_tokens = 24 #}{% block user %}{{ text }}{% endblock %}'
+        '{# mode = "generate"\nmax_tokens = 40 #}{% block user %}{{ text }}{% endblock %}'
     )
     with mortal_process(models, tmp_path) as (url, process):
         monkeypatch.setenv("OLLAMA_HOST", url)
