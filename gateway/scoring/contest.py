@@ -203,12 +203,18 @@ def hold_entrants(
     permutations: int = DEFAULT_PERMUTATIONS,
     method: Method = Method.WIDENED,
     clusters: IntArray | None = None,
+    detailed: bool = True,
 ) -> Held:
-    """`hold` of cells and baselines that were read already. Args, Raises: as there."""
+    """`hold` of cells and baselines that were read already. Args, Raises: as there.
+
+    Args:
+        detailed: also what each comparison could have shown, where they are no more than
+            `_MOST_DETAILED`.
+    """
     wanted = [(a, b) for b, a in combinations(models, 2)]
     wanted += [(model, rival) for model in models for rival in rivals]
-    detailed = planned is not None or len(wanted) <= _MOST_DETAILED
-    family = _Family(metric, margin, planned, seed, detailed, method, clusters)
+    looked = planned is not None or (detailed and len(wanted) <= _MOST_DETAILED)
+    family = _Family(metric, margin, planned, seed, looked, method, clusters)
     pairs, refused = [], {}
     for a, b in wanted:
         try:

@@ -68,7 +68,12 @@ def held(sample: Drawn, metric: str, *, resamples: int = 1) -> Held:
     """As a report holds them."""
     models = sorted(sample.cells[:-1], key=lambda cell: -cell.value(metric))
     return hold_entrants(
-        models, sample.cells[-1:], metric=metric, resamples=resamples, permutations=1000
+        models,
+        sample.cells[-1:],
+        metric=metric,
+        resamples=resamples,
+        permutations=1000,
+        detailed=False,
     )
 
 
