@@ -1,5 +1,6 @@
 """What is told of models, and how they are loaded and unloaded."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,8 @@ from gateway.server.settings import Settings
 from tests.conftest import few_layers
 from tests.server.conftest import CHAT, TOOLS, fake_models, real_models, serving
 from tests.server.waiting import wait_until
+from tests.support.bases import entry
+from tests.support.chat_folder import rewrite_json
 
 NAMES = [f"{CHAT}:latest", f"{TOOLS}:latest"]
 
@@ -200,3 +203,14 @@ def test_an_adapter_in_a_folder_is_part_of_size_and_digest(path: Path, tmp_path:
     assert changed.digest != tuned.digest
     (tmp_path / WEIGHTS).unlink()
     assert describe_all([replace(on_torch, adapter=tmp_path)]) == []
+
+
+def test_a_changed_file_of_a_folder_is_another_digest(tiny: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny, tmp_path / "base")
+    (before,) = describe_all([entry(folder)])
+    (same,) = describe_all([replace(entry(folder), name="other")])
+    assert same.digest == before.digest
+    assert before.size > 300_000
+    rewrite_json(folder / "config.json", rms_norm_eps=0.1)
+    (after,) = describe_all([entry(folder)])
+    assert after.digest != before.digest

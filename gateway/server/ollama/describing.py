@@ -17,7 +17,7 @@ from gateway.models.gguf import Header
 from gateway.models.gguf_parts import files_of, read_model
 from gateway.models.locate import weights_path
 from gateway.models.spec import ModelSpec
-from gateway.models.weights import weights_digests
+from gateway.models.weights import folder_contents_digest, weights_digests
 from gateway.server.tools import check_readable
 
 logger = logging.getLogger("gateway.server")
@@ -95,6 +95,8 @@ def describe(spec: ModelSpec) -> Description:
         ModelNotPulled, ModelLoadError: a file is absent or cannot be read.
     """
     path = weights_path(spec)
+    if path.is_dir():
+        return _of_folder(spec, path)
     if not path.is_file():
         # The fake backend has no file.
         return Description(spec, path, digest_json(spec.name), 0, _moment(0.0), _NOTHING)
@@ -103,7 +105,7 @@ def describe(spec: ModelSpec) -> Description:
     return Description(
         spec,
         path,
-        _digest(spec, path),
+        _digest(spec, weights_digests(path, digest_memory()).contents),
         sum(stat.st_size for stat in found),
         _moment(max(stat.st_mtime for stat in found)),
         _header(path, stamp(path)),
@@ -121,8 +123,28 @@ def describe_all(specs: Iterable[ModelSpec]) -> list[Description]:
     return found
 
 
-def _digest(spec: ModelSpec, path: Path) -> str:
-    weights = weights_digests(path, digest_memory()).contents
+def _of_folder(spec: ModelSpec, path: Path) -> Description:
+    """Of a folder of safetensors, whose header is none that Ollama has words for."""
+    files = [file for file in sorted(path.iterdir()) if file.is_file()]
+    stamps = "|".join(map(stamp, files))
+    stats = [file.stat() for file in [*files, *_adapter_files(spec)]]
+    return Description(
+        spec,
+        path,
+        _digest(spec, _of_weights(path, stamps)),
+        sum(stat.st_size for stat in stats),
+        _moment(max((stat.st_mtime for stat in stats), default=0.0)),
+        _NOTHING,
+    )
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _of_weights(folder: Path, stamps: str) -> str:
+    """Digest of a folder's contents, remembered as long as its files are the same."""
+    return folder_contents_digest(folder)
+
+
+def _digest(spec: ModelSpec, weights: str) -> str:
     if spec.adapter is None:
         return weights
     if spec.adapter.is_dir():
