@@ -168,12 +168,16 @@ class _Lines:
                 f"{self.source}:1: JSON, by how it begins, in a file of another name",
                 hint="rename it to .json, or to .jsonl if each line is an object",
             )
-        first = self.dialect.cells(self.lines[self.before])
-        delimiter = self.dialect.delimiter
-        if len(first) == 1 and delimiter in first[0] and self.lines[self.before][:1] == '"':
+        filled = (
+            (number, line)
+            for number, line in enumerate(self.lines, start=1)
+            if number > self.before and line.strip("\r\n")
+        )
+        number, line = next(filled, (0, ""))
+        first = self.dialect.cells(line)
+        if len(first) == 1 and self.dialect.delimiter in first[0] and line[:1] == '"':
             raise DataError(
-                f"{self.source}:{self.before + 1}: the whole line stands in quotes, and is one "
-                "field",
+                f"{self.source}:{number}: the whole line stands in quotes, and is one field",
                 hint="remove the quotes around the lines",
             )
 

@@ -198,6 +198,7 @@ def test_a_delimiter_at_the_end_of_the_header_alone_is_told() -> None:
         ("id,text\n1,a\n# that is all\n", "d.csv:3: 1 fields", "if it is no row"),
         ("| id | text |\n|---|:--|\n| 1 | a |\n", "d.csv:2: a rule", "export the table as CSV"),
         ('"id,text"\n"1,a"\n', "d.csv:1: the whole line stands in quotes", "remove the quotes"),
+        ('\n\n"id,text"\n"1,a"\n', "d.csv:3: the whole line", "remove the quotes"),
     ],
 )
 def test_what_is_no_row_is_one_error_with_its_cure(text: str, said: str, cure: str) -> None:
@@ -219,3 +220,8 @@ def test_what_may_be_no_value_is_doubted(text: str, said: str) -> None:
     (doubt,) = read(text).doubts
     assert doubt.startswith(said)
     assert read("text,id\n# one,1\n# two,2\n").doubts == ()
+
+
+@pytest.mark.parametrize("text", ["sep=;\n", "sep=;\n\n", "sep=;", "\n"])
+def test_a_file_without_a_header_has_no_rows(text: str) -> None:
+    assert read(text).rows == ()
