@@ -33,7 +33,11 @@ class Needs:
 
 
 _IN_PROCESS = {"llama-cpp": "models on llama.cpp", "transformers": "models on torch"}
-_MODEL = {**_IN_PROCESS, "nf4": "models on torch in 4 bits", "ollama": "models of an Ollama server"}
+_MODEL = {
+    **_IN_PROCESS,
+    "nf4": "models on torch in 4 or 8 bits",
+    "ollama": "models of an Ollama server",
+}
 _DATA = {"parquet": "data in Parquet", "hf": "data hf:NAME"}
 
 NEEDS: Mapping[str, Needs] = {
@@ -51,7 +55,12 @@ NEEDS: Mapping[str, Needs] = {
     "replay": Needs(sometimes=_MODEL),
     "parity": Needs(sometimes=_MODEL | _DATA),
     "quantize": Needs(
-        sometimes={"llama-cpp": "all but --levels", "parquet": "--imatrix of a table in Parquet"}
+        sometimes={
+            "llama-cpp": "all but --levels",
+            "transformers": "--method gptq or awq",
+            "nf4": "--method nf4 or int8",
+            "parquet": "--imatrix or --calibration of a table in Parquet",
+        }
     ),
     "fidelity": Needs(("llama-cpp",)),
     "plan": Needs(sometimes=_DATA),

@@ -1,8 +1,10 @@
 """`gateway quantize` and `gateway fidelity`: levels of a model, and how far each is from it."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +14,10 @@ from gateway.cli.data_options import DelimiterOption, EncodingOption, QuotingOpt
 from gateway.cli.outputs import check_file, check_folder
 from gateway.core.errors import ConfigError
 
+if TYPE_CHECKING:
+    from gateway.tasks.tables import ReadOptions
+
+_WHOLE = "files that are whole are kept, the same command goes on from there"
 _ThreadsOption = Annotated[int, typer.Option(min=0, max=1024, help="0: all usable cores.")]
 
 
@@ -39,6 +45,31 @@ def quantize(
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder \\[default: in your data folder].")
     ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="gguf: files for llama.cpp. gptq, awq, nf4 or int8, comma-separated: folders for "
+            "torch."
+        ),
+    ] = "gguf",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="For gptq and awq: a text or table of the kind that the model is for, which it "
+            "reads as it is rounded."
+        ),
+    ] = None,
+    bits: Annotated[
+        int | None, typer.Option(min=2, max=8, help="Of gptq: 4, 8, 3 or 2 \\[default: 4].")
+    ] = None,
+    group_size: Annotated[
+        int | None,
+        typer.Option(
+            min=-1,
+            help="Of gptq and awq: inputs that share a step, -1: all \\[default: the largest of "
+            "128, 64 and 32 that fits].",
+        ),
+    ] = None,
     threads: _ThreadsOption = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what each level would hold.")
@@ -52,16 +83,19 @@ def quantize(
     models_file: option.Models = None,
     quiet: option.Quiet = False,
 ) -> None:
-    """Make a ladder of quantization levels, each a file and an entry of your models.toml.
+    """Make a ladder of quantization levels, each an entry of your models.toml.
 
     [bold]gateway quantize smollm2-135m --to Q8_0,Q4_K_M,Q4_0[/]
 
     [bold]gateway quantize model-f16.gguf --dry-run[/]
 
+    [bold]gateway quantize my-model --method gptq,awq,nf4 --calibration train.csv[/]
+
     Says what each file really holds: where rows cannot be cut into a level's blocks, llama.cpp
     takes other types. A source that is or was quantized is told by quantizing it again: its
     levels can be no better than it. Files that are there and whole are not made again.
     """
+    from gateway.models.environment import own_models
     from gateway.quantization import names
     from gateway.report.pages import ladder as page
 
@@ -70,9 +104,20 @@ def quantize(
         return
     if model is None:
         raise ConfigError("which model?", hint="gateway quantize MODEL, or --levels")
+    methods = listed(method) or ("gguf",)
+    if methods != ("gguf",):
+        only_gguf = {"--to": to, "--imatrix": imatrix, "--dry-run": dry_run, "--speed": speed}
+        _refuse_given(only_gguf, f"only with --method gguf, and not with {method}")
+        file = models_file or own_models()
+        form = form_of(delimiter, encoding, quoting)
+        wanted = _OnTorch(methods, bits or 0, group_size or 0, calibration, form, threads)
+        _quantize_on_torch(model, wanted, out_dir, file, quiet=quiet)
+        return
+    only_torch = {"--calibration": calibration, "--bits": bits, "--group-size": group_size}
+    _refuse_given(only_torch, "only with --method gptq or awq")
     from gateway.cli.progress import staged
     from gateway.core.extras import require_extra
-    from gateway.models.environment import models_root, own_models
+    from gateway.models.environment import models_root
     from gateway.quantization.importance import matrix_file
     from gateway.quantization.ladder import DEFAULT_LEVELS, plan
     from gateway.quantization.ladder_entries import check_names, known_models, write_entries
@@ -102,7 +147,7 @@ def quantize(
             show(page.section(ladder))
             return
         check(ladder, folder, imatrix=imatrix is not None)
-        with keeping("files that are whole are kept, the same command goes on from there"):
+        with keeping(_WHOLE):
             matrix = imatrix and matrix_file(
                 source,
                 imatrix,
@@ -161,3 +206,62 @@ def fidelity(
     with staged(err, quiet=quiet) as begin:
         made = measure(found[0], found[1:], wanted, partial(begin, "chunks"))
     show(page.fidelity_section(made), page.fidelity_json(made) if json_output else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _OnTorch:
+    """What levels on torch are made by; 0: the method's own."""
+
+    methods: Sequence[str]
+    bits: int
+    group: int
+    calibration: Path | None
+    form: "ReadOptions"
+    """How a table of calibration texts is read."""
+    threads: int
+
+
+def _refuse_given(options: Mapping[str, object], why: str) -> None:
+    """Raise ConfigError where one of these options was given."""
+    if given := [name for name, value in options.items() if value]:
+        raise ConfigError(f"{', '.join(given)}: {why}")
+
+
+def _quantize_on_torch(
+    model: str, wanted: _OnTorch, out_dir: Path | None, file: Path, *, quiet: bool
+) -> None:
+    from gateway.quantization.torch.levels import CALIBRATED, parse_all
+
+    levels = parse_all(wanted.methods, wanted.bits, wanted.group)
+    from gateway.cli.progress import staged
+    from gateway.core.extras import require_extra
+
+    for level in levels:
+        require_extra("transformers" if level.method in CALIBRATED else "nf4")
+    from gateway.models.environment import models_root
+    from gateway.quantization.importance import text_of
+    from gateway.quantization.ladder_entries import known_models, refuse_taken
+    from gateway.quantization.torch import make as making
+    from gateway.quantization.torch.entries import write_entries
+    from gateway.quantization.torch.source import torch_source
+    from gateway.report.pages import ladder as page
+    from gateway.tasks.tables import require_reader
+
+    folder = out_dir or models_root() / "ladders"
+    if wanted.calibration is not None:
+        require_reader(str(wanted.calibration))
+    check_folder(folder)
+    check_file(file, "--models-file")
+    source = torch_source(model, known_models(file))
+    making.check(source, levels, folder, calibrated=wanted.calibration is not None)
+    refuse_taken([making.entry_of(source, level) for level in levels], file, folder)
+    text = text_of(wanted.calibration, wanted.form) if wanted.calibration else ""
+    with staged(err, quiet=quiet) as begin, keeping(_WHOLE):
+        made = list(
+            making.make(
+                source, levels, folder, calibration=text, threads=wanted.threads, begin=begin
+            )
+        )
+    entries = write_entries(source, made, file, folder)
+    show(page.folders_section(made))
+    note(f"folders in {folder}; entries in {file}: {', '.join(entries)}")

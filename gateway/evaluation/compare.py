@@ -10,7 +10,14 @@ from gateway.backends.pool import Loader, ModelPool
 from gateway.backends.registry import load_backend, load_models
 from gateway.core.concurrency import Work, taking, then_computing
 from gateway.evaluation.ab.answers import StoredAnswers
-from gateway.evaluation.ab.ask import MOST_ASKED_AGAIN, AskedCells, ask, plans_of, weights_size
+from gateway.evaluation.ab.ask import (
+    MOST_ASKED_AGAIN,
+    AskedCells,
+    ask,
+    plans_of,
+    weights_held,
+    weights_size,
+)
 from gateway.evaluation.ab.cells import Defaults, model_in, read_cells
 from gateway.evaluation.ab.decide import all_decided, outcome_of
 from gateway.evaluation.ab.margin import DEFAULT_MARGIN, Criterion, check_margin
@@ -198,6 +205,8 @@ async def ask_cells(
 
 def _result(asked: CellPlan, answers: StoredAnswers, answered: AskedCells) -> CompareResult:
     criterion = asked.criterion
-    sizes = {cell.model: weights_size(asked.models.get(cell.model)) for cell in criterion.cells}
+    specs = {cell.model: asked.models.get(cell.model) for cell in criterion.cells}
+    sizes = {model: weights_size(spec) for model, spec in specs.items()}
+    weights = {model: weights_held(spec) for model, spec in specs.items()}
     planned = asked.items if asked.stop_early else None
-    return CompareResult(*outcome_of(answers, answered, criterion, sizes, planned=planned))
+    return CompareResult(*outcome_of(answers, answered, criterion, sizes, weights, planned=planned))

@@ -45,7 +45,7 @@ def matrix_file(
     if is_gguf(given):
         read_imatrix(given)
         return given
-    text = _text(given, form or ReadOptions())
+    text = text_of(given, form or ReadOptions())
     weights = weights_digests(model.path, digest_memory()).contents
     source = f"{given.name} {digest_text(text)[:_DIGITS]}, read by {weights[:_DIGITS]}"
     made = out / f"{model.name.replace(':', '_')}.imatrix.gguf"
@@ -62,7 +62,12 @@ def matrix_file(
     return made
 
 
-def _text(file: Path, form: ReadOptions) -> str:
+def text_of(file: Path, form: ReadOptions) -> str:
+    """The text of a file, or the cells of a table one after the other.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     if suffix_of(str(file)) not in SUFFIXES:
         return read_text(file)
     table = read_table(str(file), form)

@@ -11,7 +11,7 @@ from gateway.core.files import write_atomically
 from gateway.models.chat_template import NAMED
 from gateway.models.environment import shipped
 from gateway.models.file import Models
-from gateway.models.spec import ENTRY_NAME, PathSource
+from gateway.models.spec import ENTRY_NAME, ModelSpec, PathSource
 from gateway.models.writing import put_entries
 from gateway.quantization.ladder import Ladder, name_of
 from gateway.quantization.make import Made
@@ -20,7 +20,7 @@ from gateway.quantization.source import Given
 
 _KEPT = (
     *("license", "context_length", "end_of_turn", "parallel", "threads", "batch_tokens"),
-    *("adapter_scale", "deterministic", "attention", "system"),
+    *("adapter_scale", "deterministic", "attention", "system", "dtype", "device"),
 )
 """Keys of the source's entry that hold for its levels too; what is the default is left out."""
 
@@ -43,12 +43,20 @@ def check_names(source: Given, levels: Sequence[Level], file: Path, out: Path) -
     Raises:
         ConfigError: one is none, or another model has it, or the file does not parse.
     """
-    name = name_of(source)
-    if not re.fullmatch(ENTRY_NAME, level_entry(name, levels[0])):
-        raise ConfigError(f"{name!r} cannot begin the name of an entry", hint="rename the file")
+    refuse_taken([level_entry(name_of(source), level) for level in levels], file, out)
+
+
+def refuse_taken(names: Sequence[str], file: Path, out: Path) -> None:
+    """Whether names of entries are free, or are those of weights in a folder.
+
+    Raises:
+        ConfigError: one is no name, or another entry has it, or the file does not parse.
+    """
     known = known_models(file).specs
-    for level in levels:
-        taken = known.get(level_entry(name, level))
+    for name in names:
+        if not re.fullmatch(ENTRY_NAME, name):
+            raise ConfigError(f"{name!r} cannot name an entry", hint="rename the file")
+        taken = known.get(name)
         lies = taken.source if taken else None
         own = isinstance(lies, PathSource) and lies.path.parent == out.resolve()
         if taken and not own:
@@ -67,15 +75,34 @@ def write_entries(ladder: Ladder, made: Sequence[Made], file: Path, out: Path) -
     Raises:
         ConfigError: the file does not parse.
     """
-    spec = ladder.source.spec
-    template = spec.chat_template.removeprefix(NAMED)
-    if template == spec.chat_template and template not in ("", _PLAIN):
-        path = out.resolve() / f"{ladder.name.replace(':', '_')}.jinja"
-        write_atomically(path, template)
-        template = str(path)
+    template = template_beside(ladder.source.spec, ladder.name, out)
     entries = {ladder.entry(m.rung): dict(_keys(ladder, m, template)) for m in made}
     put_entries(file, entries)
     return tuple(entries)
+
+
+def template_beside(spec: ModelSpec, name: str, out: Path) -> str:
+    """What the entries say of their chat template; a text is written into a file for them."""
+    template = spec.chat_template.removeprefix(NAMED)
+    if template != spec.chat_template or template in ("", _PLAIN):
+        return template
+    path = out.resolve() / f"{name.replace(':', '_')}.jinja"
+    write_atomically(path, template)
+    return str(path)
+
+
+def kept_keys(spec: ModelSpec, template: str) -> Iterator[tuple[str, object]]:
+    """Keys of a source's entry that hold for a level of it too, with what differs from the default.
+
+    Args:
+        template: as `template_beside` answers.
+    """
+    own = {field.name: field.default for field in fields(spec)}
+    for key in _KEPT:
+        if key in own and (value := getattr(spec, key)) != own[key]:
+            yield key, value
+    if template:
+        yield "chat_template", template
 
 
 def _keys(ladder: Ladder, made: Made, template: str) -> Iterator[tuple[str, object]]:
@@ -84,12 +111,7 @@ def _keys(ladder: Ladder, made: Made, template: str) -> Iterator[tuple[str, obje
     yield "sha256", made.sha256
     yield "quantization", made.rung.level.name
     yield "description", _description(ladder, made)
-    defaults = {field.name: field.default for field in fields(spec)}
-    for key in _KEPT:
-        if (value := getattr(spec, key)) != defaults[key]:
-            yield key, value
-    if template:
-        yield "chat_template", template
+    yield from kept_keys(spec, template)
     if spec.adapter is not None:
         yield "adapter", str(spec.adapter)
 

@@ -44,12 +44,7 @@ def given(text: str, models: Models) -> Given:
             hint="a model of an Ollama on this machine: gateway models import-ollama",
         )
     path = locate(spec)
-    if path.is_dir():
-        raise ConfigError(
-            f"{path} is a folder of Hugging Face weights, not a GGUF file",
-            hint="convert it with llama.cpp's convert_hf_to_gguf.py --outtype f16, then name the "
-            "file; the gateway has no converter of its own",
-        )
+    _refuse_folder(path)
     if not isinstance(spec, LlamaCppSpec):
         raise ConfigError(f"{spec.name} is run by {spec.backend}", hint=f"name its file: {path}")
     header = read_model(path)
@@ -63,10 +58,20 @@ def is_gguf(path: Path) -> bool:
         return file.read(len(_GGUF)) == _GGUF
 
 
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise ConfigError(
+            f"{path} is a folder of Hugging Face weights, not a GGUF file",
+            hint="gateway quantize --method gptq, awq, nf4 or int8 takes it as it is; for "
+            "llama.cpp, its convert_hf_to_gguf.py --outtype f16 makes a file of it",
+        )
+
+
 def _of_file(text: str) -> LlamaCppSpec:
     path = Path(text).expanduser()
     if not path.exists():
         raise UnknownModel(
             f"{text!r} is neither an entry nor a file", hint="gateway models list names the entries"
         )
+    _refuse_folder(path)
     return LlamaCppSpec(name_of(path), PathSource(placed(path)), origin="the command line")

@@ -45,6 +45,8 @@ ACTIONS: Mapping[str, str | Mapping[str, str]] = {
     "quantize": {
         "": "--levels",
         "llama-cpp": "small --to Q8_0 --out ladder -q",
+        "transformers": "torch --method gptq --calibration {world}/text.txt --out ladder -q",
+        "nf4": "torch --method nf4 --out ladder -q",
         "parquet": "small --to Q8_0 --out ladder -q --imatrix {learn}",
     },
     "fidelity": "small small --text {world}/text.txt --context 32 --chunks 1 -q",

@@ -1,6 +1,7 @@
 """gateway quantize and gateway fidelity, on the default model and on small random weights."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from gateway.backends.registry import load_models
+from gateway.models.writing import put_entries
 from gateway.quantization import speed
 from tests.cli.conftest import Gateway, environment
 from tests.cli.test_interrupted import HEARING_INTERRUPTS
 from tests.conftest import ROOT, spec_and_path
 from tests.quantization.conftest import TEXT
 from tests.quantization.tiny import write_tiny
+from tests.support.grids import write_data, write_task
 
 
 @pytest.fixture
@@ -65,6 +68,65 @@ def test_a_level_is_an_entry_that_answers_and_its_speed_is_measured(
     assert "(there)" in again.out
 
 
+LEVELS = ("small-q4_0", "small-gptq4", "small-awq4", "small-nf4", "small-int8")
+
+
+@pytest.mark.needs("torch", "bitsandbytes", "llama_cpp")
+def test_levels_of_all_methods_stand_side_by_side_in_one_table(
+    gateway: Gateway, own: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("bitsandbytes", reason="needs the extra nf4")
+    from tests.cli.smallest import write_small
+
+    own.parent.mkdir()
+    own.write_text("")
+    write_small(tmp_path / "small.gguf", spec_and_path("smollm2-135m")[1])
+    entry = {"source": {"path": str(tmp_path / "small.gguf")}, "chat_template": "plain"}
+    put_entries(own, {"small": {**entry, "context_length": 128, "threads": 1}})
+    text = tmp_path / "text.txt"
+    text.write_text("The page crashes when I scroll down to the end of it. " * 30)
+    out = ("--out", tmp_path / "out", "-q")
+    made = gateway(
+        *("quantize", "small", "--method", "gptq,awq,nf4,int8", "--calibration", text, *out)
+    )
+    assert made.code == 0, made.err
+    assert "bitsandbytes" not in made.err
+    assert gateway("quantize", "small", "--to", "Q4_0", *out).code == 0
+    prompts, data = write_task(tmp_path), write_data(tmp_path / "test.csv")
+    done = gateway(
+        *(
+            "ab",
+            "small",
+            *LEVELS,
+            "-t",
+            "mine",
+            "-s",
+            "scored",
+            "--data",
+            data,
+            "-q",
+            "--limit",
+            "4",
+        ),
+        *("--prompts", prompts, "--store", tmp_path / "s.sqlite", "--out", tmp_path / "ab"),
+    )
+    assert done.code == 0, done.err
+    table = re.search("^## Levels$(.*?)^## ", (tmp_path / "ab" / "ab.md").read_text(), re.M | re.S)
+    assert table is not None
+    rows = [line.split(" | ") for line in table[1].splitlines() if line.startswith("| small")]
+    assert [row[0] for row in rows] == [f"| {name}" for name in ("small", *LEVELS)]
+    assert [row[5] for row in rows] == [
+        *("GGUF Q8_0", "GGUF Q4_0", "GPTQ 4 bits, groups of 64", "AWQ 4 bits, groups of 64"),
+        *("nf4", "int8"),
+    ]
+    assert all(2 < float(row[1]) < 18 and int(row[3]) >= 0 and row[4] != "–" for row in rows[1:])
+    found = json.loads((tmp_path / "ab" / "ab.json").read_text())["held"]
+    assert [cell for cell, held in sorted(found.items()) if held["unpacked"]] == [
+        *("small-awq4/scored/sum", "small-gptq4/scored/sum"),
+    ]
+    assert "unpacked as they are loaded" in table[1]
+
+
 def test_every_level_s_name_is_explained(gateway: Gateway) -> None:
     done = gateway("quantize", "--levels")
     assert done.code == 0
@@ -80,6 +142,14 @@ def test_every_level_s_name_is_explained(gateway: Gateway) -> None:
         (("quantize", "smollm2-135m", "--to", "Q9"), "names no quantization level"),
         (("quantize", "smollm2-135m", "--to", "IQ2_XXS"), "only with an importance matrix"),
         (("quantize", "."), "convert_hf_to_gguf.py"),
+        (("quantize", "smollm2-135m", "--method", "gptq"), "--calibration FILE"),
+        (("quantize", "smollm2-135m", "--method", "exl2"), "'exl2' is no method"),
+        (
+            ("quantize", "smollm2-135m", "--method", "nf4", "--to", "Q4_0"),
+            "only with --method gguf",
+        ),
+        (("quantize", "smollm2-135m", "--bits", "8"), "only with --method gptq"),
+        (("quantize", "nothing", "--method", "nf4"), "neither an entry nor a file"),
         (("fidelity", "smollm2-135m", "smollm2-135m", "--text", "absent.txt"), "cannot be read"),
     ],
 )

@@ -194,7 +194,7 @@ def test_a_name_that_is_taken_is_said(ladder: Ladder, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is another entry"):
         check_names(ladder.source, levels, file, tmp_path / "out")
     spaced = replace(ladder.source, spec=replace(ladder.source.spec, name="two words"))
-    with pytest.raises(ConfigError, match="cannot begin the name of an entry"):
+    with pytest.raises(ConfigError, match="cannot name an entry"):
         check_names(spaced, levels, file, tmp_path / "out")
 
 

@@ -101,11 +101,15 @@ def _options(
 
 def _from_files(path: Path, options: Mapping[str, Any], packing: Packing | None) -> tuple[Any, Any]:
     """A GGUF, or a folder as it is, and the report."""
+    transformers = library.load()[1]
     is_gguf = path.suffix == GGUF
     of_kind: dict[str, Any] = {"gguf_file": path.name} if is_gguf else {"use_safetensors": True}
+    if is_gguf and hasattr(transformers, "GgufConfig"):
+        # Else it would compute with packed weights where it finds a kernel for them.
+        of_kind["quantization_config"] = transformers.GgufConfig(dequantize=True)
     if packing:
         of_kind["config"] = _computing_in(path, options["dtype"])
-    made: tuple[Any, Any] = library.load()[1].AutoModelForCausalLM.from_pretrained(
+    made: tuple[Any, Any] = transformers.AutoModelForCausalLM.from_pretrained(
         path.parent if is_gguf else path,
         local_files_only=True,
         trust_remote_code=False,

@@ -14,6 +14,7 @@ from gateway.evaluation.store import Observation, Store
 from gateway.models.gguf_parts import files_of
 from gateway.models.locate import weights_path
 from gateway.models.spec import ModelSpec
+from gateway.quantization.held import Held, held_by
 from gateway.scoring.sequential import seeded_order
 from gateway.tasks.task import Item
 
@@ -109,6 +110,17 @@ def weights_size(spec: ModelSpec) -> int | None:
     if path == Path():
         return None
     return _bytes_of(path) + (_bytes_of(spec.adapter) if spec.adapter else 0)
+
+
+def weights_held(spec: ModelSpec) -> Held | None:
+    """What the entry's weights are on disk; None where a server has them, or nothing says.
+
+    Raises:
+        ModelNotPulled: the file is absent.
+        ModelLoadError: as `held_by`.
+    """
+    path = weights_path(spec)
+    return None if path == Path() else held_by(spec, path)
 
 
 async def _ask_again(

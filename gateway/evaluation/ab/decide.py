@@ -12,6 +12,7 @@ from gateway.evaluation.clusters import clusters_of
 from gateway.evaluation.predictions import Predictions, answers_of, baselines_of
 from gateway.evaluation.record import RunRecord
 from gateway.evaluation.summary import disagreements, evaluate, trivial_answer
+from gateway.quantization.held import Held
 from gateway.scoring.contest import family_size, hold, one_by_one
 from gateway.scoring.flips import KeptAnswers, kept_answers
 from gateway.scoring.metrics import in_shares
@@ -43,6 +44,7 @@ def outcome_of(
     answered: AskedCells,
     criterion: Criterion,
     sizes: Mapping[str, int | None],
+    weights: Mapping[str, Held | None],
     *,
     planned: int | None,
 ) -> tuple[Outcome, tuple[CellTimings, ...]]:
@@ -50,6 +52,7 @@ def outcome_of(
 
     Args:
         sizes: model -> bytes of its weights.
+        weights: model -> what they are on disk.
         planned: items in all, where they were taken until everything was decided.
 
     Raises:
@@ -86,6 +89,7 @@ def outcome_of(
         stopping=Stopping(len(record.items), planned, BATCH, answered.decided) if planned else None,
         sizes={name: sizes[model] for name, model in models.items()},
         memory={name: answered.memory[model] for name, model in models.items()},
+        held={name: weights[model] for name, model in models.items()},
     )
     seconds = answers.timings(record, predictions)
     return replace(outcome, recommendation=recommendation(outcome)), seconds

@@ -1,9 +1,10 @@
 """What a comparison of cells comes to: plain frozen values without a clock in them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.models.certificates import Level
+from gateway.quantization.held import Held
 from gateway.scoring.contest import Comparison
 from gateway.scoring.flips import Flip, KeptAnswers
 from gateway.scoring.frontier import Recommendation
@@ -79,6 +80,9 @@ class Outcome:
     """Cell -> bytes of its weights' files, adapter included; None: not known here."""
     memory: Mapping[str, int | None]
     """Cell -> bytes that its model took while it was loaded; None: a server has it."""
+
+    held: Mapping[str, Held | None] = field(default_factory=dict)
+    """Cell -> what its model's weights are on disk; None: nothing says."""
 
     @property
     def against_reference(self) -> tuple[Comparison, ...]:

@@ -1,6 +1,6 @@
 """Levels on torch by their names: `gptq4`, `awq4`, `nf4`, `int8`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -37,6 +37,25 @@ class TorchLevel:
         return self.method if plain else f"{self.method}{self.bits}"
 
 
+def parse_all(methods: Sequence[str], bits: int = 0, group: int = 0) -> list[TorchLevel]:
+    """The levels of several methods; bits go to GPTQ, groups to it and AWQ.
+
+    Raises:
+        ConfigError: as `parse`, or none of the methods takes what is given.
+    """
+    if bits and "gptq" not in methods:
+        raise ConfigError("--bits: of gptq alone, and it is not among the methods")
+    if group and not set(CALIBRATED) & set(methods):
+        raise ConfigError("--group-size: of gptq and awq, which are not among the methods")
+    found = [
+        parse(method, bits if method == "gptq" else 0, group if method in CALIBRATED else 0)
+        for method in methods
+    ]
+    if twice := {level.name for level in found if found.count(level) > 1}:
+        raise ConfigError(f"{', '.join(sorted(twice))} is named twice")
+    return found
+
+
 def parse(method: str, bits: int = 0, group: int = 0) -> TorchLevel:
     """The level of a method.
 
@@ -48,6 +67,8 @@ def parse(method: str, bits: int = 0, group: int = 0) -> TorchLevel:
         ConfigError: there is no such method, or it has no such bits or groups.
     """
     known = next((each for each in METHODS if each == method), None)
+    if method == "gguf":
+        raise ConfigError("gguf among other methods", hint="quantize by it in a command of its own")
     if known is None:
         raise ConfigError(
             f"{method!r} is no method of quantization", hint=f"gguf, {', '.join(METHODS)}"
@@ -56,8 +77,6 @@ def parse(method: str, bits: int = 0, group: int = 0) -> TorchLevel:
     if bits and bits not in allowed:
         shown = " or ".join(map(str, sorted(allowed)))
         raise ConfigError(f"{method} with {bits} bits: it has {shown}")
-    if group and known not in CALIBRATED:
-        raise ConfigError(f"{method} has groups of its own", hint="--group-size: of gptq and awq")
     if group not in (0, -1) and (group < 32 or group % 32):
         raise ConfigError(f"groups of {group}: a multiple of 32, or -1 for one group")
     return TorchLevel(known, bits or allowed[0], group)

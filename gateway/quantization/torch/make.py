@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from gateway.backends.transformers import library
 from gateway.core.digests import digest_json, digest_text
 from gateway.core.errors import ConfigError, ModelLoadError
-from gateway.core.extras import require
 from gateway.core.sizes import available_bytes, readable
 from gateway.models.gguf_parts import files_of, read_model
 from gateway.models.spec import Dtype
@@ -77,14 +76,10 @@ def check(
     """Whether the levels can be made, before minutes are spent on it.
 
     Raises:
-        MissingExtra: a library is not installed.
         ConfigError: there is no calibration text, or a folder is there and is none of ours.
     """
-    require("torch", "transformers")
     for level in levels:
-        if level.method not in CALIBRATED:
-            require("bitsandbytes")
-        elif not calibrated:
+        if level.method in CALIBRATED and not calibrated:
             raise ConfigError(
                 f"{level.method} reads texts as it rounds, and there are none",
                 hint="--calibration FILE: a text or table of the kind that the model is for",

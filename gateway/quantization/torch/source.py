@@ -11,6 +11,7 @@ from gateway.models.gguf import GGUF
 from gateway.models.locate import described_digests, locate
 from gateway.models.spec import ModelSpec, PathSource
 from gateway.models.weights import folder_contents_digest
+from gateway.quantization.ladder import name_of
 from gateway.quantization.source import given
 
 
@@ -21,10 +22,8 @@ class TorchSource:
     spec: ModelSpec
     """Of a file or folder without an entry: one with all defaults."""
     path: Path
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
+    name: str
+    """The entry's; of a file its own, without the level that it is named after."""
 
     @property
     def is_gguf(self) -> bool:
@@ -55,11 +54,11 @@ def torch_source(text: str, models: Models) -> TorchSource:
         spec = TransformersSpec(
             folder.resolve().name, PathSource(folder.resolve()), origin="the command line"
         )
-    if spec is None or not isinstance(spec, TransformersSpec):
-        found = given(text, models)
-        spec, path = found.spec, found.path
+    if isinstance(spec, TransformersSpec):
+        path, name = locate(spec), spec.name
     else:
-        path = locate(spec)
+        found = given(text, models)
+        spec, path, name = found.spec, found.path, name_of(found)
     if spec.adapter is not None:
         raise ConfigError(
             f"{spec.name} has an adapter, which would be left out",
@@ -72,4 +71,4 @@ def torch_source(text: str, models: Models) -> TorchSource:
             f"{spec.name} is in few bits already ({how}): what is lost does not come back",
             hint="name a model in 16 or 32 bits",
         )
-    return TorchSource(spec, path)
+    return TorchSource(spec, path, name)

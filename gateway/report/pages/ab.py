@@ -11,6 +11,7 @@ from gateway.report import format as fmt
 from gateway.report import view
 from gateway.report.claims import at_margin
 from gateway.report.files import TIMINGS, names_of, write_document
+from gateway.report.pages.ab_levels import levels
 from gateway.report.pages.ab_sentences import (
     NO_TESTS,
     NOT_READ,
@@ -137,6 +138,7 @@ def sections(
         *_cells(outcome.report, brief=brief),
         _differences(outcome, outcome.against_reference if brief else outcome.pairs),
         _kept(outcome),
+        *levels(outcome, timings),
         _frontier(outcome, timings),
         _items(outcome),
     )

@@ -6,19 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.backends.transformers.spec import TransformersSpec
+from gateway.core.lists import first_names
 from gateway.core.sizes import readable
 from gateway.models.gguf import Header
 from gateway.models.gguf_parts import read_model
+from gateway.models.spec import PathSource
 from gateway.quantization.contents import Contents, contents_of
 from gateway.quantization.divergence import Quantiles
 from gateway.quantization.estimate import Estimate, estimate
 from gateway.quantization.fidelity import Compared, Fidelity
+from gateway.quantization.held import held_by
 from gateway.quantization.ladder import Ladder
 from gateway.quantization.make import Made
 from gateway.quantization.names import Level
 from gateway.quantization.perplexity import Measured
 from gateway.quantization.remarks import name_remarks, remarks, types
 from gateway.quantization.speed import Speed
+from gateway.quantization.torch.make import MadeFolder
 from gateway.report.format import ABSENT
 from gateway.report.sections import Section, by_rows, numbers
 
@@ -58,6 +63,24 @@ def section(
         rows.append(cells)
     said = (*remarks(ladder), *_made_remarks(made), *_fastest(speeds or {}))
     return Section(tables=(by_rows(heads, rows),), sentences=said)
+
+
+def folders_section(made: Sequence[MadeFolder]) -> Section:
+    """One row a level on torch, and which layers of it are whole."""
+    rows = []
+    for each in made:
+        held = held_by(TransformersSpec(each.entry, PathSource(each.path)), each.path)
+        assert held is not None
+        took = f"{each.seconds:.1f}{' (there)' if each.kept else ''}"
+        bits = f"{held.bits_per_weight:.2f}"
+        rows.append((each.entry, held.method, held.level, readable(held.size), bits, took))
+    heads = ("entry", "method", "level", *numbers("size", "bits/weight", "seconds"))
+    left = tuple(
+        f"{each.entry}: {first_names(each.left)} stay whole; their sizes are no multiples of 32"
+        for each in made
+        if each.left
+    )
+    return Section(tables=(by_rows(heads, rows),), sentences=left)
 
 
 def levels_section(levels: Sequence[Level]) -> Section:
