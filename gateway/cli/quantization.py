@@ -110,8 +110,8 @@ def quantize(
         _refuse_given(only_gguf, f"only with --method gguf, and not with {method}")
         file = models_file or own_models()
         form = form_of(delimiter, encoding, quoting)
-        wanted = _OnTorch(methods, bits or 0, group_size or 0, calibration, form, threads)
-        _quantize_on_torch(model, wanted, out_dir, file, quiet=quiet)
+        on_torch = _OnTorch(methods, bits or 0, group_size or 0, calibration, form, threads)
+        _quantize_on_torch(model, on_torch, out_dir, file, quiet=quiet)
         return
     only_torch = {"--calibration": calibration, "--bits": bits, "--group-size": group_size}
     _refuse_given(only_torch, "only with --method gptq or awq")

@@ -1,11 +1,12 @@
 """The cells of a comparison as levels of quantization, side by side in one table."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from gateway.evaluation.ab.outcome import Outcome
 from gateway.quantization.held import Held
 from gateway.report import format as fmt
-from gateway.report.sections import Cell, Head, Section, Table, numbers
+from gateway.report.sections import Cell, Head, Section, by_rows, numbers
 from gateway.scoring.flips import KeptAnswers
 from gateway.scoring.metrics import metric_name
 from gateway.scoring.results import CellTimings
@@ -44,7 +45,7 @@ def levels(outcome: Outcome, timings: Sequence[CellTimings] = ()) -> Iterator[Se
         )
         for name, each in zip(names, held, strict=True)
     )
-    table = Table(heads, rows, _caption(outcome), optional=True)
+    table = replace(by_rows(heads, rows, _caption(outcome)), optional=True)
     yield Section("levels", "Levels", tuple(_remarks(outcome)), (table,))
 
 
