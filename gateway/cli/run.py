@@ -179,4 +179,4 @@ def compare(
         note(remark)
     items = [asdict(item) for item in found.items]
     values = {**asdict(found.comparison), "items": items} if json_output else None
-    show(page.sections(found.comparison, found.items), values)
+    show(page.sections(found.comparison, found.items, found.ranks), values)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.files import read_text
 from gateway.core.json import Strictness, from_plain, plain
@@ -14,10 +16,12 @@ from gateway.evaluation.summary import charged, conclusion, held_of, trivial_ans
 from gateway.scoring.contest import Comparison, all_pairs
 from gateway.scoring.flips import Flip, differing
 from gateway.scoring.metrics import of_label, shown_with
-from gateway.scoring.pairing import entrant
+from gateway.scoring.pairing import entrant, matched
 from gateway.scoring.report import Report
 from gateway.scoring.results import Prediction
-from gateway.scoring.scores import score_cell
+from gateway.scoring.scores import absolute_errors, score_cell
+from gateway.scoring.signed_rank import SignedRank, signed_rank
+from gateway.scoring.statistic import IntArray
 
 REPORT = "report.json"
 """The file of a run that holds its report."""
@@ -63,6 +67,8 @@ class SavedComparison:
     """Those that the two answer differently."""
     remarks: tuple[str, ...] = ()
     """What a reader has to know of the items' clusters."""
+    ranks: SignedRank | None = None
+    """Of a number task: the errors of the first less those of the second."""
 
 
 def load_run(folder: Path) -> SavedRun:
@@ -196,7 +202,21 @@ def compare_saved(
         strict=True,
         clusters=clusters,
     )
-    return SavedComparison(found, tuple(differing([first, second], run_a.report.kind)), remarks)
+    flips = tuple(differing([first, second], run_a.report.kind))
+    ranks = _signed_rank(first, second, clusters) if run_a.report.kind == "number" else None
+    return SavedComparison(found, flips, remarks, ranks)
+
+
+def _signed_rank(
+    a: Sequence[Prediction], b: Sequence[Prediction], clusters: IntArray | None
+) -> SignedRank:
+    """Of the errors on the items that both answered; those of a cluster are added up."""
+    errors = [absolute_errors(cell) for cell in matched(a, b)]
+    apart = errors[0] - errors[1]
+    common = ~np.isnan(apart)
+    if clusters is None:
+        return signed_rank(apart[common])
+    return signed_rank(np.bincount(clusters[common], weights=apart[common]))
 
 
 def _require_one_task(a: Report, b: Report) -> None:

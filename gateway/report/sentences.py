@@ -153,7 +153,8 @@ def mcnemar_sentence(result: McNemar, a: str, b: str) -> str:
     )
     verdict = f"exact McNemar {p_statement(result.exact_p)}, mid-p {p_value(result.mid_p)}"
     if result.p_value is None:
-        verdict = f"{result.why_none} ({verdict})" if result.discordant else result.why_none
+        alone = result.clustered or not result.discordant
+        verdict = result.why_none if alone else f"{result.why_none} ({verdict})"
     return f"{counts}: {verdict}."
 
 

@@ -423,7 +423,7 @@ class _Family:
         order: IntArray,
         family: int,
     ) -> Contest:
-        counts = mcnemar(a.right, b.right)
+        counts = mcnemar(a.right, b.right, clustered=self.clusters is not None)
         enough = test.own.deciding >= FEWEST_CARRYING
         error = drawn.standard_error if enough else math.nan
         detailed, margin, alpha = self.detailed, self.margin, ALPHA / family
@@ -444,7 +444,7 @@ class _Family:
             needed=None if margin is None else self._needed(counts, error, pairs.n, margin, alpha),
             power=self._power(counts, error, pairs.n, alpha) if detailed else None,
             accuracy_power=_accuracy_power(counts, alpha) if detailed else None,
-            sequential=self._looks(a, b, order, family) if detailed else None,
+            sequential=self._looks(a, b, order, family) if detailed and self._by_item else None,
             inexact=(_inexact(a.items), _inexact(b.items)),
         )
 
@@ -475,6 +475,12 @@ class _Family:
                 metric=self.metric if own else "accuracy",
             )
         return bootstrap_equivalence(drawn, margin, metric=self.metric, method=self.method)
+
+    @property
+    def _by_item(self) -> bool:
+        """Whether looking at one item after the other means anything: they share no clusters. Where
+        they were taken so, it is what there is."""
+        return self.clusters is None or self.planned is not None
 
     def _by_score(self, drawn: Bootstrap) -> bool:
         """Whether the score test of right answers is what there is to go by."""

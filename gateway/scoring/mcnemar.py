@@ -29,7 +29,10 @@ class McNemar:
     only_b: int
     both_wrong: int
     p_value: float | None
-    """None below `FEWEST_DECIDING` discordant items, which cannot reach p < 0.05."""
+    """None below `FEWEST_DECIDING` discordant items, which cannot reach p < 0.05, and where items
+    share clusters."""
+    clustered: bool = False
+    """Whether items share clusters: then they are no independent coins."""
 
     @property
     def n(self) -> int:
@@ -66,8 +69,8 @@ class McNemar:
     def odds(self) -> Metric | None:
         """Odds that an item that exactly one cell has right is that of `a`, with the exact 95%
         interval (Clopper and Pearson 1934); infinite where none is of `b`. None where there is no
-        such item."""
-        if not self.discordant:
+        such item, or items share clusters."""
+        if not self.discordant or self.clustered:
             return None
         low, high = binomtest(self.only_a, self.discordant).proportion_ci(0.95, method="exact")
         value = self.only_a / self.only_b if self.only_b else math.inf
@@ -78,6 +81,8 @@ class McNemar:
         """Why there is no p-value; empty where there is one."""
         if self.p_value is not None:
             return ""
+        if self.clustered:
+            return "items share clusters, and the permutation test goes by those"
         return too_few(self.discordant, "right in exactly one cell")
 
 
@@ -85,11 +90,12 @@ def _odds(share: float) -> float:
     return share / (1 - share) if share < 1 else math.inf
 
 
-def mcnemar(right_a: BoolArray, right_b: BoolArray) -> McNemar:
+def mcnemar(right_a: BoolArray, right_b: BoolArray, *, clustered: bool = False) -> McNemar:
     """Compare two cells by their right answers.
 
     Args:
         right_a, right_b: whether each item was answered rightly, shape (items,).
+        clustered: whether items share clusters; then there is no p-value.
     """
     table = np.asarray(
         [
@@ -98,13 +104,14 @@ def mcnemar(right_a: BoolArray, right_b: BoolArray) -> McNemar:
         ],
         dtype=np.int64,
     )
-    decides = int(table[0, 1] + table[1, 0]) >= FEWEST_DECIDING
+    decides = int(table[0, 1] + table[1, 0]) >= FEWEST_DECIDING and not clustered
     return McNemar(
         both_right=int(table[0, 0]),
         only_a=int(table[0, 1]),
         only_b=int(table[1, 0]),
         both_wrong=int(table[1, 1]),
         p_value=float(statsmodels_mcnemar(table, exact=True).pvalue) if decides else None,
+        clustered=clustered,
     )
 
 

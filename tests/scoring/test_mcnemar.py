@@ -42,3 +42,23 @@ def test_a_published_table_has_its_published_p_value() -> None:
     a = np.repeat([True, True, False, False], [59, 6, 16, 80])
     b = np.repeat([True, False, True, False], [59, 6, 16, 80])
     assert mcnemar(a, b).p_value == pytest.approx(0.052479, abs=5e-7)
+
+
+def test_items_that_share_clusters_have_no_p_value_and_no_odds() -> None:
+    right = np.arange(80) < 65
+    found = mcnemar(right, ~right, clustered=True)
+    assert (found.p_value, found.odds) == (None, None)
+    assert "share clusters" in found.why_none
+
+
+def test_odds_are_those_of_the_items_that_one_cell_alone_has_right() -> None:
+    right_a, right_b = np.arange(16) < 13, np.arange(16) >= 13
+    odds = mcnemar(right_a, right_b).odds
+    assert odds is not None
+    assert odds.value == pytest.approx(13 / 3)
+    assert odds.low is not None
+    assert 1 < odds.low < 4
+    assert mcnemar(right_a, right_a).odds is None
+    never = mcnemar(right_a, np.zeros(16, dtype=np.bool_)).odds
+    assert never is not None
+    assert never.value == float("inf")

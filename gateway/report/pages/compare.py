@@ -9,15 +9,19 @@ from gateway.report.sentences import contest_sentences
 from gateway.scoring.contest import Comparison
 from gateway.scoring.flips import Flip
 from gateway.scoring.results import Metric
+from gateway.scoring.signed_rank import SignedRank
 
 MOST_FLIPS = 20
 
 
-def sections(found: Comparison, items: Sequence[Flip]) -> Iterator[Section]:
+def sections(
+    found: Comparison, items: Sequence[Flip], ranks: SignedRank | None = None
+) -> Iterator[Section]:
     """Differences are a minus b.
 
     Args:
         items: those that the two answer differently.
+        ranks: the signed-rank test of errors; None: they are no errors.
     """
     contest, counts = found.contest, found.contest.mcnemar
     yield Section(lines=(f"a: {contest.a}", f"b: {contest.b}"), tone="strong")
@@ -27,10 +31,22 @@ def sections(found: Comparison, items: Sequence[Flip]) -> Iterator[Section]:
         ("a wrong", str(counts.only_b), str(counts.both_wrong)),
     ]
     yield Section(tables=(by_rows(("", *numbers("b right", "b wrong")), rows),))
+    if ranks is not None:
+        yield Section(lines=(_ranks(ranks),))
     if odds := counts.odds:
         yield Section(lines=(_odds(counts.only_a, counts.only_b, odds),))
     flips = [item for item in items if item.item_id in set(found.flips)]
     yield from _flips(flips, contest.a, contest.b)
+
+
+def _ranks(ranks: SignedRank) -> str:
+    if ranks.p_value is None:
+        return f"Signed-rank test of the errors: {ranks.why_none}."
+    how = "exact, ties as they are" if ranks.exact else "normal, with the variance of ties"
+    return (
+        f"Signed-rank test of the errors: {fmt.p_statement(ranks.p_value)} "
+        f"({fmt.plural(ranks.n, 'item')} that differ; {how})."
+    )
 
 
 def _odds(only_a: int, only_b: int, odds: Metric) -> str:
