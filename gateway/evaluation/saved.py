@@ -216,7 +216,8 @@ def _signed_rank(
     common = ~np.isnan(apart)
     if clusters is None:
         return signed_rank(apart[common])
-    return signed_rank(np.bincount(clusters[common], weights=apart[common]))
+    sums = np.bincount(clusters[common], weights=apart[common])
+    return signed_rank(sums.astype(np.float64))
 
 
 def _require_one_task(a: Report, b: Report) -> None:
