@@ -1,6 +1,7 @@
 """What the actions read. It is small: a model takes milliseconds, in llama.cpp and on torch."""
 
 import csv
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,8 +175,9 @@ def _adapters(world: Path) -> None:
     _card(world / "adapters" / ON_TORCH, read_base(on_torch, world / "torch"))
     folder = world / "adapters" / ON_GGUF
     folder.mkdir()
-    config = '{"peft_type": "LORA", "r": 2, "lora_alpha": 2, "target_modules": ["q_proj"]}'
-    (folder / "adapter_config.json").write_text(config)
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 2, "target_modules": ["q_proj"]}
+    of_one = {**config, "layers_to_transform": [0], "task_type": "CAUSAL_LM"}
+    (folder / "adapter_config.json").write_text(json.dumps(of_one))
     draw = np.random.default_rng(1)
     pair = {"lora_A": (2, _WIDTH), "lora_B": (_WIDTH, 2)}
     save_file(
