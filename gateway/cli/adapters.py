@@ -141,12 +141,10 @@ def _merge_gguf(
 ) -> None:
     from gateway.cli.progress import staged
     from gateway.core.errors import ConfigError
-    from gateway.core.extras import require_extra
     from gateway.tuning.export.merge import entry
     from gateway.tuning.export.merge_gguf import KINDS, check_new, merge_gguf
     from gateway.tuning.export.proof import Prover
 
-    require_extra("llama-cpp")
     if kind not in KINDS:
         raise ConfigError(f"--type {kind.lower()} is not known", hint="known: f16, f32")
     check_new(output)

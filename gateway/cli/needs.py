@@ -75,7 +75,7 @@ NEEDS: Mapping[str, Needs] = {
     "adapters list": Needs(),
     "adapters show": Needs(),
     "adapters check": Needs(),
-    "adapters merge": Needs(("transformers",), {"llama-cpp": "--out FILE.gguf"}),
+    "adapters merge": Needs(("transformers",)),
     "adapters export": Needs(("transformers",)),
     "adapters compare": Needs(sometimes=_IN_PROCESS | _DATA),
     "prompts list": Needs(),

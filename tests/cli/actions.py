@@ -66,10 +66,7 @@ ACTIONS: Mapping[str, str | Mapping[str, str]] = {
     "adapters list": "",
     "adapters show": ON_TORCH,
     "adapters check": f"{ON_GGUF} --base small",
-    "adapters merge": {
-        "": f"{ON_TORCH} --base torch --out merged",
-        "llama-cpp": f"{ON_GGUF} --base small --out merged.gguf",
-    },
+    "adapters merge": f"{ON_GGUF} --base small --out merged.gguf --type f32",
     "adapters export": f"{ON_GGUF} --base small --out adapter.gguf",
     "adapters compare": {
         "": f"{ON_GGUF} --base small {_COMPARED}",
