@@ -15,6 +15,7 @@ from gateway.core.types import (
     Troubles,
 )
 from gateway.models.spec import ModelSpec
+from gateway.models.tool_calls import ToolMode
 
 if TYPE_CHECKING:
     from gateway.engine.llama.vocabulary import GgufVocabulary
@@ -48,6 +49,11 @@ class Backend(Protocol):
     @property
     def chat_template(self) -> str:
         """Jinja source with which messages are rendered; empty where there is none."""
+        ...
+
+    @property
+    def tool_mode(self) -> ToolMode:
+        """Who shows tools to the model."""
         ...
 
     async def generate(self, request: GenerationRequest) -> Completion:

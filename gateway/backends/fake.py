@@ -27,6 +27,7 @@ from gateway.core.types import (
 )
 from gateway.models.reasoning import part
 from gateway.models.spec import Capabilities, ModelSpec
+from gateway.models.tool_calls import ToolMode
 
 _DIMENSIONS = 8
 
@@ -134,6 +135,10 @@ class FakeBackend:
     @property
     def chat_template(self) -> str:
         return self.spec.chat_template
+
+    @property
+    def tool_mode(self) -> ToolMode:
+        return "off"
 
     def piece(self, token: int) -> bytes:
         if not 0 <= token < 256:

@@ -31,6 +31,7 @@ from gateway.engine.token_scores import read
 from gateway.engine.trie import build_trie, count_nodes
 from gateway.models.reasoning import part
 from gateway.models.spec import ModelSpec
+from gateway.models.tool_calls import ToolMode
 
 _LONG_TEXT = 50_000
 """Characters; so many are tokenized in some 20 ms."""
@@ -143,6 +144,10 @@ class EngineBackend:
     @property
     def chat_template(self) -> str:
         return self._reader.template_source or ""
+
+    @property
+    def tool_mode(self) -> ToolMode:
+        return self._reader.tool_mode
 
     def piece(self, token: int) -> bytes:
         return self._reader.tokenizer.checked_piece(token)

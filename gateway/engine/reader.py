@@ -12,8 +12,9 @@ from gateway.core.errors import ConfigError, ContextOverflow, InvalidRequest, No
 from gateway.core.types import GenerationRequest, Message, RenderedRequest
 from gateway.engine.jobs import Vocabulary
 from gateway.engine.tokenizer import Segment, Tokenizer
-from gateway.models import chat_template, reasoning
+from gateway.models import chat_template, reasoning, tool_calls
 from gateway.models.spec import ModelSpec
+from gateway.models.tool_calls import ToolMode
 
 _MARK = "\ue000{}\ue001"
 """Stands for a control token's text inside a message while the chat template is rendered."""
@@ -114,11 +115,13 @@ class Reader:
         """What of the rendering of messages may change a byte, by name."""
         template = self.template_source or ""
         merged = {"system": "merged"} if self.merges_system else {}
+        tools = {} if self._spec.tools == "auto" else {"tools": self._spec.tools}
         ends = {"turn_end": ", ".join(self.turn_ends)} if self.turn_ends else {}
         return {
             "chat_template": digest_text(template),
             "end_of_turn": self._spec.end_of_turn,
             **merged,
+            **tools,
             **ends,
             **self.tokenizer.identity(template),
         }
@@ -184,19 +187,24 @@ class Reader:
         except ConfigError:
             return False  # It does not compile, as the first conversation will tell.
 
-    def _conversation(self, request: GenerationRequest) -> Sequence[Message]:
+    def _conversation(self, messages: Sequence[Message]) -> Sequence[Message]:
         """The messages, as they are given to the chat template.
 
         Raises:
             InvalidRequest: it would not show a system message.
         """
-        if not any(message.role == "system" for message in request.messages):
-            return request.messages
+        if not any(message.role == "system" for message in messages):
+            return messages
         if self.merges_system:
-            return chat_template.merged(request.messages)
+            return chat_template.merged(messages)
         if why := self._system_refusal:
             raise InvalidRequest(why, hint=_MERGE, parameter="messages")
-        return request.messages
+        return messages
+
+    @cached_property
+    def tool_mode(self) -> ToolMode:
+        """Who shows tools to the model."""
+        return chat_template.tool_mode(self._spec.tools, self.template_source, self._special)
 
     @cached_property
     def _system_refusal(self) -> str:
@@ -217,11 +225,14 @@ class Reader:
         if request.prompt is not None:
             return self._extend([(request.prompt, True)], request.answer_start), False
         hidden: list[str] = []
-        messages = self._conversation(request)
+        tools, turns = request.tools, request.messages
+        if (tools or tool_calls.are_in(turns)) and self.tool_mode == "fallback":
+            tools, turns = (), tool_calls.as_text(turns, tools)
+        messages = self._conversation(turns)
         text = self._chat_template.render(
             messages,
             special=self._special,
-            tools=request.tools,
+            tools=tools,
             hide=lambda data: self._hide(data, hidden),
         )
         segments: list[Segment] = []

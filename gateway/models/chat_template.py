@@ -4,6 +4,7 @@ Reference: transformers, `utils/chat_template_utils.py` (trim_blocks, lstrip_blo
 controls, `tojson` without HTML escapes, `raise_exception`, `strftime_now`).
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from gateway.core.errors import ConfigError, InvalidRequest
 from gateway.core.types import Message, Tool, ToolCall
+from gateway.models import tool_calls
+from gateway.models.spec import Tools
+from gateway.models.tool_calls import ToolMode
 
 PLAIN = (
     "{% for message in messages %}"
@@ -66,8 +70,26 @@ class ChatTemplate:
             self._template = environment.from_string(source)
         except jinja2.TemplateError as exc:
             raise ConfigError(f"the model's chat template does not compile: {exc}") from exc
+        self._source = source
         self._shows_tools = _TOOLS.search(source) is not None
         self._shows_calls = _TOOL_CALLS.search(source) is not None
+
+    def shows_tools(self, special: Mapping[str, str]) -> bool | None:
+        """Whether the template shows tools, and calls in the form that the gateway reads; None: in
+        another form.
+
+        Args:
+            special: as `render`.
+        """
+        if not self._shows_tools:
+            return False
+        offered, call = (tool_calls.PROBE,), tool_calls.PROBE_CALL
+        asked, called = Message("user", "?"), Message("assistant", "", (call,))
+        for turns in ((asked, called, Message("tool", "?", (), call.id)), (asked, called)):
+            with contextlib.suppress(InvalidRequest):
+                text = self.render(turns, special=special, tools=offered, begin_answer=False)
+                return tool_calls.is_read(text) or None
+        return (not self._shows_calls and tool_calls.is_described(self._source)) or None
 
     def system_refusal(self, special: Mapping[str, str]) -> str:
         """Why a system message does not come to the model, in the template's own words where it has
@@ -150,6 +172,24 @@ class ChatTemplate:
             return self._template.render(add_generation_prompt=begin_answer, **variables)
         except (jinja2.TemplateError, TypeError, RecursionError) as exc:
             raise InvalidRequest(f"the chat template refuses the conversation: {exc}") from exc
+
+
+def tool_mode(asked: Tools, source: str | None, special: Mapping[str, str]) -> ToolMode:
+    """Who shows tools to the model, as the entry asks for or the chat template allows.
+
+    Args:
+        source: the template; None: there is none.
+        special: as `ChatTemplate.render`.
+    """
+    if asked != "auto":
+        return asked
+    if not source:
+        return "off"
+    try:
+        shows = ChatTemplate(source).shows_tools(special)
+    except ConfigError:
+        return "off"  # It does not compile, as the first conversation will tell.
+    return "off" if shows is None else "template" if shows else "fallback"
 
 
 def merged(messages: Sequence[Message]) -> tuple[Message, ...]:

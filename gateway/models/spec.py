@@ -78,6 +78,7 @@ def check_inside(path: str) -> None:
 
 Determinism = Literal["bitwise", "off"]
 Kernels = Literal["decode", "prefill"]
+Tools = Literal["auto", "template", "fallback", "off"]
 System = Literal["auto", "merge", "refuse"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantize = Literal["", "nf4", "int8"]
@@ -138,6 +139,10 @@ class ModelSpec:
     system: System = "auto"
     """"merge" puts system messages into the user's turn; "auto" does where the chat template shows
     them nowhere else; "refuse" refuses such a conversation."""
+    tools: Tools = "auto"
+    """Who shows tools to the model: "template"; "fallback", the system message; "off", nobody.
+    "auto" is the template where it shows them in the form that is read, the system message where it
+    shows none, else nobody."""
     end_of_turn: str = ""
     """Text that ends an answer, for models whose chat template has no end-of-turn token."""
     parallel: Annotated[int, Ge(1), Le(256)] = 4

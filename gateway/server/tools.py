@@ -1,23 +1,19 @@
-"""Tool calls: which text a model writes for one, how it is read back, how it is enforced.
+"""Tool calls: how they are read back from an answer's text, and how one is enforced.
 
-A chat template shows tools in the form that its model was trained on, and the gateway reads calls
-back in the same form. Known is the one of Hermes, Qwen and many others: a JSON object with `name`
-and `arguments` between <tool_call> and </tool_call>.
+Which text a model writes for one: `gateway.models.tool_calls`.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.core.digests import canonical_json, digest_json
 from gateway.core.errors import InvalidRequest
-from gateway.core.types import Constraint, Tool, ToolCall
+from gateway.core.types import Constraint, GenerationRequest, Tool, ToolCall
+from gateway.models.tool_calls import ANSWER_START, CLOSING, OPENING, ToolMode
+from gateway.server.schemas import closed
 from gateway.server.wire import FunctionDefinition
-
-OPENING, CLOSING = "<tool_call>", "</tool_call>"
-ANSWER_START = f"{OPENING}\n"
-"""How an answer begins that must be a call."""
 
 _ID_DIGITS = 24
 
@@ -49,19 +45,59 @@ def offered(functions: Iterable[FunctionDefinition]) -> tuple[Tool, ...]:
     return made
 
 
-def check_readable(chat_template: str) -> None:
-    """Make sure that calls can be read back.
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The tools of a request, and how they are to be used."""
+
+    tools: tuple[Tool, ...] = ()
+    enforced: bool = False
+    """The answer is a call and nothing else."""
+    name: str = ""
+    """Of the one that has to be called; empty: any."""
+    several: bool = True
+    """Whether an answer may call more than one."""
+
+
+def with_offer(request: GenerationRequest, offer: Offer, mode: ToolMode) -> GenerationRequest:
+    """The request with its tools.
 
     Raises:
-        InvalidRequest: the template has models write calls in another form.
+        InvalidRequest: the model is shown no tools, or the one that is named is none of them.
     """
-    if OPENING not in chat_template:
+    if not offer.tools:
+        return request
+    if mode == "off":
         raise InvalidRequest(
-            "this model's chat template does not have tools called in a form that the gateway reads"
-            f" ({OPENING})",
-            hint="give its entry in models.toml a chat_template that does",
+            "this model is shown no tools: its chat template has them called in a form that the "
+            f"gateway does not read (it reads {OPENING}), or its entry says so",
+            hint='tools = "fallback" in its entry in models.toml shows them in the system message',
             parameter="tools",
         )
+    request = replace(request, tools=offer.tools)
+    if offer.enforced:
+        constraint = constraint_of(_named(offer))
+        return replace(request, answer_start=ANSWER_START, constraint=constraint)
+    if not offer.several:
+        # The text after the first call is never written; the call is read without its end.
+        stop = (*request.sampling.stop, CLOSING)
+        return replace(request, sampling=replace(request.sampling, stop=stop))
+    return request
+
+
+def _named(offer: Offer) -> Sequence[Tool]:
+    if not offer.name:
+        return offer.tools
+    found = [tool for tool in offer.tools if tool.name == offer.name]
+    if not found:
+        raise InvalidRequest(f"no tool is called {offer.name!r}", parameter="tool_choice")
+    return found
+
+
+def read(text: str, offer: Offer, salt: str) -> ParsedAnswer:
+    """Part an answer to a request with that offer; see `read_calls`."""
+    if not offer.tools:
+        return ParsedAnswer(text, ())
+    return (read_enforced if offer.enforced else read_calls)(text, offer.tools, salt)
 
 
 def read_calls(text: str, tools: Sequence[Tool], salt: str) -> ParsedAnswer:
@@ -174,7 +210,7 @@ def _schema(tool: Tool) -> dict[str, Any]:
     schema = json.loads(tool.parameters)
     if not isinstance(schema, dict):
         raise InvalidRequest(f"the schema of tool {tool.name!r} is no object", parameter="tools")
-    return {"type": "object", **schema}
+    return closed({"type": "object", **schema})
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:

@@ -291,3 +291,52 @@ def test_foreign_pages_may_ask_only_when_named(origin: str) -> None:
     assert reached(origin, ("*",)).status_code == 200
     assert reached(origin, (origin,)).status_code == 200
     assert reached(origin, ("none", origin)).status_code == 200
+
+
+ASKED_AND_CALLED: list[dict[str, Any]] = [
+    {"type": "message", "role": "user", "content": "hi"},
+    {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "abc"},
+    {"type": "function_call", "call_id": "c1", "name": "w", "arguments": "{}", "id": "fc_1"},
+    {"type": "function_call_output", "call_id": "c1", "output": "rain"},
+]
+
+
+@pytest.mark.parametrize(
+    ("more", "place", "words"),
+    [
+        ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0]", "item_reference"),
+        ({"input": [{"type": "function_call", "call_id": "c"}]}, "input[0].name", "required"),
+        ({"input": []}, "input", "at least 1"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0]", "web_search"),
+        ({"tool_choice": "required"}, None, "tool_choice needs tools"),
+        ({"previous_response_id": "resp_1"}, "previous_response_id", "not kept"),
+        ({"include": ["message.output_text.logprobs"]}, "include[0]", "encrypted_content"),
+        ({"reasoning": {"effort": "high"}}, "reasoning.effort", "not chosen"),
+    ],
+)
+def test_what_responses_have_not_is_refused_by_name(
+    client: httpx.Client, more: dict[str, Any], place: str | None, words: str
+) -> None:
+    found = answered(client, "/v1/responses", {**RESPONSE, **more})
+    assert found.status_code == 400, found.text
+    error = found.json()["error"]
+    assert (error["param"], words in error["message"]) == (place, True), error
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"include": ["reasoning.encrypted_content"], "store": True},
+        {"include": [], "previous_response_id": None, "parallel_tool_calls": False},
+        {"service_tier": "auto", "prompt_cache_key": "abc", "safety_identifier": "abc"},
+        {"reasoning": {"effort": None, "summary": "auto"}, "background": False},
+        {"tools": [], "tool_choice": "auto", "text": {"format": {"type": "text"}}},
+        {"max_output_tokens": 10**9},
+        {"input": [ASKED_AND_CALLED[0], ASKED_AND_CALLED[1]]},
+    ],
+)
+def test_defaults_hints_and_bounds_of_responses_are_accepted(
+    client: httpx.Client, more: dict[str, Any]
+) -> None:
+    found = answered(client, "/v1/responses", {**RESPONSE, **more})
+    assert found.status_code == 200, found.text

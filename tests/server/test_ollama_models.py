@@ -68,8 +68,11 @@ def test_a_model_is_shown_with_what_its_file_says(own: ollama.Client, path: Path
     assert info is not None
     reader = PlainReader(path)
     assert set(reader.fields) - {"GGUF.version", "GGUF.tensor_count", "GGUF.kv_count"} <= set(info)
-    for name in ("llama.context_length", "general.architecture", "llama.rope.freq_base"):
+    for name in ("llama.block_count", "general.architecture", "llama.rope.freq_base"):
         assert info[name] == reader.fields[name].contents()
+    # Clients ask for as much context as this says, so it is what is served.
+    assert info["llama.context_length"] == 2048
+    assert reader.fields["llama.context_length"].contents() == 8192
     assert info["general.parameter_count"] == sum(int(t.n_elements) for t in reader.tensors)
     assert info["tokenizer.ggml.tokens"] is None
     assert shown.template == reader.fields["tokenizer.chat_template"].contents()

@@ -46,7 +46,6 @@ REFUSED_ALIKE = [
     "007-chat-missing-model",
     "008-generate-missing-model",
     "042-chat-format-bad-schema",
-    "043-chat-tools-unsupported",
     "044-chat-think-unsupported",
     "045-chat-images-unsupported",
     "048-chat-no-model",
@@ -71,7 +70,6 @@ REFUSED_HERE = [
     "063-generate-negative-temperature",
     "068-generate-raw-too-long",
     "071-chat-too-long",
-    "075-num-ctx-over-training",
     "088-pull-offline",
     "090-copy",
     "092-delete",
@@ -164,6 +162,12 @@ def test_what_ollama_refuses_is_refused_with_its_status(url: str, name: str) -> 
     theirs, ours = exchange["response"], replayed(url, exchange)
     assert ours.status_code == theirs["status"]
     assert shape(ours.json()) == {"error": "str"}
+
+
+@pytest.mark.parametrize("name", ["043-chat-tools-unsupported", "075-num-ctx-over-training"])
+def test_what_ollama_refuses_or_lowers_and_is_done_here(url: str, name: str) -> None:
+    """Tools are shown in the system message; more context than there is, is an upper bound."""
+    assert replayed(url, recorded(name)).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["007-chat-missing-model", "048-chat-no-model"])

@@ -211,10 +211,20 @@ def test_a_called_tool_answers_and_the_conversation_goes_on(client: openai.OpenA
     assert done.usage.prompt_tokens > first.usage.prompt_tokens
 
 
-def test_tools_that_the_template_does_not_show_are_refused(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError) as caught:
-        client.chat.completions.create(model=CHAT, messages=ASKED, tools=[WEATHER])
-    assert caught.value.param == "tools"
+def test_tools_that_the_template_does_not_show_are_in_the_system_message(
+    client: openai.OpenAI,
+) -> None:
+    plain = client.chat.completions.create(model=CHAT, messages=ASKED, max_tokens=1)
+    done = client.chat.completions.create(
+        model=CHAT, messages=ASKED, tools=[WEATHER], tool_choice="required", max_tokens=80
+    )
+    (call,) = done.choices[0].message.tool_calls or []
+    assert call.type == "function"
+    assert set(json.loads(call.function.arguments)) == {"city"}
+    assert done.choices[0].finish_reason == "tool_calls"
+    assert plain.usage is not None
+    assert done.usage is not None
+    assert done.usage.prompt_tokens > plain.usage.prompt_tokens + 50
 
 
 @pytest.mark.parametrize(

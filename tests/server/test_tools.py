@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.types import Tool
+from gateway.models.tool_calls import CLOSING, OPENING
 from gateway.server.tools import (
-    CLOSING,
-    OPENING,
     HeldBack,
     constraint_of,
     read_calls,

@@ -52,6 +52,7 @@ from gateway.engine.reader import Reader, check_labels
 from gateway.engine.trie import build_trie, count_nodes
 from gateway.models import ollama_store
 from gateway.models.environment import ollama_root
+from gateway.models.tool_calls import ToolMode
 
 _ATTEMPTS = 4
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
@@ -180,6 +181,10 @@ class OllamaBackend:
     @property
     def context_length(self) -> int:
         return self._served.context_length
+
+    @property
+    def tool_mode(self) -> ToolMode:
+        return self._reader.reader.tool_mode if self.route == "raw" else "off"
 
     @property
     def chat_template(self) -> str:

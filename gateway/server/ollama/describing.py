@@ -8,17 +8,16 @@ from functools import lru_cache
 from pathlib import Path
 
 from gateway.core.digests import digest_json
-from gateway.core.errors import GatewayError, InvalidRequest
+from gateway.core.errors import GatewayError
 from gateway.core.files import stamp
 from gateway.models.adapters.folder import WEIGHTS, adapter_digest
-from gateway.models.chat_template import DEFAULT, NAMED, PLAIN
+from gateway.models.chat_template import DEFAULT, NAMED, PLAIN, tool_mode
 from gateway.models.environment import digest_memory
 from gateway.models.gguf import Header
 from gateway.models.gguf_parts import files_of, read_model
 from gateway.models.locate import weights_path
 from gateway.models.spec import ModelSpec
 from gateway.models.weights import folder_contents_digest, weights_digests
-from gateway.server.tools import check_readable
 
 logger = logging.getLogger("gateway.server")
 
@@ -80,7 +79,8 @@ class Description:
     @property
     def capabilities(self) -> list[str]:
         """What it can be asked for, in Ollama's words."""
-        return ["completion", *(["tools"] if _reads_tools(self.template) else []), "embedding"]
+        shown = tool_mode(self.spec.tools, self.template, {}) != "off"
+        return ["completion", *(["tools"] if shown else []), "embedding"]
 
     def number(self, key: str) -> int:
         """A number that the architecture's metadata gives; 0 where it does not."""
@@ -170,11 +170,3 @@ def _header(path: Path, stamped: str) -> Header:
 
 def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def _reads_tools(template: str) -> bool:
-    try:
-        check_readable(template)
-    except InvalidRequest:
-        return False
-    return True

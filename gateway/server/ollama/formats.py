@@ -1,11 +1,11 @@
 """`format`: "json", or the JSON schema that an answer has to match."""
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
 from gateway.core.types import Constraint
+from gateway.server.schemas import closed_text
 from gateway.server.wire import JsonObject
 
 _ANY_OBJECT = '{"type": "object"}'
@@ -23,6 +23,6 @@ Format = Annotated[Literal["", "json"] | JsonObject | None, BeforeValidator(_kno
 
 def constraint_of(wanted: str | JsonObject | None) -> Constraint | None:
     """What an answer may be; None: anything."""
-    if not wanted and not isinstance(wanted, dict):
-        return None
-    return Constraint("json_schema", _ANY_OBJECT if wanted == "json" else json.dumps(wanted))
+    if isinstance(wanted, dict):
+        return Constraint("json_schema", closed_text(wanted))
+    return Constraint("json_schema", _ANY_OBJECT) if wanted else None

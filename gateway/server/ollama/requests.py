@@ -24,17 +24,15 @@ def chat_request(body: ChatBody, session: Session) -> GenerationRequest:
     Raises:
         InvalidRequest: fields contradict, or the model's template cannot show the tools.
     """
-    offered = tools.offered(tool.function for tool in body.tools or ())
-    if offered:
-        tools.check_readable(session.backend.chat_template)
-    return GenerationRequest(
+    offer = tools.Offer(tools.offered(tool.function for tool in body.tools or ()))
+    request = GenerationRequest(
         model=body.model,
         messages=_messages(body.messages or ()),
-        tools=offered,
         sampling=(body.options or Options()).sampling(),
         constraint=constraint_of(body.format),
         logprobs=body.alternatives,
     )
+    return tools.with_offer(request, offer, session.backend.tool_mode)
 
 
 def generate_request(body: GenerateBody) -> GenerationRequest:

@@ -95,7 +95,7 @@ class _Stream:
 
     async def run(self, number: int) -> Completion:
         """Stream one choice to its end."""
-        held = tools.HeldBack() if self._asked.tools else None
+        held = tools.HeldBack() if self._asked.offer.tools else None
         begun = False
         async for delta in self._session.stream(self._asked.requests[number]):
             if not begun:
@@ -106,7 +106,7 @@ class _Stream:
                 return delta.completion
             text = delta.text
             if held is not None:
-                text = "" if self._asked.enforced else held.add(text)
+                text = "" if self._asked.offer.enforced else held.add(text)
             if text or delta.logprobs:
                 self._tell(number, ChunkDelta(content=text), logprobs=delta.logprobs)
         raise RuntimeError("the backend's stream ended without its completion")

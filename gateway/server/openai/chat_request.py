@@ -1,11 +1,10 @@
 """A chat body -> what the backend is asked, and how its answers are to be read."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gateway.core.errors import InvalidRequest
-from gateway.core.types import Constraint, GenerationRequest, Message, Tool, ToolCall
+from gateway.core.types import Constraint, GenerationRequest, Message, ToolCall
 from gateway.server import tools as calling
 from gateway.server.exchange import current
 from gateway.server.openai.chat_wire import ChatMessage, ChatRequest, NamedTool
@@ -17,25 +16,19 @@ class ChatChoices:
     """One request for each choice, and what is needed to read the answers."""
 
     requests: tuple[GenerationRequest, ...]
-    tools: tuple[Tool, ...] = ()
-    """Those whose calls are looked for."""
-    enforced: bool = False
-    """The answer is a call and nothing else."""
+    offer: calling.Offer
 
     def read(self, text: str, sample: int) -> calling.ParsedAnswer:
         """Part the answer of one choice."""
-        if not self.tools:
-            return calling.ParsedAnswer(text, ())
         salt = calling.salt_of(self.requests[sample].messages, sample)
-        read = calling.read_enforced if self.enforced else calling.read_calls
-        return read(text, self.tools, salt)
+        return calling.read(text, self.offer, salt)
 
 
 async def ask(body: ChatRequest, session: Session) -> ChatChoices:
     """What the body asks of the session's model.
 
     Raises:
-        InvalidRequest: fields contradict, or the model's template cannot show the tools.
+        InvalidRequest: fields contradict, or the model is shown no tools.
         ContextOverflow: the prompt fills the context.
     """
     current().parameters["constraint"] = "tools" if body.enforces_call else "response_format"
@@ -46,42 +39,25 @@ async def ask(body: ChatRequest, session: Session) -> ChatChoices:
         constraint=_format(body),
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
     )
-    given = () if body.tool_choice == "none" else body.tools or ()
-    offered = calling.offered(tool.function for tool in given)
-    if offered:
-        calling.check_readable(session.backend.chat_template)
-        request = _with_tools(body, request, offered)
+    offer = _offer(body)
+    request = calling.with_offer(request, offer, session.backend.tool_mode)
     request = await session.within_context(request, body.most_tokens)
     samples = [
         replace(request, sampling=replace(request.sampling, sample=number))
         for number in range(body.n or 1)
     ]
-    return ChatChoices(tuple(samples), offered, body.enforces_call)
+    return ChatChoices(tuple(samples), offer)
 
 
-def _with_tools(
-    body: ChatRequest, request: GenerationRequest, offered: tuple[Tool, ...]
-) -> GenerationRequest:
-    request = replace(request, tools=offered)
-    if body.enforces_call:
-        constraint = calling.constraint_of(_named(body.tool_choice, offered))
-        return replace(request, answer_start=calling.ANSWER_START, constraint=constraint)
-    if body.parallel_tool_calls is False:
-        # The text after the first call is never written; the call is read without its end.
-        stop = (*request.sampling.stop, calling.CLOSING)
-        return replace(request, sampling=replace(request.sampling, stop=stop))
-    return request
-
-
-def _named(choice: object, offered: Sequence[Tool]) -> Sequence[Tool]:
-    if not isinstance(choice, NamedTool):
-        return offered
-    found = [tool for tool in offered if tool.name == choice.function.name]
-    if not found:
-        raise InvalidRequest(
-            f"no tool is called {choice.function.name!r}", parameter="tool_choice.function.name"
-        )
-    return found
+def _offer(body: ChatRequest) -> calling.Offer:
+    given = () if body.tool_choice == "none" else body.tools or ()
+    choice = body.tool_choice
+    return calling.Offer(
+        calling.offered(tool.function for tool in given),
+        enforced=body.enforces_call,
+        name=choice.function.name if isinstance(choice, NamedTool) else "",
+        several=body.parallel_tool_calls is not False,
+    )
 
 
 def _format(body: ChatRequest) -> Constraint | None:
@@ -91,17 +67,22 @@ def _format(body: ChatRequest) -> Constraint | None:
 
 def _message(message: ChatMessage) -> Message:
     calls = tuple(
-        ToolCall(call.id, call.function.name, _arguments(call.function.arguments))
+        ToolCall(call.id, call.function.name, arguments_of(call.function.arguments, "messages"))
         for call in message.tool_calls or ()
     )
     return Message(message.plain_role, message.text, calls, message.tool_call_id or "")
 
 
-def _arguments(text: str) -> str:
+def arguments_of(text: str, parameter: str) -> str:
+    """A call's arguments as they were sent; none are an empty object.
+
+    Raises:
+        InvalidRequest: they are no JSON object.
+    """
     try:
         parsed = json.loads(text or "{}")
     except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
-        raise InvalidRequest("a call's arguments are no JSON object", parameter="messages")
+        raise InvalidRequest("a call's arguments are no JSON object", parameter=parameter)
     return text or "{}"

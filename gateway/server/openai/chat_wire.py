@@ -1,6 +1,5 @@
 """Bodies of POST /v1/chat/completions."""
 
-import json
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, Tag, model_validator
@@ -15,6 +14,7 @@ from gateway.server.openai.fields import (
     Usage,
     bound,
 )
+from gateway.server.schemas import closed_text
 from gateway.server.wire import (
     Answered,
     ByKind,
@@ -169,7 +169,7 @@ class ResponseFormat(Wire):
             return None
         if self.json_schema is None:
             return '{"type": "object"}'
-        return json.dumps(self.json_schema.schema_)
+        return closed_text(self.json_schema.schema_)
 
 
 _Choice = Annotated[

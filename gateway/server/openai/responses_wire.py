@@ -1,15 +1,16 @@
 """Bodies of POST /v1/responses: text in, text out, nothing kept between requests."""
 
-import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gateway.server.openai.chat_wire import only_text
 from gateway.server.openai.fields import Metadata, MostTokens, StreamOptions
+from gateway.server.schemas import closed_text
 from gateway.server.wire import (
     Answered,
     ByKind,
+    FunctionDefinition,
     Hint,
     JsonObject,
     Text,
@@ -47,9 +48,12 @@ class InputMessage(Wire):
     @property
     def text(self) -> str:
         """The content; parts follow each other without anything between."""
-        if isinstance(self.content, str):
-            return self.content
-        return "".join(part.text for part in self.content)
+        return text_of(self.content)
+
+
+def text_of(content: str | list[InputPart]) -> str:
+    """A content's text; parts follow each other without anything between."""
+    return content if isinstance(content, str) else "".join(part.text for part in content)
 
 
 class TextFormat(Wire):
@@ -73,7 +77,7 @@ class TextFormat(Wire):
         """The schema as JSON, None where every text may come out."""
         if self.type == "text":
             return None
-        return json.dumps(self.schema_ or {"type": "object"})
+        return closed_text(self.schema_ or {"type": "object"})
 
 
 class TextOptions(Wire):
@@ -83,6 +87,34 @@ class TextOptions(Wire):
     verbosity: Annotated[
         None, only_default("medium", reason="how long answers are is said in the input")
     ] = None
+
+
+class FunctionTool(FunctionDefinition):
+    """A function that may be called."""
+
+    type: Literal["function"]
+    name: Annotated[Text, Field(pattern=_NAME)]
+
+
+def _only_functions(tool: Any) -> Any:
+    kind = tool.get("type") if isinstance(tool, dict) else None
+    if isinstance(kind, str) and kind != "function":
+        raise ValueError(f"a tool of type {kind:.40} is not here: only functions are called")
+    return tool
+
+
+class NamedFunctionTool(Wire):
+    """The one function that must be called."""
+
+    type: Literal["function"]
+    name: Text
+
+
+_Choice = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("str")]
+    | Annotated[NamedFunctionTool, Tag("dict")],
+    ByKind,
+]
 
 
 class Reasoning(Wire):
@@ -96,13 +128,75 @@ class Reasoning(Wire):
     ] = None
 
 
+class CallItem(Wire):
+    """A call of an earlier answer."""
+
+    type: Literal["function_call"]
+    call_id: Text
+    name: Text
+    arguments: Text
+    id: Hint = None
+    status: Hint = None
+
+
+class CallOutputItem(Wire):
+    """What a function that was called gave."""
+
+    type: Literal["function_call_output"]
+    call_id: Text
+    output: Annotated[Annotated[Text, Tag("str")] | Annotated[_Parts, Tag("list")], ByKind]
+    id: Hint = None
+    status: Hint = None
+
+    @property
+    def text(self) -> str:
+        """The output; parts follow each other without anything between."""
+        return text_of(self.output)
+
+
+class ReasoningItem(Wire):
+    """What the model thought before an earlier answer; chat templates are not shown it."""
+
+    type: Literal["reasoning"]
+    id: Hint = None
+    status: Hint = None
+    summary: list[Any] | None = None
+    content: list[Any] | None = None
+    encrypted_content: str | None = None
+
+
+_ITEMS = ("message", "function_call", "function_call_output", "reasoning")
+
+
+def _kind_of_item(item: Any) -> str:
+    kind = item.get("type", "message") if isinstance(item, dict) else "message"
+    # With a space: the tag is no part of the place that an error names.
+    return f"{kind if kind in _ITEMS else 'message'} item"
+
+
+def _known_item(item: Any) -> Any:
+    kind = item.get("type") if isinstance(item, dict) else None
+    if isinstance(kind, str) and kind not in _ITEMS:
+        raise ValueError(f"an item of type {kind:.40} is not read; read are: {', '.join(_ITEMS)}")
+    return item
+
+
+Item = Annotated[
+    Annotated[InputMessage, Tag("message item")]
+    | Annotated[CallItem, Tag("function_call item")]
+    | Annotated[CallOutputItem, Tag("function_call_output item")]
+    | Annotated[ReasoningItem, Tag("reasoning item")],
+    Discriminator(_kind_of_item),
+    BeforeValidator(_known_item),
+]
+
+
 class ResponseRequest(Wire):
     """A text, or turns, to answer."""
 
     model: Text
     input: Annotated[
-        Annotated[Text, Tag("str")]
-        | Annotated[list[InputMessage], Field(min_length=1), Tag("list")],
+        Annotated[Text, Tag("str")] | Annotated[list[Item], Field(min_length=1), Tag("list")],
         ByKind,
     ]
     instructions: Text | None = None
@@ -114,10 +208,16 @@ class ResponseRequest(Wire):
     stream: bool | None = None
     text: TextOptions | None = None
     truncation: Literal["disabled"] | None = None
-    store: Literal[False] | None = None
-    """Answers are not kept, so they cannot be asked for by their id."""
-    tools: Annotated[list[Any], Field(max_length=0)] | None = None
-    tool_choice: Literal["none", "auto"] | None = None
+    store: bool | None = None
+    """True is the documented default. Answers are not kept, as each of them says (`store`), and
+    cannot be asked for by their id."""
+    tools: (
+        Annotated[
+            list[Annotated[FunctionTool, BeforeValidator(_only_functions)]], Field(max_length=128)
+        ]
+        | None
+    ) = None
+    tool_choice: _Choice | None = None
     parallel_tool_calls: bool | None = None
     metadata: Metadata = None
     user: Hint = None
@@ -130,12 +230,26 @@ class ResponseRequest(Wire):
         None, only_empty("answers are not kept: send the earlier turns as input")
     ] = None
     conversation: Annotated[None, only_empty("conversations are not kept")] = None
-    include: Annotated[None, only_empty("an answer holds all that there is")] = None
+    include: list[Literal["reasoning.encrypted_content"]] | None = None
+    """Of reasoning, which no answer has apart from its text."""
     background: Annotated[None, only_empty("an answer is waited for")] = None
     prompt: Annotated[None, only_empty("no prompts are kept: send the text as input")] = None
     reasoning: Reasoning | None = None
     max_tool_calls: Annotated[None, only_empty("no tool is called by the server")] = None
     stream_options: StreamOptions | None = None
+
+    @property
+    def enforces_call(self) -> bool:
+        """Whether the answer must be a call."""
+        return self.tool_choice == "required" or isinstance(self.tool_choice, NamedFunctionTool)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.enforces_call and not self.tools:
+            raise ValueError("tool_choice needs tools")
+        if self.enforces_call and self.text and self.text.format and self.text.format.schema_text:
+            raise ValueError("an answer is either a tool call or of text.format")
+        return self
 
 
 class OutputText(Answered):
@@ -144,6 +258,7 @@ class OutputText(Answered):
     type: Literal["output_text"]
     text: str
     annotations: list[str]
+    logprobs: list[str]
 
 
 class OutputMessage(Answered):
@@ -154,6 +269,18 @@ class OutputMessage(Answered):
     role: Literal["assistant"]
     status: Literal["in_progress", "completed", "incomplete"]
     content: list[OutputText]
+
+
+class OutputCall(Answered):
+    """A call that the caller is asked to make."""
+
+    id: str
+    type: Literal["function_call"]
+    status: Literal["in_progress", "completed"]
+    call_id: str
+    name: str
+    arguments: str
+    """A JSON object as text."""
 
 
 class InputDetails(Answered):
@@ -184,27 +311,52 @@ class Incomplete(Answered):
     reason: Literal["max_output_tokens"]
 
 
+class ResponseError(Answered):
+    """Why there is no answer."""
+
+    code: str
+    message: str
+
+
+class NoReasoning(Answered):
+    """No request chooses how much is thought."""
+
+    effort: None = None
+    summary: None = None
+
+
 class Responded(Answered):
     """The answer."""
 
     id: str
     object: Literal["response"]
     created_at: int
-    status: Literal["in_progress", "completed", "incomplete"]
-    error: None
+    completed_at: int | None
+    status: Literal["in_progress", "completed", "incomplete", "failed"]
+    error: ResponseError | None
     incomplete_details: Incomplete | None
     instructions: str | None
     max_output_tokens: int | None
     metadata: dict[str, str]
     model: str
-    output: list[OutputMessage]
-    parallel_tool_calls: Literal[False]
+    output: list[OutputMessage | OutputCall]
+    parallel_tool_calls: bool
     previous_response_id: None
+    background: Literal[False]
+    frequency_penalty: float
+    presence_penalty: float
+    max_tool_calls: None
+    prompt_cache_key: str | None
+    reasoning: NoReasoning
+    safety_identifier: str | None
+    service_tier: Literal["default"]
+    top_logprobs: Literal[0]
+    user: str | None
     store: Literal[False]
     temperature: float
     text: dict[str, Any]
-    tool_choice: Literal["none"]
-    tools: list[Any]
+    tool_choice: str | dict[str, Any]
+    tools: list[dict[str, Any]]
     top_p: float
     truncation: Literal["disabled"]
     usage: ResponseUsage | None

@@ -1,0 +1,101 @@
+"""The events of a streamed answer of /v1/responses, numbered and in OpenAI's order.
+
+https://platform.openai.com/docs/api-reference/responses-streaming
+"""
+
+import json
+
+from gateway.core.types import Completion, ToolCall
+from gateway.server.openai import sse
+from gateway.server.openai.response_shape import (
+    Failed,
+    call_of,
+    item_id,
+    message_of,
+    part_of,
+    responded,
+)
+from gateway.server.openai.responses_wire import OutputMessage, ResponseRequest
+from gateway.server.streams import Emit
+from gateway.server.tools import ParsedAnswer
+
+
+class Events:
+    """Tells one answer: its message, if anything is said, and then its calls."""
+
+    def __init__(self, body: ResponseRequest, fingerprint: str, emit: Emit[str]) -> None:
+        self._body = body
+        self._fingerprint = fingerprint
+        self._emit = emit
+        self._number = 0
+        self._items = 0
+        """Of those that were begun."""
+
+    def begin(self) -> None:
+        """Announce the answer, once."""
+        if self._number:
+            return
+        response = responded(self._body, self._fingerprint, None).model_dump()
+        self._send("response.created", response=response)
+        self._send("response.in_progress", response=response)
+
+    def text(self, text: str) -> None:
+        """The next piece; an empty one is none."""
+        if not text:
+            return
+        self._begin_message()
+        self._send("response.output_text.delta", **_place(), delta=text, logprobs=[])
+
+    def end(self, completion: Completion, said: ParsedAnswer) -> None:
+        """The whole, item by item."""
+        if said.content or not said.calls:
+            self._begin_message()
+            self._end_message(said.content, cut=completion.finish_reason == "length")
+        for call in said.calls:
+            self._call(call)
+        response = responded(self._body, self._fingerprint, completion, said)
+        self._send(f"response.{response.status}", response=response.model_dump())
+
+    def failed(self, code: str, message: str, parameter: str | None) -> str:
+        """The last two events: the error, and the answer that failed."""
+        error = self._event("error", code=code, message=message, param=parameter)
+        response = responded(self._body, self._fingerprint, None, failed=Failed(code, message))
+        return error + self._event("response.failed", response=response.model_dump())
+
+    def _begin_message(self) -> None:
+        if self._items:
+            return
+        self._items = 1
+        item = OutputMessage(
+            id=item_id(), type="message", role="assistant", status="in_progress", content=[]
+        )
+        self._send("response.output_item.added", output_index=0, item=item.model_dump())
+        self._send("response.content_part.added", **_place(), part=part_of("").model_dump())
+
+    def _end_message(self, text: str, *, cut: bool) -> None:
+        self._send("response.output_text.done", **_place(), text=text, logprobs=[])
+        self._send("response.content_part.done", **_place(), part=part_of(text).model_dump())
+        item = message_of(text, cut=cut).model_dump()
+        self._send("response.output_item.done", output_index=0, item=item)
+
+    def _call(self, call: ToolCall) -> None:
+        index, begun, whole = self._items, call_of(call, "in_progress"), call_of(call, "completed")
+        self._items += 1
+        place = {"item_id": whole.id, "output_index": index}
+        kind = "response.function_call_arguments"
+        self._send("response.output_item.added", output_index=index, item=begun.model_dump())
+        self._send(f"{kind}.delta", **place, delta=call.arguments)
+        self._send(f"{kind}.done", **place, name=call.name, arguments=call.arguments)
+        self._send("response.output_item.done", output_index=index, item=whole.model_dump())
+
+    def _send(self, kind: str, **fields: object) -> None:
+        self._emit(self._event(kind, **fields))
+
+    def _event(self, kind: str, **fields: object) -> str:
+        event = {"type": kind, "sequence_number": self._number, **fields}
+        self._number += 1
+        return sse.named(kind, json.dumps(event))
+
+
+def _place() -> dict[str, object]:
+    return {"item_id": item_id(), "output_index": 0, "content_index": 0}

@@ -1,0 +1,95 @@
+"""A body of /v1/responses -> what the backend is asked, and how its answer is to be read."""
+
+from dataclasses import dataclass
+
+from gateway.core.types import (
+    Constraint,
+    GenerationRequest,
+    Message,
+    Role,
+    Sampling,
+    ToolCall,
+)
+from gateway.server import tools as calling
+from gateway.server.exchange import current
+from gateway.server.openai.chat_request import arguments_of
+from gateway.server.openai.fields import bound
+from gateway.server.openai.responses_wire import (
+    CallItem,
+    CallOutputItem,
+    InputMessage,
+    NamedFunctionTool,
+    ResponseRequest,
+)
+from gateway.server.service import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The request, and what is needed to read its answer."""
+
+    request: GenerationRequest
+    offer: calling.Offer
+
+    def read(self, text: str) -> calling.ParsedAnswer:
+        """Part the answer."""
+        return calling.read(text, self.offer, calling.salt_of(self.request.messages, 0))
+
+
+async def ask(body: ResponseRequest, session: Session) -> Asked:
+    """What the body asks of the session's model.
+
+    Raises:
+        InvalidRequest: fields contradict, or the model is shown no tools.
+        ContextOverflow: the prompt fills the context.
+    """
+    if body.enforces_call:
+        current().parameters["constraint"] = "tools"
+    schema = body.text.format.schema_text if body.text and body.text.format else None
+    request = GenerationRequest(
+        body.model,
+        messages=_messages(body),
+        sampling=Sampling(
+            temperature=body.temperature or 0.0,
+            top_p=1.0 if body.top_p is None else body.top_p,
+        ),
+        constraint=None if schema is None else Constraint("json_schema", schema),
+    )
+    offer = _offer(body)
+    request = calling.with_offer(request, offer, session.backend.tool_mode)
+    request = await session.within_context(request, bound(body.max_output_tokens))
+    return Asked(request, offer)
+
+
+def _offer(body: ResponseRequest) -> calling.Offer:
+    choice = body.tool_choice
+    return calling.Offer(
+        calling.offered(() if choice == "none" else body.tools or ()),
+        enforced=body.enforces_call,
+        name=choice.name if isinstance(choice, NamedFunctionTool) else "",
+        several=body.parallel_tool_calls is not False,
+    )
+
+
+def _messages(body: ResponseRequest) -> tuple[Message, ...]:
+    """The turns. Calls that follow each other, or the text before them, are one turn."""
+    turns = [Message("system", body.instructions)] if body.instructions else []
+    if isinstance(body.input, str):
+        return (*turns, Message("user", body.input))
+    for item in body.input:
+        if isinstance(item, InputMessage):
+            turns.append(Message(_role(item.role), item.text))
+        elif isinstance(item, CallOutputItem):
+            turns.append(Message("tool", item.text, (), item.call_id))
+        elif isinstance(item, CallItem):
+            call = ToolCall(item.call_id, item.name, arguments_of(item.arguments, "input"))
+            before = turns.pop() if turns and turns[-1].role == "assistant" else None
+            content, calls = (before.content, before.tool_calls) if before else ("", ())
+            turns.append(Message("assistant", content, (*calls, call)))
+    return tuple(turns)
+
+
+def _role(role: str) -> Role:
+    if role == "user":
+        return "user"
+    return "assistant" if role == "assistant" else "system"

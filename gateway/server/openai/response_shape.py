@@ -1,0 +1,156 @@
+"""What /v1/responses answers: the object, whole or as far as it is."""
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.core.types import Completion, ToolCall
+from gateway.server.exchange import current
+from gateway.server.openai.responses_wire import (
+    Incomplete,
+    InputDetails,
+    NamedFunctionTool,
+    NoReasoning,
+    OutputCall,
+    OutputDetails,
+    OutputMessage,
+    OutputText,
+    Responded,
+    ResponseError,
+    ResponseRequest,
+    ResponseUsage,
+)
+from gateway.server.tools import ParsedAnswer
+
+Status = Literal["in_progress", "completed", "incomplete", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why an answer ended before its time."""
+
+    code: str
+    message: str
+
+
+def responded(
+    body: ResponseRequest,
+    fingerprint: str,
+    done: Completion | None,
+    said: ParsedAnswer | None = None,
+    failed: Failed | None = None,
+) -> Responded:
+    """The answer; None: before there is any of it."""
+    status = _status(done, said, failed)
+    form = body.text.format if body.text and body.text.format else None
+    shown = form.model_dump(by_alias=True, exclude_none=True) if form else {"type": "text"}
+    now = int(time.time())
+    return Responded(
+        id="resp_" + current().id.removeprefix("req_"),
+        object="response",
+        created_at=now - int(current().seconds),
+        completed_at=now if status == "completed" else None,
+        status=status,
+        error=ResponseError(code=failed.code, message=failed.message) if failed else None,
+        incomplete_details=Incomplete(reason="max_output_tokens")
+        if status == "incomplete"
+        else None,
+        instructions=body.instructions,
+        max_output_tokens=body.max_output_tokens,
+        metadata=body.metadata or {},
+        model=body.model,
+        output=output_of(done, said) if done and said else [],
+        parallel_tool_calls=body.parallel_tool_calls is not False,
+        previous_response_id=None,
+        background=False,
+        frequency_penalty=0.0,
+        presence_penalty=0.0,
+        max_tool_calls=None,
+        prompt_cache_key=body.prompt_cache_key,
+        reasoning=NoReasoning(),
+        safety_identifier=body.safety_identifier,
+        service_tier="default",
+        top_logprobs=0,
+        user=body.user,
+        store=False,
+        temperature=body.temperature or 0.0,
+        text={"format": shown},
+        tool_choice=_choice(body),
+        tools=[
+            {"description": None, "strict": None, **tool.model_dump(exclude_none=True)}
+            for tool in body.tools or ()
+        ],
+        top_p=1.0 if body.top_p is None else body.top_p,
+        truncation="disabled",
+        usage=_usage(done),
+        system_fingerprint=fingerprint,
+    )
+
+
+def output_of(done: Completion, said: ParsedAnswer) -> list[OutputMessage | OutputCall]:
+    """The items: what was said, unless only calls were made; and the calls."""
+    items: list[OutputMessage | OutputCall] = []
+    if said.content or not said.calls:
+        items.append(message_of(said.content, cut=done.finish_reason == "length"))
+    return [*items, *(call_of(call, "completed") for call in said.calls)]
+
+
+def message_of(text: str, *, cut: bool) -> OutputMessage:
+    """What was said, as an item."""
+    return OutputMessage(
+        id=item_id(),
+        type="message",
+        role="assistant",
+        status="incomplete" if cut else "completed",
+        content=[part_of(text)],
+    )
+
+
+def call_of(call: ToolCall, status: Literal["in_progress", "completed"]) -> OutputCall:
+    """A call as an item; in progress it has no arguments yet."""
+    return OutputCall(
+        id="fc_" + call.id.removeprefix("call_"),
+        type="function_call",
+        status=status,
+        call_id=call.id,
+        name=call.name,
+        arguments=call.arguments if status == "completed" else "",
+    )
+
+
+def part_of(text: str) -> OutputText:
+    """A text as a part of an item."""
+    return OutputText(type="output_text", text=text, annotations=[], logprobs=[])
+
+
+def item_id() -> str:
+    """Of the one message of an answer."""
+    return "msg_" + current().id.removeprefix("req_")
+
+
+def _status(done: Completion | None, said: ParsedAnswer | None, failed: Failed | None) -> Status:
+    if failed is not None:
+        return "failed"
+    if done is None:
+        return "in_progress"
+    cut = done.finish_reason == "length" and not (said and said.calls)
+    return "incomplete" if cut else "completed"
+
+
+def _choice(body: ResponseRequest) -> str | dict[str, str]:
+    if isinstance(body.tool_choice, NamedFunctionTool):
+        return {"type": "function", "name": body.tool_choice.name}
+    return body.tool_choice or "auto"
+
+
+def _usage(done: Completion | None) -> ResponseUsage | None:
+    if done is None:
+        return None
+    read, written = done.usage.prompt_tokens, done.usage.completion_tokens
+    return ResponseUsage(
+        input_tokens=read,
+        input_tokens_details=InputDetails(cached_tokens=0),
+        output_tokens=written,
+        output_tokens_details=OutputDetails(reasoning_tokens=0),
+        total_tokens=read + written,
+    )

@@ -1,0 +1,89 @@
+"""Function tools of /v1/responses, by OpenAI's own client on real weights."""
+
+import json
+from typing import Any, cast
+
+import openai
+import pytest
+
+from tests.server.conftest import CHAT
+
+pytestmark = pytest.mark.needs("llama_cpp")
+
+WEATHER: Any = {
+    "type": "function",
+    "name": "weather",
+    "description": "The weather in a city",
+    "strict": True,
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 12}},
+        "required": ["city"],
+        "additionalProperties": False,
+    },
+}
+ASKED: Any = {
+    "model": CHAT,
+    "input": "What is the weather in Rome?",
+    "tools": [WEATHER],
+    "tool_choice": "required",
+    "max_output_tokens": 80,
+}
+
+
+def test_a_call_and_what_it_gave_are_items(client: openai.OpenAI) -> None:
+    first = client.responses.create(**ASKED)
+    (call,) = first.output
+    assert call.type == "function_call"
+    assert call.name == "weather"
+    assert set(json.loads(call.arguments)) == {"city"}
+    assert (first.status, first.error, first.store) == ("completed", None, False)
+    assert first.output_text == ""
+    turns: Any = [
+        {"role": "user", "content": ASKED["input"]},
+        *[item.model_dump() for item in first.output],
+        {"type": "function_call_output", "call_id": call.call_id, "output": "rain"},
+    ]
+    then = client.responses.create(model=CHAT, input=turns, tools=[WEATHER], max_output_tokens=5)
+    assert then.usage is not None
+    assert first.usage is not None
+    assert then.usage.input_tokens > first.usage.input_tokens
+
+
+def test_a_streamed_call_is_the_whole_one_in_order(client: openai.OpenAI) -> None:
+    whole = client.responses.create(**ASKED)
+    events = list(cast(Any, client.responses.create(**ASKED, stream=True)))
+    kinds = [event.type for event in events]
+    assert kinds == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+        "response.output_item.done",
+        "response.completed",
+    ]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert events[2].item.status == "in_progress"
+    assert events[-1].response.output == whole.output
+
+
+def test_without_a_call_the_message_is_streamed_as_before(client: openai.OpenAI) -> None:
+    asked = {**ASKED, "tool_choice": "none", "max_output_tokens": 6}
+    whole = client.responses.create(**asked)
+    events = list(cast(Any, client.responses.create(**asked, stream=True)))
+    kinds = list(dict.fromkeys(event.type for event in events))
+    assert kinds == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+        "response.output_text.delta",
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.incomplete",
+    ]
+    deltas = "".join(e.delta for e in events if e.type == "response.output_text.delta")
+    assert deltas == whole.output_text
+    assert events[-1].response.output == whole.output
