@@ -1,14 +1,14 @@
 """OpenAI's own Python client, unmodified, against a live server on real weights."""
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import openai
 import pytest
 from fastapi import FastAPI
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.pool import ModelPool
@@ -144,7 +144,7 @@ def test_a_stop_text_ends_the_answer(client: openai.OpenAI) -> None:
 
 
 class Colour(BaseModel):
-    name: str
+    name: Annotated[str, Field(max_length=12)]
     warm: bool
 
 
