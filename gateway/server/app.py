@@ -17,6 +17,9 @@ from gateway import __version__
 from gateway.backends.pool import ModelPool
 from gateway.core.errors import GatewayError
 from gateway.core.recording import Recording
+from gateway.server.anthropic.errors import ErrorAnswer as AnthropicError
+from gateway.server.anthropic.errors import error_response as anthropic_error
+from gateway.server.anthropic.messages import MessageRoutes
 from gateway.server.exchange import Exchange, current
 from gateway.server.extensions.classify import ClassifyRoutes
 from gateway.server.extensions.scores import ScoreRoutes
@@ -47,6 +50,7 @@ _FAILURES: dict[int | str, dict[str, Any]] = {
     "5XX": {"model": ErrorResponse},
 }
 
+_ANTHROPIC = "/v1/messages"
 logger = logging.getLogger("gateway.server")
 
 
@@ -92,6 +96,7 @@ def create_app(pool: ModelPool, settings: Settings | None = None) -> FastAPI:
     )
     app.state.service = service
     app.include_router(_openai(service))
+    app.include_router(_anthropic(service))
     app.include_router(_extensions(service, settings))
     app.include_router(ollama_router(service))
     health = APIRouter(tags=["operation"])
@@ -113,7 +118,9 @@ def service_of(app: FastAPI) -> Service:
 
 def render(path: str, failure: Failure) -> Response:
     """A failure in the format that the path speaks."""
-    return ollama_error(failure) if path.startswith("/api/") else error_response(failure)
+    if path.startswith("/api/"):
+        return ollama_error(failure)
+    return anthropic_error(failure) if path.startswith(_ANTHROPIC) else error_response(failure)
 
 
 def _openai(service: Service) -> APIRouter:
@@ -124,6 +131,16 @@ def _openai(service: Service) -> APIRouter:
     )
     for routes in (ModelRoutes, ChatRoutes, CompletionRoutes, EmbeddingRoutes, ResponseRoutes):
         routes(service).add_to(router)
+    return router
+
+
+def _anthropic(service: Service) -> APIRouter:
+    failures: dict[int | str, dict[str, Any]] = {
+        "4XX": {"model": AnthropicError},
+        "5XX": {"model": AnthropicError},
+    }
+    router = APIRouter(prefix="/v1", tags=["Anthropic"], responses=failures)
+    MessageRoutes(service).add_to(router)
     return router
 
 

@@ -145,6 +145,9 @@ class Authentication:
 
     def _admit(self, keys: KeyFile, headers: Headers) -> None:
         scheme, _, shown = headers.get("authorization", "").partition(" ")
+        if not scheme and (plain := headers.get("x-api-key")):
+            # As Anthropic's clients show theirs.
+            scheme, shown = "bearer", plain
         if scheme.lower() != "bearer" or not shown.strip():
             raise Unauthorized("no API key", hint="send the header Authorization: Bearer KEY")
         key = keys.find(shown.strip())

@@ -307,6 +307,7 @@ ASKED_AND_CALLED: list[dict[str, Any]] = [
         ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0]", "item_reference"),
         ({"input": [{"type": "function_call", "call_id": "c"}]}, "input[0].name", "required"),
         ({"input": []}, "input", "at least 1"),
+        ({"input": ASKED_AND_CALLED[3:]}, "input[0].call_id", "no function_call before it"),
         ({"tools": [{"type": "web_search"}]}, "tools[0]", "web_search"),
         ({"tool_choice": "required"}, None, "tool_choice needs tools"),
         ({"previous_response_id": "resp_1"}, "previous_response_id", "not kept"),

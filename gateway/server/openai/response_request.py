@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.core.errors import InvalidRequest
 from gateway.core.types import (
     Constraint,
     GenerationRequest,
@@ -76,12 +77,19 @@ def _messages(body: ResponseRequest) -> tuple[Message, ...]:
     turns = [Message("system", body.instructions)] if body.instructions else []
     if isinstance(body.input, str):
         return (*turns, Message("user", body.input))
-    for item in body.input:
+    called: set[str] = set()
+    for number, item in enumerate(body.input):
         if isinstance(item, InputMessage):
             turns.append(Message(_role(item.role), item.text))
         elif isinstance(item, CallOutputItem):
+            if item.call_id not in called:
+                raise InvalidRequest(
+                    f"input[{number}]: no function_call before it has the call_id {item.call_id!r}",
+                    parameter=f"input[{number}].call_id",
+                )
             turns.append(Message("tool", item.text, (), item.call_id))
         elif isinstance(item, CallItem):
+            called.add(item.call_id)
             call = ToolCall(item.call_id, item.name, arguments_of(item.arguments, "input"))
             before = turns.pop() if turns and turns[-1].role == "assistant" else None
             content, calls = (before.content, before.tool_calls) if before else ("", ())

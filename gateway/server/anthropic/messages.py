@@ -1,0 +1,212 @@
+"""POST /v1/messages and /v1/messages/count_tokens."""
+
+import json
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request, Response
+
+from gateway.core.types import Completion
+from gateway.server import streaming
+from gateway.server import tools as calling
+from gateway.server.anthropic.errors import error_json
+from gateway.server.anthropic.request import Asked, ask, prompt_of
+from gateway.server.anthropic.wire import (
+    Called,
+    MessageAnswer,
+    MessagesBody,
+    MessageUsage,
+    SaidText,
+    StopReason,
+    TokensAnswer,
+    TokensBody,
+)
+from gateway.server.exchange import current
+from gateway.server.openai import sse
+from gateway.server.service import Service, Session
+from gateway.server.streams import Emit, unless_gone
+
+
+class MessageRoutes:
+    """The endpoints, on a service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def add_to(self, router: APIRouter) -> None:
+        router.add_api_route(
+            "/messages",
+            self.create,
+            methods=["POST"],
+            response_model=MessageAnswer,
+            responses=sse.DOCUMENTED,
+            summary="Answer a conversation",
+        )
+        router.add_api_route(
+            "/messages/count_tokens",
+            self.count,
+            methods=["POST"],
+            response_model=TokensAnswer,
+            summary="Tokens of a prompt",
+        )
+
+    async def create(self, body: MessagesBody, request: Request) -> MessageAnswer | Response:
+        """The answer, in one piece or as events. Temperature is 0 by default."""
+        current().parameters |= {"constraint": "tools", "stop": "stop_sequences"}
+        if body.stream:
+            return await streaming.streamed(
+                request,
+                lambda emit: self._stream(body, emit),
+                media_type="text/event-stream",
+                tell=lambda failure: sse.named("error", error_json(failure)),
+            )
+        return await unless_gone(request.receive, self._complete(body))
+
+    async def count(self, body: TokensBody, request: Request) -> TokensAnswer:
+        """How many tokens the model would read."""
+        return await unless_gone(request.receive, self._count(body))
+
+    async def _count(self, body: TokensBody) -> TokensAnswer:
+        async with self._service.session(body.model) as session:
+            rendered = await session.render(prompt_of(body, session).request)
+        return TokensAnswer(input_tokens=len(rendered.token_ids))
+
+    async def _complete(self, body: MessagesBody) -> MessageAnswer:
+        async with self._service.session(body.model) as session:
+            asked = await ask(body, session)
+            done = await session.generate(asked.request)
+            end = _end(body, asked, done, session)
+        return _answer(body, done, asked.read(done.text), end)
+
+    async def _stream(self, body: MessagesBody, emit: Emit[str]) -> None:
+        async with self._service.session(body.model) as session:
+            asked = await ask(body, session)
+            read = len((await session.render(asked.request)).token_ids)
+            events = _Events(body, session.backend.fingerprint, emit)
+            held = calling.HeldBack() if asked.offer.tools else None
+            async for delta in session.stream(asked.request):
+                events.begin(read)
+                if delta.completion is None:
+                    if not asked.offer.enforced:
+                        events.text(held.add(delta.text) if held else delta.text)
+                    continue
+                said = asked.read(delta.completion.text)
+                if held is not None:
+                    events.text(held.rest(said.content))
+                end = _end(body, asked, delta.completion, session)
+                events.end(delta.completion, said, end)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Why an answer ended."""
+
+    reason: StopReason
+    sequence: str | None = None
+
+
+def _end(body: MessagesBody, asked: Asked, done: Completion, session: Session) -> _End:
+    if asked.read(done.text).calls:
+        return _End("tool_use")
+    if done.finish_reason == "length":
+        return _End("max_tokens")
+    # What ended it stands behind the text in the tokens that were generated.
+    written = b"".join(map(session.backend.piece, done.token_ids)).decode("utf-8", "replace")
+    behind = written[len(done.text) :]
+    for sequence in body.stop_sequences or ():
+        if written.startswith(done.text) and behind.startswith(sequence):
+            return _End("stop_sequence", sequence)
+    return _End("end_turn")
+
+
+def _answer(
+    body: MessagesBody, done: Completion, said: calling.ParsedAnswer, end: _End
+) -> MessageAnswer:
+    content: list[SaidText | Called] = []
+    if said.content or not said.calls:
+        content.append(SaidText(type="text", text=said.content, citations=None))
+    for call in said.calls:
+        made = json.loads(call.arguments)
+        content.append(Called(type="tool_use", id=call.id, name=call.name, input=made))
+    return MessageAnswer(
+        id=_id(),
+        type="message",
+        role="assistant",
+        model=body.model,
+        content=content,
+        stop_reason=end.reason,
+        stop_sequence=end.sequence,
+        usage=_usage(done.usage.prompt_tokens, done.usage.completion_tokens),
+        system_fingerprint=done.fingerprint,
+    )
+
+
+class _Events:
+    """Tells one answer, block by block."""
+
+    def __init__(self, body: MessagesBody, fingerprint: str, emit: Emit[str]) -> None:
+        self._body = body
+        self._fingerprint = fingerprint
+        self._emit = emit
+        self._begun = False
+        self._blocks = 0
+
+    def begin(self, prompt_tokens: int) -> None:
+        """Announce the answer, once."""
+        if self._begun:
+            return
+        self._begun = True
+        message = MessageAnswer(
+            id=_id(),
+            type="message",
+            role="assistant",
+            model=self._body.model,
+            content=[],
+            stop_reason=None,
+            stop_sequence=None,
+            usage=_usage(prompt_tokens, 0),
+            system_fingerprint=self._fingerprint,
+        )
+        self._send("message_start", message=message.model_dump())
+
+    def text(self, text: str) -> None:
+        """The next piece; an empty one is none."""
+        if not text:
+            return
+        self._begin_text()
+        delta = {"type": "text_delta", "text": text}
+        self._send("content_block_delta", index=0, delta=delta)
+
+    def end(self, done: Completion, said: calling.ParsedAnswer, end: _End) -> None:
+        """The rest, and why it ended."""
+        if said.content or not said.calls:
+            self._begin_text()
+            self._send("content_block_stop", index=0)
+        for call in said.calls:
+            index, self._blocks = self._blocks, self._blocks + 1
+            block = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
+            self._send("content_block_start", index=index, content_block=block)
+            delta = {"type": "input_json_delta", "partial_json": call.arguments}
+            self._send("content_block_delta", index=index, delta=delta)
+            self._send("content_block_stop", index=index)
+        told = {"stop_reason": end.reason, "stop_sequence": end.sequence}
+        spent = _usage(done.usage.prompt_tokens, done.usage.completion_tokens)
+        self._send("message_delta", delta=told, usage=spent.model_dump())
+        self._send("message_stop")
+
+    def _begin_text(self) -> None:
+        if self._blocks:
+            return
+        self._blocks = 1
+        block = {"type": "text", "text": "", "citations": None}
+        self._send("content_block_start", index=0, content_block=block)
+
+    def _send(self, kind: str, **fields: object) -> None:
+        self._emit(sse.named(kind, json.dumps({"type": kind, **fields})))
+
+
+def _id() -> str:
+    return "msg_" + current().id.removeprefix("req_")
+
+
+def _usage(read: int, written: int) -> MessageUsage:
+    return MessageUsage(input_tokens=read, output_tokens=written)

@@ -1,0 +1,103 @@
+"""A body of Anthropic's -> what the backend is asked, and how its answer is to be read."""
+
+import json
+from dataclasses import dataclass
+
+from gateway.core.types import GenerationRequest, Message, Sampling, ToolCall
+from gateway.server import tools as calling
+from gateway.server.anthropic.wire import (
+    MessagesBody,
+    TextBlock,
+    TokensBody,
+    ToolResultBlock,
+    ToolUseBlock,
+    Turn,
+    text_of,
+)
+from gateway.server.openai.fields import bound
+from gateway.server.service import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The request, and what is needed to read its answer."""
+
+    request: GenerationRequest
+    offer: calling.Offer
+
+    def read(self, text: str) -> calling.ParsedAnswer:
+        """Part the answer."""
+        return calling.read(text, self.offer, calling.salt_of(self.request.messages, 0))
+
+
+def prompt_of(body: TokensBody, session: Session) -> Asked:
+    """The conversation. How long the answer may be is not settled yet.
+
+    Raises:
+        InvalidRequest: the model is shown no tools, or the one that is named is none of them.
+    """
+    messages = [Message("system", system)] if (system := text_of(body.system, "\n\n")) else []
+    turns = body.messages
+    begun = ""
+    if turns[-1].role == "assistant" and isinstance(turns[-1].content, str):
+        # The answer goes on from here.
+        begun, turns = turns[-1].content, turns[:-1]
+    for turn in turns:
+        messages += _read(turn)
+    offer = _offer(body)
+    request = GenerationRequest(body.model, messages=tuple(messages), answer_start=begun)
+    return Asked(calling.with_offer(request, offer, session.backend.tool_mode), offer)
+
+
+async def ask(body: MessagesBody, session: Session) -> Asked:
+    """What the body asks of the session's model.
+
+    Raises:
+        InvalidRequest: as `prompt_of`.
+        ContextOverflow: the prompt fills the context.
+    """
+    asked = prompt_of(body, session)
+    stops = asked.request.sampling.stop
+    sampling = Sampling(
+        temperature=body.temperature or 0.0,
+        top_p=1.0 if body.top_p is None else body.top_p,
+        top_k=body.top_k or 0,
+        stop=(*(body.stop_sequences or ()), *stops),
+    )
+    request = GenerationRequest(
+        asked.request.model,
+        messages=asked.request.messages,
+        tools=asked.request.tools,
+        answer_start=asked.request.answer_start,
+        constraint=asked.request.constraint,
+        sampling=sampling,
+    )
+    return Asked(await session.within_context(request, bound(body.max_tokens)), asked.offer)
+
+
+def _offer(body: TokensBody) -> calling.Offer:
+    choice = body.tool_choice
+    given = () if choice is not None and choice.type == "none" else body.tools or ()
+    return calling.Offer(
+        calling.offered(tool.function for tool in given),
+        enforced=body.enforces_call,
+        name=(choice.name or "") if choice is not None else "",
+        several=not (choice is not None and choice.disable_parallel_tool_use),
+    )
+
+
+def _read(turn: Turn) -> list[Message]:
+    """A turn's messages: what tools gave comes before what the user says."""
+    if isinstance(turn.content, str):
+        return [Message(turn.role, turn.content)]
+    results = [block for block in turn.content if isinstance(block, ToolResultBlock)]
+    messages = [Message("tool", text_of(r.content), (), r.tool_use_id) for r in results]
+    text = "".join(block.text for block in turn.content if isinstance(block, TextBlock))
+    calls = tuple(
+        ToolCall(block.id, block.name, json.dumps(block.input, ensure_ascii=False))
+        for block in turn.content
+        if isinstance(block, ToolUseBlock)
+    )
+    if text or calls or not messages:
+        messages.append(Message(turn.role, text, calls))
+    return messages
