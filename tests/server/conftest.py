@@ -16,7 +16,7 @@ from gateway.models.spec import PathSource
 from gateway.server.app import create_app, service_of
 from gateway.server.running import address_of, in_a_thread
 from gateway.server.settings import Settings
-from tests.conftest import ROOT, few_layers
+from tests.conftest import ROOT, few_layers, spec_and_path
 from tests.support.plain_http import no_authorities as no_authorities
 
 TOOLS_TEMPLATE = (Path(__file__).parent / "tools.jinja").read_text(encoding="utf-8")
@@ -30,9 +30,10 @@ def serving(app: FastAPI) -> Iterator[str]:
         yield address_of(listener)
 
 
-def real_models(context_length: int = 2048) -> Models:
-    """A few layers of SmolLM2, and with a chat template that shows tools; both on one engine."""
-    spec, path = few_layers(CHAT)
+def real_models(context_length: int = 2048, *, whole: bool = False) -> Models:
+    """SmolLM2 as it ships, and with a chat template that shows tools; both on one engine. A few
+    layers of it, unless a test is about what it says."""
+    spec, path = spec_and_path(CHAT) if whole else few_layers(CHAT)
     spec = replace(spec, source=PathSource(path), parallel=4, context_length=context_length)
     tools = replace(spec, name=TOOLS, chat_template=TOOLS_TEMPLATE)
     return Models({CHAT: spec, TOOLS: tools}, CHAT)
@@ -55,6 +56,14 @@ def app() -> FastAPI:
 def url(app: FastAPI) -> Iterator[str]:
     """The address of the live server."""
     with serving(app) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def whole_url() -> Iterator[str]:
+    """The address of a live server of the models with all their layers."""
+    pool = ModelPool(real_models(whole=True), max_loaded=2)
+    with serving(create_app(pool, Settings(log_requests=False))) as address:
         yield address
 
 

@@ -73,9 +73,10 @@ def test_probabilities_sum_to_one_and_the_largest_is_the_label(http: httpx.Clien
     assert found["label"] == max(shares, key=lambda label: shares[label])
 
 
-def test_a_task_is_classified_as_the_command_line_does(http: httpx.Client) -> None:
+def test_a_task_is_classified_as_the_command_line_does(whole_url: str) -> None:
     text = "The app crashes when I press save"
-    found = asked(http, "/v1/classify", task="issue-triage", text=text)
+    with httpx.Client(base_url=whole_url, timeout=60) as http:
+        found = asked(http, "/v1/classify", task="issue-triage", text=text)
     (own,) = classify([text], task="issue-triage", model=CHAT).answers
     assert found["label"] == own.answer
     assert {p["label"]: p["probability"] for p in found["probabilities"]} == own.probabilities

@@ -171,7 +171,13 @@ def test_an_unknown_model_is_not_found_whatever_is_asked_of_it(client: ollama.Cl
             assert caught.value.error == f"model '{name}' not found"
 
 
-def test_a_tool_is_shown_and_its_call_read_back_streamed_or_not(client: ollama.Client) -> None:
+@pytest.fixture
+def whole(whole_url: str) -> Iterator[ollama.Client]:
+    with ollama.Client(whole_url) as made:
+        yield made
+
+
+def test_a_tool_is_shown_and_its_call_read_back_streamed_or_not(whole: ollama.Client) -> None:
     turns: list[dict[str, Any]] = []
     for city, sky in (("Rome", "sun"), ("Oslo", "snow"), ("Bern", "fog")):
         call = {"function": {"name": "weather", "arguments": {"city": city}}}
@@ -183,11 +189,11 @@ def test_a_tool_is_shown_and_its_call_read_back_streamed_or_not(client: ollama.C
         ]
     turns.append({"role": "user", "content": "What is the weather in Paris?"})
     asked: dict[str, Any] = {"tools": [WEATHER], "options": {"num_predict": 60}}
-    done = client.chat(TOOLS, turns, **asked)
+    done = whole.chat(TOOLS, turns, **asked)
     assert done.message.tool_calls
     called = done.message.tool_calls[0].function
     assert (called.name, called.arguments) == ("weather", {"city": "Paris"})
-    parts = list(client.chat(TOOLS, turns, stream=True, **asked))
+    parts = list(whole.chat(TOOLS, turns, stream=True, **asked))
     calls = [call for part in parts for call in part.message.tool_calls or ()]
     assert calls == list(done.message.tool_calls)
     assert "".join(part.message.content or "" for part in parts) == done.message.content

@@ -33,21 +33,13 @@ class MessageRoutes:
         self._service = service
 
     def add_to(self, router: APIRouter) -> None:
-        router.add_api_route(
+        router.post(
             "/messages",
-            self.create,
-            methods=["POST"],
             response_model=MessageAnswer,
             responses=sse.DOCUMENTED,
             summary="Answer a conversation",
-        )
-        router.add_api_route(
-            "/messages/count_tokens",
-            self.count,
-            methods=["POST"],
-            response_model=TokensAnswer,
-            summary="Tokens of a prompt",
-        )
+        )(self.create)
+        router.post("/messages/count_tokens", summary="Tokens of a prompt")(self.count)
 
     async def create(self, body: MessagesBody, request: Request) -> MessageAnswer | Response:
         """The answer, in one piece or as events. Temperature is 0 by default."""
