@@ -34,12 +34,14 @@ class HealthRoutes:
 
     def add_to(self, router: APIRouter) -> None:
         router.get("/health/live", response_model_exclude_defaults=True, summary="Lives")(self.live)
-        router.get(
-            "/health/ready",
-            response_model_exclude_defaults=True,
-            responses={503: {"model": Health}},
-            summary="Takes requests",
-        )(self.ready)
+        # Clients of llama.cpp's and vLLM's servers ask at /health.
+        for path in ("/health", "/health/ready"):
+            router.get(
+                path,
+                response_model_exclude_defaults=True,
+                responses={503: {"model": Health}},
+                summary="Takes requests",
+            )(self.ready)
 
     async def live(self) -> Health:
         """200 as long as the process answers."""

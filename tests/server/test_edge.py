@@ -285,7 +285,8 @@ def test_readiness_follows_loading_and_draining() -> None:
     app = create_app(ModelPool(fake_models()), Settings(log_requests=False))
     service = service_of(app)
     with serving(app) as url:
-        assert httpx.get(f"{url}/health/ready").json() == {"status": "loading"}
+        for path in ("/health", "/health/ready"):
+            assert httpx.get(url + path).json() == {"status": "loading"}
         service.ready = True
         assert httpx.get(f"{url}/health/ready").status_code == 200
         service.admission.drain()
