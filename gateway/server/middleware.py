@@ -37,7 +37,7 @@ Render = Callable[[str, Failure], Response]
 
 _DISCARD_S, _DISCARD_LIMITS = 1.0, 4
 
-_PUBLIC = ("/health/", "/docs", "/redoc", "/openapi.json")
+_PUBLIC = ("/health", "/docs", "/redoc", "/openapi.json")
 """Paths that say nothing about models or callers, and so need no key."""
 
 _OPEN = "/"
