@@ -22,7 +22,7 @@ def test_a_table_is_read_by_the_options_of_tables(tmp_path: Path) -> None:
     assert 'the fields are separated by ";"' in told[0]
 
 
-def test_a_compressed_table_is_a_table_and_another_file_atext_of(tmp_path: Path) -> None:
+def test_a_compressed_table_is_a_table_and_another_file_a_text(tmp_path: Path) -> None:
     (tmp_path / "d.csv.gz").write_bytes(gzip.compress(b"text\none\n"))
     (tmp_path / "d.txt").write_text("text\none\n")
     assert text_of(tmp_path / "d.csv.gz", ReadOptions()) == "one"
