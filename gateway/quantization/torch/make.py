@@ -1,6 +1,6 @@
 """Making a level on torch: a folder that is whole or absent, and made once.
 
-MODEL-LEVEL/                    as transformers and vLLM read it
+MODEL-LEVEL/                    as transformers and GPTQModel read it
 MODEL-LEVEL/quantized.json      what it was made of, and how long it took
 """
 
