@@ -13,7 +13,7 @@ from gateway.core.types import GenerationRequest, Message, RenderedRequest
 from gateway.engine.jobs import Vocabulary
 from gateway.engine.tokenizer import Segment, Tokenizer
 from gateway.models import chat_template, reasoning, tool_calls
-from gateway.models.spec import ModelSpec
+from gateway.models.spec import NAMED, ModelSpec
 from gateway.models.tool_calls import ToolMode
 
 _MARK = "\ue000{}\ue001"
@@ -335,9 +335,9 @@ def template_of(spec: ModelSpec, tokenizer: Tokenizer) -> str | None:
     said = spec.chat_template
     if said == "plain":
         return chat_template.PLAIN
-    if not said.startswith(chat_template.NAMED):
+    if not said.startswith(NAMED):
         return said or tokenizer.chat_template
-    name, known = said.removeprefix(chat_template.NAMED), tokenizer.chat_templates
+    name, known = said.removeprefix(NAMED), tokenizer.chat_templates
     if name not in known:
         has = f"has {', '.join(known)}" if known else "has none of its own"
         raise ConfigError(

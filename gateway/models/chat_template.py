@@ -32,11 +32,6 @@ PLAIN = (
 paragraph, the assistant's under a line "Answer:". An answer ends with its line. The prompt ends
 with a newline and not with a space, which a tokenizer would join to the answer's first word."""
 
-NAMED = "named:"
-"""What a ModelSpec has before the name of one of the model's own templates."""
-DEFAULT = "default"
-"""What the model's usual template is called where it has several."""
-
 _TOOLS = re.compile(r"\{[{%][^}]*\btools\b")
 _TOOL_CALLS = re.compile(r"\{[{%][^}]*\btool_calls\b")
 """What a template reads is found in its tags, not in the text between them."""

@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.core.errors import ConfigError, UnknownModel, located
 from gateway.core.toml import checked, read_toml, unknown_key
 from gateway.models.adapters.names import EXPORTED, folder_of
-from gateway.models.chat_template import NAMED
 from gateway.models.environment import adapters_root, from_environment, own_models, shipped
 from gateway.models.gguf_parts import placed
 from gateway.models.modelfile import Modelfile, left_out, parse
@@ -25,6 +24,7 @@ from gateway.models.ollama_store import parts_of
 from gateway.models.pinned import parse_pinned
 from gateway.models.spec import (
     ENTRY_NAME,
+    NAMED,
     WITH,
     HubSource,
     Kernels,
@@ -346,6 +346,8 @@ def _source(source: _Path | _Hub | _Pypi | _Ollama, file: Path) -> Source:
 
 def _beside(file: Path, path: str) -> Path:
     """A path as it is written in a file: absolute, or from the file's folder."""
+    if "\0" in path:
+        raise ConfigError(f"{path[:_SHOWN]!r} is no path: it holds a NUL")
     try:
         return placed(file.parent / Path(path).expanduser())
     except (OSError, RuntimeError, ValueError) as exc:

@@ -78,6 +78,11 @@ def check_inside(path: str) -> None:
 
 Determinism = Literal["bitwise", "off"]
 Kernels = Literal["decode", "prefill"]
+NAMED = "named:"
+"""What `chat_template` has before the name of one of the model's own templates."""
+DEFAULT = "default"
+"""What the model's usual template is called where it has several."""
+
 Tools = Literal["auto", "template", "fallback", "off"]
 System = Literal["auto", "merge", "refuse"]
 Dtype = Literal["float32", "bfloat16", "float16"]

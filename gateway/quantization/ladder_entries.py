@@ -8,10 +8,9 @@ from pathlib import Path
 from gateway.backends.registry import load_models
 from gateway.core.errors import ConfigError
 from gateway.core.files import write_atomically
-from gateway.models.chat_template import NAMED
 from gateway.models.environment import shipped
 from gateway.models.file import Models
-from gateway.models.spec import ENTRY_NAME, ModelSpec, PathSource
+from gateway.models.spec import ENTRY_NAME, NAMED, ModelSpec, PathSource
 from gateway.models.writing import put_entries
 from gateway.quantization.ladder import Ladder, name_of
 from gateway.quantization.make import Made

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from safetensors import safe_open
-
 from gateway.core.errors import ModelLoadError
 
 if TYPE_CHECKING:
@@ -162,6 +160,9 @@ def tensors(folder: Path, packing: Packing, dtype: "torch.dtype") -> "dict[str, 
 
 
 def _read(folder: Path) -> "Iterator[tuple[str, torch.Tensor]]":
+    # What describes a folder, and reads no tensor, does without it.
+    from safetensors import safe_open
+
     for file in _files(folder):
         with safe_open(file, framework="pt") as opened:
             for name in opened.keys():  # noqa: SIM118 (no mapping)

@@ -11,7 +11,7 @@ from gateway.core.digests import canonical_json, digest_text
 from gateway.core.errors import InvalidRequest, ModelLoadError
 from gateway.core.extras import require
 from gateway.engine.tokenizer import Segment, control_identity, pattern_of, written_in
-from gateway.models.chat_template import DEFAULT
+from gateway.models.spec import DEFAULT
 
 _TOKENIZER = "tokenizer.json"
 

@@ -12,8 +12,8 @@ from typing import Any
 from gateway.core.errors import BackendUnavailable, InvalidRequest, ModelLoadError
 from gateway.engine.llama import library
 from gateway.engine.tokenizer import Segment, control_identity, pattern_of, written_in
-from gateway.models.chat_template import DEFAULT
 from gateway.models.gguf_kind import cure
+from gateway.models.spec import DEFAULT
 
 _PIECE_BYTES = 64
 _VALUE_BYTES = 256

@@ -11,12 +11,12 @@ from gateway.core.digests import digest_json
 from gateway.core.errors import GatewayError
 from gateway.core.files import stamp
 from gateway.models.adapters.folder import WEIGHTS, adapter_digest
-from gateway.models.chat_template import DEFAULT, NAMED, PLAIN, tool_mode
+from gateway.models.chat_template import PLAIN, tool_mode
 from gateway.models.environment import digest_memory
 from gateway.models.gguf import Header
 from gateway.models.gguf_parts import files_of, read_model
 from gateway.models.locate import weights_path
-from gateway.models.spec import ModelSpec
+from gateway.models.spec import DEFAULT, NAMED, ModelSpec
 from gateway.models.weights import folder_contents_digest, weights_digests
 
 logger = logging.getLogger("gateway.server")

@@ -17,9 +17,8 @@ from gateway.models.adapters.base import Base
 from gateway.models.adapters.check import misfits
 from gateway.models.adapters.folder import Adapter
 from gateway.models.adapters.kinds import BEGINNINGS
-from gateway.models.chat_template import NAMED
 from gateway.models.gguf import GGUF
-from gateway.models.spec import ModelSpec
+from gateway.models.spec import NAMED, ModelSpec
 
 
 def merge(
