@@ -95,11 +95,11 @@ def describe(spec: ModelSpec) -> Description:
         ModelNotPulled, ModelLoadError: a file is absent or cannot be read.
     """
     path = weights_path(spec)
+    if not spec.can.reads_files:
+        # A server has them, or nobody: `path` is empty, and never the folder that one works in.
+        return Description(spec, path, digest_json(spec.name), 0, _moment(0.0), _NOTHING)
     if path.is_dir():
         return _of_folder(spec, path)
-    if not path.is_file():
-        # The fake backend has no file.
-        return Description(spec, path, digest_json(spec.name), 0, _moment(0.0), _NOTHING)
     files = [*files_of(path), *_adapter_files(spec)]
     found = [file.stat() for file in files]
     return Description(
