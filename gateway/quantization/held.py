@@ -11,6 +11,7 @@ from gateway.backends.transformers.packed import Packing, packing_of
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.models.gguf import GGUF
 from gateway.models.gguf_parts import read_model
+from gateway.models.shards import refuse_broken
 from gateway.models.spec import ModelSpec
 from gateway.quantization.contents import contents_of
 
@@ -43,7 +44,8 @@ def held_by(spec: ModelSpec, path: Path) -> Held | None:
     """What lies at an entry's path; None where nothing says what it holds.
 
     Raises:
-        ModelLoadError: a GGUF cannot be read, or a folder is packed in a way that is not read here.
+        ModelLoadError: a GGUF or a file of safetensors cannot be read, or a folder is packed in a
+            way that is not read here.
     """
     if path.is_dir():
         return _of_folder(spec, path)
@@ -83,8 +85,12 @@ def _tensors(folder: Path) -> Iterator[tuple[str, str, tuple[int, ...], int]]:
     """Name, type, shape and bytes of each tensor, from the headers alone.
 
     Reference: the format of safetensors, https://huggingface.co/docs/safetensors.
+
+    Raises:
+        ModelLoadError: a file is broken.
     """
     for file in sorted(folder.glob("*.safetensors")):
+        refuse_broken(file)
         with file.open("rb") as opened:
             (length,) = struct.unpack("<Q", opened.read(8))
             header = json.loads(opened.read(length))

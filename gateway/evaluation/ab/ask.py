@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gateway.backends.base import Backend
 from gateway.backends.pool import ModelPool
+from gateway.core.errors import ModelLoadError
 from gateway.evaluation.ab.cells import CellName
 from gateway.evaluation.plan import Prepared
 from gateway.evaluation.run import Cell, OnProgress, Plan, run
@@ -117,10 +118,16 @@ def weights_held(spec: ModelSpec) -> Held | None:
 
     Raises:
         ModelNotPulled: the file is absent.
-        ModelLoadError: as `held_by`.
     """
     path = weights_path(spec)
-    return None if path == Path() else held_by(spec, path)
+    if path == Path():
+        return None
+    try:
+        return held_by(spec, path)
+    except ModelLoadError:
+        # A model that is asked was loaded. One whose answers are all in the store was not, and
+        # they are compared as well where its file cannot be read any more.
+        return None
 
 
 async def _ask_again(
