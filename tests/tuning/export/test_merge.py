@@ -134,7 +134,8 @@ def test_a_merged_gguf_scores_labels_as_base_and_adapter_do(
     adapter = read_adapter(adapters["piano"])
     steps: list[str] = []
     made = merge(adapter, smollm2_base, spec, path, tmp_path / "merged", steps.append)
-    assert [step.split()[0] for step in steps] == ["loading", "merging", "saving"]
+    told = ["loading", "merging", "saving", "proving", "logits"]
+    assert [step.split()[0] for step in steps] == told
     file = tmp_path / "models.toml"
     file.write_text(written_entry(adapter, spec, made))
     read = TransformersSpec.like(load_models(file).get(f"{NAME}-piano"), context_length=1024)
