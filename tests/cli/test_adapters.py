@@ -153,6 +153,7 @@ def test_an_export_lies_in_the_adapter_s_folder_and_what_has_none_is_told_to_mer
     assert "gateway adapters merge" in dora.err
 
 
+@pytest.mark.usefixtures("few")
 def test_every_command_takes_a_model_with_an_adapter_by_name(
     gateway: Gateway, adapters: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,7 +198,7 @@ def test_another_model_under_the_name_or_another_server_is_noticed(serve: Serve)
 
 
 def test_a_model_whose_files_are_here_is_known_by_its_contents_and_read_from_its_file(
-    replay: Replay, tmp_path: Path, smollm2: LlamaCppBackend
+    replay: Replay, tmp_path: Path, whole_smollm2: LlamaCppBackend
 ) -> None:
     """Whatever file Ollama makes of the weights when it imports them."""
     name = "registry.ollama.ai/library/smol/plain"
@@ -209,9 +209,9 @@ def test_a_model_whose_files_are_here_is_known_by_its_contents_and_read_from_its
     with replay.answering(Exchange("005-ps-empty").answer()) as asked:
         backend = OllamaBackend(entry_for("smol:plain", replay.url))
     assert "POST /api/show verbose" not in [each.question for each in asked]
-    assert backend.identity["weights"] == smollm2.identity["weights"]
+    assert backend.identity["weights"] == whole_smollm2.identity["weights"]
     assert backend.route == "raw"
-    assert backend.chat_template == smollm2.chat_template
+    assert backend.chat_template == whole_smollm2.chat_template
     asyncio.run(backend.close())
 
 

@@ -108,7 +108,8 @@ def test_what_can_not_be_run_right_is_refused_by_name(
 ) -> None:
     weights = (adapters["tide"] / "adapter_model.safetensors").read_bytes()
     (tmp_path / "adapter_model.safetensors").write_bytes(weights)
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"task_type": "CAUSAL_LM", **config}))
+    whole = {"task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8, **config}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(whole))
     with pytest.raises(ModelLoadError, match=reason):
         made_with(tmp_path)
 
