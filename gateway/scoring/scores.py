@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Literal, TypeVar, overload
 
 import numpy as np
@@ -539,7 +540,7 @@ def _shares(labels: Sequence[str], items: Sequence[Prediction]) -> FloatArray:
     }
     if not given:
         return table
-    shares = np.asarray([[p.get(label, math.nan) for label in labels] for p in given.values()])
+    shares = np.asarray(_in_order(labels, list(given.values())))
     totals = shares.sum(axis=1)
     whole = np.asarray([len(p) == len(labels) for p in given.values()])
     # Written so that a NaN fails too.
@@ -552,6 +553,17 @@ def _shares(labels: Sequence[str], items: Sequence[Prediction]) -> FloatArray:
         )
     table[list(given)] = shares / totals[:, np.newaxis]
     return table
+
+
+def _in_order(
+    labels: Sequence[str], given: Sequence[Mapping[str, float]]
+) -> list[tuple[float, ...]] | list[list[float]]:
+    """Each item's probabilities; NaN where a label has none."""
+    try:
+        # Some tens of thousands of items have one for every label: read at once.
+        return list(map(itemgetter(*labels), given))
+    except KeyError:
+        return [[p.get(label, math.nan) for label in labels] for p in given]
 
 
 def _gold_number(item: Prediction) -> float:
