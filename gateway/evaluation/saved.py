@@ -10,13 +10,24 @@ from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.files import read_text
 from gateway.core.json import Strictness, from_plain, plain
 from gateway.evaluation.clusters import clusters_of_saved
-from gateway.evaluation.predictions import SavedPredictions, load_predictions, require_same_items
+from gateway.evaluation.predictions import (
+    Predictions,
+    SavedPredictions,
+    load_predictions,
+    require_same_items,
+)
 from gateway.evaluation.record import costs_in
-from gateway.evaluation.summary import charged, conclusion, held_of, trivial_answer
-from gateway.scoring.contest import Comparison, all_pairs
+from gateway.evaluation.summary import (
+    charged,
+    conclusion,
+    held_of,
+    models_and_rivals,
+    trivial_answer,
+)
+from gateway.scoring.contest import Comparison, all_pairs, hold_one, pairs_of
 from gateway.scoring.flips import Flip, differing
 from gateway.scoring.metrics import of_label, shown_with
-from gateway.scoring.pairing import entrant, matched
+from gateway.scoring.pairing import Entrant, entrant, matched
 from gateway.scoring.report import Report
 from gateway.scoring.results import Prediction
 from gateway.scoring.scores import absolute_errors, score_cell
@@ -37,6 +48,25 @@ class SavedRun:
     folder: Path
     report: Report
     predictions: SavedPredictions
+
+    @property
+    def baselines(self) -> Predictions:
+        """By name."""
+        names = {cell.name for cell in self.report.cells if cell.kind == "baseline"}
+        return {name: cell for name, cell in self.predictions.cells.items() if name in names}
+
+    def entrants(self) -> dict[str, Entrant]:
+        """Every cell, read to be compared.
+
+        Raises:
+            DataError: as `entrant`.
+        """
+        trivial, costs = trivial_answer(self.baselines), costs_in(self.report.settings)
+        kind, labels = self.report.kind, self.report.labels
+        return {
+            name: entrant(cell, task_kind=kind, labels=labels, trivial=trivial, costs=costs)
+            for name, cell in self.predictions.cells.items()
+        }
 
     def cell(self, name: str) -> Sequence[Prediction]:
         """The predictions of a cell; without a name those of the only one.
@@ -117,18 +147,8 @@ def score(folder: Path | str, *, seed: int = 0, cluster: str | None = None) -> R
     clusters, remarks = clusters_of_saved(run.predictions, run.report.settings, cluster)
     report, predictions = run.report, run.predictions.cells
     kinds = {cell.name: cell.kind for cell in report.cells}
-    baselines = {name: cell for name, cell in predictions.items() if kinds.get(name) == "baseline"}
-    trivial = trivial_answer(baselines)
-    read = {
-        name: entrant(
-            cell,
-            task_kind=report.kind,
-            labels=report.labels,
-            trivial=trivial,
-            costs=costs_in(report.settings),
-        )
-        for name, cell in predictions.items()
-    }
+    trivial = trivial_answer(run.baselines)
+    read = run.entrants()
     for cell in read.values():
         for name in shown_with(report.primary_metric):
             cell.table.get(name)
@@ -148,7 +168,7 @@ def score(folder: Path | str, *, seed: int = 0, cluster: str | None = None) -> R
     metric = report.primary_metric
     held = held_of(read, metric, cells=cells, margin=report.margin, seed=seed, clusters=clusters)
     cells = [replace(cell, verdicts=held.against.get(cell.name, ())) for cell in cells]
-    models = [cell for name, cell in predictions.items() if name not in baselines]
+    models = [cell for name, cell in predictions.items() if name not in run.baselines]
     said = (*remarks, *charged(report.kind, cells, trivial))
     return replace(
         report,
@@ -191,20 +211,43 @@ def compare_saved(
     require_same_items(run_a.predictions, run_b.predictions)
     clusters, remarks = clusters_of_saved(run_a.predictions, run_a.report.settings, cluster)
     first, second = run_a.cell(name_a), run_b.cell(name_b)
-    if first[0].cell == second[0].cell:
-        first, second = _of_folder(first, folder_a), _of_folder(second, folder_b)
-    (found,) = all_pairs(
-        [second, first],
-        task_kind=run_a.report.kind,
-        labels=run_a.report.labels,
-        metric=of_label(metric or run_a.report.primary_metric, positive),
-        seed=seed,
-        strict=True,
-        clusters=clusters,
-    )
+    asked = of_label(metric or run_a.report.primary_metric, positive)
+    if folder_a.resolve() == folder_b.resolve() and first[0].cell != second[0].cell:
+        found = _of_one_run(run_a, first[0].cell, second[0].cell, asked, seed, clusters)
+    else:
+        if first[0].cell == second[0].cell:
+            first, second = _of_folder(first, folder_a), _of_folder(second, folder_b)
+        (found,) = all_pairs(
+            [second, first],
+            task_kind=run_a.report.kind,
+            labels=run_a.report.labels,
+            metric=asked,
+            seed=seed,
+            strict=True,
+            clusters=clusters,
+        )
     flips = tuple(differing([first, second], run_a.report.kind))
     ranks = _signed_rank(first, second, clusters) if run_a.report.kind == "number" else None
     return SavedComparison(found, flips, remarks, ranks)
+
+
+def _of_one_run(
+    run: SavedRun, a: str, b: str, metric: str, seed: int, clusters: IntArray | None
+) -> Comparison:
+    """As the run's report has it: whoever picks two of its cells has seen the others."""
+    read = run.entrants()
+    cells = [cell for cell in run.report.cells if cell.name in read]
+    models, rivals = models_and_rivals(read, metric, cells)
+    margin = run.report.margin if metric == run.report.primary_metric else None
+    return hold_one(
+        read[a],
+        read[b],
+        pairs_of(models, rivals),
+        metric=metric,
+        margin=margin,
+        seed=seed,
+        clusters=clusters,
+    )
 
 
 def _signed_rank(

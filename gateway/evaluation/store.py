@@ -159,12 +159,10 @@ class Store:
     def timings(self, cell: str) -> dict[str, tuple[float, float, int | None]]:
         """Measured of each answer of a cell, by item digest: latency and wall in seconds, and
         tokens that were in memory already, None where that is not known."""
-        query = (
-            "SELECT item, latency, wall, json_extract(body, '$.cached_tokens')"
-            " FROM answers WHERE cell = ?"
+        rows = self._db.rows(
+            "SELECT item, latency, wall, body FROM answers WHERE cell = ?", (cell,)
         )
-        rows = self._db.rows(query, (cell,))
-        return {item: (latency, wall, cached) for item, latency, wall, cached in rows}
+        return {item: (latency, wall, _cached_tokens(body)) for item, latency, wall, body in rows}
 
     def put_run(self, run_id: str, task: str, body: Mapping[str, Any]) -> None:
         """Record what a run consists of; the same run again changes nothing but its time."""
@@ -191,6 +189,12 @@ class Store:
 
 
 _OF_ANY_VERSION = Strictness(strangers=True)
+
+
+def _cached_tokens(body: str) -> int | None:
+    """Read here, since SQLite refuses the -Infinity of a label that cannot be."""
+    known: object = json.loads(body).get("cached_tokens")
+    return known if isinstance(known, int) else None
 
 
 def _now() -> str:

@@ -154,17 +154,19 @@ def held_of(
         read: cells and baselines, as `entrants_of` reads them.
         cells: the same cells, scored.
     """
+    models, rivals = models_and_rivals(read, metric, cells)
+    return hold_entrants(models, rivals, metric=metric, margin=margin, seed=seed, clusters=clusters)
+
+
+def models_and_rivals(
+    read: Mapping[str, Entrant], metric: str, cells: Sequence[CellScore]
+) -> tuple[list[Entrant], list[Entrant]]:
+    """The cells that a report holds against each other, the best first, and the baselines."""
     models = [cell for cell in cells if cell.kind == "model"]
     first = [cell.name for cell in best_first(models, metric)]
     names = [*first, *(cell.name for cell in models if cell.name not in first)]
-    return hold_entrants(
-        [read[name] for name in names],
-        [read[cell.name] for cell in cells if cell.kind == "baseline"],
-        metric=metric,
-        margin=margin,
-        seed=seed,
-        clusters=clusters,
-    )
+    rivals = [cell.name for cell in cells if cell.kind == "baseline"]
+    return [read[name] for name in names], [read[name] for name in rivals]
 
 
 def trivial_answer(baselines: Predictions) -> float | None:

@@ -15,6 +15,7 @@ from gateway.scoring.results import AgainstBaseline, CellScore, Verdict
 EQUIVALENT, NOT_WORSE, NOT_SHOWN = "equivalent", "not worse", "not shown"
 BEATS_ALL = "it beats every baseline"
 """Of a cell whose every verdict is `Verdict.BETTER`."""
+NONE_BEST = "No cell is best: none of them has answered an item."
 
 
 def told_apart(claim: Claim, a: str, b: str) -> str:

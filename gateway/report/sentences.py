@@ -35,7 +35,7 @@ def summary_sentences(report: Report) -> tuple[str, ...]:
     if report.conclusion is None:
         return ()
     if first is None:
-        return ("No cell is best: none of them has answered an item.",)
+        return (claims.NONE_BEST,)
     said = [_first(report, first)]
     if report.against_best:
         said.append(claims.lead(report.against_best))

@@ -211,18 +211,12 @@ def hold_entrants(
         detailed: also what each comparison could have shown, where they are no more than
             `_MOST_DETAILED`.
     """
-    wanted = [(a, b) for b, a in combinations(models, 2)]
-    wanted += [(model, rival) for model in models for rival in rivals]
+    wanted = pairs_of(models, rivals)
     looked = planned is not None or (detailed and len(wanted) <= _MOST_DETAILED)
-    family = _Family(metric, margin, planned, seed, looked, method, clusters)
-    pairs, refused = [], {}
-    for a, b in wanted:
-        try:
-            pairs.append((pair(a, b, metric), a, b))
-        except ComparisonRefused as refusal:
-            if strict and b not in rivals:
-                raise
-            refused[a.name, b.name] = str(refusal)
+    all_or_none = range(len(wanted) if looked else 0)
+    family = _Family(metric, margin, planned, seed, all_or_none, method, clusters)
+    required = pairs_of(models, ()) if strict else ()
+    pairs, refused = _comparable(wanted, metric, required=required)
     found = family.compared(pairs, resamples=resamples, permutations=permutations)
     names = {rival.name for rival in rivals}
     by_name = {(each.contest.a, each.contest.b): each for each in found}
@@ -239,6 +233,62 @@ def hold_entrants(
         if planned is not None
         else winner(models, metric, seed=seed, resamples=resamples, clusters=clusters),
     )
+
+
+def pairs_of(models: Sequence[Entrant], rivals: Sequence[Entrant]) -> list[tuple[Entrant, Entrant]]:
+    """What `hold` compares: each cell with every one before it, and with every baseline."""
+    among = [(a, b) for b, a in combinations(models, 2)]
+    return among + [(model, rival) for model in models for rival in rivals]
+
+
+def hold_one(
+    a: Entrant,
+    b: Entrant,
+    family: Sequence[tuple[Entrant, Entrant]],
+    *,
+    metric: str,
+    margin: float | None = None,
+    seed: int = 0,
+    clusters: IntArray | None = None,
+) -> Comparison:
+    """Hold `a` against `b` as the one of a family that they are, either way round; a pair that is
+    none of it is alone.
+
+    Args:
+        family: pairs that are looked at together (`pairs_of`).
+
+    Raises:
+        ComparisonRefused: the two cannot be compared. Others that cannot are left out.
+    """
+    asked = {a.name, b.name}
+    wanted = [(a, b) if {x.name, y.name} == asked else (x, y) for x, y in family]
+    if (a, b) not in wanted:
+        wanted = [(a, b)]
+    pairs, _ = _comparable(wanted, metric, required=[(a, b)])
+    place = next(i for i, (_, x, y) in enumerate(pairs) if (x, y) == (a, b))
+    detailed = range(place, place + 1)
+    looked = _Family(metric, margin, None, seed, detailed, Method.WIDENED, clusters)
+    return looked.compared(pairs, resamples=DEFAULT_RESAMPLES, permutations=DEFAULT_PERMUTATIONS)[
+        place
+    ]
+
+
+def _comparable(
+    wanted: Sequence[tuple[Entrant, Entrant]],
+    metric: str,
+    *,
+    required: Sequence[tuple[Entrant, Entrant]],
+) -> tuple[list[tuple[Pairs, Entrant, Entrant]], dict[tuple[str, str], str]]:
+    """The pairs that can be compared, and why others cannot; one that is required must."""
+    pairs, refused = [], {}
+    for a, b in wanted:
+        try:
+            pairs.append((pair(a, b, metric), a, b))
+        except ComparisonRefused as refusal:
+            if (a, b) in required:
+                raise
+            refused[a.name, b.name] = str(refusal)
+    return pairs, refused
 
 
 def all_pairs(
@@ -296,7 +346,7 @@ def contest(
     Args, Raises: as `hold`.
     """
     first, second = (entrant(cell, task_kind=task_kind, labels=labels) for cell in (a, b))
-    family = _Family(metric, margin, planned, seed, True, method, clusters)
+    family = _Family(metric, margin, planned, seed, range(1), method, clusters)
     pairs = [(pair(first, second, metric), first, second)]
     (found,) = family.compared(pairs, resamples=resamples, permutations=permutations)
     return found.contest
@@ -342,7 +392,8 @@ class _Family:
     margin: float | None
     planned: int | None
     seed: int
-    detailed: bool
+    detailed: range
+    """Places of the pairs of which it is also found what they could have shown."""
     method: Method
     clusters: IntArray | None
 
@@ -361,10 +412,11 @@ class _Family:
             family, seed=self.seed, permutations=permutations, clusters=self.clusters
         )
         drawn = differences(family, resamples, seed=self.seed, clusters=self.clusters)
-        order = looking_order(found[0][1].ids, self.seed) if self.detailed else np.arange(0)
+        order = looking_order(found[0][1].ids, self.seed) if self.detailed else None
+        orders = [order if i in self.detailed else None for i in range(len(found))]
         contests = [
-            self._contest(*each, test, _bootstrap(each[0], test, values), order, len(found))
-            for each, test, values in zip(found, tests, drawn, strict=True)
+            self._contest(*each, test, _bootstrap(each[0], test, values), looks, len(found))
+            for each, test, values, looks in zip(found, tests, drawn, orders, strict=True)
         ]
         return self._together(found, contests, tests, drawn)
 
@@ -420,13 +472,14 @@ class _Family:
         b: Entrant,
         test: Simultaneous,
         drawn: Bootstrap,
-        order: IntArray,
+        order: IntArray | None,
         family: int,
     ) -> Contest:
+        """`order`: in which the items would be looked at; None: without the details."""
         counts = mcnemar(a.right, b.right, clustered=self.clusters is not None)
         enough = test.own.deciding >= FEWEST_CARRYING
         error = drawn.standard_error if enough else math.nan
-        detailed, margin, alpha = self.detailed, self.margin, ALPHA / family
+        detailed, margin, alpha = order is not None, self.margin, ALPHA / family
         return Contest(
             a=pairs.a,
             b=pairs.b,
@@ -444,11 +497,13 @@ class _Family:
             needed=None if margin is None else self._needed(counts, error, pairs.n, margin, alpha),
             power=self._power(counts, error, pairs.n, alpha) if detailed else None,
             accuracy_power=_accuracy_power(counts, alpha) if detailed else None,
-            sequential=self._looks(a, b, order, family) if detailed and self._by_item else None,
+            sequential=None if order is None else self._looks(a, b, order, family),
             inexact=(_inexact(a.items), _inexact(b.items)),
         )
 
-    def _looks(self, a: Entrant, b: Entrant, order: IntArray, family: int) -> Sequential:
+    def _looks(self, a: Entrant, b: Entrant, order: IntArray, family: int) -> Sequential | None:
+        if not self._by_item:
+            return None
         share = self.margin if in_shares(self.metric) else None
         item_scores = scores(a.right, b.right)[order]
         return watch(item_scores, planned=self.planned, margin=share, alpha=ALPHA / family)

@@ -30,7 +30,7 @@ def test_before_and_after_are_shown_with_what_it_cost_and_what_was_forgotten(
     done = gateway(*COMPARE, *ITEMS, "--neutral", "text.txt", "--out", "report")
     assert done.code == 0, done.err
     assert "What fine-tuning was worth" in done.out
-    assert "of the best prompt, tiny/scored/sum" in " ".join(done.out.split())
+    assert "of tiny/scored/sum, the first of the prompts" in " ".join(done.out.split())
     assert "Perplexity of the neutral text" in done.out
     assert "Training took" in done.out
     assert "is paid back after" in done.out

@@ -65,7 +65,7 @@ def test_every_document_has_one_answer_for_the_same_two_cells(
     (in_ab,) = json.loads(Path("ab/ab.json").read_text())["pairs"]
     assert in_seed == in_ab == first
     by_command = json.loads(compared.out)
-    for key in ("contest", "permutation_p", "mcnemar_p", "flips", "differing"):
+    for key in ("contest", "claim", "permutation_p", "mcnemar_p", "reach", "flips", "differing"):
         assert by_command[key] == in_run[key]
     # A run has no margin, which an experiment and ab have.
     for what in ("a", "b", "n", "difference", "permutation", "mcnemar", "power"):

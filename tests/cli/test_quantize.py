@@ -197,7 +197,7 @@ def test_fidelity_to_itself_is_exact_in_every_figure(
     found = json.loads(gateway(*asked, "--context", "16", "--chunks", "2", "--json").out)
     assert found["tokens"] == 14
     (model,) = found["models"]
-    assert model["kl"] == {"value": 0.0, "error": 0.0}
+    assert model["kl"] == {"value": 0.0, "error": 0.0, "reach": 0.0}
     assert model["perplexity"] == found["perplexity"]
     assert model["kls"]["0.99"] == 0.0
     assert model["same_top"]["value"] == 1.0

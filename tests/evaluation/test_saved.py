@@ -65,6 +65,36 @@ def test_two_cells_are_compared_and_the_second_may_be_of_the_first_folder(folder
     assert {item.item_id for item in whole.items} >= set(whole.comparison.flips)
 
 
+def test_two_cells_of_a_run_are_said_to_differ_as_its_report_says(folder: Path) -> None:
+    report = load_run(folder).report
+    assert report.comparisons
+    for known in report.comparisons:
+        a, b = known.contest.a, known.contest.b
+        assert gateway.compare_saved(f"{folder}:{a}", b).comparison == known
+        turned = gateway.compare_saved(f"{folder}:{b}", a).comparison
+        assert turned.claim.family == known.claim.family > 1
+        assert turned.permutation_p == known.permutation_p
+        assert turned.contest.difference.value == -known.contest.difference.value
+
+
+def test_a_cell_and_a_baseline_of_a_run_are_said_to_differ_as_its_report_says(
+    folder: Path,
+) -> None:
+    for cell in load_run(folder).report.cells:
+        for verdict in cell.verdicts:
+            found = gateway.compare_saved(f"{folder}:{cell.name}", verdict.baseline).comparison
+            assert found.contest.difference == verdict.difference
+            assert found.claim.verdict == verdict.verdict
+            assert found.claim.p_value == verdict.p_value
+            assert found.claim.family == verdict.family
+
+
+def test_what_a_report_does_not_compare_is_alone(folder: Path) -> None:
+    names = [cell.name for cell in load_run(folder).report.cells if cell.kind == "baseline"]
+    found = gateway.compare_saved(f"{folder}:{names[0]}", names[1]).comparison
+    assert found.claim.family == 1
+
+
 def test_one_cell_of_two_runs_is_told_apart_by_its_folder(folder: Path) -> None:
     same = gateway.compare_saved(f"{folder}:fake/written", f"{folder}/:fake/written")
     assert same.items == ()

@@ -1,9 +1,11 @@
 """Answers survive, whatever happens to the process that wrote them."""
 
+import math
 import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,13 @@ def test_an_observation_comes_back_as_it_went_in(
     assert store.answers("cell") == {"item": seen}
     assert store.timings("cell") == {"item": (1.5, 0.5, None)}
     store.close()
+
+
+def test_tokens_in_memory_are_known_beside_a_label_that_cannot_be(tmp_path: Path) -> None:
+    with Store(tmp_path / "runs.sqlite") as store:
+        seen = replace(OK, logprobs=(-math.inf, -0.1), cached_tokens=7)
+        store.put("cell", "item", seen, 1.5, 0.5)
+        assert store.timings("cell") == {"item": (1.5, 0.5, 7)}
 
 
 def test_the_first_answer_stands_unless_it_failed(tmp_path: Path) -> None:
