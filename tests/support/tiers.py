@@ -2,7 +2,7 @@
 
     unit      what a core install brings, and nothing of an extra or of a model
     weights   an extra, and mostly the weights of a model
-    slow      weights, and too heavy for every run: where a file changed that the test imports
+    slow      too heavy for every run: where a file changed that the test imports
 
 What a test needs is seen in the imports of its module, and in the functions of the tests that it
 calls. Where the package loads a library only when it is used, nobody sees it beforehand: such a
@@ -80,7 +80,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    item.add_marker(pytest.mark.weights if needs(item) else pytest.mark.unit)
+    if item.get_closest_marker("slow") is None:
+        item.add_marker(pytest.mark.weights if needs(item) else pytest.mark.unit)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -73,6 +73,7 @@ def test_a_process_keeps_the_kernels_that_it_took_first(monkeypatch: pytest.Monk
         library.settle_kernels("prefill", ["Q6_K"])
 
 
+@pytest.mark.needs("llama_cpp")
 def test_nothing_stays_open_where_python_says_what_does() -> None:
     load = "from gateway.engine.llama import library; library.load()"
     command = [sys.executable, "-W", "always::ResourceWarning", "-c", load]
