@@ -80,8 +80,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    if item.get_closest_marker("slow") is None:
-        item.add_marker(pytest.mark.weights if needs(item) else pytest.mark.unit)
+    if needs(item):
+        item.add_marker(pytest.mark.weights)
+    elif item.get_closest_marker("slow") is None:
+        item.add_marker(pytest.mark.unit)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
