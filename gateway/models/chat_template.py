@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import jinja2
@@ -178,10 +179,14 @@ def tool_mode(asked: Tools, source: str | None, special: Mapping[str, str]) -> T
     """
     if asked != "auto":
         return asked
-    if not source:
-        return "off"
+    return _probed(source, tuple(special.items())) if source else "off"
+
+
+@lru_cache(maxsize=64)
+def _probed(source: str, special: tuple[tuple[str, str], ...]) -> ToolMode:
+    """Remembered, because a list of models asks it of every one each time."""
     try:
-        shows = ChatTemplate(source).shows_tools(special)
+        shows = ChatTemplate(source).shows_tools(dict(special))
     except ConfigError:
         return "off"  # It does not compile, as the first conversation will tell.
     return "off" if shows is None else "template" if shows else "fallback"

@@ -73,12 +73,12 @@ def shards_identity(path: Path) -> Mapping[str, str]:
     Raises:
         ModelLoadError: an index cannot be read.
     """
-    named = _read_object(path / "config.json").get("transformers_weights") or ""
+    named = read_object(path / "config.json").get("transformers_weights") or ""
     index = str(named) or ("" if (path / _WHOLE).is_file() else _INDEX)
     if not index.endswith(".json") or not (path / index).is_file():
         below = [index] if "/" in index else []
     else:
-        places = _read_object(path / index).get("weight_map")
+        places = read_object(path / index).get("weight_map")
         if not isinstance(places, dict):
             raise ModelLoadError(f"{path / index}: it has no weight_map")
         shards = sorted(set(map(str, places.values())))
@@ -92,7 +92,12 @@ def _with_digest(folder: Path, name: str) -> list[str]:
     return [name, file_digest(file) if "/" in name and file.is_file() else ""]
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of a model's folder.
+
+    Raises:
+        ModelLoadError: it cannot be read, or is none.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:

@@ -58,6 +58,18 @@ class Offer:
     """Whether an answer may call more than one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request for one answer, and what is needed to read it."""
+
+    request: GenerationRequest
+    offer: Offer
+
+    def read(self, text: str) -> ParsedAnswer:
+        """Part the answer."""
+        return read(text, self.offer, salt_of(self.request.messages, 0))
+
+
 def with_offer(request: GenerationRequest, offer: Offer, mode: ToolMode) -> GenerationRequest:
     """The request with its tools.
 

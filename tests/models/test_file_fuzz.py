@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.registry import load_models
-from gateway.core.errors import ConfigError
 from gateway.models.modelfile import parse
+from tests.support.entries import outcome
 from tests.tasks.test_fuzz import mutated
 
 FILE = f"""
@@ -70,17 +69,6 @@ def test_no_models_toml_is_a_traceback(tmp_path: Path, pytestconfig: pytest.Conf
         said = outcome(path)
         assert said == "" or said.startswith(str(path)), f"seed {seed}: {said}"
         assert "\n" not in said, f"seed {seed}: {said}"
-
-
-def outcome(path: Path) -> str:
-    """The error of a file, with the type of one that should not have come; empty for entries."""
-    try:
-        load_models(path)
-    except ConfigError as error:
-        return error.message
-    except Exception as error:  # noqa: BLE001 (that there is none is what is tested)
-        return f"{type(error).__name__}: {error}"
-    return ""
 
 
 def test_the_sound_file_is_read(tmp_path: Path) -> None:

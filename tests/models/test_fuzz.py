@@ -7,6 +7,7 @@ import pytest
 
 from gateway.backends.registry import load_models
 from gateway.core.errors import ConfigError
+from tests.support.entries import outcome
 
 SOUND = """
 default = "a"
@@ -73,17 +74,6 @@ def test_no_bytes_are_a_traceback(
         (tmp_path / "chat.jinja").write_bytes(mutated("{{ 'é' }}".encode(), draw))
         said = outcome(own)
         assert said == "" or str(tmp_path) in said, f"seed {seed}: {said}"
-
-
-def outcome(own: Path) -> str:
-    """The error of a file, with the type of one that should not have come; empty for entries."""
-    try:
-        load_models(own)
-    except ConfigError as error:
-        return error.message
-    except Exception as error:  # noqa: BLE001 (that there is none is what is tested)
-        return f"{type(error).__name__}: {error}"
-    return ""
 
 
 @pytest.mark.parametrize(

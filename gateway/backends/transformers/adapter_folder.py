@@ -11,22 +11,13 @@ from gateway.core.digests import digest_json, file_digest
 from gateway.core.errors import ModelLoadError
 from gateway.models.adapters import config_keys
 from gateway.models.adapters.folder import read_peft_config
+from gateway.models.adapters.kinds import BEGINNINGS, SUPPORTED
 from gateway.models.shards import refuse_broken
 
 WEIGHTS = "adapter_model.safetensors"
 _PICKLE = "adapter_model.bin"
 PICKLE_WORDS = 'adapter_pickle = "I trust who made it"'
 _CONFIG = "adapter_config.json"
-LAYERS = frozenset(
-    {"ADALORA", "BOFT", "C3A", "DELORA", "FOURIERFT", "GRALORA", "HRA", "IA3", "LN_TUNING"}
-    | {"LOHA", "LOKR", "LORA", "MISS", "OFT", "RANDLORA", "ROAD", "TRAINABLE_TOKENS"}
-    | {"VBLORA", "VERA", "WAVEFT"}
-)
-"""Types that change layers and nothing else. Not: those whose passes need more than tokens (POLY,
-MULTITASK_PROMPT_TUNING, XLORA), that attend otherwise (ADAPTION_PROMPT), that change the base for
-good (OSF), or that multiply by sparse matrices, which torch does not check (SHIRA)."""
-BEGINNINGS = frozenset({"PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING"})
-"""Types that put a beginning before every prompt, and change no layer."""
 
 
 def adapter_digest(folder: Path, *, pickles: bool = False) -> str:
@@ -66,8 +57,8 @@ def adapter_kind(folder: Path) -> str:
     """
     config = read_config(folder)
     kind = str(config.get("peft_type"))
-    if kind not in LAYERS | BEGINNINGS:
-        supported = ", ".join(sorted(LAYERS | BEGINNINGS))
+    if kind not in SUPPORTED:
+        supported = ", ".join(sorted(SUPPORTED))
         raise ModelLoadError(
             f"{folder}: adapters of type {kind} are not supported", hint=f"supported: {supported}"
         )

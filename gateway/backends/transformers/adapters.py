@@ -13,7 +13,6 @@ from typing import Any
 
 from gateway.backends.transformers import proof
 from gateway.backends.transformers.adapter_folder import (
-    BEGINNINGS,
     adapter_kind,
     quiet_peft,
     tokens_of,
@@ -28,6 +27,7 @@ from gateway.backends.transformers.peft_loading import (
 from gateway.backends.transformers.soft_prompt import Beginning, read_beginning
 from gateway.core.errors import ModelLoadError
 from gateway.core.extras import require
+from gateway.models.adapters.kinds import BEGINNINGS
 
 
 class Adapters:

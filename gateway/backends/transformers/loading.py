@@ -5,7 +5,6 @@ and goes on. Here what its loading report lists is an error that names the tenso
 absent is what transformers itself takes off that list: tied weights, and buffers that are computed.
 """
 
-import json
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,6 +23,7 @@ from gateway.models.gguf import GGUF
 from gateway.models.gguf_parts import parts_of, read_model
 from gateway.models.shards import refuse_broken_folder
 from gateway.models.spec import Dtype, Quantize
+from gateway.models.weights import read_object
 
 _ADAPTER = "adapter_config.json"
 ERRORS: tuple[type[Exception], ...] = (
@@ -192,12 +192,8 @@ def _refuse_whole_numbers(folder: Path) -> None:
 
 def _check_generation(file: Path) -> None:
     """transformers passes over a file that it cannot read, and the model may then never stop."""
-    try:
-        read = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except (OSError, ValueError) as exc:
-        raise ModelLoadError(f"{file}: cannot be read: {exc}") from exc
-    if not isinstance(read, dict):
-        raise ModelLoadError(f"{file}: no JSON object")
+    if file.is_file():
+        read_object(file)
 
 
 def _unread(path: Path, module: Any) -> list[str]:

@@ -13,7 +13,7 @@ from gateway.models.gguf_parts import read_model
 from gateway.models.locate import described_digests
 from gateway.models.shards import refuse_broken_folder
 from gateway.models.spec import ModelSpec
-from gateway.models.weights import folder_contents_digest
+from gateway.models.weights import folder_contents_digest, read_object
 
 GGUF_OF = {
     "llama": "llama",
@@ -142,7 +142,7 @@ def _modules_of_gguf(
 def _of_folder(spec: ModelSpec, path: Path) -> Base:
     if spec.sha256:
         raise ModelLoadError(f"model {spec.name}: sha256 is of a file, and {path} is a folder")
-    config = _config(path / "config.json")
+    config = read_object(path / "config.json")
     family = str(config.get("model_type", ""))
     if family in _TRANSPOSED:
         raise ConfigError(f"{path}: the architecture {family!r} keeps its weights transposed")
@@ -170,16 +170,6 @@ def _of_folder(spec: ModelSpec, path: Path) -> Base:
         kv_heads=int(text.get("num_key_value_heads") or heads),
         tied=tied,
     )
-
-
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        raise ModelLoadError(f"{path}: cannot be read: {exc}") from exc
-    if not isinstance(found, dict):
-        raise ModelLoadError(f"{path}: no JSON object")
-    return found
 
 
 def _modules_of_folder(files: Iterable[Path]) -> Iterator[tuple[str, tuple[int, int]]]:

@@ -5,7 +5,9 @@ LAYERS = frozenset(
     | {"LOHA", "LOKR", "LORA", "MISS", "OFT", "RANDLORA", "ROAD", "TRAINABLE_TOKENS"}
     | {"VBLORA", "VERA", "WAVEFT"}
 )
-"""They change layers and nothing else."""
+"""They change layers and nothing else. Not: those whose passes need more than tokens (POLY,
+MULTITASK_PROMPT_TUNING, XLORA), that attend otherwise (ADAPTION_PROMPT), that change the base for
+good (OSF), or that multiply by sparse matrices, which torch does not check (SHIRA)."""
 BEGINNINGS = frozenset({"PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING"})
 """They put a beginning before every prompt, and change no layer."""
 SUPPORTED = LAYERS | BEGINNINGS

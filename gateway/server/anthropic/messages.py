@@ -9,7 +9,7 @@ from gateway.core.types import Completion
 from gateway.server import streaming
 from gateway.server import tools as calling
 from gateway.server.anthropic.errors import error_json
-from gateway.server.anthropic.request import Asked, ask, prompt_of
+from gateway.server.anthropic.request import ask, prompt_of
 from gateway.server.anthropic.wire import (
     Called,
     MessageAnswer,
@@ -96,7 +96,7 @@ class _End:
     sequence: str | None = None
 
 
-def _end(body: MessagesBody, asked: Asked, done: Completion, session: Session) -> _End:
+def _end(body: MessagesBody, asked: calling.Asked, done: Completion, session: Session) -> _End:
     if asked.read(done.text).calls:
         return _End("tool_use")
     if done.finish_reason == "length":

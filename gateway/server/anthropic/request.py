@@ -1,7 +1,7 @@
 """A body of Anthropic's -> what the backend is asked, and how its answer is to be read."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import replace
 
 from gateway.core.types import GenerationRequest, Message, Sampling, ToolCall
 from gateway.server import tools as calling
@@ -18,19 +18,7 @@ from gateway.server.openai.fields import bound
 from gateway.server.service import Session
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The request, and what is needed to read its answer."""
-
-    request: GenerationRequest
-    offer: calling.Offer
-
-    def read(self, text: str) -> calling.ParsedAnswer:
-        """Part the answer."""
-        return calling.read(text, self.offer, calling.salt_of(self.request.messages, 0))
-
-
-def prompt_of(body: TokensBody, session: Session) -> Asked:
+def prompt_of(body: TokensBody, session: Session) -> calling.Asked:
     """The conversation. How long the answer may be is not settled yet.
 
     Raises:
@@ -46,10 +34,10 @@ def prompt_of(body: TokensBody, session: Session) -> Asked:
         messages += _read(turn)
     offer = _offer(body)
     request = GenerationRequest(body.model, messages=tuple(messages), answer_start=begun)
-    return Asked(calling.with_offer(request, offer, session.backend.tool_mode), offer)
+    return calling.Asked(calling.with_offer(request, offer, session.backend.tool_mode), offer)
 
 
-async def ask(body: MessagesBody, session: Session) -> Asked:
+async def ask(body: MessagesBody, session: Session) -> calling.Asked:
     """What the body asks of the session's model.
 
     Raises:
@@ -57,22 +45,15 @@ async def ask(body: MessagesBody, session: Session) -> Asked:
         ContextOverflow: the prompt fills the context.
     """
     asked = prompt_of(body, session)
-    stops = asked.request.sampling.stop
+    request = asked.request
     sampling = Sampling(
         temperature=body.temperature or 0.0,
         top_p=1.0 if body.top_p is None else body.top_p,
         top_k=body.top_k or 0,
-        stop=(*(body.stop_sequences or ()), *stops),
+        stop=(*(body.stop_sequences or ()), *request.sampling.stop),
     )
-    request = GenerationRequest(
-        asked.request.model,
-        messages=asked.request.messages,
-        tools=asked.request.tools,
-        answer_start=asked.request.answer_start,
-        constraint=asked.request.constraint,
-        sampling=sampling,
-    )
-    return Asked(await session.within_context(request, bound(body.max_tokens)), asked.offer)
+    request = replace(request, sampling=sampling)
+    return replace(asked, request=await session.within_context(request, bound(body.max_tokens)))
 
 
 def _offer(body: TokensBody) -> calling.Offer:

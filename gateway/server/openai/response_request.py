@@ -1,7 +1,5 @@
 """A body of /v1/responses -> what the backend is asked, and how its answer is to be read."""
 
-from dataclasses import dataclass
-
 from gateway.core.errors import InvalidRequest
 from gateway.core.types import (
     Constraint,
@@ -25,19 +23,7 @@ from gateway.server.openai.responses_wire import (
 from gateway.server.service import Session
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The request, and what is needed to read its answer."""
-
-    request: GenerationRequest
-    offer: calling.Offer
-
-    def read(self, text: str) -> calling.ParsedAnswer:
-        """Part the answer."""
-        return calling.read(text, self.offer, calling.salt_of(self.request.messages, 0))
-
-
-async def ask(body: ResponseRequest, session: Session) -> Asked:
+async def ask(body: ResponseRequest, session: Session) -> calling.Asked:
     """What the body asks of the session's model.
 
     Raises:
@@ -59,7 +45,7 @@ async def ask(body: ResponseRequest, session: Session) -> Asked:
     offer = _offer(body)
     request = calling.with_offer(request, offer, session.backend.tool_mode)
     request = await session.within_context(request, bound(body.max_output_tokens))
-    return Asked(request, offer)
+    return calling.Asked(request, offer)
 
 
 def _offer(body: ResponseRequest) -> calling.Offer:

@@ -8,7 +8,7 @@ from gateway.server import tools as calling
 from gateway.server.exchange import current
 from gateway.server.openai import sse
 from gateway.server.openai.response_events import Events
-from gateway.server.openai.response_request import Asked, ask
+from gateway.server.openai.response_request import ask
 from gateway.server.openai.response_shape import responded
 from gateway.server.openai.responses_wire import Responded, ResponseRequest
 from gateway.server.service import Service
@@ -65,7 +65,7 @@ class ResponseRoutes:
                 events.end(delta.completion, said)
 
 
-def _certain(text: str, held: calling.HeldBack | None, asked: Asked) -> str:
+def _certain(text: str, held: calling.HeldBack | None, asked: calling.Asked) -> str:
     """What of a piece is certainly content and no call."""
     if held is None:
         return text

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.backends.transformers.adapter_folder import BEGINNINGS, LAYERS
 from gateway.backends.transformers.context import TorchContext
 from gateway.backends.transformers.model import TorchModel
 from gateway.core.errors import ModelLoadError
 from gateway.engine.context import PassRow
+from gateway.models.adapters.kinds import BEGINNINGS, LAYERS
 from tests.backends.transformers.tiny import ADAPTERS, logits_of, write_adapter, write_model
 
 IDS = np.random.default_rng(5).integers(3, 160, 40).tolist()
