@@ -319,6 +319,24 @@ def test_a_failure_inside_a_stream_comes_as_an_event_with_the_error_object() -> 
     assert "".join(said) == "so far"
 
 
+def test_a_response_that_fails_in_its_stream_ends_in_sequence() -> None:
+    class Failing(FakeBackend):
+        async def stream(self, request: GenerationRequest) -> AsyncIterator[Delta]:
+            yield Delta("so far")
+            raise BackendUnavailable("the model was closed")
+
+    app = create_app(ModelPool(fake_models(), loader=Failing), Settings(log_requests=False))
+    with serving(app) as url:
+        asked = {"model": "fake", "input": "Hi", "stream": True}
+        text = httpx.post(f"{url}/v1/responses", json=asked).text
+    events = [json.loads(block.partition("data: ")[2]) for block in text.strip().split("\n\n")]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    error, failed = events[-2:]
+    assert (error["type"], error["message"]) == ("error", "the model was closed")
+    assert (failed["type"], failed["response"]["status"]) == ("response.failed", "failed")
+    assert failed["response"]["error"]["message"] == "the model was closed"
+
+
 def test_a_failure_before_a_stream_s_first_event_has_its_own_status() -> None:
     class Failing(FakeBackend):
         async def stream(self, request: GenerationRequest) -> AsyncIterator[Delta]:
