@@ -3,6 +3,7 @@
 import bisect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +12,7 @@ from gateway.core.digests import digest_text
 from gateway.core.errors import ConfigError, ContextOverflow, InvalidRequest, NoChatTemplate
 from gateway.core.types import GenerationRequest, Message, RenderedRequest
 from gateway.engine.jobs import Vocabulary
+from gateway.engine.recent import Recent
 from gateway.engine.tokenizer import Segment, Tokenizer
 from gateway.models import chat_template, reasoning, tool_calls
 from gateway.models.spec import NAMED, ModelSpec
@@ -24,6 +26,9 @@ _MARKUP = re.compile(r"<[^<>\s]{2,40}>")
 """How the ends of turns are written, whether a vocabulary has a token for them or not."""
 _MERGE = 'system = "merge" in its entry in models.toml puts system messages into the user\'s turn'
 
+_REMEMBERED_TOKENS = 1 << 18
+"""Of the prompts that a reader remembers: those of the requests that are being worked on."""
+
 _CHARACTERS_PER_TOKEN = 16
 """Where a search for the length of a text begins; most texts have 3 to 5."""
 
@@ -35,10 +40,18 @@ class Reader:
         self._spec = spec
         self.tokenizer = tokenizer
         self.template_source = template_of(spec, tokenizer)
+        self._recent = Recent(_REMEMBERED_TOKENS)
 
     def render(self, request: GenerationRequest) -> RenderedRequest:
+        """What the model reads. Who asks it to bound an answer asks again to answer, so the last
+        prompts are remembered."""
         if request.prompt_tokens:
             return self._as_given(request)
+        day = datetime.now(UTC).astimezone().date()  # a chat template may show it
+        key = (request.messages, request.prompt, request.tools, request.answer_start, day)
+        return self._recent.get(key, lambda: self._render(request))
+
+    def _render(self, request: GenerationRequest) -> RenderedRequest:
         segments, thinking = self._segments(request)
         tokens = self._tokenize(segments)
         return RenderedRequest("".join(text for text, _ in segments), tuple(tokens), thinking)

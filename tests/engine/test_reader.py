@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.core.errors import ContextOverflow, InvalidRequest
-from gateway.core.types import GenerationRequest, Message
+from gateway.core.types import GenerationRequest, Message, Sampling
 from gateway.engine.reader import Reader
 from gateway.engine.tokenizer import Segment
 from gateway.models.spec import ModelSpec, PathSource
@@ -96,6 +97,16 @@ def test_a_prompt_that_does_not_fit_costs_one_tokenization_whatever_the_labels()
     with pytest.raises(ContextOverflow):
         backend.reader.split_labels(ASKED, [f"label {n}" for n in range(1500)], 20)
     assert backend.vocabulary.tokenized == 1
+
+
+def test_a_prompt_that_is_asked_for_again_is_rendered_once() -> None:
+    backend = rendering(CHATML)
+    backend.vocabulary.tokenized = 0
+    first = backend.reader.render(ASKED)
+    assert backend.reader.render(replace(ASKED, sampling=Sampling(max_tokens=3))) is first
+    assert backend.vocabulary.tokenized == 1
+    backend.reader.render(replace(ASKED, answer_start="So"))
+    assert backend.vocabulary.tokenized == 2
 
 
 class Words(Bytes):
