@@ -21,7 +21,10 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
     (
         "/v1/messages",
         {
-            **{"model": TOOLS, "messages": [], "max_tokens": 2, "stream": True},
+            "model": TOOLS,
+            "messages": [],
+            "max_tokens": 2,
+            "stream": True,
             "tools": [{"name": "f", "input_schema": TOOL}],
         },
     ),
