@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from gateway.backends.opened import open_model
+    from gateway.backends.open_model import open_model
     from gateway.backends.registry import load_models
     from gateway.core import errors
     from gateway.core.types import Message, Sampling
@@ -49,7 +49,7 @@ _HOMES = {
     "compare_saved": "evaluation.saved:compare_saved",
     "judge": "evaluation.judge.judgement:judge",
     "load_models": "backends.registry:load_models",
-    "open_model": "backends.opened:open_model",
+    "open_model": "backends.open_model:open_model",
     "run": "evaluation.evaluate:run",
     "score": "evaluation.saved:score",
     "tune": "tuning.run:tune",

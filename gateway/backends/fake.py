@@ -45,7 +45,7 @@ class FakeSpec(ModelSpec):
 
 
 class FakeBackend:
-    """See `gateway.backends.base.Backend`.
+    """See `gateway.backends.protocol.Backend`.
 
     Args:
         script: writes the answers; by default a line made of the prompt's digest.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from gateway.backends.base import Backend
 from gateway.backends.budget import Need, expected, measured, together
+from gateway.backends.protocol import Backend
 from gateway.backends.registry import check_backend, load_backend
 from gateway.core.errors import ModelTooLarge
 from gateway.core.sizes import readable

@@ -7,10 +7,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
-from gateway.backends.base import Backend
 from gateway.backends.fake import FakeSpec
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.ollama.spec import OllamaSpec
+from gateway.backends.protocol import Backend
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ConfigError
 from gateway.core.extras import require_extra

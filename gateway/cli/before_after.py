@@ -60,7 +60,7 @@ def compare(
     from gateway.backends.registry import load_models
     from gateway.cli.progress import staged
     from gateway.evaluation.compare import CompareOptions
-    from gateway.evaluation.worth import before_after, plan_worth, readings
+    from gateway.evaluation.tuning_gain import before_after, plan_worth, readings
     from gateway.models.adapters.names import folder_of
     from gateway.models.environment import adapters_root, prompts_root
     from gateway.report.pages import worth as page

@@ -147,7 +147,7 @@ def ask(
     [bold]gateway ask -m ollama:llama3.2:1b --seed 42 --max-tokens 512 "Name three colours."[/]
     """
     import gateway
-    from gateway.backends.base import said_of_entry
+    from gateway.backends.protocol import said_of_entry
     from gateway.core.json import completion_to_json
     from gateway.core.types import Sampling
 

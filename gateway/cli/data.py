@@ -285,8 +285,8 @@ def _reader(
     model: str | None, models_file: Path | None
 ) -> Iterator["tuple[ModelSpec, Reader] | None"]:
     """The entry of a model and what reads requests as it does; None without a model."""
-    from gateway.backends.reader_of import reader_of
     from gateway.backends.registry import load_models
+    from gateway.backends.tokenizer_reader import reader_of
 
     if model is None:
         yield None

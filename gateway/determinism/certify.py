@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from gateway.backends.base import Backend
+from gateway.backends.protocol import Backend
 from gateway.backends.registry import load_backend, load_models
 from gateway.core.concurrency import Work, blocking
 from gateway.core.digests import canonical_json

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gateway.backends.base import Backend
 from gateway.backends.pool import ModelPool
+from gateway.backends.protocol import Backend
 from gateway.core.concurrency import Counting, for_each, uncounted
 from gateway.core.errors import RequestError, Unsupported
 from gateway.core.types import UNTOLD_TOKEN, Completion, LabelScores, Sampling

@@ -7,8 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gateway.backends.base import Backend
 from gateway.backends.pool import ModelPool
+from gateway.backends.protocol import Backend
 from gateway.backends.registry import load_models
 from gateway.core.concurrency import Counting, for_each, uncounted
 from gateway.core.errors import GatewayError

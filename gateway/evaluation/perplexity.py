@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.errors import DataError
-from gateway.engine.backend import EngineBackend
+from gateway.engine.in_process import EngineBackend
 from gateway.quantization.perplexity import Measured, first_evaluated, perplexity
 
 CHUNK = 512

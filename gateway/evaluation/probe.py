@@ -8,7 +8,7 @@ import json
 import re
 from dataclasses import replace
 
-from gateway.backends.base import Backend
+from gateway.backends.protocol import Backend
 from gateway.core.errors import ConfigError, Unsupported
 from gateway.core.types import GenerationRequest, Message
 from gateway.models.reasoning import OPENING

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
-from gateway.backends.base import Backend
 from gateway.backends.pool import ModelPool
+from gateway.backends.protocol import Backend
 from gateway.core.concurrency import for_each
 from gateway.core.digests import digest_json
 from gateway.core.errors import ConfigError, ContextOverflow, RequestError, Unsupported
@@ -278,7 +278,7 @@ async def _run_cell(
         else:
             todo.append(ask)
     # It loads what renders chat templates, which most that import this do not need.
-    from gateway.engine.backend import EngineBackend
+    from gateway.engine.in_process import EngineBackend
 
     last = time.perf_counter()
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from gateway.backends.llama_cpp.context import Context
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.core.errors import BackendError, Unsupported
-from gateway.engine.backend import usable_cores
 from gateway.engine.context import OUTPUTS_PER_PASS, PassRow
+from gateway.engine.in_process import usable_cores
 from gateway.engine.llama import library
 from gateway.quantization.chunks import chunks_of
 from gateway.quantization.imatrix import Imatrix

@@ -17,8 +17,8 @@ from gateway.backends.llama_cpp.model import GgufModel
 from gateway.core.digests import digest_text
 from gateway.core.errors import ComparisonRefused, ModelLoadError
 from gateway.core.sizes import available_bytes, readable
-from gateway.engine.backend import usable_cores
 from gateway.engine.context import Adapter, PassRow
+from gateway.engine.in_process import usable_cores
 from gateway.engine.llama import library
 from gateway.models.environment import digest_memory
 from gateway.models.locate import described_digests

@@ -18,7 +18,7 @@ from gateway.core.digests import digest_json, file_digest
 from gateway.core.errors import BackendError, ConfigError
 from gateway.core.files import write_atomically
 from gateway.core.sizes import readable
-from gateway.engine.backend import usable_cores
+from gateway.engine.in_process import usable_cores
 from gateway.engine.llama import library
 from gateway.models.environment import digest_memory
 from gateway.models.gguf import read_header

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from gateway.backends.llama_cpp.context import Context
 from gateway.backends.llama_cpp.model import GgufModel
-from gateway.engine.backend import usable_cores
 from gateway.engine.context import PassRow
+from gateway.engine.in_process import usable_cores
 from gateway.engine.llama import library
 from gateway.models.environment import digest_memory
 from gateway.models.spec import Kernels

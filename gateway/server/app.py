@@ -20,6 +20,7 @@ from gateway.core.recording import Recording
 from gateway.server.anthropic.errors import ErrorAnswer as AnthropicError
 from gateway.server.anthropic.errors import error_response as anthropic_error
 from gateway.server.anthropic.messages import MessageRoutes
+from gateway.server.client_work import ClientGone
 from gateway.server.exchange import Exchange, current
 from gateway.server.extensions.classify import ClassifyRoutes
 from gateway.server.extensions.scores import ScoreRoutes
@@ -43,7 +44,6 @@ from gateway.server.recorder import Recorder
 from gateway.server.requestlog import RequestLog
 from gateway.server.service import Service
 from gateway.server.settings import Settings
-from gateway.server.streams import ClientGone
 
 _FAILURES: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": ErrorResponse},

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from gateway.backends.base import Backend
+from gateway.backends.protocol import Backend
 from gateway.core.errors import StoreError
 from gateway.core.recording import Ending, Recorded, Recording
 from gateway.core.types import Completion, GenerationRequest

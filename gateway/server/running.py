@@ -14,8 +14,8 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from gateway.backends.base import Backend, said_of_entry
 from gateway.backends.pool import ModelPool
+from gateway.backends.protocol import Backend, said_of_entry
 from gateway.backends.registry import load_backend
 from gateway.core.errors import BackendUnavailable, ConfigError
 from gateway.models.spec import ModelSpec

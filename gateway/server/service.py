@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar, cast
 
-from gateway.backends.base import Backend, Recovering
 from gateway.backends.pool import ModelPool
+from gateway.backends.protocol import Backend, Recovering
 from gateway.core.errors import (
     ConfigError,
     ContextOverflow,

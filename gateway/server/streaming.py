@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from gateway.server.client_work import ClientGone, Emit, events_of, unless_gone
 from gateway.server.exchange import current
 from gateway.server.http_errors import Failure, failure_of
-from gateway.server.streams import ClientGone, Emit, events_of, unless_gone
 
 Produce = Callable[[Emit[str]], Awaitable[None]]
 """Does the work and emits its pieces."""

@@ -23,7 +23,7 @@ from gateway.core.digests import digest_json
 from gateway.core.errors import ConfigError, StoreError
 from gateway.core.extras import require
 from gateway.core.files import write_atomically
-from gateway.engine.backend import usable_cores
+from gateway.engine.in_process import usable_cores
 from gateway.engine.reader import Reader
 from gateway.models.adapters.base import Base, read_base
 from gateway.models.adapters.card import (

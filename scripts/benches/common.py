@@ -17,8 +17,8 @@ from gateway.backends.llama_cpp.context import Context
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.registry import load_models
 from gateway.core.types import GenerationRequest
-from gateway.engine.backend import EngineBackend
 from gateway.engine.context import PassRow
+from gateway.engine.in_process import EngineBackend
 from gateway.engine.llama import library
 from gateway.evaluation.plan import RunOptions, prepare
 from gateway.models.certificates import machine

@@ -497,7 +497,7 @@ def _train_once(spec: TransformersSpec, setup: Any) -> int:
 
 def llama(spec: TransformersSpec, shape: str) -> dict[str, Any]:
     """llama.cpp with its layers on the card: certificates, what sharing passes changes, speed."""
-    from gateway.engine.backend import usable_cores
+    from gateway.engine.in_process import usable_cores
     from gateway.engine.llama.cards import cards
     from gateway.engine.llama.quantizer import quantize
 

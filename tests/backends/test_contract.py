@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend, FakeSpec
 from gateway.backends.ollama.backend import OllamaBackend
+from gateway.backends.protocol import Backend
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ContextOverflow, InvalidRequest

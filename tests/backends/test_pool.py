@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend, FakeSpec
 from gateway.backends.pool import ModelPool
+from gateway.backends.protocol import Backend
 from gateway.core.errors import ModelLoadError, ModelTooLarge, UnknownModel
 from gateway.core.types import MemoryUse
 from gateway.models.file import Models

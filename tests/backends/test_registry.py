@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from gateway.backends.fake import FakeBackend
-from gateway.backends.opened import open_model
+from gateway.backends.open_model import open_model
 from gateway.backends.registry import KINDS, check_backend, load_models
 from gateway.core.errors import ConfigError
 from gateway.models.spec import Capabilities, ModelSpec, PathSource

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend, FakeSpec
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.ollama.spec import OllamaSpec
+from gateway.backends.protocol import Backend
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.types import Completion, GenerationRequest
 from gateway.determinism.certify import Loader, Replies, answer_in_order, certify

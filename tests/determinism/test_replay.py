@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend, FakeSpec
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.pool import ModelPool
+from gateway.backends.protocol import Backend
 from gateway.core.errors import BackendUnavailable, DataError, UnknownModel
 from gateway.core.recording import Ending, Recorded, Recording
 from gateway.core.types import GenerationRequest, Message, Sampling

@@ -12,9 +12,9 @@ import httpx
 import openai
 import pytest
 
-from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend
 from gateway.backends.pool import ModelPool
+from gateway.backends.protocol import Backend
 from gateway.core.errors import BackendUnavailable, ConfigError
 from gateway.core.types import Delta, GenerationRequest
 from gateway.models.file import Models

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend
 from gateway.backends.pool import Loader, ModelPool
+from gateway.backends.protocol import Backend
 from gateway.core.errors import BackendUnavailable, StoreError
 from gateway.core.recording import Ending, Recorded, Recording
 from gateway.core.types import GenerationRequest

@@ -4,9 +4,9 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend, FakeSpec, Script
 from gateway.backends.pool import ModelPool
+from gateway.backends.protocol import Backend
 from gateway.evaluation.plan import Prepared, RunOptions, prepare
 from gateway.models.file import Models
 from gateway.models.spec import ModelSpec, PathSource

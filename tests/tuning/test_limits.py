@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.backends.ollama.spec import OllamaSpec
-from gateway.backends.reader_of import reader_of
+from gateway.backends.tokenizer_reader import reader_of
 from gateway.core.errors import ConfigError
 from gateway.core.types import GenerationRequest
 from gateway.engine.reader import Reader

@@ -12,8 +12,8 @@ from gateway.backends.llama_cpp.offload import offload
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.digests import digest_json
 from gateway.core.types import MemoryUse
-from gateway.engine.backend import EngineBackend, usable_cores
 from gateway.engine.engine import SERIAL_PIECE, Engine
+from gateway.engine.in_process import EngineBackend, usable_cores
 from gateway.engine.llama import library
 from gateway.engine.reader import Reader
 from gateway.engine.shared import Shelf
@@ -37,7 +37,7 @@ class LlamaCppBackend(EngineBackend):
 
     Entries on the same file share one copy of the weights; where they differ in nothing but the
     adapter or the template, they share one engine, so that their requests are scheduled together.
-    See `gateway.backends.base.Backend`.
+    See `gateway.backends.protocol.Backend`.
 
     Raises:
         ModelLoadError: a file cannot be loaded or is not the one that the entry describes.
@@ -95,7 +95,7 @@ class LlamaCppBackend(EngineBackend):
         """What a person should know of chat template and adapter."""
         if self.spec.adapter is None:
             return self._reader.warnings
-        from gateway.models.adapters.told import told_of
+        from gateway.models.adapters.warnings import told_of
 
         template = self._reader.template_source
         return (*self._reader.warnings, *told_of(self.spec.name, self.spec.adapter, template))

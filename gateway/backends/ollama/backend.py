@@ -68,7 +68,7 @@ class OllamaBackend:
     Prompts are sent raw, as the text for which the server reads the very tokens that the model
     reads in process; a count of the server's that differs is an error. Whatever cannot be sent so
     raises `Unsupported`. On route "chat" messages are rendered by Ollama's own template, and what
-    the model reads is not known. See `gateway.backends.base.Backend`.
+    the model reads is not known. See `gateway.backends.protocol.Backend`.
 
     Raises:
         BackendUnavailable: no server answers.

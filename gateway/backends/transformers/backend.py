@@ -16,14 +16,14 @@ from gateway.backends.transformers.tokenizer import FolderTokenizer
 from gateway.core.digests import digest_json, file_digest
 from gateway.core.errors import ModelLoadError
 from gateway.core.types import MemoryUse
-from gateway.engine.backend import EngineBackend, usable_cores
 from gateway.engine.engine import PROMPT_BESIDE_SHORT, SERIAL_PIECE, Engine
+from gateway.engine.in_process import EngineBackend, usable_cores
 from gateway.engine.llama.vocabulary import GgufVocabulary
 from gateway.engine.reader import Reader
 from gateway.engine.shared import Shelf
 from gateway.models.adapters.check import refuse_other_weights
 from gateway.models.adapters.folder import WEIGHTS
-from gateway.models.adapters.told import told_of
+from gateway.models.adapters.warnings import told_of
 from gateway.models.gguf import GGUF
 from gateway.models.locate import described_digests
 from gateway.models.weights import folder_contents_digest, shards_identity
@@ -38,7 +38,7 @@ class TransformersBackend(EngineBackend):
 
     Entries on the same weights share one copy of them; where they differ in nothing but the adapter
     or the template, they share one engine, which computes one adapter at a time.
-    See `gateway.backends.base.Backend`.
+    See `gateway.backends.protocol.Backend`.
 
     At "bitwise" requests are computed together in passes whose shape keeps their bytes apart (see
     `steady`). Where none does, on this machine or with these layers, one request is computed at a

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gateway.backends.base import Backend
 from gateway.backends.pool import ModelPool
+from gateway.backends.protocol import Backend
 from gateway.core.errors import ModelLoadError
 from gateway.evaluation.ab.cells import CellName
 from gateway.evaluation.plan import Prepared
@@ -15,7 +15,7 @@ from gateway.evaluation.store import Observation, Store
 from gateway.models.gguf_parts import files_of
 from gateway.models.locate import weights_path
 from gateway.models.spec import ModelSpec
-from gateway.quantization.held import Held, held_by
+from gateway.quantization.stored_weights import Held, held_by
 from gateway.scoring.sequential import seeded_order
 from gateway.tasks.task import Item
 

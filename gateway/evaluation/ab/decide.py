@@ -12,7 +12,7 @@ from gateway.evaluation.clusters import clusters_of
 from gateway.evaluation.predictions import Predictions, answers_of, baselines_of
 from gateway.evaluation.record import RunRecord
 from gateway.evaluation.summary import disagreements, evaluate, trivial_answer
-from gateway.quantization.held import Held
+from gateway.quantization.stored_weights import Held
 from gateway.scoring.contest import family_size, hold, one_by_one
 from gateway.scoring.flips import KeptAnswers, kept_answers
 from gateway.scoring.metrics import in_shares

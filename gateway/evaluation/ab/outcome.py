@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.models.certificates import Level
-from gateway.quantization.held import Held
+from gateway.quantization.stored_weights import Held
 from gateway.scoring.contest import Comparison
 from gateway.scoring.flips import Flip, KeptAnswers
 from gateway.scoring.frontier import Recommendation

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gateway.evaluation.ab.outcome import Outcome
-from gateway.quantization.held import Held
+from gateway.quantization.stored_weights import Held
 from gateway.report import format as fmt
 from gateway.report.sections import Cell, Head, Section, by_rows, numbers
 from gateway.scoring.flips import KeptAnswers

@@ -16,13 +16,13 @@ from gateway.quantization.contents import Contents, contents_of
 from gateway.quantization.divergence import Quantiles
 from gateway.quantization.estimate import Estimate, estimate
 from gateway.quantization.fidelity import Compared, Fidelity
-from gateway.quantization.held import held_by
 from gateway.quantization.ladder import Ladder
 from gateway.quantization.make import Made
 from gateway.quantization.names import Level
 from gateway.quantization.perplexity import Measured
 from gateway.quantization.remarks import name_remarks, remarks, types
 from gateway.quantization.speed import Speed
+from gateway.quantization.stored_weights import held_by
 from gateway.quantization.torch.make import MadeFolder
 from gateway.report.format import ABSENT
 from gateway.report.sections import Section, by_rows, numbers

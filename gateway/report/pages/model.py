@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.backends.base import Backend, Served
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.backends.protocol import Backend, Served
 from gateway.backends.registry import load_backend
 from gateway.core.errors import ConfigError, ModelLoadError, ModelNotPulled
 from gateway.core.sizes import readable

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from gateway.evaluation.worth import BeforeAfter
+from gateway.evaluation.tuning_gain import BeforeAfter
 from gateway.report import format as fmt
 from gateway.report.claims import told_apart
 from gateway.report.files import write_files

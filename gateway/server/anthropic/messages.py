@@ -20,10 +20,10 @@ from gateway.server.anthropic.wire import (
     TokensAnswer,
     TokensBody,
 )
+from gateway.server.client_work import Emit, unless_gone
 from gateway.server.exchange import current
 from gateway.server.openai import sse
 from gateway.server.service import Service, Session
-from gateway.server.streams import Emit, unless_gone
 
 
 class MessageRoutes:

@@ -11,10 +11,10 @@ from gateway.core.errors import ConfigError, InvalidRequest
 from gateway.core.types import GenerationRequest, Message
 from gateway.models.environment import prompts_root
 from gateway.scoring.rules import Calibrator, ScoreRule
+from gateway.server.client_work import unless_gone
 from gateway.server.extensions.scores import Labels
 from gateway.server.openai.chat_wire import ChatMessage
 from gateway.server.service import Service, Session
-from gateway.server.streams import unless_gone
 from gateway.server.wire import Answered, Text, Wire, finite
 from gateway.tasks.prompts import PromptTemplate, load_template
 from gateway.tasks.task import Task, load_task

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request
 from pydantic import Field, model_validator
 
 from gateway.core.types import GenerationRequest, Message
+from gateway.server.client_work import unless_gone
 from gateway.server.openai.chat_wire import ChatMessage
 from gateway.server.service import Service
-from gateway.server.streams import unless_gone
 from gateway.server.wire import Answered, Text, Wire
 
 _MOST_TOKENS = 1_000_000

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from gateway.core.types import Completion, GenerationRequest, TokenLogprob
 from gateway.models.spec import ModelSpec
 from gateway.server import tools
+from gateway.server.client_work import Emit
 from gateway.server.exchange import current
 from gateway.server.logprobs import token_logprobs
 from gateway.server.ollama.keep_alive import Keeper
@@ -16,7 +17,6 @@ from gateway.server.ollama.options import Options
 from gateway.server.ollama.requests import fitted
 from gateway.server.ollama.wire import Answer, GenerationBody
 from gateway.server.service import Service, Session
-from gateway.server.streams import Emit
 
 A = TypeVar("A", bound=Answer)
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.types import Embeddings
+from gateway.server.client_work import unless_gone
 from gateway.server.exchange import current
 from gateway.server.ollama.answers import nanoseconds
 from gateway.server.ollama.keep_alive import KeepAlive, Keeper, seconds_of
@@ -14,7 +15,6 @@ from gateway.server.ollama.names import entry_of
 from gateway.server.ollama.options import Options
 from gateway.server.ollama.unsupported import NoDimensions, WhereItFits
 from gateway.server.service import Service
-from gateway.server.streams import unless_gone
 from gateway.server.wire import Answered, Text, Wire
 
 _MOST_TEXTS = 2048

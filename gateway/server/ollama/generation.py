@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
+from gateway.server.client_work import unless_gone
 from gateway.server.ollama import ndjson
 from gateway.server.ollama.answers import A, Answering, OllamaRequest
 from gateway.server.ollama.keep_alive import Keeper
@@ -16,7 +17,6 @@ from gateway.server.ollama.wire import (
     generate_answer,
 )
 from gateway.server.service import Service
-from gateway.server.streams import unless_gone
 
 
 class GenerationRoutes:

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from gateway import __version__
-from gateway.backends.base import Backend
+from gateway.backends.protocol import Backend
 from gateway.core.errors import InvalidRequest
 from gateway.models.gguf_parts import read_model
 from gateway.server.ollama import showing

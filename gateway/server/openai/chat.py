@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.core.types import Completion, TokenLogprob, ToolCall
 from gateway.server import tools
+from gateway.server.client_work import Emit, unless_gone
 from gateway.server.exchange import current
 from gateway.server.logprobs import token_logprobs
 from gateway.server.openai import sse
@@ -28,7 +29,6 @@ from gateway.server.openai.chat_wire import (
 )
 from gateway.server.openai.fields import usage
 from gateway.server.service import Service, Session, together
-from gateway.server.streams import Emit, unless_gone
 
 
 class ChatRoutes:

@@ -8,6 +8,7 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 
 from gateway.core.types import Completion, GenerationRequest, TokenLogprob
+from gateway.server.client_work import Emit, unless_gone
 from gateway.server.exchange import current
 from gateway.server.openai import sse
 from gateway.server.openai.completions_wire import (
@@ -18,7 +19,6 @@ from gateway.server.openai.completions_wire import (
 )
 from gateway.server.openai.fields import Usage, usage
 from gateway.server.service import Service, Session, together
-from gateway.server.streams import Emit, unless_gone
 from gateway.server.wire import finite
 
 

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 from pydantic import Field, Tag
 
 from gateway.core.errors import InvalidRequest
+from gateway.server.client_work import unless_gone
 from gateway.server.service import Service
-from gateway.server.streams import unless_gone
 from gateway.server.wire import Answered, Hint, Text, TextsOrIds, TokenIds, Whole, Wire, text_or_ids
 
 MOST_TEXTS = 2048

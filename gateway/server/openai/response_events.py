@@ -6,6 +6,7 @@ https://platform.openai.com/docs/api-reference/responses-streaming
 import json
 
 from gateway.core.types import Completion, ToolCall
+from gateway.server.client_work import Emit
 from gateway.server.openai import sse
 from gateway.server.openai.response_shape import (
     Failed,
@@ -16,7 +17,6 @@ from gateway.server.openai.response_shape import (
     responded,
 )
 from gateway.server.openai.responses_wire import OutputMessage, ResponseRequest
-from gateway.server.streams import Emit
 from gateway.server.tools import ParsedAnswer
 
 

@@ -5,6 +5,7 @@ import json
 from fastapi import APIRouter, Request, Response
 
 from gateway.server import tools as calling
+from gateway.server.client_work import Emit, unless_gone
 from gateway.server.exchange import current
 from gateway.server.openai import sse
 from gateway.server.openai.response_events import Events
@@ -12,7 +13,6 @@ from gateway.server.openai.response_request import ask
 from gateway.server.openai.response_shape import responded
 from gateway.server.openai.responses_wire import Responded, ResponseRequest
 from gateway.server.service import Service
-from gateway.server.streams import Emit, unless_gone
 
 
 class ResponseRoutes:

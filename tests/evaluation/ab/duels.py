@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gateway.backends.base import Backend
 from gateway.backends.fake import FakeBackend, FakeSpec, Script
+from gateway.backends.protocol import Backend
 from gateway.evaluation.ab.outcome import Outcome
 from gateway.evaluation.compare import CompareOptions, ask_cells, plan_cells
 from gateway.evaluation.store import Store

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gateway.models.adapters.numbers import oddities
-from gateway.models.adapters.told import told_of
+from gateway.models.adapters.warnings import told_of
 
 KINDS = {"F32": np.float32, "F16": np.float16}
 

@@ -13,7 +13,7 @@ from gateway.backends.transformers.packed import packing_of
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ConfigError, DataError, ModelNotPulled
 from gateway.models.spec import PathSource
-from gateway.quantization.held import held_by
+from gateway.quantization.stored_weights import held_by
 from gateway.quantization.torch.calibration import pieces_of
 from gateway.quantization.torch.entries import write_entries
 from gateway.quantization.torch.levels import parse, parse_all

@@ -40,7 +40,7 @@ _LONG_TEXT = 50_000
 class EngineBackend:
     """A model that an engine of this process runs; the fields are set by who loads it.
 
-    See `gateway.backends.base.Backend`.
+    See `gateway.backends.protocol.Backend`.
     """
 
     spec: ModelSpec

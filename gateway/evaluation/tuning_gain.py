@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway.backends.pool import ModelPool
 from gateway.core.errors import ConfigError, Unsupported
-from gateway.engine.backend import EngineBackend
+from gateway.engine.in_process import EngineBackend
 from gateway.evaluation.ab.outcome import Outcome
 from gateway.evaluation.compare import CellPlan, CompareOptions, CompareResult, plan_cells
 from gateway.evaluation.perplexity import Reading, read

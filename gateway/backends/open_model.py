@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
-from gateway.backends.base import Backend
 from gateway.backends.pool import ModelPool
+from gateway.backends.protocol import Backend
 from gateway.backends.registry import load_models
 from gateway.core.concurrency import Call, Work
 from gateway.core.errors import DataError

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.evaluation.ab.outcome import Outcome
 from gateway.evaluation.perplexity import Reading
-from gateway.evaluation.worth import BeforeAfter, BreakEven, Cost
+from gateway.evaluation.tuning_gain import BeforeAfter, BreakEven, Cost
 from gateway.models.adapters.timings import Took
 from gateway.quantization.perplexity import Measured
 from gateway.report.pages.worth import section
