@@ -31,7 +31,7 @@ DIRECTION = {
 """Each package of gateway/ and those that its modules may import, itself apart."""
 ABOVE_ALL = {"__init__.py", "__main__.py", "py.typed", "__pycache__", "_shipped", "manual"}
 BACKEND_SDKS = {"httpx", "torch", "llama_cpp", "ollama", "transformers", "peft"}
-SEAM = ("base", "registry", "pool", "budget")
+SEAM = ("protocol", "registry", "pool", "budget")
 """All that who asks a model sees of `gateway/backends`."""
 READ_THE_ENVIRONMENT = (
     "models.environment",

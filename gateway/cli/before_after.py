@@ -63,7 +63,7 @@ def compare(
     from gateway.evaluation.tuning_gain import before_after, plan_worth, readings
     from gateway.models.adapters.names import folder_of
     from gateway.models.environment import adapters_root, prompts_root
-    from gateway.report.pages import worth as page
+    from gateway.report.pages import tuning_gain as page
     from gateway.report.pages.ab import FILES as OF_AB
 
     check_folder(out_dir, files=(*OF_AB, *page.FILES))

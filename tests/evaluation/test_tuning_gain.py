@@ -11,7 +11,7 @@ from gateway.evaluation.perplexity import Reading
 from gateway.evaluation.tuning_gain import BeforeAfter, BreakEven, Cost
 from gateway.models.adapters.timings import Took
 from gateway.quantization.perplexity import Measured
-from gateway.report.pages.worth import section
+from gateway.report.pages.tuning_gain import section
 from gateway.scoring.claims import claim
 from gateway.scoring.results import CellScore, Metric
 
