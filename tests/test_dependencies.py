@@ -162,7 +162,15 @@ def test_only_the_server_imports_its_libraries() -> None:
 
 def test_openai_s_wire_format_stays_out_of_the_service_below_it() -> None:
     wire = ("gateway.server.openai", "gateway.server.extensions", "gateway.server.app")
-    for module in ("service", "admission", "exchange", "http_errors", "streams", "tools", "keys"):
+    for module in (
+        "service",
+        "admission",
+        "exchange",
+        "http_errors",
+        "client_work",
+        "tools",
+        "keys",
+    ):
         for name in imports(PACKAGE / "server" / f"{module}.py"):
             assert not any(belongs(name, area) for area in wire), f"{module}: {name}"
 
