@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from scipy.optimize import bisect
-from scipy.special import ndtri
+from scipy.optimize import brentq
+from scipy.special import bdtr, ndtri
 from scipy.stats import binom
 
 from gateway.scoring.statistic import FloatArray, IntArray
@@ -59,12 +59,20 @@ def conditional_power(
         discordant: how many, of any shape, which is that of the result.
         share: of the discordant items that are right in the better cell, in truth.
     """
-    critical = binom.ppf(alpha / 2, discordant, 0.5)
+    return _rejected(discordant, _critical(discordant, alpha), share)
+
+
+def _critical(discordant: IntArray | int, alpha: float) -> FloatArray:
+    """How many of them may be right in the rarer cell for the test to reject; -1: never."""
+    found = binom.ppf(alpha / 2, discordant, 0.5)
     # ppf is where half of alpha is reached; the test rejects where it is not exceeded.
-    critical = np.where(binom.cdf(critical, discordant, 0.5) > alpha / 2, critical - 1, critical)
-    fewer = binom.cdf(critical, discordant, share)
-    more = binom.sf(discordant - critical - 1, discordant, share)
-    return np.asarray(fewer + more, dtype=np.float64)
+    return np.where(binom.cdf(found, discordant, 0.5) > alpha / 2, found - 1, found)
+
+
+def _rejected(discordant: IntArray | int, critical: FloatArray, share: float) -> FloatArray:
+    most = np.maximum(critical, 0)
+    either = bdtr(most, discordant, share) + bdtr(most, discordant, 1 - share)
+    return np.where(critical < 0, 0.0, either)
 
 
 def mcnemar_power(
@@ -78,13 +86,22 @@ def mcnemar_power(
     """
     if discordance == 0:
         return 0.0
+    counts, weights, critical = _design(n, discordance, alpha)
+    share = (1 + abs(difference) / discordance) / 2
+    return float(weights @ _rejected(counts, critical, share))
+
+
+@lru_cache(maxsize=64)
+def _design(n: int, discordance: float, alpha: float) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Counts of discordant items that may occur, how often each does, and where the test rejects:
+    the same for every difference."""
     low, high = (int(binom.ppf(tail, n, discordance)) for tail in (_NEGLIGIBLE, 1 - _NEGLIGIBLE))
     counts = np.arange(low, high + 1)
-    share = (1 + abs(difference) / discordance) / 2
-    weights = binom.pmf(counts, n, discordance)
-    return float(weights @ conditional_power(counts, share, alpha=alpha))
+    weights = np.asarray(binom.pmf(counts, n, discordance), dtype=np.float64)
+    return counts, weights, _critical(counts, alpha)
 
 
+@lru_cache(maxsize=64)
 def smallest_difference(
     n: int, discordance: float, *, power: float = DEFAULT_POWER, alpha: float = DEFAULT_ALPHA
 ) -> Power:
@@ -100,7 +117,7 @@ def smallest_difference(
     found = None
     # The cells cannot differ on more items than are discordant.
     if missing(discordance) >= 0:
-        found = float(bisect(missing, 0.0, discordance, xtol=1e-6))
+        found = float(brentq(missing, 0.0, discordance, xtol=1e-6))
     return Power(n=n, smallest=found, discordance=discordance, alpha=alpha, power=power)
 
 

@@ -10,7 +10,7 @@ tests and confidence intervals for paired binomial proportions", Statistics in M
 
 import math
 
-from scipy.optimize import bisect
+from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from gateway.scoring.results import Metric
@@ -38,7 +38,7 @@ def score_interval(only_a: int, only_b: int, n: int, level: float = 0.95) -> Met
         def beyond(difference: float) -> float:
             return side * score(only_a, only_b, n, difference) - reach
 
-        return float(bisect(beyond, observed, end)) if observed != end else end
+        return float(brentq(beyond, observed, end)) if observed != end else end
 
     return Metric(observed, bound(1, -1.0), bound(-1, 1.0))
 

@@ -241,5 +241,7 @@ def test_every_sentence_of_random_reports_agrees_with_the_facts() -> None:
 
 
 @pytest.mark.slow
-def test_every_sentence_of_two_thousand_random_reports_agrees_with_the_facts() -> None:
-    assert sum(check(seed) for seed in range(100, 2100)) > 8000
+@pytest.mark.parametrize("first", range(100, 2100, 250))
+def test_every_sentence_of_two_thousand_random_reports_agrees_with_the_facts(first: int) -> None:
+    """In parts, so that workers share them."""
+    assert sum(check(seed) for seed in range(first, first + 250)) > 1000
