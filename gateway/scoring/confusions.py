@@ -180,9 +180,10 @@ def interval(
         clusters: of each item, shape (items,).
     """
     classes = statistic.rows.shape[1] // 3
-    golds = np.asarray(statistic.rows[:, :classes].argmax(axis=1), dtype=np.int64).reshape(-1)
-    counts = np.bincount(statistic.codes, minlength=statistic.rows.shape[0]).astype(np.float64)
-    smoothing = _unseen(np.asarray(statistic.rows.T @ counts), classes, disagreement)
+    rows = statistic.rows.toarray()
+    golds = np.asarray(rows[:, :classes].argmax(axis=1), dtype=np.int64)
+    counts = np.bincount(statistic.codes, minlength=len(rows)).astype(np.float64)
+    smoothing = _unseen(counts @ rows, classes, disagreement)
     return of_counts(statistic, smoothing, golds, bounds=bounds, clusters=clusters)
 
 

@@ -28,7 +28,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
 from scipy.special import stdtrit
 
 from gateway.scoring.statistic import BoolArray, FloatArray, IntArray, ItemStatistic, Value
@@ -45,6 +44,8 @@ MORE_ERRORS = 2.0
 many times as often as all."""
 _GROUPS = 200
 """Of a jackknife, at most."""
+_CHUNK = 400_000
+"""Weights of a jackknife that are made at a time: bounds memory, changes no value."""
 _NOTHING = 1e-12
 
 
@@ -178,11 +179,12 @@ def of_counts(
     """
     width, n = statistic.rows.shape[0], len(statistic.codes)
     counts = np.bincount(statistic.codes, minlength=width).astype(np.float64)
-    observed = float(statistic.of_counts(counts[:, np.newaxis])[0])
+    seen = statistic.rows.toarray()
+    observed = float(statistic.value((counts @ seen)[:, np.newaxis])[0])
     shrunk = n / (n + unseen.weights.sum())
     weights = np.concatenate([counts, unseen.weights]) * shrunk
-    rows = csr_array(np.concatenate([statistic.rows.toarray(), unseen.rows]))
-    sums = np.asarray(rows.T @ weights)
+    rows = np.concatenate([seen, unseen.rows])
+    sums = weights @ rows
     first, second = _derivatives(statistic.value, sums, rows)
     among = clustering(first[: len(counts)][statistic.codes], clusters)
     effects = np.ones(len(weights))
@@ -201,7 +203,7 @@ def of_counts(
 
 
 def of_ranks(
-    value: Callable[[FloatArray], float],
+    value: Callable[[FloatArray], FloatArray],
     n: int,
     fewest: int,
     *,
@@ -210,14 +212,15 @@ def of_ranks(
     """Of an area under a curve, by the jackknife over groups of items or of clusters.
 
     Args:
-        value: of the items that count so often, shape (items,).
+        value: of the items that count so often, shape (items, resamples), shape (resamples,).
         n: items.
         fewest: items of the rarer side, of which the area is taken to be a share at the least.
     """
     groups = _jackknife_groups(n, clusters)
     count = int(groups.max(initial=-1)) + 1
-    observed = value(np.ones(n))
-    left = np.asarray([value((groups != group).astype(np.float64)) for group in range(count)])
+    observed = float(value(np.ones((n, 1)))[0])
+    parts = np.array_split(np.arange(count), 1 + count * n // _CHUNK)
+    left = np.concatenate([value((groups[:, np.newaxis] != g).astype(np.float64)) for g in parts])
     if count < 2 or math.isnan(observed) or np.isnan(left).any():
         return NONE
     variance = (count - 1) / count * float(((left - left.mean()) ** 2).sum())
@@ -291,9 +294,9 @@ def _of_mean(statistic: ItemStatistic) -> tuple[FloatArray, BoolArray]:
     return features[counted, 0], counted
 
 
-def _derivatives(value: Value, sums: FloatArray, rows: csr_array) -> tuple[FloatArray, FloatArray]:
+def _derivatives(value: Value, sums: FloatArray, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
     """First and second derivative of a value in the direction of each row, shape (rows,) each."""
-    step = _STEP * rows.toarray().T
+    step = _STEP * rows.T
     at = sums[:, np.newaxis]
     above, below, here = value(at + step), value(at - step), value(at)
     return (above - below) / (2 * _STEP), (above + below - 2 * here) / _STEP**2

@@ -80,9 +80,10 @@ def interval(statistic: ItemStatistic, clusters: IntArray | None) -> Bounds:
     """The 95% interval of an area, or of a mean of some."""
     features = csr_array(statistic.rows[statistic.codes])
 
-    def value(weights: FloatArray) -> float:
-        sums = np.asarray(features.T @ weights)
-        return float(statistic.value(sums[:, np.newaxis])[0])
+    columns = csr_array(features.T)
+
+    def value(weights: FloatArray) -> FloatArray:
+        return statistic.value(np.asarray(columns @ weights))
 
     return of_ranks(value, len(statistic.codes), _fewest(statistic), clusters=clusters)
 

@@ -2,34 +2,46 @@
 
 false    share of reports that say of any cell that it is better, beats or leads, where all are
          equal: at most 5%, however many there are, at a fixed number of items and with looks after
-         every 25 (`--stop-early`). Beside it the same without a correction.
+         every item (`--stop-early`). Beside it the same without a correction.
 power    share of cells that are shown to be below the one that is better by 10 points, beside the
          uncorrected test.
 winner   value of the first cell less its true one, as it is and less its luck, and how often the
          95% interval of the second holds the truth.
+
+Of a report only what makes its claims is computed; of the first ones it is seen that a whole report
+claims the same.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, combinations
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+from sections import Section, parts, percent, show, with_error
 
-from gateway.scoring.claims import ALPHA
-from gateway.scoring.contest import Held, family_size, hold_entrants
-from gateway.scoring.pairing import Entrant, entrant
+from gateway.scoring.claims import ALPHA, claim
+from gateway.scoring.contest import family_size, hold_entrants, pairs_of
+from gateway.scoring.family import simultaneous
+from gateway.scoring.pairing import Entrant, entrant, pair
 from gateway.scoring.results import Prediction, Status
+from gateway.scoring.selection import Winner, winner
 from gateway.scoring.sequential import Decision, decide
 
 CELLS = (2, 4, 8, 20)
 LABELS = ("bug", "feature", "question")
-BATCH = 25
-_RIGHT = 0.7
+SHARES = (0.7, 0.9)
+"""Of right answers, in truth."""
+METRICS = ("accuracy", "macro_f1")
+PERMUTATIONS = 1000
+WHOLE = 2
+"""Reports of each kind that are made whole."""
 _SHARED = 0.6
 """Share of items that are right or wrong in every cell alike: cells err on the same items."""
+
+Each = TypeVar("Each")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +53,25 @@ class Drawn:
     """Shape (cells, items)."""
 
 
-def drawn(seed: int, cells: int, n: int, *, ahead: float = 0.0) -> Drawn:
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Of one pair of cells."""
+
+    a: str
+    b: str
+    shown: bool
+    """Whether a report says that one is better."""
+    alone: bool
+    """Whether it would if there were no other pair."""
+
+
+def drawn(seed: int, cells: int, n: int, *, share: float = 0.7, ahead: float = 0.0) -> Drawn:
     """Cells that are right with one probability, but for the first, which is `ahead`."""
     draw = np.random.default_rng(seed)
     gold = draw.integers(3, size=n)
     common, shared = draw.random(n), draw.random(n) < _SHARED
     luck = np.where(shared, common, draw.random((cells + 1, n)))
-    right = luck < _RIGHT + ahead * (np.arange(cells + 1)[:, np.newaxis] == 0)
+    right = luck < share + ahead * (np.arange(cells + 1)[:, np.newaxis] == 0)
     other = (gold + 1 + draw.integers(2, size=(cells + 1, n))) % 3
     answers = np.where(right, gold, other)
     return Drawn([_cell(f"c{i}", gold, row) for i, row in enumerate(answers)], right)
@@ -64,111 +88,176 @@ def _cell(name: str, gold: npt.NDArray[np.int64], answers: npt.NDArray[np.int64]
     )
 
 
-def held(sample: Drawn, metric: str, *, resamples: int = 1) -> Held:
-    """As a report holds them."""
+def said(sample: Drawn, metric: str) -> list[Said]:
+    """Of every pair, as a report says it."""
     models = sorted(sample.cells[:-1], key=lambda cell: -cell.value(metric))
-    return hold_entrants(
+    family = [pair(a, b, metric) for a, b in pairs_of(models, sample.cells[-1:])]
+    found = []
+    for pairs, test in zip(family, simultaneous(family, permutations=PERMUTATIONS), strict=True):
+        together, alone = (
+            claim(metric, pairs.estimate, p, deciding=test.own.deciding, family=len(family))
+            for p in (test.p_value, test.own.p_value)
+        )
+        found.append(Said(pairs.a, pairs.b, together.shown, alone.shown))
+    return found
+
+
+def said_whole(sample: Drawn, metric: str) -> set[tuple[str, str]]:
+    """The pairs of which a whole report says that one is better."""
+    models = sorted(sample.cells[:-1], key=lambda cell: -cell.value(metric))
+    found = hold_entrants(
         models,
         sample.cells[-1:],
         metric=metric,
-        resamples=resamples,
-        permutations=1000,
+        resamples=1,
+        permutations=PERMUTATIONS,
         detailed=False,
     )
-
-
-def claimed(found: Held) -> bool:
-    """Whether anything is said to be better."""
-    against = [each for verdicts in found.against.values() for each in verdicts]
-    verdicts = [each.claim.verdict for each in found.comparisons] + [x.verdict for x in against]
-    return any(verdict.value in ("better", "worse") for verdict in verdicts)
-
-
-def uncorrected(found: Held) -> bool:
-    """The same by the own test of the first cell and each other one."""
-    first = found.winner.name if found.winner else ""
-    tests = [c.contest.alone for c in found.comparisons if first in (c.contest.a, c.contest.b)]
-    return any(each.shown for each in tests)
+    shown = {(e.contest.a, e.contest.b) for e in found.comparisons if e.claim.shown}
+    for name, verdicts in found.against.items():
+        shown |= {(name, v.baseline) for v in verdicts if v.verdict.value in ("better", "worse")}
+    return shown
 
 
 def stopped(sample: Drawn) -> bool:
-    """Whether looks after every batch claim anything of equal cells."""
+    """Whether looks after every item claim anything of equal cells."""
     cells = len(sample.cells) - 1
     alpha = ALPHA / family_size(cells, 1)
-    for i in range(cells):
-        for j in range(i + 1, cells + 1):
-            scores = sample.right[i].astype(np.int64) - sample.right[j]
-            decision, _ = decide(scores, alpha=alpha)
-            if decision is not Decision.UNDECIDED:
-                return True
+    for i, j in combinations(range(cells + 1), 2):
+        scores = sample.right[i].astype(np.int64) - sample.right[j]
+        if decide(scores, alpha=alpha)[0] is not Decision.UNDECIDED:
+            return True
     return False
 
 
-def false_claims(out: Console, samples: int, n: int = 100) -> None:
-    """Print how often equal cells are told apart."""
-    rows = []
-    for cells in track(CELLS, "equal cells", console=out):
-        made = [drawn(seed, cells, n) for seed in range(samples)]
-        row = [f"{cells}"]
-        for metric in ("accuracy", "macro_f1"):
-            reports = [held(each, metric) for each in made]
-            row += [percent([claimed(x) for x in reports])]
-            row += [percent([uncorrected(x) for x in reports])]
-        rows.append([*row, percent([stopped(each) for each in made])])
-    heads = ["cells", "accuracy", "uncorrected", "macro-F1", "uncorrected", "--stop-early"]
-    show(out, f"Equal cells of {n} items of which something is claimed", heads, rows)
+# False claims
 
 
-def power(out: Console, samples: int, n: int = 300) -> None:
-    """Print how often a cell that is behind by ten points is shown to be."""
-    rows = []
-    for cells in track(CELLS, "power", console=out):
-        together: list[bool] = []
-        alone: list[bool] = []
-        for seed in range(samples):
-            found = held(drawn(seed, cells, n, ahead=0.1), "accuracy")
-            pairs = [c for c in found.comparisons if "c0" in (c.contest.a, c.contest.b)]
-            together += [pair.claim.shown for pair in pairs]
-            alone += [pair.contest.alone.shown for pair in pairs]
-        rows.append([f"{cells}", percent(together), percent(alone)])
-    show(out, f"Cells behind by 10 points on {n} items", ["cells", "shown", "uncorrected"], rows)
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Of one report of equal cells, whether anything is claimed."""
+
+    cells: int
+    metric: str
+    share: float
+    together: bool
+    first_alone: bool
+    """By the own test of the first cell and each other one."""
+    early: bool
 
 
-def winners(out: Console, samples: int, n: int = 100) -> None:
-    """Print what the first cell's value is above the true one."""
-    rows = []
-    for cells in track(CELLS, "winners", console=out):
-        found = [
-            held(drawn(seed, cells, n), "accuracy", resamples=400).winner for seed in range(samples)
-        ]
-        known = [each for each in found if each is not None]
-        raw = np.mean([each.value - _RIGHT for each in known])
-        less = np.mean([each.corrected.value - _RIGHT for each in known])
-        holds = [
-            (each.corrected.low or 0.0) <= _RIGHT <= (each.corrected.high or 0.0) for each in known
-        ]
-        rows.append([f"{cells}", f"{raw:+.3f}", f"{less:+.3f}", percent(holds)])
-    heads = ["cells", "value", "less its luck", "interval holds"]
-    show(out, f"The first of equal cells on {n} items: above the truth", heads, rows)
+def equal(cells: int, share: float, n: int, seeds: range) -> list[Claimed]:
+    """Reports of equal cells."""
+    found = []
+    for seed in seeds:
+        sample = drawn(seed, cells, n, share=share)
+        early = stopped(sample)
+        for metric in METRICS:
+            pairs = said(sample, metric)
+            if seed < WHOLE:
+                shown = {(each.a, each.b) for each in pairs if each.shown}
+                assert shown == said_whole(sample, metric)
+            first = max(sample.cells[:-1], key=lambda cell: cell.value(metric)).name
+            alone = any(each.alone for each in pairs if first in (each.a, each.b))
+            together = any(each.shown for each in pairs)
+            found.append(Claimed(cells, metric, share, together, alone, early))
+    return found
 
 
-def percent(found: Sequence[bool]) -> str:
-    """The share that is true."""
-    return f"{100 * np.mean(found):.1f}%"
+def false_claims(samples: int, n: int = 100) -> Section[list[Claimed]]:
+    """How often equal cells are told apart."""
+
+    def print_(found: list[list[Claimed]]) -> None:
+        flat = [each for part in found for each in part]
+        heads = ["right", "cells", "accuracy", "macro-F1", "uncorrected", "--stop-early"]
+        rows = []
+        for share in SHARES:
+            for cells in CELLS:
+                those = [x for x in flat if (x.share, x.cells) == (share, cells)]
+                rows.append([f"{share:g}", f"{cells}", *_shares(those)])
+        rows.append(["all", "all", *_shares(flat)])
+        show(f"Equal cells of {n} items of which something is claimed (at most 5%)", heads, rows)
+
+    jobs = [
+        partial(equal, cells, share, n, seeds)
+        for share in SHARES
+        for cells in CELLS
+        for seeds in parts(samples, max(1, 400 // cells**2 * 5))
+    ]
+    return Section("false claims", jobs, print_)
 
 
-def show(out: Console, title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table."""
-    table = Table(title=title, title_justify="left")
-    for head in heads:
-        table.add_column(head, justify="right")
-    for row in rows:
-        table.add_row(*row)
-    out.print(table)
+def _shares(those: Sequence[Claimed]) -> list[str]:
+    of = {metric: [x for x in those if x.metric == metric] for metric in METRICS}
+    return [
+        *(with_error([x.together for x in of[metric]]) for metric in METRICS),
+        with_error([x.first_alone for x in of["macro_f1"]]),
+        with_error([x.early for x in of["accuracy"]]),
+    ]
 
 
-def claims(out: Console, samples: int) -> None:
-    """All of it."""
-    false_claims(out, samples)
-    power(out, max(50, samples // 4))
-    winners(out, samples)
+# Power
+
+
+def behind(cells: int, n: int, seeds: range) -> list[Said]:
+    """Pairs of the cell that is ahead by ten points with each other one."""
+    samples = (drawn(seed, cells, n, ahead=0.1) for seed in seeds)
+    return [x for sample in samples for x in said(sample, "accuracy") if "c0" in (x.a, x.b)]
+
+
+def power(samples: int, n: int = 300) -> Section[list[Said]]:
+    """How often a cell that is behind by ten points is shown to be."""
+
+    def print_(found: list[list[Said]]) -> None:
+        rows = []
+        for cells, those in zip(CELLS, _in_order(found, len(CELLS)), strict=True):
+            shares = [np.mean([x.shown for x in those]), np.mean([x.alone for x in those])]
+            rows.append([f"{cells}", *(percent(float(share)) for share in shares)])
+        heads = ["cells", "shown", "uncorrected"]
+        show(f"Cells behind by 10 points on {n} items", heads, rows)
+
+    jobs = [partial(behind, cells, n, seeds) for cells in CELLS for seeds in _quarters(samples)]
+    return Section("power", jobs, print_)
+
+
+# Winners
+
+
+def first_of(cells: int, n: int, seeds: range) -> list[Winner]:
+    """The first cell of each report of equal ones."""
+    found = []
+    for seed in seeds:
+        models = drawn(seed, cells, n).cells[:-1]
+        best = winner(models, "accuracy", seed=0, resamples=400)
+        assert best is not None
+        found.append(best)
+    return found
+
+
+def winners(samples: int, n: int = 100) -> Section[list[Winner]]:
+    """What the first cell's value is above the true one."""
+
+    def print_(found: list[list[Winner]]) -> None:
+        rows = []
+        for cells, known in zip(CELLS, _in_order(found, len(CELLS)), strict=True):
+            raw = np.mean([each.value - SHARES[0] for each in known])
+            less = np.mean([each.corrected.value - SHARES[0] for each in known])
+            holds = [
+                (x.corrected.low or 0.0) <= SHARES[0] <= (x.corrected.high or 0.0) for x in known
+            ]
+            rows.append([f"{cells}", f"{raw:+.3f}", f"{less:+.3f}", with_error(holds)])
+        heads = ["cells", "value", "less its luck", "interval holds"]
+        show(f"The first of equal cells on {n} items: above the truth", heads, rows)
+
+    jobs = [partial(first_of, cells, n, seeds) for cells in CELLS for seeds in _quarters(samples)]
+    return Section("winners", jobs, print_)
+
+
+def _quarters(samples: int) -> list[range]:
+    return parts(samples, max(1, -(-samples // 4)))
+
+
+def _in_order(found: list[list[Each]], kinds: int) -> list[list[Each]]:
+    """What each kind's jobs found, joined."""
+    each = len(found) // kinds
+    return [list(chain(*found[i * each : (i + 1) * each])) for i in range(kinds)]

@@ -5,40 +5,48 @@ shown apart. At an edge fewer than 5 errors are to be expected, and an interval 
 hold more often than it promises.
 """
 
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable
 
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+from sections import Section, percent, show
 
 from tests.scoring.covering import SIZES, Covered, jobs
 
-PROCESSES = 2
 LEAST, MOST = 0.93, 0.985
+ALLOWED = 2.0
+"""Standard errors by which a share may be outside before it is printed."""
 
-out = Console()
 
-
-def covering(samples: int) -> None:
+def covering(samples: int) -> Section[list[Covered]]:
     """Each metric and size, over all populations: how often the worst and the best one hold."""
-    with ProcessPoolExecutor(PROCESSES) as pool:
-        done = [pool.submit(job) for job in jobs(samples)]
-        found = [each for job in track(done, description="cells") for each in job.result()]
-    title = "95% intervals of a cell that hold the truth (93%, and away from edges to 98.5%)"
-    columns = ["metric", "items", "populations", "least", "most, no edge", "least, rare class"]
-    table = Table(*columns, title=title, title_justify="left")
-    for metric in dict.fromkeys(each.metric for each in found):
-        for n in SIZES:
-            those = [each for each in found if (each.metric, each.n) == (metric, n)]
-            if those:
-                table.add_row(metric, str(n), str(len(those)), *shares(those))
-    out.print(table)
-    for each in found:
-        if not each.few and (each.held < LEAST or (not each.edge and each.held > MOST)):
-            out.print(f"outside: {each.metric}, {each.population}, n = {each.n}: {each.held:.3f}")
+
+    def print_(found: list[list[Covered]]) -> None:
+        flat = [each for part in found for each in part]
+        title = "95% intervals of a cell that hold the truth (93%, and away from edges to 98.5%)"
+        heads = [
+            "metric",
+            "items",
+            "populations",
+            "least",
+            "most, no edge",
+            "least, few of a class",
+        ]
+        rows = []
+        for metric in dict.fromkeys(each.metric for each in flat):
+            for n in SIZES:
+                those = [each for each in flat if (each.metric, each.n) == (metric, n)]
+                rows += [[metric, str(n), str(len(those)), *shares(those)]] if those else []
+        show(title, heads, rows)
+        show(
+            "Outside by more than two standard errors",
+            [*heads[:2], "population", "holds"],
+            outside(flat, samples),
+        )
+
+    return Section("intervals of a cell", jobs(samples), print_)
 
 
 def shares(those: list[Covered]) -> list[str]:
+    """Least and most of those that are held to their promise, and the least of the others."""
     kept = [each for each in those if not each.few]
     return [
         percent(min((each.held for each in kept), default=None)),
@@ -47,5 +55,12 @@ def shares(those: list[Covered]) -> list[str]:
     ]
 
 
-def percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}%"
+def outside(found: Iterable[Covered], samples: int) -> list[list[str]]:
+    """Those that hold less often than they promise, or away from an edge more often."""
+    room = ALLOWED * (LEAST * (1 - LEAST) / samples) ** 0.5
+    return [
+        [each.metric, str(each.n), each.population, percent(each.held)]
+        for each in found
+        if not each.few
+        and (each.held < LEAST - room or (not each.edge and each.held > min(1.0, MOST + room / 2)))
+    ]

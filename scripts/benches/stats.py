@@ -1,35 +1,41 @@
 """How often what the statistics say is true: samples of populations of which all is known.
 
-cells       what `scripts/benches/covering.py` prints, of half of the samples.
-intervals   share of 95% intervals that hold the true difference, which should be 93% to 97%:
-            percentile, BCa and widened percentile from the same resamples, of macro-F1 and MAE;
-            and the decisive one: widened, or where fewer than 6 items differ the score interval.
-margins     share of samples in which a cell is said to be worse by less than it is: at most 5%.
-looking     share of runs in which equal cells are told apart, or cells that differ by the margin
-            are called equivalent, though every item is looked at: at most 5%. Beside it exact
-            McNemar at every item. And how many items a decision takes.
-claims      what `scripts/benches/claims.py` prints, of a tenth of the samples.
-power       share of samples in which exact McNemar finds a difference, beside what is promised.
+cells        how often the 95% interval of each metric holds the truth (`covering.py` beside this).
+claims       how often equal cells are told apart, what is found of a difference, and the value of
+             the first cell (`claims.py`).
+differences  share of 95% intervals that hold the true difference, which should be 93% to 97%:
+             percentile, BCa and widened percentile from the same resamples, of macro-F1 and MAE;
+             and the decisive one: widened, or where fewer than 6 items differ the score interval.
+             Beside it the share of samples in which a cell is said to be worse by less than it is:
+             at most 5%.
+looking      share of runs in which equal cells are told apart, or cells that differ by the margin
+             are called equivalent, though every item is looked at: at most 5%. Beside it exact
+             McNemar at every item. And how many items a decision takes.
+power        share of samples in which exact McNemar finds a difference, beside what is promised.
 
-    scripts/bench stats [SAMPLES]
+    scripts/bench stats [--samples N] [SECTION ...]
 
-SAMPLES: 2000 where none are given. The standard error of a share of 95% is then 0.5 points.
+All sections where none is named. N: 1000 where none is given; a section takes a fixed part or a
+multiple of it. The standard error of a share of 95% is 0.7 points of 1000, 1.1 of 400.
 """
 
+import argparse
 import csv
 import platform
-import sys
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
+import claims
 import numpy as np
 import scipy
-from claims import claims
 from covering import covering
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 from scipy.stats import binom
+from sections import PROCESSES, Section, out, percent, show
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
@@ -44,20 +50,18 @@ from tests.scoring.simulating import (
     HARDLY,
     IMBALANCED,
     QUANTIZED,
+    Coverage,
     Population,
     cell,
     classified,
     coverage,
     drawn_scores,
     estimated,
-    false_claims,
 )
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 RESAMPLES = 1000
 SIZES = (150, 300)
-
-out = Console()
 
 
 def texts_and_labels(path: Path, text: Sequence[str], label: str) -> tuple[list[str], list[str]]:
@@ -83,57 +87,68 @@ def real(folder: str, text: Sequence[str], label: str) -> Population | None:
     return Population(both, right_a, right_b)
 
 
-def populations() -> dict[str, Population]:
-    found: dict[str, Population | None] = {
-        "F1, equal": classified(BALANCED),
-        "F1, 70/20/10": classified(IMBALANCED),
-        "F1, quantized": classified(QUANTIZED),
-        "F1, hardly": classified(HARDLY),
-        "F1, issues": real("issue-reports", ("title", "body"), "label"),
-        "F1, 77 intents": real("banking77", ("text",), "category"),
-        "MAE, points": estimated(),
-    }
-    for name, population in found.items():
-        if population is None:
-            out.print(f"left out: {name}: its data is not in {DATA}")
-    return {name: population for name, population in found.items() if population is not None}
+POPULATIONS: dict[str, Callable[[], Population | None]] = {
+    "F1, equal": partial(classified, BALANCED),
+    "F1, 70/20/10": partial(classified, IMBALANCED),
+    "F1, quantized": partial(classified, QUANTIZED),
+    "F1, hardly": partial(classified, HARDLY),
+    "F1, issues": partial(real, "issue-reports", ("title", "body"), "label"),
+    "F1, 77 intents": partial(real, "banking77", ("text",), "category"),
+    "MAE, points": estimated,
+}
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:.1f}%"
+@lru_cache(maxsize=1)
+def population(name: str) -> Population | None:
+    return POPULATIONS[name]()
 
 
-def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    table = Table(*columns, title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*row)
-    out.print(table)
+@dataclass(frozen=True)
+class Difference:
+    """What is said of the difference of two cells of a population."""
+
+    name: str
+    n: int
+    differing: float
+    truth: float
+    held: Coverage
 
 
-def intervals(known: dict[str, Population], samples: int) -> None:
-    rows = []
-    for name, population in track(known.items(), description="intervals"):
-        pairs = population.pairs
-        for n in SIZES:
-            held = coverage(population, n, samples=samples, resamples=RESAMPLES)
-            differing = n * len(pairs.differing) / pairs.n
-            row = [name, str(n), f"{differing:.0f}", f"{pairs.estimate:+.3f}"]
-            shares = [*(held.bootstrap[method] for method in Method), held.evidence]
-            rows.append([*row, *map(percent, shares)])
-    columns = ["population", "items", "differ", "truth", "percent.", "BCa", "widened", "decisive"]
-    show("95% intervals that hold the truth (93% to 97%)", columns, rows)
+def difference(name: str, samples: int) -> list[Difference]:
+    known = population(name)
+    if known is None:
+        return []
+    pairs = known.pairs
+    return [
+        Difference(
+            name,
+            n,
+            n * len(pairs.differing) / pairs.n,
+            pairs.estimate,
+            coverage(known, n, samples=samples, resamples=RESAMPLES),
+        )
+        for n in SIZES
+    ]
 
 
-def margins(known: dict[str, Population], samples: int) -> None:
-    rows = []
-    for name, population in track(known.items(), description="margins"):
-        if not name.startswith("F1") or population.pairs.estimate <= 0:
-            continue
-        for n in SIZES:
-            share = false_claims(population, n, samples=samples, resamples=RESAMPLES)
-            rows.append([name, str(n), f"{population.pairs.estimate:.3f}", percent(share)])
-    columns = ["population", "items", "worse by the margin", "said to be less"]
-    show("Cells worse by the margin, said to be worse by less (at most 5%)", columns, rows)
+def differences(samples: int) -> Section[list[Difference]]:
+    def print_(found: list[list[Difference]]) -> None:
+        for name, of in zip(POPULATIONS, found, strict=True):
+            if not of:
+                out.print(f"left out: {name}: its data is not in {DATA}")
+        heads = ["population", "items", "differ", "truth", "percent.", "BCa", "widened", "decisive"]
+        rows = []
+        for each in (each for of in found for each in of):
+            row = [each.name, str(each.n), f"{each.differing:.0f}", f"{each.truth:+.3f}"]
+            row += [percent(each.held.bootstrap[method]) for method in Method]
+            claimed = each.truth > 0 and each.name.startswith("F1")
+            said = percent(each.held.false_claims) if claimed else "–"
+            rows.append([*row, percent(each.held.evidence), said])
+        title = "95% intervals that hold the true difference (93% to 97%), and cells worse by a "
+        title += "margin that are said to be worse by less (at most 5%)"
+        show(title, [*heads, "by less"], rows)
+
+    return Section("differences", [partial(difference, x, samples) for x in POPULATIONS], print_)
 
 
 def share_of(scores: np.ndarray, what: Callable[[Decision], bool], margin: float | None) -> float:
@@ -148,91 +163,107 @@ def told_apart_by_mcnemar(scores: np.ndarray) -> float:
     return float(((p_values < 0.05) & enough).any(axis=1).mean())
 
 
-def looking(samples: int) -> None:
-    rows = []
-    for n, discordance in track(
-        [(n, d) for n in (300, 1000) for d in (0.03, 0.1, 0.3)], description="looking"
-    ):
-        equal = drawn_scores(discordance, 0.0, (samples, n), seed=n)
-        margin = min(0.05, discordance / 2)
-        apart = drawn_scores(discordance, margin, (samples, n), seed=n)
-        rows.append(
-            [
-                str(n),
-                percent(discordance),
-                percent(share_of(equal, lambda d: d is not Decision.UNDECIDED, None)),
-                percent(told_apart_by_mcnemar(equal)),
-                f"{margin:g}",
-                percent(share_of(apart, lambda d: d is Decision.EQUIVALENT, margin)),
-                percent(share_of(apart, lambda d: d is Decision.B_BETTER, margin)),
-            ]
-        )
-    columns = [
-        "items",
-        "discord",
-        "equal: apart",
-        "by McNemar",
-        "margin apart",
-        "equivalent",
-        "other way",
+def looked(n: int, discordance: float, samples: int) -> list[str]:
+    equal = drawn_scores(discordance, 0.0, (samples, n), seed=n)
+    margin = min(0.05, discordance / 2)
+    apart = drawn_scores(discordance, margin, (samples, n), seed=n)
+    return [
+        str(n),
+        percent(discordance),
+        percent(share_of(equal, lambda d: d is not Decision.UNDECIDED, None)),
+        percent(told_apart_by_mcnemar(equal)),
+        f"{margin:g}",
+        percent(share_of(apart, lambda d: d is Decision.EQUIVALENT, margin)),
+        percent(share_of(apart, lambda d: d is Decision.B_BETTER, margin)),
     ]
-    show("False decisions when every item is looked at (at most 5%)", columns, rows)
 
 
-def savings(samples: int) -> None:
-    rows = []
-    n = 1000
-    for discordance, difference, margin in (
+def looking(samples: int) -> Section[list[str]]:
+    heads = ["items", "discord", "equal: apart", "by McNemar", "margin apart", "equivalent"]
+    title = "False decisions when every item is looked at (at most 5%)"
+    jobs = [partial(looked, n, d, samples) for n in (300, 1000) for d in (0.03, 0.1, 0.3)]
+    return Section("looking", jobs, partial(show, title, [*heads, "other way"]))
+
+
+def saved(discordance: float, difference: float, margin: float | None, samples: int) -> list[str]:
+    drawn = drawn_scores(discordance, difference, (samples, 1000), seed=7)
+    found = [decide(row, margin=margin) for row in drawn]
+    decided = [looks for decision, looks in found if decision is not Decision.UNDECIDED]
+    return [
+        percent(discordance),
+        f"{difference:g}",
+        "–" if margin is None else f"{margin:g}",
+        percent(len(decided) / len(found)),
+        f"{np.median(decided):.0f}" if decided else "–",
+    ]
+
+
+def savings(samples: int) -> Section[list[str]]:
+    cases: tuple[tuple[float, float, float | None], ...] = (
         (0.3, 0.2, None),
         (0.2, 0.1, None),
         (0.15, 0.07, None),
         (0.1, 0.0, 0.05),
         (0.03, 0.0, 0.03),
         (0.0, 0.0, 0.02),
-    ):
-        drawn = drawn_scores(discordance, difference, (min(samples, 500), n), seed=7)
-        found = [decide(row, margin=margin) for row in drawn]
-        decided = [looks for decision, looks in found if decision is not Decision.UNDECIDED]
-        rows.append(
-            [
-                percent(discordance),
-                f"{difference:g}",
-                "-" if margin is None else f"{margin:g}",
-                percent(len(decided) / len(found)),
-                f"{np.median(decided):.0f}" if decided else "-",
-            ]
-        )
-    columns = ["discord", "truth", "margin", "decided", "median items"]
-    show(f"Items that a decision takes, of {n}", columns, rows)
+    )
+    heads = ["discord", "truth", "margin", "decided", "median items"]
+    title = "Items that a decision takes, of 1,000"
+    jobs = [partial(saved, *case, samples) for case in cases]
+    return Section("savings", jobs, partial(show, title, heads))
 
 
-def power(samples: int) -> None:
+def powered(n: int, discordance: float, samples: int) -> list[list[str]]:
     rows = []
-    for n, discordance in ((150, 0.25), (300, 0.15), (300, 0.06)):
-        smallest = smallest_difference(n, discordance).smallest
-        for difference in (0.0, smallest or discordance):
-            drawn = drawn_scores(discordance, difference, (5 * samples, n), seed=n)
-            wins, losses = (drawn == 1).sum(axis=1), (drawn == -1).sum(axis=1)
-            p_values = 2 * binom.cdf(np.minimum(wins, losses), wins + losses, 0.5)
-            promised = mcnemar_power(n, discordance, difference)
-            row = [str(n), percent(discordance), f"{difference:.3f}"]
-            rows.append([*row, percent(promised), percent(float((p_values <= 0.05).mean()))])
-    columns = ["items", "discord", "truth", "promised", "found"]
-    show("Differences that exact McNemar finds", columns, rows)
+    for difference in (0.0, smallest_difference(n, discordance).smallest or discordance):
+        drawn = drawn_scores(discordance, difference, (samples, n), seed=n)
+        wins, losses = (drawn == 1).sum(axis=1), (drawn == -1).sum(axis=1)
+        p_values = 2 * binom.cdf(np.minimum(wins, losses), wins + losses, 0.5)
+        promised = mcnemar_power(n, discordance, difference)
+        row = [str(n), percent(discordance), f"{difference:.3f}", percent(promised)]
+        rows.append([*row, percent(float((p_values <= 0.05).mean()))])
+    return rows
+
+
+def power(samples: int) -> Section[list[list[str]]]:
+    heads = ["items", "discord", "truth", "promised", "found"]
+
+    def print_(found: list[list[list[str]]]) -> None:
+        rows = [row for part in found for row in part]
+        show("Differences that exact McNemar finds", heads, rows)
+
+    cases = ((150, 0.25), (300, 0.15), (300, 0.06))
+    return Section("power", [partial(powered, *case, samples) for case in cases], print_)
+
+
+SECTIONS: dict[str, Callable[[int], list[Section[Any]]]] = {
+    "cells": lambda n: [covering(n * 2 // 5)],
+    "claims": lambda n: [claims.false_claims(n), claims.power(n // 10), claims.winners(n // 2)],
+    "differences": lambda n: [differences(n)],
+    "looking": lambda n: [looking(n), savings(n // 4)],
+    "power": lambda n: [power(10 * n)],
+}
 
 
 def main() -> None:
-    samples = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
-    versions = f"Python {platform.python_version()}, numpy {np.__version__}, scipy"
-    out.print(f"{samples} samples, {RESAMPLES} resamples: {versions} {scipy.__version__}")
-    known = populations()
-    claims(out, max(50, samples // 10))
-    covering(samples // 2)
-    looking(samples)
-    savings(samples)
-    power(samples)
-    margins(known, samples)
-    intervals(known, samples)
+    parser = argparse.ArgumentParser(description="How often what the statistics say is true.")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--samples", type=int, default=1000)
+    asked = parser.parse_args()
+    if unknown := set(asked.sections) - set(SECTIONS):
+        parser.error(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+    if asked.samples < 20:
+        parser.error("of fewer than 20 samples no share says anything")
+    begun = time.perf_counter()
+    out.print(
+        f"{asked.samples} samples: {platform.machine()}, Python {platform.python_version()}, "
+        f"numpy {np.__version__}, scipy {scipy.__version__}"
+    )
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        for name in asked.sections or SECTIONS:
+            for section in SECTIONS[name](asked.samples):
+                section.run(pool)
+    out.print(f"in all {(time.perf_counter() - begun) / 60:.1f} minutes")
 
 
 if __name__ == "__main__":

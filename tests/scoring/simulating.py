@@ -104,20 +104,25 @@ class Sample:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Shares of samples in which the 95% interval holds the true difference."""
+    """Shares of samples in which what is said of the difference is true."""
 
     bootstrap: dict[Method, float]
+    """In which the 95% interval holds it."""
     evidence: float
-    """Of the interval that `contest` decides by: the widened one, or where too few items differ the
-    score interval of right answers."""
+    """The same of the interval that `contest` decides by: the widened one, or where too few items
+    differ the score interval of right answers."""
+    false_claims: float
+    """In which b is said to be worse than a by less than it is worse. As `contest` does it for
+    macro-F1: by the bootstrap, and where too few items differ by the right answers. The margin is
+    the true difference, where a false claim is most likely."""
 
 
 def coverage(
     population: Population, n: int, *, samples: int, resamples: int, seed: int = 0
 ) -> Coverage:
-    """How often intervals from `n` items of the population hold its true difference."""
+    """How often what is said from `n` items of the population is true."""
     truth = population.pairs.estimate
-    held, evidence = dict.fromkeys(Method, 0), 0
+    held, evidence, claims = dict.fromkeys(Method, 0), 0, 0
     for sample in each_sample(population, n, samples=samples, resamples=resamples, seed=seed):
         holds = {m: _holds(sample.drawn.interval(method=m), truth) for m in Method}
         for method in Method:
@@ -125,26 +130,15 @@ def coverage(
         few = sample.drawn.carrying < FEWEST_CARRYING
         by_score = score_interval(sample.only_a, sample.only_b, n)
         evidence += _holds(by_score, truth) if few else holds[Method.WIDENED]
-    return Coverage({m: count / samples for m, count in held.items()}, evidence / samples)
+        claims += truth > 0 and _worse_by_less(sample, n, truth, few=few)
+    shares = {m: count / samples for m, count in held.items()}
+    return Coverage(shares, evidence / samples, claims / samples)
 
 
-def false_claims(
-    population: Population, n: int, *, samples: int, resamples: int, seed: int = 0
-) -> float:
-    """How often b is said to be worse than a by less than it is worse.
-
-    As `contest` does it for macro-F1: by the bootstrap, and where too few items differ by the right
-    answers. The margin is the true difference, where a false claim is most likely.
-    """
-    margin = population.pairs.estimate
-    claims = 0
-    for sample in each_sample(population, n, samples=samples, resamples=resamples, seed=seed):
-        if sample.drawn.carrying < FEWEST_CARRYING:
-            p = proportion_equivalence(sample.only_a, sample.only_b, n, margin).p_better
-        else:
-            p = sample.drawn.p_below(margin)
-        claims += p <= 0.05
-    return claims / samples
+def _worse_by_less(sample: Sample, n: int, margin: float, *, few: bool) -> bool:
+    if few:
+        return proportion_equivalence(sample.only_a, sample.only_b, n, margin).p_better <= 0.05
+    return sample.drawn.p_below(margin) <= 0.05
 
 
 def each_sample(

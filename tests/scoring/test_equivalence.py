@@ -15,7 +15,7 @@ from gateway.scoring.equivalence import bootstrap_equivalence, proportion_equiva
 from gateway.scoring.proportions import score
 from gateway.scoring.statistic import FloatArray, IntArray
 from tests.scoring.cells import estimates_of
-from tests.scoring.simulating import QUANTIZED, classified, false_claims
+from tests.scoring.simulating import QUANTIZED, classified, coverage
 
 counts = st.tuples(st.integers(0, 25), st.integers(0, 25))
 
@@ -96,7 +96,7 @@ def test_what_rests_on_few_differing_items_shows_nothing() -> None:
 
 
 def test_claims_about_a_quantized_cell_are_false_at_most_one_time_in_twenty() -> None:
-    share = false_claims(classified(QUANTIZED), 150, samples=400, resamples=400)
+    share = coverage(classified(QUANTIZED), 150, samples=400, resamples=400).false_claims
     assert 0.01 <= share <= 0.065
 
 

@@ -46,12 +46,12 @@ def test_where_nothing_varies_a_cluster_counts_as_one_item() -> None:
 @pytest.mark.parametrize(("count", "accuracy", "n"), [(3, 0.8, 60), (20, 0.95, 200), (2, 0.99, 60)])
 def test_macro_f1_holds_the_truth(count: int, accuracy: float, n: int) -> None:
     """Four standard errors of 300 samples below 95 of 100; percentiles held 20 to 85."""
-    found = of_classes("macro_f1", classes(count, accuracy, rare=False), n, samples=300)
+    (found,) = of_classes(["macro_f1"], classes(count, accuracy, rare=False), n, samples=300)
     assert found.held >= 0.90
 
 
 def test_copies_and_authors_hold_the_truth() -> None:
-    copies = of_classes("macro_f1", classes(3, 0.8, rare=False), 200, samples=200, copies=5)
+    (copies,) = of_classes(["macro_f1"], classes(3, 0.8, rare=False), 200, samples=200, copies=5)
     assert copies.held >= 0.89
     assert of_authors(0.8, 200, each=5, samples=200).held >= 0.89
 
@@ -73,7 +73,7 @@ def test_losses_and_medians_have_a_width_or_no_interval(values: list[float]) -> 
 
 
 def test_an_area_that_is_perfect_still_has_a_width() -> None:
-    low, high = of_ranks(lambda weights: 1.0, 40, 12)
+    low, high = of_ranks(lambda weights: np.ones(weights.shape[1]), 40, 12)
     assert low is not None
     assert low < 0.9
     assert high == 1.0
