@@ -37,6 +37,9 @@ class Tool:
     description: str = ""
     parameters: str = "{}"
     """JSON schema of its arguments, as JSON text."""
+    definition: str = field(default="", repr=False)
+    """The whole as its caller wrote it, a JSON object: what a chat template is shown. Empty: it is
+    made of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Message:
     """Of an assistant's turn: what it asked for."""
     tool_call_id: str = ""
     """Of a tool's turn: which call it answers."""
+    reasoning: str = field(default="", repr=False)
+    """Of an assistant's turn: what it thought before, without tags. Templates show or drop it."""
 
 
 @dataclass(frozen=True, slots=True)

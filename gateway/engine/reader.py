@@ -3,7 +3,6 @@
 import bisect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cached_property
 
 import numpy as np
@@ -12,15 +11,13 @@ from gateway.core.digests import digest_text
 from gateway.core.errors import ConfigError, ContextOverflow, InvalidRequest, NoChatTemplate
 from gateway.core.types import GenerationRequest, Message, RenderedRequest
 from gateway.engine.jobs import Vocabulary
+from gateway.engine.prompt import PromptReader
 from gateway.engine.recent import Recent
-from gateway.engine.tokenizer import Segment, Tokenizer
+from gateway.engine.tokenizer import Tokenizer, pattern_of, written_in
 from gateway.models import chat_template, reasoning, tool_calls
+from gateway.models.chat_template import Written
 from gateway.models.spec import NAMED, ModelSpec
 from gateway.models.tool_calls import ToolMode
-
-_MARK = "\ue000{}\ue001"
-"""Stands for a control token's text inside a message while the chat template is rendered."""
-_MARKED = re.compile("\ue000([0-9]+)\ue001")
 
 _MARKUP = re.compile(r"<[^<>\s]{2,40}>")
 """How the ends of turns are written, whether a vocabulary has a token for them or not."""
@@ -40,6 +37,7 @@ class Reader:
         self._spec = spec
         self.tokenizer = tokenizer
         self.template_source = template_of(spec, tokenizer)
+        self._now = chat_template.day_of(spec.date)
         self._recent = Recent(_REMEMBERED_TOKENS)
 
     def render(self, request: GenerationRequest) -> RenderedRequest:
@@ -47,14 +45,12 @@ class Reader:
         prompts are remembered."""
         if request.prompt_tokens:
             return self._as_given(request)
-        day = datetime.now(UTC).astimezone().date()  # a chat template may show it
-        key = (request.messages, request.prompt, request.tools, request.answer_start, day)
+        key = (request.messages, request.prompt, request.tools, request.answer_start)
         return self._recent.get(key, lambda: self._render(request))
 
     def _render(self, request: GenerationRequest) -> RenderedRequest:
-        segments, thinking = self._segments(request)
-        tokens = self._tokenize(segments)
-        return RenderedRequest("".join(text for text, _ in segments), tuple(tokens), thinking)
+        prompt, thinking = self._prompt(request)
+        return RenderedRequest(prompt.text, tuple(self._prompts.tokens(prompt)), thinking)
 
     def count(self, text: str) -> int:
         return len(self.plain_tokens(text))
@@ -97,19 +93,20 @@ class Reader:
             InvalidRequest: the labels are wrong, or would be scored inside a thought.
         """
         check_labels(labels)
-        segments, thinking = self._segments(request)
+        prompt, thinking = self._prompt(request)
         if thinking:
             raise InvalidRequest(
                 f"labels are not scored inside a thought, and the chat template of "
                 f"{self._spec.name} begins every answer with {reasoning.OPENING}",
                 hint="give its entry in models.toml a chat_template that does not",
             )
-        first = self._tokenize(self._extend(segments, labels[0]))
+        read = self._prompts.tokens
+        first = read(prompt.more(labels[0]))
         if most is not None and len(first) > most:
             raise ContextOverflow(len(first), most)
-        whole = [first, *(self._tokenize(self._extend(segments, label)) for label in labels[1:])]
+        whole = [first, *(read(prompt.more(label)) for label in labels[1:])]
         shared = min(_common(whole[0], other) for other in whole)
-        shared = min(shared, _common(whole[0], self._tokenize(segments)))
+        shared = min(shared, _common(whole[0], read(prompt)))
         if shared == 0:
             raise InvalidRequest("the prompt is empty: there is nothing to score labels after")
         continuations = [tokens[shared:] for tokens in whole]
@@ -136,8 +133,16 @@ class Reader:
             **merged,
             **tools,
             **ends,
+            **self.date,
             **self.tokenizer.identity(template),
         }
+
+    @property
+    def date(self) -> Mapping[str, str]:
+        """The day that the chat template is told; nothing where it does not ask."""
+        if not chat_template.asks_the_date(self.template_source or ""):
+            return {}
+        return {"date": self._now.isoformat()}
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -174,7 +179,7 @@ class Reader:
     def _template_end(self) -> str:
         """What the chat template puts behind an answer: a control token, or what is written like
         one. Empty: none is known."""
-        control = self.tokenizer.control_pattern
+        control = self.control_pattern
         if self.template_source is None:
             return ""
         try:
@@ -223,91 +228,42 @@ class Reader:
     def _system_refusal(self) -> str:
         return self._chat_template.system_refusal(self._special)
 
-    @cached_property
+    @property
     def _special(self) -> Mapping[str, str]:
-        return {
-            "bos_token": self.tokenizer.special_text("bos"),
-            "eos_token": self.tokenizer.special_text("eos"),
-        }
+        return self.tokenizer.special_tokens
 
-    def _segments(self, request: GenerationRequest) -> tuple[list[Segment], bool]:
-        """The text of a request, split where data must not be read as control tokens; and whether
-        its chat template has begun a thought."""
+    def _prompt(self, request: GenerationRequest) -> tuple[Written, bool]:
+        """The text of a request; and whether its chat template has begun a thought."""
         if request.prompt_tokens:
             raise InvalidRequest("labels are scored after a text, not after token ids")
         if request.prompt is not None:
-            return self._extend([(request.prompt, True)], request.answer_start), False
-        hidden: list[str] = []
+            given = Written(request.prompt, bytes(len(request.prompt)))
+            return given.more(request.answer_start), False
         tools, turns = request.tools, request.messages
         if (tools or tool_calls.are_in(turns)) and self.tool_mode == "fallback":
             tools, turns = (), tool_calls.as_text(turns, tools)
         messages = self._conversation(turns)
-        text = self._chat_template.render(
-            messages,
-            special=self._special,
-            tools=tools,
-            hide=lambda data: self._hide(data, hidden),
+        prompt = self._chat_template.write(
+            messages, special=self._special, control=self.control_pattern, tools=tools
         )
-        segments: list[Segment] = []
-        for number, piece in enumerate(_MARKED.split(text)):
-            if number % 2:
-                segments.append((hidden[int(piece)], False))
-            elif piece:
-                segments.append((piece, True))
-        thinking = reasoning.opens(text, messages)
-        return self._extend(segments, request.answer_start), thinking
-
-    def _hide(self, content: str, hidden: list[str]) -> str:
-        """Put a mark in place of every control token's text in a message.
-
-        The marks' own characters, should data contain them, are hidden the same way.
-        """
-
-        def mark(found: re.Match[str]) -> str:
-            hidden.append(found.group())
-            return _MARK.format(len(hidden) - 1)
-
-        return self._data_pattern.sub(mark, content)
+        thinking = reasoning.opens(prompt.text, messages)
+        return prompt.more(request.answer_start), thinking
 
     @cached_property
-    def _data_pattern(self) -> re.Pattern[str]:
-        control = self.tokenizer.control_pattern
-        marks = "[\ue000\ue001]"
-        return re.compile(f"{control.pattern}|{marks}" if control else marks)
+    def control_pattern(self) -> re.Pattern[str] | None:
+        """Matches what would be read as a control token. The entry's chat template may write more
+        of them than the model's own does."""
+        known, template = self.tokenizer.control_pattern, self.template_source or ""
+        if not template or template in self.tokenizer.chat_templates.values():
+            return known
+        more = pattern_of(written_in(template, self.tokenizer.defined_tokens))
+        if known is None or more is None:
+            return known or more
+        return re.compile(f"{more.pattern}|{known.pattern}")
 
-    def _extend(self, segments: Sequence[Segment], text: str) -> list[Segment]:
-        """Add text that is data, an answer's beginning or a label, to the last segment."""
-        if not text:
-            return list(segments)
-        control = self.tokenizer.control_pattern
-        if control and control.search(text):
-            return [*segments, (text, False)]
-        *before, (last, special) = segments
-        return [*before, (last + text, special)]
-
-    def _tokenize(self, segments: Sequence[Segment]) -> list[int]:
-        bos = self.tokenizer.special_text("bos")
-        already = bool(bos) and segments[0][0].startswith(bos)
-        split = [piece for s in segments for piece in self._defuse(s)]
-        return self.tokenizer.tokenize(split, add_special=not already)
-
-    def _defuse(self, segment: Segment) -> list[Segment]:
-        """Cut data that spells a control token after its first character.
-
-        llama.cpp finds user-defined control tokens even when told not to parse any; a token that
-        is cut in two it cannot find.
-        """
-        text, parse_special = segment
-        control = self.tokenizer.control_pattern
-        if parse_special or control is None:
-            return [segment]
-        pieces: list[Segment] = []
-        start = 0
-        for found in control.finditer(text):
-            pieces.append((text[start : found.start() + 1], False))
-            start = found.start() + 1
-        pieces.append((text[start:], False))
-        return [p for p in pieces if p[0]]
+    @cached_property
+    def _prompts(self) -> PromptReader:
+        return PromptReader(self.tokenizer, self.control_pattern)
 
     @cached_property
     def _chat_template(self) -> chat_template.ChatTemplate:
@@ -323,7 +279,7 @@ class Reader:
                 hint='send a raw prompt, or give its entry in models.toml chat_template = "plain" '
                 "or the path of a Jinja file",
             )
-        return chat_template.ChatTemplate(self.template_source)
+        return chat_template.ChatTemplate(self.template_source, now=self._now)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -336,7 +292,7 @@ class Reader:
         )
 
     def plain_tokens(self, text: str) -> list[int]:
-        return self.tokenizer.tokenize(self._defuse((text, False)), add_special=False)
+        return self._prompts.plain(text)
 
 
 def template_of(spec: ModelSpec, tokenizer: Tokenizer) -> str | None:

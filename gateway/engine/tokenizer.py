@@ -38,6 +38,16 @@ class Tokenizer(Protocol):
         ...
 
     @property
+    def defined_tokens(self) -> Sequence[str]:
+        """Texts of the tokens that the vocabulary adds and does not call control tokens."""
+        ...
+
+    @property
+    def special_tokens(self) -> Mapping[str, str]:
+        """Texts of those with a name, as chat templates know them: `bos_token`, `pad_token`."""
+        ...
+
+    @property
     def guidance_tokenizer(self) -> Any:
         """The same as an `llguidance.LLTokenizer`."""
         ...
@@ -89,6 +99,10 @@ class Tokenizer(Protocol):
     def tokens_beginning_with(self, text: str) -> tuple[int, ...]:
         """Ids of all tokens whose text begins with `text`, ascending."""
         ...
+
+
+SPECIAL = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+"""Special tokens that most vocabularies have some of."""
 
 
 def pattern_of(texts: Iterable[str]) -> re.Pattern[str] | None:

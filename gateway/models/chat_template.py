@@ -1,24 +1,23 @@
-"""Jinja chat templates, rendered as transformers renders them, in a sandbox.
-
-Reference: transformers, `utils/chat_template_utils.py` (trim_blocks, lstrip_blocks, loop
-controls, `tojson` without HTML escapes, `raise_exception`, `strftime_now`).
-"""
+"""Jinja chat templates, rendered as transformers renders them, in a sandbox (`models.jinja`)."""
 
 import contextlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import jinja2
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from gateway.core.errors import ConfigError, InvalidRequest
 from gateway.core.types import Message, Tool, ToolCall
 from gateway.models import tool_calls
+from gateway.models.jinja import ChatEnvironment
+from gateway.models.origins import CALLER, TEMPLATE, UNSURE, origins_of, plain, traced
+from gateway.models.rendering_limits import bounded
 from gateway.models.spec import Tools
 from gateway.models.tool_calls import ToolMode
 
@@ -36,12 +35,36 @@ with a newline and not with a space, which a tokenizer would join to the answer'
 _TOOLS = re.compile(r"\{[{%][^}]*\btools\b")
 _TOOL_CALLS = re.compile(r"\{[{%][^}]*\btool_calls\b")
 """What a template reads is found in its tags, not in the text between them."""
+_DATE = "strftime_now"
+TODAY = "today"
 
 _PROBE = "the-system-message"
 _ANSWER = "the-answer"
 _THOUGHT = re.compile(r"<think>.*?(</think>|$)", re.DOTALL)
 
-Clock = Callable[[], datetime]
+DAY = datetime(2025, 1, 1)  # noqa: DTZ001 - as templates are told it: of no zone
+"""What day it is to a template that asks, unless an entry says another."""
+
+_FILE = "<template>"
+"""How Jinja calls a template in a traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A rendered conversation."""
+
+    text: str
+    origins: bytes
+    """Of each character: `origins.TEMPLATE` or `origins.CALLER`."""
+
+    def more(self, text: str) -> "Written":
+        """With a caller's text behind it."""
+        return Written(self.text + text, self.origins + bytes([CALLER]) * len(text))
+
+    def spelled(self, control: re.Pattern[str]) -> list[re.Match[str]]:
+        """What would be read as a control token and has a caller's character in it."""
+        found = control.finditer(self.text)
+        return [each for each in found if CALLER in self.origins[each.start() : each.end()]]
 
 
 class ChatTemplate:
@@ -49,23 +72,14 @@ class ChatTemplate:
 
     Args:
         source: the Jinja text.
-        clock: what `strftime_now` asks. A template that uses it renders the day into the prompt.
+        now: what `strftime_now` says. A template that uses it renders the day into the prompt.
 
     Raises:
         ConfigError: the template does not compile.
     """
 
-    def __init__(self, source: str, *, clock: Clock = datetime.now) -> None:
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
-        )
-        environment.filters["tojson"] = _tojson
-        environment.globals["raise_exception"] = _raise_exception
-        environment.globals["strftime_now"] = lambda form: clock().strftime(form)
-        try:
-            self._template = environment.from_string(source)
-        except jinja2.TemplateError as exc:
-            raise ConfigError(f"the model's chat template does not compile: {exc}") from exc
+    def __init__(self, source: str, *, now: datetime = DAY) -> None:
+        self._template = _compiled(source, now)
         self._source = source
         self._shows_tools = _TOOLS.search(source) is not None
         self._shows_calls = _TOOL_CALLS.search(source) is not None
@@ -134,21 +148,61 @@ class ChatTemplate:
         *,
         special: Mapping[str, str],
         tools: Sequence[Tool] = (),
-        hide: Callable[[str], str] = lambda text: text,
         begin_answer: bool = True,
+        variables: Mapping[str, object] | None = None,
     ) -> str:
         """The conversation as text that ends where the assistant's answer begins.
 
         Args:
             special: texts of `bos_token`, `eos_token` and the like.
             tools: functions that the template describes to the model.
-            hide: applied to every text that comes from the caller.
             begin_answer: off: the text ends with the last message (`add_generation_prompt`).
+            variables: others that the template is given, such as `enable_thinking`.
 
         Raises:
-            InvalidRequest: the template refuses the conversation (roles out of order, say), or
-                would leave out tools or calls that it does not know how to show.
+            InvalidRequest: the template refuses the conversation (roles out of order, say) or
+                fails, or would leave out tools or calls that it does not know how to show.
         """
+        self._check_tools(messages, tools)
+        given = self._given(messages, tools)
+        more = {**special, **(variables or {}), "add_generation_prompt": begin_answer}
+        return plain(self._run({**given, **more}))
+
+    def write(
+        self,
+        messages: Sequence[Message],
+        *,
+        special: Mapping[str, str],
+        control: re.Pattern[str] | None,
+        tools: Sequence[Tool] = (),
+        variables: Mapping[str, object] | None = None,
+    ) -> Written:
+        """As `render`, and who wrote which character.
+
+        It is rendered twice: the text is that of plain texts, and texts that tell who wrote them
+        only say where each character is from. Where the two differ, nobody knows.
+
+        Args:
+            control: matches what would be read as a control token.
+
+        Raises:
+            InvalidRequest: as `render`; or a caller's text spells a control token, and nobody
+                knows which of those in the prompt are the template's.
+        """
+        text = self.render(messages, special=special, tools=tools, variables=variables)
+        given = traced(self._given(messages, tools))
+        for turn in given["messages"]:
+            turn["role"] = plain(turn["role"])
+        more = {**special, **(variables or {}), "add_generation_prompt": True}
+        origins = bytes([UNSURE]) * len(text)
+        with contextlib.suppress(InvalidRequest):
+            shown = self._run({**given, **more})
+            origins = origins_of(shown) if shown == text else origins
+        if UNSURE in origins and control is not None:
+            _check_unsure(text, origins, control, _texts([given["messages"], given["tools"]]))
+        return Written(text, origins.replace(bytes([UNSURE]), bytes([TEMPLATE])))
+
+    def _check_tools(self, messages: Sequence[Message], tools: Sequence[Tool]) -> None:
         if tools and not self._shows_tools:
             raise InvalidRequest(
                 "this model's chat template does not show tools to the model",
@@ -161,13 +215,100 @@ class ChatTemplate:
                 hint="give its entry in models.toml a chat_template that does",
                 parameter="messages",
             )
-        variables: dict[str, Any] = {"messages": [_turn(m, hide) for m in messages], **special}
-        if tools:
-            variables["tools"] = [_function(tool, hide) for tool in tools]
-        try:
-            return self._template.render(add_generation_prompt=begin_answer, **variables)
-        except (jinja2.TemplateError, TypeError, RecursionError) as exc:
-            raise InvalidRequest(f"the chat template refuses the conversation: {exc}") from exc
+
+    def _given(self, messages: Sequence[Message], tools: Sequence[Tool]) -> dict[str, Any]:
+        """What transformers gives a template, beside the special tokens."""
+        names = {call.id: call.name for message in messages for call in message.tool_calls}
+        return {
+            "messages": [_turn(message, names, self._thoughts) for message in messages],
+            "tools": [_function(tool) for tool in tools] or None,
+            "documents": None,
+        }
+
+    @property
+    def _thoughts(self) -> tuple[str, ...]:
+        """The names by which the template reads what was thought before an earlier answer."""
+        return tuple(name for name in _THOUGHTS if _reads(self._source, name))
+
+    def _run(self, variables: Mapping[str, Any]) -> str:
+        given = _texts([variables["messages"], variables["tools"]])
+        with bounded(sum(map(len, given))):
+            try:
+                return self._template.render(variables)
+            except Exception as exc:  # A template can fail in every way that Python can.
+                raise InvalidRequest(_told(exc)) from exc
+
+
+@lru_cache(maxsize=64)
+def _compiled(source: str, now: datetime) -> jinja2.Template:
+    try:
+        return ChatEnvironment(now).from_string(source)
+    except jinja2.TemplateSyntaxError as exc:
+        raise ConfigError(
+            f"the model's chat template does not compile: line {exc.lineno}: {exc.message}"
+        ) from exc
+    except (jinja2.TemplateError, RecursionError, SyntaxError, ValueError) as exc:
+        raise ConfigError(f"the model's chat template does not compile: {exc}") from exc
+
+
+def _told(exc: Exception) -> str:
+    """What a template said when it refused, or how it failed, and in which line."""
+    line, step = 0, exc.__traceback__
+    while step is not None:
+        line = step.tb_lineno if step.tb_frame.f_code.co_filename == _FILE else line
+        step = step.tb_next
+    where = f" (line {line} of the template)" if line else ""
+    if type(exc) is jinja2.TemplateError:
+        return f"the chat template refuses the conversation: {exc}{where}"
+    kind = "" if isinstance(exc, jinja2.TemplateError) else f"{type(exc).__name__}: "
+    return f"the chat template fails: {kind}{exc}{where}"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list):
+        yield from chain.from_iterable(map(_texts, value))
+
+
+def _check_unsure(text: str, origins: bytes, control: re.Pattern[str], said: Iterator[str]) -> None:
+    spelled = {found.group() for each in said for found in control.finditer(each)}
+    for found in control.finditer(text):
+        if found.group() in spelled and UNSURE in origins[found.start() : found.end()]:
+            raise InvalidRequest(
+                f"a message spells {found.group()}, and what the chat template does with it leaves "
+                "open which of them are control tokens",
+                hint="send the text without it",
+                parameter="messages",
+            )
+
+
+def asks_the_date(source: str) -> bool:
+    """Whether a template asks what day it is."""
+    return _DATE in source
+
+
+def day_of(written: str) -> datetime:
+    """What day a template is told, as an entry says it.
+
+    "today" is the day on which the model is loaded: so long its prompts stay the same.
+
+    Raises:
+        ConfigError: it is no day.
+    """
+    if written == TODAY:
+        now = datetime.now(UTC).astimezone()
+        return datetime(now.year, now.month, now.day)  # noqa: DTZ001
+    try:
+        return datetime.fromisoformat(written).replace(tzinfo=None) if written else DAY
+    except ValueError:
+        raise ConfigError(
+            f"date = {written[:40]!r} is no day", hint='"2025-01-31", with a time, or "today"'
+        ) from None
 
 
 def tool_mode(asked: Tools, source: str | None, special: Mapping[str, str]) -> ToolMode:
@@ -208,28 +349,41 @@ def merged(messages: Sequence[Message]) -> tuple[Message, ...]:
     return (*turns, Message("user", "\n\n".join(waiting))) if waiting else tuple(turns)
 
 
-def _turn(message: Message, hide: Callable[[str], str]) -> dict[str, Any]:
-    turn: dict[str, Any] = {"role": message.role, "content": hide(message.content)}
+_THOUGHTS = ("reasoning_content", "thinking", "reasoning")
+"""Names by which templates read what was thought before an answer; the first is the usual one."""
+
+
+def _reads(source: str, name: str) -> bool:
+    """Whether a template reads this of a message."""
+    return re.search(rf"\.{name}\b|\[['\"]{name}['\"]\]|['\"]{name}['\"] in ", source) is not None
+
+
+def _turn(message: Message, names: Mapping[str, str], thoughts: Sequence[str]) -> dict[str, Any]:
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.reasoning:
+        turn |= dict.fromkeys(thoughts or _THOUGHTS[:1], message.reasoning)
     if message.tool_calls:
-        turn["tool_calls"] = [_call(call, hide) for call in message.tool_calls]
+        turn["tool_calls"] = [_call(call) for call in message.tool_calls]
     if message.tool_call_id:
-        turn["tool_call_id"] = hide(message.tool_call_id)
+        turn["tool_call_id"] = message.tool_call_id
+        if message.tool_call_id in names:
+            turn["name"] = names[message.tool_call_id]
     return turn
 
 
-def _call(call: ToolCall, hide: Callable[[str], str]) -> dict[str, Any]:
+def _call(call: ToolCall) -> dict[str, Any]:
     """As transformers passes it: the arguments are an object, not its text."""
-    arguments = _hidden(_parsed(call.arguments, f"the arguments of the call {call.name!r}"), hide)
-    function = {"name": hide(call.name), "arguments": arguments}
-    return {"id": hide(call.id), "type": "function", "function": function}
+    arguments = _parsed(call.arguments, f"the arguments of the call {call.name!r}")
+    function = {"name": call.name, "arguments": arguments}
+    return {"id": call.id, "type": "function", "function": function}
 
 
-def _function(tool: Tool, hide: Callable[[str], str]) -> dict[str, Any]:
-    function = {
-        "name": hide(tool.name),
-        "description": hide(tool.description),
-        "parameters": _hidden(_parsed(tool.parameters, f"the schema of tool {tool.name!r}"), hide),
-    }
+def _function(tool: Tool) -> dict[str, Any]:
+    if tool.definition:
+        return {"type": "function", "function": _parsed(tool.definition, f"tool {tool.name!r}")}
+    described = {"description": tool.description} if tool.description else {}
+    parameters = _parsed(tool.parameters, f"the schema of tool {tool.name!r}")
+    function = {"name": tool.name, **described, "parameters": parameters}
     return {"type": "function", "function": function}
 
 
@@ -238,33 +392,3 @@ def _parsed(text: str, what: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as exc:
         raise InvalidRequest(f"{what} is no JSON: {exc}", parameter="messages") from exc
-
-
-def _hidden(value: Any, hide: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return hide(value)
-    if isinstance(value, list):
-        return [_hidden(v, hide) for v in value]
-    if isinstance(value, dict):
-        return {hide(k): _hidden(v, hide) for k, v in value.items()}
-    return value
-
-
-def _tojson(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    return json.dumps(
-        value,
-        ensure_ascii=ensure_ascii,
-        indent=indent,
-        separators=separators,
-        sort_keys=sort_keys,
-    )
-
-
-def _raise_exception(message: str) -> None:
-    raise jinja2.TemplateError(message)

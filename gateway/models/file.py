@@ -8,6 +8,7 @@ of all backends are handed in.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from os.path import exists, isdir, isfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -252,6 +253,8 @@ def _spec(name: str, keys: Keys, file: Path, kinds: Kinds) -> ModelSpec:
         "adapter": _beside(file, beside.adapter) if beside.adapter else None,
         "origin": str(file),
     }
+    if isinstance(keys.get("date"), date):
+        given["date"] = keys["date"].isoformat()  # TOML has days of its own
     return checked({key: value for key, value in given.items() if key != "backend"}, kind)
 
 

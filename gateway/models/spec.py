@@ -83,6 +83,8 @@ NAMED = "named:"
 DEFAULT = "default"
 """What the model's usual template is called where it has several."""
 
+_DAY = re.compile(r"|today|[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)?")
+
 Tools = Literal["auto", "template", "fallback", "off"]
 System = Literal["auto", "merge", "refuse"]
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -148,6 +150,9 @@ class ModelSpec:
     """Who shows tools to the model: "template"; "fallback", the system message; "off", nobody.
     "auto" is the template where it shows them in the form that is read, the system message where it
     shows none, else nobody."""
+    date: str = ""
+    """The day that a chat template is told which asks, "2025-01-31", with a time or without.
+    Empty: `chat_template.DAY`. "today": that on which the model is loaded."""
     end_of_turn: str = ""
     """Text that ends an answer, for models whose chat template has no end-of-turn token."""
     parallel: Annotated[int, Ge(1), Le(256)] = 4
@@ -172,6 +177,8 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if self.sha256 and not re.fullmatch("[0-9a-f]{64}", self.sha256):
             raise ConfigError("sha256: 64 hexadecimal digits, in small letters")
+        if not _DAY.fullmatch(self.date):
+            raise ConfigError(f'date: {self.date[:40]!r} is no day like "2025-01-31", nor "today"')
         if isinstance(self.source, HubSource) and not self.source.file:
             if not self.can.reads_folders:
                 raise ConfigError("source.file: which file of the repository")

@@ -21,6 +21,8 @@ class Bytes:
     chat_templates: Mapping[str, str] = {}
     end_tokens: tuple[int, ...] = ()
     control_pattern: re.Pattern[str] | None = None
+    defined_tokens: Sequence[str] = ()
+    special_tokens: Mapping[str, str] = {}
     guidance_tokenizer: Any = None
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.core.digests import canonical_json, digest_text
 from gateway.core.errors import InvalidRequest, ModelLoadError
 from gateway.core.extras import require
-from gateway.engine.tokenizer import Segment, control_identity, pattern_of, written_in
+from gateway.engine.tokenizer import SPECIAL, Segment, control_identity, pattern_of, written_in
 from gateway.models.spec import DEFAULT
 
 _TOKENIZER = "tokenizer.json"
@@ -63,7 +63,7 @@ class FolderTokenizer:
     @cached_property
     def control_pattern(self) -> re.Pattern[str] | None:
         special = [text for text, is_special in self._added if is_special]
-        return pattern_of([*special, *written_in(self._all_templates, self._defined)])
+        return pattern_of([*special, *written_in(self._all_templates, self.defined_tokens)])
 
     @property
     def _added(self) -> list[tuple[str, bool]]:
@@ -72,7 +72,12 @@ class FolderTokenizer:
         return [(str(token.content), bool(token.special)) for token in added]
 
     @property
-    def _defined(self) -> list[str]:
+    def special_tokens(self) -> Mapping[str, str]:
+        found = self._tokenizer.special_tokens_map
+        return {str(name): str(text) for name, text in found.items() if isinstance(text, str)}
+
+    @property
+    def defined_tokens(self) -> list[str]:
         return [text for text, is_special in self._added if not is_special]
 
     def identity(self, template: str) -> Mapping[str, str]:
@@ -88,7 +93,7 @@ class FolderTokenizer:
         if told := dict(self._texts_read(template)):
             found["special_tokens"] = canonical_json(told)
         own = self._all_templates
-        others = {} if template == own else control_identity(own, self._defined)
+        others = {} if template == own else control_identity(own, self.defined_tokens)
         return {**found, **others}
 
     @property
@@ -101,8 +106,8 @@ class FolderTokenizer:
 
     def _texts_read(self, template: str) -> Iterator[tuple[str, str]]:
         """Texts of special tokens that rendering looks at, where config.json says others."""
-        looked_at = {"bos": "bos_token" in template or bool(self._before)}
-        looked_at["eos"] = "eos_token" in template
+        looked_at = {which: f"{which}_token" in template for which in SPECIAL}
+        looked_at["bos"] |= bool(self._before)
         for which in (each for each, looks in looked_at.items() if looks):
             usual = [self.token_text(token) for token in self._configured(which)[:1]]
             if (text := self.special_text(which)) != "".join(usual):

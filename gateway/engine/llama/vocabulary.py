@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.core.errors import BackendUnavailable, InvalidRequest, ModelLoadError
 from gateway.engine.llama import library
-from gateway.engine.tokenizer import Segment, control_identity, pattern_of, written_in
+from gateway.engine.tokenizer import SPECIAL, Segment, control_identity, pattern_of, written_in
 from gateway.models.gguf_kind import cure
 from gateway.models.spec import DEFAULT
 
@@ -19,6 +19,8 @@ _PIECE_BYTES = 64
 _VALUE_BYTES = 256
 _TEMPLATE = "tokenizer.chat_template."
 """Before the name of a chat template, where a file has more than one."""
+_NO_CALL = ("unk", "cls")
+"""Special tokens that the library has no function for: the second is the BOS there."""
 
 
 class GgufVocabulary:
@@ -132,6 +134,20 @@ class GgufVocabulary:
         """Text of the `bos` or `eos` token, empty where the vocabulary has none."""
         token = getattr(self._lib, f"llama_vocab_{which}")(self.vocab)
         return self.token_text(token) if token >= 0 else ""
+
+    @cached_property
+    def special_tokens(self) -> Mapping[str, str]:
+        """See `gateway.engine.tokenizer.Tokenizer`."""
+        told = {which: self.special_text(which) for which in SPECIAL if which not in _NO_CALL}
+        unknown = self.metadata("tokenizer.ggml.unknown_token_id")
+        if unknown.isdigit() and int(unknown) < self.vocab_size:
+            told["unk"] = self.token_text(int(unknown))
+        return {f"{which}_token": text for which, text in told.items() if text}
+
+    @property
+    def defined_tokens(self) -> Sequence[str]:
+        """See `gateway.engine.tokenizer.Tokenizer`."""
+        return self._named_tokens[1]
 
     def token_text(self, token: int) -> str:
         """A token as the vocabulary writes it, control tokens included."""

@@ -98,7 +98,7 @@ def translate(source: str, special: Mapping[str, str], added: str) -> Translatio
 
 
 def _on(day: datetime, source: str) -> ChatTemplate:
-    return ChatTemplate(source, clock=lambda: day)
+    return ChatTemplate(source, now=day)
 
 
 def _fitting(own: OwnTemplate, candidates: Iterable[str]) -> tuple[str, list[Difference]]:

@@ -1,0 +1,165 @@
+"""scripts/bench templates FOLDER: every chat template of a folder beside transformers' renderer.
+
+Seven kinds of conversation are rendered by both, byte for byte. Then it is asked where labels would
+be scored: within a thought or before a channel they must be refused.
+
+The folder is llama.cpp's models/templates, of the sdist of llama-cpp-python for instance:
+pip download --no-binary :all: --no-deps llama-cpp-python==0.3.36
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Any
+
+from transformers.utils import chat_template_utils
+
+from gateway.core.errors import GatewayError
+from gateway.core.types import Message, Tool, ToolCall
+from gateway.models.chat_template import DAY, ChatTemplate
+
+CONTROL = re.compile(r"<[^<> ]+>")
+SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string", "description": 'Where; "quoted", <b> & é'},
+        "days": {"type": "integer", "enum": [1, 2]},
+    },
+    "required": ["city"],
+}
+FUNCTIONS: Sequence[Mapping[str, Any]] = (
+    {"name": "weather", "description": "Of a city", "parameters": SCHEMA},
+    {"name": "now", "description": "The time", "parameters": {"type": "object", "properties": {}}},
+)
+TOOLS = tuple(
+    Tool(str(f["name"]), str(f["description"]), json.dumps(f["parameters"]), json.dumps(f))
+    for f in FUNCTIONS
+)
+USER = Message("user", "  What is it like in <b>Zürich</b> & 'Bern'?\n")
+ANSWER = Message("assistant", "Fine.")
+CALL = ToolCall("abcdefghi", "weather", '{"city": "Zürich", "days": 2}')
+CONVERSATIONS: Mapping[str, tuple[tuple[Message, ...], tuple[Tool, ...]]] = {
+    "plain": ((USER, ANSWER, Message("user", "And tomorrow?")), ()),
+    "system": ((Message("system", "Be brief."), USER), ()),
+    "tools": ((USER,), TOOLS),
+    "tools, system": ((Message("system", "Be brief."), USER), TOOLS),
+    "tool history": (
+        (
+            USER,
+            Message("assistant", "", (CALL,)),
+            Message("tool", '{"sky": "clear"}', (), CALL.id),
+            ANSWER,
+            Message("user", "And tomorrow?"),
+        ),
+        TOOLS,
+    ),
+    "reasoning": (
+        (
+            USER,
+            Message("assistant", "Fine.", reasoning="They ask for the weather."),
+            Message("user", "And tomorrow?"),
+        ),
+        (),
+    ),
+    "reasoning in the text": (
+        (
+            USER,
+            Message("assistant", "<think>\nThey ask.\n</think>\n\nFine."),
+            Message("user", "And tomorrow?"),
+        ),
+        (),
+    ),
+}
+
+
+class FixedDay(datetime):
+    """The day that both renderers are told."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "FixedDay":
+        del tz
+        return cls(DAY.year, DAY.month, DAY.day)
+
+
+def given(source: str, message: Message, names: Mapping[str, str]) -> dict[str, Any]:
+    """A message as a user of transformers writes it."""
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.reasoning:
+        keys = [k for k in ("reasoning_content", "thinking", "reasoning") if f".{k}" in source]
+        turn |= dict.fromkeys(keys or ["reasoning_content"], message.reasoning)
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.loads(call.arguments)},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        turn |= {"tool_call_id": message.tool_call_id, "name": names[message.tool_call_id]}
+    return turn
+
+
+def reference(source: str, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
+    """What transformers renders."""
+    names = {call.id: call.name for m in messages for call in m.tool_calls}
+    shown, _ = chat_template_utils.render_jinja_template(
+        conversations=[[given(source, m, names) for m in messages]],
+        tools=[{"type": "function", "function": json.loads(t.definition)} for t in tools] or None,
+        chat_template=source,
+        add_generation_prompt=True,
+        **SPECIAL,
+    )
+    return str(shown[0])
+
+
+def compared(source: str, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
+    """ "equal", "refused: WHY" or "differs ..."."""
+    try:
+        theirs: str | None = reference(source, messages, tools)
+    except Exception as exc:  # noqa: BLE001 - whatever a template does
+        theirs, why = None, f"{type(exc).__name__}: {exc}"
+    try:
+        ours = ChatTemplate(source).write(messages, special=SPECIAL, control=CONTROL, tools=tools)
+    except GatewayError as exc:
+        said = exc.message.splitlines()[0][:90]
+        return f"refused by both: {said}" if theirs is None else f"refused: {said}"
+    if theirs is None:
+        return f"differs: transformers refuses: {why[:60]}"
+    if ours.text == theirs:
+        return "equal"
+    at = next((n for n, (a, b) in enumerate(zip(ours.text, theirs, strict=False)) if a != b), -1)
+    return f"differs at {at}: {ours.text[at : at + 40]!r}, transformers {theirs[at : at + 40]!r}"
+
+
+def main() -> int:
+    """Print a line for each template and behaviour that is not equal, and the counts."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("folder", type=Path)
+    chat_template_utils.datetime = FixedDay
+    paths = sorted(parser.parse_args().folder.glob("*.jinja"))
+    counts: Counter[tuple[str, str]] = Counter()
+    for path in paths:
+        source = path.read_text(encoding="utf-8")
+        for kind, (messages, tools) in CONVERSATIONS.items():
+            found = compared(source, messages, tools)
+            verdict = found.partition(":")[0].split(" at ")[0]
+            counts[kind, verdict] += 1
+            if verdict != "equal":
+                print(f"{path.stem[:36]:<36}  {kind:<22} {found}")
+    print(f"\n{len(paths)} templates      equal  refused by both  refused  differs")
+    for kind in CONVERSATIONS:
+        row = [counts[kind, v] for v in ("equal", "refused by both", "refused", "differs")]
+        print(f"{kind:<22}" + "{:>5}{:>17}{:>9}{:>9}".format(*row))
+    return int(any(verdict == "differs" for _, verdict in counts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
