@@ -93,7 +93,8 @@ class _Counted(NodeTransformer):
         except nodes.Impossible:
             self.generic_visit(node)
             made = nodes.Call(nodes.EnvironmentAttribute("made"), [node], [], None, None)
-            return made.set_lineno(node.lineno)
+            made.set_lineno(node.lineno)
+            return made
         return node
 
 
@@ -126,7 +127,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
 
     code_generator_class = _Generator
     intercepted_binops = frozenset(["+", "*", "**", "%"])
-    concat = staticmethod(_concat)  # type: ignore[assignment]
+    concat = staticmethod(_concat)
     spend = staticmethod(spend)
 
     def __init__(self, now: datetime) -> None:
@@ -158,9 +159,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         check_operation(operator, left, right)
         return super().call_binop(context, operator, left, right)
 
-    def call(  # type: ignore[override]
-        self, context: Context, function: Any, /, *args: Any, **kwargs: Any
-    ) -> Any:
+    def call(self, context: Context, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Counts a call; the methods of texts keep origins, and other texts are unsure."""
         bound = getattr(function, "__wrapped__", function)
         text = getattr(bound, "__self__", None)

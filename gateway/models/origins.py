@@ -31,9 +31,6 @@ class Traced(str):
     def __str__(self) -> str:
         return self
 
-    def __getnewargs__(self) -> tuple[str, bytes]:
-        return (plain(self), self.origins)
-
     def __getitem__(self, key: SupportsIndex | slice) -> str:
         if isinstance(key, slice):
             return Traced(super().__getitem__(key), self.origins[key])

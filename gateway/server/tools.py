@@ -37,6 +37,7 @@ def offered(functions: Iterable[FunctionDefinition]) -> tuple[Tool, ...]:
             function.name,
             function.description or "",
             json.dumps(function.parameters or {"type": "object", "properties": {}}),
+            json.dumps(function.as_written, ensure_ascii=False),
         )
         for function in functions
     )

@@ -5,7 +5,7 @@ nothing is accepted: a field that is null or empty, the documented default of wh
 here, and bookkeeping of the client's.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +14,8 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
     model_validator,
 )
 
@@ -158,6 +160,21 @@ class FunctionDefinition(Wire):
     parameters: JsonObject | None = None
     strict: bool | None = None
     """Arguments are held to the schema wherever a call is enforced; true asks for that."""
+    _order: tuple[str, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_order(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        made = handler(given)
+        made._order = tuple(given) if isinstance(given, dict) else ()
+        return made
+
+    @property
+    def as_written(self) -> dict[str, Any]:
+        """What a chat template is shown: the fields that were sent, in their order."""
+        fields = ("name", "description", "parameters", "strict")
+        told = [key for key in self._order or fields if key in fields]
+        return {key: value for key in told if (value := getattr(self, key)) is not None}
 
 
 Hint = Annotated[str, Field(max_length=MOST_HINT)] | None
