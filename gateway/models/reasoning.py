@@ -11,14 +11,14 @@ from gateway.core.types import Message, Reasoning
 
 OPENING, CLOSING = "<think>", "</think>"
 """As most models write them; the patterns know the others."""
-_NAMES = "think|thinking|thoughts?|reasoning|seed:think"
+_NAMES = "think|thinking|thoughts?|reasoning|seed:think|reflection|scratchpad|analysis|antthinking"
 _OPENS = re.compile(
-    rf"<(?:{_NAMES})>|<\|(?:{_NAMES})\|>|\[think\]|◁think▷|<\|begin_of_thought\|>"
+    rf"<(?:{_NAMES})\s?>|<\|(?:{_NAMES})\|>|\[think\]|◁think▷|<\|begin_of_thought\|>"
     r"|<\|start_thinking\|>|<\|channel\|>(?:analysis|commentary)[^<\n]*<\|message\|>",
     re.IGNORECASE,
 )
 _CLOSES = re.compile(
-    rf"</(?:{_NAMES})>|<\|/(?:{_NAMES})\|>|\[/think\]|◁/think▷|<\|end_of_thought\|>"
+    rf"</(?:{_NAMES})\s?>|<\|/(?:{_NAMES})\|>|\[/think\]|◁/think▷|<\|end_of_thought\|>"
     r"|<\|end_thinking\|>|(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>",
     re.IGNORECASE,
 )

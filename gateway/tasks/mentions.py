@@ -5,20 +5,33 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 _DENIED = re.compile(
-    r"(?:\b(?:not|no|neither|nor|never|cannot be|rather than|instead of|without|anything but)"
+    r"(?:\b(?:not|no|non|neither|nor|never|cannot be|rather than|instead of|without|anything but"
+    r"|(?:all|everything) but|except(?: for)?|(?:other|apart|aside|different) (?:than|from)"
+    r"|(?:higher|lower|greater|more|less|worse|better|bigger|smaller) than|above|below|beyond)"
     r"|n['’]t(?: be)?)(?:\s+(?:an?|the|really|necessarily|longer))*"
     r"\s+(?:\S+\s+n?or\s+(?:an?\s+)?)?[\"'“‘*_`]*$"
-    r"|(?:[!¬❌✗✘]|\[ \]|\b(?:not|exclude[sd]?|no)\s*:)\s*[\"'“‘*_`]*$",
+    r"|(?:[!¬❌✗✘☐□⬜]|\[ \]|\b(?:not|exclude[sd]?|no)\s*:)\s*[\"'“‘*_`]*$",
     re.IGNORECASE,
 )
 """Right before a label that is named only to be ruled out."""
 _DOUBTED = re.compile(
     r"\b(?:not|never|neither|nor|hardly|scarcely|unlikely|impossible|doubt|cannot|wrong|incorrect"
-    r"|wonder|whether|if|were|refuse|far from|nothing|less|rules? out|exclud\w+|so-called"
-    r"|(?:user|reporter|author|they|he|she) (?:thinks?|says?|said|claims?|calls?))\b|n['’]t\b",
+    r"|wonder|whether|if|were|refuse|far from|nothing|less|rules? out|exclud\w+|so-called|lacks?"
+    r"|absence|stretch|no (?:evidence|signs?|indications?|proof|trace|hint|reason)"
+    r"|(?:users?|reporters?|authors?|customers?|people|some|many|others|they|he|she)"
+    r"(?: (?:may|might|could|would|will|can))? (?:thinks?|says?|said|claims?|calls?|believes?))\b"
+    r"|n['’]t\b",
     re.IGNORECASE,
 )
 """Somewhere before it, in the same clause."""
+_DOUBTED_ELSEWHERE = re.compile(
+    r"\b(?:nicht|kein(?:e[mnrs]?)?|nie|niemals|weder|ohne|pas|jamais|sans|aucune?|ne|ni|non|sin"
+    r"|tampoco|não|nunca|sem|geen|niet|nooit|ikke|aldrig|inte|ingen|ei|nem|nu|není|nije|bukan|tidak"
+    r"|không|не|нет|ни|без|δεν|no\s+(?:es|era|son|parece|hay|se|una?|é))\b"
+    r"|\bn['’](?:est|était|a|y)\b|[不没沒非無]|아니|नहीं|ไม่",
+    re.IGNORECASE,
+)
+"""The same in other languages."""
 _CLAUSE = re.compile(
     r"[.,;:!?\n]|\b(?:but|so|because|since|therefore|hence|although|though|thus)\b", re.IGNORECASE
 )
@@ -29,20 +42,48 @@ _DENIED_BEHIND = re.compile(
     r"|(?:\s+(?:label|category|class|type))?\s+(?:does|is)(?:n['’]t|\s+not)\s+"
     r"(?:fit|apply|match|right|correct)\b"
     r"|\s+(?:only\s+)?(?:if|unless)\b|\s+or\s+not\b"
-    r"|\s*[:?=(–-]*\s*(?:no|false|wrong|✗|✘|❌|0(?:\.0*)?)(?=\W*(?:$|[\n,;.})])))",
+    r"|\s*(?:değil|では|じゃ|[이가]?\s*아니|नहीं|ist\s+(?:das|es|dies)\s+nicht\b)"
+    r"|\s*[:?=(,–—-]*\s*(?:(?:absolutely|definitely|certainly)\s+)?"
+    r"(?P<no>nope|no|not|false|wrong|✗|✘|❌|0(?:\.0*)?)(?=[^\w\0]*(?:$|[\n,;.})])))",
+    re.IGNORECASE,
+)
+_CORRECTED = re.compile(
+    r"(?:^|[.!?;\n…–—-])\s*(?:oh|no|but|hmm+)?[,\s]*(?:wait|actually|correction|scratch that|sorry"
+    r"|on second thoughts?|let me re\w+|i mean)\b",
+    re.IGNORECASE,
+)
+"""Where a sentence takes back what stands before it."""
+_IDIOMS = re.compile(
+    r"\b(?:(?:good|great|excellent|interesting|your|no|without|beyond|out of the|in) question"
+    r"|the question(?= is (?:whether|if|how|what|why|not)\b)"
+    r"|(?:false|true)[ -](?:positive|negative)s?|i(?:['’]m| am) (?:\w+ )?positive"
+    r"|in other words|on the other hand|no\. of)\b",
+    re.IGNORECASE,
+)
+"""Phrases of any sentence that hold a word which is a label somewhere."""
+_DEFINITE = re.compile(
+    r"\b(?:the|this|that|these|those|its|their|his|her|your|our|my|such)\s+(?:[\w-]+\s+)?[\"'“‘*_`]*$",
     re.IGNORECASE,
 )
 _LOOKED_BACK = 200
 """Characters of a clause, at most."""
 _SENTENCE_END = re.compile(r"[.!?\n]")
-_HEDGED = re.compile(r"\b(?:could|might|may|maybe|perhaps|possibly|either|whether)\b", re.I)
-_ENDS_A_PHRASE = re.compile(r"[\"'”’*_`)\]]*\s*(?:$|[.,;:!?/\n]|(?:and|or|but)\b)", re.I)
-_COMMON = re.compile(
-    r"a|all|an|and|any|as|at|be|by|he|i|in|is|it|me|my|no|none|not|of|on|one|or|other|so|some|the|to"
-    r"|up|us|we|yes",
+_HEDGED = re.compile(
+    r"\b(?:could|might|may|maybe|perhaps|possibly|either|whether|consider|suppose|assume|first)\b",
     re.IGNORECASE,
 )
-"""Words of any sentence: as labels they are read where a phrase ends with them."""
+_TURNS = re.compile(
+    r"\b(?:but|however|although|though|yet|still|on the other hand)\b", re.IGNORECASE
+)
+_ENDS_A_PHRASE = re.compile(r"[\"'”’*_`)\]}]*\s*(?:$|[.,;:!?/\n}]|(?:and|or|but)\b)", re.I)
+_HAS_A_VERB = re.compile(r"\)?\s+(?:is|was|would|seems|fits|applies|because|since|as)\b", re.I)
+_COMMON = re.compile(
+    r"[a-z]|all|an|and|any|as|at|be|by|can|he|in|is|it|may|me|my|no|none|not|of|on|one|or|other|so"
+    r"|some|the|to|up|us|we|will|yes",
+    re.IGNORECASE,
+)
+"""Words of any sentence: as labels they are read where a phrase ends with them, and in capitals
+where the label has some."""
 
 
 def mentions(text: str, labels: Sequence[str]) -> set[str]:
@@ -51,41 +92,72 @@ def mentions(text: str, labels: Sequence[str]) -> set[str]:
     One within a longer label, a compound such as "bug-related", or a number with decimals does not
     count.
     """
-    found = set()
+    text = _IDIOMS.sub(lambda m: m[0] if _in_a_label(m[0], labels) else "\0", text)
+    turn = _CORRECTED.search(text)
+    found, again = set(), set()
     for label in sorted(labels, key=len, reverse=True):
         pattern = _word(label, labels)
-        if any(_places(text, label, pattern)):
+        if any(_places(text, label, pattern, labels)):
             found.add(label)
-        text = pattern.sub("\0", text)
-    return found
+        if turn and pattern.search(text, turn.end()):
+            again.add(label)
+        text = pattern.sub(lambda m: "\0" * len(m[0]), text)
+    return found | again if found else found
 
 
 def is_hedged(text: str, label: str) -> bool:
-    """Whether a label is mentioned as what may be, in every place."""
-    matches = [match.start() for match in _word(label, [label]).finditer(text)]
-    return all(_HEDGED.search(_clause(text, place)) for place in matches)
+    """Whether a label is mentioned as what may be, in every place, or the text turns behind it."""
+    matches = list(_word(label, [label]).finditer(text))
+    hedged = all(_HEDGED.search(_clause(text, match.start())) for match in matches)
+    return hedged or _TURNS.search(text, matches[-1].end()) is not None
+
+
+def are_things(text: str, start: int, labels: Sequence[str]) -> bool:
+    """Whether labels are mentioned behind a place only as things: "the feature", "this bug"."""
+    found = [match for label in labels for match in _word(label, labels).finditer(text, start)]
+    return all(_DEFINITE.search(_before(text, match.start())) for match in found)
+
+
+def _in_a_label(phrase: str, labels: Sequence[str]) -> bool:
+    return any(phrase.casefold() in label.casefold() for label in labels)
 
 
 def _word(label: str, labels: Sequence[str]) -> re.Pattern[str]:
     alone = Counter(each.casefold() for each in labels)[label.casefold()] == 1
+    alone = alone and (label.islower() or not _COMMON.fullmatch(label))
     return re.compile(
         rf"(?<![\w-])(?<!\d[.,:/]){re.escape(label)}(?![\w%]|-\w|['’]\w|[.,:/]\d|\s%)",
         re.IGNORECASE if alone else re.NOFLAG,
     )
 
 
-def _places(text: str, label: str, pattern: re.Pattern[str]) -> Iterator[bool]:
+def _places(
+    text: str, label: str, pattern: re.Pattern[str], labels: Sequence[str]
+) -> Iterator[bool]:
     """Where a label is mentioned as what is; nowhere if it is ruled out in one place."""
     matches = list(pattern.finditer(text))
     if any(_DENIED.search(_before(text, m.start())) for m in matches):
         return
-    if any(_DENIED_BEHIND.match(text, m.end()) for m in matches):
+    if any(_is_denied_behind(text, m.end(), labels) for m in matches):
         return
     for match in matches:
-        doubted = _DOUBTED.search(_clause(text, match.start()))
-        whole = not _COMMON.fullmatch(label) or _ENDS_A_PHRASE.match(text, match.end())
+        clause = _clause(text, match.start())
+        doubted = _DOUBTED.search(clause) or _DOUBTED_ELSEWHERE.search(clause)
+        whole = not _COMMON.fullmatch(label) or _ends(text, match.end(), label)
         if whole and not doubted and not _is_asked(text, match.end()):
             yield True
+
+
+def _is_denied_behind(text: str, at: int, labels: Sequence[str]) -> bool:
+    """Whether what stands behind a label rules it out; a "no" that is a label itself does not."""
+    found = _DENIED_BEHIND.match(text, at)
+    return found is not None and (found["no"] or "").casefold() not in map(str.casefold, labels)
+
+
+def _ends(text: str, at: int, label: str) -> bool:
+    """Whether a phrase ends with what is a word of any sentence too."""
+    named = len(label) == 1 and _HAS_A_VERB.match(text, at)
+    return bool(named or _ENDS_A_PHRASE.match(text, at))
 
 
 def _clause(text: str, end: int) -> str:

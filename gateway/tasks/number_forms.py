@@ -23,8 +23,9 @@ def _words(pattern: str) -> re.Pattern[str]:
 # Written forms.
 
 CLUMP = re.compile(
-    rf"(?<![\w.,/+#@\\^√-])[-−–+]?\.?[0-9{_V}]"
-    rf"(?:[\w{_V}]|[{_DASH}.,/:+*=^'’…]{{1,3}}(?=\.?[0-9{_V}])|[-/](?=[A-Za-z]))*[%‰]?"
+    rf"(?<![\w.,/+#@\\^√-])(?<!\w\()[-−–+]?\.?[0-9{_V}]"
+    rf"(?:[\w{_V}]|[{_DASH}.,/:+*=^'’…±、，。・·•٫\\]{{1,3}}(?=\.?[0-9{_V}])|[-/](?=[A-Za-z]))*"
+    r"[%‰]?"
 )
 """Digits and what is joined to them."""
 PLAIN = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,12})?|\.[0-9]{1,12})")
@@ -40,26 +41,41 @@ NAME = re.compile(
 )
 ORDINAL = re.compile("st|nd|rd|th")
 
+_MONTHS = (
+    r"jan(?:uary)?\.?|feb(?:ruary)?\.?|mar(?:ch)?\.?|apr(?:il)?\.?|may|june?|july?|aug(?:ust)?\.?"
+    r"|sept?(?:ember)?\.?|oct(?:ober)?\.?|nov(?:ember)?\.?|dec(?:ember)?\.?"
+)
+OF_A_MONTH = re.compile(
+    r"[ \t]+(?:of[ \t]+)?(?:January|February|March|April|May|June|July|August|September|October"
+    r"|November|December)\b"
+)
+"""Behind the day of a date; in lower case "may" is another word."""
+
 # Between two numbers.
 
 _ARROW = r"→|[-=]+>"
 TO = _words(
-    rf"{_S}(?:[{_DASH}]+|{_ARROW}|(?:\w+[ \t]+)?(?:to|or|until|through|vs\.?|versus)"
+    rf"{_S}(?:[{_DASH}]+|{_ARROW}|(?:\w+[ \t]+)?(?:to|or|until|through|vs\.?|versus"
+    r"|à|a|bis|hasta|al|til|tot|до|oder|ou|o|или|lub|eller|veya)"
     rf"(?:[ \t]+(?:even|maybe|perhaps|rather))?){_S}"
 )
-AND = _words(rf"{_S}(?:\w+[ \t]+)?and{_S}")
+AND = _words(rf"{_S}(?:\w+[ \t]+)?(?:and|und|et|y|e|en|och|и){_S}")
 LIST = _words(
     rf"{_S}(?:{_OWN}{_S})?"
-    rf"(?:[,;&|+*×x=/^≠]|!=|[<>≤≥]=?(?:{_S}\w+{_S}[<>≤≥]=?)?"
+    rf"(?:[,;&|*×x=/^≠±、，•·]|\+(?:{_S}/?{_S}[-−–])?|!=|[<>≤≥]=?(?:{_S}\w+{_S}[<>≤≥]=?)?"
     rf"|(?:and|plus|minus|times|point|comma|dot|(?:divided|multiplied) by)\b){_S}"
 )
 OF = _words(rf"{_S}(?:out[ \t]+)?of{_S}")
-BETWEEN = _words(rf"\bbetween{_S}$")
+_EACH_OF = r"[ \t]+(?:[\w-]+[ \t]+){0,2}[\w-]+s[ \t]+(?:of|at|worth|with)(?:[ \t]+about)?[ \t]+"
+EACH_OF = _words(_EACH_OF)
+"""What stands between how many there are and how much each is: "3 parts of 5 points"."""
+BETWEEN = _words(rf"\b(?:between|zwischen|entre|tra|fra|tussen|mellan|между){_S}$")
 WORD_BEFORE = _words(rf"\b{_WORDS}{_S}(?:[{_DASH}/,]|to|or|of|and|out of)(?:[ \t]+an?)?{_S}$")
 WORD_BEHIND = _words(
     rf"{_S}(?:[{_DASH}]|to|or|(?:{_OWN}[ \t]+)?or(?:[ \t]+an?)?|and[ \t]+an?){_S}{_WORDS}\b"
 )
 """A number in words that belongs to one in digits: "two to 3", "5 and a half"."""
+WORD_OF_EACH = _words(rf"\b(?!one\b){_WORDS}{_EACH_OF}$")
 
 # Before and behind one number.
 
@@ -87,7 +103,8 @@ DENIED_BEHIND = _words(
 NAMED = _words(
     r"\b(?:step|option|part|phase|version|sprint|issue|ticket|task|item|page|line|section|chapter"
     r"|figure|question|example|stage|day|week|case|level|priority|bug|story|no\.|nr\.|error|code"
-    r"|status|pr|http|port|confidence|probability)[ \t:]+$"
+    r"|status|pr|http|port|confidence|probability|uncertainty|risk|severity|urgency|impact|certainty"
+    rf"|{_MONTHS})[ \t:]+$"
 )
 """What has a number as its name, or one of its own."""
 MONEY = _words(rf"(?:[$€£¥]|\b(?:usd|eur|gbp|chf|jpy|rs\.?)){_S}$")
@@ -135,10 +152,20 @@ LEADS = _words(
 """What may stand before a number that is no name: behind another word it is ("Python 3")."""
 BEGINNING = _words(rf"{_MARKS}{_FILLER}[\s\"'“(\[~≈]*")
 STATED = _words(
-    r"\b(?:answer|label|category|class|intent|type|estimate[ds]?|estimation|effort|points?|number"
+    r"(?:\b|_)(?:answer|label|category|class|intent|type|estimate[ds]?|estimation|effort|points?|number"
     r"|score|rating)[\"'”’]?\s*(?:\)\s*)?(?:is|was|are|be|at|:|=)"
     rf"{_MARKS}{_FILLER}[\s\"'“(\[~≈]*$"
 )
+FORMERLY = _words(
+    r"\b(?:(?:was|were|been|is|previously|originally|initially|first)[ \t]+)+"
+    r"(?:estimated|rated|scored)[ \t\w]*$"
+)
+"""Before an estimate that somebody else made."""
+A_LINE_STATES = _words(
+    r"(?:^|\n)[\s*_#>-]*(?:(?:final|story)[ \t_-]?)?(?:answer|estimate|points?)[ \t*_]*[:=]"
+    rf"{_S}[*_]*$"
+)
+"""Before a number that a line is about."""
 NUMBERING = re.compile(r"[.)](?:[ \t]+(?=\S)|[ \t]*\n)")
 CORRECTED = _words(
     r"\b(?:correct(?:ed|ion)|revised|edit(?:ed)?|actually|rather|instead|make (?:it|that)|i mean"
@@ -153,6 +180,14 @@ ALTERNATIVE = _words(
 """Before a number that another one in its line has as an alternative."""
 CONDITION = _words(rf"{_S}(?:{_OWN}{_S})?(?:if|when|otherwise|in case|unless|at worst|at best)\b")
 ITEM = re.compile(r"[.)][ \t]+\S")
+EXPLAINED = re.compile(
+    r"[.)][ \t]+(?:[^\w\s]|[0-9]|(?:it|this|the|that|these|because|since|as|i|we|you|there|given"
+    r"|based|an?|my|our|reason\w*|explanation|justification|rationale|note|although|while|if|in|for|with|your"
+    r"|its?|estimat\w+|story|although|however|not|only|just|no|some|several|most|all|both|each)\b)",
+    re.IGNORECASE,
+)
+"""Behind an answer that a sentence explains; behind the number of an item a verb or a noun stands:
+"2. Read the issue"."""
 AT_A_SENTENCE = re.compile(r"(?:^|[\n.!?:;])[ \t(>#-]*$")
 MAY_GO_ON = re.compile(rf"{_S}(?:[-.,/:–—+]|t|to|o|or)?{_S}")
 

@@ -25,6 +25,8 @@ _LONGEST = 40
 _LOOKED_BACK = 80
 """Characters before a number that are searched for what it is."""
 _DENIED = "is denied"
+_OF_A_NAME = "may be a part of a name"
+_EACH = "is for each of several"
 _WORD = re.compile(r"\s*(\S+)")
 _LOWERCASE = re.compile(r"[ \t]*([a-z]\S*)")
 
@@ -64,17 +66,44 @@ def read_number(
     if cut and last and last.kind == "number" and forms.MAY_GO_ON.fullmatch(text, last.end):
         found[-1] = replace(last, kind="unclear", what="may be cut")
     first = found[0] if found and _begins(text, found[0]) else None
-    stated = [f for f in found if f.kind != "other" and _before(forms.STATED, text, f)]
+    stated = [f for f in found if f.kind != "other" and _is_stated(text, f)]
     if first and first.kind == "number":
-        item = forms.ITEM.match(text, first.end)
-        numbering = item and (first.value == 1 or _is_bracketed(text, first))
+        numbering = _may_number(text, first)
         if numbering and not begun:
             raise Unclear(f"{_shown(text, first)} may be the first of a list")
         others = stated if numbering else _rivals(text, found)
+        if not begun:
+            others += [f for f in stated if _before(forms.A_LINE_STATES, text, f)]
         return _only(text, [_counting(first, text, _LOWERCASE, units), *others])
     if stated:
         return _only(text, stated)
-    return _only(text, [_alone(f, text, units) for f in found if f.kind != "other"] or found)
+    if cut and any(f.kind == "number" for f in found):
+        raise Unclear("the answer was cut before it gave a number")
+    alone = [_alone(f, text, units) for f in found if f.kind != "other"]
+    return _only(text, _without_counts(text, alone) or found)
+
+
+def _is_stated(text: str, found: _Found) -> bool:
+    """Whether it is given as the answer, and not as what somebody estimated before."""
+    stated = _before(forms.STATED, text, found)
+    return bool(stated) and not _before(forms.FORMERLY, text, found)
+
+
+def _may_number(text: str, first: _Found) -> bool:
+    """Whether the number that a text begins with may be that of a list's item."""
+    if forms.ITEM.match(text, first.end) is None:
+        return False
+    if first.value == 1 or _is_bracketed(text, first):
+        return True
+    whole = text[first.start : first.end].isdigit()
+    return whole and forms.EXPLAINED.match(text, first.end) is None
+
+
+def _without_counts(text: str, found: Sequence[_Found]) -> Sequence[_Found]:
+    """Without what counts something or is a part of a name, where others have the answer's unit."""
+    if not any(f.kind == "number" and forms.OWN_UNIT.match(text, f.end) for f in found):
+        return found
+    return [f for f in found if f.kind != "other" and f.what != _OF_A_NAME]
 
 
 def _rivals(text: str, found: Sequence[_Found]) -> list[_Found]:
@@ -129,7 +158,7 @@ def _alone(found: _Found, text: str, units: str) -> _Found:
     counting = _counting(found, text, _WORD, units)
     named = counting.kind == "number" and not forms.OWN_UNIT.match(text, found.end)
     if named and not _before(forms.LEADS, text, found):
-        return replace(found, kind="unclear", what="may be a part of a name")
+        return replace(found, kind="unclear", what=_OF_A_NAME)
     return counting
 
 
@@ -237,13 +266,26 @@ def _pair(a: _Found, b: _Found, text: str) -> _Found | None:
     two = forms.AND.fullmatch(between) and _before(forms.BETWEEN, text, a)
     if two or forms.TO.fullmatch(between):
         return _Found(a.start, b.end, "unclear", what="is a range")
+    if forms.EACH_OF.fullmatch(between) and forms.OWN_UNIT.match(text, b.end):
+        return _Found(a.start, b.end, "unclear", what=_EACH)
     if forms.OF.fullmatch(between):
         return _Found(a.start, b.end, "unclear", what="is a share")
-    if forms.LIST.fullmatch(between):
+    if forms.LIST.fullmatch(between) and not _apart(a, b, text):
         return _Found(a.start, b.end, "unclear", what="is a list or a sum")
     if not between.strip(" \t"):
         return _Found(a.start, b.end, "unclear", what="is two numbers, or one with a space in it")
     return None
+
+
+def _apart(a: _Found, b: _Found, text: str) -> bool:
+    """Whether one of two with a comma between has the answer's unit, and the other is something
+    else: "5 points, 2 days", "priority 1, 3 points"."""
+    if text[a.end : b.start].strip(" \t")[-1:] not in (",", ";"):
+        return False
+    own = [forms.OWN_UNIT.match(text, each.end) is not None for each in (a, b)]
+    if own == [True, False]:
+        return bool(_other_unit(text, b.end))
+    return own == [False, True] and bool(_before(forms.NAMED, text, a))
 
 
 def _in_context(found: _Found, text: str, units: str) -> _Found:
@@ -251,7 +293,8 @@ def _in_context(found: _Found, text: str, units: str) -> _Found:
     if found.kind == "other":
         return replace(found, kind="number") if _names(units, found.what) else found
     own = forms.OWN_UNIT.match(text, found.end) is not None
-    if found.kind == "name" or (not own and _before(forms.NAMED, text, found)):
+    named = _before(forms.NAMED, text, found) or forms.OF_A_MONTH.match(text, found.end)
+    if found.kind == "name" or (not own and named):
         return replace(found, kind="name")
     if unit := _before(forms.MONEY, text, found) or ("" if own else _other_unit(text, found.end)):
         return found if _names(units, unit) else replace(found, kind="other", what=unit)
@@ -259,8 +302,8 @@ def _in_context(found: _Found, text: str, units: str) -> _Found:
         return replace(found, kind="unclear", what=_DENIED)
     if _before(forms.BOUND_BEFORE, text, found) or forms.BOUND_BEHIND.match(text, found.end):
         return replace(found, kind="unclear", what="is a bound")
-    if forms.SHARED.match(text, found.end):
-        return replace(found, kind="unclear", what="is for each of several")
+    if forms.SHARED.match(text, found.end) or _before(forms.WORD_OF_EACH, text, found):
+        return replace(found, kind="unclear", what=_EACH)
     if _before(forms.WORD_BEFORE, text, found) or forms.WORD_BEHIND.match(text, found.end):
         return replace(found, kind="unclear", what="goes with a number in words")
     return found

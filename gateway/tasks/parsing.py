@@ -7,18 +7,18 @@ limit of tokens may have cut is not read at all.
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from gateway.core.types import Answer
-from gateway.tasks.mentions import is_hedged, mentions
+from gateway.tasks.marked import DECODER, NAMES, Pairs, as_lines, objects
+from gateway.tasks.mentions import are_things, is_hedged, mentions
 from gateway.tasks.number_forms import STRUCK
 from gateway.tasks.numbers import Unclear, read_number
 from gateway.tasks.tables.values import NUMBER
 from gateway.tasks.task import Task
 
-READING = 2
+READING = 3
 """Of the grammar in this module and those that it calls, to be raised with what they read: stored
 answers of another one are read again."""
 
@@ -26,7 +26,7 @@ _MARKS = " \t\r\n*_`\"'“”‘’.,:;!?#()[]"
 """What may surround an answer without being part of it: spaces, Markdown, quotes, full stops."""
 
 _STATED = re.compile(
-    r"(?:answer|label|category|class|intent|type|estimate|points?)[\"'”’*_`]*\s*(?:is|:|=)\s*(.+)",
+    rf"(?<![^\W_])(?:{NAMES})[\"'”’*_`]*\s*(?:is|ist|est|es|é|:|=)\s*(.+)",
     re.IGNORECASE,
 )
 _CROSSED_OUT = re.compile(r"\s*(?:[!¬❌✗✘]|\[ ?\])\s*\w")
@@ -37,6 +37,8 @@ _NONE = re.compile(
 """What is stated where no label is."""
 _LISTED = re.compile(r"^\s*(?:[-*•+]|[0-9]+[.)])\s+(.+)$", re.MULTILINE)
 _OPENING = r"[\s*_`\"'“”‘’(\[]*"
+_EXPLAINED = r"[\"'”’*_`)]*(?:\s+[-–—]+|\s*[:.,;]|\s+(?:because|since|as)\b)\s"
+_QUOTED = r"\s*([\"'“‘`]){}[\"'”’`]\s*[,}}\]]"
 _SHOWN = 60
 
 
@@ -59,13 +61,26 @@ def parse_answer(
     """
     units = f"{task.description} {' '.join(task.answers)}"
     if task.kind == "classification":
-        return parse_label(text, labels, cut=cut, units=units)
+        return parse_label(text, labels, cut=cut, units=units, names=_names(task))
     if task.kind == "extraction":
         return parse_json_fields(text, task.answer_values)
+    text = as_lines(text, _names(task))
     return parse_number(text, task.minimum, task.maximum, cut=cut, begun=begun, units=units)
 
 
-def parse_label(text: str, labels: Sequence[str], *, cut: bool = False, units: str = "") -> Parsed:
+def _names(task: Task) -> tuple[str, ...]:
+    """What a task calls its answer."""
+    return tuple({*task.answers, *(name for names in task.answers.values() for name in names)})
+
+
+def parse_label(
+    text: str,
+    labels: Sequence[str],
+    *,
+    cut: bool = False,
+    units: str = "",
+    names: Sequence[str] = (),
+) -> Parsed:
     """The label that a text gives.
 
     In this order: the whole text, its first line, what follows "label:" or the like, the only label
@@ -79,6 +94,7 @@ def parse_label(text: str, labels: Sequence[str], *, cut: bool = False, units: s
         return Parsed(None, f"the answer may be the beginning of {longer!r}")
     if (whole := _label(text, labels)) is not None:
         return Parsed(whole)
+    text = as_lines(text, names)
     if all(map(NUMBER.fullmatch, labels)):
         return _numbered(text, labels, cut, units)
     given = _given(text, labels)
@@ -101,14 +117,31 @@ def _given(text: str, labels: Sequence[str]) -> set[str]:
     lines = [line for line in text.splitlines() if line.strip(_MARKS)]
     alone = [label for line in lines if (label := _label(line, labels)) is not None]
     first = _label(lines[0], labels) if lines else None
+    if first is None and (opening := _opening(text, labels)):
+        return {opening}
     stated = {label for rest in _STATED.findall(text) if (label := _leading(rest, labels))}
     return stated | (set(alone) if first is not None else set())
+
+
+def _opening(text: str, labels: Sequence[str]) -> str:
+    """The label that a text begins with, where an explanation follows that calls nothing by another
+    one: "bug - the feature does not work". Empty: it does not."""
+    for label in sorted(labels, key=len, reverse=True):
+        begins = re.match(rf"{_OPENING}{re.escape(label)}{_EXPLAINED}", text, re.IGNORECASE)
+        if begins is not None:
+            others = [each for each in labels if each != label]
+            known = label in mentions(text, labels)
+            return label if known and are_things(text, begins.end(), others) else ""
+    return ""
 
 
 def _leading(rest: str, labels: Sequence[str]) -> str | None:
     """The label that a line begins with, if it mentions no other one."""
     if (whole := _label(rest, labels)) is not None:
         return whole
+    quoted = [each for each in labels if re.match(_QUOTED.format(re.escape(each)), rest)]
+    if len(quoted) == 1:
+        return quoted[0]
     found = mentions(rest, labels)
     begins = [label for label in found if re.match(rf"{_OPENING}{re.escape(label)}", rest, re.I)]
     return begins[0] if len(found) == len(begins) == 1 else None
@@ -117,7 +150,7 @@ def _leading(rest: str, labels: Sequence[str]) -> str | None:
 def _numbered(text: str, labels: Sequence[str], cut: bool, units: str) -> Parsed:
     """The label whose number a text gives."""
     try:
-        number = read_number(text, cut=cut, units=units)
+        number = read_number(text, cut=cut, units=f"{units} stars")
     except Unclear as exc:
         return Parsed(None, str(exc))
     equal = [label for label in labels if number is not None and float(label) == number]
@@ -158,30 +191,17 @@ def parse_json_fields(text: str, answer_values: Mapping[str, Sequence[str]]) -> 
     if start < 0:
         return Parsed(None, f"no JSON object in {_shown(text)}")
     try:
-        pairs, end = _DECODER.raw_decode(text, start)
+        pairs, end = DECODER.raw_decode(text, start)
     except (ValueError, RecursionError) as exc:
         return Parsed(None, f"no valid JSON: {exc}"[:200])
     read = _fields(pairs, answer_values)
-    others = (_fields(other, answer_values).answer for other in _objects(text, end))
+    others = (_fields(other, answer_values).answer for other, *_ in objects(text, end))
     if read.answer is not None and any(other not in (None, read.answer) for other in others):
         return Parsed(None, "the answer gives several JSON objects")
     return read
 
 
-def _objects(text: str, at: int) -> Iterator["_Pairs"]:
-    """The JSON objects behind a place."""
-    while (at := text.find("{", at)) >= 0:
-        try:
-            pairs, at = _DECODER.raw_decode(text, at)
-        except ValueError:
-            at += 1
-        except RecursionError:
-            return
-        else:
-            yield pairs
-
-
-def _fields(pairs: "_Pairs", answer_values: Mapping[str, Sequence[str]]) -> Parsed:
+def _fields(pairs: Pairs, answer_values: Mapping[str, Sequence[str]]) -> Parsed:
     names = [name for name, _ in pairs]
     if len(set(names)) != len(names):
         return Parsed(None, "a field is given twice")
@@ -207,13 +227,6 @@ def answer_schema(task: Task) -> str:
             "additionalProperties": False,
         }
     )
-
-
-class _Pairs(list[tuple[str, Any]]):
-    """An object's members as written, so that a repeated name is seen."""
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_Pairs)
 
 
 def _label(text: str, labels: Sequence[str]) -> str | None:
