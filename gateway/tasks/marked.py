@@ -62,22 +62,27 @@ def _line(group: int) -> str:
 
 
 def _without_objects(text: str, names: Sequence[str]) -> str:
-    """With the answer of each object that has one in its place."""
+    """With the answers of each object in its place, where it has any."""
     made, start = [], 0
     for pairs, begins, ends in objects(text):
-        if (value := _answer(pairs, names)) is not None:
-            made += [text[start:begins], f"\nanswer: {value}\n"]
+        if values := _answers(pairs, names):
+            made += [text[start:begins], "\n", *(f"answer: {value}\n" for value in values)]
             start = ends
     return "".join([*made, text[start:]])
 
 
-def _answer(pairs: Pairs, names: Sequence[str]) -> str | None:
-    """The one member that is called as an answer is; None: there is none, or there are several."""
+def _answers(pairs: Pairs, names: Sequence[str]) -> list[str]:
+    """The members that are called as an answer is; none where one of them is an object."""
     known = {name.casefold() for name in names}
     found = [v for k, v in pairs if k.casefold() in known or _KEY.fullmatch(k)]
-    if len(found) != 1 or isinstance(found[0], dict | Pairs):
+    values = [_written(value) for value in found]
+    return [] if None in values else [value for value in values if value is not None]
+
+
+def _written(value: object) -> str | None:
+    """A value as a line; None: it is none."""
+    if isinstance(value, Pairs):
         return None
-    [value] = found
     if isinstance(value, list):
-        return ", ".join(map(str, value)) if all(isinstance(v, str) for v in value) else None
+        return ", ".join(value) if all(isinstance(each, str) for each in value) else None
     return " ".join(value.split()) if isinstance(value, str) else json.dumps(value)

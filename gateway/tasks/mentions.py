@@ -8,7 +8,7 @@ _DENIED = re.compile(
     r"(?:\b(?:not|no|non|neither|nor|never|cannot be|rather than|instead of|without|anything but"
     r"|(?:all|everything) but|except(?: for)?|(?:other|apart|aside|different) (?:than|from)"
     r"|(?:higher|lower|greater|more|less|worse|better|bigger|smaller) than|above|below|beyond)"
-    r"|n['’]t(?: be)?)(?:\s+(?:an?|the|really|necessarily|longer))*"
+    r"|n['’]t(?: be)?)(?:\s+(?:an?|the|really|necessarily|longer|any))*"
     r"\s+(?:\S+\s+n?or\s+(?:an?\s+)?)?[\"'“‘*_`]*$"
     r"|(?:[!¬❌✗✘☐□⬜]|\[ \]|\b(?:not|exclude[sd]?|no)\s*:)\s*[\"'“‘*_`]*$",
     re.IGNORECASE,
@@ -16,7 +16,7 @@ _DENIED = re.compile(
 """Right before a label that is named only to be ruled out."""
 _DOUBTED = re.compile(
     r"\b(?:not|never|neither|nor|hardly|scarcely|unlikely|impossible|doubt|cannot|wrong|incorrect"
-    r"|wonder|whether|if|were|refuse|far from|nothing|less|rules? out|exclud\w+|so-called|lacks?"
+    r"|wonder|whether|if|were|refuse|far from|nothing|less|rules? out|exclud\w+|so[- ]called|lacks?"
     r"|absence|stretch|no (?:evidence|signs?|indications?|proof|trace|hint|reason)"
     r"|(?:users?|reporters?|authors?|customers?|people|some|many|others|they|he|she)"
     r"(?: (?:may|might|could|would|will|can))? (?:thinks?|says?|said|claims?|calls?|believes?))\b"
@@ -32,8 +32,15 @@ _DOUBTED_ELSEWHERE = re.compile(
     re.IGNORECASE,
 )
 """The same in other languages."""
+_DOUBTED_IN_A_SENTENCE = re.compile(
+    r"\b(?:nicht|pas|não|non|no|не|nie|niet|ikke|inte)\b[^.!?;\n]*,\s*"
+    r"(?:dass|que|qu['’]|что|że|dat|att|at|che)\b[^,.;:!?\n]*$",
+    re.IGNORECASE,
+)
+"""Where a comma parts the clause that says it from the one that it is said of."""
 _CLAUSE = re.compile(
-    r"[.,;:!?\n]|\b(?:but|so|because|since|therefore|hence|although|though|thus)\b", re.IGNORECASE
+    r"[.,;:!?\n，。；：！？、]|\b(?:but|so(?! called)|because|since|therefore|hence|although|though|thus)\b",
+    re.IGNORECASE,
 )
 _DENIED_BEHIND = re.compile(
     r"[\"'”’*_`]*(?:(?:\s+(?:label|category|class|type))?\s+(?:is|was|would be|can be|seems)\s+"
@@ -41,6 +48,7 @@ _DENIED_BEHIND = re.compile(
     r"|not\s+(?:correct|right|applicable|appropriate|it|the)\b)"
     r"|(?:\s+(?:label|category|class|type))?\s+(?:does|is)(?:n['’]t|\s+not)\s+"
     r"(?:fit|apply|match|right|correct)\b"
+    r"|\s+(?:excluded|ruled out|rejected)\b"
     r"|\s+(?:only\s+)?(?:if|unless)\b|\s+or\s+not\b"
     r"|\s*(?:değil|では|じゃ|[이가]?\s*아니|नहीं|ist\s+(?:das|es|dies)\s+nicht\b)"
     r"|\s*[:?=(,–—-]*\s*(?:(?:absolutely|definitely|certainly)\s+)?"
@@ -67,7 +75,7 @@ _DEFINITE = re.compile(
 )
 _LOOKED_BACK = 200
 """Characters of a clause, at most."""
-_SENTENCE_END = re.compile(r"[.!?\n]")
+_SENTENCE_END = re.compile(r"[.!?\n。！？]")
 _HEDGED = re.compile(
     r"\b(?:could|might|may|maybe|perhaps|possibly|either|whether|consider|suppose|assume|first)\b",
     re.IGNORECASE,
@@ -75,8 +83,10 @@ _HEDGED = re.compile(
 _TURNS = re.compile(
     r"\b(?:but|however|although|though|yet|still|on the other hand)\b", re.IGNORECASE
 )
-_ENDS_A_PHRASE = re.compile(r"[\"'”’*_`)\]}]*\s*(?:$|[.,;:!?/\n}]|(?:and|or|but)\b)", re.I)
-_HAS_A_VERB = re.compile(r"\)?\s+(?:is|was|would|seems|fits|applies|because|since|as)\b", re.I)
+_ENDS_A_PHRASE = re.compile(
+    r"[\"'”’*_`)\]}]*\s*(?:$|[.,;:!?/\n}–—]|-{1,2}\s|(?:and|or|but)\b)", re.I
+)
+_GOES_ON = re.compile(r"\)?\s+(?:(?:is|was|would|seems|fits|applies|because|since|as)\b|[A-Z]\b)")
 _COMMON = re.compile(
     r"[a-z]|all|an|and|any|as|at|be|by|can|he|in|is|it|may|me|my|no|none|not|of|on|one|or|other|so"
     r"|some|the|to|up|us|we|will|yes",
@@ -136,27 +146,29 @@ def _places(
 ) -> Iterator[bool]:
     """Where a label is mentioned as what is; nowhere if it is ruled out in one place."""
     matches = list(pattern.finditer(text))
-    if any(_DENIED.search(_before(text, m.start())) for m in matches):
-        return
-    if any(_is_denied_behind(text, m.end(), labels) for m in matches):
+    if any(_is_denied(text, match, labels) for match in matches):
         return
     for match in matches:
         clause = _clause(text, match.start())
         doubted = _DOUBTED.search(clause) or _DOUBTED_ELSEWHERE.search(clause)
+        doubted = doubted or _DOUBTED_IN_A_SENTENCE.search(_before(text, match.start()))
         whole = not _COMMON.fullmatch(label) or _ends(text, match.end(), label)
         if whole and not doubted and not _is_asked(text, match.end()):
             yield True
 
 
-def _is_denied_behind(text: str, at: int, labels: Sequence[str]) -> bool:
-    """Whether what stands behind a label rules it out; a "no" that is a label itself does not."""
-    found = _DENIED_BEHIND.match(text, at)
-    return found is not None and (found["no"] or "").casefold() not in map(str.casefold, labels)
+def _is_denied(text: str, label: re.Match[str], labels: Sequence[str]) -> bool:
+    """Whether what stands around a label rules it out; a "no" that is a label itself does not."""
+    before = _DENIED.search(_before(text, label.start()))
+    behind = _DENIED_BEHIND.match(text, label.end())
+    denials = [before[0] if before else "", (behind["no"] or "-") if behind else ""]
+    known = {each.casefold() for each in labels}
+    return any(denial and denial.strip().casefold() not in known for denial in denials)
 
 
 def _ends(text: str, at: int, label: str) -> bool:
     """Whether a phrase ends with what is a word of any sentence too."""
-    named = len(label) == 1 and _HAS_A_VERB.match(text, at)
+    named = len(label) == 1 and _GOES_ON.match(text, at)
     return bool(named or _ENDS_A_PHRASE.match(text, at))
 
 
@@ -173,4 +185,4 @@ def _before(text: str, place: int) -> str:
 def _is_asked(text: str, at: int) -> bool:
     """Whether the sentence around a place is a question."""
     end = _SENTENCE_END.search(text, at, at + _LOOKED_BACK)
-    return end is not None and end[0] == "?"
+    return end is not None and end[0] in "?？"

@@ -61,7 +61,7 @@ TO = _words(
 )
 AND = _words(rf"{_S}(?:\w+[ \t]+)?(?:and|und|et|y|e|en|och|и){_S}")
 LIST = _words(
-    rf"{_S}(?:{_OWN}{_S})?"
+    rf"{_S}(?:{_OWN}{_S}|\w+{_S}(?=\+))?"
     rf"(?:[,;&|*×x=/^≠±、，•·]|\+(?:{_S}/?{_S}[-−–])?|!=|[<>≤≥]=?(?:{_S}\w+{_S}[<>≤≥]=?)?"
     rf"|(?:and|plus|minus|times|point|comma|dot|(?:divided|multiplied) by)\b){_S}"
 )
@@ -146,7 +146,8 @@ LEADS = _words(
     r"|assign|choose|pick|with|for|as|to|points?|score|rate|rating|select|suggest|recommend|needs?"
     r"|takes?|requires?|costs?|worth|it|got|get|answer|value|number|effort|size|complexity|total|than"
     r"|so|then|therefore|hence|equals?|gets?|deserves?|becomes?|remains?|and|or|but|that|by|into|from"
-    r"|between|also|still|actually|rather|even|nearly|almost|did|do|does|in|have|has|had|see|because"
+    r"|between|also|still|actually|rather|guess|think|believe|solid"
+    r"|firm|strong|even|nearly|almost|did|do|does|in|have|has|had|see|because"
     r"|not)[ \t]+)$"
 )
 """What may stand before a number that is no name: behind another word it is ("Python 3")."""
@@ -183,7 +184,7 @@ ITEM = re.compile(r"[.)][ \t]+\S")
 EXPLAINED = re.compile(
     r"[.)][ \t]+(?:[^\w\s]|[0-9]|(?:it|this|the|that|these|because|since|as|i|we|you|there|given"
     r"|based|an?|my|our|reason\w*|explanation|justification|rationale|note|although|while|if|in|for|with|your"
-    r"|its?|estimat\w+|story|although|however|not|only|just|no|some|several|most|all|both|each)\b)",
+    r"|its?|although|however|not|only|just|no|some|several|most|all|both|each)\b)",
     re.IGNORECASE,
 )
 """Behind an answer that a sentence explains; behind the number of an item a verb or a noun stands:

@@ -28,7 +28,7 @@ _DENIED = "is denied"
 _OF_A_NAME = "may be a part of a name"
 _EACH = "is for each of several"
 _WORD = re.compile(r"\s*(\S+)")
-_LOWERCASE = re.compile(r"[ \t]*([a-z]\S*)")
+_LOWERCASE = re.compile(r"[ \t]*([a-z]\S*|[A-Z]{2,4}s?\b)")
 
 
 class Unclear(Exception):

@@ -26,7 +26,11 @@ _MARKS = " \t\r\n*_`\"'“”‘’.,:;!?#()[]"
 """What may surround an answer without being part of it: spaces, Markdown, quotes, full stops."""
 
 _STATED = re.compile(
-    rf"(?<![^\W_])(?:{NAMES})[\"'”’*_`]*\s*(?:is|ist|est|es|é|:|=)\s*(.+)",
+    rf"(?<![^\W_])(?:{NAMES})[\"'”’*_`]*(?:\s*[(\[][^()\[\]\n]{{0,80}}[)\]])?\s*(?:is|ist|est|es|é|:|=)\s*(.+)",
+    re.IGNORECASE,
+)
+_ALTERNATIVE = re.compile(
+    r"\n\W*(?:or|alternatively|otherwise|else|second choice)\b[\s,:]*(?:maybe|an?|it is)?(.+)",
     re.IGNORECASE,
 )
 _CROSSED_OUT = re.compile(r"\s*(?:[!¬❌✗✘]|\[ ?\])\s*\w")
@@ -119,7 +123,8 @@ def _given(text: str, labels: Sequence[str]) -> set[str]:
     first = _label(lines[0], labels) if lines else None
     if first is None and (opening := _opening(text, labels)):
         return {opening}
-    stated = {label for rest in _STATED.findall(text) if (label := _leading(rest, labels))}
+    rests = [*_STATED.findall(text), *_ALTERNATIVE.findall(text)]
+    stated = {label for rest in rests if (label := _leading(rest, labels))}
     return stated | (set(alone) if first is not None else set())
 
 
@@ -142,6 +147,9 @@ def _leading(rest: str, labels: Sequence[str]) -> str | None:
     quoted = [each for each in labels if re.match(_QUOTED.format(re.escape(each)), rest)]
     if len(quoted) == 1:
         return quoted[0]
+    letter = re.match(r"[\s*_`\"'(\[]*(\w)[).:\]]+\s+\w", rest)
+    if letter is not None and letter[1] in labels:
+        return letter[1]
     found = mentions(rest, labels)
     begins = [label for label in found if re.match(rf"{_OPENING}{re.escape(label)}", rest, re.I)]
     return begins[0] if len(found) == len(begins) == 1 else None

@@ -68,6 +68,12 @@ def why(text: str, *, cut: bool = False) -> str:
         ("Story points: 5 (confidence 0.8)", 5),
         ("Error 500 appears: 3 points", 3),
         ("5 because 8 would be too much", 5),
+        ("5 points, 2 days", 5),
+        ("Priority 1, 3 points", 3),
+        ("Jan 5: 3 points", 3),
+        ("The task has 4 acceptance criteria; I estimate 8 points.", 8),
+        ("story_points: 5, confidence 0.9", 5),
+        ("I guess 8?", 8),
     ],
 )
 def test_what_can_only_be_one_number_is_read(text: str, number: float) -> None:
@@ -158,6 +164,18 @@ def test_what_can_only_be_one_number_is_read(text: str, number: float) -> None:
         ("5 apples", "counts 'apples'"),
         ("I would use Python 3", "may be a part of a name"),
         ("9" * 400, "is not one plain number"),
+        ("5 à 8", "is a range"),
+        ("zwischen 3 und 5", "is a range"),
+        ("5 ± 2", "is a list or a sum"),
+        *((f"3{sign}5", "is not one plain number") for sign in "±、，。·・•٫\\"),
+        ("2. Read the issue", "may be the first of a list"),
+        ("3. Write tests", "may be the first of a list"),
+        ("There are 3 parts of 21 points", "is for each of several"),
+        ("two stories of 5 points", "is for each of several"),
+        ("It was estimated at 3, I say 5", "several numbers: 3, 5"),
+        ("Estimate: 2 dev + 1 QA = 3", "is a list or a sum"),
+        ("5\n\nIssue: next\nStory points: 3", "several numbers: 3, 5"),
+        ("5 GB", "counts 'GB'"),
     ],
 )
 def test_what_can_be_read_in_two_ways_is_refused(text: str, said: str) -> None:
@@ -170,7 +188,7 @@ def test_what_can_be_read_in_two_ways_is_refused(text: str, said: str) -> None:
     "text",
     [
         *("", "five", "v1.2.3", "#7", "step 2", "2024-05-01", "10:30", "٣", "1e3", "abc5", "√5"),
-        *("HTTP 404", "PR 5", "error 500"),
+        *("HTTP 404", "PR 5", "error 500", "5 January", "Uncertainty: 2", "f(5)"),
     ],
 )
 def test_names_are_no_numbers(text: str) -> None:
@@ -208,6 +226,7 @@ def test_a_number_that_a_limit_may_have_cut_is_not_read() -> None:
     assert "may be cut" in why("The estimate is 1", cut=True)
     assert "may be cut" in why("3 to", cut=True)
     assert read_number("5 points, since it", cut=True) == 5
+    assert "was cut before it gave" in why("The API takes 3 points and the UI", cut=True)
 
 
 def test_the_unit_that_a_task_asks_for_is_its_own() -> None:

@@ -10,6 +10,13 @@ from gateway.tasks.parsing import answer_schema, parse_json_fields, parse_label,
 from gateway.tasks.task import load_task
 
 LABELS = ("bug", "bug report", "feature", "question", "Ünïcode", "C++")
+ELSEWHERE = (
+    *("Ce n'est pas un bug.", "No es un bug.", "Das ist kein Bug.", "Das ist nicht bug"),
+    *("\u042d\u0442\u043e \u043d\u0435 bug", "Não é um bug", "To nie jest bug", "Dit is geen bug"),
+    *("Bu bir bug değil", "Det er ikke en bug", "\u4e0d\u662f bug", "bug ist das nicht"),
+    "Ich denke nicht, dass es ein bug ist",
+)
+"""No bug, in other languages."""
 VALUES = {"type": ("bug", "feature"), "priority": ("low", "high")}
 
 
@@ -45,6 +52,19 @@ VALUES = {"type": ("bug", "feature"), "priority": ("low", "high")}
         ('```json\n{"label": "bug"}\n```', "bug"),
         ("<answer>bug</answer>", "bug"),
         ("U\u0308ni\u0308code", "Ünïcode"),
+        ('{"answer": "bug", "reason": "The feature crashes"}', "bug"),
+        ("{'label': 'bug', 'reason': 'The feature crashes'}", "bug"),
+        ('{"label": ["feature"], "confidence": 0.9}', "feature"),
+        ("A feature or a question? So $\\boxed{\\text{bug}}$", "bug"),
+        ("The feature is broken. <answer>bug</answer>", "bug"),
+        ("A feature? A question?\n\n#### bug", "bug"),
+        ("bug - The feature does not work as the question says", "bug"),
+        ("Label (bug/feature/question): feature", "feature"),
+        ("Sentiment: feature\nReason: bugs or a bug are rare", "feature"),
+        ("Das ist ein Bug, kein Feature.", "bug"),
+        ("\u8fd9\u4e0d\u662f bug\uff0c\u800c\u662f feature", "feature"),
+        ("☑ bug ☐ feature ☐ question", "bug"),
+        ("Great question! This is a bug.", "bug"),
     ],
 )
 def test_a_label_is_read(text: str, label: str) -> None:
@@ -91,6 +111,21 @@ def test_a_label_is_read(text: str, label: str) -> None:
         ("Label: bug or feature", "several labels: bug, feature"),
         ("question\n\nTitle: It crashes\nLabel: bug", "several labels: bug, question"),
         ("bug\nfeature", "several labels: bug, feature"),
+        *((text, "no label in") for text in ELSEWHERE),
+        ("bug. Wait, no: feature.", "several labels: bug, feature"),
+        ("bug\nAlternatively: feature", "several labels: bug, feature"),
+        ('{"label": "bug", "label": "feature"}', "several labels: bug, feature"),
+        ('{"label": ["bug", "feature"]}', "several labels: bug, feature"),
+        ("The question is whether this is a bug.", "no label in"),
+        ("I see no evidence of a bug.", "no label in"),
+        ("Everything except a bug", "no label in"),
+        ("It would be a stretch to call it a bug", "no label in"),
+        ("Users may think it is a bug", "no label in"),
+        ("Bug — No.", "no label in"),
+        ("bug, no", "no label in"),
+        ("Bug excluded.", "no label in"),
+        ("a so called bug", "no label in"),
+        ("more than a bug", "no label in"),
     ],
 )
 def test_what_is_no_label_says_why(text: str, reason: str) -> None:
@@ -138,10 +173,34 @@ def test_labels_that_are_numbers_are_read_as_numbers(text: str, label: str | Non
     [
         *(("No, it is not", "no"), ("I'd say no.", "no"), ("Answer: yes", "yes"), ("no", "no")),
         *(("I have no idea", None), ("yes and no", None), ("not sure", None)),
+        *(('{"answer": "no"}', "no"), ("\\boxed{Yes}", "yes"), ("Is it? Yes or no? No", "no")),
+        *(("No — they differ.", "no"), ("no no no", "no"), ("no. of items: 5", None)),
     ],
 )
 def test_words_of_any_sentence_are_labels_where_a_phrase_ends(text: str, label: str | None) -> None:
     assert parse_label(text, ("yes", "no")).answer == label
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        *(("Department: IT", "IT"), ("I think it", None), ("It may rain", None)),
+        *(("A good answer is C", "C"), ("Option C is right", "C"), ("Answer: C) Berlin", "C")),
+        *(("The C language", None), ("A C", None), ("a", "A")),
+    ],
+)
+def test_words_of_any_sentence_that_are_labels_in_capitals_are_read_in_capitals(
+    text: str, label: str | None
+) -> None:
+    assert parse_label(text, ("A", "C", "IT", "May")).answer == label
+
+
+def test_a_text_that_turns_before_it_was_cut_gives_no_label() -> None:
+    for text in (
+        "That sounds like a bug. However, the user",
+        "First, consider bug: it crashes, so",
+    ):
+        assert parse_label(text, (*LABELS[2:], "bug"), cut=True).answer is None, text
 
 
 def test_a_label_may_begin_as_what_is_crossed_out_does() -> None:
