@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from gateway.core.errors import DataError
 from gateway.tasks.chat_shapes import named_shape
-from gateway.tasks.tables import Row, Table
+from gateway.tasks.tables import Row, Table, Unreadable
 from gateway.tasks.tables.delimited import other_delimiter, shown
 from gateway.tasks.tables.values import as_text, kind_of, trimmed
 
@@ -37,8 +37,10 @@ class Column:
         if self.key not in row.values:
             raise DataError(f"{table.place(row.line)}: no {self.key!r}, which other rows have")
         found = row.values[self.key]
-        for step in self.steps:
-            found = self._step(table, row, found, step)
+        steps = list(self.steps)
+        while steps:
+            steps = _joined(found, steps)
+            found = self._step(table, row, found, steps.pop(0))
         return found
 
     def text(self, table: Table, row: Row) -> str:
@@ -74,9 +76,24 @@ class Column:
             return value[step] if step < len(value) else None
         if isinstance(step, str) and isinstance(value, Mapping) and step in value:
             return value[step]
+        if isinstance(value, Unreadable):
+            raise self.wrong(table, row, f"leads into {value.reason}", value.hint)
         raise self.wrong(
             table, row, f"leads to {step!r} of {kind_of(value)}, which does not have it"
         )
+
+
+def _joined(value: object, steps: list[str | int]) -> list[str | int]:
+    """The same steps, the first ones as one where a member has such a name: `System.Title`."""
+    members = _parsed(value)
+    if not isinstance(members, Mapping) or not steps or steps[0] in members:
+        return steps
+    for end in range(2, len(steps) + 1):
+        if not all(isinstance(step, str) for step in steps[:end]):
+            break
+        if (name := ".".join(map(str, steps[:end]))) in members:
+            return [name, *steps[end:]]
+    return steps
 
 
 def _parsed(value: object) -> object:

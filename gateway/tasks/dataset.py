@@ -20,6 +20,7 @@ from gateway.tasks.columns import Column, find_column
 from gateway.tasks.labels import changes_note, clean
 from gateway.tasks.sampling import stratified_sample
 from gateway.tasks.tables import Columns, Row, Table, counted, options_of, read_table
+from gateway.tasks.tables.rejected import rejected
 from gateway.tasks.tables.values import number, trimmed
 from gateway.tasks.task import Dataset, Item, Task, dataset_of
 
@@ -83,9 +84,16 @@ def load_dataset(
     labels = {item.gold for item in scan.items if isinstance(item.gold, str)}
     items = scan.items
     kept = list(items) if limit is None else stratified_sample(items, limit, sample_seed)
-    for said in (*scan.notes, *scan.doubts):
+    for said in (*scan.notes, *scan.doubts, *_silent(source, items)):
         options.tell(said)
     return dataset_of(source, kept, labels, scan.notes)
+
+
+def _silent(source: str, items: Sequence[Item]) -> Iterator[str]:
+    """That items ask nothing."""
+    empty = [item for item in items if not any(text.strip() for text in item.fields.values())]
+    if empty:
+        yield f"{source}:{empty[0].line}: {counted(len(empty), 'item')} with no text at all"
 
 
 def scan_dataset(
@@ -120,7 +128,7 @@ def scan_dataset(
     items = tuple(each for each in read if isinstance(each, Item))
     problems = tuple(each for each in read if isinstance(each, Problem))
     notes = (*table.notes, *rows.notes())
-    return Scan(source, items, problems, notes, table.doubts, table.remarks)
+    return Scan(source, items, problems, notes, (*table.doubts, *rejected(table)), table.remarks)
 
 
 def _ids(table: Table, wanted: Mapping[str, str]) -> Column | None:

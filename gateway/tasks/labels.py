@@ -7,10 +7,11 @@ told, and stands in the record of a run. Labels that then differ only in case or
 two, and are warned of.
 """
 
+import html
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -25,12 +26,28 @@ _NO_WIDTH = re.compile("[\u00ad\u180e\u200b\u2060\ufeff]")
 _SPACE = "Zs"
 _MEANT = "#+%&@*"
 """Punctuation that tells labels apart: C, C# and C++."""
-_EMPTY_WORDS = frozenset(
-    {"nan", "na", "n/a", "#n/a", "<na>", "null", "#ref!", "#value!", "#div/0!", "#name?"}
+_NOTHING = re.compile(
+    r"nan|nat|na|n/a|n\.a\.|<na>|<null>|\(null\)|\[null\]|null|nil|undefined|\(blank\)|\(leer\)"
+    r"|\\n|[-–—?.]+|#n/?[av]|#[a-zäöü/0-9_]+[!?]",
+    re.IGNORECASE,
 )
 """How programs write that there is nothing, or that a formula failed."""
+_NOTHING_IN_PYTHON = "None"
+_PARTS = re.compile(r"\s*[,;|/#+&\n<>]\s*|\s+and\s+")
+"""Between several labels in one cell."""
+_LIST = re.compile(r"\[.*\]|\{.*\}|(?:<[^<>]+>){2,}|\|.+\|.+\|", re.DOTALL)
+"""Lists and objects of JSON and Python, and tags of Stack Exchange's dumps."""
+_TRUE = frozenset({"true", "yes", "y", "t", "1", "on"})
+_FALSE = frozenset({"false", "no", "n", "f", "0", "off"})
+_LATIN = str.maketrans(
+    "аеорсухіјѕԁһԛԝАВЕКМНОРСТХІЈЅοΟΑΒΕΖΗΙΚΜΝΡΤΥΧ", "aeopcyxijsdhqwABEKMHOPCTXIJSoOABEZHIKMNPTYX"
+)
+"""Letters of Cyrillic and Greek -> those of Latin that look the same (Unicode TS 39)."""
+_UNMARKED = re.compile("[\u0307\u0640\ufe00-\ufe0f]")
+"""The dot of a Turkish i, the Arabic lengthening, how an emoji is shown."""
 _TRUTH = frozenset({"true", "false"})
 """What pandas writes as True, JSON as true and Excel as TRUE."""
+_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+")
 _MOST_SHOWN = 8
 
 
@@ -127,7 +144,10 @@ def _look(label: str) -> str:
     if NUMBER.fullmatch(label):
         digits = format(Decimal(label), "f")
         return digits.rstrip("0").rstrip(".") if "." in digits else digits
-    folded = unicodedata.normalize("NFKC", label).casefold()
+    if re.fullmatch(r"[+-]?[0-9]+,[0-9]+", label) and not _THOUSANDS.fullmatch(label):
+        return _look(label.replace(",", "."))
+    alike = unicodedata.normalize("NFKC", html.unescape(label)).translate(_LATIN)
+    folded = _UNMARKED.sub("", alike.casefold())
     kept = (c for c in folded if unicodedata.category(c)[0] not in "PZC" or c in _MEANT)
     return "".join(kept) or folded
 
@@ -139,9 +159,17 @@ def label_warnings(task: Task, data: Dataset, train: Dataset | None) -> tuple[st
         return ()
     both = [*data.labels, *(train.labels if train else ())]
     said = list(alike_warnings(both)) if not task.labels else []
+    said += _told(data)
     if train is not None:
         said += one_sided(data.labels, train.labels)
     return tuple(said)
+
+
+def _told(data: Dataset) -> Iterator[str]:
+    """That the label of every item is a field of it too."""
+    told = [item for item in data.items if item.gold in item.fields.values()]
+    if len(told) == len(data.items) > 1:
+        yield "every item's label is the whole text of one of its fields: is it the right column?"
 
 
 def alike_warnings(labels: Iterable[str]) -> list[str]:
@@ -151,9 +179,39 @@ def alike_warnings(labels: Iterable[str]) -> list[str]:
         f"labels look alike and are different answers: {', '.join(map(repr, group))}"
         for group in look_alike(known)
     ]
-    if empty := [label for label in known if label.casefold() in _EMPTY_WORDS]:
+    said += [
+        f"labels that say the same in several ways: {', '.join(map(repr, group))}"
+        for group in _truths(known)
+    ]
+    if empty := [label for label in known if _stands_for_nothing(label)]:
         said.append(f"labels that may stand for nothing at all: {_listed(empty)}")
+    if lists := [label for label in known if _LIST.fullmatch(label)]:
+        said.append(
+            f"labels that are lists or objects: {_listed(lists)}; --column label=NAME[0] takes one "
+            "part of JSON"
+        )
+    if several := [label for label in known if _is_several(label, known)]:
+        said.append(f"labels that are several others together: {_listed(several)}")
     return said
+
+
+def _stands_for_nothing(label: str) -> bool:
+    return label == _NOTHING_IN_PYTHON or _NOTHING.fullmatch(label) is not None
+
+
+def _truths(labels: Sequence[str]) -> list[tuple[str, ...]]:
+    """Labels that all say true or false, where one of the two is said in several ways."""
+    words = {label.casefold() for label in labels}
+    if not words <= _TRUE | _FALSE:
+        return []
+    sides = [[label for label in labels if label.casefold() in side] for side in (_TRUE, _FALSE)]
+    return [tuple(side) for side in sides if len({label.casefold() for label in side}) > 1]
+
+
+def _is_several(label: str, labels: Sequence[str]) -> bool:
+    """Whether it is made of other labels: "bug, ui"."""
+    parts = [part for part in _PARTS.split(label) if part]
+    return len(parts) > 1 and set(parts) <= set(labels) - {label}
 
 
 def one_sided(test: Sequence[str], train: Sequence[str]) -> list[str]:

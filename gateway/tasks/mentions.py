@@ -39,7 +39,8 @@ _DOUBTED_IN_A_SENTENCE = re.compile(
 )
 """Where a comma parts the clause that says it from the one that it is said of."""
 _CLAUSE = re.compile(
-    r"[.,;:!?\n，。；：！？、]|\b(?:but|so(?! called)|because|since|therefore|hence|although|though|thus)\b",
+    r"[.,;:!?\n，。；：！？、]"
+    r"|\b(?:but|so(?! called)|because|since|therefore|hence|although|though|thus)\b",
     re.IGNORECASE,
 )
 _DENIED_BEHIND = re.compile(

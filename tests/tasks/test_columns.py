@@ -5,7 +5,7 @@ from gateway.tasks.columns import find_column
 from gateway.tasks.tables import Row, Table
 
 ISSUE = {
-    "fields": {"summary": "It crashes", "parent": None, "a.b": 1},
+    "fields": {"summary": "It crashes", "parent": None, "a.b": 1, "System.Title": {"x.y": "z"}},
     "labels": [{"name": "bug"}, {"name": "ui"}],
     "none": [],
     "json": '{"choices": ["a", "b"]}',
@@ -30,6 +30,8 @@ def value(name: str) -> str:
         ("none[0].name", ""),
         ("fields.parent.key", ""),
         ("json.choices[1]", "b"),
+        ("fields.a.b", "1"),
+        ("fields.System.Title.x.y", "z"),
         ("label.responses[0]", "x"),
     ],
 )

@@ -237,6 +237,44 @@ def test_labels_of_a_set_are_found_under_their_clean_spelling(tmp_path: Path) ->
     assert (data.items[0].gold, len(data.notes)) == ("bug", 1)
 
 
+def told_of(path: Path, rows: object) -> list[str]:
+    told: list[str] = []
+    path.write_text(json.dumps(rows))
+    load_dataset(str(path), INTENT, columns=ReadOptions(tell=told.append))
+    return told
+
+
+@pytest.mark.parametrize(
+    ("marked", "program"),
+    [
+        ({"answer": "reject", "_input_hash": 1}, "Prodigy"),
+        ({"status": "discarded", "responses": []}, "Argilla"),
+        ({"annotations": [{"was_cancelled": True}], "data": {}}, "Label Studio"),
+    ],
+)
+def test_rows_that_a_program_marks_as_no_labels_are_told(
+    tmp_path: Path, marked: dict[str, object], program: str
+) -> None:
+    rows = [{"text": "a", "label": "x"}, {"text": "b", "label": "y", **marked}]
+    (said,) = told_of(tmp_path / "d.json", rows)
+    assert f"d.json:2: {program} marks 1 row as not labelled so" in said
+    others = dict.fromkeys(marked, "x") | {"text": "c", "label": "y"}
+    assert told_of(tmp_path / "d.json", [rows[0], others]) == []
+
+
+def test_items_without_any_text_are_told(tmp_path: Path) -> None:
+    (said,) = told_of(
+        tmp_path / "d.json", [{"text": "", "label": "x"}, {"text": "b", "label": "y"}]
+    )
+    assert "d.json:1: 1 item with no text at all" in said
+
+
+def test_an_infinite_value_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        load(tmp_path, '{"id": 1e400, "text": "a", "label": "x"}\n', "d.jsonl", INTENT)
+    assert "d.jsonl:1: 'id' is infinite, or too large a number" in caught.value.message
+
+
 def test_the_line_may_be_the_id(tmp_path: Path) -> None:
     path = tmp_path / "d.csv"
     path.write_text(GOOD + "a,bug,again,x\n")

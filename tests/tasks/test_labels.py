@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -94,6 +95,11 @@ def test_labels_that_look_alike_are_groups() -> None:
     assert found == [("lost card", "lost-card", "lost_card!"), ("Spam", "spam")]
     assert look_alike(["1", "1.0", "10", "none"]) == [("1", "1.0")]
     assert look_alike(["-", "+", "C#", "C", "ﬁne", "fine"]) == [("fine", "ﬁne")]
+    assert look_alike(["R&D", "R&amp;D", "0,5", "0.5"]) == [("0,5", "0.5"), ("R&D", "R&amp;D")]
+    assert look_alike(["spam", "s\u0440am", "❤", "❤\ufe0f", "1,000", "1.000"]) == [
+        ("spam", "s\u0440am"),
+        ("❤", "❤\ufe0f"),
+    ]
 
 
 def test_what_looks_like_nothing_is_said() -> None:
@@ -101,6 +107,31 @@ def test_what_looks_like_nothing_is_said() -> None:
         "labels that may stand for nothing at all: '#REF!', 'NaN'"
     ]
     assert alike_warnings(["ham", "none"]) == []
+    nothing = ["None", "\\N", "-", "?", "NaT", "(blank)", "#SPILL!", "#NV"]
+    (said,) = alike_warnings(["ham", *nothing])
+    assert all(repr(label) in said for label in nothing)
+
+
+def test_one_truth_in_several_ways_is_said() -> None:
+    first, second = alike_warnings(["0", "1", "False", "True"])
+    assert first == "labels that say the same in several ways: '1', 'True'"
+    assert second == "labels that say the same in several ways: '0', 'False'"
+    assert alike_warnings(["0", "1", "2"]) == alike_warnings(["yes", "no"]) == []
+
+
+def test_labels_that_are_several_or_lists_are_said() -> None:
+    assert alike_warnings(["bug", "bug,ui", "ui", "Sci/Tech", "C#"]) == [
+        "labels that are several others together: 'bug,ui'"
+    ]
+    (said,) = alike_warnings(['["bug", "ui"]', "<java><list>", "(none)", "[x"])
+    assert said.startswith("""labels that are lists or objects: '<java><list>', '["bug", "ui"]'""")
+
+
+def test_a_label_that_is_the_whole_text_of_every_item_is_said() -> None:
+    given = data("ham", "spam")
+    items = [replace(item, fields={"text": str(item.gold)}) for item in given.items]
+    (said,) = label_warnings(INTENT, replace(given, items=tuple(items)), None)
+    assert "is it the right column?" in said
 
 
 def test_labels_of_one_side_are_said() -> None:

@@ -23,6 +23,16 @@ _HINTED = (*_KNOWN_DELIMITERS, "^", ":")
 be taken."""
 _RULE = re.compile(r"\s*:?[-=+]{2,}:?\s*")
 _COMMENT = re.compile(r"#(?:\s|$)")
+_NOTHING = "\\N"
+"""How MySQL and PostgreSQL export that there is none."""
+_OF_A_SHEET = {32_767, 32_759}
+"""Characters that a cell of Excel, and one that is pasted into it, can hold."""
+_TOTAL = re.compile(
+    r"(?:(?:grand|sub)[ -]?)?total:?|sum:?|average:?|mean:?|count:?|summe:?|gesamt(?:summe)?:?"
+    r"|somme:?|suma:?|итого:?|合计|合計",
+    re.IGNORECASE,
+)
+_IN_QUOTES = re.compile("'.+'|\".+\"|[“„].+[”“]|«.+»|`.+`", re.DOTALL)
 _SPACED_QUOTE = re.compile(r'\s+".*"\s*', re.DOTALL)
 
 
@@ -70,7 +80,8 @@ def _read(source: str, text: str, usual: str, options: ReadOptions, notes: Seque
         )
     file.check_widths(header, rows)
     doubts = list(check_quotes(source, file.lines, header, kept, file.dialect))
-    doubts = [*doubts, *_odd_cells(source, kept), *_ends(source, text, kept)]
+    doubts = [*doubts, *_odd_cells(source, kept), *_odd_values(source, names, kept)]
+    doubts += _ends(source, text, kept)
     table = _table(source, names, kept, said, doubts)
     return replace(table, remarks=tuple(_spans(source, records)))
 
@@ -124,6 +135,22 @@ def _odd_cells(source: str, records: Sequence[Record]) -> Iterator[str]:
             f"{source}:{first.line}: spaces stand before a quote, so that the quotes are a part of "
             "the value"
         )
+
+
+def _odd_values(source: str, names: Sequence[str], records: Sequence[Record]) -> Iterator[str]:
+    """Doubts about values that another program would not read as they stand."""
+    if nothing := [record for record in records if _NOTHING in record.cells]:
+        yield (
+            f"{source}:{nothing[0].line}: {_NOTHING} is read as a text; databases write it where "
+            "there is nothing"
+        )
+    if long := [record for record in records if _OF_A_SHEET & set(map(len, record.cells))]:
+        yield f"{source}:{long[0].line}: as long as a cell can be: a sheet may have cut the text"
+    if len(records) > 1 and _TOTAL.fullmatch(trimmed(next(filter(None, records[-1].cells)))):
+        yield f"{source}:{records[-1].line}: begins as a row of totals does, and is read as a row"
+    for place, name in enumerate(names):
+        if len(records) > 1 and all(_IN_QUOTES.fullmatch(r.cells[place]) for r in records):
+            yield f"{source}: every value of {name!r} stands in quotes, which are a part of it"
 
 
 def _sniffed(text: str, usual: str, options: ReadOptions) -> str:
@@ -242,6 +269,8 @@ class _Lines:
             hint += "remove what stands before the header"
         elif spare and not any(spare):
             hint += "remove the delimiter at its end"
+        elif len(record.cells) == len(header.cells) + 1 and record.cells[0].isdigit():
+            hint += "in R, write.table(col.names=NA, sep=...) names the column of row numbers too"
         elif len(record.cells) == 1:
             hint += "remove the line, if it is no row"
         elif self.dialect.delimiter == ",":

@@ -12,6 +12,7 @@ from gateway.tasks.tables.table import Row, Table, Unreadable, brief
 _UNLABELLED = -1
 """What datasets writes where an example of a class has none."""
 _SHOWN = 12
+_OTHER_SPLIT = "another split may have labels, as in hf:NAME@train; or filter these rows out"
 
 
 def read_hub(source: str) -> Table:
@@ -88,7 +89,7 @@ def _name(feature: Any, value: Any) -> Any:
     if not isinstance(value, int) or not hasattr(feature, "int2str"):
         return value
     if value == _UNLABELLED:
-        return Unreadable("-1, which means that there is no label", value)
+        return Unreadable("-1, which means that there is no label", value, _OTHER_SPLIT)
     try:
         return feature.int2str(value)
     except ValueError:

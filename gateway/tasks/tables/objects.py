@@ -1,7 +1,7 @@
 """JSON Lines and JSON -> a table: one object a row, all keys of all rows its columns."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 from gateway.core.errors import DataError
@@ -36,7 +36,7 @@ def read_json(source: str, text: str, notes: Sequence[str] = ()) -> Table:
     """
     start = len(text) - len(text.lstrip())
     if text[start] == "[":
-        return _table(source, _numbered(list(_elements(source, text, start))), notes)
+        return _table(source, _numbered(list(_lists(source, text, start))), notes)
     try:
         whole = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError):
@@ -51,6 +51,13 @@ def read_json(source: str, text: str, notes: Sequence[str] = ()) -> Table:
             f"{source}:1: several lists of objects: {', '.join(lists)}; which one is meant?",
             hint="make a file of each",
         )
+    if not lists and (nested := list(_nested(whole))):
+        lists = dict(nested)
+        if len(lists) > 1:
+            raise DataError(
+                f"{source}:1: several lists of objects: {', '.join(lists)}; which one is meant?",
+                hint=f"jq .{nested[0][0]} {source} > rows.json takes the first",
+            )
     if not lists:
         _check_rows(source, whole)
         return _table(source, [(1, _object(source, 1, whole))], notes)
@@ -59,10 +66,34 @@ def read_json(source: str, text: str, notes: Sequence[str] = ()) -> Table:
     return _table(source, list(enumerate(rows, start=1)), [*notes, said])
 
 
-def _elements(source: str, text: str, at: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of the list that begins there, each with the line that it begins in."""
+def _nested(whole: object, path: str = "") -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The lists of objects within objects, each with its path, as GraphQL and a search answer. An
+    object with texts of its own is a row, whatever else it has."""
+    members = whole if isinstance(whole, dict) else {}
+    if not path and any(isinstance(value, str | list) for value in members.values()):
+        return
+    for name, value in members.items():
+        if isinstance(value, dict):
+            yield from _nested(value, f"{path}{name}.")
+        elif path and isinstance(value, list) and value and all(isinstance(v, dict) for v in value):
+            yield f"{path}{name}", value
+
+
+def _lists(source: str, text: str, at: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of the lists that stand one after the other: `gh api --paginate` writes one for
+    each page."""
+    while text[at : at + 1] == "[":
+        at = yield from _elements(source, text, at)
+    if rest := text[at:].strip():
+        line = text.count("\n", 0, at) + 1
+        raise DataError(f"{source}:{line}: no JSON: {rest[:1]!r} behind the end of the list")
+
+
+def _elements(source: str, text: str, at: int) -> Generator[tuple[int, dict[str, Any]], None, int]:
+    """The objects of the list that begins there, each with the line that it begins in; returns
+    where what follows the list begins."""
     decoder = json.JSONDecoder(object_pairs_hook=_once)
-    line, counted, before = 1, 0, "["
+    line, counted, before = text.count("\n", 0, at) + 1, at, "["
     while text[at : at + 1] == before:
         at = _after_space(text, at + 1)
         if before == "[" and text[at : at + 1] == "]":
@@ -75,13 +106,14 @@ def _elements(source: str, text: str, at: int) -> Iterator[tuple[int, dict[str, 
         yield line, _object(source, line, value)
         at = _after_space(text, at)
     rest = text[at:].strip()
-    if rest != "]":
+    if rest[:1] != "]":
         line = text.count("\n", 0, at) + 1
         raise DataError(
             f"{source}:{line}: no JSON: {rest[:1]!r} where a comma or the end of the list is due"
             if rest
             else f"{source}:{line}: no JSON: the list has no end; was the file cut?"
         )
+    return _after_space(text, at + 1)
 
 
 def _sequence(source: str, text: str, at: int) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -138,16 +170,27 @@ def _no_json(source: str, line: int, exc: Exception) -> DataError:
             f"{source}:{line}: the key {exc.key!r} stands twice in one object",
             hint="remove one; which of the two is meant cannot be known",
         )
-    hint = ""
-    if isinstance(exc, json.JSONDecodeError):
-        hint = _meant(exc.doc, exc.pos)
-    return DataError(f"{source}:{line}: no JSON: {exc}", hint=hint)
+    if not isinstance(exc, json.JSONDecodeError):
+        return DataError(f"{source}:{line}: no JSON: {exc}")
+    if "\n" in exc.doc:
+        line = exc.lineno
+    what = f"{exc.msg} (column {exc.colno})"
+    return DataError(f"{source}:{line}: no JSON: {what}", hint=_meant(exc.doc, exc.pos))
 
 
 def _meant(text: str, at: int) -> str:
     """What a text is that is no JSON; empty: nobody knows."""
     if not text.lstrip("\ufeff \t\r\n").startswith(("{", "[", '"')):
         return "what is no JSON has another suffix: .csv, .tsv"
+    behind, before = text[at : at + 1], text[:at].rstrip()[-1:]
+    if behind == "'":
+        return (
+            "names and texts of JSON stand in double quotes: json.dumps writes it, print does not"
+        )
+    if (behind in ("]", "}") and before == ",") or text[at:].strip() == ",":
+        return "remove the comma at the end"
+    if "\n" not in text and text.strip().startswith("[") and text.rstrip().endswith(","):
+        return "a list of objects is read from a file called .json"
     if text[:at].count("{") and "\n" not in text and text[:at].strip() in ("{", "[", "[{"):
         return "one object a line; objects over several lines are read from a file called .json"
     return ""

@@ -19,7 +19,7 @@ from gateway.tasks.tables.source import (
     suffix_of,
 )
 from gateway.tasks.tables.table import Table
-from gateway.tasks.tables.text import decode, doubts
+from gateway.tasks.tables.text import decode, doubts, hidden_encoding
 
 _DEFAULTS = ReadOptions()
 
@@ -48,7 +48,12 @@ def _table(source: str, content: Content, options: ReadOptions) -> Table:
     text, notes = decode(source, content.data, options.encoding)
     if not text.strip():
         raise DataError(f"{source}: the file is empty")
-    table = _of_text(source, content.suffix, text, options, notes)
+    try:
+        table = _of_text(source, content.suffix, text, options, notes)
+    except DataError as error:
+        if not (name := hidden_encoding(text)):
+            raise
+        raise DataError(error.message, hint=f"it looks like {name}: --encoding {name}") from error
     return replace(table, doubts=(*table.doubts, *doubts(source, text)))
 
 

@@ -21,11 +21,15 @@ SUFFIXES = (*WRITTEN, JSON, PARQUET)
 _COMPRESSED = ".gz"
 _GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
+_TAR, _TAR_AT = b"ustar", 257
 _AS_CSV = "export it as CSV, in UTF-8"
 _UNPACKED = "unpack it, or pack it as .gz"
 _NO_TABLES = {
     b"PK\x03\x04": ("an Excel workbook or another zip archive", _AS_CSV),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", _AS_CSV),
+    **{b"\x80%c" % version: ("a pickle of Python", _AS_CSV) for version in range(2, 6)},
+    b"\x93NUMPY": ("an array of NumPy", _AS_CSV),
+    b"\x89HDF": ("an HDF5 file", _AS_CSV),
     b"%PDF": ("a PDF document", _AS_CSV),
     b"SQLite format 3\0": ("an SQLite database", _AS_CSV),
     b"ARROW1": ("an Arrow or Feather file", "save it as Parquet"),
@@ -41,7 +45,14 @@ _NO_TABLES = {
     b"version https://git-lfs.github.com/spec": ("a pointer of Git LFS", "git lfs pull"),
     b"<!doctype html": ("a web page", "was a login needed to download it?"),
     b"<html": ("a web page", "was a login needed to download it?"),
+    b"<table": ("a web page", _AS_CSV),
     b"<?xml": ("an XML document", _AS_CSV),
+    b"<!--": ("an XML document", _AS_CSV),
+    b"<rss": ("an XML document", _AS_CSV),
+    b"INSERT INTO": ("a dump of a database", _AS_CSV),
+    b"CREATE TABLE": ("a dump of a database", _AS_CSV),
+    b"-- MySQL dump": ("a dump of a database", _AS_CSV),
+    b"--\n-- PostgreSQL": ("a dump of a database", _AS_CSV),
 }
 """How what is no table begins -> what it is, and what to do."""
 
@@ -82,6 +93,8 @@ def read_source(source: str) -> Content:
 
 
 def _check_table(source: str, data: bytes) -> None:
+    if data[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR:
+        raise DataError(f"{source}: a tar archive, and no table", hint="unpack it: tar -xf")
     begins = data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
     for start, (what, cure) in _NO_TABLES.items():
         if data.startswith(start) or (start[:1] == b"<" and begins.lower().startswith(start)):
@@ -99,12 +112,22 @@ def _file(source: str, suffix: str) -> bytes:
     if not path.is_file():
         raise DataError(f"{source}: no such file")
     if suffix not in SUFFIXES and path.suffix.lower() != _COMPRESSED:
+        _check_table(source, _head_of(path))
         raise DataError(
             f"{source}: unknown kind of file {suffix or '(no suffix)'!r}",
             hint=f"known: {', '.join(SUFFIXES)}, each also as .gz, or {HUB_PREFIX}NAME for a "
             f"Hugging Face dataset; what {STANDARD_INPUT} reads is known by its content",
         )
     return bytes_of(path)
+
+
+def _head_of(path: Path) -> bytes:
+    """How a file begins; nothing where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_TAR_AT + len(_TAR))
+    except OSError:
+        return b""
 
 
 def bytes_of(path: Path) -> bytes:

@@ -16,6 +16,8 @@ class Unreadable:
     """What it is, as in "a timestamp that Python cannot hold"."""
     raw: str | int | None = None
     """How it is written again; None: it cannot be."""
+    hint: str = ""
+    """What to do about it."""
 
 
 @dataclass(frozen=True, slots=True)

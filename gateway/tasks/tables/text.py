@@ -2,12 +2,11 @@
 
 import codecs
 import re
-import unicodedata
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 from gateway.core.errors import DataError
+from gateway.tasks.tables.encodings import decodes, likely
 from gateway.tasks.tables.source import bytes_of
 
 _UTF8 = "utf-8"
@@ -20,31 +19,43 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 """Byte order marks, the longer before those that they begin with."""
-_LIKELY = ("windows-1252", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr", "windows-1251")
-_MORE = ("koi8_r", "mac_roman", "windows-1250")
-"""Encodings that are tried to name one; those that only a person can tell apart come last."""
-_JAPANESE = ("shift_jis", "euc_jp")
-_KANA = re.compile("[\u3041-\u30ff]")
 _WIDE = ("utf-16", "utf-32")
 _LOST = re.compile("\ufffd")
 _MARKED = re.compile("\ufeff")
 _CONTROL = re.compile("[\u0080-\u0084\u0086-\u009f]")
-_ESCAPED = re.compile("\x1b\\$[@-D]")
+_HIDDEN = {
+    "iso2022_jp": re.compile("\x1b\\$[@B]"),
+    "iso2022_kr": re.compile("\x1b\\$\\)C"),
+    "hz": re.compile("~\\{[!-~]+~\\}"),
+    "utf-7": re.compile(r"\+[A-Za-z0-9+/]{3,}-"),
+}
+"""Encodings that look like ASCII -> what their letters begin with."""
+_OFTEN = "äöüßÄÖÜéèêëáàâçñóíúåøæłżśćąę’‘“”„–—…€"
+
+
+def _twice_by(encoding: str) -> str:
+    """A pattern of what letters and quotes of UTF-8 become in another encoding."""
+    became = (letter.encode().decode(encoding, errors="ignore") for letter in _OFTEN)
+    return "|".join(sorted({re.escape(text) for text in became if len(text) > 1}))
+
+
 _TWICE = re.compile("â€[™œ˜“”¦]|Ã[\u00a0-\u00bf]")
 """What quotes, dashes and accented letters of UTF-8 become in windows-1252."""
+_TWICE_ON_A_MAC = re.compile(_twice_by("mac_roman"))
+_TWICE_IN_DOS = re.compile(f"{_twice_by('cp437')}|{_twice_by('cp850')}")
+_TWICE_IN_CYRILLIC = re.compile("(?:[РС][°-¿\u0402-\u040f\u0450-\u045f‘-„†-•…‰‹›€™№]){3}")
+"""What Cyrillic letters become in windows-1251, where letters in between are no such pairs."""
 _TRACES = (
     ("lost letters (U+FFFD)", _LOST),
     ("UTF-8 read as windows-1252", _TWICE),
+    ("UTF-8 read as MacRoman", _TWICE_ON_A_MAC),
+    ("UTF-8 read in an encoding of DOS", _TWICE_IN_DOS),
+    ("UTF-8 read as windows-1251", _TWICE_IN_CYRILLIC),
     ("windows-1252 read as Latin-1", _CONTROL),
-    ("ISO-2022 that nobody decoded", _ESCAPED),
     ("a byte order mark of another file that was joined to it", _MARKED),
 )
 _AROUND = 16
 _OTHERS = 3
-_BEYOND = re.compile("[^\x00-\x7f]+")
-_QUOTES = "‘’“”«»„‚–—…€£§°´、。「」・ー！？，：；（）"
-_RUN = 3
-"""Letters beyond ASCII that stand side by side in words of Latin letters."""
 _LEAST_NUL = 4
 _SHARE_OF_NUL = 0.3
 """Of every second byte: more are NUL in UTF-16 of languages with Latin letters."""
@@ -106,6 +117,19 @@ def doubts(source: str, text: str) -> Iterator[str]:
             start = max(first.start() - _AROUND, text.rfind("\n", 0, first.start()) + 1)
             shown = text[start : first.end() + _AROUND].split("\n")[0]
             yield f"{source}:{line}: looks like {what}: {shown!r}"
+    if name := hidden_encoding(text):
+        yield f"{source}: looks like {name} that nobody decoded: --encoding {name}"
+
+
+def hidden_encoding(text: str) -> str:
+    """The encoding that a text of ASCII characters is in without a byte that says so; empty: it is
+    what it looks like."""
+    if not text.isascii():
+        return ""
+    for name, letters in _HIDDEN.items():
+        if letters.search(text) and decodes(text.encode(), name):
+            return "" if text.encode().decode(name).isascii() else name
+    return ""
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -145,43 +169,13 @@ def _hint(data: bytes, at: int) -> str:
         return f"it looks like {wide[:6].upper()}: --encoding {wide}"
     if any(_is_utf8(line) for line in data.split(b"\n")):
         return "other lines are UTF-8, and so must this one be: the file has two encodings"
-    names = sorted(filter(partial(_decodes, data), _LIKELY), key=partial(_oddness, data))
+    names = likely(data)
     if not names:
         return "name its encoding, for example --encoding windows-1251 or --encoding shift_jis"
     start = max(at - _AROUND, data.rfind(b"\n", 0, at) + 1)
     shown = data[start : at + _AROUND].split(b"\n")[0].decode(names[0], errors="ignore")
-    others = ", ".join([*names[1:], *_MORE][:_OTHERS])
+    others = ", ".join(names[1 : 1 + _OTHERS])
     return f"--encoding {names[0]}, if {shown!r} is right there; else {others} or another"
-
-
-def _decodes(data: bytes, encoding: str) -> bool:
-    try:
-        data.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _oddness(data: bytes, encoding: str) -> float:
-    """The share of what is beyond ASCII that is seldom written: signs, and letters of two kinds or
-    cases side by side."""
-    text = data[: 1 << 16].decode(encoding, errors="ignore")
-    if encoding in _JAPANESE and not _KANA.search(text):
-        return 1.0
-    beyond = _BEYOND.findall(text)
-    odd = sum(map(_is_odd, beyond))
-    return odd / max(1, len("".join(beyond)))
-
-
-def _is_odd(run: str) -> int:
-    """How many characters of a run beyond ASCII are odd ones."""
-    signs = sum(not (c.isalpha() or c in _QUOTES) for c in run)
-    kinds = {unicodedata.name(c, "?").split()[0] for c in run if c.isalpha()}
-    mixed = len(kinds - {"HIRAGANA", "KATAKANA", "CJK", "IDEOGRAPHIC", "FULLWIDTH"}) > 1
-    shouts = len(run) > 1 and not run[1:].islower() and run[1:] != run[1:].swapcase()
-    latin = len(run) > _RUN and "LATIN" in kinds
-    half = "HALFWIDTH" in kinds
-    return len(run) if mixed or shouts or latin or half else signs
 
 
 def _wide(data: bytes) -> str:

@@ -43,7 +43,9 @@ def as_text(value: object) -> str:
     if is_nothing(value):
         return ""
     if isinstance(value, Unreadable):
-        raise DataError(f"is {value.reason}")
+        raise DataError(f"is {value.reason}", hint=value.hint)
+    if isinstance(value, float) and math.isinf(value):
+        raise DataError("is infinite, or too large a number", hint="in quotes it is read as text")
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, date | datetime | time):

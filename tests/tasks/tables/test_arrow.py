@@ -72,6 +72,24 @@ def test_a_broken_file_is_one_line(tmp_path: Path, data: bytes) -> None:
     assert "\n" not in caught.value.message
 
 
+def test_a_map_is_an_object_wherever_it_stands(tmp_path: Path) -> None:
+    pairs = pa.map_(pa.string(), pa.list_(pa.map_(pa.int32(), pa.string())))
+    column = pa.array([[("a", [[(1, "x")]])], None, [("a", []), ("a", [])]], pairs)
+    table = read_table(written(tmp_path, pa.table({"m": column, "n": ["a", "b", "c"]})))
+    first, second, third = (row.values["m"] for row in table.rows)
+    assert (first, second) == ({"a": [{"1": "x"}]}, None)
+    assert isinstance(third, Unreadable)
+    assert third.reason == "a map that has a key twice"
+
+
+def test_times_finer_than_pythons_stay_apart(tmp_path: Path) -> None:
+    fine = pa.array([1, 2, None], pa.time64("ns"))
+    whole = pa.array([1_000, 2_000, None], pa.time64("ns"))
+    table = read_table(written(tmp_path, pa.table({"fine": fine, "whole": whole})))
+    assert len({row.values["fine"] for row in table.rows}) == 3
+    assert table.rows[0].values["whole"] == datetime.time(0, 0, 0, 1)
+
+
 def test_numbers_of_half_the_size_are_what_was_written(tmp_path: Path) -> None:
     column = pa.array([0.1, None, 2.5], pa.float32())
     table = read_table(written(tmp_path, pa.table({"x": column})))

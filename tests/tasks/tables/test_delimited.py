@@ -197,6 +197,7 @@ def test_a_delimiter_at_the_end_of_the_header_alone_is_told() -> None:
         ("# made in May\nid,text\n1,a\n", "d.csv:2: 2 fields", "before the header"),
         ("id,text\n1,a\n# that is all\n", "d.csv:3: 1 fields", "if it is no row"),
         ("| id | text |\n|---|:--|\n| 1 | a |\n", "d.csv:2: a rule", "export the table as CSV"),
+        ("text\tlabel\n1\ta\tx\n", "d.csv:2: 3 fields", "in R, write.table"),
         ('"id,text"\n"1,a"\n', "d.csv:1: the whole line stands in quotes", "remove the quotes"),
         ('\n\n"id,text"\n"1,a"\n', "d.csv:3: the whole line", "remove the quotes"),
     ],
@@ -213,6 +214,10 @@ def test_what_is_no_row_is_one_error_with_its_cure(text: str, said: str, cure: s
     [
         ("id,text\n# by, hand\n1,a\n2,b\n", "d.csv:2: begins as a comment does"),
         ('id,text\n1, "a"\n2,b\n', "d.csv:2: spaces stand before a quote"),
+        ("id,text\n1,a\nTotal,2\n", "d.csv:3: begins as a row of totals does"),
+        ("id,text\n1,\\N\n2,b\n", "d.csv:2: \\N is read as a text"),
+        (f"id,text\n1,{'x' * 32_767}\n", "d.csv:2: as long as a cell can be"),
+        ("id,text\n1,'a'\n2,'b'\n", "d.csv: every value of 'text' stands in quotes"),
         ("id,text\n1,a;\n2,b;\n", 'd.csv: the last field of every row ends with ";"'),
     ],
 )

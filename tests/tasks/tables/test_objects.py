@@ -21,6 +21,44 @@ def test_an_object_with_one_list_of_objects_is_that_list_and_it_is_told() -> Non
     assert table.notes == ("d.json: the rows are those of 'issues'",)
 
 
+def test_the_one_list_within_objects_is_the_rows_as_graphql_and_a_search_answer() -> None:
+    page = {"pageInfo": {"hasNextPage": False}, "nodes": ROWS}
+    table = read_json("d.json", json.dumps({"data": {"repository": {"issues": page}}}))
+    assert [dict(row.values) for row in table.rows] == ROWS
+    assert table.notes == ("d.json: the rows are those of 'data.repository.issues.nodes'",)
+    with pytest.raises(DataError) as caught:
+        read_json("d.json", json.dumps({"data": {"a": {"nodes": ROWS}, "b": {"nodes": ROWS}}}))
+    assert "several lists of objects: data.a.nodes, data.b.nodes" in caught.value.message
+
+
+def test_an_object_with_texts_of_its_own_is_a_row_whatever_it_has_within() -> None:
+    row = {"text": "a", "label": "x", "meta": {"spans": [{"start": 0}]}}
+    assert [dict(row.values) for row in read_json("d.json", json.dumps(row)).rows] == [row]
+
+
+def test_lists_one_after_the_other_are_rows_as_a_client_writes_pages() -> None:
+    pages = f"{json.dumps(ROWS[:1])}\n{json.dumps(ROWS[1:])}\n"
+    table = read_json("d.json", pages)
+    assert [(row.line, dict(row.values)) for row in table.rows] == [(1, ROWS[0]), (2, ROWS[1])]
+
+
+@pytest.mark.parametrize(
+    ("text", "cure"),
+    [
+        ('{"a": 1},\n', "remove the comma at the end"),
+        ('{"a": 1,}\n', "remove the comma at the end"),
+        ('[{"a": 1},\n{"a": 2}]\n', "from a file called .json"),
+        ("{'a': 1}\n", "in double quotes"),
+        ("a,b\n", "another suffix"),
+    ],
+)
+def test_what_is_nearly_json_is_an_error_with_its_cure(text: str, cure: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_json_lines("d.jsonl", text)
+    assert cure in caught.value.hint
+    assert caught.value.message.startswith("d.jsonl:1: no JSON: ")
+
+
 def test_json_lines_are_read_whatever_the_name() -> None:
     text = "".join(json.dumps(row) + "\n" for row in ROWS)
     assert read_json("d.json", text) == read_json_lines("d.json", text)

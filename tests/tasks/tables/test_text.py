@@ -102,7 +102,17 @@ def test_traces_of_an_earlier_conversion_are_doubted() -> None:
     (doubt,) = doubts("d.csv", TEXT.encode("windows-1252").decode("latin-1"))
     assert "d.csv:2: looks like windows-1252 read as Latin-1: '1,It\\x92s a" in doubt
     (doubt,) = doubts("d.csv", "id,text\n1,\x1b$B%P%0\x1b(B\n")
-    assert "ISO-2022" in doubt
+    assert "iso2022_jp" in doubt
+    (doubt,) = doubts("d.csv", "id,text\n1,caf+AOk-\n")
+    assert "looks like utf-7 that nobody decoded: --encoding utf-7" in doubt
+    (doubt,) = doubts("d.csv", TEXT.encode().decode("mac_roman"))
+    assert "UTF-8 read as MacRoman" in doubt
+    (doubt,) = doubts("d.csv", "id,text\n1,Größe\n".encode().decode("cp437"))
+    assert "UTF-8 read in an encoding of DOS" in doubt
+    (doubt,) = doubts("d.csv", "id,text\n1,\u043f\u043e\u0442\u0435\n".encode().decode("cp1251"))
+    assert "UTF-8 read as windows-1251" in doubt
+    for sound in ("1 + 1-2, a+b-c, C+AB-\n", "~{x~}", "├── a", "√2 ≈ 1.4", "РСФСР"):
+        assert list(doubts("d.csv", f"id,text\n1,{sound}\n")) == [], sound
     (doubt,) = doubts("d.csv", TEXT + "\ufeff2,a\n")
     assert doubt.startswith("d.csv:3: looks like a byte order mark of another file")
     assert list(doubts("d.csv", TEXT + "Ã \u00c3O SÃO “â”")) == []
