@@ -66,7 +66,11 @@ def test_what_is_compressed_is_read(tmp_path: Path, name: str) -> None:
         ("d.csv", b"ARROW1\0\0", "an Arrow or Feather file"),
         ("d.csv", b'{"id": 1, "text": "a"}\n', "d.csv:1: JSON, by how it begins"),
         ("d.csv", b'[\n  {"id": 1, "text": "a"}]', "d.csv:1: JSON, by how it begins"),
-        ("d.tar.gz", gzip.compress(b"d.csv".ljust(257, b"\0") + b"ustar\x0000"), "a tar archive"),
+        (
+            "d.tar.gz",
+            gzip.compress(b"d.csv".ljust(257, b"\0") + b"ustar\x0000", mtime=0),
+            "a tar archive",
+        ),
         ("d.csv", b"\x80\x04\x95\x00", "a pickle of Python"),
         ("d.xlsx", b"PK\x03\x04...", "an Excel workbook"),
         ("d.xml", b"<!--\nRSS --><rss version='2.0'>", "an XML document"),
