@@ -14,7 +14,8 @@ from gateway.core.errors import ConfigError
 MANUAL = Path(__file__).parents[1] / "manual"
 TOPICS = (
     *("tutorial", "data", "evaluate", "compare", "quantize", "tune", "serve", "ollama"),
-    *("determinism", "configuration", "python", "design", "benchmarks"),
+    *("compatibility", "fields", "determinism", "configuration", "python", "design"),
+    "benchmarks",
 )
 """Pages in the order in which they are best read."""
 

@@ -209,11 +209,22 @@ class Session:
         self.exchange.cached_tokens += scores.timings.cached_tokens
         return scores
 
-    async def embed(self, texts: Sequence[EmbeddingInput]) -> Embeddings:
-        """As the backend does."""
+    async def embed(
+        self, texts: Sequence[EmbeddingInput], dimensions: int | None = None
+    ) -> Embeddings:
+        """As the backend does.
+
+        Raises:
+            InvalidRequest: other dimensions are asked for than the model has: vectors are not cut.
+        """
         self.check_characters(sum(map(len, texts)), "input")
         found = await self.backend.embed(texts)
         self.exchange.prompt_tokens += found.prompt_tokens
+        width = len(found.vectors[0])
+        if dimensions not in (None, width):
+            raise InvalidRequest(
+                f"dimensions is {dimensions}; this model has {width}", parameter="dimensions"
+            )
         return found
 
     def _recorded(self, request: GenerationRequest) -> AbstractAsyncContextManager[Open]:

@@ -5,6 +5,8 @@ nothing is accepted: a field that is null or empty, the documented default of wh
 here, and bookkeeping of the client's.
 """
 
+from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -16,8 +18,11 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
+    TypeAdapter,
+    ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 MOST_STOPS = 16
 MOST_HINT = 4096
@@ -37,12 +42,48 @@ class Wire(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_unknown_that_is_empty(cls, given: Any) -> Any:
+    def _without_what_asks_for_nothing(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        fields = cls.model_fields
-        known = fields.keys() | {field.alias for field in fields.values()}
-        return {key: value for key, value in given.items() if key in known or not is_empty(value)}
+        return {key: value for key, value in given.items() if not cls._says_nothing(key, value)}
+
+    @classmethod
+    def _says_nothing(cls, key: str, value: Any) -> bool:
+        """Whether the field is as if it were absent: empty, and either unknown or one that may be
+        absent and holds no such value."""
+        if not is_empty(value):
+            return False
+        field = fields_by_key(cls).get(key)
+        return field is None or not (
+            field.is_required() or value is None or _holds(cls, key, value)
+        )
+
+
+@cache
+def fields_by_key(wire: type[BaseModel]) -> dict[str, FieldInfo]:
+    """A body's fields, by the names that JSON has for them."""
+    return {field.alias or name: field for name, field in wire.model_fields.items()}
+
+
+def _holds(wire: type[BaseModel], key: str, value: Any) -> bool:
+    return _holds_empty(wire, key, type(value))
+
+
+@cache
+def _holds_empty(wire: type[BaseModel], key: str, kind: type) -> bool:
+    """Whether the field takes an empty text, list or object."""
+    field = fields_by_key(wire)[key]
+    try:
+        _adapter_of(field).validate_python(kind())
+    except ValidationError:
+        return False
+    return True
+
+
+def _adapter_of(field: FieldInfo) -> TypeAdapter[Any]:
+    if not field.metadata:
+        return TypeAdapter(field.annotation)
+    return TypeAdapter(Annotated[(field.annotation, *field.metadata)])
 
 
 def is_empty(value: Any) -> bool:
@@ -50,12 +91,20 @@ def is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, str | list | dict) and not value)
 
 
-def only_empty(reason: str) -> BeforeValidator:
+@dataclass(frozen=True, slots=True)
+class Refusing(BeforeValidator):
+    """Marks a field that cannot be honoured, and says why; these values ask for nothing."""
+
+    defaults: tuple[object, ...] = ()
+    reason: str = ""
+
+
+def only_empty(reason: str) -> Refusing:
     """Of a field that cannot be honoured: empty, null and false ask for nothing."""
     return only_default(False, reason=reason)
 
 
-def only_default(*defaults: object, reason: str) -> BeforeValidator:
+def only_default(*defaults: object, reason: str) -> Refusing:
     """Of a field that cannot be honoured: it may be empty or have one of these values, which is as
     if it were absent."""
 
@@ -63,12 +112,20 @@ def only_default(*defaults: object, reason: str) -> BeforeValidator:
         if not is_empty(value) and not any(_same(value, default) for default in defaults):
             raise ValueError(reason)
 
-    return BeforeValidator(check)
+    return Refusing(check, defaults=defaults, reason=reason)
 
 
 def _same(value: Any, default: object) -> bool:
     """Whether a JSON value is this one; 1 and 1.0 are one number, and true is none."""
     return value == default and isinstance(value, bool) == isinstance(default, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Marks a field that is taken and changes no answer."""
+
+
+UNREAD = Unread()
 
 
 def _whole(value: Any) -> Any:
@@ -152,6 +209,10 @@ JsonObject = Annotated[dict[str, Any], AfterValidator(_bounded)]
 """A JSON object of bounded depth, such as a schema."""
 
 
+Ignored = Annotated[JsonObject | list[Any] | str | float | bool | None, UNREAD]
+"""The same, of any shape."""
+
+
 class FunctionDefinition(Wire):
     """A function that may be called."""
 
@@ -177,7 +238,7 @@ class FunctionDefinition(Wire):
         return {key: value for key in told if (value := getattr(self, key)) is not None}
 
 
-Hint = Annotated[str, Field(max_length=MOST_HINT)] | None
+Hint = Annotated[Annotated[str, Field(max_length=MOST_HINT)] | None, UNREAD]
 """Bookkeeping of the client's or of its provider's: it changes no answer."""
 
 

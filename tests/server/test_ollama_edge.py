@@ -33,7 +33,7 @@ BOTH: dict[str, Any] = {
     "options.num_predict": 0,
     "options.num_ctx": -1,
     "options.stop": [""],
-    "options.repeat_last_n": 64,
+    "options.repeat_last_n": -2,
     "options.mirostat": 2,
     "options.typical_p": 0.5,
     "options.tfs_z": 0.5,

@@ -43,7 +43,8 @@ class MessageRoutes:
 
     async def create(self, body: MessagesBody, request: Request) -> MessageAnswer | Response:
         """The answer, in one piece or as events. Temperature is 0 by default."""
-        current().parameters |= {"constraint": "tools", "stop": "stop_sequences"}
+        constraint = "tools" if body.enforces_call else "output_config.format"
+        current().parameters |= {"constraint": constraint, "stop": "stop_sequences"}
         if body.stream:
             return await streaming.streamed(
                 request,

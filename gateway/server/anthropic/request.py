@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from gateway.core.types import GenerationRequest, Message, Sampling, ToolCall
+from gateway.core.types import Constraint, GenerationRequest, Message, Sampling, ToolCall
 from gateway.server import tools as calling
 from gateway.server.anthropic.wire import (
     MessagesBody,
@@ -52,7 +52,9 @@ async def ask(body: MessagesBody, session: Session) -> calling.Asked:
         top_k=body.top_k or 0,
         stop=(*(body.stop_sequences or ()), *request.sampling.stop),
     )
-    request = replace(request, sampling=sampling)
+    schema = body.schema_text
+    constraint = request.constraint if schema is None else Constraint("json_schema", schema)
+    request = replace(request, sampling=sampling, constraint=constraint)
     return replace(asked, request=await session.within_context(request, bound(body.max_tokens)))
 
 

@@ -8,12 +8,15 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gateway.server.openai.fields import MostTokens
+from gateway.server.schemas import closed_text
 from gateway.server.wire import (
     MOST_STOPS,
+    UNREAD,
     Answered,
     ByKind,
     FunctionDefinition,
     Hint,
+    Ignored,
     JsonObject,
     Text,
     Whole,
@@ -30,9 +33,9 @@ class TextBlock(Wire):
 
     type: Literal["text"]
     text: Text
-    cache_control: JsonObject | None = None
-    """Bookkeeping: what is cached changes no answer."""
-    citations: list[Any] | None = None
+    cache_control: Ignored = None
+    """What is cached changes no answer."""
+    citations: Ignored = None
 
 
 class ToolUseBlock(Wire):
@@ -42,17 +45,18 @@ class ToolUseBlock(Wire):
     id: Text
     name: Text
     input: JsonObject
-    cache_control: JsonObject | None = None
-    caller: JsonObject | None = None
+    cache_control: Ignored = None
+    caller: Ignored = None
+    toolset_name: Hint = None
 
 
 class ThinkingBlock(Wire):
     """What the model thought before an earlier answer; chat templates are not shown it."""
 
     type: Literal["thinking", "redacted_thinking"]
-    thinking: str | None = None
-    signature: str | None = None
-    data: str | None = None
+    thinking: Ignored = None
+    signature: Ignored = None
+    data: Ignored = None
 
 
 def _refusing(*kinds: str) -> BeforeValidator:
@@ -84,9 +88,10 @@ class ToolResultBlock(Wire):
     type: Literal["tool_result"]
     tool_use_id: Text
     content: Texts | None = None
-    is_error: bool | None = None
+    is_error: Annotated[bool | None, UNREAD] = None
     """Chat templates do not know failed calls: the content says what went wrong."""
-    cache_control: JsonObject | None = None
+    cache_control: Ignored = None
+    toolset_name: Hint = None
 
 
 _BLOCKS = ("text", "tool_use", "tool_result", "thinking", "redacted_thinking")
@@ -113,7 +118,7 @@ Block = Annotated[
 class Turn(Wire):
     """One turn."""
 
-    role: Literal["user", "assistant"]
+    role: Literal["user", "assistant", "system"]
     content: Annotated[Annotated[Text, Tag("str")] | Annotated[list[Block], Tag("list")], ByKind]
 
 
@@ -124,9 +129,15 @@ class ToolOffered(Wire):
     input_schema: JsonObject
     description: Text | None = None
     type: Literal["custom"] | None = None
-    strict: bool | None = None
-    cache_control: JsonObject | None = None
-    eager_input_streaming: bool | None = None
+    strict: Annotated[bool | None, UNREAD] = None
+    cache_control: Ignored = None
+    eager_input_streaming: Annotated[bool | None, UNREAD] = None
+    input_examples: Annotated[list[JsonObject] | None, UNREAD] = None
+    """Chat templates are not shown them."""
+    allowed_callers: Annotated[
+        None, only_default(["direct"], reason="only a model calls tools")
+    ] = None
+    defer_loading: Annotated[None, only_empty("all tools are shown at once")] = None
 
     @property
     def function(self) -> FunctionDefinition:
@@ -171,6 +182,23 @@ class Thinking(Wire):
         only_default("disabled", "adaptive", reason="how much a model thinks is not chosen here"),
     ] = None
     display: Hint = None
+    budget_tokens: Annotated[Whole | None, UNREAD] = None
+
+
+class JsonFormat(Wire):
+    """A schema that the answer has to match."""
+
+    type: Literal["json_schema"]
+    schema_: JsonObject = Field(alias="schema")
+
+
+class OutputConfig(Wire):
+    """How the answer is made."""
+
+    format: JsonFormat | None = None
+    effort: Annotated[
+        None, only_default("high", reason="how much a model thinks is not chosen here")
+    ] = None
 
 
 class TokensBody(Wire):
@@ -187,10 +215,19 @@ class TokensBody(Wire):
     ) = None
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None
-    cache_control: JsonObject | None = None
+    cache_control: Ignored = None
     context_management: Annotated[None, only_empty("earlier turns are read as they are")] = None
-    output_config: Annotated[None, only_empty("how an answer is made is not chosen here")] = None
+    output_config: OutputConfig | None = None
+    speed: Annotated[None, only_default("standard", reason="there is one speed here")] = None
+    user_profile_id: Hint = None
+    workspace_id: Hint = None
     mcp_servers: Annotated[None, only_empty("no other server is asked")] = None
+
+    @property
+    def schema_text(self) -> str | None:
+        """The schema that the answer has to match, as JSON; None: every text may come out."""
+        form = self.output_config.format if self.output_config else None
+        return closed_text(form.schema_) if form else None
 
     @property
     def enforces_call(self) -> bool:
@@ -201,6 +238,8 @@ class TokensBody(Wire):
     def _fits_together(self) -> Self:
         if self.enforces_call and not self.tools:
             raise ValueError("tool_choice needs tools")
+        if self.enforces_call and self.schema_text is not None:
+            raise ValueError("an answer is either a tool call or of output_config.format")
         return self
 
 
@@ -216,7 +255,10 @@ class MessagesBody(TokensBody):
     top_k: Annotated[Whole, Field(ge=0)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     metadata: Metadata | None = None
-    service_tier: Literal["auto", "standard_only"] | None = None
+    service_tier: Annotated[
+        None, only_default("auto", "standard_only", reason="requests have one priority")
+    ] = None
+    diagnostics: Ignored = None
     container: Annotated[None, only_empty("no code is run")] = None
     inference_geo: Hint = None
 

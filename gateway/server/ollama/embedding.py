@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Request
-from pydantic import Field
+from pydantic import Field, Tag
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.types import Embeddings
@@ -13,9 +13,9 @@ from gateway.server.ollama.answers import nanoseconds
 from gateway.server.ollama.keep_alive import KeepAlive, Keeper, seconds_of
 from gateway.server.ollama.names import entry_of
 from gateway.server.ollama.options import Options
-from gateway.server.ollama.unsupported import NoDimensions, WhereItFits
+from gateway.server.ollama.unsupported import WhereItFits
 from gateway.server.service import Service
-from gateway.server.wire import Answered, Text, Wire
+from gateway.server.wire import Answered, ByKind, Text, Whole, Wire
 
 _MOST_TEXTS = 2048
 _SAMPLING = Options().sampling()
@@ -33,13 +33,24 @@ class EmbeddingBody(Wire):
 class EmbedBody(EmbeddingBody):
     """Texts to turn into vectors."""
 
-    input: Text | Annotated[list[Text], Field(max_length=_MOST_TEXTS)]
+    input: (
+        Annotated[
+            Annotated[Text, Tag("str")]
+            | Annotated[list[Text], Field(max_length=_MOST_TEXTS), Tag("list")],
+            ByKind,
+        ]
+        | None
+    ) = None
+    """No text, or an empty one, has no vector: the model is not asked."""
     truncate: WhereItFits = None
-    dimensions: NoDimensions = None
+    dimensions: Annotated[Whole, Field(ge=0)] | None = None
+    """Only the model's own number of dimensions, which 0 means too: vectors are not cut."""
 
     @property
     def texts(self) -> list[str]:
         """All of them."""
+        if not self.input:
+            return []
         return [self.input] if isinstance(self.input, str) else self.input
 
 
@@ -57,11 +68,11 @@ class EmbedAnswer(Answered):
 class LegacyBody(EmbeddingBody):
     """One text."""
 
-    prompt: Text
+    prompt: Text = ""
 
 
 class LegacyAnswer(Answered):
-    """Its vector, of unit length."""
+    """Its vector, of unit length; of no text there is none."""
 
     embedding: list[float]
 
@@ -84,7 +95,7 @@ class EmbeddingRoutes:
         if not body.texts:
             entry_of(self._service, body.model)
             return EmbedAnswer(model=body.model, embeddings=[])
-        found = await unless_gone(request.receive, self._embed(body, body.texts))
+        found = await unless_gone(request.receive, self._embed(body, body.texts, body.dimensions))
         exchange = current()
         return EmbedAnswer(
             model=body.model,
@@ -96,10 +107,15 @@ class EmbeddingRoutes:
 
     async def legacy(self, body: LegacyBody, request: Request) -> LegacyAnswer:
         """As /api/embed, for clients that ask the older way."""
+        if not body.prompt:
+            entry_of(self._service, body.model)
+            return LegacyAnswer(embedding=[])
         found = await unless_gone(request.receive, self._embed(body, [body.prompt]))
         return LegacyAnswer(embedding=list(found.vectors[0]))
 
-    async def _embed(self, body: EmbeddingBody, texts: list[str]) -> Embeddings:
+    async def _embed(
+        self, body: EmbeddingBody, texts: list[str], dimensions: int | None = None
+    ) -> Embeddings:
         options = body.options or Options()
         if options.sampling() != _SAMPLING or options.num_predict is not None:
             raise InvalidRequest(
@@ -116,4 +132,4 @@ class EmbeddingRoutes:
                     f"the input length exceeds the context length: {longest} tokens, {context}",
                     parameter="input",
                 )
-            return await session.embed(texts)
+            return await session.embed(texts, dimensions or None)

@@ -2,22 +2,25 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
 
 from gateway import __version__
 from gateway.backends.protocol import Backend
-from gateway.core.errors import InvalidRequest
+from gateway.core.errors import InvalidRequest, ModelNotPulled, UnknownModel
 from gateway.models.gguf_parts import read_model
+from gateway.models.spec import ModelSpec
+from gateway.server.http_errors import Forbidden
 from gateway.server.ollama import showing
 from gateway.server.ollama.answers import timestamp
 from gateway.server.ollama.describing import Description, describe, describe_all
 from gateway.server.ollama.keep_alive import Keeper
 from gateway.server.ollama.names import entry_of, tagged
+from gateway.server.ollama.unsupported import NoOverride
 from gateway.server.service import Service
-from gateway.server.wire import Answered, Text, Wire
+from gateway.server.wire import Answered, Ignored, Text, Wire
 
 SPOKEN = "0.33.0"
 """The version of Ollama whose API this is; clients decide by it what they may ask."""
@@ -93,6 +96,24 @@ class Processes(Answered):
     models: list[Running]
 
 
+class PullBody(Wire):
+    """Which model to have here."""
+
+    model: Text | None = None
+    name: Text | None = None
+    """The same, as older clients call it."""
+    stream: bool | None = None
+    insecure: Ignored = None
+    username: Ignored = None
+    password: Ignored = None
+
+
+class Pulled(Answered):
+    """What became of it."""
+
+    status: Literal["success"]
+
+
 class ShowBody(Wire):
     """Which model."""
 
@@ -101,6 +122,9 @@ class ShowBody(Wire):
     """The same, as older clients call it."""
     verbose: bool | None = None
     """Arrays of the metadata too, such as the vocabulary."""
+    system: NoOverride = None
+    template: NoOverride = None
+    options: NoOverride = None
 
 
 class ShownTensor(Answered):
@@ -137,6 +161,7 @@ class ModelRoutes:
         router.get("/version", summary="Version")(self.version)
         router.get("/tags", summary="Models to be asked")(self.tags)
         router.get("/ps", summary="Loaded models")(self.ps)
+        router.post("/pull", summary="Have a model here")(self.pull)
         router.post("/show", response_model_exclude_unset=True, summary="One model")(self.show)
 
     async def version(self) -> Version:
@@ -158,11 +183,20 @@ class ModelRoutes:
         still = [description for description in found if description.spec.name in loaded]
         return Processes(models=[self._running(d, loaded[d.spec.name]) for d in still])
 
+    async def pull(self, body: PullBody) -> Pulled:
+        """Success where the model is here already; none is fetched for a client."""
+        try:
+            _entry(self._service, body)
+        except (UnknownModel, ModelNotPulled) as missing:
+            raise Forbidden(
+                "/api/pull is not enabled on this server",
+                hint="models are pulled where the server runs: gateway models pull NAME",
+            ) from missing
+        return Pulled(status="success")
+
     async def show(self, body: ShowBody) -> Shown:
         """Metadata, tensors, template and the defaults that apply."""
-        if not (name := body.model or body.name):
-            raise InvalidRequest("model is required", parameter="model")
-        spec = entry_of(self._service, name)
+        spec = _entry(self._service, body)
         found = await asyncio.to_thread(describe, spec)
         header = found.header
         if body.verbose and header.tensors:
@@ -219,6 +253,12 @@ class ModelRoutes:
 
     def _name(self, found: Description) -> str:
         return tagged(found.spec.name, self._service.pool.models.specs)
+
+
+def _entry(service: Service, body: ShowBody | PullBody) -> ModelSpec:
+    if not (name := body.model or body.name):
+        raise InvalidRequest("model is required", parameter="model")
+    return entry_of(service, name)
 
 
 def _details(found: Description) -> dict[str, Any]:

@@ -1,19 +1,17 @@
 """`options`: how tokens are chosen and how many. Absent or null: the gateway's default, which is
 temperature 0, seed 0 and no penalty, not Ollama's."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from gateway.core.types import SEED_LIMIT, Sampling
 from gateway.server.ollama.unsupported import (
     NoMirostat,
-    NoSampler,
     NotAModel,
     NoTypical,
     OfMirostat,
     OperatorsChoice,
-    WholeText,
 )
 from gateway.server.wire import MOST_STOPS, Text, Whole, Wire
 
@@ -35,7 +33,10 @@ class Options(Wire):
     min_p: Annotated[float, Field(ge=0, lt=1)] | None = None
     repeat_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
     """As `Sampling.repetition_penalty`; 1 changes nothing, and is the default."""
-    repeat_last_n: WholeText = None
+    repeat_last_n: Annotated[Whole, Field(ge=-1)] | None = None
+    """Where there is a penalty, only -1: penalties look at the whole prompt and answer."""
+    penalize_newline: bool | None = None
+    """Where there is a penalty, only true: it is a token like any other."""
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     num_predict: Annotated[
@@ -53,7 +54,6 @@ class Options(Wire):
     mirostat_eta: OfMirostat = None
     typical_p: NoTypical = None
     tfs_z: NoTypical = None
-    penalize_newline: NoSampler = None
     num_keep: OperatorsChoice = None
     """Of a prompt that is cut, which none is."""
     numa: OperatorsChoice = None
@@ -68,6 +68,22 @@ class Options(Wire):
     logits_all: OperatorsChoice = None
     vocab_only: NotAModel = None
     embedding_only: NotAModel = None
+    draft_num_predict: OperatorsChoice = None
+
+    @model_validator(mode="after")
+    def _penalties_are_of_all(self) -> Self:
+        if not self._penalizes:
+            return self
+        if self.repeat_last_n not in (None, -1):
+            raise ValueError("repeat_last_n: penalties look at the whole prompt and answer: -1")
+        if self.penalize_newline is False:
+            raise ValueError("penalize_newline: penalties are of every token: true")
+        return self
+
+    @property
+    def _penalizes(self) -> bool:
+        others = (self.presence_penalty, self.frequency_penalty)
+        return self.repeat_penalty not in (None, 1) or any(others)
 
     def sampling(self) -> Sampling:
         """How tokens are chosen; how many there may be only the prompt's length tells."""

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from gateway.server.http_errors import Forbidden
-from gateway.server.wire import Whole, only_default, only_empty
+from gateway.server.wire import UNREAD, Whole, only_default, only_empty
 
 NoImages = Annotated[None, only_empty("the model reads text only, no images")]
 NoThinking = Annotated[None, only_empty("the model does not support thinking")]
@@ -31,30 +31,22 @@ NoContext = Annotated[
     None,
     only_empty("earlier turns are sent to /api/chat as messages, not as token ids"),
 ]
-WhereItFits = bool | None
+NoOverride = Annotated[None, only_empty("models are shown as they are")]
+WhereItFits = Annotated[bool | None, UNREAD]
 """Input that does not fit the context is refused, never cut, and an answer ends where the context
 does: so to allow more, or not to, asks for nothing."""
-NoDimensions = Annotated[None, only_empty("vectors have the model's own number of dimensions")]
 NoPicture = Annotated[None, only_default(0, reason="the model writes text only, no images")]
 
-OperatorsChoice = bool | Annotated[Whole, Field(ge=-1)] | None
+OperatorsChoice = Annotated[bool | Annotated[Whole, Field(ge=-1)] | None, UNREAD]
 """Of how a model is loaded and with how many threads, which whoever runs the server decides, in
 models.toml. It changes no byte of an answer, so it is read as a wish."""
-NoSampler = Annotated[
-    None, only_default(0, False, reason="is a way of sampling that the gateway does not have")
-]
 NotAModel = Annotated[None, only_default(False, reason="asks for no answer of the model")]
-OfMirostat = float | None
+OfMirostat = Annotated[float | None, UNREAD]
 """Means nothing without Mirostat, which is refused."""
 NoMirostat = Annotated[None, only_default(0, reason="Mirostat sampling is not supported; send 0")]
 NoTypical = Annotated[None, only_default(0, 1, reason="typical sampling is not supported; send 1")]
-WholeText = Annotated[
-    None,
-    only_default(-1, 0, reason="repeat_penalty looks at the whole prompt and answer, which is -1"),
-]
 
 _REFUSED = {
-    ("POST", "/pull"): "models are pulled where the server runs: gateway models pull NAME",
     ("POST", "/push"): "models are not sent anywhere",
     ("POST", "/create"): "models are entries of models.toml",
     ("POST", "/copy"): "models are entries of models.toml",

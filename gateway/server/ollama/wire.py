@@ -20,7 +20,17 @@ from gateway.server.ollama.unsupported import (
     WhereItFits,
 )
 from gateway.server.tools import ParsedAnswer
-from gateway.server.wire import Answered, FunctionDefinition, JsonObject, Text, Whole, Wire
+from gateway.server.wire import (
+    UNREAD,
+    Answered,
+    FunctionDefinition,
+    Ignored,
+    JsonObject,
+    Text,
+    Whole,
+    Wire,
+    only_empty,
+)
 
 _MOST_TOOLS = 128
 
@@ -41,6 +51,9 @@ class GenerationBody(Wire):
     think: NoThinking = None
     truncate: WhereItFits = None
     shift: WhereItFits = None
+    debug_render_only: Annotated[None, only_empty("prompts are shown by POST /tokenize")] = Field(
+        default=None, alias="_debug_render_only"
+    )
 
     @model_validator(mode="after")
     def _asks_for_logprobs(self) -> Self:
@@ -64,7 +77,7 @@ class TurnFunction(Wire):
 
     name: Text
     arguments: JsonObject
-    index: Whole | None = None
+    index: Annotated[Whole | None, UNREAD] = None
 
 
 class TurnCall(Wire):
@@ -86,7 +99,7 @@ class ChatTurn(Wire):
     tool_call_id: Text | None = None
     """Of a tool's turn: the call that it answers."""
     images: NoImages = None
-    thinking: Text | None = None
+    thinking: Annotated[Text | None, UNREAD] = None
     """What the model thought before; chat templates are not shown it."""
 
     @model_validator(mode="after")
@@ -103,6 +116,7 @@ class OfferedTool(Wire):
 
     type: Literal["function"] | None = None
     function: FunctionDefinition
+    items: Ignored = None
 
 
 class ChatBody(GenerationBody):

@@ -16,9 +16,11 @@ from gateway.server.openai.fields import (
 )
 from gateway.server.schemas import closed_text
 from gateway.server.wire import (
+    UNREAD,
     Answered,
     ByKind,
     FunctionDefinition,
+    Ignored,
     JsonObject,
     Text,
     Whole,
@@ -48,8 +50,9 @@ class TextPart(Wire):
 
     type: Literal["text"]
     text: Text
-    cache_control: JsonObject | None = None
-    """Bookkeeping: what is cached changes no answer."""
+    cache_control: Ignored = None
+    """What is cached changes no answer."""
+    prompt_cache_breakpoint: Ignored = None
 
 
 _Parts = list[Annotated[TextPart, only_text("text")]]
@@ -69,7 +72,7 @@ class CallInMessage(Wire):
     id: Text
     type: Literal["function"] = "function"
     function: CalledFunction
-    index: Whole | None = None
+    index: Annotated[Whole | None, UNREAD] = None
     """As the pieces of a stream carry it."""
 
 
@@ -78,17 +81,17 @@ class ChatMessage(Wire):
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content | None = None
-    name: Text | None = None
+    name: Annotated[Text | None, UNREAD] = None
     """Of who speaks; chat templates are not shown it."""
-    reasoning_content: Text | None = None
+    reasoning_content: Annotated[Text | None, UNREAD] = None
     """What the model thought before; chat templates are not shown it."""
-    reasoning: Text | None = None
+    reasoning: Annotated[Text | None, UNREAD] = None
     tool_calls: list[CallInMessage] | None = None
     tool_call_id: Text | None = None
     refusal: Annotated[None, only_empty("a refusal of an earlier answer is not read")] = None
     audio: Annotated[None, only_empty("audio is not read")] = None
     function_call: Annotated[None, only_empty("calls are in tool_calls")] = None
-    annotations: list[Any] | None = None
+    annotations: Ignored = None
     """Of an earlier answer's text; they are no part of it."""
 
     @model_validator(mode="after")
@@ -143,10 +146,10 @@ class NamedTool(Wire):
 class JsonSchema(Wire):
     """A schema that the answer has to match."""
 
-    name: Annotated[Text, Field(pattern=_NAME)]
-    description: Text | None = None
+    name: Annotated[Text, Field(pattern=_NAME), UNREAD]
+    description: Annotated[Text | None, UNREAD] = None
     schema_: JsonObject = Field(alias="schema")
-    strict: bool | None = None
+    strict: Annotated[bool | None, UNREAD] = None
     """The schema is enforced whether or not this is true."""
 
 
@@ -197,10 +200,15 @@ class ChatRequest(SamplingFields):
     tool_choice: _Choice | None = None
     parallel_tool_calls: bool | None = None
     metadata: Metadata = None
-    store: Literal[False] | None = None
-    service_tier: Literal["auto", "default"] | None = None
-    modalities: list[Literal["text"]] | None = None
-    reasoning_effort: Annotated[None, only_default("none", reason=_NO_THINKING)] = None
+    store: Annotated[None, only_empty("answers are not kept")] = None
+    service_tier: Annotated[
+        None, only_default("auto", "default", reason="requests have one priority")
+    ] = None
+    modalities: Annotated[
+        None, only_default(["text"], reason="models write text only, no audio")
+    ] = None
+    reasoning_effort: Annotated[None, only_default("none", "medium", reason=_NO_THINKING)] = None
+    moderation: Annotated[None, only_empty("answers are not moderated")] = None
     chat_template_kwargs: Annotated[
         None, only_empty("a chat template is given nothing but messages and tools")
     ] = None

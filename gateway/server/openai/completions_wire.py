@@ -11,7 +11,16 @@ from gateway.server.openai.fields import (
     Usage,
     bound,
 )
-from gateway.server.wire import Answered, Text, TextsOrIds, TokenIds, Whole, text_or_ids
+from gateway.server.wire import (
+    Answered,
+    Text,
+    TextsOrIds,
+    TokenIds,
+    Whole,
+    only_default,
+    only_empty,
+    text_or_ids,
+)
 
 MOST_PROMPTS = 128
 DEFAULT_TOKENS = 16
@@ -38,9 +47,8 @@ class CompletionRequest(SamplingFields):
     logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    suffix: Literal[""] | None = None
-    """Text after the answer is not read by these models, so none may be given."""
-    best_of: Literal[1] | None = None
+    suffix: Annotated[None, only_empty("models do not read text after the answer")] = None
+    best_of: Annotated[None, only_default(1, reason="ask for n answers and choose one")] = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Request
 from pydantic import Field, Tag
 
-from gateway.core.errors import InvalidRequest
 from gateway.server.client_work import unless_gone
 from gateway.server.service import Service
 from gateway.server.wire import Answered, Hint, Text, TextsOrIds, TokenIds, Whole, Wire, text_or_ids
@@ -74,12 +73,7 @@ class EmbeddingRoutes:
 
     async def _embed(self, body: EmbeddingRequest) -> EmbeddingList:
         async with self._service.session(body.model) as session:
-            found = await session.embed(text_or_ids(body.input))
-        width = len(found.vectors[0])
-        if body.dimensions not in (None, width):
-            raise InvalidRequest(
-                f"dimensions is {body.dimensions}; this model has {width}", parameter="dimensions"
-            )
+            found = await session.embed(text_or_ids(body.input), body.dimensions)
         data = [
             Embedding(object="embedding", index=n, embedding=_shown(vector, body.encoding_format))
             for n, vector in enumerate(found.vectors)

@@ -7,14 +7,25 @@ from pydantic import AfterValidator, Field, Tag
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.types import Sampling
-from gateway.server.wire import MOST_STOPS, Answered, ByKind, Hint, Text, Whole, Wire
+from gateway.server.wire import (
+    MOST_STOPS,
+    UNREAD,
+    Answered,
+    ByKind,
+    Hint,
+    Text,
+    Whole,
+    Wire,
+    only_empty,
+)
 
 MOST_CHOICES = 128
 
 
 _Stops = Annotated[list[Text], Field(max_length=MOST_STOPS)]
 Stop = Annotated[Annotated[Text, Tag("str")] | Annotated[_Stops, Tag("list")], ByKind] | None
-Metadata = dict[str, str] | None
+Metadata = Annotated[dict[str, str] | None, UNREAD]
+"""Bookkeeping of the client's, up to the answer that shows it again."""
 
 
 def _limit(tokens: int) -> int:
@@ -31,6 +42,15 @@ MostTokens = Annotated[Whole, AfterValidator(_limit)]
 def bound(tokens: int | None) -> int | None:
     """What a request wants at most; None: what the context leaves."""
     return None if tokens == NO_LIMIT else tokens
+
+
+class PromptCacheOptions(Wire):
+    """What is cached changes no answer."""
+
+    mode: Hint = None
+    ttl: Hint = None
+    comparison_response_id: Annotated[None, only_empty("answers are not kept")] = None
+    prewarm: Annotated[None, only_empty("every request is answered")] = None
 
 
 class SamplingFields(Wire):
@@ -57,6 +77,7 @@ class SamplingFields(Wire):
     safety_identifier: Hint = None
     prompt_cache_key: Hint = None
     prompt_cache_retention: Hint = None
+    prompt_cache_options: PromptCacheOptions | None = None
     """What is cached changes no answer."""
 
     def sampling(self) -> Sampling:
@@ -80,7 +101,7 @@ class StreamOptions(Wire):
     """How an answer is streamed."""
 
     include_usage: bool | None = None
-    include_obfuscation: bool | None = None
+    include_obfuscation: Annotated[bool | None, UNREAD] = None
     """True is the documented default. Padding against observers of the network is not added."""
 
 
@@ -102,12 +123,8 @@ def usage(prompt_tokens: int, completion_tokens: int) -> Usage:
 
 
 def stops(stop: str | list[str] | None) -> tuple[str, ...]:
-    """The texts that end an answer.
-
-    Raises:
-        InvalidRequest: one is empty.
-    """
-    if stop is None:
+    """The texts that end an answer; an empty text alone is none."""
+    if not stop:
         return ()
     return (stop,) if isinstance(stop, str) else tuple(stop)
 

@@ -5,13 +5,20 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gateway.server.openai.chat_wire import only_text
-from gateway.server.openai.fields import Metadata, MostTokens, StreamOptions
+from gateway.server.openai.fields import (
+    Metadata,
+    MostTokens,
+    PromptCacheOptions,
+    StreamOptions,
+)
 from gateway.server.schemas import closed_text
 from gateway.server.wire import (
+    UNREAD,
     Answered,
     ByKind,
     FunctionDefinition,
     Hint,
+    Ignored,
     JsonObject,
     Text,
     Wire,
@@ -27,8 +34,9 @@ class InputPart(Wire):
 
     type: Literal["input_text", "output_text"]
     text: Text
-    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
-    logprobs: Annotated[list[Any], Field(max_length=0)] | None = None
+    annotations: Ignored = None
+    logprobs: Ignored = None
+    prompt_cache_breakpoint: Ignored = None
 
 
 _Parts = Annotated[
@@ -42,8 +50,9 @@ class InputMessage(Wire):
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
     content: Annotated[Annotated[Text, Tag("str")] | Annotated[_Parts, Tag("list")], ByKind]
-    id: str | None = None
-    status: Literal["completed", "incomplete"] | None = None
+    id: Hint = None
+    status: Hint = None
+    phase: Hint = None
 
     @property
     def text(self) -> str:
@@ -60,10 +69,10 @@ class TextFormat(Wire):
     """What the answer may be."""
 
     type: Literal["text", "json_object", "json_schema"]
-    name: Annotated[Text, Field(pattern=_NAME)] | None = None
-    description: Text | None = None
+    name: Annotated[Annotated[Text, Field(pattern=_NAME)] | None, UNREAD] = None
+    description: Annotated[Text | None, UNREAD] = None
     schema_: JsonObject | None = Field(default=None, alias="schema")
-    strict: bool | None = None
+    strict: Annotated[bool | None, UNREAD] = None
     """The schema is enforced whether or not this is true."""
 
     @model_validator(mode="after")
@@ -94,6 +103,13 @@ class FunctionTool(FunctionDefinition):
 
     type: Literal["function"]
     name: Annotated[Text, Field(pattern=_NAME)]
+    async_: Annotated[None, only_empty("calls are waited for")] = Field(default=None, alias="async")
+    allowed_callers: Annotated[
+        None, only_default(["direct"], reason="only a model calls functions")
+    ] = None
+    defer_loading: Annotated[None, only_empty("all tools are shown at once")] = None
+    output_schema: Annotated[JsonObject | None, UNREAD] = None
+    """What a function gives is read as it comes."""
 
 
 def _only_functions(tool: Any) -> Any:
@@ -117,14 +133,22 @@ _Choice = Annotated[
 ]
 
 
+_NO_SUMMARY = "what a model thinks is not summed up"
+_NO_THOUGHTS = "chat templates are not shown what a model thought before"
+
+
 class Reasoning(Wire):
     """How much is thought; no request chooses it."""
 
     effort: Annotated[
-        None, only_default("none", reason="how much a model thinks is not chosen by a request")
+        None,
+        only_default("none", "medium", reason="how much a model thinks is not chosen by a request"),
     ] = None
-    summary: Annotated[
-        None, only_default("auto", reason="what a model thinks is not summed up")
+    summary: Annotated[None, only_default("auto", reason=_NO_SUMMARY)] = None
+    generate_summary: Annotated[None, only_default("auto", reason=_NO_SUMMARY)] = None
+    context: Annotated[None, only_default("auto", reason=_NO_THOUGHTS)] = None
+    mode: Annotated[
+        None, only_default("standard", reason="how a model thinks is not chosen by a request")
     ] = None
 
 
@@ -137,6 +161,9 @@ class CallItem(Wire):
     arguments: Text
     id: Hint = None
     status: Hint = None
+    caller: Ignored = None
+    namespace: Hint = None
+    async_: Ignored = Field(default=None, alias="async")
 
 
 class CallOutputItem(Wire):
@@ -147,6 +174,9 @@ class CallOutputItem(Wire):
     output: Annotated[Annotated[Text, Tag("str")] | Annotated[_Parts, Tag("list")], ByKind]
     id: Hint = None
     status: Hint = None
+    caller: Ignored = None
+    name: Hint = None
+    namespace: Hint = None
 
     @property
     def text(self) -> str:
@@ -160,9 +190,9 @@ class ReasoningItem(Wire):
     type: Literal["reasoning"]
     id: Hint = None
     status: Hint = None
-    summary: list[Any] | None = None
-    content: list[Any] | None = None
-    encrypted_content: str | None = None
+    summary: Ignored = None
+    content: Ignored = None
+    encrypted_content: Ignored = None
 
 
 _ITEMS = ("message", "function_call", "function_call_output", "reasoning")
@@ -207,8 +237,9 @@ class ResponseRequest(Wire):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     stream: bool | None = None
     text: TextOptions | None = None
-    truncation: Literal["disabled"] | None = None
-    store: bool | None = None
+    truncation: Annotated[Literal["auto", "disabled"] | None, UNREAD] = None
+    """Input that does not fit is refused, never cut: so to allow it asks for nothing."""
+    store: Annotated[bool | None, UNREAD] = None
     """True is the documented default. Answers are not kept, as each of them says (`store`), and
     cannot be asked for by their id."""
     tools: (
@@ -224,15 +255,30 @@ class ResponseRequest(Wire):
     safety_identifier: Hint = None
     prompt_cache_key: Hint = None
     prompt_cache_retention: Hint = None
-    service_tier: Literal["auto", "default"] | None = None
+    prompt_cache_options: PromptCacheOptions | None = None
+    service_tier: Annotated[
+        None, only_default("auto", "default", reason="requests have one priority")
+    ] = None
     top_logprobs: Annotated[None, only_default(0, reason="log-probabilities are not told")] = None
     previous_response_id: Annotated[
         None, only_empty("answers are not kept: send the earlier turns as input")
     ] = None
     conversation: Annotated[None, only_empty("conversations are not kept")] = None
-    include: list[Literal["reasoning.encrypted_content"]] | None = None
+    include: Annotated[list[Literal["reasoning.encrypted_content"]] | None, UNREAD] = None
     """Of reasoning, which no answer has apart from its text."""
     background: Annotated[None, only_empty("an answer is waited for")] = None
+    background_options: Annotated[
+        None,
+        only_default({"completion_window": "soonest"}, reason="an answer is waited for"),
+    ] = None
+    context_management: Annotated[None, only_empty("earlier turns are read as they are")] = None
+    moderation: Annotated[None, only_empty("answers are not moderated")] = None
+    image: Annotated[
+        None, only_default({"context_compression": "auto"}, reason="images are not read")
+    ] = None
+    access_programs: Annotated[
+        None, only_default({"cyber": "standard"}, reason="there are no such programs here")
+    ] = None
     prompt: Annotated[None, only_empty("no prompts are kept: send the text as input")] = None
     reasoning: Reasoning | None = None
     max_tool_calls: Annotated[None, only_empty("no tool is called by the server")] = None
