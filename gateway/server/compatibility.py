@@ -6,7 +6,7 @@ types. `python -m gateway.server.compatibility` writes them.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
@@ -22,7 +22,7 @@ from gateway.server.openai.chat_wire import ChatRequest
 from gateway.server.openai.completions_wire import CompletionRequest
 from gateway.server.openai.embeddings import EmbeddingRequest
 from gateway.server.openai.responses_wire import ResponseRequest
-from gateway.server.wire import Refusing, Unread, Wire, fields_by_key
+from gateway.server.wire import Refusing, Unread, Wire, adapter_of, fields_by_key
 
 BODIES: Mapping[str, type[Wire]] = {
     "/v1/chat/completions": ChatRequest,
@@ -105,13 +105,8 @@ def _bodies(annotation: Any, mark: str = "") -> Iterator[tuple[type[Wire], str]]
 
 def _values(field: FieldInfo) -> str:
     """What a field takes, in words."""
-    schema = _schema_of(field)
+    schema = adapter_of(field).json_schema()
     return " or ".join(dict.fromkeys(_words(schema, schema.get("$defs", {}))))
-
-
-def _schema_of(field: FieldInfo) -> dict[str, Any]:
-    marked = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-    return TypeAdapter[Any](marked).json_schema()
 
 
 def _words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:

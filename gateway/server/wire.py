@@ -5,6 +5,7 @@ nothing is accepted: a field that is null or empty, the documented default of wh
 here, and bookkeeping of the client's.
 """
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Self
@@ -54,9 +55,9 @@ class Wire(BaseModel):
         if not is_empty(value):
             return False
         field = fields_by_key(cls).get(key)
-        return field is None or not (
-            field.is_required() or value is None or _holds(cls, key, value)
-        )
+        if field is None or value is None:
+            return field is None
+        return not (field.is_required() or _holds(cls, key, json.dumps(value)))
 
 
 @cache
@@ -65,25 +66,22 @@ def fields_by_key(wire: type[BaseModel]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in wire.model_fields.items()}
 
 
-def _holds(wire: type[BaseModel], key: str, value: Any) -> bool:
-    return _holds_empty(wire, key, type(value))
-
-
 @cache
-def _holds_empty(wire: type[BaseModel], key: str, kind: type) -> bool:
-    """Whether the field takes an empty text, list or object."""
-    field = fields_by_key(wire)[key]
+def _holds(wire: type[BaseModel], key: str, empty: str) -> bool:
+    """Whether the field takes this empty value, written in JSON."""
     try:
-        _adapter_of(field).validate_python(kind())
+        adapter_of(fields_by_key(wire)[key]).validate_json(empty)
     except ValidationError:
         return False
     return True
 
 
-def _adapter_of(field: FieldInfo) -> TypeAdapter[Any]:
-    if not field.metadata:
-        return TypeAdapter(field.annotation)
-    return TypeAdapter(Annotated[(field.annotation, *field.metadata)])
+def adapter_of(field: FieldInfo) -> TypeAdapter[Any]:
+    """Reads what a field alone may hold."""
+    held: Any = field.annotation
+    for mark in field.metadata:
+        held = Annotated[held, mark]
+    return TypeAdapter(held)
 
 
 def is_empty(value: Any) -> bool:

@@ -114,6 +114,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "/detokenize": {"tokens": [1]},
 }
 """Bodies in which every object that a refused field lies in is there, or can be made of nothing."""
+NOTHING: list[Any] = [None, "", [], {}]
 OURS = ("/v1/score", "/v1/classify", "/tokenize", "/detokenize")
 """Routes of no published API; an empty text is a text in them."""
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -270,7 +271,7 @@ def test_what_is_not_done_is_refused_by_its_name_and_its_empty_values_are_not(
     (told,) = caught.value.errors()
     assert last in told["loc"]
     assert row.reason in told["msg"]
-    for nothing in (None, "", [], {}):
+    for nothing in NOTHING:
         wire.model_validate(put(base, row.name, nothing))
 
 
@@ -280,7 +281,7 @@ def test_every_field_that_may_be_absent_may_be_null_or_empty(path: str) -> None:
     for key, field in fields_by_key(wire).items():
         if field.is_required() or key in LEAST[path]:
             continue
-        for nothing in (None, "", [], {}):
+        for nothing in NOTHING:
             wire.model_validate({**base, key: nothing})
 
 

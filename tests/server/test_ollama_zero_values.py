@@ -9,7 +9,9 @@ from tests.server.test_asks_for_nothing import TURN, client
 
 __all__ = ["client"]
 
-TEXT, LIST, MAP, POINTER, NUMBER, FLAG = "", [], {}, None, 0, False
+TEXT, POINTER, NUMBER, FLAG = "", None, 0, False
+LIST: list[object] = []
+MAP: dict[str, object] = {}
 GENERATION: dict[str, Any] = {
     "stream": POINTER,
     "format": POINTER,

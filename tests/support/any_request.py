@@ -22,7 +22,7 @@ class Field:
     nearly: Values
 
 
-_JUNK = st.sampled_from(
+_JUNK: Values = st.sampled_from(
     [
         *(None, True, False, 0, 1, -1, 2**31, 2**64, -(2**70), 0.5, -0.0, 1e300, "", "0", "x"),
         *([], {}, [[]], [None], {"a": None}, [1, "a"], {"type": "text"}, "\ud800", "a\0b"),
@@ -144,7 +144,7 @@ _OPENAI: Mapping[str, Field] = {
     "stream": _flag,
     "user": _text,
 }
-_block = [
+_block: list[dict[str, Any]] = [
     {"type": "text", "text": "Hi"},
     {"type": "tool_use", "id": "c1", "name": "f", "input": {}},
     {"type": "tool_result", "tool_use_id": "c1", "content": "rain"},
@@ -179,7 +179,7 @@ _items = of(
     )
     | st.just(
         [
-            {"role": "user", "content": "What is it?"},
+            _USER,
             {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
             {"type": "function_call_output", "call_id": "c1", "output": "rain"},
         ]
