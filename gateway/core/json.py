@@ -25,6 +25,8 @@ _Reader = Callable[[Any], Any]
 
 _SHOWN = 60
 """Characters of a wrong value that an error quotes."""
+_MOST_KNOWN = 64
+"""Kinds of objects, by keys and types, of which a reader knows what to do."""
 _SCALARS = {str: "a text", int: "a whole number", bool: "true or false"}
 
 
@@ -69,10 +71,23 @@ def from_plain(
 ) -> Shape:
     """The same of what `json.loads` gives: the inverse of `dataclasses.asdict`."""
     try:
-        return cast(Shape, _reader(cast(Any, shape), reading)(raw))
-    except _Wrong as wrong:
-        place = f"{shape.__name__.lower()}{wrong.place}"
-        raise DataError(f"{name}: {place} {wrong.what}", hint=hint) from None
+        return reader_of(shape, reading)(raw)
+    except DataError as wrong:
+        raise DataError(f"{name}: {wrong.message}", hint=hint) from None
+
+
+def reader_of(shape: type[Shape], reading: Strictness = EXACT) -> Callable[[object], Shape]:
+    """What reads very many plain values; it raises a DataError that names the place within one."""
+    of_shape = _reader(cast(Any, shape), reading)
+
+    def read(raw: object) -> Shape:
+        try:
+            return cast(Shape, of_shape(raw))
+        except _Wrong as wrong:
+            place = f"{shape.__name__.lower()}{wrong.place}"
+            raise DataError(f"{place} {wrong.what}") from None
+
+    return read
 
 
 def request_to_json(request: GenerationRequest) -> str:
@@ -143,38 +158,69 @@ def _reader(kind: Any, reading: Strictness) -> _Reader:
     if origin is tuple:
         return partial(_list, _reader(arguments[0], reading))
     if origin is Mapping:
-        return partial(_mapping, _reader(arguments[1], reading))
+        plain_types = _as_they_are(arguments[1], reading)
+        return partial(_mapping, _reader(arguments[1], reading), plain_types)
     return partial(_number, reading.finite) if kind is float else partial(_exactly, kind)
 
 
 def _of_class(kind: type[Any], reading: Strictness) -> _Reader:
     hints = get_type_hints(kind)
     readers = {field.name: _reader(hints[field.name], reading) for field in fields(kind)}
+    plain_types = {field.name: _as_they_are(hints[field.name], reading) for field in fields(kind)}
     needed = {
         field.name
         for field in fields(kind)
         if field.default is MISSING and field.default_factory is MISSING
     }
+    # Of thousands of objects most have the same keys and types of values: what is to be done is
+    # found once for these.
+    known: dict[tuple[object, ...], dict[str, _Reader | None]] = {}
+
+    def to_read(raw: dict[str, Any]) -> dict[str, _Reader | None]:
+        """The values that are not as they should be yet; of a key of another version, None."""
+        if not needed <= raw.keys():
+            raise _Wrong(f"lacks {', '.join(sorted(needed - raw.keys()))}")
+        if not reading.strangers and not raw.keys() <= readers.keys():
+            raise _Wrong(f"has unknown keys: {sorted(raw.keys() - readers.keys())}")
+        return {
+            key: readers.get(key)
+            for key, each in raw.items()
+            if type(each) not in plain_types.get(key, ())
+        }
 
     def read(raw: object) -> Any:
         if not isinstance(raw, dict):
             raise _expected(raw, "an object")
-        if missing := sorted(needed - raw.keys()):
-            raise _Wrong(f"lacks {', '.join(missing)}")
-        if not reading.strangers and (unknown := sorted(raw.keys() - readers.keys())):
-            raise _Wrong(f"has unknown keys: {unknown}")
-        return kind(**_items(readers.get, raw))
+        of_what = (*raw, *map(type, raw.values()))
+        if of_what not in known:
+            if len(known) >= _MOST_KNOWN:
+                known.clear()
+            known[of_what] = to_read(raw)
+        return kind(**_items(known[of_what], raw))
 
     return read
 
 
-def _items(reader: Callable[[str], _Reader | None], raw: dict[str, Any]) -> dict[str, Any]:
-    done: dict[str, Any] = {}
+def _as_they_are(kind: Any, reading: Strictness) -> frozenset[type[Any]]:
+    """Types of plain values that are read as they are."""
+    if get_origin(kind) in (types.UnionType, Union):
+        parts = [_as_they_are(each, reading) for each in get_args(kind)]
+        return frozenset[type[Any]]().union(*parts)
+    if kind is float:
+        return frozenset() if reading.finite else frozenset({float, int})
+    return frozenset({kind} if kind in (str, int, bool, types.NoneType) else ())
+
+
+def _items(readers: Mapping[str, _Reader | None], raw: dict[str, Any]) -> dict[str, Any]:
+    """The object with some values read; those without a reader are left out."""
+    done = raw.copy()
     key = ""
     try:
-        for key, each in raw.items():
-            if (read := reader(key)) is not None:
-                done[key] = read(each)
+        for key, read in readers.items():
+            if read is None:
+                del done[key]
+            else:
+                done[key] = read(raw[key])
     except _Wrong as wrong:
         raise wrong.inside(f".{key}") from None
     return done
@@ -220,10 +266,12 @@ def _each(readers: Iterable[_Reader], raw: list[Any]) -> tuple[Any, ...]:
     return tuple(done)
 
 
-def _mapping(read: _Reader, raw: object) -> dict[str, Any]:
+def _mapping(read: _Reader, plain_types: frozenset[type[Any]], raw: object) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise _expected(raw, "an object")
-    return _items(lambda _: read, raw)
+    if plain_types.issuperset(map(type, raw.values())):
+        return raw.copy()
+    return _items(dict.fromkeys(raw, read), raw)
 
 
 def _exactly(kind: type[Any], raw: object) -> object:

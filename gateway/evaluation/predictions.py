@@ -1,15 +1,19 @@
 """From the answers in the store, or in a file, to predictions."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+from pydantic_core import from_json
+
+from gateway.core.collecting import uncollected
 from gateway.core.digests import canonical_json
 from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.files import read_text
-from gateway.core.json import from_plain
+from gateway.core.json import reader_of
 from gateway.core.types import Answer, LabelScores
 from gateway.evaluation.record import RecordedCell, RecordedItem, RunRecord
 from gateway.evaluation.store import Observation, Store
@@ -87,15 +91,26 @@ def answers_of(record: RunRecord, store: Store) -> dict[str, dict[str, Observati
 def predictions_jsonl(record: RunRecord, predictions: Predictions) -> str:
     """One line an item and cell, sorted by cell and item, without a clock."""
     items = {item.item_id: item for item in record.items}
-    lines = []
-    for name in sorted({**predictions, **baselines_of(record)}):
-        for prediction in {**predictions, **baselines_of(record)}[name]:
-            item = items[prediction.item_id]
-            line = {**asdict(prediction), "item_digest": item.digest}
-            if item.cluster:
-                line["cluster"] = item.cluster
-            lines.append(canonical_json(line))
-    return "".join(line + "\n" for line in lines)
+    cells = {**predictions, **baselines_of(record)}
+    return "".join(
+        _line(prediction, items[prediction.item_id])
+        for name in sorted(cells)
+        for prediction in cells[name]
+    )
+
+
+def _line(prediction: Prediction, item: RecordedItem) -> str:
+    # Not `asdict`, which looks into every value again; none of these changes.
+    line = {name: getattr(prediction, name) for name in _FIELDS}
+    line["item_digest"] = item.digest
+    if item.cluster:
+        line["cluster"] = item.cluster
+    return canonical_json(line) + "\n"
+
+
+_FIELDS = tuple(each.name for each in fields(Prediction))
+_OF_MANY = ("item_id", "gold", "answer")
+"""Texts that many predictions have in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +125,7 @@ class SavedPredictions:
     """Item id -> its cluster, of the items that share one."""
 
 
+@uncollected()
 def load_predictions(path: Path) -> SavedPredictions:
     """The predictions in a predictions.jsonl, or in the folder that holds one.
 
@@ -120,19 +136,38 @@ def load_predictions(path: Path) -> SavedPredictions:
     cells: dict[str, list[Prediction]] = {}
     digests: dict[str, str] = {}
     clusters: dict[str, str] = {}
-    lines = read_text(file, hint="name the folder given to gateway run --out").splitlines()
-    for number, line in enumerate(lines, start=1):
+    read, same = reader_of(Prediction), dict[str, str]().setdefault
+    text = read_text(file, hint="name the folder given to gateway run --out")
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
-            raw = json.loads(line)
+            raw = _plain(line)
             digest, cluster = raw.pop("item_digest"), raw.pop("cluster", "")
-        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+            prediction = read(_with_equal_texts_shared(raw, same))
+        except (ValueError, TypeError, KeyError, AttributeError, DataError) as exc:
             raise DataError(f"{file}:{number}: no prediction: {exc}") from exc
-        prediction = from_plain(Prediction, raw, f"{file}:{number}: no prediction")
         digests[prediction.item_id] = digest
         if cluster:
             clusters[prediction.item_id] = str(cluster)
         cells.setdefault(prediction.cell, []).append(prediction)
     return SavedPredictions(cells, digests, clusters)
+
+
+def _plain(line: str) -> Any:
+    """As `json.loads`; pydantic's reader takes half the time, but refuses lone surrogates."""
+    try:
+        return from_json(line)
+    except ValueError:
+        return json.loads(line)
+
+
+def _with_equal_texts_shared(
+    raw: dict[str, Any], same: Callable[[str, str], str]
+) -> dict[str, Any]:
+    """With one object for all equal texts: to find those of two cells equal is a look at each."""
+    for key in _OF_MANY:
+        if type(text := raw.get(key)) is str:
+            raw[key] = same(text, text)
+    return raw
 
 
 def require_same_items(a: SavedPredictions, b: SavedPredictions) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gateway.core.collecting import uncollected
 from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.files import read_text
 from gateway.core.json import Strictness, from_plain, plain
@@ -26,11 +27,12 @@ from gateway.evaluation.summary import (
 )
 from gateway.scoring.contest import Comparison, all_pairs, hold_one, pairs_of
 from gateway.scoring.flips import Flip, differing
+from gateway.scoring.items import absolute_errors
 from gateway.scoring.metrics import of_label, shown_with
 from gateway.scoring.pairing import Entrant, entrant, matched
 from gateway.scoring.report import Report
 from gateway.scoring.results import Prediction
-from gateway.scoring.scores import absolute_errors, score_cell
+from gateway.scoring.scores import score_cell
 from gateway.scoring.signed_rank import SignedRank, signed_rank
 from gateway.scoring.statistic import IntArray
 
@@ -133,6 +135,7 @@ def load_report(text: str) -> Report:
     return from_plain(Report, raw, REPORT, hint=_HINT, reading=_FINITE)
 
 
+@uncollected()
 def score(folder: Path | str, *, seed: int = 0, cluster: str | None = None) -> Report:
     """Score and judge the predictions in a run's folder again, from its files alone.
 
@@ -145,7 +148,7 @@ def score(folder: Path | str, *, seed: int = 0, cluster: str | None = None) -> R
     """
     run = load_run(Path(folder))
     clusters, remarks = clusters_of_saved(run.predictions, run.report.settings, cluster)
-    report, predictions = run.report, run.predictions.cells
+    report = run.report
     kinds = {cell.name: cell.kind for cell in report.cells}
     trivial = trivial_answer(run.baselines)
     read = run.entrants()
@@ -168,7 +171,7 @@ def score(folder: Path | str, *, seed: int = 0, cluster: str | None = None) -> R
     metric = report.primary_metric
     held = held_of(read, metric, cells=cells, margin=report.margin, seed=seed, clusters=clusters)
     cells = [replace(cell, verdicts=held.against.get(cell.name, ())) for cell in cells]
-    models = [cell for name, cell in predictions.items() if name not in run.baselines]
+    models = [cell.items for name, cell in read.items() if name not in run.baselines]
     said = (*remarks, *charged(report.kind, cells, trivial))
     return replace(
         report,

@@ -4,22 +4,23 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gateway.core.collecting import uncollected
 from gateway.core.lists import first_of
 from gateway.core.types import Answer, TaskKind
 from gateway.evaluation.clusters import SETTING, clusters_of, remarks
 from gateway.evaluation.predictions import (
     Answers,
     Predictions,
-    answers_of,
     baselines_of,
     names_of,
-    predictions_of,
+    predictions_from,
 )
 from gateway.evaluation.record import RunRecord
 from gateway.evaluation.store import Store
 from gateway.scoring.baselines import MEDIAN
 from gateway.scoring.contest import Held, hold_entrants
 from gateway.scoring.flips import Flip, differing
+from gateway.scoring.items import is_right
 from gateway.scoring.metrics import (
     FEWEST_OF_A_CLASS,
     MEANS_OVER_CLASSES,
@@ -28,8 +29,8 @@ from gateway.scoring.metrics import (
 )
 from gateway.scoring.pairing import Entrant, entrant
 from gateway.scoring.report import Conclusion, Report, best_first
-from gateway.scoring.results import CellScore, CellTimings, Status, Verdict
-from gateway.scoring.scores import TimedItem, is_right, score_cell, timings
+from gateway.scoring.results import CellScore, CellTimings, Prediction, Status, Verdict
+from gateway.scoring.scores import TimedItem, score_cell, timings
 from gateway.scoring.statistic import IntArray
 
 
@@ -44,6 +45,7 @@ class RunResult:
     """Measured seconds, kept apart from all that is reproducible."""
 
 
+@uncollected()
 def result_of(record: RunRecord, store: Store, *, margin: float | None = None) -> RunResult:
     """What the stored answers to a run come to.
 
@@ -53,11 +55,14 @@ def result_of(record: RunRecord, store: Store, *, margin: float | None = None) -
     Raises:
         DataError: the store lacks an answer that the run consists of.
     """
-    predictions = predictions_of(record, store)
-    report = evaluate(record, predictions, answers_of(record, store), margin=margin)
+    known = {cell.digest: store.answers(cell.digest) for cell in record.cells}
+    predictions = predictions_from(record, known)
+    answers = {cell.name: known[cell.digest] for cell in record.cells}
+    report = evaluate(record, predictions, answers, margin=margin)
     return RunResult(record, predictions, report, tuple(timings_of(record, store, predictions)))
 
 
+@uncollected()
 def evaluate(
     record: RunRecord,
     predictions: Predictions,
@@ -109,7 +114,9 @@ def evaluate(
         settings=record.settings,
         cells=tuple(cells),
         comparisons=held.comparisons if compare else (),
-        disagreements=disagreements(record, predictions) if compare else (),
+        disagreements=disagreements(record, [read[name].items for name in predictions])
+        if compare
+        else (),
         conclusion=conclusion(metric, cells) if compare else None,
         margin=margin,
         winner=held.winner if compare else None,
@@ -206,10 +213,10 @@ def charged(kind: TaskKind, cells: Sequence[CellScore], trivial: float | None) -
     )
 
 
-def disagreements(record: RunRecord, predictions: Predictions) -> tuple[Flip, ...]:
+def disagreements(record: RunRecord, cells: Sequence[Sequence[Prediction]]) -> tuple[Flip, ...]:
     """The items that any two cells answer differently."""
     excerpts = {item.item_id: item.excerpt for item in record.items}
-    return differing(list(predictions.values()), record.kind, excerpts)
+    return differing(cells, record.kind, excerpts)
 
 
 def timings_of(record: RunRecord, store: Store, predictions: Predictions) -> list[CellTimings]:

@@ -20,7 +20,7 @@ from gateway.scoring.equivalence import Equivalence, bootstrap_equivalence, prop
 from gateway.scoring.family import Simultaneous, holm, simultaneous
 from gateway.scoring.mcnemar import FEWEST_DECIDING, McNemar, mcnemar
 from gateway.scoring.metrics import OF_LABELS, RIGHT, SHARES_OF_RIGHT, in_shares
-from gateway.scoring.pairing import Entrant, Pairs, entrant, matched, pair, rights
+from gateway.scoring.pairing import Entrant, Pairs, entrant, matched, pair
 from gateway.scoring.permutation import DEFAULT_PERMUTATIONS, Permutation
 from gateway.scoring.power import (
     Power,
@@ -35,7 +35,7 @@ from gateway.scoring.results import AgainstBaseline, Metric, Prediction, Verdict
 from gateway.scoring.scores import DEFAULT_RESAMPLES
 from gateway.scoring.selection import Winner, winner
 from gateway.scoring.sequential import Sequential, scores, seeded_order, watch
-from gateway.scoring.statistic import FloatArray, IntArray
+from gateway.scoring.statistic import BoolArray, FloatArray, IntArray
 
 _MOST_DETAILED = 36
 """Comparisons up to which it is also found what each could have shown, and after how many items it
@@ -374,7 +374,7 @@ def one_by_one(
     """
     first, second = matched(a, b)
     order = looking_order([item.item_id for item in first], seed)
-    item_scores = scores(rights(first, task_kind), rights(second, task_kind))
+    item_scores = scores(first.right(task_kind), second.right(task_kind))
     return watch(item_scores[order], planned=planned, margin=margin, alpha=ALPHA / family)
 
 
@@ -498,7 +498,7 @@ class _Family:
             power=self._power(counts, error, pairs.n, alpha) if detailed else None,
             accuracy_power=_accuracy_power(counts, alpha) if detailed else None,
             sequential=None if order is None else self._looks(a, b, order, family),
-            inexact=(_inexact(a.items), _inexact(b.items)),
+            inexact=(a.items.inexact, b.items.inexact),
         )
 
     def _looks(self, a: Entrant, b: Entrant, order: IntArray, family: int) -> Sequential | None:
@@ -598,9 +598,5 @@ def _against(
     )
 
 
-def _ids(cell: Entrant, which: IntArray) -> tuple[str, ...]:
-    return tuple(cell.ids[i] for i in np.flatnonzero(which).tolist())
-
-
-def _inexact(cell: Sequence[Prediction]) -> int:
-    return sum(not prediction.exact for prediction in cell)
+def _ids(cell: Entrant, which: BoolArray) -> tuple[str, ...]:
+    return tuple(cell.items.ids[which].tolist())

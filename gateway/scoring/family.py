@@ -16,10 +16,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gateway.scoring.mcnemar import FEWEST_DECIDING
 from gateway.scoring.pairing import Pairs
-from gateway.scoring.permutation import SAME, Permutation, drawn_swaps, groups_of, permutation_test
+from gateway.scoring.permutation import SAME, Permutation, drawn_swaps, how_many, permutation_test
 from gateway.scoring.resampling import mean_of_some
-from gateway.scoring.statistic import BoolArray, Counts, FloatArray, IntArray, ItemStatistic
+from gateway.scoring.statistic import (
+    BoolArray,
+    Counts,
+    FloatArray,
+    IntArray,
+    ItemStatistic,
+    counted,
+)
 
 MOST_PERMUTATIONS, FEWEST_PERMUTATIONS = 10_000, 1_000
 _ALL_TRIED = 13
@@ -97,14 +105,13 @@ def _affordable(family: Sequence[Pairs], permutations: int) -> int:
 
 def _own(pairs: Pairs, drawn: FloatArray, *, seed: int, clusters: IntArray | None) -> Permutation:
     """The pair's own test: every swap where they are few, else those that all pairs share."""
-    groups = len(np.unique(groups_of(pairs, pairs.differing, clusters)))
-    every = 2**groups if groups <= _ALL_TRIED else 1
-    few = permutation_test(pairs, seed=seed, permutations=every, clusters=clusters)
-    if few.exact or few.p_value is None:
-        return few
-    extreme = int((np.abs(drawn) >= abs(few.difference) * (1 - SAME)).sum())
+    differing = how_many(pairs, pairs.differing, clusters)
+    deciding = how_many(pairs, pairs.deciding, clusters)
+    if differing <= _ALL_TRIED or deciding < FEWEST_DECIDING:
+        return permutation_test(pairs, seed=seed, permutations=2**_ALL_TRIED, clusters=clusters)
+    extreme = int((np.abs(drawn) >= abs(pairs.estimate) * (1 - SAME)).sum())
     p_value = (extreme + 1) / (len(drawn) + 1)
-    return Permutation(few.difference, few.differing, len(drawn), False, p_value, few.deciding)
+    return Permutation(pairs.estimate, differing, len(drawn), False, p_value, deciding)
 
 
 def _all_swapped(
@@ -131,17 +138,11 @@ def _chunk(family: Sequence[Pairs], swaps: Counts) -> FloatArray:
     means = [i for i, pairs in enumerate(family) if mean_of_some(pairs)]
     if means:
         values[means] = _means([family[i] for i in means], swaps)
-    moved: dict[int, FloatArray] = {}
-    whole: dict[int, FloatArray] = {}
+    others = [family[i] for i in sorted(set(range(len(family))) - set(means))]
+    moved = _moved(others, swaps)
 
     def of(side: ItemStatistic, kept: IntArray) -> tuple[FloatArray, FloatArray]:
-        every = len(kept) == len(swaps)
-        if not every:
-            return side.total(), side.sums(swaps[kept])
-        if id(side) not in moved:
-            whole[id(side)] = side.total()
-            moved[id(side)] = side.sums(swaps)
-        return whole[id(side)], moved[id(side)]
+        return moved[id(side)] if id(side) in moved else (side.total(), side.sums(swaps[kept]))
 
     for i in sorted(set(range(len(family))) - set(means)):
         pairs = family[i]
@@ -149,6 +150,18 @@ def _chunk(family: Sequence[Pairs], swaps: Counts) -> FloatArray:
         gain = from_b - from_a
         values[i] = pairs.of_a.value(a + gain) - pairs.of_b.value(b - gain)
     return values
+
+
+def _moved(family: Sequence[Pairs], swaps: Counts) -> dict[int, tuple[FloatArray, FloatArray]]:
+    """By the id of each side that is of all items: its features summed, over all the items and over
+    those that are swapped."""
+    whole = [pairs for pairs in family if pairs.n == len(swaps)]
+    sides = list({id(side): side for p in whole for side in (p.of_a, p.of_b)}.values())
+    counts = counted(sides, swaps)
+    return {
+        id(side): (side.total(), np.asarray(side.rows.T @ each))
+        for side, each in zip(sides, counts, strict=True)
+    }
 
 
 def _means(family: Sequence[Pairs], swaps: Counts) -> FloatArray:

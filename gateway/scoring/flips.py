@@ -12,9 +12,10 @@ from types import MappingProxyType
 import numpy as np
 
 from gateway.core.types import Answer, TaskKind
-from gateway.scoring.pairing import both_answered, cell_name, matched, rights
+from gateway.scoring.items import Items, ordered
+from gateway.scoring.pairing import both_answered, cell_name, matched
 from gateway.scoring.results import Prediction, Status
-from gateway.scoring.scores import Statistic, is_right, ordered, point_estimate, statistics
+from gateway.scoring.scores import Statistic, point_estimate, statistics
 from gateway.scoring.statistic import BoolArray, FloatArray
 
 
@@ -138,15 +139,24 @@ def differing(
         cells: of the same items.
         excerpts: item id -> the beginning of its text, where it is known.
     """
+    read = [ordered(cell) for cell in cells]
+    if not read:
+        return ()
+    first = read[0]
+    apart = np.zeros(len(first), dtype=np.bool_)
+    for cell in read[1:]:
+        apart |= cell.seen != first.seen
+    rows = np.flatnonzero(apart).tolist()
+    said = zip(*(_said(cell, rows, kind) for cell in read), strict=True)
+    names = [cell[0].cell for cell in read]
     return tuple(
         Flip(
-            item_id=row[0].item_id,
-            gold=answer_text(row[0].gold),
-            excerpt=excerpts.get(row[0].item_id, ""),
-            said={item.cell: _said(item, kind) for item in row},
+            item_id=first[at].item_id,
+            gold=answer_text(first[at].gold),
+            excerpt=excerpts.get(first[at].item_id, ""),
+            said=dict(zip(names, of_each, strict=True)),
         )
-        for row in zip(*map(ordered, cells), strict=True)
-        if any(answered(item) != answered(row[0]) for item in row)
+        for at, of_each in zip(rows, said, strict=True)
     )
 
 
@@ -173,12 +183,18 @@ def answer_text(answer: Answer | None) -> str:
     return f"{answer:g}"
 
 
-def _said(prediction: Prediction, kind: TaskKind) -> CellAnswer:
-    shown, right = shown_answer(prediction), is_right(prediction, kind) is True
-    if prediction.probabilities is None or not isinstance(prediction.answer, str):
+def _said(cell: Items, rows: Sequence[int], kind: TaskKind) -> list[CellAnswer]:
+    """What a cell said to some of its items."""
+    right = cell.right(kind)[rows].tolist()
+    return [_answer(cell[at], own) for at, own in zip(rows, right, strict=True)]
+
+
+def _answer(prediction: Prediction, right: bool) -> CellAnswer:
+    shown, given = shown_answer(prediction), prediction.probabilities
+    if given is None or not isinstance(prediction.answer, str):
         return CellAnswer(shown, right)
-    others = [p for label, p in prediction.probabilities.items() if label != prediction.answer]
-    own = prediction.probabilities[prediction.answer]
+    own, others = given[prediction.answer], list(given.values())
+    others.remove(own)
     return CellAnswer(shown, right, own, own - max(others))
 
 
@@ -197,7 +213,7 @@ def kept_answers(
         ConfigError: a classification task has fewer than two labels.
     """
     first, second = matched(reference, cell)
-    was, is_ = rights(first, task_kind), rights(second, task_kind)
+    was, is_ = first.right(task_kind), second.right(task_kind)
     scored = [
         (x, y)
         for x, y in both_answered(first, second)

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import bdtr
-from scipy.stats import binomtest
-from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+from scipy.stats import binom, binomtest
 
 from gateway.scoring.results import Metric
 from gateway.scoring.statistic import BoolArray
@@ -104,13 +103,14 @@ def mcnemar(right_a: BoolArray, right_b: BoolArray, *, clustered: bool = False) 
         ],
         dtype=np.int64,
     )
-    decides = int(table[0, 1] + table[1, 0]) >= FEWEST_DECIDING and not clustered
+    rarer, discordant = int(min(table[0, 1], table[1, 0])), int(table[0, 1] + table[1, 0])
+    decides = discordant >= FEWEST_DECIDING and not clustered
     return McNemar(
         both_right=int(table[0, 0]),
         only_a=int(table[0, 1]),
         only_b=int(table[1, 0]),
         both_wrong=int(table[1, 1]),
-        p_value=float(statsmodels_mcnemar(table, exact=True).pvalue) if decides else None,
+        p_value=min(1.0, 2 * float(binom.cdf(rarer, discordant, 0.5))) if decides else None,
         clustered=clustered,
     )
 

@@ -13,14 +13,13 @@ import numpy.typing as npt
 
 from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.types import Answer, TaskKind
+from gateway.scoring.items import Items, ordered
 from gateway.scoring.metrics import reads_probabilities
 from gateway.scoring.results import Prediction, Status
-from gateway.scoring.scores import ON_COMMON_ITEMS, Costs, is_right, ordered, statistics
+from gateway.scoring.scores import ON_COMMON_ITEMS, Costs, statistics
 from gateway.scoring.statistic import BoolArray, Counts, FloatArray, IntArray, ItemStatistic
 
 _SHOWN_IDS = 3
-
-Items = tuple[Prediction, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,9 +121,9 @@ def entrant(
         items=items,
         ids=tuple(item.item_id for item in items),
         golds=tuple(item.gold for item in items),
-        right=rights(items, task_kind),
-        answered=np.asarray([item.status is Status.OK for item in items], dtype=np.bool_),
-        answers=np.fromiter(map(_seen, items), dtype=np.object_, count=len(items)),
+        right=items.right(task_kind),
+        answered=items.answered,
+        answers=items.seen,
         table=statistics(task_kind, labels, items, trivial=trivial, costs=costs),
     )
 
@@ -194,7 +193,7 @@ def pair(a: Entrant, b: Entrant, metric: str) -> Pairs:
 
 def rights(items: Sequence[Prediction], task_kind: TaskKind) -> BoolArray:
     """Whether each item was answered rightly, shape (items,); an abstention is not right."""
-    return np.asarray([is_right(item, task_kind) is True for item in items], dtype=np.bool_)
+    return Items(items).right(task_kind)
 
 
 def both_answered(
@@ -296,12 +295,3 @@ def _deciding(
         return np.flatnonzero((a.right != b.right)[kept])
     gaps = abs(sides[0].features() - sides[1].features())
     return np.flatnonzero(np.asarray(gaps.sum(axis=1)).ravel() > 0)
-
-
-def _seen(item: Prediction) -> object:
-    """What tells one answer from another."""
-    if item.status is not Status.OK:
-        return (item.status,)
-    if isinstance(item.answer, Mapping):
-        return tuple(sorted(item.answer.items()))
-    return item.answer

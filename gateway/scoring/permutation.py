@@ -66,15 +66,15 @@ def permutation_test(
         clusters: the cluster of each of all items, shape (total,); None: each is its own.
     """
     groups = groups_of(pairs, pairs.differing, clusters)
-    differing, deciding = _count(groups), _count(groups_of(pairs, pairs.deciding, clusters))
+    differing = how_many(pairs, pairs.differing, clusters)
+    deciding = how_many(pairs, pairs.deciding, clusters)
     if deciding < FEWEST_DECIDING:
         return Permutation(pairs.estimate, differing, 0, False, None, deciding)
     exact = 2**differing <= permutations
     tried = 2**differing if exact else permutations
     drawn = _every(differing) if exact else drawn_swaps(differing, tried, seed=seed)
-    found = np.concatenate(
-        [swapped(pairs, part[np.unique(groups, return_inverse=True)[1]]) for part in drawn]
-    )
+    of_item = np.unique(groups, return_inverse=True)[1]
+    found = np.concatenate([swapped(pairs, part[of_item]) for part in drawn])
     extreme = int((np.abs(found) >= abs(pairs.estimate) * (1 - SAME)).sum())
     p_value = extreme / tried if exact else (extreme + 1) / (tried + 1)
     return Permutation(pairs.estimate, differing, tried, exact, p_value, deciding)
@@ -83,6 +83,13 @@ def permutation_test(
 def groups_of(pairs: Pairs, items: IntArray, clusters: IntArray | None) -> IntArray:
     """The cluster of some of the kept items, shape as `items`."""
     return pairs.kept[items] if clusters is None else clusters[pairs.kept[items]]
+
+
+def how_many(pairs: Pairs, items: IntArray, clusters: IntArray | None) -> int:
+    """The number of some of the kept items, or of their clusters."""
+    if clusters is None:
+        return len(items)
+    return len(np.unique(groups_of(pairs, items, clusters)))
 
 
 def swapped(pairs: Pairs, swaps: Counts) -> FloatArray:
@@ -115,7 +122,3 @@ def _every(groups: int) -> Iterator[Counts]:
     """All 2 ** groups ways, in one chunk."""
     ways = np.arange(2**groups)
     yield ((ways >> np.arange(groups)[:, np.newaxis]) & 1).astype(np.float32)
-
-
-def _count(groups: IntArray) -> int:
-    return len(np.unique(groups))

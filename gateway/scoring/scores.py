@@ -14,14 +14,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import itemgetter
 from typing import Literal, TypeVar, overload
 
 import numpy as np
 from scipy.sparse import csr_array
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from gateway.core.errors import ConfigError, DataError
+from gateway.core.errors import DataError
 from gateway.core.types import TaskKind
 from gateway.scoring import calibration
 from gateway.scoring.confusions import (
@@ -34,6 +33,14 @@ from gateway.scoring.confusions import (
     weighted_kappa,
 )
 from gateway.scoring.estimates import estimates
+from gateway.scoring.items import (
+    Items,
+    absolute_errors,
+    fields_of,
+    gold_fields,
+    gold_number,
+    ordered,
+)
 from gateway.scoring.rankings import AREAS, Area, mean_of, ranked
 from gateway.scoring.results import (
     CellScore,
@@ -76,8 +83,6 @@ BINS = 15
 Networks")."""
 
 _EDGES = np.linspace(0.0, 1.0, BINS + 1)
-_ONE = 1.0 + 1e-9
-"""Within one, with room for the rounding of 3.1 - 2.1."""
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -155,23 +160,6 @@ def score_cell(
     )
 
 
-def is_right(prediction: Prediction, task_kind: TaskKind) -> bool | None:
-    """Whether the answer is right; None where nothing was answered or the gold value is unknown.
-
-    Classification: the gold label. Extraction: every field that the gold value names; fields that
-    it does not name are not judged. Number: at most one away, as the metric within_one, because
-    equality of an estimate with its gold value is mostly luck.
-    """
-    if prediction.status is not Status.OK or prediction.gold is None:
-        return None
-    if task_kind == "number":
-        return abs(_number(prediction) - _gold_number(prediction)) <= _ONE
-    if task_kind == "extraction":
-        answer = _fields(prediction)
-        return all(answer.get(key) == value for key, value in _gold_fields(prediction).items())
-    return prediction.answer == prediction.gold
-
-
 def timings(name: str, rows: Sequence[TimedItem]) -> CellTimings:
     """Latency and cost of one cell.
 
@@ -202,27 +190,6 @@ def timings(name: str, rows: Sequence[TimedItem]) -> CellTimings:
         tokens_read=read,
         tokens_cached=cached,
     )
-
-
-def ordered(predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
-    """The predictions by item id, so that the order of arrival changes nothing.
-
-    Raises:
-        DataError: there are none, an item occurs twice, or one has no gold value.
-    """
-    if not predictions:
-        raise DataError("there are no predictions to score", hint="run the cell first")
-    items = tuple(sorted(predictions, key=lambda item: item.item_id))
-    for item_id, count in Counter(item.item_id for item in items).items():
-        if count > 1:
-            raise DataError(f"item {item_id!r} was predicted {count} times by one cell")
-    for item in items:
-        if item.gold is None:
-            raise DataError(
-                f"item {item.item_id!r} has no gold value, so nothing can be scored",
-                hint="give the column of the labels, or use `gateway classify`",
-            )
-    return items
 
 
 def class_f1(
@@ -282,17 +249,18 @@ def statistics(
     Raises:
         DataError, ConfigError: as `score_cell`.
     """
+    read = items if isinstance(items, Items) else Items(items)
     match task_kind:
         case "classification":
-            return _classification(labels, items, costs)
+            return _classification(labels, read, costs)
         case "number":
-            return _number_errors(items, trivial) | _answering(items)
+            return _number_errors(read, trivial) | _answering(read)
         case "extraction":
-            return _extraction(items) | _answering(items)
+            return _extraction(read) | _answering(read)
 
 
-def _answering(items: Sequence[Prediction]) -> dict[str, ItemStatistic]:
-    answered = _answered(items)
+def _answering(items: Items) -> dict[str, ItemStatistic]:
+    answered = items.answered
     unparsed = np.asarray([item.status is Status.UNPARSED for item in items])
     return {
         "coverage": mean(answered),
@@ -330,9 +298,9 @@ class Table(dict[str, ItemStatistic]):
 
 
 def _classification(
-    labels: Sequence[str], items: Sequence[Prediction], costs: Costs | None
+    labels: Sequence[str], items: Items, costs: Costs | None
 ) -> dict[str, ItemStatistic]:
-    gold, answer = _codes(labels, items)
+    gold, answer = items.codes(labels)
     table = _of_confusion(gold, answer, items, len(labels))
     if any(item.probabilities is not None for item in items):
         table |= _of_shares(labels, gold, answer, items)
@@ -357,12 +325,12 @@ def _classification(
 def _area(
     labels: Sequence[str],
     gold: IntArray,
-    items: Sequence[Prediction],
+    items: Items,
     area: Area,
     label: int | None,
 ) -> ItemStatistic | None:
     """Of one label, or the mean over those that gold values have, each against the others."""
-    shares = _shares(labels, items)
+    shares = items.shares(labels)
     if label is not None:
         return ranked(shares[:, label], gold == label, area)
     each = [ranked(shares[:, k], gold == k, area) for k in np.unique(gold).tolist()]
@@ -387,7 +355,7 @@ def _cost(labels: Sequence[str], gold: IntArray, answer: IntArray, costs: Costs)
 
 
 def _of_confusion(
-    gold: IntArray, answer: IntArray, items: Sequence[Prediction], classes: int
+    gold: IntArray, answer: IntArray, items: Items, classes: int
 ) -> dict[str, ItemStatistic]:
     """Metrics of the counts of gold and answer. Behind the labels, an answer of `classes` is an
     unparsed one, and one more any other that is lacking."""
@@ -414,10 +382,10 @@ def _of_confusion(
 
 
 def _of_shares(
-    labels: Sequence[str], gold: IntArray, answer: IntArray, items: Sequence[Prediction]
+    labels: Sequence[str], gold: IntArray, answer: IntArray, items: Items
 ) -> dict[str, ItemStatistic]:
     """Metrics of the labels' probabilities."""
-    shares = _shares(labels, items)
+    shares = items.shares(labels)
     scored = ~np.isnan(shares[:, 0])
     truth = np.eye(len(labels))[gold]
     # A share of zero for what came true costs 36 nats, as in scikit-learn, rather than infinity.
@@ -429,22 +397,22 @@ def _of_shares(
     }
 
 
-def _number_errors(items: Sequence[Prediction], trivial: float | None) -> dict[str, ItemStatistic]:
-    answered, errors = _answered(items), absolute_errors(items)
+def _number_errors(items: Items, trivial: float | None) -> dict[str, ItemStatistic]:
+    answered, errors = items.answered, absolute_errors(items)
     charged = charged_errors(items, errors, trivial)
     return {
         "mae": mean(charged),
         "mae_answered": mean(errors, among=answered),
         "median_ae": median(charged),
         "median_ae_answered": median(errors, among=answered),
-        "within_one": mean(_right(items, "number")),
+        "within_one": mean(items.right("number")),
     }
 
 
-def _extraction(items: Sequence[Prediction]) -> dict[str, ItemStatistic]:
-    golds = [_gold_fields(item) for item in items]
-    answers = [_fields(item) if item.status is Status.OK else {} for item in items]
-    table = {"exact_match": mean(_right(items, "extraction"))}
+def _extraction(items: Items) -> dict[str, ItemStatistic]:
+    golds = [gold_fields(item) for item in items]
+    answers = [fields_of(item) if item.status is Status.OK else {} for item in items]
+    table = {"exact_match": mean(items.right("extraction"))}
     for key in sorted({key for gold in golds for key in gold}):
         named = np.asarray([key in gold for gold in golds])
         equal = np.asarray(
@@ -470,142 +438,22 @@ def _ece(confidence: FloatArray, right: BoolArray, *, among: BoolArray) -> ItemS
     )
 
 
-# Reading predictions
-
-
-def absolute_errors(items: Sequence[Prediction]) -> FloatArray:
-    """|answer - gold| of a number task, shape (items,); NaN where nothing was answered.
-
-    Raises:
-        DataError: a gold value or an answer is not a finite number.
-    """
-    golds = [_gold_number(item) for item in items]
-    return np.asarray(
-        [
-            abs(_number(item) - gold) if item.status is Status.OK else math.nan
-            for item, gold in zip(items, golds, strict=True)
-        ]
-    )
-
-
-def charged_errors(
-    items: Sequence[Prediction], errors: FloatArray, trivial: float | None
-) -> FloatArray:
+def charged_errors(items: Items, errors: FloatArray, trivial: float | None) -> FloatArray:
     """The errors, and where nothing was answered that of the trivial answer instead."""
-    golds = np.asarray([_gold_number(item) for item in items])
+    golds = np.asarray([gold_number(item) for item in items])
     instead = float(np.median(golds)) if trivial is None else trivial
     return np.where(np.isnan(errors), np.abs(golds - instead), errors)
-
-
-def _answered(items: Sequence[Prediction]) -> BoolArray:
-    return np.asarray([item.status is Status.OK for item in items])
-
-
-def _right(items: Sequence[Prediction], task_kind: TaskKind) -> BoolArray:
-    return np.asarray([is_right(item, task_kind) is True for item in items])
-
-
-def _codes(labels: Sequence[str], items: Sequence[Prediction]) -> tuple[IntArray, IntArray]:
-    """Gold and answer as positions in `labels`; len(labels) stands for an abstention."""
-    if len(labels) < 2 or len(set(labels)) != len(labels):
-        raise ConfigError(
-            f"a classification needs at least two distinct labels, not {tuple(labels)!r}",
-            hint="name the labels in task.toml",
-        )
-    code = {label: position for position, label in enumerate(labels)}
-    gold = [_code(code, item, "gold value", item.gold) for item in items]
-    answer = [
-        _code(code, item, "answer", item.answer) if item.status is Status.OK else len(labels)
-        for item in items
-    ]
-    return np.asarray(gold, dtype=np.int64), np.asarray(answer, dtype=np.int64)
-
-
-def _code(code: Mapping[str, int], item: Prediction, what: str, value: object) -> int:
-    if not isinstance(value, str) or value not in code:
-        raise DataError(
-            f"the {what} {value!r} of item {item.item_id!r} is none of the {len(code)} labels",
-            hint=f"the labels are {', '.join(list(code)[:10])}{', ...' if len(code) > 10 else ''}",
-        )
-    return code[value]
-
-
-def _shares(labels: Sequence[str], items: Sequence[Prediction]) -> FloatArray:
-    """Probabilities in label order, shape (items, labels); NaN rows where there are none."""
-    table = np.full((len(items), len(labels)), np.nan)
-    given = {
-        row: item.probabilities
-        for row, item in enumerate(items)
-        if item.status is Status.OK and item.probabilities is not None
-    }
-    if not given:
-        return table
-    shares = np.asarray(_in_order(labels, list(given.values())))
-    totals = shares.sum(axis=1)
-    whole = np.asarray([len(p) == len(labels) for p in given.values()])
-    # Written so that a NaN fails too.
-    sound = whole & (shares >= 0).all(axis=1) & (np.abs(totals - 1.0) <= 1e-6)
-    if not sound.all():
-        item = items[list(given)[int(sound.argmin())]]
-        raise DataError(
-            f"the probabilities of item {item.item_id!r} are not a distribution over the labels",
-            hint="they need one entry a label, none negative, and the sum 1",
-        )
-    table[list(given)] = shares / totals[:, np.newaxis]
-    return table
-
-
-def _in_order(
-    labels: Sequence[str], given: Sequence[Mapping[str, float]]
-) -> list[tuple[float, ...]] | list[list[float]]:
-    """Each item's probabilities; NaN where a label has none."""
-    try:
-        # Some tens of thousands of items have one for every label: read at once.
-        return list(map(itemgetter(*labels), given))
-    except KeyError:
-        return [[p.get(label, math.nan) for label in labels] for p in given]
-
-
-def _gold_number(item: Prediction) -> float:
-    return _finite(item, "gold value", item.gold)
-
-
-def _number(item: Prediction) -> float:
-    return _finite(item, "answer", item.answer)
-
-
-def _finite(item: Prediction, what: str, value: object) -> float:
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise DataError(f"the {what} {value!r} of item {item.item_id!r} is not a finite number")
-    return float(value)
-
-
-def _gold_fields(item: Prediction) -> Mapping[str, str]:
-    fields = _mapping(item, "gold value", item.gold)
-    if not fields:
-        raise DataError(f"the gold value of item {item.item_id!r} names no field")
-    return fields
-
-
-def _fields(item: Prediction) -> Mapping[str, str]:
-    return _mapping(item, "answer", item.answer)
-
-
-def _mapping(item: Prediction, what: str, value: object) -> Mapping[str, str]:
-    if not isinstance(value, Mapping):
-        raise DataError(f"the {what} {value!r} of item {item.item_id!r} is not a set of fields")
-    return value
 
 
 # Tables
 
 
 def _worst(
-    task_kind: TaskKind, labels: Sequence[str], items: Sequence[Prediction], trivial: float | None
+    task_kind: TaskKind, labels: Sequence[str], items: Items, trivial: float | None
 ) -> dict[str, float]:
     """What an item costs where nothing is known of it: of losses that are all alike."""
     if task_kind == "number":
-        golds = np.asarray([_gold_number(item) for item in items])
+        golds = np.asarray([gold_number(item) for item in items])
         middle = float(np.median(golds)) if trivial is None else trivial
         error = float(np.abs(golds - middle).mean())
         return {"mae": error, "mae_answered": error}
@@ -613,20 +461,20 @@ def _worst(
     return {"log_loss": math.log(classes), "brier": 1 - 1 / classes}
 
 
-def _status_counts(items: Sequence[Prediction]) -> dict[str, int]:
+def _status_counts(items: Items) -> dict[str, int]:
     counts = Counter(item.status for item in items)
     return {status.value: counts[status] for status in Status}
 
 
-def _tokens_per_correct(items: Sequence[Prediction], task_kind: TaskKind) -> float | None:
-    right = int(_right(items, task_kind).sum())
+def _tokens_per_correct(items: Items, task_kind: TaskKind) -> float | None:
+    right = int(items.right(task_kind).sum())
     tokens = sum(item.prompt_tokens + item.completion_tokens for item in items)
     return tokens / right if right else None
 
 
-def _per_class(labels: Sequence[str], items: Sequence[Prediction]) -> tuple[ClassScore, ...]:
+def _per_class(labels: Sequence[str], items: Items) -> tuple[ClassScore, ...]:
     """One row a label; 0 where a ratio has nothing below its line, as such tables have it."""
-    gold, answer = _codes(labels, items)
+    gold, answer = items.codes(labels)
     precision, recall, f1, support = precision_recall_fscore_support(
         gold, answer, labels=range(len(labels)), zero_division=0.0
     )
@@ -636,27 +484,27 @@ def _per_class(labels: Sequence[str], items: Sequence[Prediction]) -> tuple[Clas
     )
 
 
-def _confusion(labels: Sequence[str], items: Sequence[Prediction]) -> Confusion:
-    gold, answer = _codes(labels, items)
+def _confusion(labels: Sequence[str], items: Items) -> Confusion:
+    gold, answer = items.codes(labels)
     # The last row would be items whose gold value is an abstention: there are none.
     counts = confusion_matrix(gold, answer, labels=range(len(labels) + 1))[:-1]
     return Confusion(tuple(labels), tuple(tuple(row) for row in counts.tolist()))
 
 
-def _calibration(labels: Sequence[str], items: Sequence[Prediction]) -> dict[str, Metric]:
-    shares = _shares(labels, items)
+def _calibration(labels: Sequence[str], items: Items) -> dict[str, Metric]:
+    shares = items.shares(labels)
     scored = ~np.isnan(shares[:, 0])
     confidence = shares[scored].max(axis=1)
-    right = _right(items, "classification")[scored]
+    right = items.right("classification")[scored]
     return calibration.figures(confidence, right, _bin_of(confidence))
 
 
-def _reliability(labels: Sequence[str], items: Sequence[Prediction]) -> tuple[ReliabilityBin, ...]:
+def _reliability(labels: Sequence[str], items: Items) -> tuple[ReliabilityBin, ...]:
     """The bins that hold a prediction, by confidence; empty ones have no mean to show."""
-    shares = _shares(labels, items)
+    shares = items.shares(labels)
     scored = ~np.isnan(shares[:, 0])
     confidence = shares[scored].max(axis=1)
-    right = _right(items, "classification")[scored]
+    right = items.right("classification")[scored]
     bins = _bin_of(confidence)
     return tuple(
         ReliabilityBin(

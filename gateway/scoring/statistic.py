@@ -28,6 +28,9 @@ none."""
 
 _CHUNK = 4_000_000
 """Weights that are made at a time: bounds memory, changes no value."""
+_NARROW = 32
+"""Resamples that are counted at a time: their weights stay in the processor's cache while all cells
+are counted."""
 _DRAWN = 2_000_000
 """Indices drawn at a time: part of the result, because it cuts the random stream."""
 
@@ -84,8 +87,7 @@ class ItemStatistic:
 
     def counted(self, weights: Counts) -> FloatArray:
         """How often each code counts, shape (codes, resamples)."""
-        counts = one_hot(self.codes, self.rows.shape[0]) @ weights
-        return np.asarray(counts, dtype=np.float64)
+        return counted([self], weights)[0]
 
     def sums(self, weights: Counts) -> FloatArray:
         """The features summed, each item counting so often; shape (features, resamples)."""
@@ -121,6 +123,18 @@ class ItemStatistic:
         """Of this cell's items and, behind them, another's."""
         codes = np.concatenate([self.codes, other.codes + self.rows.shape[0]])
         return ItemStatistic(codes, csr_array(vstack([self.rows, other.rows])), self.value)
+
+
+def counted(statistics: Sequence[ItemStatistic], weights: Counts) -> list[FloatArray]:
+    """How often each code of each statistic counts, shape (codes, resamples) each."""
+    matrices = [one_hot(each.codes, each.rows.shape[0]) for each in statistics]
+    found = [np.empty((each.rows.shape[0], weights.shape[1])) for each in statistics]
+    for start in range(0, weights.shape[1], _NARROW):
+        part = slice(start, start + _NARROW)
+        some = np.ascontiguousarray(weights[:, part])
+        for counts, matrix in zip(found, matrices, strict=True):
+            counts[:, part] = matrix @ some
+    return found
 
 
 def one_hot(codes: IntArray, width: int) -> csr_array:
@@ -265,9 +279,10 @@ def _resampled(
     if not table:
         return {}
     drawn: dict[str, list[FloatArray]] = {name: [] for name in table}
+    groups = _sharing(table)
+    firsts = [table[names[0]] for names in groups]
     for weights in resample_weights(n, resamples, seed=seed, clusters=clusters):
-        for names in _sharing(table):
-            counts = table[names[0]].counted(weights)
+        for names, counts in zip(groups, counted(firsts, weights), strict=True):
             for name in names:
                 drawn[name].append(table[name].of_counts(counts))
     return {name: np.concatenate(parts) if parts else np.empty(0) for name, parts in drawn.items()}

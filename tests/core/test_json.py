@@ -12,6 +12,7 @@ from gateway.core.json import (
     completion_from_json,
     completion_to_json,
     read_json,
+    reader_of,
     request_from_json,
     request_to_json,
 )
@@ -143,3 +144,15 @@ def test_a_number_is_kept_as_it_is_written() -> None:
     text = '{"answer":3,"cell":"c","gold":3.0,"item_id":"i","status":"ok"}'
     found = read_json(Prediction, text, "prediction")
     assert (repr(found.answer), repr(found.gold), found.status) == ("3", "3.0", Status.OK)
+
+
+def test_objects_of_other_keys_and_types_are_read_by_what_they_are() -> None:
+    read = reader_of(Sampling)
+    assert read({"temperature": 1, "seed": 3}) == Sampling(temperature=1, seed=3)
+    assert read({"seed": 3, "temperature": 0.5}) == Sampling(temperature=0.5, seed=3)
+    for wrong in (True, None, 3.0, "3"):
+        for _ in range(2):
+            with pytest.raises(DataError, match=r"sampling\.seed is"):
+                read({"seed": wrong})
+    with pytest.raises(DataError, match="unknown keys"):
+        read({"seed": 3, "sede": 4})

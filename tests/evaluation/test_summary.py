@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +98,13 @@ def test_a_wrong_predictions_file_names_its_line(tmp_path: Path, line: str) -> N
     (tmp_path / "predictions.jsonl").write_text(f"{line}\n")
     with pytest.raises(DataError, match=r"predictions\.jsonl:1: no prediction"):
         load_predictions(tmp_path)
+
+
+def test_a_lone_surrogate_in_an_answer_is_read(tmp_path: Path) -> None:
+    made = Prediction("a", "1", Status.OK, "bug", "bug", raw_text="\ud800 and \x85 more")
+    line = json.dumps({**asdict(made), "item_digest": "x"})
+    (tmp_path / "predictions.jsonl").write_text(f"{line}\n")
+    assert load_predictions(tmp_path).cells == {"a": [made]}
 
 
 def test_absent_predictions_are_an_error(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from scipy.stats import binomtest
 import gateway.report
 from gateway.core.types import Answer, TaskKind
 from gateway.report.sentences import contest_sentences, summary_sentences
+from gateway.scoring.items import is_right
 from gateway.scoring.metrics import merit
 from gateway.scoring.report import Report
 from gateway.scoring.results import Prediction, Status
-from gateway.scoring.scores import is_right
 from tests.evaluation.test_verdicts import judged
 from tests.scoring.cells import LABELS, cell
 

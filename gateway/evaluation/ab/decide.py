@@ -83,7 +83,7 @@ def outcome_of(
         margin=criterion.margin,
         noise=answers.noise(record, answered.again),
         pairs=held.comparisons,
-        items=disagreements(record, predictions),
+        items=disagreements(record, list(predictions.values())),
         fidelity=_fidelity(predictions, record),
         recommendation=None,
         stopping=Stopping(len(record.items), planned, BATCH, answered.decided) if planned else None,
