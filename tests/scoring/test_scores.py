@@ -14,12 +14,11 @@ from sklearn import metrics as sk
 
 from gateway.core.errors import ConfigError, DataError
 from gateway.core.types import Answer, TaskKind
-from gateway.scoring.items import is_right
+from gateway.scoring.items import is_right, ordered
 from gateway.scoring.results import CellScore, Prediction, Status
 from gateway.scoring.scores import (
     TimedItem,
     class_f1,
-    ordered,
     score_cell,
     statistics,
     timings,
