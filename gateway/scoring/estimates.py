@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from gateway.scoring import confusions, intervals, rankings
 from gateway.scoring.intervals import NONE, Bounds
+from gateway.scoring.metrics import limits
 from gateway.scoring.rankings import AREAS
 from gateway.scoring.results import Metric
 from gateway.scoring.statistic import IntArray, ItemStatistic
@@ -15,15 +16,10 @@ show stands beside it instead (Vaicenavicius et al. 2019)."""
 LOSSES = frozenset({"mae", "mae_answered", "log_loss", "brier", "cost"})
 """Means of what is at least zero."""
 MEDIANS = frozenset({"median_ae", "median_ae_answered"})
-_OF_COUNTS: Mapping[str, tuple[float, float]] = {
-    "macro_f1": (0.0, 1.0),
-    "weighted_f1": (0.0, 1.0),
-    "balanced_accuracy": (0.0, 1.0),
-    "mcc": (-1.0, 1.0),
-    "precision": (0.0, 1.0),
-    "recall": (0.0, 1.0),
-}
-"""Metrics of a confusion table, with their least and greatest values."""
+_OF_COUNTS = frozenset(
+    {"macro_f1", "weighted_f1", "balanced_accuracy", "mcc", "precision", "recall"}
+)
+"""Metrics of a confusion table."""
 
 
 def estimates(
@@ -67,11 +63,10 @@ def bounds_of(
     if family == "quadratic_kappa":
         apart = confusions.quadratic(statistic.rows.shape[1] // 3)
         return confusions.interval(
-            statistic, bounds=(-1.0, 1.0), clusters=clusters, disagreement=apart
+            statistic, bounds=limits(name), clusters=clusters, disagreement=apart
         )
     if family in _OF_COUNTS or confusions.beta_of(family):
-        bounds = _OF_COUNTS.get(family, (0.0, 1.0))
-        return confusions.interval(statistic, bounds=bounds, clusters=clusters)
+        return confusions.interval(statistic, bounds=limits(name), clusters=clusters)
     if family in LOSSES:
         return intervals.of_losses(statistic, worst=worst, clusters=clusters)
     if family in MEDIANS:

@@ -1,5 +1,6 @@
 """What metrics are called, what they are measured in, and which way each is better."""
 
+import math
 from collections.abc import Mapping
 
 from gateway.core.types import TaskKind
@@ -19,6 +20,7 @@ SHARES_OF_RIGHT = frozenset(RIGHT.values())
 OF_LABELS = frozenset({"macro_f1", "weighted_f1"})
 """Metrics for which accuracy stands in where too few items differ to resample them."""
 
+_CORRELATIONS = frozenset({"mcc", "quadratic_kappa"})
 _OF_PROBABILITIES = frozenset({"log_loss", "brier", "ece", "roc_auc", "pr_auc"})
 
 MEANS_OVER_CLASSES = frozenset({"macro_f1", "balanced_accuracy"})
@@ -82,6 +84,14 @@ def shown_with(metric: str) -> tuple[str, ...]:
 def merit(metric: str, value: float) -> float:
     """The value, turned around where lower is better: more merit is better in every metric."""
     return -value if metric in LOWER_IS_BETTER else value
+
+
+def limits(metric: str) -> tuple[float, float]:
+    """The least and the greatest value that there can be."""
+    family = metric.partition(":")[0]
+    if family in LOWER_IS_BETTER:
+        return 0.0, math.inf
+    return (-1.0, 1.0) if family in _CORRELATIONS else (0.0, 1.0)
 
 
 def in_shares(metric: str) -> bool:

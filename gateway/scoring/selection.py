@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.scoring.metrics import in_shares, merit
+from gateway.scoring.estimates import bounds_of
+from gateway.scoring.metrics import limits, merit
 from gateway.scoring.pairing import Entrant
 from gateway.scoring.results import Metric
 from gateway.scoring.statistic import FloatArray, IntArray, resampled
@@ -53,7 +54,8 @@ def winner(
         for cell in known
     ]
     estimates = np.asarray([values[cell.name] for cell in known])
-    own = Metric(values[best.name])
+    bounds = bounds_of(metric, best.table[metric], clusters, None)
+    own = Metric(values[best.name], *bounds)
     corrected = _corrected(own, estimates, np.asarray(found), metric)
     return Winner(best.name, own.value, corrected, len(known))
 
@@ -67,24 +69,22 @@ def _corrected(own: Metric, estimates: FloatArray, drawn: FloatArray, metric: st
     sign = merit(metric, 1.0)
     errors = sign * np.nan_to_num(drawn - estimates[:, np.newaxis])
     if not errors.shape[1]:
-        return own
+        return Metric(own.value)
     assumed = _shrunk(sign * estimates, errors)
     picked = (assumed[:, np.newaxis] + errors).argmax(axis=0)
     luck = sign * errors[picked, np.arange(errors.shape[1])]
     # Being picked makes nothing look worse than it is: what little says so is the resamples'.
     bias = sign * max(0.0, float(sign * luck.mean()))
     value = own.value - bias
+    low, high = np.percentile(luck - luck.mean(), (2.5, 97.5))
     # The larger of two spreads: of the picked one's luck, and of this very cell.
-    itself = sign * errors[int((sign * estimates).argmax())]
-    low, high = (
-        own.value
-        - bias
-        - max(abs(np.percentile(part - part.mean(), tail)) for part in (luck, itself)) * side
-        for tail, side in ((97.5, 1), (2.5, -1))
-    )
-    if in_shares(metric):
-        value, low, high = (min(max(each, 0.0), 1.0) for each in (value, low, high))
-    return Metric(float(value), float(low), float(high))
+    under, over = value - high, value - low
+    if own.low is not None and own.high is not None:
+        under, over = min(under, own.low - bias), max(over, own.high - bias)
+    if not under < over:
+        return Metric(value)
+    value, under, over = np.clip([value, under, over], *limits(metric))
+    return Metric(float(value), float(under), float(over))
 
 
 def _shrunk(estimates: FloatArray, errors: FloatArray) -> FloatArray:

@@ -46,3 +46,16 @@ def test_one_cell_was_not_picked_and_a_clear_first_was_no_luck() -> None:
 def test_where_nothing_was_answered_nothing_is_first() -> None:
     silent = entrant(cell("s", ["bug"] * 3, [None] * 3), task_kind="classification", labels=LABELS)
     assert winner([silent], "accuracy", seed=0, resamples=10) is None
+
+
+def test_the_value_of_cells_that_err_nowhere_has_a_width_and_stays_within_its_limits() -> None:
+    right = [
+        entrant(cell(name, ["bug"] * 40, ["bug"] * 40), task_kind="classification", labels=LABELS)
+        for name in ("a", "b")
+    ]
+    for metric in ("accuracy", "balanced_accuracy"):
+        found = winner(right, metric, seed=0, resamples=50)
+        assert found is not None
+        assert found.corrected.low is not None
+        assert found.corrected.low < 0.96
+        assert found.corrected.high == 1.0

@@ -77,5 +77,7 @@ def _classes(run: RunResult) -> dict[str, dict[str, Metric]]:
     record = run.record
     if record.kind != "classification":
         return {}
-    cells = {**run.predictions, **baselines_of(record)}
-    return {name: class_f1(record.labels, cell) for name, cell in cells.items()}
+    cells, clusters = {**run.predictions, **baselines_of(record)}, clusters_of(record)
+    return {
+        name: class_f1(record.labels, cell, clusters=clusters) for name, cell in cells.items()
+    }

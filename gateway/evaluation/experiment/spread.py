@@ -11,7 +11,7 @@ from gateway.core.errors import ConfigError
 from gateway.evaluation.plan import Prepared
 from gateway.evaluation.record import RunRecord
 from gateway.evaluation.summary import RunResult
-from gateway.scoring.metrics import merit
+from gateway.scoring.metrics import limits, merit
 from gateway.scoring.results import Metric
 
 
@@ -53,10 +53,11 @@ class Spread:
         seeds = 0.0
         if self.deviation is not None:
             seeds = float(-stdtrit(count - 1, 0.025)) * self.deviation / math.sqrt(count)
+        least, most = limits(self.metric)
         return Metric(
             self.mean,
-            self.mean - math.hypot(self.first.value - low, seeds),
-            self.mean + math.hypot(high - self.first.value, seeds),
+            max(least, self.mean - math.hypot(self.first.value - low, seeds)),
+            min(most, self.mean + math.hypot(high - self.first.value, seeds)),
         )
 
     @property
