@@ -78,6 +78,4 @@ def _classes(run: RunResult) -> dict[str, dict[str, Metric]]:
     if record.kind != "classification":
         return {}
     cells, clusters = {**run.predictions, **baselines_of(record)}, clusters_of(record)
-    return {
-        name: class_f1(record.labels, cell, clusters=clusters) for name, cell in cells.items()
-    }
+    return {name: class_f1(record.labels, cell, clusters=clusters) for name, cell in cells.items()}
