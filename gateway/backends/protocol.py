@@ -11,9 +11,11 @@ from gateway.core.types import (
     GenerationRequest,
     LabelScores,
     MemoryUse,
+    Ranking,
     RenderedRequest,
     Troubles,
 )
+from gateway.models.abilities import Abilities
 from gateway.models.spec import ModelSpec
 from gateway.models.tool_calls import ToolMode
 
@@ -75,7 +77,8 @@ class Backend(Protocol):
         ...
 
     async def embed(self, texts: Sequence[EmbeddingInput]) -> Embeddings:
-        """One unit vector a text. Ids of tokens are read as they are."""
+        """One vector a text, of unit length unless the entry says otherwise. Ids of tokens are
+        read as they are."""
         ...
 
     def render(self, request: GenerationRequest) -> RenderedRequest:
@@ -119,6 +122,28 @@ class Recovering(Protocol):
     @property
     def troubles(self) -> Troubles:
         """Those since the model was loaded."""
+        ...
+
+
+@runtime_checkable
+class Able(Protocol):
+    """A backend that knows beforehand what its model can do."""
+
+    abilities: Abilities
+
+
+@runtime_checkable
+class Ranks(Able, Protocol):
+    """A backend whose model may be a reranker: where `abilities.can("rerank")`."""
+
+    async def rerank(self, query: str, documents: Sequence[str]) -> Ranking:
+        """What the model says of each document.
+
+        Raises:
+            OtherKind: it is no reranker.
+            ContextOverflow: query and document do not fit the context.
+            InvalidRequest, BackendError: as their names say.
+        """
         ...
 
 

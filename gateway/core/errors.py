@@ -11,7 +11,8 @@
     │   ├── InvalidRequest     a field is outside its range, or fields contradict
     │   ├── ContextOverflow    the prompt does not fit the context: never cut in silence
     │   ├── NoChatTemplate     chat asked of a model that has no chat template
-    │   └── Unsupported        the backend lacks a capability; never approximated unasked
+    │   ├── Unsupported        the backend lacks a capability; never approximated unasked
+    │   └── OtherKind          the model is of a kind that does not do this
     ├── BackendError           the model or its server failed
     │   ├── ModelLoadError     the weights cannot be loaded (corrupt, absent)
     │   │   └── ModelTooLarge  it takes more memory than all models together may
@@ -119,6 +120,10 @@ class Unsupported(RequestError):
     def __init__(self, capability: str, *, hint: str = "") -> None:
         super().__init__(f"this backend does not support {capability}", hint=hint)
         self.capability = capability
+
+
+class OtherKind(RequestError):
+    """The model is of a kind that does not do this: an encoder generates nothing."""
 
 
 class BackendError(GatewayError):

@@ -6,7 +6,7 @@ serving share everything here and differ only in where the request comes from.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from gateway.core.errors import InvalidRequest
@@ -281,9 +281,48 @@ class LabelScores:
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """One unit-length vector a text, shape (texts, dimensions)."""
+    """One vector a text, shape (texts, dimensions)."""
 
     vectors: tuple[tuple[float, ...], ...]
+    prompt_tokens: int
+    fingerprint: str
+    unit: bool = True
+    """They have length 1, unless the model's entry says otherwise."""
+
+    @property
+    def width(self) -> int:
+        """Dimensions of a vector."""
+        return len(self.vectors[0])
+
+    def cut(self, dimensions: int) -> "Embeddings":
+        """The first dimensions of each, as models are trained for that know of it (Kusupati et al.
+        2022, Matryoshka representation learning); unit vectors are scaled to length 1 again.
+
+        Raises:
+            InvalidRequest: the vectors have fewer.
+        """
+        if not 1 <= dimensions <= self.width:
+            raise InvalidRequest(
+                f"dimensions is {dimensions}; this model has {self.width}", parameter="dimensions"
+            )
+        if dimensions == self.width:
+            return self
+        heads = [vector[:dimensions] for vector in self.vectors]
+        lengths = [math.hypot(*head) if self.unit else 1.0 for head in heads]
+        scaled = (
+            tuple(x / (length or 1.0) for x in head)
+            for head, length in zip(heads, lengths, strict=True)
+        )
+        return replace(self, vectors=tuple(scaled))
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What a reranker says of each document for one query, in the documents' order."""
+
+    scores: tuple[float, ...]
+    """As the model gives them, the higher the better: of most models the logit of relevance, of
+    some a probability."""
     prompt_tokens: int
     fingerprint: str
 
@@ -327,8 +366,11 @@ class MemoryUse:
     weights: int
     """Shared by every entry on the same file."""
     cache: int
-    """Keys and values of all sequences; prompts' beginnings are kept in it, and it never grows."""
+    """Keys and values of all sequences, and states; prompts' beginnings are kept in it, and it
+    never grows."""
     scratch: int
     """For the intermediate values of a forward pass."""
     where: str = ""
     """What lies on the processor and what on a card; empty: it is not in this process."""
+    state: int = 0
+    """Of the cache, the states of recurrent layers, which do not grow with the tokens."""

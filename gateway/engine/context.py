@@ -37,6 +37,8 @@ class Memory:
     """Keys and values of all sequences; this is also the cache of prompts' beginnings."""
     scratch: int
     """For the intermediate values of a pass and its logits."""
+    state: int = 0
+    """Of the cache, what does not grow with the tokens: the states of recurrent layers."""
 
 
 class Context(Protocol):
@@ -49,6 +51,9 @@ class Context(Protocol):
     """Most tokens in one forward pass."""
     mixes_adapters: bool
     """Whether the rows of one pass may have different adapters."""
+    goes_back: bool
+    """Whether a sequence can be cut after any of its tokens. A state that all tokens went into
+    cannot: there one goes back to where it was saved."""
     memory: Memory
 
     def decode(self, rows: Sequence[PassRow]) -> Sequence[Logits]:
@@ -65,6 +70,15 @@ class Context(Protocol):
 
     def truncate(self, sequence: int, length: int) -> bool:
         """Keep the first `length` tokens of a sequence; False where the memory cannot do it."""
+        ...
+
+    def save(self, sequence: int) -> bytes:
+        """The state of a sequence that cannot be cut, as it is now."""
+        ...
+
+    def restore(self, sequence: int, length: int, saved: bytes) -> bool:
+        """Cut a sequence to the length at which its state was saved; False where the memory cannot
+        do it, and then the sequence holds nothing that may be relied on."""
         ...
 
     def copy(self, source: int, target: int) -> None:

@@ -93,6 +93,8 @@ class _Task:
     """Tokens of the current step that no forward pass has taken yet."""
     outputs: int = 0
     """How many of the last pending tokens want logits."""
+    returns: bool = False
+    """Whether it comes back to where the current step ends."""
     served: int = 0
     """Number of the last pass that took some of its tokens."""
 
@@ -304,7 +306,7 @@ class Engine:
         task.pending = [*lost, *step.tokens[task.cached if first else 0 :]]
         if not task.pending:
             raise BackendError("a step of the request has no token")
-        task.outputs = step.outputs
+        task.outputs, task.returns = step.outputs, step.returns
 
     def _pass(self) -> None:
         """One forward pass over what the running jobs need next."""
@@ -333,6 +335,8 @@ class Engine:
             if not task.pending:
                 mine = logits[given : given + task.outputs]
                 given += task.outputs
+                if task.returns:
+                    self._prefixes.save(task.sequence)
                 self._advance(task, mine)
 
     def _shares(self) -> list[tuple[_Task, int]]:

@@ -29,6 +29,7 @@ from gateway.engine.label_scores import score
 from gateway.engine.reader import Reader
 from gateway.engine.token_scores import read
 from gateway.engine.trie import build_trie, count_nodes
+from gateway.models.abilities import Abilities
 from gateway.models.reasoning import part
 from gateway.models.spec import ModelSpec
 from gateway.models.tool_calls import ToolMode
@@ -49,6 +50,8 @@ class EngineBackend:
     _reader: Reader
     _adapter: Adapter
     """What its passes are computed with, beside the weights; None: nothing."""
+    abilities: Abilities = Abilities("")
+    """What may be asked of it."""
 
     async def generate(self, request: GenerationRequest) -> Completion:
         return await self._generate(request, None)
@@ -73,6 +76,7 @@ class EngineBackend:
             task.cancel()
 
     async def score_labels(self, request: GenerationRequest, labels: Sequence[str]) -> LabelScores:
+        self.abilities.check(self.spec.name, "score")
         prompt, continuations = self._reader.split_labels(request, labels, self.context_length)
         longest = max(len(tokens) for tokens in continuations)
         self._check_context(len(prompt) + longest)
@@ -93,6 +97,7 @@ class EngineBackend:
 
     async def read(self, tokens: Sequence[int], first: int) -> tuple[float, ...]:
         """ln P of each token from number `first` (1 or more) on, given all before it."""
+        self.abilities.check(self.spec.name, "score")
         self._check_context(len(tokens))
         done = await self._run(tokens[:first], read(tokens, first))
         assert isinstance(done.answer, Read)
@@ -106,6 +111,7 @@ class EngineBackend:
         return tokenizer.tokenize([(text, False)], add_special=False), before
 
     async def embed(self, texts: Sequence[EmbeddingInput]) -> Embeddings:
+        self.abilities.check(self.spec.name, "embed")
         if not texts:
             raise InvalidRequest("no text to embed", parameter="input")
         tokens = [self._embedded(text) for text in texts]
@@ -119,7 +125,7 @@ class EngineBackend:
 
     def _embedded(self, text: EmbeddingInput) -> list[int]:
         if isinstance(text, str):
-            return self._reader.tokenizer.tokenize([(text, False)], add_special=True)
+            return self._reader.tokenizer.embedded(text)
         self._reader.tokenizer.text_of(text)  # refuses what the vocabulary has not
         return list(text)
 
@@ -153,6 +159,7 @@ class EngineBackend:
         return self._reader.tokenizer.checked_piece(token)
 
     def render(self, request: GenerationRequest) -> RenderedRequest:
+        self.abilities.check(self.spec.name, "generate")
         return self._reader.render(request)
 
     def count(self, text: str) -> int:

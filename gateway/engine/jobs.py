@@ -22,6 +22,8 @@ class Step:
     tokens: Sequence[int]
     outputs: int = 1
     """The logits after each of the last `outputs` tokens are wanted, at least 1."""
+    returns: bool = False
+    """The job comes back to where this step ends, and goes on from there otherwise."""
 
 
 OnText = Callable[[str, tuple[TokenLogprob, ...]], None]

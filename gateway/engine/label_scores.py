@@ -17,23 +17,24 @@ def score(prompt: Sequence[int], labels: Sequence[Sequence[int]], vocabulary: Vo
 
     Every node of the label trie is forwarded once.
     """
-    (row,) = yield Step(0, prompt)
+    root = build_trie(labels)
+    (row,) = yield Step(0, prompt, returns=len(root.children) > 1)
     prompt_done = time.perf_counter()
     results = [0.0] * len(labels)
-    root = build_trie(labels)
     pending = _visit(root, row, 0.0, vocabulary, results)
     depth = [len(prompt)] * len(pending)
     while pending:
         token, node, so_far = pending.pop()
         keep = depth.pop()
         chain = _chain(token, node)
-        rows = yield Step(keep, [t for t, _ in chain], outputs=len(chain))
+        branches = len(chain[-1][1].children) > 1
+        rows = yield Step(keep, [t for t, _ in chain], outputs=len(chain), returns=branches)
         for (_, member), row in zip(chain, rows, strict=True):
             keep += 1
             children = _visit(member, row, so_far, vocabulary, results)
             if len(children) == 1:
                 so_far = children[0][2]
-        if len(chain[-1][1].children) > 1 or len(chain) == _CHAIN_TOKENS:
+        if branches or len(chain) == _CHAIN_TOKENS:
             pending += children
             depth += [keep] * len(children)
     return Scored(tuple(results), prompt_done)

@@ -4,6 +4,9 @@ Its bound is the context's memory, which is taken when the model is loaded and n
 request takes the free sequence that holds most of its prompt, unless more would be overwritten
 there than it saves: then, and among equals, it takes the one used longest ago. What was computed
 with one adapter is never read by a request for another.
+
+Where a sequence cannot be cut after any token (a recurrent model), its state is saved where a job
+says that it will come back, and a sequence goes back to the nearest such place before.
 """
 
 import itertools
@@ -17,9 +20,16 @@ COPY_WORTH = 64
 sequence for a later prompt when it holds so many more than are shared."""
 
 
+_MOST_SAVED = 4
+"""States that are kept of one sequence. A trie of labels seldom branches deeper, and then what lies
+behind the last one that is kept is computed again."""
+
+
 @dataclass(slots=True)
 class _Held:
     tokens: list[int] = field(default_factory=list)
+    saved: dict[int, bytes] = field(default_factory=dict)
+    """States of a sequence that cannot be cut, by the number of tokens that they hold."""
     adapter: Adapter | None = None
     last_used: int = 0
 
@@ -55,6 +65,7 @@ class Prefixes:
             shared[chosen] = shared[best]
             self._context.copy(best, chosen)
             self._held[chosen].tokens = list(self._held[best].tokens)
+            self._held[chosen].saved = dict(self._held[best].saved)
         reused = shared[chosen]
         held = self._held[chosen]
         held.adapter = adapter
@@ -67,26 +78,52 @@ class Prefixes:
         return max(self._shared(prompt, adapter))
 
     def _shared(self, prompt: list[int], adapter: Adapter | None) -> list[int]:
-        return [
-            common_length(held.tokens, prompt) if held.adapter == adapter else 0
-            for held in self._held
-        ]
+        return [self._usable(held, prompt) if held.adapter == adapter else 0 for held in self._held]
+
+    def _usable(self, held: _Held, prompt: list[int]) -> int:
+        """How many of a prompt's first tokens need not be computed again."""
+        common = common_length(held.tokens, prompt)
+        whole = common == len(held.tokens) and common < len(prompt)
+        if self._context.goes_back or whole:
+            return common
+        return max((n for n in held.saved if n <= common and n < len(prompt)), default=0)
 
     def keep(self, sequence: int, length: int) -> list[int]:
         """Cut a sequence to its first tokens.
 
         Returns:
-            Those among them that were lost and are to be computed again: all, where the memory
-            cannot go back (a recurrent model), else none.
+            Those among them that were lost and are to be computed again: where the memory cannot
+            go back, all behind the last state that was saved; else none.
         """
-        tokens = self._held[sequence].tokens
-        lost: list[int] = []
-        if length < len(tokens):
-            if not self._context.truncate(sequence, length):
-                self._context.truncate(sequence, 0)
-                lost, length = tokens[:length], 0
-            del tokens[length:]
+        held = self._held[sequence]
+        if length >= len(held.tokens):
+            return []
+        held.saved = {n: state for n, state in held.saved.items() if n <= length}
+        kept = length if self._context.truncate(sequence, length) else self._go_back(sequence)
+        lost = held.tokens[kept:length]
+        del held.tokens[kept:]
         return lost
+
+    def _go_back(self, sequence: int) -> int:
+        """To the last state that was saved; returns how many tokens it holds."""
+        saved = self._held[sequence].saved
+        if saved:
+            last = max(saved)
+            if self._context.restore(sequence, last, saved[last]):
+                return last
+            saved.clear()
+        self._context.truncate(sequence, 0)
+        return 0
+
+    def save(self, sequence: int) -> None:
+        """Keep the state that a sequence has now, where it could not go back to it."""
+        if self._context.goes_back:
+            return
+        held = self._held[sequence]
+        held.saved[len(held.tokens)] = self._context.save(sequence)
+        if len(held.saved) > _MOST_SAVED:
+            # The first is behind the prompt, which is the longest way to compute again.
+            del held.saved[sorted(held.saved)[1]]
 
     def length(self, sequence: int) -> int:
         """How many tokens a sequence holds."""
@@ -99,6 +136,7 @@ class Prefixes:
     def leave(self, sequence: int, prompt: Sequence[int]) -> None:
         """A request is done with the sequence. In pieces, only the prompt's whole ones stay."""
         if self._piece > 1:
+            self._held[sequence].saved.clear()  # They are of no whole piece.
             whole = min(len(prompt), self.length(sequence))
             self.keep(sequence, whole // self._piece * self._piece)
 

@@ -80,6 +80,14 @@ class Tokenizer(Protocol):
         """
         ...
 
+    def embedded(self, text: str) -> list[int]:
+        """Token ids of a text that is to be embedded, with the tokens that belong around one.
+
+        Raises:
+            InvalidRequest: as `tokenize`.
+        """
+        ...
+
     def piece(self, token: int) -> bytes:
         """The bytes that a token adds to the text; none for a control token."""
         ...

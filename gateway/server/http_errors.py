@@ -23,6 +23,7 @@ from gateway.core.errors import (
     ModelNotPulled,
     ModelTooLarge,
     NoChatTemplate,
+    OtherKind,
     RequestError,
     StoreError,
     UnknownModel,
@@ -121,6 +122,7 @@ _REQUEST_CODES: tuple[tuple[type[GatewayError], int, str | None], ...] = (
     (ContextOverflow, 400, "context_length_exceeded"),
     (NoChatTemplate, 400, "no_chat_template"),
     (Unsupported, 400, "unsupported"),
+    (OtherKind, 400, "unsupported"),
     (InvalidRequest, 400, "invalid_value"),
     (RequestError, 400, None),
 )
@@ -131,6 +133,7 @@ _PARAMETERS: tuple[tuple[type[GatewayError], str], ...] = (
     (ModelNotPulled, "model"),
     (ContextOverflow, "messages"),
     (NoChatTemplate, "messages"),
+    (OtherKind, "model"),
 )
 
 

@@ -214,18 +214,16 @@ class Session:
     ) -> Embeddings:
         """As the backend does.
 
+        Args:
+            dimensions: the first so many of each vector; None: all.
+
         Raises:
-            InvalidRequest: other dimensions are asked for than the model has: vectors are not cut.
+            InvalidRequest: more dimensions are asked for than the model has.
         """
         self.check_characters(sum(map(len, texts)), "input")
         found = await self.backend.embed(texts)
         self.exchange.prompt_tokens += found.prompt_tokens
-        width = len(found.vectors[0])
-        if dimensions not in (None, width):
-            raise InvalidRequest(
-                f"dimensions is {dimensions}; this model has {width}", parameter="dimensions"
-            )
-        return found
+        return found if dimensions is None else found.cut(dimensions)
 
     def _recorded(self, request: GenerationRequest) -> AbstractAsyncContextManager[Open]:
         if self.recorder is None:

@@ -43,6 +43,9 @@ class Bytes:
         self.tokenized += 1
         return list("".join(text for text, _ in segments).encode())
 
+    def embedded(self, text: str) -> list[int]:
+        return self.tokenize([(text, False)], add_special=True)
+
     def piece(self, token: int) -> bytes:
         return bytes([token])
 

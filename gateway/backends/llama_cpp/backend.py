@@ -2,21 +2,25 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from gateway.backends.llama_cpp.adapter import Adapter
-from gateway.backends.llama_cpp.context import Attending, Context, embed
+from gateway.backends.llama_cpp.context import Attending, Context, NoContext
+from gateway.backends.llama_cpp.embedding import Vector, outputs, pair, unit
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.llama_cpp.offload import offload
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.digests import digest_json
-from gateway.core.types import MemoryUse
+from gateway.core.errors import InvalidRequest
+from gateway.core.types import EmbeddingInput, Embeddings, MemoryUse, Ranking
 from gateway.engine.engine import SERIAL_PIECE, Engine
 from gateway.engine.in_process import EngineBackend, usable_cores
 from gateway.engine.llama import library
 from gateway.engine.reader import Reader
 from gateway.engine.shared import Shelf
+from gateway.models.abilities import Abilities, Pooling
 from gateway.models.environment import digest_memory
 from gateway.models.locate import described_digests
 from gateway.models.weights import WeightsDigests, weights_digests
@@ -58,6 +62,7 @@ class LlamaCppBackend(EngineBackend):
             self._adapter = self._load_adapter(digests)
             bitwise = spec.deterministic == "bitwise"
             self._attending: Attending = spec.attention if bitwise else "any"
+            self.abilities = _as_entry_says(spec, self._model.abilities)
             on_card = self._offload.layers > 0
             self._serial = bitwise and (on_card or library.build().llamafile)
             self._engine_key = (
@@ -101,11 +106,15 @@ class LlamaCppBackend(EngineBackend):
         return (*self._reader.warnings, *told_of(self.spec.name, self.spec.adapter, template))
 
     def _make_engine(self) -> Engine:
+        length = min(self.spec.context_length, self._model.context_trained)
+        if not self.abilities.writes:
+            batch, count = self.spec.batch_tokens, self.spec.parallel
+            return Engine(NoContext(sequences=count, length=length, batch_tokens=batch))
         make = partial(
             Context,
             self._model,
             sequences=self.spec.parallel,
-            length=min(self.spec.context_length, self._model.context_trained),
+            length=length,
             threads=self.threads,
             batch_tokens=self.spec.batch_tokens,
             attention=self._attending,
@@ -126,6 +135,7 @@ class LlamaCppBackend(EngineBackend):
             "build": build.system_info.strip(),
             "settings": settings,
         }
+        identity |= self._of_vectors
         if on_card:
             identity["device"] = ", ".join(card.description for card in self._offload.cards)
         if self._adapter is not None:
@@ -133,20 +143,58 @@ class LlamaCppBackend(EngineBackend):
             identity |= {"adapter": self._adapter.digest, "adapter_scale": scale}
         return identity
 
+    @property
+    def _of_vectors(self) -> Mapping[str, str]:
+        """What the entry or the file say of embedding, where it is not the mean over a text with
+        nothing behind it."""
+        pooled = {"pooling": self._pooling} if self._pooling != "mean" else {}
+        raw = {} if self.spec.normalize else {"normalize": "no"}
+        behind = {"behind_embedded": " ".join(self.abilities.behind)}
+        return {**pooled, **raw, **(behind if self.abilities.behind else {})}
+
+    @property
+    def _pooling(self) -> Pooling:
+        said = self.abilities.pooling
+        return "mean" if said == "none" else said
+
     def _vectors(self, texts: Sequence[Sequence[int]]) -> Iterable[Iterable[float]]:
-        return embed(self._model, texts, threads=self.threads)
+        found = self._outputs(texts)
+        return map(unit, found) if self.spec.normalize else found
+
+    def _outputs(self, texts: Sequence[Sequence[int]]) -> list[Vector]:
+        threads, adapter = self.threads, self._adapter
+        return outputs(self._model, texts, self._pooling, threads=threads, adapter=adapter)
+
+    async def embed(self, texts: Sequence[EmbeddingInput]) -> Embeddings:
+        return replace(await super().embed(texts), unit=self.spec.normalize)
+
+    async def rerank(self, query: str, documents: Sequence[str]) -> Ranking:
+        """See `gateway.backends.base.Ranks`."""
+        self.abilities.check(self.spec.name, "rerank")
+        if not documents:
+            raise InvalidRequest("no documents to rank", parameter="documents")
+        pairs = [pair(self._model, query, document) for document in documents]
+        for tokens in pairs:
+            self._check_context(len(tokens))
+        found = await asyncio.to_thread(self._outputs, pairs)
+        scores = tuple(float(each[0]) for each in found)
+        return Ranking(scores, sum(map(len, pairs)), self.fingerprint)
 
     @property
     def memory(self) -> MemoryUse:
-        taken = self._engine.memory
-        where = str(self._offload)
-        return MemoryUse(self._model.weights_bytes, taken.cache, taken.scratch, where)
+        taken, where = self._engine.memory, str(self._offload)
+        weights = self._model.weights_bytes
+        return MemoryUse(weights, taken.cache, taken.scratch, where, taken.state)
 
     async def close(self) -> None:
         if not self._closed:
             self._closed = True
             await asyncio.to_thread(_engines.give_back, self._engine_key)
             _models.give_back(self._model_key)
+
+
+def _as_entry_says(spec: LlamaCppSpec, abilities: Abilities) -> Abilities:
+    return abilities if spec.pooling == "auto" else replace(abilities, pooling=spec.pooling)
 
 
 def _weaknesses(spec: LlamaCppSpec) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gateway.backends.llama_cpp import adapter as adapters
 from gateway.backends.llama_cpp.adapter import Adapter
@@ -16,7 +15,7 @@ from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.llama_cpp.offload import too_large
 from gateway.core.errors import BackendError, ModelLoadError
 from gateway.core.sizes import available_bytes, readable
-from gateway.engine.context import OUTPUTS_PER_PASS, Logits, PassRow
+from gateway.engine.context import OUTPUTS_PER_PASS, Logits, Memory, PassRow
 from gateway.engine.llama import library
 
 Attending = Literal["plain", "flash", "any"]
@@ -72,10 +71,10 @@ class Context:
         params.n_outputs_max = max(OUTPUTS_PER_PASS, sequences)
         params.n_outputs_max_per_seq = 0
         params.n_threads = params.n_threads_batch = threads
-        _set_attention(lib, params, attention)
+        set_attention(lib, params, attention)
         params.kv_unified = False
         params.swa_full = True
-        _keep_off_the_card(params, model)
+        keep_off_the_card(params, model)
         if on_eval is not None:
             params.cb_eval = on_eval
         library.forget_errors()
@@ -94,6 +93,7 @@ class Context:
         self.length: int = lib.llama_n_ctx_seq(self._handle)
         self.sequences = sequences
         self.batch_tokens = batch_tokens
+        self.goes_back = model.abilities.memory == "attention"
         self._adapter: Adapter | None = None
 
     def close(self) -> None:
@@ -142,19 +142,71 @@ class Context:
         """Keep the first `length` tokens of a sequence; False where the memory cannot do it."""
         return bool(self._lib.llama_memory_seq_rm(self._memory, sequence, length, -1))
 
+    def save(self, sequence: int) -> bytes:
+        """The state of a sequence that cannot be cut, as it is now; keys and values, which can be
+        cut, are not in it."""
+        lib, only = self._lib, self._lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+        size = lib.llama_state_seq_get_size_ext(self._handle, sequence, only)
+        buffer = (ctypes.c_uint8 * size)()
+        written = lib.llama_state_seq_get_data_ext(self._handle, buffer, size, sequence, only)
+        return ctypes.string_at(buffer, written)
+
+    def restore(self, sequence: int, length: int, saved: bytes) -> bool:
+        """Cut a sequence to the length at which its state was saved; False where the memory cannot
+        do it, and then the sequence holds nothing that may be relied on."""
+        lib, only = self._lib, self._lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+        buffer = (ctypes.c_uint8 * len(saved)).from_buffer_copy(saved)
+        read = lib.llama_state_seq_set_data_ext(self._handle, buffer, len(saved), sequence, only)
+        # The state is now that of `length` tokens, so that only keys and values are cut.
+        return bool(read) and self.truncate(sequence, length)
+
     def copy(self, source: int, target: int) -> None:
         """Make `target` hold what `source` holds."""
         self._lib.llama_memory_seq_rm(self._memory, target, -1, -1)
         self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
 
-def _set_attention(lib: "ctypes.CDLL", params: "ctypes.Structure", attention: Attending) -> None:
+class NoContext:
+    """Stands for the memory of a model that has none: an encoder reads each text in a context of
+    its own, see `gateway.backends.llama_cpp.embedding`."""
+
+    mixes_adapters = goes_back = False
+    memory = Memory(0, 0)
+
+    def __init__(self, *, sequences: int, length: int, batch_tokens: int) -> None:
+        self.sequences, self.length, self.batch_tokens = sequences, length, batch_tokens
+
+    def decode(self, _: Sequence[PassRow]) -> list[Logits]:
+        """Never asked: requests for it are refused before."""
+        raise BackendError("the model predicts no tokens")
+
+    def truncate(self, sequence: int, length: int) -> bool:
+        del sequence, length
+        return True
+
+    def save(self, sequence: int) -> bytes:
+        del sequence
+        return b""
+
+    def restore(self, sequence: int, length: int, saved: bytes) -> bool:
+        del sequence, length, saved
+        return False
+
+    def copy(self, source: int, target: int) -> None:
+        del source, target
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def set_attention(lib: "ctypes.CDLL", params: "ctypes.Structure", attention: Attending) -> None:
+    """Ask for a way to attend."""
     params.flash_attn_type = getattr(lib, f"LLAMA_FLASH_ATTN_TYPE_{_FLASH[attention]}")
     if attention == "flash":
         params.type_k = lib.GGML_TYPE_Q8_0
 
 
-def _keep_off_the_card(params: "ctypes.Structure", model: GgufModel) -> None:
+def keep_off_the_card(params: "ctypes.Structure", model: GgufModel) -> None:
     """Compute where the weights lie, never elsewhere for some numbers of rows."""
     params.op_offload = False
     if not model.offload.layers:
@@ -164,25 +216,26 @@ def _keep_off_the_card(params: "ctypes.Structure", model: GgufModel) -> None:
 _PROBE_TOKENS = 256
 
 
-def cache_bytes_per_token(model: GgufModel, attention: Attending) -> float:
-    """What one token of one sequence takes in the cache, by the library's own account of a
-    small context."""
+def cache_bytes(model: GgufModel, attention: Attending) -> tuple[float, int]:
+    """What one token of one sequence takes in the cache, and what a sequence takes however long it
+    is, by the library's own account of a small context."""
     lib = library.load()
     params = lib.llama_context_default_params()
     params.n_ctx = params.n_batch = params.n_ubatch = _PROBE_TOKENS
-    _set_attention(lib, params, attention)
-    _keep_off_the_card(params, model)
+    set_attention(lib, params, attention)
+    keep_off_the_card(params, model)
     library.forget_errors()
     handle = lib.llama_init_from_model(model.handle, params)
     if not handle:
         raise ModelLoadError(f"{model.path}: no context at all: {library.recent_errors()}")
     taken = library.memory_taken()
     lib.llama_free(handle)
-    return taken.cache / _PROBE_TOKENS
+    return (taken.cache - taken.state) / _PROBE_TOKENS, taken.state
 
 
 def _check_memory(model: GgufModel, sequences: int, length: int, attention: Attending) -> None:
-    needed = cache_bytes_per_token(model, attention) * sequences * length
+    of_a_token, of_a_sequence = cache_bytes(model, attention)
+    needed = (of_a_token * length + of_a_sequence) * sequences
     # A cache on a card is the library's to refuse; the system would end the process instead.
     free = available_bytes()
     if not model.offload.layers and needed > free:
@@ -191,50 +244,3 @@ def _check_memory(model: GgufModel, sequences: int, length: int, attention: Atte
             f"memory and {readable(free)} are free",
             hint="lower context_length or parallel in models.toml",
         )
-
-
-def embed(
-    model: GgufModel, texts: Sequence[Sequence[int]], *, threads: int
-) -> list[NDArray[np.float32]]:
-    """The mean of the last layer's states over each text's tokens, scaled to unit length.
-
-    A context of its own serves the call, so that the engine's sequences are not touched, and each
-    text runs alone, so that its bytes do not depend on the others.
-
-    Returns:
-        One vector of shape (dimensions,) a text.
-
-    Raises:
-        ModelLoadError: the memory cannot be had.
-        BackendError: a pass failed.
-    """
-    lib = library.load()
-    longest = max(len(tokens) for tokens in texts)
-    params = lib.llama_context_default_params()
-    params.n_ctx = params.n_batch = params.n_ubatch = max(longest, 32)
-    params.n_threads = params.n_threads_batch = threads
-    _set_attention(lib, params, "plain")
-    params.pooling_type = lib.LLAMA_POOLING_TYPE_MEAN
-    params.embeddings = True
-    _keep_off_the_card(params, model)
-    handle = lib.llama_init_from_model(model.handle, params)
-    if not handle:
-        raise ModelLoadError(f"{model.path}: no context for embeddings: {library.recent_errors()}")
-    try:
-        return [_embed_one(lib, handle, tokens, model.dimensions) for tokens in texts]
-    finally:
-        lib.llama_free(handle)
-
-
-def _embed_one(
-    lib: "ctypes.CDLL", handle: int, tokens: Sequence[int], dimensions: int
-) -> NDArray[np.float32]:
-    lib.llama_memory_clear(lib.llama_get_memory(handle), True)
-    ids = (ctypes.c_int32 * len(tokens))(*tokens)
-    code = lib.llama_decode(handle, lib.llama_batch_get_one(ids, len(tokens)))
-    if code != 0:
-        raise BackendError(f"llama_decode answered {code}: {library.recent_errors()}")
-    pointer = lib.llama_get_embeddings_seq(handle, 0)
-    vector = np.ctypeslib.as_array(pointer, shape=(dimensions,)).copy()
-    norm = float(np.linalg.norm(vector.astype(np.float64)))
-    return np.asarray(vector / norm, dtype=np.float32) if norm > 0 else vector

@@ -2,6 +2,7 @@
 
 import ctypes
 import threading
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,31 @@ from gateway.backends.llama_cpp.offload import Offload, too_large
 from gateway.core.errors import ModelLoadError
 from gateway.engine.llama import library
 from gateway.engine.llama.vocabulary import GgufVocabulary
+from gateway.models.abilities import Abilities, Memory, Pooling
+from gateway.models.gguf_parts import files_of, read_model
 
 _METADATA_BYTES = 4096
+POOLINGS: Mapping[str, Pooling] = {
+    "0": "none",
+    "1": "mean",
+    "2": "cls",
+    "3": "last",
+    "4": "rank",
+    "4294967295": "none",
+}
+"""The library's numbers of them (`llama_pooling_type`), as the file's metadata write them; the last
+is -1, which says nothing."""
+_CLASSIFIER = "cls."
+"""How the names of its tensors begin."""
+WITHOUT_MEMORY = frozenset(
+    (
+        *("bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2"),
+        *("jina-bert-v3", "eurobert", "gemma-embedding", "wavtokenizer-dec", "t5encoder"),
+        *("dream", "llada", "llada-moe", "rnd1"),
+    )
+)
+"""Architectures that the library makes no memory for (`llama_model::create_memory`), or no use of
+it: all of a text is read in one pass."""
 
 
 class GgufModel(GgufVocabulary):
@@ -49,7 +73,7 @@ class GgufModel(GgufVocabulary):
             message, hint = too_large(path, offload, library.recent_errors())
             raise ModelLoadError(message, hint=hint) from error
         self.context_trained: int = self._lib.llama_model_n_ctx_train(self.handle)
-        self.dimensions: int = self._lib.llama_model_n_embd(self.handle)
+        self.dimensions: int = self._lib.llama_model_n_embd_out(self.handle)
         self.weights_bytes: int = self._lib.llama_model_size(self.handle)
         self._adapters: dict[str, Any] = {}
         self._adapters_lock = threading.Lock()
@@ -64,6 +88,53 @@ class GgufModel(GgufVocabulary):
             if digest not in self._adapters:
                 self._adapters[digest] = load_adapter(self.handle, path)
             return Adapter(digest, scale, self._adapters[digest])
+
+    @cached_property
+    def abilities(self) -> Abilities:
+        """What it can do, as the file and the library say it."""
+        lib, handle, kind = self._lib, self.handle, self.metadata("general.architecture")
+        pooling = self._pooling(kind)
+        return Abilities(
+            architecture=kind,
+            memory=self._memory(kind),
+            encoder=bool(lib.llama_model_has_encoder(handle)),
+            decoder=bool(lib.llama_model_has_decoder(handle)),
+            causal=self.metadata(f"{kind}.attention.causal") != "false",
+            diffusion=bool(lib.llama_model_is_diffusion(handle)),
+            pooling=pooling,
+            classes=self._classes if pooling == "rank" else (),
+            parts=len(files_of(self.path)),
+            before=self._texts(self.before),
+            behind=self._texts(self.behind),
+        )
+
+    def _memory(self, kind: str) -> Memory:
+        if kind in WITHOUT_MEMORY:
+            return "none"
+        if self._lib.llama_model_is_hybrid(self.handle):
+            return "hybrid"
+        return "recurrent" if self._lib.llama_model_is_recurrent(self.handle) else "attention"
+
+    def _pooling(self, kind: str) -> Pooling:
+        """What the file names; an encoder with a classifier's layers that names none is a
+        reranker. A type that is not known here is refused: the library would end the process."""
+        said = self.metadata(f"{kind}.pooling_type") or "0"
+        if said not in POOLINGS:
+            raise ModelLoadError(f"{self.path}: its pooling_type is {said}, which is not known")
+        pooling = POOLINGS[said]
+        if pooling == "none" and kind in WITHOUT_MEMORY:
+            named = (tensor.name for tensor in read_model(self.path).tensors)
+            return "rank" if any(name.startswith(_CLASSIFIER) for name in named) else "none"
+        return pooling
+
+    @property
+    def _classes(self) -> tuple[str, ...]:
+        lib, count = self._lib, self._lib.llama_model_n_cls_out(self.handle)
+        names = [lib.llama_model_cls_label(self.handle, number) for number in range(count)]
+        return tuple((name or b"").decode("utf-8", "replace") for name in names)
+
+    def _texts(self, tokens: Sequence[int]) -> tuple[str, ...]:
+        return tuple(map(self.token_text, tokens))
 
     @cached_property
     def description(self) -> str:

@@ -27,6 +27,11 @@ class LlamaCppSpec(ModelSpec):
     kernels: Kernels = "decode"
     """Which of two invariant ways to multiply K-quants the process takes, the same for all entries:
     "decode" is fast at one token at a time, "prefill" at many."""
+    pooling: Literal["auto", "mean", "cls", "last"] = "auto"
+    """How a text's states become its vector: "auto", as the file says, and by their mean where it
+    says nothing; or by the mean, the first, the last one."""
+    normalize: bool = True
+    """Vectors have length 1; else they are as the model gives them."""
     gpu_layers: Annotated[int, Ge(0), Le(10_000)] | Literal["auto"] = "auto"
     """How many of a GGUF's last layers lie on a card, the output counted as one; "auto": all that
     fit. Where the library was built for processors, or no card is here, none does."""

@@ -114,7 +114,7 @@ class ServerReader:
 
     def read_by_server(self, text: str) -> list[int]:
         """The tokens that the server makes of a raw prompt."""
-        return self.vocabulary.tokenize([(text, True)], add_special=True)
+        return self.vocabulary.alone(text, control=True)
 
     def _candidates(self, rendered: RenderedRequest) -> Iterator[str]:
         """The first is right nearly always; the others are made only where it is not."""

@@ -150,6 +150,9 @@ class FolderTokenizer:
             )
         return tokens
 
+    def embedded(self, text: str) -> list[int]:
+        return self.tokenize([(text, False)], add_special=True)
+
     @cached_property
     def _before(self) -> tuple[int, ...]:
         """What the tokenizer puts before a text: what it makes of none, but for an end."""

@@ -183,7 +183,8 @@ def memory_taken() -> Memory:
     """What was taken since `forget_errors`."""
     cache = sum(size for kind, size in _buffers if kind in ("KV", "RS"))
     rest = sum(size for kind, size in _buffers if kind not in ("KV", "RS"))
-    return Memory(int(cache * _MIB), int(rest * _MIB))
+    state = sum(size for kind, size in _buffers if kind == "RS")
+    return Memory(int(cache * _MIB), int(rest * _MIB), int(state * _MIB))
 
 
 @contextmanager

@@ -48,6 +48,9 @@ class GgufVocabulary:
             hint = cure(path, said, library.build().version)
             raise ModelLoadError(f"{path}: llama.cpp cannot load it: {said}", hint=hint)
         self._vocab = self._lib.llama_model_get_vocab(self.handle)
+        if self._lib.llama_vocab_type(self._vocab) == self._lib.LLAMA_VOCAB_TYPE_NONE:
+            self.close()
+            raise ModelLoadError(f"{path}: it has no vocabulary, so that it reads no text")
         self.vocab_size: int = self._lib.llama_vocab_n_tokens(self._vocab)
 
     @property
@@ -184,15 +187,63 @@ class GgufVocabulary:
         """Token ids of the segments' texts in order.
 
         Args:
-            add_special: put the tokens that the vocabulary asks for (a BOS) around the text.
+            add_special: put the tokens that the vocabulary asks for (a BOS) before the text. Those
+                that it asks for behind one end it, and a model is to go on: see `embedded`.
 
         Raises:
             InvalidRequest: a text holds a lone surrogate and so has no UTF-8 form.
         """
         tokens: list[int] = []
         for number, (text, parse_special) in enumerate(segments):
-            tokens += self._tokenize(text, add_special and number == 0, parse_special)
+            special = add_special and number == 0
+            found = self._tokenize(text, special, parse_special)
+            tokens += found[: len(found) - self._behind] if special else found
         return tokens
+
+    def embedded(self, text: str) -> list[int]:
+        """See `gateway.engine.tokenizer.Tokenizer`."""
+        return self.alone(text, control=False)
+
+    def alone(self, text: str, *, control: bool) -> list[int]:
+        """Token ids of a text with all that the vocabulary asks for before and behind it.
+
+        Args:
+            control: read control tokens that are written in it as such.
+
+        Raises:
+            InvalidRequest: as `tokenize`.
+        """
+        return self._tokenize(text, True, control)
+
+    @cached_property
+    def before(self) -> tuple[int, ...]:
+        """Tokens that the vocabulary asks for before a text."""
+        around = self.alone("", control=False)
+        return tuple(around[: len(around) - self._behind])
+
+    @cached_property
+    def behind(self) -> tuple[int, ...]:
+        """Tokens that it asks for behind a text, where the text is all that is read."""
+        around = self.alone("", control=False)
+        return tuple(around[len(around) - self._behind :])
+
+    @cached_property
+    def between(self) -> tuple[int, ...]:
+        """Tokens between two texts that are read as a pair: the EOS that the vocabulary asks for
+        behind each, and the separator, where it asks for one."""
+        lib, vocab = self._lib, self.vocab
+        eos = self.behind if self.adds_eos else ()
+        sep = lib.llama_vocab_sep(vocab)
+        wanted = lib.llama_vocab_get_add_sep(vocab) and sep >= 0
+        return (*eos, sep) if wanted else eos
+
+    @cached_property
+    def _behind(self) -> int:
+        """How many tokens the library puts behind a text (`llama_vocab::impl::tokenize`): a WPM's
+        SEP always, an EOS where the vocabulary asks for it and is of a type that heeds it."""
+        lib, kind = self._lib, self._lib.llama_vocab_type(self.vocab)
+        heeds = (lib.LLAMA_VOCAB_TYPE_SPM, lib.LLAMA_VOCAB_TYPE_BPE, lib.LLAMA_VOCAB_TYPE_UGM)
+        return int(kind == lib.LLAMA_VOCAB_TYPE_WPM or (kind in heeds and self.adds_eos))
 
     def _tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
         try:

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
-from gateway.backends.protocol import Backend, Served
+from gateway.backends.protocol import Able, Backend, Served
 from gateway.backends.registry import load_backend
 from gateway.core.errors import ConfigError, ModelLoadError, ModelNotPulled
 from gateway.core.sizes import readable
 from gateway.engine.llama.vocabulary import GgufVocabulary
 from gateway.models import ollama_store
+from gateway.models.abilities import Abilities
 from gateway.models.certificates import level_of
 from gateway.models.environment import certificates_file, ollama_root
 from gateway.models.gguf_parts import files_of
@@ -19,6 +20,13 @@ from gateway.models.spec import ModelSpec, OllamaSource
 from gateway.report.pages.models import source_of
 from gateway.report.pages.template import template_remarks
 from gateway.report.sections import Section
+
+_REMEMBERS = {
+    "none": "nothing: a text is read in one pass",
+    "attention": "keys and values of every token",
+    "recurrent": "a state of fixed size, saved behind a prompt to come back to",
+    "hybrid": "keys and values, and a state of fixed size, saved behind a prompt to come back to",
+}
 
 
 async def section(spec: ModelSpec) -> Section:
@@ -62,6 +70,8 @@ def _of_file(spec: ModelSpec, path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _of_loaded(spec: ModelSpec, path: Path, backend: Backend) -> Iterator[tuple[str, str]]:
+    if isinstance(backend, Able) and backend.abilities.architecture:
+        yield from _of_abilities(backend.abilities)
     for key, value in backend.identity.items():
         yield f"identity: {key}", value
     yield "fingerprint", backend.fingerprint
@@ -74,6 +84,22 @@ def _of_loaded(spec: ModelSpec, path: Path, backend: Backend) -> Iterator[tuple[
         yield "warning", warning
     for remark in _of_ollama_s_template(spec, path, backend):
         yield "Ollama's template", remark
+
+
+def _of_abilities(found: Abilities) -> Iterator[tuple[str, str]]:
+    """What the model is and may be asked for."""
+    yield "kind", f"{found.kind} ({found.architecture})"
+    yield "can", ", ".join(found.uses) or "nothing that the gateway asks for"
+    yield "remembers", _REMEMBERS[found.memory]
+    if found.can("embed"):
+        said = "the file names none: by their mean" if found.pooling == "none" else found.pooling
+        yield "pooling of states", said
+    if found.pooling == "rank":
+        yield "scores", ", ".join(name or "without a name" for name in found.classes)
+    if found.before:
+        yield "put before a text", " ".join(found.before)
+    if found.behind:
+        yield "put behind a text", f"{' '.join(found.behind)}, where the text is embedded"
 
 
 def _of_ollama_s_template(spec: ModelSpec, path: Path, backend: Backend) -> list[str]:
@@ -94,9 +120,11 @@ def _of_ollama_s_template(spec: ModelSpec, path: Path, backend: Backend) -> list
 def _memory(backend: Backend) -> str:
     """What the model takes, and what its cache of prompts' beginnings can hold."""
     memory, spec = backend.memory, backend.spec
+    states = f"states {readable(memory.state)} ({spec.parallel} x, of any length), "
     return (
-        f"weights {readable(memory.weights)}, keys and values {readable(memory.cache)} "
+        f"weights {readable(memory.weights)}, "
+        f"keys and values {readable(memory.cache - memory.state)} "
         f"({spec.parallel} x {backend.identity.get('context_length', '?')} tokens; beginnings of "
         "prompts stay in it until others need the room, those used longest ago go first), "
-        f"scratch {readable(memory.scratch)}"
+        f"{states if memory.state else ''}scratch {readable(memory.scratch)}"
     )

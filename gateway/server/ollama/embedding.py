@@ -44,7 +44,7 @@ class EmbedBody(EmbeddingBody):
     """No text, or an empty one, has no vector: the model is not asked."""
     truncate: WhereItFits = None
     dimensions: Annotated[Whole, Field(ge=0)] | None = None
-    """Only the model's own number of dimensions, which 0 means too: vectors are not cut."""
+    """As at /v1/embeddings; 0: all."""
 
     @property
     def texts(self) -> list[str]:
@@ -91,7 +91,8 @@ class EmbeddingRoutes:
         router.post("/embeddings", summary="Vector of one text")(self.legacy)
 
     async def embed(self, body: EmbedBody, request: Request) -> EmbedAnswer:
-        """Mean-pooled vectors of unit length; the same text always has the same."""
+        """Vectors of unit length, pooled as the model's file says; the same text always has the
+        same."""
         if not body.texts:
             entry_of(self._service, body.model)
             return EmbedAnswer(model=body.model, embeddings=[])

@@ -30,7 +30,8 @@ class EmbeddingRequest(Wire):
     ]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[Whole, Field(ge=1)] | None = None
-    """Only the model's own number of dimensions: vectors are not cut."""
+    """The first so many of each vector, which is then of unit length again: for models that were
+    trained to be cut."""
     user: Hint = None
 
 
@@ -68,7 +69,8 @@ class EmbeddingRoutes:
         router.post("/embeddings", summary="Vectors of texts")(self.create)
 
     async def create(self, body: EmbeddingRequest, request: Request) -> EmbeddingList:
-        """One vector a text, the mean of its tokens' last states, of length 1."""
+        """One vector a text, pooled as the model's file says, else the mean of its tokens' states;
+        of length 1."""
         return await unless_gone(request.receive, self._embed(body))
 
     async def _embed(self, body: EmbeddingRequest) -> EmbeddingList:

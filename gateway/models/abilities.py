@@ -1,0 +1,96 @@
+"""What a model can do, as its header and the library say it before a context is made.
+
+A model that writes predicts the next token from those before it. An encoder sees a text from both
+sides and gives vectors; a reranker gives one number for a query and a document; a diffusion model
+fills in masks. Asked for what it does not do, llama.cpp answers with a buffer that nothing has
+written, or ends the process; so it is not asked.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.core.errors import OtherKind
+
+Memory = Literal["none", "attention", "recurrent", "hybrid"]
+"""What it keeps of the tokens before: nothing, keys and values, a state of fixed size, or both."""
+Pooling = Literal["none", "mean", "cls", "last", "rank"]
+"""How the states of a text's tokens become one vector: not at all, by their mean, by the first or
+the last one; "rank": how they become scores."""
+Use = Literal["generate", "score", "embed", "rerank"]
+
+_WRITES = ("generate", "score")
+_SAYS = {
+    "generate": "generates no text",
+    "score": "scores no labels",
+    "embed": "gives no vectors",
+    "rerank": "ranks no documents",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """The facts from which follows what may be asked of a model."""
+
+    architecture: str
+    memory: Memory = "attention"
+    encoder: bool = False
+    """It has an encoder that is run apart from a decoder."""
+    decoder: bool = True
+    causal: bool = True
+    """A token sees only those before it."""
+    diffusion: bool = False
+    pooling: Pooling = "none"
+    classes: tuple[str, ...] = ()
+    """Names of a reranker's scores; empty names where the file gives none."""
+    parts: int = 1
+    before: tuple[str, ...] = ()
+    """Tokens that the vocabulary puts before every text."""
+    behind: tuple[str, ...] = ()
+    """Tokens that it puts behind a text, which is done only where one is embedded."""
+
+    @property
+    def kind(self) -> str:
+        """What it is, in a few words."""
+        if self.diffusion:
+            return "a diffusion model, which fills in masks"
+        if self.encoder and self.decoder:
+            return "an encoder with a decoder"
+        if self.pooling == "rank":
+            return "a reranker"
+        return "a decoder" if self.writes else "an encoder"
+
+    @property
+    def writes(self) -> bool:
+        """Whether it predicts the next token from those before it."""
+        one_sided = self.memory != "none" and self.causal
+        return one_sided and self.decoder and not self.encoder and not self.diffusion
+
+    def can(self, use: Use) -> bool:
+        """Whether it may be asked for this."""
+        if use in _WRITES:
+            return self.writes
+        if self.diffusion or (self.encoder and self.decoder):
+            return False
+        return (self.pooling == "rank") == (use == "rerank")
+
+    @property
+    def uses(self) -> tuple[Use, ...]:
+        """All that it may be asked for."""
+        every: tuple[Use, ...] = ("generate", "score", "embed", "rerank")
+        return tuple(use for use in every if self.can(use))
+
+    def check(self, name: str, use: Use) -> None:
+        """Refuse what the model does not do.
+
+        Args:
+            name: the entry's.
+
+        Raises:
+            OtherKind: it cannot do this.
+        """
+        if not self.can(use):
+            does = ", ".join(self.uses)
+            raise OtherKind(
+                f"model {name} {_SAYS[use]}: it is {self.kind} ({self.architecture})",
+                hint=f"ask it to {does.replace(', ', ' or ')}" if does else "take another model",
+            )
