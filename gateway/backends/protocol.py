@@ -148,6 +148,23 @@ class Ranks(Able, Protocol):
 
 
 @runtime_checkable
+class Plain(Able, Protocol):
+    """A backend that can give the same numbers by a way that shares nothing with its scheduler and
+    its caches."""
+
+    async def plain_scores(
+        self, request: GenerationRequest, labels: Sequence[str]
+    ) -> tuple[float, ...]:
+        """As `score_labels`, by one whole pass a label. Raises as it does."""
+        ...
+
+    async def plain_vector(self, text: str) -> tuple[float, ...]:
+        """As `embed`, of unit length, pooled here from the states of the tokens. Raises as it
+        does."""
+        ...
+
+
+@runtime_checkable
 class Served(Protocol):
     """A backend whose server renders conversations by a template of its own."""
 

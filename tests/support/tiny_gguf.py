@@ -84,6 +84,13 @@ def _add_metadata(writer: GGUFWriter, template: Template) -> None:
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_dimension_count(HEAD)
     writer.add_rope_freq_base(10000.0)
+    add_vocabulary(writer)
+    if template:
+        writer.add_chat_template(template)
+
+
+def add_vocabulary(writer: GGUFWriter) -> None:
+    """A SentencePiece vocabulary of `TOKENS` tokens: the bytes, and a few letters."""
     writer.add_vocab_size(TOKENS)
     special = ["<unk>", "<s>", "</s>"]
     bytes_ = [f"<0x{n:02X}>" for n in range(256)]
@@ -101,5 +108,3 @@ def _add_metadata(writer: GGUFWriter, template: Template) -> None:
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
-    if template:
-        writer.add_chat_template(template)

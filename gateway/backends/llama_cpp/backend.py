@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from gateway.backends.llama_cpp import plain
 from gateway.backends.llama_cpp.adapter import Adapter
 from gateway.backends.llama_cpp.context import Attending, Context, NoContext
 from gateway.backends.llama_cpp.embedding import Vector, outputs, pair, unit
@@ -14,7 +15,7 @@ from gateway.backends.llama_cpp.offload import offload
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.digests import digest_json
 from gateway.core.errors import InvalidRequest
-from gateway.core.types import EmbeddingInput, Embeddings, MemoryUse, Ranking
+from gateway.core.types import EmbeddingInput, Embeddings, GenerationRequest, MemoryUse, Ranking
 from gateway.engine.engine import SERIAL_PIECE, Engine
 from gateway.engine.in_process import EngineBackend, usable_cores
 from gateway.engine.llama import library
@@ -179,6 +180,33 @@ class LlamaCppBackend(EngineBackend):
         found = await asyncio.to_thread(self._outputs, pairs)
         scores = tuple(float(each[0]) for each in found)
         return Ranking(scores, sum(map(len, pairs)), self.fingerprint)
+
+    async def plain_scores(
+        self, request: GenerationRequest, labels: Sequence[str]
+    ) -> tuple[float, ...]:
+        """See `gateway.backends.base.Plain`."""
+        self.abilities.check(self.spec.name, "score")
+        prompt, continuations = self._reader.split_labels(request, labels, self.context_length)
+        score = partial(
+            plain.label_score,
+            self._model,
+            prompt,
+            vocabulary=self._reader.vocabulary,
+            threads=self.threads,
+            attention=self._attending,
+            adapter=self._adapter,
+        )
+        found = [await asyncio.to_thread(score, tokens) for tokens in continuations]
+        return tuple(found)
+
+    async def plain_vector(self, text: str) -> tuple[float, ...]:
+        """See `gateway.backends.base.Plain`."""
+        self.abilities.check(self.spec.name, "embed")
+        tokens = self._embedded(text)
+        made = plain.vector(
+            self._model, tokens, self._pooling, threads=self.threads, adapter=self._adapter
+        )
+        return tuple(map(float, made))
 
     @property
     def memory(self) -> MemoryUse:

@@ -90,9 +90,11 @@ class Context:
         self._vocab_size = model.vocab_size
         self._memory = lib.llama_get_memory(self._handle)
         self._batch = lib.llama_batch_init(batch_tokens, 0, 1)
-        self.length: int = lib.llama_n_ctx_seq(self._handle)
+        # The library takes whole steps of tokens, more than a model with a short context has.
+        self.length: int = min(lib.llama_n_ctx_seq(self._handle), model.context_trained)
         self.sequences = sequences
-        self.batch_tokens = batch_tokens
+        # More than it takes in a pass would end the process.
+        self.batch_tokens: int = min(batch_tokens, lib.llama_n_batch(self._handle))
         self.goes_back = model.abilities.memory == "attention"
         self._adapter: Adapter | None = None
 
