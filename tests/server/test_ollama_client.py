@@ -234,7 +234,7 @@ def test_texts_that_can_not_be_embedded_as_asked_are_refused(client: ollama.Clie
         ({"input": "word " * 3000}, "exceeds the context length"),
         ({"input": "word " * 100, "options": {"num_ctx": 64}}, "exceeds the context length"),
         ({"input": "word " * 3000, "truncate": True}, "exceeds the context length"),
-        ({"input": "Hi", "dimensions": 8}, "dimensions"),
+        ({"input": "Hi", "dimensions": 10_000}, "dimensions"),
         ({"input": "Hi", "options": {"temperature": 1}}, "options"),
         ({"input": [""]}, "empty"),
     ]
