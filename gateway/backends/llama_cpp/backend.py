@@ -170,7 +170,7 @@ class LlamaCppBackend(EngineBackend):
         return replace(await super().embed(texts), unit=self.spec.normalize)
 
     async def rerank(self, query: str, documents: Sequence[str]) -> Ranking:
-        """See `gateway.backends.base.Ranks`."""
+        """See `gateway.backends.protocol.Ranks`."""
         self.abilities.check(self.spec.name, "rerank")
         if not documents:
             raise InvalidRequest("no documents to rank", parameter="documents")
@@ -184,7 +184,7 @@ class LlamaCppBackend(EngineBackend):
     async def plain_scores(
         self, request: GenerationRequest, labels: Sequence[str]
     ) -> tuple[float, ...]:
-        """See `gateway.backends.base.Plain`."""
+        """See `gateway.backends.protocol.Plain`."""
         self.abilities.check(self.spec.name, "score")
         prompt, continuations = self._reader.split_labels(request, labels, self.context_length)
         score = partial(
@@ -200,7 +200,7 @@ class LlamaCppBackend(EngineBackend):
         return tuple(found)
 
     async def plain_vector(self, text: str) -> tuple[float, ...]:
-        """See `gateway.backends.base.Plain`."""
+        """See `gateway.backends.protocol.Plain`."""
         self.abilities.check(self.spec.name, "embed")
         tokens = self._embedded(text)
         made = plain.vector(
