@@ -184,6 +184,20 @@ class Served(Protocol):
         ...
 
 
+@runtime_checkable
+class OwnLabels(Protocol):
+    """A backend that tells the probabilities of labels of its own, behind a template of its own."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All that it knows."""
+        ...
+
+    def around(self, text: str) -> GenerationRequest:
+        """A request in its template, about a text."""
+        ...
+
+
 def said_of_entry(backend: Backend) -> tuple[str, ...]:
     """Its warnings that are about the entry itself and not about the machine, which every command
     says that loads it."""

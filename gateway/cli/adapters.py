@@ -55,9 +55,12 @@ def adapters_show(name: NameArgument, adapters: option.Adapters = None) -> None:
 
     [bold]gateway adapters show mine[/]
     """
+    from gateway.models.adapters.names import folder_of
+    from gateway.models.adapters.probe import is_probe
     from gateway.report.pages import adapters as page
 
-    show(page.details(_read(name, adapters)))
+    folder = folder_of(_root(adapters), name)
+    show(page.probe_details(folder) if is_probe(folder) else page.details(_read(name, adapters)))
 
 
 @adapters_app.command("check")
@@ -207,10 +210,18 @@ def _root(given: Path | None) -> Path:
 
 
 def _read(name: str, adapters: Path | None) -> "Adapter":
+    from gateway.core.errors import ConfigError
     from gateway.models.adapters.folder import read_adapter
     from gateway.models.adapters.names import folder_of
+    from gateway.models.adapters.probe import is_probe
 
-    return read_adapter(folder_of(_root(adapters), name))
+    folder = folder_of(_root(adapters), name)
+    if is_probe(folder):
+        raise ConfigError(
+            f"{name} is a probe, which is neither merged nor exported: it is run as it is",
+            hint=f"ENTRY+{name} is a model in every command",
+        )
+    return read_adapter(folder)
 
 
 def _base(name: str, models_file: Path | None) -> tuple["ModelSpec", Path, "Base"]:

@@ -47,7 +47,14 @@ NEEDS: Mapping[str, Needs] = {
     "compare": Needs(),
     "ab": Needs(sometimes=_MODEL | _DATA),
     "judge": Needs(sometimes=_MODEL | _DATA),
-    "tune": Needs(("transformers",), {"nf4": "--quantize nf4"} | _DATA),
+    "tune": Needs(
+        sometimes={
+            "transformers": "--method lora",
+            "nf4": "--quantize nf4",
+            "llama-cpp": "--method probe",
+        }
+        | _DATA
+    ),
     "classify": Needs(sometimes=_MODEL | _DATA),
     "ask": Needs(sometimes=_MODEL),
     "certify": Needs(sometimes=_MODEL),

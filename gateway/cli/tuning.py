@@ -1,7 +1,7 @@
 """`gateway tune`: train an adapter on labelled data, and compare it with prompting."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,16 +12,17 @@ from gateway.cli.common import err, keeping, listed, note, reading, show, tell
 from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.fields import fields_as_options
 from gateway.cli.outputs import check_folder
-from gateway.tuning.recipe import Recipe
+from gateway.tuning.probe.recipe import ProbeRecipe
+from gateway.tuning.recipe import Method, Recipe
 
 if TYPE_CHECKING:
     from gateway.tuning.checks.findings import Findings
     from gateway.tuning.heldout import HeldOut
-    from gateway.tuning.job import TrainingJob
+    from gateway.tuning.job import Stage, TrainingJob
     from gateway.tuning.tune import Begin, Estimate
 
 _DEFAULT = Recipe()
-_DATA, _RECIPE = "Data", "Recipe"
+_DATA, _RECIPE, _PROBE = "Data", "Recipe of an adapter", "Recipe of a probe"
 
 
 @fields_as_options("recipe", Recipe, {"held_out": _DATA}, panel=_RECIPE)
@@ -73,6 +74,30 @@ def tune(
             "--strategy", "-s", help="Template that makes the texts, here and when it is used."
         ),
     ] = "zero_shot",
+    method: Annotated[
+        Method,
+        typer.Option(
+            help="lora: an adapter, trained on torch. probe: linear models on the frozen model's "
+            "hidden states, in minutes; it tells labels apart."
+        ),
+    ] = "lora",
+    layers: Annotated[
+        str,
+        typer.Option(
+            help="Whose states a probe may read, with commas between \\[default: ten, evenly].",
+            rich_help_panel=_PROBE,
+        ),
+    ] = "",
+    words: Annotated[
+        bool,
+        typer.Option(help="Whether a probe may read words too.", rich_help_panel=_PROBE),
+    ] = True,
+    folds: Annotated[
+        int,
+        typer.Option(
+            min=2, max=20, help="Of the cross-validation of a probe.", rich_help_panel=_PROBE
+        ),
+    ] = 5,
     recipe: Recipe = _DEFAULT,
     threads: Annotated[
         int, typer.Option(min=0, max=1024, help="0: all usable cores.", rich_help_panel=_RECIPE)
@@ -85,7 +110,7 @@ def tune(
     models_file: option.Models = None,
     quiet: option.Quiet = False,
 ) -> None:
-    """Fine-tune a model on your labelled data: makes a LoRA adapter.
+    """Fine-tune a model on your labelled data: makes a LoRA adapter, or a probe.
 
     The texts are made by the very template that inference uses, and only the answer is learned.
     The same command gives the same adapter, byte for byte, on the same machine. It goes on where
@@ -93,6 +118,9 @@ def tune(
     says whether it was worth it.
 
     [bold]gateway tune -n mine -t issue-triage --train train.csv --test test.csv[/]
+
+    With --method probe the model itself is not changed. Linear models read its hidden states and
+    the words of the text; which layers, is chosen by cross-validation. A second one takes seconds.
 
     On a CPU: --dtype bfloat16 (where lscpu lists avx512_bf16 or amx), --top-layers with half to two
     thirds of the layers, a short template, --learning-rate 1e-3 for a small model.
@@ -104,7 +132,7 @@ def tune(
 
     root = adapters or adapters_root()
     check_folder(new_folder(root, name).parent, "--adapters")
-    with reading() as status:
+    with reading() as status, ExitStack() as watched:
 
         def found(findings: "Findings") -> None:
             status.stop()
@@ -117,11 +145,14 @@ def tune(
             train,
             model=model,
             strategy=strategy,
+            method=method,
+            probe=ProbeRecipe(_numbers(layers, "--layers", "layers"), words, folds),
+            on_stage=_stages(watched, quiet=quiet),
             recipe=recipe,
             validation=validation,
             test=test,
             limit=limit,
-            curve=_sizes(curve),
+            curve=_numbers(curve, "--curve", "sizes"),
             columns=columns,
             threads=threads,
             restart=restart,
@@ -141,15 +172,30 @@ def tune(
     note(f"was it worth it? gateway adapters compare {name} --base {base} --data ...")
 
 
-def _sizes(text: str) -> list[int]:
+def _numbers(text: str, option: str, what: str) -> tuple[int, ...]:
     from gateway.core.errors import ConfigError
 
     try:
-        return [int(part) for part in listed(text)]
+        return tuple(int(part) for part in listed(text))
     except ValueError:
         raise ConfigError(
-            f"--curve {text!r}: no sizes", hint="numbers with commas between, such as 100,200,400"
+            f"{option} {text!r}: no {what}", hint="numbers with commas between, such as 8,16,24"
         ) from None
+
+
+def _stages(watched: ExitStack, *, quiet: bool) -> "Stage":
+    """Bars of a probe's stages, from the first of them on."""
+    from gateway.cli.progress import staged
+
+    bars: list[Stage] = []
+
+    def begin(what: str, total: int) -> Callable[[], None]:
+        if not bars:
+            watched.enter_context(keeping("what was read is kept; the same command goes on"))
+            bars.append(watched.enter_context(staged(err, quiet=quiet)))
+        return bars[0](what, total)
+
+    return begin
 
 
 @contextmanager

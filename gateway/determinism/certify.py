@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from gateway.backends.protocol import Backend
+from gateway.backends.protocol import Backend, OwnLabels
 from gateway.backends.registry import load_backend, load_models
 from gateway.core.concurrency import Work, blocking
 from gateway.core.digests import canonical_json
@@ -211,6 +211,9 @@ def _questions(backend: Backend) -> list[_Question]:
         raise InvalidRequest("the text is too short for this tokenizer")
     whole, half = backend.head(text, longest), backend.head(text, longest // 2)
     some, few = backend.head(text, longest // 5), backend.head(text, 12)
+    if isinstance(backend, OwnLabels):
+        texts = [whole, f"{whole} No", f"{half} And then", few, some, f"Once more. {some}", half]
+        return [_Question(backend.around(text), backend.labels) for text in texts]
     greedy = Sampling(max_tokens=_TOKENS)
     drawn = Sampling(max_tokens=_TOKENS, temperature=0.9, seed=7, top_p=0.95)
 

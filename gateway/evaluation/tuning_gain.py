@@ -15,7 +15,7 @@ from gateway.evaluation.ab.outcome import Outcome
 from gateway.evaluation.compare import CellPlan, CompareOptions, CompareResult, plan_cells
 from gateway.evaluation.perplexity import Reading, read
 from gateway.models.adapters.card import Card, RecordedPrompt
-from gateway.models.adapters.folder import read_adapter
+from gateway.models.adapters.folder import card_of
 from gateway.models.adapters.timings import Took, took_of
 from gateway.models.file import Models
 from gateway.quantization.chunks import read_text
@@ -58,7 +58,7 @@ def plan_worth(
     Raises:
         ConfigError, DataError: before any model is loaded; the card does not say.
     """
-    recorded = _recorded(read_adapter(folder).card, folder.name)
+    recorded = _recorded(card_of(folder), folder.name)
     text = read_text(neutral) if neutral else ""
     before = [f"{base}/{each}" for each in dict.fromkeys([*strategies, recorded.strategy])]
     cells = [*before, f"{base}+{folder.name}/{recorded.strategy}"]

@@ -207,6 +207,17 @@ class ModelSpec:
         """
         raise NotImplementedError
 
+    def probed(self, name: str, folder: Path) -> "ModelSpec":
+        """This entry with the probe of an adapter's folder, under another name.
+
+        Raises:
+            ConfigError: the backend tells no hidden states.
+        """
+        raise ConfigError(
+            f"{name}: a probe reads hidden states, which the backend {self.backend} does not tell",
+            hint="take an entry that llama.cpp runs",
+        )
+
     @classmethod
     def takes(cls) -> tuple[str, ...]:
         """Its fields, those that it refuses apart."""

@@ -12,7 +12,8 @@ from gateway.models.adapters.names import new_folder
 from gateway.models.adapters.timings import took_of
 from gateway.tasks.sampling import stratified_sample
 from gateway.tuning.job import TrainingJob
-from gateway.tuning.tune import Begin, check_target, data_digest, tune
+from gateway.tuning.saving import data_digest
+from gateway.tuning.tune import Begin, check_target, tune
 
 LEAST = 4
 """Items of a point."""

@@ -18,7 +18,8 @@ from gateway.tuning.checks.check import check
 from gateway.tuning.checks.findings import Findings
 from gateway.tuning.checks.parts import TEST, TRAIN, VALIDATION, part_of
 from gateway.tuning.checks.split import split
-from gateway.tuning.recipe import Recipe
+from gateway.tuning.probe.recipe import ProbeRecipe
+from gateway.tuning.recipe import Method, Recipe
 
 if TYPE_CHECKING:
     from gateway.tuning.tune import Begin
@@ -44,6 +45,9 @@ class TrainingJob:
     threads: int = 0
     """0: all usable cores."""
 
+
+Stage = Callable[[str, int], Callable[[], None]]
+"""Told of a stage and how many there are in it; answers what is called after each one."""
 
 Watch = Callable[[TrainingJob, TrainingJob], "AbstractContextManager[Begin]"]
 """Who watches a training: a block that gives what it begins with. Told of the training, and of that
@@ -72,7 +76,15 @@ class TuningOptions:
     """Entry of the base; empty: the default one. It is run on torch in training."""
     strategy: str = "zero_shot"
     """Template that makes the texts, here and when the adapter is used."""
+    method: Method = "lora"
+    """"lora": an adapter, trained on torch. "probe": linear models on the frozen model's hidden
+    states, which llama.cpp reads."""
+    probe: ProbeRecipe = field(default_factory=ProbeRecipe)
+    """How a probe is made."""
+    on_stage: Stage = field(default=lambda _, __: lambda: None, repr=False, compare=False)
+    """Told of a probe's stages as they begin."""
     recipe: Recipe = field(default_factory=Recipe)
+    """How an adapter is trained; of a probe the seed alone."""
     validation: str | None = None
     """Labelled items that decide when to stop; None: a part of `train`."""
     test: str | None = None

@@ -7,12 +7,15 @@ small models, NF4 with doubly quantized scales).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from gateway.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from gateway.models.spec import Dtype, Quantize
+
+Method = Literal["lora", "probe"]
+"""What is made: an adapter, or a probe (`gateway.tuning.probe`)."""
 
 ALL_LINEAR = "all-linear"
 """PEFT's word for every linear layer but the output layer."""

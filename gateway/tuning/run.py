@@ -1,14 +1,21 @@
 """`gateway tune`: from what a person asks for to an adapter, and to the curve of its data."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 from gateway.backends.registry import load_models
 from gateway.core.concurrency import taking
+from gateway.core.errors import ConfigError
+from gateway.core.extras import require_extra
 from gateway.models.adapters.names import new_folder
 from gateway.tuning.curve import Point, point, smaller_jobs, train_one
-from gateway.tuning.job import TuningOptions, job_of
+from gateway.tuning.job import TrainingJob, TuningOptions, job_of
+from gateway.tuning.recipe import Recipe
 from gateway.tuning.tune import Tuned, check_target
 from gateway.tuning.tune import tune as train
+
+if TYPE_CHECKING:
+    from gateway.tuning.probe.train import Probed
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +26,7 @@ class TuningResult:
     """What the base with the adapter is called in every command."""
     needs: str
     """The command without which it cannot be run, its backend reading another file; empty: none."""
-    tuned: Tuned
+    tuned: "Tuned | Probed"
     curve: tuple[Point, ...]
     """The score by how much was learned, the adapter itself last; empty where not asked for."""
 
@@ -32,12 +39,16 @@ def tune(options: TuningOptions) -> TuningResult:
         ConfigError, DataError: of what is asked, before anything trains.
         MissingExtra, BackendError, StoreError: as `gateway.tuning.tune.tune`.
     """
+    require_extra("llama-cpp" if options.method == "probe" else "transformers")
     models = load_models(options.models_file).serving([options.model] if options.model else [])
     entry = options.model or models.default
     target = new_folder(options.adapters, options.name)
     check_target(target)
     job, findings = job_of(options, models.get(entry), target)
     options.on_findings(findings)
+    name = f"{entry}+{options.name}"
+    if options.method == "probe":
+        return TuningResult(name, "", _probed(options, job), ())
     points = []
     for part in smaller_jobs(job, options.curve):
         with options.watch(part, job) as begin:
@@ -47,6 +58,21 @@ def tune(options: TuningOptions) -> TuningResult:
     whole = [point(job)] if points else []
     needs = f"gateway adapters export {options.name} --base {entry}"
     as_gguf = job.spec.can.adapters == "gguf"
-    return TuningResult(
-        f"{entry}+{options.name}", needs if as_gguf else "", tuned, (*points, *whole)
-    )
+    return TuningResult(name, needs if as_gguf else "", tuned, (*points, *whole))
+
+
+def _probed(options: TuningOptions, job: TrainingJob) -> "Probed":
+    """Make a probe; raises ConfigError for what is asked of an adapter's training alone."""
+    usual = asdict(replace(Recipe(), seed=options.recipe.seed))
+    given = {key for key, value in asdict(options.recipe).items() if value != usual[key]}
+    given |= {key for key in ("validation", "curve") if getattr(options, key)}
+    if given:
+        named = ", ".join(f"--{key.replace('_', '-')}" for key in sorted(given))
+        raise ConfigError(
+            f"{named}: of an adapter's training; a probe is chosen by cross-validation",
+            hint="--method lora, or leave it out",
+        )
+    # Adapters are trained without llama.cpp, and probes without torch.
+    from gateway.tuning.probe.train import train as make
+
+    return make(job, options.probe, options.on_stage)

@@ -1,10 +1,8 @@
 """From a labelled table to an adapter: everything that `gateway tune` does but printing."""
 
 import csv
-import os
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,7 +18,7 @@ from gateway.backends.transformers.backend import tokenizer_of
 from gateway.backends.transformers.model import TorchModel
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.digests import digest_json
-from gateway.core.errors import ConfigError, StoreError
+from gateway.core.errors import ConfigError
 from gateway.core.extras import require
 from gateway.core.files import write_atomically
 from gateway.engine.in_process import usable_cores
@@ -36,7 +34,6 @@ from gateway.models.adapters.card import (
 from gateway.models.adapters.timings import TIMINGS, Took
 from gateway.models.locate import locate
 from gateway.tasks.prompts import PromptTemplate
-from gateway.tasks.task import Item
 from gateway.tuning.adapter import TrainedAdapter
 from gateway.tuning.checkpoint import Logged, TrainingState, load
 from gateway.tuning.examples import Example, examples
@@ -44,6 +41,7 @@ from gateway.tuning.job import TrainingJob
 from gateway.tuning.layers import prepare
 from gateway.tuning.network import Network
 from gateway.tuning.recipe import Recipe
+from gateway.tuning.saving import data_digest, new_adapter
 from gateway.tuning.training import Training, Watching
 
 LOG = "log.csv"
@@ -153,11 +151,6 @@ def check_target(folder: Path) -> None:
         )
 
 
-def data_digest(items: Sequence[Item]) -> str:
-    """Of what is learned."""
-    return digest_json([[item.id, item.digest, item.gold] for item in items])
-
-
 def _check_template(template: PromptTemplate) -> None:
     if template.exemplars or template.reasoning_tokens:
         what = "shows exemplars" if template.exemplars else "lets the model reason first"
@@ -239,24 +232,14 @@ def _card(job: TrainingJob, base: Base, state: TrainingState) -> Card:
 def _save(
     job: TrainingJob, adapter: TrainedAdapter, card: Card, base: str, state: TrainingState
 ) -> None:
-    half = job.target.with_name(f".half-{job.target.name}")
-    try:
-        shutil.rmtree(half, ignore_errors=True)
-        half.mkdir(parents=True)
+    with new_adapter(
+        job.target, "the checkpoint is kept; the same command goes on from it"
+    ) as half:
         adapter.save(half, base)
         write_card(half, card)
         write_atomically(half / LOG, _table(Logged, state.log))
         write_atomically(half / SCORES, _table(type(state.epochs[0]), state.epochs))
         write_atomically(half / TIMINGS, _table(Took, [took(state)]))
-        os.replace(half, job.target)
-    except OSError as exc:
-        raise StoreError(
-            f"{job.target}: cannot be written: {exc.strerror or exc}",
-            hint="the checkpoint is kept; the same command goes on from it",
-        ) from exc
-    finally:
-        with suppress(OSError):
-            shutil.rmtree(half)
 
 
 def _table(of: type, rows: Sequence[Any]) -> str:

@@ -18,6 +18,7 @@ ON_GGUF, ON_TORCH = "on-gguf", "on-torch"
 
 _ASKED = "-t mine --data {test} -m {model} -s scored --limit 2 --store s.sqlite -q"
 _COMPARED = "--strategies scored --data {test} --store s.sqlite -q"
+_PROBED = "-n new --adapters made -t mine --train {learn} -s scored -m small --method probe -q"
 _TUNED = (
     "-n new --adapters made -t mine --train {learn} -m torch -s scored --epochs 1 --threads 1 -q"
 )
@@ -30,7 +31,8 @@ ACTIONS: Mapping[str, str | Mapping[str, str]] = {
     "--store s.sqlite -q",
     "judge": "{model} -r mine --data {answers} --prompts {world}/rubrics --store s.sqlite -q",
     "tune": {
-        "": _TUNED,
+        "": _PROBED,
+        "transformers": _TUNED,
         "nf4": f"{_TUNED} --quantize nf4",
     },
     "classify": {

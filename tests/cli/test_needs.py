@@ -43,13 +43,15 @@ HEAVY = ("nf4", "transformers", "hf")
 AT_A_REGISTRY = ("models pull", "models remove", "models push-ollama")
 """Commands that change what an Ollama server has; the gateway's own /api lets nobody do that."""
 
+IN_PROCESS = ("adapters compare", "tune")
+"""Commands that do nothing without a model in this process."""
+
 WORKS = [
     (command, extra)
     for command, needs in NEEDS.items()
     for extra in ("", *needs.sometimes)
-    if extra or command != "adapters compare"
+    if extra or command not in IN_PROCESS
 ]
-"""Nothing is compared without a model in this process."""
 LACKS = [
     (command, extra)
     for command, needs in NEEDS.items()
@@ -60,7 +62,7 @@ LACKS = [
 def smallest(command: str, extra: str) -> set[str]:
     """The extras with which it does what this one is for."""
     needed = {*NEEDS[command].always, extra} - {""}
-    if command in ("adapters compare", "quantize") and extra in ("parquet", "hf"):
+    if command in (*IN_PROCESS, "quantize") and extra in ("parquet", "hf"):
         needed.add("llama-cpp")  # They read data for a model, which runs in this process.
     return needed - {"transformers"} if "nf4" in needed else needed
 

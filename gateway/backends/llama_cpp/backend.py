@@ -13,8 +13,9 @@ from gateway.backends.llama_cpp.embedding import Vector, outputs, pair, unit
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.llama_cpp.offload import offload
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.backends.llama_cpp.states import StateReader
 from gateway.core.digests import digest_json
-from gateway.core.errors import InvalidRequest
+from gateway.core.errors import InvalidRequest, Unsupported
 from gateway.core.types import EmbeddingInput, Embeddings, GenerationRequest, MemoryUse, Ranking
 from gateway.engine.engine import SERIAL_PIECE, Engine
 from gateway.engine.in_process import EngineBackend, usable_cores
@@ -209,15 +210,49 @@ class LlamaCppBackend(EngineBackend):
         return tuple(map(float, made))
 
     @property
+    def blocks(self) -> int:
+        """Of the model; behind each but the last it tells its hidden states."""
+        return self._model.blocks
+
+    @property
+    def reader(self) -> Reader:
+        """What makes tokens of requests."""
+        return self._reader
+
+    def states(self, layers: Sequence[int]) -> StateReader:
+        """Who reads hidden states behind these layers; the caller closes it.
+
+        Raises:
+            Unsupported: the model lies on a card.
+            ModelLoadError: the memory cannot be had.
+        """
+        if self._offload.layers:
+            raise Unsupported(
+                "hidden states of layers on a card", hint="gpu_layers = 0 in its entry"
+            )
+        return StateReader(
+            self._model,
+            layers,
+            length=self.context_length,
+            threads=self.threads,
+            batch_tokens=self.spec.batch_tokens,
+            attention=self._attending,
+        )
+
+    @property
     def memory(self) -> MemoryUse:
         taken, where = self._engine.memory, str(self._offload)
         weights = self._model.weights_bytes
         return MemoryUse(weights, taken.cache, taken.scratch, where, taken.state)
 
     async def close(self) -> None:
+        await asyncio.to_thread(self.release)
+
+    def release(self) -> None:
+        """As `close`, for who has no event loop."""
         if not self._closed:
             self._closed = True
-            await asyncio.to_thread(_engines.give_back, self._engine_key)
+            _engines.give_back(self._engine_key)
             _models.give_back(self._model_key)
 
 

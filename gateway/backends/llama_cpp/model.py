@@ -74,6 +74,8 @@ class GgufModel(GgufVocabulary):
             raise ModelLoadError(message, hint=hint) from error
         self.context_trained: int = self._lib.llama_model_n_ctx_train(self.handle)
         self.dimensions: int = self._lib.llama_model_n_embd_out(self.handle)
+        self.width: int = self._lib.llama_model_n_embd(self.handle)
+        self.blocks: int = self._lib.llama_model_n_layer(self.handle)
         self.weights_bytes: int = self._lib.llama_model_size(self.handle)
         self._adapters: dict[str, Any] = {}
         self._adapters_lock = threading.Lock()

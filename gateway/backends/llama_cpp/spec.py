@@ -1,6 +1,7 @@
 """An entry of models.toml for llama.cpp."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Le, MaxLen
@@ -47,3 +48,17 @@ class LlamaCppSpec(ModelSpec):
                 'attention = "flash" is for deterministic = "bitwise": '
                 'with "off" the library chooses'
             )
+
+    def probed(self, name: str, folder: Path) -> ModelSpec:
+        return LlamaCppProbeSpec.like(self, name=name, probe=folder)
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaCppProbeSpec(LlamaCppSpec):
+    """The same file with a probe on its hidden states."""
+
+    implementation: ClassVar = "gateway.backends.llama_cpp.probed:ProbedLlamaCpp"
+    can: ClassVar = Capabilities(reads_folders=False, runs_quantized=True)
+
+    probe: Path = Path()
+    """The adapter's folder that holds it."""

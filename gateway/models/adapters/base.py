@@ -116,6 +116,12 @@ def _of_gguf(spec: ModelSpec, path: Path) -> Base:
     )
 
 
+def architecture_of(path: Path) -> str:
+    """Of a GGUF, as transformers names it where that is known."""
+    family = read_model(path).architecture
+    return _TYPE_OF.get(family, family)
+
+
 def tensor_names(architecture: str, blocks: int) -> Any:
     """The gguf package's map from module paths to tensor names, for a GGUF's architecture."""
     from gguf import MODEL_ARCH_NAMES, get_tensor_name_map

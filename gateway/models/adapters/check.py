@@ -15,6 +15,7 @@ from gateway.models.adapters.folder import WEIGHTS, Adapter, Tensor, misnamed, r
 from gateway.models.adapters.kinds import SUPPORTED
 from gateway.models.adapters.numbers import oddities
 from gateway.models.adapters.own_template import own_template
+from gateway.models.adapters.probe import is_probe, read_probe
 
 __all__ = [
     "Base",
@@ -51,6 +52,10 @@ def why_not(folder: Path, base: Base) -> tuple[str, ...]:
     An adapter's folder that cannot be read is a reason, not an error.
     """
     try:
+        if is_probe(folder):
+            read_probe(folder)
+            other = other_weights(read_card(folder), base.digest, base.first)
+            return (other,) if other else ()
         adapter = read_adapter(folder)
     except (ConfigError, ModelLoadError) as exc:
         return (exc.message,)

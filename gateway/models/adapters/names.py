@@ -7,6 +7,8 @@ from gateway.core.errors import ConfigError
 
 EXPORTED = "adapter.gguf"
 """The file in an adapter's folder that llama.cpp reads."""
+PROBE = "probe.safetensors"
+"""The file in an adapter's folder that is a probe: `gateway.models.adapters.probe`."""
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 
 

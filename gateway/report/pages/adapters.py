@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gateway.core.errors import ConfigError, ModelLoadError
-from gateway.models.adapters.card import Card
+from gateway.models.adapters.card import Card, read_card
 from gateway.models.adapters.folder import CONFIG, WEIGHTS, Adapter, read_adapter
-from gateway.models.adapters.names import folder_of, listed
+from gateway.models.adapters.names import PROBE, folder_of, listed
+from gateway.models.adapters.probe import is_probe, read_probe
 from gateway.report.format import ABSENT
 from gateway.report.sections import Cell, Head, Section, by_rows, numbers
 
@@ -26,13 +27,14 @@ def listing(root: Path) -> Section:
     rows: list[tuple[Cell | str, ...]] = []
     broken = []
     for name in listed(root):
+        folder = folder_of(root, name)
         try:
-            adapter = read_adapter(folder_of(root, name))
+            row = _probe_row(folder) if is_probe(folder) else _row(read_adapter(folder))
         except (ConfigError, ModelLoadError) as exc:
             rows.append((name, Cell("broken", "bad"), *[ABSENT] * 6))
             broken.append(f"{name}: {exc}")
             continue
-        rows.append(_row(adapter))
+        rows.append(row)
     return Section(tables=(by_rows(_HEADS, rows),), lines=(*broken, f"adapters from: {root}"))
 
 
@@ -52,6 +54,24 @@ def details(adapter: Adapter) -> Section:
     )
 
 
+def probe_details(folder: Path) -> Section:
+    """Card, members and size of a probe."""
+    probe = read_probe(folder)
+    members = [(f"layer {each.layer} ({each.pooling})", each.weight) for each in probe.states]
+    if probe.words is not None:
+        members.append((f"words ({len(probe.words.terms):,} terms)", probe.words.weight))
+    whole = sum(weight for _, weight in members)
+    return Section(
+        facts=(
+            ("folder", str(folder)),
+            *_of_card(read_card(folder)),
+            ("labels", ", ".join(probe.labels)),
+            *(("member", f"{name}, {weight / whole:.0%}") for name, weight in members),
+            (PROBE, _size(folder / PROBE)),
+        )
+    )
+
+
 def fit(adapter: str, base: str, reasons: Sequence[str], remarks: Sequence[str]) -> Section:
     """Whether an adapter is for a base, and why not."""
     verdict = "is not for" if reasons else "fits"
@@ -62,19 +82,26 @@ def fit(adapter: str, base: str, reasons: Sequence[str], remarks: Sequence[str])
 
 
 def _row(adapter: Adapter) -> tuple[str, ...]:
-    card, config = adapter.card, adapter.config
+    config = adapter.config
+    rank, exported = str(config.r) if config.r else ABSENT, "yes" if adapter.exported else "no"
+    return (adapter.name, config.peft_type, rank, *_told(adapter.card), exported)
+
+
+def _probe_row(folder: Path) -> tuple[str, ...]:
+    read_probe(folder)
+    return (folder.name, "probe", ABSENT, *_told(read_card(folder)), "not needed")
+
+
+def _told(card: Card | None) -> tuple[str, ...]:
+    """By its card: base, data, day and metrics."""
     data = card.data if card else None
     items = f" ({data.items:,} items)" if data and data.items is not None else ""
     metrics = ", ".join(f"{k} {v:.3g}" for k, v in card.metrics.items()) if card else ""
     return (
-        adapter.name,
-        config.peft_type,
-        str(config.r) if config.r else ABSENT,
         card.base.name if card else _UNKNOWN,
         f"{data.source}{items}" if data else _UNKNOWN,
         str(card.created) if card and card.created else _UNKNOWN,
         metrics or _UNKNOWN,
-        "yes" if adapter.exported else "no",
     )
 
 

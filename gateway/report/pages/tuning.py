@@ -1,7 +1,9 @@
 """What a training will take and what came out, in lines."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.core.sizes import readable
 from gateway.report import format as fmt
@@ -10,6 +12,9 @@ from gateway.tuning.curve import Point
 from gateway.tuning.heldout import HeldOut
 from gateway.tuning.run import TuningResult
 from gateway.tuning.tune import Estimate, Tuned
+
+if TYPE_CHECKING:
+    from gateway.tuning.probe.train import Probed
 
 
 def estimate_lines(estimate: Estimate, epochs: int) -> Iterator[str]:
@@ -33,11 +38,26 @@ def epoch_line(found: HeldOut) -> str:
     return f"epoch {found.epoch}: held-out loss {found.loss:.3f}{score}"
 
 
-def tuned_lines(tuned: Tuned) -> Iterator[str]:
+def tuned_lines(tuned: "Tuned | Probed") -> Iterator[str]:
     """When it is saved."""
+    if not isinstance(tuned, Tuned):
+        yield from _probe_lines(tuned)
+        return
     best = next(e for e in tuned.state.epochs if e.epoch == tuned.state.best)
     yield f"best {epoch_line(best)}"
     yield f"adapter: {tuned.folder}"
+
+
+def _probe_lines(made: "Probed") -> Iterator[str]:
+    whole = sum(made.chosen.weights.values())
+    parts = Counter[str]()
+    for choice, weight in made.chosen.weights.items():
+        parts[str(choice)] += weight
+    for name, weight in parts.most_common():
+        yield f"{weight / whole:4.0%}  {name}"
+    alone = ", ".join(f"{name} {score:.3f}" for name, score in made.single.items())
+    yield f"cross-validated macro-F1 on {made.items:,} items: {made.macro_f1:.3f}; alone: {alone}"
+    yield f"probe: {made.folder}, in {duration(made.seconds)}"
 
 
 def next_lines(made: TuningResult, strategy: str, adapters: Path | None) -> Iterator[str]:

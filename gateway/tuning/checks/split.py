@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from gateway.core.draws import seeded_rank, shares
 from gateway.core.errors import ConfigError, DataError
@@ -83,6 +84,23 @@ def split(items: Sequence[Item], share: float = HELD_OUT, seed: int = 0) -> Spli
         tuple(item for at, item in enumerate(items) if at not in chosen),
         tuple(item for at, item in enumerate(items) if at in chosen),
     )
+
+
+def folds(items: Sequence[Item], count: int, seed: int = 0) -> npt.NDArray[np.int64]:
+    """The fold of each item, 0 to count - 1, for cross-validation: each has its share of each
+    label, and copies are in one fold. Shape (items,)."""
+    strata, found = _strata(items), np.zeros(len(items), dtype=np.int64)
+    held: Counter[tuple[str, int]] = Counter()
+    for family in _families(items, seed):
+        name = strata[family[0]]
+        fold = min(range(count), key=lambda each: (held[name, each], _size(held, each), each))
+        found[family] = fold
+        held.update((strata[at], fold) for at in family)
+    return found
+
+
+def _size(held: Counter[tuple[str, int]], fold: int) -> int:
+    return sum(count for (_, each), count in held.items() if each == fold)
 
 
 def _families(items: Sequence[Item], seed: int) -> list[list[int]]:

@@ -1,0 +1,118 @@
+"""A GGUF file with a probe on its hidden states: it answers with labels' probabilities alone."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.llama_cpp.spec import LlamaCppProbeSpec
+from gateway.backends.llama_cpp.states import StateReader
+from gateway.core.digests import digest_json
+from gateway.core.errors import ConfigError, InvalidRequest, Unsupported
+from gateway.core.lists import first_names
+from gateway.core.types import Completion, Delta, GenerationRequest, LabelScores
+from gateway.engine.reader import check_labels
+from gateway.models.adapters.check import refuse_other_weights
+from gateway.models.adapters.probe import probe_digest, read_probe
+from gateway.models.locate import described_digests
+
+
+class ProbedLlamaCpp(LlamaCppBackend):
+    """See `gateway.backends.protocol.Backend`.
+
+    Raises:
+        ModelLoadError: a file cannot be loaded, or the probe was made on other weights.
+        ConfigError: the probe is of another form.
+    """
+
+    spec: LlamaCppProbeSpec
+
+    def __init__(self, spec: LlamaCppProbeSpec, path: Path) -> None:
+        digests = described_digests(spec, path)
+        refuse_other_weights(spec.probe, digests.contents, digests.first)
+        self._probe = read_probe(spec.probe)
+        super().__init__(spec, path)
+        if self._probe.dimensions != self._model.width:
+            raise ConfigError(
+                f"{spec.name}: the probe reads states of {self._probe.dimensions} numbers, and the "
+                f"model's have {self._model.width}"
+            )
+        self.identity = {**self.identity, "probe": probe_digest(spec.probe)}
+        self.fingerprint = digest_json(self.identity)
+        self._states: StateReader | None = None
+        self._reading = threading.Lock()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """That it has learned."""
+        return self._probe.labels
+
+    def around(self, text: str) -> GenerationRequest:
+        """See `gateway.backends.protocol.OwnLabels`."""
+        frame = self._probe.frame
+        tokens = (*frame.before, *self._reader.plain_tokens(text), *frame.behind)
+        return GenerationRequest(self.spec.name, prompt_tokens=tokens)
+
+    async def generate(self, request: GenerationRequest) -> Completion:
+        raise self._answers_with_labels()
+
+    def stream(self, request: GenerationRequest) -> AsyncIterator[Delta]:
+        raise self._answers_with_labels()
+
+    def _answers_with_labels(self) -> Unsupported:
+        return Unsupported(
+            f"generating with {self.spec.name}, which is a probe: it tells labels' probabilities",
+            hint="take a strategy that scores labels, or the entry without the probe",
+        )
+
+    async def score_labels(self, request: GenerationRequest, labels: Sequence[str]) -> LabelScores:
+        check_labels(labels)
+        if unknown := [label for label in labels if label not in self._probe.labels]:
+            raise InvalidRequest(
+                f"the probe has not learned {first_names(unknown)}",
+                hint=f"its labels: {first_names(self._probe.labels)}",
+                parameter="labels",
+            )
+        prompt = (await self._read(request)).token_ids
+        self._check_context(len(prompt))
+        found = await asyncio.to_thread(self._logprobs, prompt)
+        return LabelScores(
+            labels=tuple(labels),
+            logprobs=tuple(found[self._probe.labels.index(label)] for label in labels),
+            token_counts=(1,) * len(labels),
+            byte_counts=tuple(len(label.encode()) for label in labels),
+            tokens_evaluated=len(prompt),
+            prompt_tokens=len(prompt),
+            exact=True,
+            fingerprint=self.fingerprint,
+        )
+
+    def _logprobs(self, prompt: Sequence[int]) -> list[float]:
+        text = self._probe.frame.text(prompt)
+        if text is None:
+            raise InvalidRequest(
+                "the prompt is not of the template that the probe was made with",
+                hint="take the task and the strategy that its card.toml names",
+            )
+        start, stop = text
+        states = {}
+        if self._probe.layers:
+            with self._reading:
+                read = self._reader_of_states().read(prompt, start, stop)
+            states = dict(zip(self._probe.layers, read.astype(np.float64), strict=True))
+        words = self._reader.tokenizer.text_of(prompt[start:stop])
+        return [float(value) for value in self._probe.log_probabilities(states, words)]
+
+    def _reader_of_states(self) -> StateReader:
+        if self._states is None:
+            self._states = self.states(self._probe.layers)
+        return self._states
+
+    async def close(self) -> None:
+        if self._states is not None:
+            states, self._states = self._states, None
+            states.close()
+        await super().close()

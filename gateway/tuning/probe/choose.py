@@ -1,0 +1,124 @@
+"""Which members a probe has, chosen by cross-validation on the training items.
+
+Members are added one by one, with repetition, each the one that lowers the loss of the mean most:
+Caruana, Niculescu-Mizil, Crew and Ksikes 2004, "Ensemble Selection from Libraries of Models". It
+begins with the best of single members and of equal means over all layers.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from gateway.models.adapters.probe import Floats, Pooling, log_softmax
+from gateway.tuning.probe.fit import Choice, Codes, Data, fit, predict
+
+PENALTIES = (0.0003, 0.003, 0.03)
+POOLINGS: tuple[Pooling, ...] = ("last", "mean", "both")
+_MOST_STEPS = 24
+_LEAST_GAIN = 1e-4
+"""Nats an item that one more member must save."""
+_TEMPERATURES = (0.2, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A probe's members, and how they do on items that they were not fitted on."""
+
+    weights: Mapping[Choice, int]
+    temperature: float
+    logprobs: Floats
+    """Of the items, each by members fitted without its fold; shape (items, labels)."""
+
+    def loss(self, golds: Codes) -> float:
+        """Nats an item."""
+        return _loss(self.logprobs, golds)
+
+
+def candidates(layers: Sequence[int], *, words: bool) -> tuple[Choice, ...]:
+    """All members that a probe could have."""
+    on_states = [
+        Choice(layer, pooling, penalty)
+        for layer in layers
+        for pooling in POOLINGS
+        for penalty in PENALTIES
+    ]
+    return (*on_states, *([Choice(0)] if words else []))
+
+
+def out_of_fold(
+    choices: Sequence[Choice],
+    data: Data,
+    folds: NDArray[np.int64],
+    done: Callable[[], None],
+) -> dict[Choice, Floats]:
+    """Log-probabilities of each item by each member fitted on the other folds; shape (items,
+    labels).
+
+    Args:
+        done: called after each fit.
+    """
+    found = {choice: np.zeros((len(data.texts), data.labels)) for choice in choices}
+    for fold in range(int(folds.max()) + 1):
+        held = folds == fold
+        learned, asked = data.part(~held), data.part(held)
+        for choice in choices:
+            found[choice][held] = predict(fit(choice, learned), asked)
+            done()
+    return found
+
+
+def choose(found: Mapping[Choice, Floats], golds: Codes) -> Chosen:
+    """The members whose weighted mean loses least.
+
+    Args:
+        found: as `out_of_fold` says.
+    """
+    losses = {choice: _loss(logprobs, golds) for choice, logprobs in found.items()}
+    starts = [[min(losses, key=losses.__getitem__)], *_means(losses)]
+    weights = min(
+        (Counter(start) for start in starts), key=lambda each: _loss(_mean(each, found), golds)
+    )
+    for _ in range(_MOST_STEPS):
+        now = _loss(_mean(weights, found), golds)
+        tried = {each: _loss(_mean(weights + Counter([each]), found), golds) for each in found}
+        best = min(tried, key=tried.__getitem__)
+        if tried[best] > now - _LEAST_GAIN:
+            break
+        weights[best] += 1
+    mean = _mean(weights, found)
+    temperature = _temperature(mean, golds)
+    return Chosen(dict(weights), temperature, log_softmax(mean / temperature))
+
+
+def _means(losses: Mapping[Choice, float]) -> list[list[Choice]]:
+    """For each pooling all layers, each with the penalty that is best there."""
+    best: dict[tuple[Pooling, int], Choice] = {}
+    for choice in sorted(losses, key=losses.__getitem__):
+        if choice.layer:
+            best.setdefault((choice.pooling, choice.layer), choice)
+    means = [[c for (each, _), c in best.items() if each == pooling] for pooling in POOLINGS]
+    return [mean for mean in means if mean]
+
+
+def _mean(weights: Mapping[Choice, int], found: Mapping[Choice, Floats]) -> Floats:
+    total = sum((weight * found[each] for each, weight in weights.items()), np.zeros(()))
+    return log_softmax(total / sum(weights.values()))
+
+
+def _temperature(logits: Floats, golds: Codes) -> float:
+    """That loses least: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv
+    1706.04599."""
+    found = minimize_scalar(
+        lambda log: _loss(log_softmax(logits / np.exp(log)), golds),
+        bounds=tuple(np.log(_TEMPERATURES)),
+        method="bounded",
+    )
+    return float(np.exp(found.x))
+
+
+def _loss(logprobs: Floats, golds: Codes) -> float:
+    return -float(logprobs[np.arange(len(golds)), golds].mean())

@@ -1,0 +1,116 @@
+"""One member of a probe: a logistic regression on states or on words."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from gateway.models.adapters.probe import (
+    Floats,
+    OnStates,
+    OnWords,
+    Pooling,
+    log_softmax,
+    pooled,
+    vectorizer_of,
+)
+
+Codes = NDArray[np.int64]
+
+_OF_WORDS = 10.0
+"""Inverse strength of the penalty on words, as the baseline's of the same features."""
+_LEAST = -16.0
+"""Logit of a label that no training item has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a member reads and how it is regularised."""
+
+    layer: int
+    """0: the words of the text."""
+    pooling: Pooling = "last"
+    penalty: float = _OF_WORDS
+    """scikit-learn's C: the inverse strength of the penalty on squared coefficients."""
+
+    def __str__(self) -> str:
+        return f"layer {self.layer} ({self.pooling})" if self.layer else "words"
+
+
+@dataclass(frozen=True)
+class Data:
+    """What members are fitted on."""
+
+    states: dict[int, NDArray[np.float32]]
+    """Layer -> shape (items, 2, width)."""
+    texts: Sequence[str]
+    golds: Codes
+    labels: int
+    """How many there are."""
+
+    def part(self, chosen: NDArray[np.bool_]) -> "Data":
+        """Some of the items."""
+        texts = [text for text, taken in zip(self.texts, chosen.tolist(), strict=True) if taken]
+        states = {layer: each[chosen] for layer, each in self.states.items()}
+        return Data(states, texts, self.golds[chosen], self.labels)
+
+
+Member = OnStates | OnWords
+
+
+def fit(choice: Choice, data: Data, weight: float = 1.0) -> Member:
+    """The member that the items teach; the same bytes on any number of threads."""
+    if not choice.layer:
+        return _on_words(choice, data, weight)
+    inputs = pooled(data.states[choice.layer].astype(np.float64), choice.pooling)
+    centre, scale = inputs.mean(axis=0), inputs.std(axis=0)
+    scale[scale == 0] = 1.0
+    coefficients, intercepts = _regression((inputs - centre) / scale, data, choice.penalty)
+    return OnStates(choice.layer, choice.pooling, weight, centre, scale, coefficients, intercepts)
+
+
+def predict(member: Member, data: Data) -> Floats:
+    """Log-probabilities, shape (items, labels)."""
+    if isinstance(member, OnWords):
+        inputs = vectorizer_of(member.terms, member.idf).transform(data.texts)
+        return log_softmax(np.asarray(inputs @ member.coefficients.T) + member.intercepts)
+    states = pooled(data.states[member.layer].astype(np.float64), member.pooling)
+    inputs = (states - member.centre) / member.scale
+    return log_softmax(inputs @ member.coefficients.T + member.intercepts)
+
+
+def _on_words(choice: Choice, data: Data, weight: float) -> OnWords:
+    """TF-IDF of words and word pairs that occur in two texts, as the baseline's."""
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)
+    words = vectorizer.build_analyzer()
+    seen = Counter(word for text in data.texts for word in set(words(text)))
+    if max(seen.values(), default=0) < 2:
+        nothing = np.zeros((data.labels, 0))
+        counts = np.bincount(data.golds, minlength=data.labels)
+        return OnWords(weight, (), np.zeros(0), nothing, np.log(np.maximum(counts, 1e-7)))
+    inputs = vectorizer.fit_transform(data.texts)
+    coefficients, intercepts = _regression(inputs, data, choice.penalty)
+    terms = tuple(map(str, vectorizer.get_feature_names_out()))
+    return OnWords(weight, terms, vectorizer.idf_, coefficients, intercepts)
+
+
+def _regression(inputs: Any, data: Data, penalty: float) -> tuple[Floats, Floats]:
+    """Coefficients, shape (labels, inputs), and intercepts of the multinomial logistic model."""
+    # BLAS sums in another order on another number of threads, and the last digits follow.
+    with threadpool_limits(1, user_api="blas"):
+        model = LogisticRegression(C=penalty, max_iter=2000).fit(inputs, data.golds)
+    coefficients = np.zeros((data.labels, inputs.shape[1]))
+    intercepts = np.full(data.labels, _LEAST)
+    if len(model.classes_) == 2:  # One row for two classes: the log-odds of the second.
+        coefficients[model.classes_] = np.vstack([-model.coef_, model.coef_]) / 2
+        intercepts[model.classes_] = np.concatenate([-model.intercept_, model.intercept_]) / 2
+    else:
+        coefficients[model.classes_] = model.coef_
+        intercepts[model.classes_] = model.intercept_
+    return coefficients, intercepts

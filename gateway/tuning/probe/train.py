@@ -1,0 +1,259 @@
+"""From labelled items to a probe: `gateway tune --method probe`."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import f1_score
+
+from gateway import __version__
+from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.core.errors import ConfigError, DataError
+from gateway.core.files import write_atomically
+from gateway.core.lists import first_names
+from gateway.core.types import GenerationRequest
+from gateway.engine.reader import Reader
+from gateway.models.adapters.base import architecture_of
+from gateway.models.adapters.card import (
+    Card,
+    RecordedBase,
+    RecordedData,
+    RecordedPrompt,
+    write_card,
+)
+from gateway.models.adapters.probe import (
+    Floats,
+    Frame,
+    OnStates,
+    OnWords,
+    Probe,
+    frame_of,
+    write_probe,
+)
+from gateway.models.environment import data_root
+from gateway.models.locate import described_digests, locate
+from gateway.tasks.task import Item
+from gateway.tuning.checks.split import folds
+from gateway.tuning.job import Stage, TrainingJob
+from gateway.tuning.probe.choose import Chosen, candidates, choose, out_of_fold
+from gateway.tuning.probe.fit import Choice, Codes, Data, fit
+from gateway.tuning.probe.recipe import ProbeRecipe
+from gateway.tuning.probe.states import StateStore, collect
+from gateway.tuning.saving import data_digest, new_adapter
+
+_LAYERS = 10
+"""How many layers are tried where none are named, evenly over the model."""
+_STATES = "states.sqlite"
+_SCORES = "cross-validation.csv"
+_LEAST_OF_A_LABEL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What came out."""
+
+    folder: Path
+    chosen: Chosen
+    single: Mapping[str, float]
+    """Cross-validated macro-F1 of the best member of each kind alone, by its name."""
+    macro_f1: float
+    """Cross-validated, of the whole. It was chosen by these items, which flatters it a little."""
+    items: int
+    seconds_reading: float
+    seconds: float
+    """All of it, reading too."""
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What the model said of the items."""
+
+    data: Data
+    frame: Frame
+    base: RecordedBase
+    seconds: float
+
+
+def train(job: TrainingJob, recipe: ProbeRecipe, begin: Stage) -> Probed:
+    """Make a probe and save it with its card; a reader never meets half a folder.
+
+    States that were read once are kept on disk, so that a second training takes seconds.
+
+    Raises:
+        ConfigError: the task has no labels, the template cannot be probed, the entry is none of
+            llama.cpp, or a layer is none of the model.
+        DataError: a label has a single item.
+        BackendError, StoreError: a pass failed, or a file cannot be written.
+    """
+    started = time.perf_counter()
+    _check(job)
+    items = (*job.items, *job.held_out)
+    golds = _golds(job.labels, items)
+    read = _read(job, items, golds, recipe, begin)
+    choices = candidates(tuple(read.data.states), words=recipe.words)
+    parts = folds(items, recipe.folds, job.recipe.seed)
+    done = begin("members tried", len(choices) * recipe.folds)
+    found = out_of_fold(choices, read.data, parts, done)
+    chosen = choose(found, golds)
+    scores = {choice: _macro_f1(each, golds) for choice, each in found.items()}
+    result = Probed(
+        job.target,
+        chosen,
+        _best_of_each(scores),
+        _macro_f1(chosen.logprobs, golds),
+        len(items),
+        read.seconds,
+        time.perf_counter() - started,
+    )
+    _save(job, _probe(job, read, chosen), _card(job, recipe, read.base, result), scores)
+    return result
+
+
+def _check(job: TrainingJob) -> None:
+    """What needs no model."""
+    if not isinstance(job.spec, LlamaCppSpec):
+        raise ConfigError(
+            f"{job.spec.name} has the backend {job.spec.backend}, and a probe is made with an "
+            "entry that llama.cpp runs",
+            hint="--model with such an entry (gateway models list)",
+        )
+    if job.task.kind != "classification":
+        raise ConfigError(
+            f"the task {job.task.name} has no labels, and a probe tells labels apart",
+            hint="--method lora learns numbers and fields",
+        )
+
+
+def _golds(labels: Sequence[str], items: Sequence[Item]) -> Codes:
+    codes = {label: code for code, label in enumerate(labels)}
+    golds = np.array([codes[str(item.gold)] for item in items])
+    counts = np.bincount(golds, minlength=len(labels))
+    if few := [label for label, n in zip(labels, counts, strict=True) if 0 < n < _LEAST_OF_A_LABEL]:
+        raise DataError(
+            f"one item alone has the label {first_names(few)}, and a probe is checked on items "
+            "that it did not learn",
+            hint="more items of it, or leave it out",
+        )
+    return golds
+
+
+def _read(
+    job: TrainingJob, items: Sequence[Item], golds: Codes, recipe: ProbeRecipe, begin: Stage
+) -> _Material:
+    assert isinstance(job.spec, LlamaCppSpec)
+    spec = replace(job.spec, parallel=1, threads=job.threads or job.spec.threads)
+    path = locate(spec)
+    digests = described_digests(spec, path)
+    started = time.perf_counter()
+    backend = LlamaCppBackend(spec, path)
+    try:
+        prompts = [_prompt(job, backend.reader, item) for item in items]
+        frame = frame_of(prompts)
+        layers = _layers(recipe.layers, backend.blocks)
+        store = StateStore(data_root() / _STATES, backend.fingerprint)
+        with closing(backend.states(layers)) as reader, store:
+            states = collect(reader, store, prompts, frame, begin("texts read", len(items)))
+        texts = [_text(backend.reader, prompt, frame) for prompt in prompts]
+    finally:
+        backend.release()
+    by_layer = {layer: states[:, at] for at, layer in enumerate(layers)}
+    base = RecordedBase(spec.name, digests.contents, architecture_of(path), int(states.shape[-1]))
+    data = Data(by_layer, texts, golds, len(job.labels))
+    return _Material(data, frame, base, time.perf_counter() - started)
+
+
+def _prompt(job: TrainingJob, reader: Reader, item: Item) -> tuple[int, ...]:
+    said = job.template.render(job.task, job.labels, item.fields, (), reader)
+    request = GenerationRequest("", said.messages, answer_start=said.answer_start)
+    return reader.render(request).token_ids
+
+
+def _text(reader: Reader, prompt: Sequence[int], frame: Frame) -> str:
+    span = frame.text(prompt)
+    assert span is not None, "a frame is made of these prompts"
+    return reader.tokenizer.text_of(prompt[span[0] : span[1]])
+
+
+def _layers(named: Sequence[int], blocks: int) -> tuple[int, ...]:
+    """Those that may be read: what is named, or some evenly over the model."""
+    if wrong := [layer for layer in named if not 0 < layer < blocks]:
+        raise ConfigError(
+            f"--layers {wrong[0]}: the model has {blocks} layers, and states are read behind layer "
+            f"1 to {blocks - 1}"
+        )
+    evenly = np.linspace(1, blocks - 1, min(_LAYERS, blocks - 1)).round().astype(int).tolist()
+    return tuple(sorted(set(named or evenly)))
+
+
+def _probe(job: TrainingJob, read: _Material, chosen: Chosen) -> Probe:
+    members = [fit(choice, read.data, weight) for choice, weight in chosen.weights.items()]
+    return Probe(
+        labels=job.labels,
+        states=tuple(each for each in members if isinstance(each, OnStates)),
+        words=next((each for each in members if isinstance(each, OnWords)), None),
+        temperature=chosen.temperature,
+        frame=read.frame,
+        dimensions=read.base.hidden_size,
+    )
+
+
+def _macro_f1(logprobs: Floats, golds: Codes) -> float:
+    answers = logprobs.argmax(axis=1)
+    labels = np.unique(golds)
+    return float(f1_score(golds, answers, labels=labels, average="macro", zero_division=0.0))
+
+
+def _best_of_each(scores: Mapping[Choice, float]) -> Mapping[str, float]:
+    """The best score of words, and of each pooling, by its name."""
+    best: dict[str, tuple[float, str]] = {}
+    for choice, score in scores.items():
+        kind = choice.pooling if choice.layer else ""
+        best[kind] = max(best.get(kind, (-1.0, "")), (score, str(choice)))
+    return {name: score for score, name in best.values()}
+
+
+def _card(job: TrainingJob, recipe: ProbeRecipe, base: RecordedBase, made: Probed) -> Card:
+    members = {
+        f"member_{number}": f"{choice}, C {choice.penalty:g}, weight {weight}"
+        for number, (choice, weight) in enumerate(made.chosen.weights.items(), 1)
+    }
+    items = (*job.items, *job.held_out)
+    return Card(
+        base=base,
+        data=RecordedData(job.source, data_digest(items), len(items)),
+        prompt=RecordedPrompt(job.task.name, job.template.strategy, job.template.digest),
+        hyperparameters={
+            "method": "probe",
+            "folds": recipe.folds,
+            "words": recipe.words,
+            "temperature": made.chosen.temperature,
+            **members,
+        },
+        seed=job.recipe.seed,
+        metrics={
+            "cross_validated_macro_f1": made.macro_f1,
+            "cross_validated_loss": made.chosen.loss(_golds(job.labels, items)),
+        },
+        versions={
+            "local-model-gateway": __version__,
+            **{name: version(name) for name in ("llama-cpp-python", "scikit-learn")},
+        },
+        created=datetime.now(tz=UTC).date(),
+    )
+
+
+def _save(job: TrainingJob, probe: Probe, card: Card, scores: Mapping[Choice, float]) -> None:
+    rows = [(c.layer, c.pooling if c.layer else "", c.penalty, s) for c, s in scores.items()]
+    table = "layer,pooling,penalty,macro_f1\n" + "".join(
+        ",".join(map(str, row)) + "\n" for row in rows
+    )
+    with new_adapter(job.target) as folder:
+        write_probe(folder, probe)
+        write_card(folder, card)
+        write_atomically(folder / _SCORES, table)
