@@ -55,8 +55,7 @@ def adapters_show(name: NameArgument, adapters: option.Adapters = None) -> None:
 
     [bold]gateway adapters show mine[/]
     """
-    from gateway.models.adapters.names import folder_of
-    from gateway.models.adapters.probe import is_probe
+    from gateway.models.adapters.names import folder_of, is_probe
     from gateway.report.pages import adapters as page
 
     folder = folder_of(_root(adapters), name)
@@ -212,8 +211,7 @@ def _root(given: Path | None) -> Path:
 def _read(name: str, adapters: Path | None) -> "Adapter":
     from gateway.core.errors import ConfigError
     from gateway.models.adapters.folder import read_adapter
-    from gateway.models.adapters.names import folder_of
-    from gateway.models.adapters.probe import is_probe
+    from gateway.models.adapters.names import folder_of, is_probe
 
     folder = folder_of(_root(adapters), name)
     if is_probe(folder):

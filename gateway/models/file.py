@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.core.errors import ConfigError, UnknownModel, located
 from gateway.core.toml import checked, read_toml, unknown_key
-from gateway.models.adapters.names import EXPORTED, PROBE, folder_of
+from gateway.models.adapters.names import EXPORTED, folder_of, is_probe
 from gateway.models.environment import adapters_root, from_environment, own_models, shipped
 from gateway.models.gguf_parts import placed
 from gateway.models.modelfile import Modelfile, left_out, parse
@@ -134,7 +134,7 @@ class Models:
         if spec.adapter is not None:
             raise ConfigError(f"{name}: {entry} has an adapter already: {spec.adapter}")
         folder = folder_of(adapters_root(), adapter)
-        if isfile(folder / PROBE):
+        if is_probe(folder):
             return spec.probed(name, folder)
         if spec.can.adapters == "folder":
             return replace(spec, name=name, adapter=folder)

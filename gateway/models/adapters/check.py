@@ -13,9 +13,10 @@ from gateway.models.adapters.base import GGUF_OF, HEAD, Base, read_base
 from gateway.models.adapters.card import Card, read_card
 from gateway.models.adapters.folder import WEIGHTS, Adapter, Tensor, misnamed, read_adapter
 from gateway.models.adapters.kinds import SUPPORTED
+from gateway.models.adapters.names import is_probe
 from gateway.models.adapters.numbers import oddities
 from gateway.models.adapters.own_template import own_template
-from gateway.models.adapters.probe import is_probe, read_probe
+from gateway.models.adapters.probe import read_probe
 
 __all__ = [
     "Base",

@@ -19,7 +19,7 @@ from gateway.core.digests import digest_json, file_digest
 from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.core.lists import first_names
 from gateway.models.adapters.card import Card, read_card
-from gateway.models.adapters.names import EXPORTED, PROBE
+from gateway.models.adapters.names import EXPORTED, is_probe
 from gateway.models.shards import refuse_broken
 
 CONFIG = "adapter_config.json"
@@ -137,7 +137,7 @@ def read_adapter(folder: Path) -> Adapter:
 
 def card_of(folder: Path) -> Card | None:
     """The card of an adapter or of a probe. Raises as `read_adapter`."""
-    return read_card(folder) if (folder / PROBE).is_file() else read_adapter(folder).card
+    return read_card(folder) if is_probe(folder) else read_adapter(folder).card
 
 
 def adapter_digest(folder: Path) -> str:

@@ -51,3 +51,8 @@ def new_folder(root: Path, name: str) -> Path:
             hint="letters, digits, '.', '_' and '-', beginning with a letter or a digit",
         )
     return root / name
+
+
+def is_probe(folder: Path) -> bool:
+    """Whether an adapter's folder holds a probe."""
+    return (folder / PROBE).is_file()

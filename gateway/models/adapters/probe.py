@@ -199,11 +199,6 @@ class _About:
     terms: tuple[str, ...] = ()
 
 
-def is_probe(folder: Path) -> bool:
-    """Whether an adapter's folder holds a probe."""
-    return (folder / PROBE).is_file()
-
-
 def probe_digest(folder: Path) -> str:
     """SHA-256 of the file."""
     return file_digest(folder / PROBE)

@@ -8,8 +8,7 @@ from pathlib import Path
 from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.models.adapters.card import Card, read_card
 from gateway.models.adapters.folder import CONFIG, WEIGHTS, Adapter, read_adapter
-from gateway.models.adapters.names import PROBE, folder_of, listed
-from gateway.models.adapters.probe import is_probe, read_probe
+from gateway.models.adapters.names import PROBE, folder_of, is_probe, listed
 from gateway.report.format import ABSENT
 from gateway.report.sections import Cell, Head, Section, by_rows, numbers
 
@@ -56,6 +55,8 @@ def details(adapter: Adapter) -> Section:
 
 def probe_details(folder: Path) -> Section:
     """Card, members and size of a probe."""
+    from gateway.models.adapters.probe import read_probe
+
     probe = read_probe(folder)
     members = [(f"layer {each.layer} ({each.pooling})", each.weight) for each in probe.states]
     if probe.words is not None:
@@ -88,6 +89,9 @@ def _row(adapter: Adapter) -> tuple[str, ...]:
 
 
 def _probe_row(folder: Path) -> tuple[str, ...]:
+    # Most folders hold none, and a list needs no numbers else.
+    from gateway.models.adapters.probe import read_probe
+
     read_probe(folder)
     return (folder.name, "probe", ABSENT, *_told(read_card(folder)), "not needed")
 
