@@ -15,6 +15,11 @@ from gateway.scoring.results import AgainstBaseline, CellScore, Verdict
 EQUIVALENT, NOT_WORSE, NOT_SHOWN = "equivalent", "not worse", "not shown"
 BEATS_ALL = "it beats every baseline"
 """Of a cell whose every verdict is `Verdict.BETTER`."""
+INTERVALS_AGREE = (
+    "Intervals of differences hold for all comparisons of this report together, as the p-values do "
+    "from which it follows what is said of two cells: zero lies outside exactly where they are "
+    "told apart. Where too few items decide there is no interval, or zero is in it."
+)
 NONE_BEST = "No cell is best: none of them has answered an item."
 
 

@@ -9,6 +9,9 @@ from gateway.scoring.results import Metric
 ABSENT = "–"
 """Stands for a value that was not or could not be computed; never confused with a zero."""
 
+_NO_ROUNDING = 1e-9
+"""Less than this is zero, but for rounding."""
+
 # Controls drive a terminal; bidirectional overrides make a text read as another one.
 _SPACES = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
 _HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -60,7 +63,13 @@ def signed_interval(metric: Metric) -> str:
     """`[-0.012, +0.110]`, or nothing where no interval was computed."""
     if metric.low is None or metric.high is None:
         return ""
-    return f"[{signed(metric.low)}, {signed(metric.high)}]"
+    return f"[{_end(metric.low)}, {_end(metric.high)}]"
+
+
+def _end(value: float) -> str:
+    """As `signed`; an end next to zero is not shown as zero, which would be inside."""
+    small = abs(value) < 0.0005 and abs(value) > _NO_ROUNDING
+    return f"{value:+.1g}" if small else signed(value)
 
 
 def estimate(metric: Metric | None) -> str:

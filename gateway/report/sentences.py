@@ -126,12 +126,21 @@ def contest_sentences(pair: Comparison) -> tuple[str, ...]:
 def difference_sentence(pair: Comparison) -> str:
     """The difference with its interval, and what it allows to say of the two."""
     result = pair.contest
-    name, value = metric_name(result.metric), result.difference
-    figures = f"{name} of {result.a} less that of {result.b}: {difference(value)}"
+    name = metric_name(result.metric)
+    figures = f"{name} of {result.a} less that of {result.b}: {difference(pair.difference)}"
     if result.n < result.total:
         figures += f" on the {plural(result.n, 'item')} of {result.total:,} that both answered"
-    figures += f" ({result.method} bootstrap)"
+    figures += f" ({_how(pair)})"
     return f"{figures}: {claims.told_apart(pair.claim, result.a, result.b)}."
+
+
+def _how(pair: Comparison) -> str:
+    """What the interval of the difference is."""
+    if pair.difference.low is None:
+        return "no interval"
+    family = pair.claim.family
+    level = "95%" if family == 1 else f"95% in {plural(family, 'comparison')} together"
+    return f"{level}, {pair.contest.method}"
 
 
 def permutation_sentence(result: Permutation) -> str:
@@ -167,7 +176,9 @@ def equivalence_sentence(pair: Comparison, result: Equivalence) -> str:
     level = f"{100 * (1 - 2 * result.alpha):g}%"
     family = pair.claim.family
     for_all = f", corrected for {plural(family, 'comparison')} by Holm" if family > 1 else ""
-    figures = f"{p_statement(p)}{for_all}, {level} interval {signed_interval(result.narrow)}"
+    figures = f"{p_statement(p)}{for_all}"
+    if family == 1:
+        figures += f", {level} interval {signed_interval(result.narrow)}"
     shown = claims.within(pair, name)
     if result.metric != metric:
         shown += f", which stands in for {metric_name(metric)}: too few items differ to resample"

@@ -14,6 +14,7 @@ import numpy as np
 
 from gateway.core.errors import ComparisonRefused
 from gateway.core.types import TaskKind
+from gateway.scoring.beside import LEVEL, agreeing, interval, joint_level
 from gateway.scoring.bootstrap import FEWEST_CARRYING, Bootstrap, Method, of_values
 from gateway.scoring.claims import ALPHA, Claim, claim, claim_of_looks
 from gateway.scoring.equivalence import Equivalence, bootstrap_equivalence, proportion_equivalence
@@ -58,10 +59,10 @@ class Contest:
     deciding: int
     """Those among them that a test goes by, or their clusters (`Pairs.deciding`)."""
     difference: Metric
-    """With its 95% bootstrap interval, of this comparison alone; too narrow where fewer than
-    `FEWEST_CARRYING` items decide."""
-    method: Method
-    """Of that interval."""
+    """With its 95% interval, of this comparison alone, and in agreement with its test
+    (`gateway.scoring.beside`); without one where too few items decide."""
+    method: str
+    """How that interval is made; empty where there is none."""
     permutation: Permutation
     """Of this comparison alone."""
     mcnemar: McNemar
@@ -84,8 +85,7 @@ class Contest:
     @property
     def alone(self) -> Claim:
         """What it would allow to say of `a` if it were the only comparison."""
-        found = self.permutation.p_value
-        return claim(self.metric, self.difference.value, found, deciding=self.deciding, family=1)
+        return _alone(self.metric, self.permutation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,9 @@ class Comparison:
     contest: Contest
     claim: Claim
     """What may be said of `a`."""
+    difference: Metric
+    """As the contest's, with an interval that holds in all comparisons together and agrees with the
+    claim: zero lies outside exactly where the two are told apart."""
     permutation_p: float | None
     """Of the metric, by max-T over all pairs. None: the test decides nothing, or items were taken
     until something was decided."""
@@ -432,13 +435,17 @@ class _Family:
         at_margin = [c.equivalence if fixed else None for c in contests]
         equivalent = holm([e.usable(e.p_value) if e else None for e in at_margin])
         not_worse = holm([e.usable(e.p_worse) if e else None for e in at_margin])
+        estimates = np.asarray([pairs.estimate for pairs, _, _ in found])
+        level = joint_level(estimates, drawn)
         made = []
         for i, ((pairs, a, b), result, test) in enumerate(zip(found, contests, tests, strict=True)):
             flips = a.right != b.right
+            said = self._claim(result, test, int(flips.sum()), len(found))
             made.append(
                 Comparison(
                     contest=result,
-                    claim=self._claim(result, test, int(flips.sum()), len(found)),
+                    claim=said,
+                    difference=self._difference(pairs, result, test, drawn[i], said, level),
                     permutation_p=test.p_value if fixed else None,
                     mcnemar_p=mcnemar_p[i],
                     equivalence_p=equivalent[i],
@@ -449,6 +456,21 @@ class _Family:
                 )
             )
         return tuple(made)
+
+    def _difference(
+        self,
+        pairs: Pairs,
+        result: Contest,
+        test: Simultaneous,
+        values: FloatArray,
+        said: Claim,
+        level: float,
+    ) -> Metric:
+        if self.planned is not None or said.family == 1:
+            return result.difference
+        resampled = _bootstrap(pairs, test, values)
+        shown, _ = interval(pairs, resampled, level, self.method, self.clusters)
+        return agreeing(shown, said)
 
     def _claim(self, result: Contest, test: Simultaneous, flips: int, family: int) -> Claim:
         if self.planned is not None and result.sequential is not None:
@@ -480,6 +502,7 @@ class _Family:
         enough = test.own.deciding >= FEWEST_CARRYING
         error = drawn.standard_error if enough else math.nan
         detailed, margin, alpha = order is not None, self.margin, ALPHA / family
+        shown, how = interval(pairs, drawn, LEVEL, self.method, self.clusters)
         return Contest(
             a=pairs.a,
             b=pairs.b,
@@ -488,8 +511,8 @@ class _Family:
             total=pairs.total,
             differing=len(pairs.differing),
             deciding=test.own.deciding,
-            difference=drawn.interval(method=self.method),
-            method=drawn.usable(self.method),
+            difference=agreeing(shown, _alone(pairs.metric, test.own)),
+            method=how,
             permutation=test.own,
             mcnemar=counts,
             evidence=self._evidence(pairs, counts, drawn, 0.95),
@@ -559,6 +582,10 @@ class _Family:
         return found.no_less(FEWEST_DECIDING / n) if self.metric in OF_LABELS else found
 
 
+def _alone(metric: str, test: Permutation) -> Claim:
+    return claim(metric, test.difference, test.p_value, deciding=test.deciding, family=1)
+
+
 def _bootstrap(pairs: Pairs, test: Simultaneous, values: FloatArray) -> Bootstrap:
     return of_values(pairs.estimate, values, carrying=test.own.deciding)
 
@@ -579,7 +606,7 @@ def _against(
         why = refused[model.name, baseline]
         return AgainstBaseline(baseline, metric, Verdict.NOT_COMPARED, why=why)
     result, said = found.contest, found.claim
-    difference, n = result.difference, result.n
+    difference, n = found.difference, result.n
     if planned is not None and result.sequential is not None:
         looks = result.sequential
         metric, n = RIGHT[model.kind], result.total

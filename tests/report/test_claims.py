@@ -80,11 +80,12 @@ _FEW = (
     r"|no item decides)"
 )
 _ON = r"(?: on the (?P<n>\d+) items? (?:of (?P<total>\d+) )?that both answered)?"
-_VALUE = r"(?P<value>[+-]?[\d.]+)(?: \[.*?\])?"
+_VALUE = r"(?P<value>[+-]?[\d.]+)(?: \[(?P<low>[^ ]+), (?P<high>[^ ]+)\])?"
 _OPEN = _BASIS.replace("?P<p>", "?P<p2>").replace("family", "family2")
 _DIFFERENCE = re.compile(
     rf"(?P<metric>.+) of (?P<a>\S+) less that of (?P<b>\S+): {_VALUE}"
-    rf"{_ON} \(.+? bootstrap\): (?:(?P<winner>\S+) is better \({_BASIS}\)"
+    rf"{_ON} \((?:no interval|95%(?: in (?P<joint>\d+) comparisons together)?, "
+    rf"(?:score interval|.+? bootstrap))\): (?:(?P<winner>\S+) is better \({_BASIS}\)"
     rf"|(?P<open>not told apart) \({_OPEN}\)"
     rf"|too few items to tell them apart \({_FEW}\))\."
 )
@@ -193,6 +194,10 @@ def _agrees(
     if p is not None:
         assert int(corrected or 1) == family, said
         assert (float(p) <= 0.05) == (winner is not None) or float(p) == 0.05, said
+    assert int(said.get("joint") or family) == family, said
+    if said["low"] is not None and said["high"] is not None:
+        outside = float(said["low"]) > 0 or float(said["high"]) < 0
+        assert outside == (winner is not None), said
     value = float(said["value"] or 0)
     if metric == "mae":
         errors = [error(a[i]) - error(b[i]) for i in at]

@@ -186,7 +186,7 @@ def _by_tests(outcome: Outcome, pairs: Sequence[Comparison]) -> tuple[str, tuple
     """What is compared, and the columns."""
     counts = [pair.contest.mcnemar for pair in pairs]
     return f"{metric_name(outcome.metric)} ({fmt.direction(outcome.metric)})", (
-        Column("difference", tuple(fmt.difference(pair.contest.difference) for pair in pairs)),
+        Column("difference", tuple(fmt.difference(pair.difference) for pair in pairs)),
         Column("p", tuple(fmt.p_value(pair.permutation_p) for pair in pairs)),
         Column(
             f"within {outcome.margin:g}",

@@ -33,7 +33,8 @@ def differences(outcome: ExperimentOutcome) -> Section:
     """A row and a column a cell: the difference, its test, what is shown at the margin."""
     name, seed = metric_name(outcome.metric), outcome.seeds[0]
     caption = (
-        f"{name} of the row less that of the column, with its 95% interval, on the items of seed "
+        f"{name} of the row less that of the column, with an interval that holds in "
+        f"95% of experiments for all pairs and baselines together, on the items of seed "
         f"{seed}; p-values of the permutation test, corrected for all pairs and baselines (max-T); "
         f"and what is shown at a margin of {outcome.margin:g}. Bold where a difference is shown."
     )
@@ -57,10 +58,9 @@ def _matrix(
 
 
 def _difference(pair: Comparison, _: str) -> Cell:
-    result = pair.contest
     said = f"{fmt.p_statement(pair.permutation_p)}, {at_margin(pair)}"
     tone: Tone = "strong" if pair.claim.shown else ""
-    return Cell(fmt.difference(result.difference), tone, below=said)
+    return Cell(fmt.difference(pair.difference), tone, below=said)
 
 
 def _counts(pair: Comparison, anchor: str) -> Cell:

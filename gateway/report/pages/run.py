@@ -7,6 +7,7 @@ from gateway.evaluation.predictions import PREDICTIONS, predictions_jsonl
 from gateway.evaluation.summary import RunResult
 from gateway.report import format as fmt
 from gateway.report import view
+from gateway.report.claims import INTERVALS_AGREE
 from gateway.report.files import TIMINGS, names_of, write_document, write_files
 from gateway.report.json import values_of
 from gateway.report.pages import timings as seconds
@@ -145,7 +146,7 @@ def _comparison(found: Comparison) -> tuple[str, ...]:
     return (
         contest.a,
         fmt.count(contest.n),
-        fmt.difference(contest.difference),
+        fmt.difference(found.difference),
         fmt.p_value(found.permutation_p),
         *map(fmt.count, rights),
     )
@@ -187,11 +188,7 @@ def _disagreements(report: Report) -> Section:
 
 
 def _reading(report: Report) -> Iterator[str]:
-    yield (
-        "Brackets hold 95% bootstrap intervals over items; those of differences resample both "
-        "cells on the same items, and are of one comparison alone. What is said of two cells "
-        "follows from the p-value, which allows for all comparisons of this report together."
-    )
+    yield f"Brackets hold 95% intervals over items. {INTERVALS_AGREE}"
     yield from _READING[report.kind]
     yield (
         "Coverage is the share of items with an answer; conformance leaves out those that failed "

@@ -29,7 +29,7 @@ def write(found: BeforeAfter, out_dir: Path) -> None:
         "metric": metric,
         "tuned": {"cell": tuned.name, **asdict(tuned.metrics[metric])},
         "best_prompt": {"cell": prompt.name, **asdict(prompt.metrics[metric])},
-        "difference": asdict(found.comparison.contest.difference),
+        "difference": asdict(found.comparison.difference),
         "costs": [asdict(cost) for cost in found.costs],
         "training": found.training and asdict(found.training),
         "break_even": {cost.cell: asdict(found.break_even(cost.cell)) for cost in found.costs[:-1]},
@@ -64,7 +64,7 @@ def _sentences(found: BeforeAfter) -> Iterator[str]:
     yield (
         f"{metric_name(metric)} {fmt.estimate(tuned.metrics[metric])} against "
         f"{fmt.estimate(prompt.metrics[metric])} of {prompt.name}, the first of the prompts: "
-        f"{fmt.difference(result.difference)}; {told_apart(pair.claim, result.a, result.b)}."
+        f"{fmt.difference(pair.difference)}; {told_apart(pair.claim, result.a, result.b)}."
     )
     for name in ("conformance", "ece"):
         if name in tuned.metrics and name in prompt.metrics:
