@@ -126,13 +126,21 @@ def load_report(text: str) -> Report:
     raw = plain(text, REPORT, hint=_HINT, reading=_FINITE)
     if isinstance(raw, dict):
         raw.pop("summary", None)
-        if "conclusion" not in raw or "winner" not in raw:
+        if "conclusion" not in raw or "winner" not in raw or not _compares_so(raw):
             raw |= {"comparisons": [], "disagreements": [], "conclusion": None}
             raw["cells"] = [
                 {**cell, "verdicts": []} if isinstance(cell, dict) else cell
                 for cell in raw.get("cells", ())
             ]
     return from_plain(Report, raw, REPORT, hint=_HINT, reading=_FINITE)
+
+
+def _compares_so(raw: dict[str, object]) -> bool:
+    """Whether a report's comparisons have an interval that agrees with what is said."""
+    found = raw.get("comparisons")
+    return not isinstance(found, list) or all(
+        not isinstance(each, dict) or "difference" in each for each in found
+    )
 
 
 @uncollected()

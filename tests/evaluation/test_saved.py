@@ -83,7 +83,7 @@ def test_a_cell_and_a_baseline_of_a_run_are_said_to_differ_as_its_report_says(
     for cell in load_run(folder).report.cells:
         for verdict in cell.verdicts:
             found = gateway.compare_saved(f"{folder}:{cell.name}", verdict.baseline).comparison
-            assert found.contest.difference == verdict.difference
+            assert found.difference == verdict.difference
             assert found.claim.verdict == verdict.verdict
             assert found.claim.p_value == verdict.p_value
             assert found.claim.family == verdict.family

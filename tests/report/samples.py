@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from gateway.core.types import TaskKind
-from gateway.scoring.bootstrap import Method
+from gateway.scoring.beside import agreeing
 from gateway.scoring.claims import claim
 from gateway.scoring.contest import Comparison, Contest
 from gateway.scoring.flips import CellAnswer, Flip
@@ -360,6 +360,8 @@ def _compared(metric: str, a: CellScore, b: CellScore) -> Comparison:
     close = a.name == _NAMES[1]
     p_value = None if close else 0.0004
     deciding = 5 if close else 60
+    said = claim(metric, difference, p_value, deciding=deciding, family=20)
+    own = Metric(difference, difference - 0.09, difference + 0.08)
     return Comparison(
         contest=Contest(
             a=a.name,
@@ -369,8 +371,8 @@ def _compared(metric: str, a: CellScore, b: CellScore) -> Comparison:
             total=150,
             differing=deciding,
             deciding=deciding,
-            difference=Metric(difference, difference - 0.09, difference + 0.08),
-            method=Method.WIDENED,
+            difference=own,
+            method="widened percentile bootstrap",
             permutation=Permutation(difference, deciding, 10_000, False, p_value, deciding),
             mcnemar=McNemar(70, 3, 6, 71, None),
             evidence=None,
@@ -383,7 +385,8 @@ def _compared(metric: str, a: CellScore, b: CellScore) -> Comparison:
             ),
             inexact=(0, 0),
         ),
-        claim=claim(metric, difference, p_value, deciding=deciding, family=20),
+        claim=said,
+        difference=agreeing(own, said),
         permutation_p=p_value,
         mcnemar_p=None,
         equivalence_p=None,

@@ -140,7 +140,7 @@ def test_a_stream_that_knows_only_ascii_gets_only_that() -> None:
 
 def test_a_comparison_says_difference_test_counts_and_flips() -> None:
     text = comparison_text(samples.classification(), 1, 300)
-    assert "-0.190 [-0.280, -0.110] (widened percentile bootstrap)" in text
+    assert "-0.190 [-0.280, -0.110] (95% in 20 comparisons together, widened" in text
     assert "smollm2-135m/few_shot/contextual is better" in text
     assert "Permutation test of these two alone: p < 0.001" in text
     assert "3 are right in smollm2-135m/zero_shot/sum alone and 6 in" in text
