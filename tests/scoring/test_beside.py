@@ -9,7 +9,7 @@ from gateway.scoring.beside import LEVEL, agreeing, discordant, joint_level
 from gateway.scoring.claims import claim
 from gateway.scoring.proportions import score_interval
 from gateway.scoring.results import Metric
-from tests.scoring.cells import estimates_of, pairs_of
+from tests.scoring.cells import Rows, estimates_of, pairs_of
 
 ENDS = st.floats(-1, 1)
 
@@ -54,7 +54,7 @@ def test_together_all_intervals_hold_as_often_as_one() -> None:
 
 
 def test_a_share_is_known_by_the_items_that_count_in_one_cell_alone() -> None:
-    rows = [("bug", "bug", "bug"), ("bug", "bug", None), ("bug", "feature", "bug")] * 4
+    rows: Rows = [("bug", "bug", "bug"), ("bug", "bug", None), ("bug", "feature", "bug")] * 4
     pairs = pairs_of([*rows, ("bug", "bug", "question")], "accuracy")
     assert discordant(pairs) == (5, 4, 13)
     assert discordant(pairs_of(rows, "macro_f1")) is None
