@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.server.anthropic.wire import MessagesBody, TokensBody
 from gateway.server.extensions.classify import ClassifyRequest
+from gateway.server.extensions.rerank import RerankRequest
 from gateway.server.extensions.scores import ScoreRequest
 from gateway.server.extensions.tokens import DetokenizeRequest, TokenizeRequest
 from gateway.server.ollama.embedding import EmbedBody, LegacyBody
@@ -36,6 +37,7 @@ BODIES: Mapping[str, type[Wire]] = {
     "/api/embed": EmbedBody,
     "/api/embeddings": LegacyBody,
     "/api/show": ShowBody,
+    "/v1/rerank": RerankRequest,
     "/v1/score": ScoreRequest,
     "/v1/classify": ClassifyRequest,
     "/tokenize": TokenizeRequest,

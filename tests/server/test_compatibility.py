@@ -108,6 +108,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "/api/embed": {"input": "Hi"},
     "/api/embeddings": {"prompt": "Hi"},
     "/api/show": {},
+    "/v1/rerank": {"query": "Hi", "documents": ["Ho"]},
     "/v1/score": {"messages": TURN, "labels": ["a", "b"]},
     "/v1/classify": {"messages": TURN, "labels": ["a", "b"]},
     "/tokenize": {"messages": TURN},

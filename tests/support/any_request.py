@@ -313,6 +313,10 @@ _ROUTES: Mapping[str, tuple[Fields, Fields]] = {
         },
     ),
     "/v1/messages/count_tokens": ({"messages": _claude_turns}, {"system": of(texts)}),
+    "/v1/rerank": (
+        {"query": _text, "documents": of(st.lists(texts, min_size=1, max_size=3), [[], [1], "a"])},
+        {"top_n": of([1, 2], [0, -1]), "return_documents": _flag},
+    ),
     "/v1/score": ({"labels": _labels, "prompt": _text}, {"answer_start": _text}),
     "/v1/classify": (
         {"labels": _labels, "messages": _turns},
