@@ -96,7 +96,9 @@ def create_app(pool: ModelPool, settings: Settings | None = None) -> FastAPI:
         },
     )
     app.state.service = service
-    app.include_router(_openai(service))
+    app.include_router(_openai(service, "/v1"))
+    # llama.cpp's server has these routes without the prefix too.
+    app.include_router(_openai(service, ""), include_in_schema=False)
     app.include_router(_anthropic(service))
     app.include_router(_extensions(service, settings))
     app.include_router(ollama_router(service))
@@ -124,9 +126,9 @@ def render(path: str, failure: Failure) -> Response:
     return anthropic_error(failure) if path.startswith(_ANTHROPIC) else error_response(failure)
 
 
-def _openai(service: Service) -> APIRouter:
+def _openai(service: Service, prefix: str) -> APIRouter:
     router = APIRouter(
-        prefix="/v1",
+        prefix=prefix,
         tags=["OpenAI"],
         responses=_FAILURES,
     )

@@ -239,6 +239,17 @@ def test_a_name_with_latest_is_the_name_on_every_route(client: httpx.Client, pat
     assert answered(client, path, {**bodies[path], "model": "fake:other"}).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/chat/completions", CHAT), ("/completions", TEXT), ("/responses", RESPONSE)],
+)
+def test_a_client_whose_address_ends_before_v1_is_answered(
+    client: httpx.Client, path: str, body: dict[str, Any]
+) -> None:
+    assert answered(client, path, body).status_code == 200
+    assert client.get("/models").json() == client.get("/v1/models").json()
+
+
 @pytest.mark.parametrize("path", ["/api/version", "/api/tags", "/api/ps", "/"])
 def test_head_is_answered_where_get_is(client: httpx.Client, path: str) -> None:
     assert client.head(path).status_code == 200

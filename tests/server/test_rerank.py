@@ -115,7 +115,7 @@ def test_what_cannot_be_ranked_is_refused_by_its_name(
 class Ranker(FakeBackend):
     """Ranks by length."""
 
-    abilities = Abilities(pooling="rank")
+    abilities = Abilities("bert", pooling="rank")
 
     async def rerank(self, query: str, documents: Sequence[str]) -> Ranking:
         return Ranking(tuple(float(len(d)) for d in documents), len(query), self.fingerprint)
