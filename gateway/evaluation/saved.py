@@ -23,6 +23,7 @@ from gateway.evaluation.summary import (
     conclusion,
     held_of,
     models_and_rivals,
+    rare_classes,
     trivial_answer,
 )
 from gateway.scoring.contest import Comparison, all_pairs, hold_one, pairs_of
@@ -180,7 +181,9 @@ def score(folder: Path | str, *, seed: int = 0, cluster: str | None = None) -> R
     held = held_of(read, metric, cells=cells, margin=report.margin, seed=seed, clusters=clusters)
     cells = [replace(cell, verdicts=held.against.get(cell.name, ())) for cell in cells]
     models = [cell.items for name, cell in read.items() if name not in run.baselines]
-    said = (*remarks, *charged(report.kind, cells, trivial))
+    golds = next(iter(read.values())).golds
+    said = (*remarks, *charged(report.kind, cells, trivial), *rare_classes(cells, golds))
+    known = [each for each in report.warnings if each not in _of_clusters(run)]
     return replace(
         report,
         cells=tuple(cells),
@@ -188,8 +191,13 @@ def score(folder: Path | str, *, seed: int = 0, cluster: str | None = None) -> R
         disagreements=differing(models, report.kind),
         conclusion=conclusion(metric, cells),
         winner=held.winner,
-        warnings=(*report.warnings, *(each for each in said if each not in report.warnings)),
+        warnings=(*known, *(each for each in said if each not in known)),
     )
+
+
+def _of_clusters(run: SavedRun) -> tuple[str, ...]:
+    """What the run's own report says of its clusters, which a table may tell otherwise."""
+    return clusters_of_saved(run.predictions, run.report.settings, None)[1]
 
 
 def compare_saved(

@@ -23,11 +23,12 @@ from gateway.scoring.flips import Flip, differing
 from gateway.scoring.items import is_right
 from gateway.scoring.metrics import (
     FEWEST_OF_A_CLASS,
-    MEANS_OVER_CLASSES,
+    OVER_CLASSES,
     metric_name,
     shown_with,
 )
 from gateway.scoring.pairing import Entrant, entrant
+from gateway.scoring.rankings import AREAS
 from gateway.scoring.report import Conclusion, Report, best_first
 from gateway.scoring.results import CellScore, CellTimings, Prediction, Status, Verdict
 from gateway.scoring.scores import TimedItem, score_cell, timings
@@ -124,7 +125,7 @@ def evaluate(
             *_warnings(record, cells, answers),
             *remarks(clusters, checked=SETTING in record.settings),
             *charged(record.kind, cells, trivial),
-            *rare_classes(metric, [item.gold for item in record.items]),
+            *rare_classes(cells, [item.gold for item in record.items]),
         ),
     )
 
@@ -182,19 +183,29 @@ def trivial_answer(baselines: Predictions) -> float | None:
     return float(answers[0]) if answers and isinstance(answers[0], int | float) else None
 
 
-def rare_classes(metric: str, golds: Sequence[Answer | None]) -> tuple[str, ...]:
-    """That a mean over classes rests on classes of very few items, where it does."""
-    if metric not in MEANS_OVER_CLASSES:
-        return ()
+def rare_classes(cells: Sequence[CellScore], golds: Sequence[Answer | None]) -> tuple[str, ...]:
+    """That intervals rest on classes of very few items, where some do."""
     counts = Counter(gold for gold in golds if isinstance(gold, str))
     rare = sorted((count, label) for label, count in counts.items() if count < FEWEST_OF_A_CLASS)
-    if not rare:
+    shown = {name: m for cell in cells for name, m in cell.metrics.items() if m.low is not None}
+    touched = [metric_name(name) for name in shown if _rests_on_few(name, counts)]
+    if not rare or not touched:
         return ()
     named = first_of([f"{label} ({count})" for count, label in rare], 5)
     return (
-        f"{metric_name(metric)} is a mean over classes, and of some there are fewer than "
-        f"{FEWEST_OF_A_CLASS} items: {named}. Its intervals hold less often than 95 times in 100.",
+        f"Of some classes there are fewer than {FEWEST_OF_A_CLASS} items: {named}. Intervals of "
+        f"{first_of(touched, 5)} hold less often than 95 times in 100 there.",
     )
+
+
+def _rests_on_few(metric: str, counts: Mapping[str, int]) -> bool:
+    """Whether few items of a class make a metric's interval less sure: of one label alone, where it
+    is an area; other intervals of one label allow for it."""
+    family, _, label = metric.partition(":")
+    if not label:
+        return family in OVER_CLASSES
+    one = counts.get(label, 0)
+    return family in AREAS and min(one, sum(counts.values()) - one) < FEWEST_OF_A_CLASS
 
 
 def charged(kind: TaskKind, cells: Sequence[CellScore], trivial: float | None) -> tuple[str, ...]:

@@ -6,13 +6,21 @@ each equal to scikit-learn's value, in which "no answer" is one label more.
 """
 
 import re
-from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from gateway.scoring.intervals import MORE_ERRORS, Bounds, Unseen, of_counts
-from gateway.scoring.statistic import FloatArray, IntArray, ItemStatistic, Value, ratio
+from gateway.scoring.intervals import MORE_ERRORS, Bounds, Unseen, of_counts, of_losses
+from gateway.scoring.statistic import (
+    FloatArray,
+    IntArray,
+    ItemStatistic,
+    Value,
+    mean,
+    ratio,
+    share,
+)
 
 
 def counts_of_classes(gold: IntArray, answer: IntArray, classes: int) -> csr_array:
@@ -69,23 +77,40 @@ def matthews(sums: FloatArray) -> FloatArray:
     return ratio(common, np.sqrt(np.maximum(of_golds * of_answers, 0.0)))
 
 
-def precision(label: int) -> Value:
-    """Of the items answered by a class, the share that are of it; NaN where there are none."""
-    return _of_class(label, lambda support, answers, hits: ratio(hits, answers))
+def of_label(statistic: ItemStatistic, family: str, label: int) -> ItemStatistic | None:
+    """Precision, recall, f1, f2 (any beta) of one label; None where there is none of that name.
+
+    Args:
+        statistic: of `counts_of_classes`, from whose items it is.
+    """
+    classes = statistic.rows.shape[1] // 3
+    columns = statistic.rows[:, [label, classes + label, 2 * classes + label]].toarray()
+    support, answers, hits = columns.T
+    if family in _SHARES:
+        rows = csr_array(np.column_stack([hits, support if family == "recall" else answers]))
+        return replace(statistic, rows=rows, value=share)
+    beta = beta_of(family)
+    if beta is None:
+        return None
+    rows = csr_array(np.column_stack([hits, support - hits, answers - hits]))
+    return replace(statistic, rows=rows, value=f_beta(beta))
 
 
-def recall(label: int) -> Value:
-    """Of the items of a class, the share answered by it; NaN where there are none."""
-    return _of_class(label, lambda support, answers, hits: ratio(hits, support))
+_SHARES = frozenset({"precision", "recall"})
+"""Of the items answered by a label those that are of it, and the other way round; NaN where there
+are none."""
 
 
-def f_beta(label: int, beta: float = 1.0) -> Value:
-    """Of a class; NaN where it is neither asked for nor answered."""
+def f_beta(beta: float) -> Value:
+    """Of how often a label was hit, missed and given wrongly; NaN where it is neither asked for nor
+    answered."""
     square = beta**2
-    return _of_class(
-        label,
-        lambda support, answers, hits: ratio((1 + square) * hits, square * support + answers),
-    )
+
+    def of(sums: FloatArray) -> FloatArray:
+        hits, missed, wrong = sums
+        return ratio((1 + square) * hits, (1 + square) * hits + square * missed + wrong)
+
+    return of
 
 
 def weighted_kappa(disagreement: FloatArray) -> Value:
@@ -138,31 +163,15 @@ def quadratic(classes: int) -> FloatArray:
     return ((at[:, np.newaxis] - at) ** 2).astype(np.float64)
 
 
-def value_of(family: str, label: int | None) -> Value | None:
-    """A metric by its name: mcc and balanced_accuracy, or precision, recall, f1, f2 (any beta) of a
-    label; None where there is none of that name."""
-    if label is None:
-        return {"mcc": matthews, "balanced_accuracy": balanced_accuracy}.get(family)
-    if family in ("precision", "recall"):
-        return precision(label) if family == "precision" else recall(label)
-    beta = beta_of(family)
-    return None if beta is None else f_beta(label, beta)
+def value_of(family: str) -> Value | None:
+    """mcc and balanced_accuracy; None where there is none of that name."""
+    return {"mcc": matthews, "balanced_accuracy": balanced_accuracy}.get(family)
 
 
 def beta_of(family: str) -> float | None:
     """Of f1, f2, f0.5; None where that is no F."""
     found = re.fullmatch(r"f(\d+(?:\.\d+)?)", family)
     return float(found[1]) if found and float(found[1]) > 0 else None
-
-
-def _of_class(
-    label: int, value: Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
-) -> Value:
-    def of(sums: FloatArray) -> FloatArray:
-        classes = len(sums) // 3
-        return value(sums[label], sums[classes + label], sums[2 * classes + label])
-
-    return of
 
 
 def interval(
@@ -183,8 +192,28 @@ def interval(
     rows = statistic.rows.toarray()
     golds = np.asarray(rows[:, :classes].argmax(axis=1), dtype=np.int64)
     counts = np.bincount(statistic.codes, minlength=len(rows)).astype(np.float64)
-    smoothing = _unseen(counts @ rows, classes, disagreement)
-    return of_counts(statistic, smoothing, golds, bounds=bounds, clusters=clusters)
+    sums = counts @ rows
+    smoothing = _unseen(sums, classes, disagreement)
+    found = of_counts(statistic, smoothing, golds, bounds=bounds, clusters=clusters)
+    if disagreement is None or found[0] is None:
+        return found
+    apart = mean(rows[statistic.codes, -1])
+    return _no_surer(found, of_losses(apart, clusters=clusters), _expected(sums, disagreement))
+
+
+def _no_surer(found: tuple[float, float], apart: Bounds, expected: float) -> Bounds:
+    """A kappa that is as low as the disagreement may be large: of few that are far apart the
+    variance says too little."""
+    _, most = apart
+    if most is None or not expected > 0:
+        return found
+    return max(-1.0, min(found[0], 1 - most / expected)), found[1]
+
+
+def _expected(sums: FloatArray, disagreement: FloatArray) -> float:
+    """Mean disagreement of two who answer at random as often."""
+    support, answers, _ = np.split(sums[:-1], 3)
+    return float(support @ disagreement @ answers) / float(support.sum()) ** 2
 
 
 def _unseen(sums: FloatArray, classes: int, disagreement: FloatArray | None) -> Unseen:

@@ -16,9 +16,7 @@ show stands beside it instead (Vaicenavicius et al. 2019)."""
 LOSSES = frozenset({"mae", "mae_answered", "log_loss", "brier", "cost"})
 """Means of what is at least zero."""
 MEDIANS = frozenset({"median_ae", "median_ae_answered"})
-_OF_COUNTS = frozenset(
-    {"macro_f1", "weighted_f1", "balanced_accuracy", "mcc", "precision", "recall"}
-)
+_OF_COUNTS = frozenset({"macro_f1", "weighted_f1", "balanced_accuracy", "mcc"})
 """Metrics of a confusion table."""
 
 
@@ -59,13 +57,15 @@ def bounds_of(
     if family in WITHOUT_INTERVAL:
         return NONE
     if family in AREAS:
-        return rankings.interval(statistic, clusters)
+        return rankings.interval(statistic, clusters, in_steps=family == "pr_auc")
     if family == "quadratic_kappa":
         apart = confusions.quadratic(statistic.rows.shape[1] // 3)
         return confusions.interval(
             statistic, bounds=limits(name), clusters=clusters, disagreement=apart
         )
-    if family in _OF_COUNTS or confusions.beta_of(family):
+    if beta := confusions.beta_of(family):
+        return intervals.of_f(statistic, beta, clusters)
+    if family in _OF_COUNTS:
         return confusions.interval(statistic, bounds=limits(name), clusters=clusters)
     if family in LOSSES:
         return intervals.of_losses(statistic, worst=worst, clusters=clusters)

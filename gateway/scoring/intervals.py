@@ -10,7 +10,11 @@ counts of answers  macro-F1 and all else that is made of a confusion table: vari
                    a ratio of counts is taken off at second order.
 mean of losses     Student's t with the skewness removed by a cubic transformation (Hall 1992, "On
                    the removal of skewness by transformation", J. R. Stat. Soc. B 54), beside the
-                   items one more that is as bad as the worst.
+                   items one more that is as bad as the worst there was, or where that is known
+                   as the worst there can be.
+F of one label     the score interval of the share of hits among hits, misses and false alarms, of
+                   which F is a function; where misses and false alarms count unlike, of as many
+                   items fewer as that adds to the variance.
 median             the values where the score interval of a half ends (Woodruff 1952).
 rank metrics       areas under curves: the jackknife over groups of items, then as for counts.
 
@@ -119,6 +123,42 @@ def of_shares(statistic: ItemStatistic, clusters: IntArray | None = None) -> Bou
     return share(float(values.sum()), len(values), clusters=clustering(values, among))
 
 
+def of_f(statistic: ItemStatistic, beta: float, clusters: IntArray | None = None) -> Bounds:
+    """Of F-beta of one label.
+
+    Args:
+        statistic: of hits, misses and false alarms.
+    """
+    rows = statistic.rows.toarray()
+    hits, missed, wrong = np.bincount(statistic.codes, minlength=len(rows)) @ rows
+    n = hits + missed + wrong
+    if not n:
+        return NONE
+    relevant = rows.sum(axis=1)[statistic.codes] > 0
+    hit = rows[statistic.codes[relevant], 0]
+    among = clustering(hit, None if clusters is None else clusters[relevant])
+    effective, each = _unlike(hits, missed, wrong, beta**2)
+    low, high = share(hits / n * effective, effective, clusters=among)
+
+    def f(part: float) -> float:
+        return (1 + beta**2) * part / ((1 + beta**2) * part + each * (1 - part))
+
+    observed = statistic.estimate()
+    if low is None or high is None:
+        return NONE
+    return min(observed, f(low)), max(observed, f(high))
+
+
+def _unlike(hits: float, missed: float, wrong: float, square: float) -> tuple[float, float]:
+    """As how many items they vary, whose misses count `square` times a false alarm; and what one of
+    either counts on average. Half of each is added to what was seen."""
+    n, misses, alarms = hits + missed + wrong, missed + 0.5, wrong + 0.5
+    mean = (square * misses + alarms) / (misses + alarms)
+    second = (square**2 * misses + alarms) / (misses + alarms)
+    right = (hits + 0.5) / (n + 1)
+    return n / (1 + (second / mean**2 - 1) * right), mean
+
+
 def of_losses(
     statistic: ItemStatistic, *, worst: float | None = None, clusters: IntArray | None = None
 ) -> Bounds:
@@ -132,8 +172,8 @@ def of_losses(
     if not len(values):
         return NONE
     among = clustering(values, None if clusters is None else clusters[counted])
-    largest = float(values.max())
-    if values.max() - values.min() <= _NOTHING * max(1.0, abs(largest)):
+    largest = max(float(values.max()), statistic.most)
+    if largest - values.min() <= _NOTHING * max(1.0, abs(largest)):
         if not worst:
             return NONE
         largest += worst
@@ -207,6 +247,7 @@ def of_ranks(
     n: int,
     fewest: int,
     *,
+    in_steps: bool = False,
     clusters: IntArray | None = None,
 ) -> Bounds:
     """Of an area under a curve, by the jackknife over groups of items or of clusters.
@@ -215,6 +256,8 @@ def of_ranks(
         value: of the items that count so often, shape (items, resamples), shape (resamples,).
         n: items.
         fewest: items of the rarer side, of which the area is taken to be a share at the least.
+        in_steps: whether it is a mean over the items of that side: of few the jackknife sees too
+            little, and the variance is at least half that of a share of them.
     """
     groups = _jackknife_groups(n, clusters)
     count = int(groups.max(initial=-1)) + 1
@@ -227,7 +270,8 @@ def of_ranks(
     # As if one more item of the rarer side had been ranked by a coin.
     fewest = min(fewest, count)
     centre = (observed * fewest + 0.5) / (fewest + 1)
-    least = centre * (1 - centre) / (n if clusters is None else count)
+    among = n if clusters is None else count
+    least = centre * (1 - centre) / (min(among, 2 * fewest) if in_steps else among)
     freedom = min(fewest, count - 1)
     return _scored(observed, 0.0, centre, max(variance, least), freedom, (0.0, 1.0))
 

@@ -23,9 +23,20 @@ OF_LABELS = frozenset({"macro_f1", "weighted_f1"})
 _CORRELATIONS = frozenset({"mcc", "quadratic_kappa"})
 _OF_PROBABILITIES = frozenset({"log_loss", "brier", "ece", "roc_auc", "pr_auc"})
 
-MEANS_OVER_CLASSES = frozenset({"macro_f1", "balanced_accuracy"})
+OVER_CLASSES = frozenset(
+    {
+        "macro_f1",
+        "balanced_accuracy",
+        "weighted_f1",
+        "mcc",
+        "quadratic_kappa",
+        "roc_auc",
+        "pr_auc",
+    }
+)
+"""Metrics that rest on every class; areas on those that gold values have."""
 FEWEST_OF_A_CLASS = 10
-"""Items of a class below which the interval of a mean over classes is not held to its promise."""
+"""Items of a class below which intervals of what rests on it are not held to their promise."""
 
 _NAMES = {
     "macro_f1": "macro-F1",

@@ -76,8 +76,14 @@ def mean_of(each: Sequence[ItemStatistic]) -> ItemStatistic:
     return ItemStatistic(np.arange(len(each[0].codes)), rows, value, alike=False)
 
 
-def interval(statistic: ItemStatistic, clusters: IntArray | None) -> Bounds:
-    """The 95% interval of an area, or of a mean of some."""
+def interval(
+    statistic: ItemStatistic, clusters: IntArray | None, *, in_steps: bool = False
+) -> Bounds:
+    """The 95% interval of an area, or of a mean of some.
+
+    Args:
+        in_steps: whether it is that of precision and recall.
+    """
     features = csr_array(statistic.rows[statistic.codes])
 
     columns = csr_array(features.T)
@@ -85,7 +91,8 @@ def interval(statistic: ItemStatistic, clusters: IntArray | None) -> Bounds:
     def value(weights: FloatArray) -> FloatArray:
         return statistic.value(np.asarray(columns @ weights))
 
-    return of_ranks(value, len(statistic.codes), _fewest(statistic), clusters=clusters)
+    n, fewest = len(statistic.codes), _fewest(statistic)
+    return of_ranks(value, n, fewest, in_steps=in_steps, clusters=clusters)
 
 
 def _fewest(statistic: ItemStatistic) -> int:

@@ -27,6 +27,7 @@ from gateway.scoring.confusions import (
     agreeing,
     counts_of_classes,
     macro_f1,
+    of_label,
     quadratic,
     value_of,
     weighted_f1,
@@ -316,7 +317,9 @@ def _classification(
             return None if costs is None else _cost(labels, gold, answer, costs)
         if family == "quadratic_kappa":
             return _quadratic_kappa(gold, answer, len(labels))
-        value = value_of(family, at)
+        if at is not None:
+            return of_label(table["macro_f1"], family, at)
+        value = value_of(family)
         return None if value is None else replace(table["macro_f1"], value=value)
 
     return Table(table, asked)
@@ -351,7 +354,8 @@ def _cost(labels: Sequence[str], gold: IntArray, answer: IntArray, costs: Costs)
         [[float(costs.get(g, {}).get(a, 0.0)) for a in labels] for g in labels], dtype=np.float64
     )
     table = np.column_stack([table, table.max(axis=1)])
-    return mean(table[gold, np.minimum(answer, len(labels))])
+    found = mean(table[gold, np.minimum(answer, len(labels))])
+    return replace(found, most=float(table.max()))
 
 
 def _of_confusion(

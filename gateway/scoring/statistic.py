@@ -48,6 +48,8 @@ class ItemStatistic:
     """Whether the features of another cell's items mean the same, so that both can be joined."""
     levels: FloatArray = field(default_factory=lambda: np.empty(0))
     """Of a median: the value of each code but the last, ascending."""
+    most: float = 0.0
+    """Of a mean of losses: the greatest that an item can have, where that is known."""
 
     def __call__(self, indices: IntArray) -> FloatArray:
         """The values on resampled items.

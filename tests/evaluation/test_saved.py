@@ -125,3 +125,24 @@ def test_what_is_no_folder_of_a_run_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read") as caught:
         gateway.score(tmp_path)
     assert caught.value.hint == "name the folder given to gateway run --out"
+
+
+def test_few_items_of_a_class_are_said_again_and_a_table_of_clusters_replaces_what_was_said(
+    folder: Path, tmp_path: Path
+) -> None:
+    rare = "Of some classes there are fewer than 10 items"
+    for name in ("report.json", "predictions.jsonl"):
+        text = (folder / name).read_text()
+        (tmp_path / name).write_text(text.replace(rare, "Of a run that did not say it"))
+    ids = [each.item_id for each in load_run(folder).predictions.cells["fake/written"]]
+    table = tmp_path / "clusters.csv"
+
+    def said(groups: int) -> str:
+        rows = [f"{each},k{n % groups}" for n, each in enumerate(ids)]
+        table.write_text("\n".join(["item_id,cluster", *rows]))
+        return " ".join(gateway.score(tmp_path, cluster=str(table)).warnings)
+
+    assert said(3).count(rare) == 1
+    assert "form 3 clusters, fewer than 10" in said(3)
+    assert "form 2 clusters" in said(2)
+    assert "form 3 clusters" not in said(2)

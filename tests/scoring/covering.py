@@ -5,7 +5,7 @@ Every interval is asked of the code that a report asks (`estimates.bounds_of`, `
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import numpy as np
@@ -52,13 +52,14 @@ class Covered:
 
 
 class Tally:
-    """How often intervals held the truth; what has no value in a sample is not printed there."""
+    """How often intervals held the truth, of the samples in which there is one."""
 
     def __init__(self) -> None:
         self._held: dict[str, list[bool]] = {}
 
     def add(self, metric: str, found: Interval, truth: float) -> None:
-        self._held.setdefault(metric, []).append(holds(found, truth))
+        if found[0] is not None:
+            self._held.setdefault(metric, []).append(holds(found, truth))
 
     def shares(self) -> Iterator[tuple[str, float]]:
         for metric, held in self._held.items():
@@ -66,7 +67,7 @@ class Tally:
 
 
 def holds(found: Interval, truth: float) -> bool:
-    """A value without an interval holds nothing."""
+    """Whether there is an interval, and it does."""
     low, high = found
     return low is not None and high is not None and low <= truth <= high
 
@@ -188,36 +189,47 @@ def _region(metric: str, population: Classes, n: int) -> tuple[bool, bool]:
     return population.rarest * n < FEW, n * population.wrong < EDGE
 
 
-@lru_cache
 def _value(metric: str, count: int) -> Value:
-    family, _, label = metric.partition(":")
-    if family == "quadratic_kappa":
+    if metric == "quadratic_kappa":
         return confusions.weighted_kappa(confusions.quadratic(count))
     means = {"macro_f1": macro_f1, "weighted_f1": confusions.weighted_f1}
-    found = means.get(family) or confusions.value_of(family, int(label) if label else None)
+    found = means.get(metric) or confusions.value_of(metric)
     assert found is not None, metric
     return found
 
 
 def _statistic(metric: str, gold: IntArray, answer: IntArray, count: int) -> ItemStatistic:
-    value = _value(metric, count)
     if metric == "quadratic_kappa":
-        return confusions.agreeing(gold, answer, count, value, confusions.quadratic(count))
+        value, apart = _value(metric, count), confusions.quadratic(count)
+        return confusions.agreeing(gold, answer, count, value, apart)
     occurring, codes = np.unique(gold * count + answer, return_inverse=True)
     of, by = np.divmod(occurring, count)
-    return ItemStatistic(codes.reshape(-1), counts_of_classes(of, by, count), value)
+    rows, family = counts_of_classes(of, by, count), metric.partition(":")[0]
+    if metric not in OF_ONE:
+        return ItemStatistic(codes.reshape(-1), rows, _value(metric, count))
+    found = confusions.of_label(ItemStatistic(codes.reshape(-1), rows, macro_f1), family, 0)
+    assert found is not None, metric
+    return found
 
 
 def _truth(metric: str, population: Classes, present: IntArray | None = None) -> float:
     sums, count = population.sums(), len(population.table)
+    support, answers, hits = np.split(sums, 3)
     if metric == "quadratic_kappa":
-        apart = float((population.table * confusions.quadratic(count)).sum())
-        sums = np.append(sums, apart)
+        sums = np.append(sums, (population.table * confusions.quadratic(count)).sum())
+    if metric in OF_ONE:
+        return _of_first(metric, support[0], answers[0], hits[0])
     if present is None:
         return float(_value(metric, count)(sums[:, np.newaxis])[0])
-    support, answers, hits = np.split(sums, 3)
     each = 2 * hits / (support + answers) if metric == "macro_f1" else hits / support
     return float(each[present].mean())
+
+
+def _of_first(metric: str, support: float, answers: float, hits: float) -> float:
+    beta = confusions.beta_of(metric.partition(":")[0])
+    if beta is None:
+        return hits / (answers if metric.startswith("precision") else support)
+    return (1 + beta**2) * hits / (beta**2 * support + answers)
 
 
 # Losses
@@ -246,15 +258,17 @@ def of_losses(name: str, n: int, *, samples: int, seed: int = 0) -> Iterator[Cov
     truths = {metric: float(every.mean())}
     if metric == "mae":
         truths["median_ae"] = float(np.median(every))
+    known = float(every.max()) if metric == "cost" else 0.0
     tally = Tally()
     for _ in range(samples):
         values = LOSSES[name](draw, n)
+        of = {"median_ae": median(values), metric: replace(mean(values), most=known)}
         for each, truth in truths.items():
-            statistic = median(values) if each == "median_ae" else mean(values)
-            tally.add(each, bounds_of(each, statistic, None, 1.0), truth)
+            tally.add(each, bounds_of(each, of[each], None, 1.0), truth)
+    dearest = n * float((every == known).mean()) if known else EDGE
     for each, held in tally.shares():
         whole = each == "median_ae" and (name in WHOLE or n < 30)
-        yield Covered(each, name, n, held, edge=whole)
+        yield Covered(each, name, n, held, edge=whole or dearest < EDGE)
 
 
 # Probabilities
@@ -291,6 +305,32 @@ def of_areas(share: float, area: float, n: int, *, samples: int, seed: int = 0) 
         Covered(metric, population, n, held, few, edge=n * share * (1 - area) < EDGE)
         for metric, held in tally.shares()
     ]
+
+
+def of_mean_areas(apart: float, n: int, *, samples: int, seed: int = 0) -> list[Covered]:
+    """Of the means of three labels' areas."""
+    draw = np.random.default_rng(seed)
+    gold = draw.integers(3, size=100_000)
+    raw = np.exp(draw.normal(size=(len(gold), 3)) + apart * np.eye(3)[gold])
+    shares = raw / raw.sum(axis=1, keepdims=True)
+
+    def areas(rows: IntArray) -> dict[str, ItemStatistic]:
+        return {
+            name: rankings.mean_of(
+                [rankings.ranked(shares[rows, k], gold[rows] == k, of) for k in range(3)]
+            )
+            for name, of in rankings.AREAS.items()
+        }
+
+    truths = {name: each.estimate() for name, each in areas(np.arange(len(gold))).items()}
+    tally = Tally()
+    for _ in range(samples):
+        for name, each in areas(draw.integers(len(gold), size=n)).items():
+            if not np.isnan(each.estimate()):
+                tally.add(name, bounds_of(name, each, None, None), truths[name])
+    few, edge = n / 3 < FEW, n / 3 * (1 - truths["roc_auc"]) < EDGE
+    population = f"3 labels, {apart:g} apart"
+    return [Covered(f"mean {name}", population, n, x, few, edge) for name, x in tally.shares()]
 
 
 def of_calibration(slope: float, n: int, *, samples: int, seed: int = 0) -> list[Covered]:
@@ -375,6 +415,9 @@ def jobs(samples: int) -> list[Job]:
         for share in (0.5, 0.2, 0.03)
         for area in ACCURACIES
         for n in SIZES
+    ]
+    found += [
+        partial(of_mean_areas, apart, n, samples=samples) for apart in (1.0, 3.0) for n in SIZES
     ]
     found += [
         partial(of_calibration, slope, n, samples=samples) for slope in (0.5, 1.0) for n in SIZES

@@ -1,14 +1,26 @@
 """Facts about intervals in closed form: they hold the truth, and have a width whatever was seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from statsmodels.stats.proportion import proportion_confint
 
 from gateway.scoring import intervals
-from gateway.scoring.intervals import clustering, of_losses, of_median, of_ranks, of_shares, share
-from gateway.scoring.statistic import mean, median
+from gateway.scoring.confusions import f_beta
+from gateway.scoring.intervals import (
+    clustering,
+    of_f,
+    of_losses,
+    of_median,
+    of_ranks,
+    of_shares,
+    share,
+)
+from gateway.scoring.statistic import ItemStatistic, mean, median
 from tests.scoring.covering import classes, of_authors, of_classes, of_share
 
 
@@ -86,3 +98,34 @@ def test_one_item_and_no_item_are_said_as_they_are() -> None:
     assert high == 1.0
     assert share(0, 0) == intervals.NONE
     assert of_shares(mean(np.ones(3), among=np.zeros(3, dtype=np.bool_))) == intervals.NONE
+
+
+@pytest.mark.parametrize("metric", ["precision:0", "recall:0", "f1:0", "f0.5:0"])
+def test_a_metric_of_one_label_holds_the_truth_also_where_the_label_is_rare(metric: str) -> None:
+    for rare, n in ((True, 60), (False, 60)):
+        (found,) = of_classes([metric], classes(3, 0.8, rare=rare), n, samples=150)
+        assert found.held >= 0.9, (metric, rare)
+
+
+def test_f1_of_a_label_is_a_share_of_what_was_hit_missed_or_given_wrongly() -> None:
+    """18 hits, 2 misses, 3 false alarms."""
+    rows = csr_array(np.eye(3))
+    statistic = ItemStatistic(np.repeat([0, 1, 2], [18, 2, 3]), rows, f_beta(1))
+    low, high = share(18, 23)
+    assert low is not None
+    assert high is not None
+    expected = (2 * low / (1 + low), 2 * high / (1 + high))
+    assert of_f(statistic, 1.0) == pytest.approx(expected)
+    wider = of_f(statistic, 2.0)
+    assert wider[0] is not None
+    assert wider[0] < statistic.estimate()
+
+
+def test_a_cost_that_nobody_had_yet_is_allowed_for() -> None:
+    seen = mean(np.asarray([0.0] * 18 + [1.0] * 2))
+    _, high = of_losses(seen, worst=None)
+    _, known = of_losses(replace(seen, most=5.0), worst=None)
+    assert high is not None
+    assert known is not None
+    assert known > high + 0.2
+    assert of_losses(replace(mean(np.zeros(20)), most=5.0))[1] is not None

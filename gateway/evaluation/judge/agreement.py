@@ -14,12 +14,13 @@ take the kinder one. Spearman's correlation and the mean absolute difference are
 grade as it is.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import spearmanr
+from scipy.special import stdtrit
+from scipy.stats import rankdata, spearmanr
 
 from gateway.core.errors import DataError
 from gateway.evaluation.judge.rubric import GRADES
@@ -29,6 +30,8 @@ from gateway.scoring.results import Metric
 from gateway.scoring.statistic import FloatArray, IntArray, ItemStatistic, mean
 
 _FEWEST_RANKED = 4
+_GROUPS = 100
+"""Of the jackknife, at most."""
 _KNOWN = np.arange(1, len(GRADES) + 1)
 UNWEIGHTED: FloatArray = (_KNOWN[:, np.newaxis] != _KNOWN).astype(np.float64)
 """What a pair of grades counts as disagreement, shape (5, 5)."""
@@ -101,9 +104,10 @@ def _of(statistic: ItemStatistic, disagreement: FloatArray | None) -> Metric | N
 def spearman(judge: FloatArray, human: IntArray) -> Metric | None:
     """Spearman's rank correlation; None where one of the two is constant.
 
-    The interval is of Fisher's z, with the variance of Bonett and Wright 2000 ("Sample size
-    requirements for estimating Pearson, Kendall and Spearman correlations"). A perfect one counts
-    as if one pair more had no order; below four items there is none.
+    The interval is of Fisher's z, with the larger of two variances: that of Bonett and Wright 2000
+    ("Sample size requirements for estimating Pearson, Kendall and Spearman correlations"), and the
+    jackknife's, since grades that mostly agree and are now and then far apart vary more. A perfect
+    one counts as if one pair more had no order; below four items there is none.
     """
     if len(set(judge.tolist())) == 1 or len(set(human.tolist())) == 1:
         return None
@@ -112,9 +116,27 @@ def spearman(judge: FloatArray, human: IntArray) -> Metric | None:
     if n < _FEWEST_RANKED:
         return Metric(value)
     centre = np.arctanh(value * n / (n + 1))
-    reach = -ndtri(0.025) * np.sqrt((1 + value**2 / 2) / (n - 3))
+    variance = max((1 + value**2 / 2) / (n - 3), _jackknifed(judge, human))
+    reach = -stdtrit(n - 2, 0.025) * np.sqrt(variance)
     low, high = np.tanh([centre - reach, centre + reach])
     return Metric(value, min(value, float(low)), max(value, float(high)))
+
+
+def _jackknifed(judge: FloatArray, human: IntArray) -> float:
+    """Variance of z, from the rank correlations without each of up to `_GROUPS` groups."""
+    n = len(human)
+    groups = np.arange(n) % _GROUPS
+    count = int(groups.max()) + 1
+    left = np.asarray([_ranked(judge[groups != g], human[groups != g]) for g in range(count)])
+    z = np.arctanh(left[~np.isnan(left)] * n / (n + 1))
+    return float((count - 1) / count * ((z - z.mean()) ** 2).sum()) if z.size else 0.0
+
+
+def _ranked(judge: FloatArray, human: IntArray) -> float:
+    """Spearman's correlation; NaN where one is constant."""
+    ranks = [rankdata(side) - (len(side) + 1) / 2 for side in (judge, human)]
+    spread = float((ranks[0] ** 2).sum() * (ranks[1] ** 2).sum())
+    return float((ranks[0] * ranks[1]).sum()) / math.sqrt(spread) if spread else math.nan
 
 
 def rounded(expected: FloatArray) -> IntArray:
