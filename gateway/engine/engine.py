@@ -17,6 +17,7 @@ and the engine goes on with a new context.
 
 import contextlib
 import logging
+import math
 import queue
 import threading
 import time
@@ -290,6 +291,7 @@ class Engine:
     def _advance(self, task: _Task, logits: Sequence[Logits] | None) -> None:
         """Let a job go on until its next step is known, or settle it."""
         try:
+            _check_finite(logits or ())
             step = next(task.job) if logits is None else task.job.send(logits)
             self._begin(task, step, first=logits is None)
         except StopIteration as stop:
@@ -412,6 +414,17 @@ class Engine:
         if task in self._running:
             self._running.remove(task)
             self._prefixes.leave(task.sequence, task.prompt)
+
+
+def _check_finite(rows: Sequence[Logits]) -> None:
+    """Raise BackendError where a row holds NaN or its largest number is infinite: greedy decoding
+    would take the first such for the likeliest token."""
+    if not all(math.isfinite(row.max()) for row in rows):
+        raise BackendError(
+            "the model computes numbers that are not finite (NaN or infinite)",
+            hint="its weights or its adapter's hold such numbers, or its dtype is too narrow for "
+            'them: dtype = "float32" in an entry of torch',
+        )
 
 
 def _share(task: _Task, tokens: int, outputs: int) -> int:

@@ -36,6 +36,8 @@ _STRING, _ARRAY = 8, 9
 _SIZE = struct.Struct("<Q")
 _ALIGNMENT = 32
 """Of the data, where the metadata say nothing."""
+_DIMENSIONS = 4
+"""Most of a tensor: `GGML_MAX_DIMS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,8 @@ class _Cursor:
 
         name = self._text()
         (dimensions,) = self._unpack("I")
+        if dimensions > _DIMENSIONS:
+            raise ValueError(f"{name} has {dimensions} dimensions")
         shape = self._unpack("Q" * dimensions)
         kind, offset = self._unpack("IQ")
         return Tensor(name, GGMLQuantizationType(kind).name, shape, offset)

@@ -9,9 +9,8 @@ import contextlib
 import hashlib
 import json
 import re
-import struct
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,16 @@ from typing import Any
 from gateway.core.digests import canonical_json, digest_json, file_digest
 from gateway.core.errors import ModelLoadError
 from gateway.core.files import stamp, write_atomically
-from gateway.core.lists import first_names
 from gateway.models.gguf_parts import parts_of
+from gateway.models.gguf_sound import refuse_unsound, trust
 
 _REMEMBERED = {"file", "contents", "types", "first"}
 """What an entry of the memory holds; one of an earlier version is made again."""
+_LOOKED_AT = 2
+"""Counts what a file is looked at for before it is remembered (`gguf_sound`)."""
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _SERIES = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 """Names of shards as save_pretrained gives them."""
-_OF_TEXTS = 8
-"""Type of an array's values in a GGUF."""
 _UNREADABLE = (ValueError, LookupError, OSError, OverflowError, TypeError, AttributeError)
 """What gguf's reader raises for bytes that are not what they should be."""
 
@@ -135,7 +134,8 @@ def _contents_digest(parts: Sequence[Any]) -> str:
     for tensor in sorted(_tensors(parts), key=lambda t: str(t.name)):
         shape = [int(n) for n in tensor.shape]
         total.update(canonical_json([tensor.name, tensor.tensor_type.name, shape]).encode())
-        total.update(memoryview(tensor.data).cast("B"))
+        if tensor.data.size:
+            total.update(memoryview(tensor.data).cast("B"))
     return total.hexdigest()
 
 
@@ -200,10 +200,11 @@ def weights_digests(path: Path, memory: Path) -> WeightsDigests:
         raise ModelLoadError(f"{path}: no such file")
     files = parts_of(path)
     name = f"{path.resolve()}|"
-    key = name + "|".join(map(stamp, files))
+    key = f"{name}{_LOOKED_AT}|" + "|".join(map(stamp, files))
     known = _read_memory(memory)
     entry = known.get(key)
     if entry is not None and entry.keys() == _REMEMBERED:
+        trust(path)
         return WeightsDigests(**entry)
     found = _digests(path, files)
     # Of a file that was there before nothing is asked again.
@@ -216,8 +217,8 @@ def weights_digests(path: Path, memory: Path) -> WeightsDigests:
 
 
 def _digests(path: Path, files: Sequence[Path]) -> WeightsDigests:
+    refuse_unsound(path)
     parts = [_read_gguf(file) for file in files]
-    _check_vocabulary(path, parts[0])
     try:
         first = _contents_digest(parts[:1]) if len(parts) > 1 else ""
         return WeightsDigests(
@@ -225,29 +226,6 @@ def _digests(path: Path, files: Sequence[Path]) -> WeightsDigests:
         )
     except ModelLoadError as exc:
         raise ModelLoadError(f"{path}: {exc.message}") from exc
-
-
-def _check_vocabulary(path: Path, reader: Any) -> None:
-    """Refuse two tokens of one text: llama.cpp ends the whole process there (GGML_ASSERT)."""
-    field = reader.fields.get("tokenizer.ggml.tokens")
-    if field is None:
-        return
-    texts = Counter(_texts(field.parts[field.data[0]].tobytes()))
-    if twice := [text.decode("utf-8", "replace") for text, n in texts.items() if n > 1]:
-        raise ModelLoadError(
-            f"{path}: its vocabulary has tokens twice: {first_names(twice)}",
-            hint="the file may be damaged; pull it again, or convert it again",
-        )
-
-
-def _texts(array: bytes) -> Iterator[bytes]:
-    """Those of an array of texts, as `RawReader` leaves it: its bytes with the header."""
-    kind, count = struct.unpack_from("<IQ", array)
-    at = struct.calcsize("<IQ")
-    for _ in range(count if kind == _OF_TEXTS else 0):
-        (size,) = struct.unpack_from("<Q", array, at)
-        at += 8 + size
-        yield array[at - size : at]
 
 
 def _read_memory(memory: Path) -> dict[str, dict[str, Any]]:

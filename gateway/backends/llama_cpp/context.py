@@ -89,6 +89,8 @@ class Context:
         self._lib = lib
         self._vocab_size = model.vocab_size
         self._memory = lib.llama_get_memory(self._handle)
+        # The library takes no more than the context asked for, also where it rounds that up.
+        batch_tokens = min(batch_tokens, int(lib.llama_n_batch(self._handle)))
         self._batch = lib.llama_batch_init(batch_tokens, 0, 1)
         # The library takes whole steps of tokens, more than a model with a short context has.
         self.length: int = min(lib.llama_n_ctx_seq(self._handle), model.context_trained)

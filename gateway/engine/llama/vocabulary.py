@@ -13,6 +13,7 @@ from gateway.core.errors import BackendUnavailable, InvalidRequest, ModelLoadErr
 from gateway.engine.llama import library
 from gateway.engine.tokenizer import SPECIAL, Segment, control_identity, pattern_of, written_in
 from gateway.models.gguf_kind import cure
+from gateway.models.gguf_sound import refuse_unsound
 from gateway.models.spec import DEFAULT
 
 _PIECE_BYTES = 64
@@ -36,6 +37,7 @@ class GgufVocabulary:
     def __init__(self, path: Path, **settings: Any) -> None:
         if not path.is_file():
             raise ModelLoadError(f"{path}: no such file")
+        refuse_unsound(path)
         self.path = path
         self._lib = library.load()
         params = self._lib.llama_model_default_params()
@@ -74,7 +76,13 @@ class GgufVocabulary:
     def chat_template(self) -> str | None:
         """The Jinja chat template of the file's metadata, or None."""
         found = self._lib.llama_model_chat_template(self.handle, None)
-        return found.decode() if found else None
+        try:
+            return found.decode() if found else None
+        except UnicodeDecodeError as exc:
+            raise ModelLoadError(
+                f"{self.path}: its chat template is no UTF-8 at byte {exc.start}",
+                hint="the file may be damaged: pull it again",
+            ) from exc
 
     @cached_property
     def chat_templates(self) -> Mapping[str, str]:
