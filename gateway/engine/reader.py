@@ -190,8 +190,12 @@ class Reader:
         return found.group() if found else ""
 
     def _token(self, text: str) -> int | None:
-        """The one token that a text is where control tokens are read; None: it is none."""
-        ids = self.tokenizer.tokenize([(text, True)], add_special=False) if text else []
+        """The one token that a text is where control tokens are read; None: it is none, or one that
+        the model has no numbers for."""
+        try:
+            ids = self.tokenizer.tokenize([(text, True)], add_special=False) if text else []
+        except InvalidRequest:
+            return None
         return ids[0] if len(ids) == 1 and self.tokenizer.token_text(ids[0]) == text else None
 
     @cached_property

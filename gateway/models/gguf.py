@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.errors import ModelLoadError
-from gateway.core.lfs import FETCH, POINTER, is_pointer
+from gateway.core.lfs import refuse_pointer
 
 GGUF = ".gguf"
 """How the name of such a file ends."""
@@ -103,6 +103,16 @@ class Header:
         return self.metadata.get(f"{self.architecture}.{key}")
 
 
+def is_gguf(path: Path) -> bool:
+    """Whether a file begins as one, however it is named: a blob of Ollama's is named by its digest.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
 def block_layout(kind: str) -> tuple[int, int]:
     """Weights and bytes of one block of a type, as ggml names it: Q4_K has (256, 144)."""
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
@@ -134,8 +144,7 @@ def _unreadable(path: Path, exc: Exception) -> ModelLoadError:
             f"{path}: a GGUF for big-endian machines",
             hint=f"gguf-convert-endian {path.name} little, which the package gguf brings",
         )
-    if path.is_file() and is_pointer(path):
-        return ModelLoadError(f"{path}: {POINTER}", hint=FETCH)
+    refuse_pointer(path)
     return ModelLoadError(f"{path}: no readable GGUF: {exc}")
 
 

@@ -18,6 +18,7 @@ from gateway.core.errors import ModelLoadError
 from gateway.core.files import stamp
 from gateway.core.lists import first_names
 from gateway.models.gguf import Header
+from gateway.models.gguf_kind import refuse_incomplete
 from gateway.models.gguf_parts import parts_of, read_model
 
 _TOKENS, _KINDS = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
@@ -68,6 +69,7 @@ def _reasons(path: Path) -> Iterator[str]:
     header = read_model(path)
     yield from _of_numbers(header)
     yield from _of_tensors(header)
+    refuse_incomplete(header)
     try:
         fields = RawReader(header.parts[0]).fields
         yield from _of_vocabulary(fields, str(header.metadata.get("tokenizer.ggml.model", "")))

@@ -9,21 +9,32 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.errors import ModelLoadError
-from gateway.core.lfs import FETCH, POINTER, is_pointer
+from gateway.core.lfs import refuse_pointer
 from gateway.core.lists import first_names
 
 _INDEX = "model.safetensors.index.json"
 _WHOLE = "model.safetensors"
+ADAPTER = "adapter_config.json"
+"""What tells a folder with an adapter of PEFT."""
 _LENGTH = 8
 
 
 def refuse_broken_folder(folder: Path) -> None:
     """Raise ModelLoadError where a file of a model's folder is broken, or one that its index names
-    is missing."""
+    is missing, or where an adapter lies in it: transformers would take the base that the adapter's
+    configuration names, and the adapter on it, instead of what was asked for."""
+    if (folder / ADAPTER).is_file():
+        raise ModelLoadError(
+            f"{folder}: it holds an adapter of PEFT ({ADAPTER})",
+            hint="name the base as the entry's source, and this folder as its adapter",
+        )
     for file in sorted(folder.glob("*.safetensors")):
         refuse_broken(file)
     index = folder / _INDEX
-    if (folder / _WHOLE).exists() or not index.is_file():
+    if (folder / _WHOLE).exists():
+        return
+    if not index.is_file():
+        _refuse_unnamed(folder)
         return
     try:
         named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
@@ -37,6 +48,18 @@ def refuse_broken_folder(folder: Path) -> None:
         )
 
 
+def _refuse_unnamed(folder: Path) -> None:
+    """Weights of a name that transformers does not look for: a shard without the index, a variant,
+    the form of a model's maker. config.json may name them."""
+    found = [file.name for file in folder.glob("*.safetensors")]
+    config = folder / "config.json"
+    if found and not (config.is_file() and b"transformers_weights" in config.read_bytes()):
+        raise ModelLoadError(
+            f"{folder}: neither {_WHOLE} nor {_INDEX} is in it, but {first_names(found)}",
+            hint=f"fetch the other files too; or rename whole weights to {_WHOLE}",
+        )
+
+
 def refuse_broken(file: Path) -> None:
     """Raise ModelLoadError for a file of safetensors that is cut off, none, or a pointer of Git
     LFS."""
@@ -45,8 +68,7 @@ def refuse_broken(file: Path) -> None:
             length = int.from_bytes(opened.read(_LENGTH), "little")
             size = file.stat().st_size
             header = opened.read(length) if length < size else b""
-        if is_pointer(file):
-            raise ModelLoadError(f"{file}: {POINTER}", hint=FETCH)
+        refuse_pointer(file)
         wanted = _LENGTH + length + (_end_of_data(json.loads(header)) if header else 0)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ModelLoadError(f"{file}: no readable safetensors: {exc}") from exc

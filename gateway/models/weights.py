@@ -18,6 +18,8 @@ from typing import Any
 from gateway.core.digests import canonical_json, digest_json, file_digest
 from gateway.core.errors import ModelLoadError
 from gateway.core.files import stamp, write_atomically
+from gateway.core.lfs import refuse_pointer
+from gateway.models.gguf import GGUF
 from gateway.models.gguf_parts import parts_of
 from gateway.models.gguf_sound import refuse_unsound, trust
 
@@ -55,8 +57,12 @@ def folder_contents_digest(path: Path) -> str:
     """
     files = sorted(path.glob("*.safetensors"))
     if not files:
+        beside = sorted(path.glob(f"*{GGUF}"))
         raise ModelLoadError(
-            f"{path}: no safetensors in it", hint="a pickle (.bin, .pt) runs code and is not read"
+            f"{path}: no safetensors in it",
+            hint=f"it holds GGUF files; name one as the source: {beside[0]}"
+            if beside
+            else "a pickle (.bin, .pt) runs code and is not read",
         )
     named = [*files, path / "config.json", path / "tokenizer.json"]
     return digest_json([[file.name, file_digest(file)] for file in named if file.is_file()])
@@ -97,6 +103,7 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises:
         ModelLoadError: it cannot be read, or is none.
     """
+    refuse_pointer(path)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:

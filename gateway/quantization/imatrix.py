@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gateway.core.errors import DataError
 from gateway.engine.llama.quantizer import Importance
-from gateway.quantization.source import is_gguf
+from gateway.models.gguf import is_gguf
 
 _SUMS, _COUNTS = ".in_sum2", ".counts"
 _KEYS = ("imatrix.datasets", "imatrix.chunk_count", "imatrix.chunk_size")

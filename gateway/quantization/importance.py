@@ -6,11 +6,12 @@ from pathlib import Path
 from gateway.core.digests import digest_text
 from gateway.core.errors import DataError
 from gateway.models.environment import digest_memory
+from gateway.models.gguf import is_gguf
 from gateway.models.weights import weights_digests
 from gateway.quantization.activations import collect
 from gateway.quantization.chunks import read_text
 from gateway.quantization.imatrix import read_imatrix, write_imatrix
-from gateway.quantization.source import Given, is_gguf
+from gateway.quantization.source import Given
 from gateway.tasks.tables import SUFFIXES, ReadOptions, read_table, suffix_of
 
 _DIGITS = 16

@@ -12,8 +12,6 @@ from gateway.models.gguf_parts import name_of, placed, read_model
 from gateway.models.locate import locate
 from gateway.models.spec import PathSource
 
-_GGUF = b"GGUF"
-
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -50,12 +48,6 @@ def given(text: str, models: Models) -> Given:
     header = read_model(path)
     refuse_no_model(path, header)
     return Given(spec, path, header)
-
-
-def is_gguf(path: Path) -> bool:
-    """Whether a file begins as one."""
-    with path.open("rb") as file:
-        return file.read(len(_GGUF)) == _GGUF
 
 
 def _refuse_folder(path: Path) -> None:

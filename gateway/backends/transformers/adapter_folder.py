@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.core.digests import digest_json, file_digest
 from gateway.core.errors import ModelLoadError
+from gateway.core.lfs import refuse_pointer
 from gateway.models.adapters import config_keys
 from gateway.models.adapters.folder import read_peft_config
 from gateway.models.adapters.kinds import BEGINNINGS, SUPPORTED
@@ -91,6 +92,7 @@ def adapter_kind(folder: Path) -> str:
 def read_config(folder: Path) -> Mapping[str, Any]:
     """What PEFT wrote of it. Raises ModelLoadError where that cannot be read."""
     file = folder / _CONFIG
+    refuse_pointer(file)
     try:
         read = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

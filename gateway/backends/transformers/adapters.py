@@ -77,8 +77,9 @@ class Adapters:
                         refuse_base_weights(self._base, folder)
                     self._put(folder, digest)
             except ERRORS as exc:
+                said = f"it lacks {exc.args[0]}" if isinstance(exc, KeyError) else exc
                 raise ModelLoadError(
-                    f"{folder}: cannot be loaded onto this base model: {exc}",
+                    f"{folder}: cannot be loaded onto this base model: {said}",
                     hint="an adapter fits only the base model that it was trained on",
                 ) from exc
         self._users[digest] += 1

@@ -24,7 +24,6 @@ from gateway.engine.shared import Shelf
 from gateway.models.adapters.check import refuse_other_weights
 from gateway.models.adapters.folder import WEIGHTS
 from gateway.models.adapters.warnings import told_of
-from gateway.models.gguf import GGUF
 from gateway.models.locate import described_digests
 from gateway.models.weights import folder_contents_digest, shards_identity
 
@@ -82,7 +81,8 @@ class TransformersBackend(EngineBackend):
         self._closed = False
         self.concurrency = spec.parallel
         self._reader = Reader(spec, self._tokenizer)
-        told = (f"{spec.name}: {said}" for said in self._model.warnings)
+        of_tokens = getattr(self._tokenizer, "warnings", ())
+        told = (f"{spec.name}: {said}" for said in (*self._model.warnings, *of_tokens))
         self.warnings = (*_weaknesses(spec), *told, *self._reader.warnings)
         if spec.adapter is not None:
             self.warnings += told_of(
@@ -259,7 +259,7 @@ def _weights(spec: TransformersSpec, path: Path) -> _Weights:
     """Raises:
     ModelLoadError: it is not the file that the entry describes, or no folder of safetensors.
     """
-    if path.suffix == GGUF:
+    if not path.is_dir():
         digests = described_digests(spec, path)
         return _Weights(digests.contents, digests.first)
     if spec.sha256:
@@ -274,7 +274,9 @@ def _weights(spec: TransformersSpec, path: Path) -> _Weights:
 
 def tokenizer_of(path: Path, model: TorchModel) -> GgufVocabulary | FolderTokenizer:
     """What reads texts for a model: llama.cpp's vocabulary of a GGUF, or the folder's own."""
-    return GgufVocabulary(path) if path.suffix == GGUF else FolderTokenizer(path, model.end_tokens)
+    if path.is_dir():
+        return FolderTokenizer(path, model.end_tokens, model.vocab_size)
+    return GgufVocabulary(path)
 
 
 def _weaknesses(spec: TransformersSpec) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 
 from gateway.backends.transformers import library, rope
@@ -19,16 +20,14 @@ from gateway.core.errors import ModelLoadError
 from gateway.core.extras import require
 from gateway.core.lists import first_names
 from gateway.models.adapters.base import GGUF_OF, HEAD, tensor_names
-from gateway.models.gguf import GGUF
 from gateway.models.gguf_parts import parts_of, read_model
-from gateway.models.shards import refuse_broken_folder
+from gateway.models.shards import ADAPTER, refuse_broken_folder
 from gateway.models.spec import Dtype, Quantize
 from gateway.models.weights import read_object
 
-_ADAPTER = "adapter_config.json"
 ERRORS: tuple[type[Exception], ...] = (
     *(OSError, ValueError, RuntimeError, LookupError, ImportError, TypeError, AttributeError),
-    SafetensorError,
+    *(ArithmeticError, AssertionError, MemoryError, SafetensorError, StrictDataclassError),
     RuntimeWarning,  # As `quiet_peft` has it raised.
 )
 """What transformers and PEFT raise for files that are not what they should be."""
@@ -46,9 +45,9 @@ def load_module(path: Path, *, dtype: Dtype, device: str, quantize: Quantize) ->
     library.load()
     from gateway.backends.transformers.gguf_reading import quick_reading
 
-    is_gguf = path.suffix == GGUF
-    _refuse_adapter(path)
+    is_gguf = not path.is_dir()
     if is_gguf:
+        _refuse_adapter(path)
         path = parts_of(path)[0]
     else:
         refuse_broken_folder(path)
@@ -102,7 +101,7 @@ def _options(
 def _from_files(path: Path, options: Mapping[str, Any], packing: Packing | None) -> tuple[Any, Any]:
     """A GGUF, or a folder as it is, and the report."""
     transformers = library.load()[1]
-    is_gguf = path.suffix == GGUF
+    is_gguf = not path.is_dir()
     of_kind: dict[str, Any] = {"gguf_file": path.name} if is_gguf else {"use_safetensors": True}
     if is_gguf and hasattr(transformers, "GgufConfig"):
         # Else it would compute with packed weights where it finds a kernel for them.
@@ -159,20 +158,13 @@ def _unpacked(folder: Path, packing: Packing, options: Mapping[str, Any]) -> tup
 
 
 def _refuse_adapter(path: Path) -> None:
-    """transformers would take the base that the adapter's configuration names, and the adapter on
-    it, instead of what was asked for."""
-    folder = path if path.is_dir() else path.parent
-    if not (folder / _ADAPTER).is_file():
-        return
-    if folder == path:
+    """transformers would take the base that an adapter beside a GGUF names, and the adapter on it,
+    instead of what was asked for."""
+    if (path.parent / ADAPTER).is_file():
         raise ModelLoadError(
-            f"{folder}: it holds an adapter of PEFT ({_ADAPTER})",
-            hint="name the base as the entry's source, and this folder as its adapter",
+            f"{path}: beside it lies an adapter of PEFT ({ADAPTER}), which would be loaded too",
+            hint="move the GGUF into another folder",
         )
-    raise ModelLoadError(
-        f"{path}: beside it lies an adapter of PEFT ({_ADAPTER}), which would be loaded too",
-        hint="move the GGUF into another folder",
-    )
 
 
 def _refuse_whole_numbers(folder: Path) -> None:
@@ -224,7 +216,7 @@ def _refuse_gaps(path: Path, report: Mapping[str, Any]) -> None:
         "of another shape:": shapes,
     }
     if said := "; ".join(f"{what} {first_names(names)}" for what, names in wrong.items() if names):
-        hint = _cure(wrong, is_gguf=path.suffix == GGUF)
+        hint = _cure(wrong, is_gguf=not path.is_dir())
         raise ModelLoadError(f"{path}: not the weights of its model: {said}", hint=hint)
 
 

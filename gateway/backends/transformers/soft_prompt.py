@@ -14,6 +14,11 @@ from gateway.backends.transformers import passes
 from gateway.backends.transformers.adapter_folder import quiet_peft
 from gateway.backends.transformers.cache import Sequences
 from gateway.backends.transformers.passes import ALONE
+from gateway.core.lists import first_names
+from gateway.models.adapters.folder import WEIGHTS, read_adapter
+
+_LEARNED = "prompt_embeddings"
+"""The one tensor of such an adapter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +37,14 @@ def read_beginning(module: Any, layers: int, folder: Path) -> Beginning:
     """Compute an adapter's beginning; the model stays as it was.
 
     Raises:
-        ValueError: the adapter is for a model of another size.
+        ValueError: the adapter is for a model of another size, or holds more than a beginning.
     """
     from peft import PeftModel
 
+    # A pickle is read by PEFT alone.
+    held = read_adapter(folder).tensors if (folder / WEIGHTS).is_file() else ()
+    if more := {name for name in held if name != _LEARNED}:
+        raise ValueError(f"it holds tensors that are no beginning: {first_names(more)}")
     with quiet_peft():
         loaded = PeftModel.from_pretrained(module, str(folder), is_trainable=False)
     with torch.inference_mode():

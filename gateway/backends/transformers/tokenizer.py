@@ -10,10 +10,13 @@ from typing import Any
 from gateway.core.digests import canonical_json, digest_text
 from gateway.core.errors import InvalidRequest, ModelLoadError
 from gateway.core.extras import require
+from gateway.core.lfs import refuse_pointer
 from gateway.engine.tokenizer import SPECIAL, Segment, control_identity, pattern_of, written_in
 from gateway.models.spec import DEFAULT
 
 _TOKENIZER = "tokenizer.json"
+_READ = ("*token*", "*.jinja", "vocab.*", "merges.txt")
+"""Names of the files that a tokenizer is read from."""
 
 
 class FolderTokenizer:
@@ -23,17 +26,20 @@ class FolderTokenizer:
         path: a folder with tokenizer.json.
         end_tokens: ids that end a generation besides the tokenizer's own end, as the model's
             generation_config.json lists them.
+        embeddings: how many tokens the model has numbers for; 0: as many as there are here.
 
     Raises:
         MissingExtra: transformers is not installed.
         ModelLoadError: there is no fast tokenizer in it.
     """
 
-    def __init__(self, path: Path, end_tokens: Sequence[int] = ()) -> None:
+    def __init__(self, path: Path, end_tokens: Sequence[int] = (), embeddings: int = 0) -> None:
         require("transformers")
         from transformers import AutoTokenizer
 
         self.path = path
+        for file in (each for kind in _READ for each in path.glob(kind)):
+            refuse_pointer(file)
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(
                 path, local_files_only=True, trust_remote_code=False
@@ -43,8 +49,20 @@ class FolderTokenizer:
         if not self._tokenizer.is_fast:
             raise ModelLoadError(f"{path}: a tokenizer without tokenizer.json is not supported")
         own = self._tokenizer.eos_token_id
-        self.end_tokens = tuple(sorted({*end_tokens, *([] if own is None else [own])}))
         self._size = len(self._tokenizer)
+        self._embeddings = embeddings or self._size
+        known = own is not None and own < self._embeddings
+        self.end_tokens = tuple(sorted({*end_tokens, *([own] if known else [])}))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about it beside its model, in one sentence each."""
+        if self._size <= self._embeddings:
+            return ()
+        return (
+            f"its tokenizer has {self._size} tokens, and the model numbers for {self._embeddings}: "
+            "a text with one of the others is refused",
+        )
 
     @property
     def chat_template(self) -> str | None:
@@ -148,6 +166,12 @@ class FolderTokenizer:
             tokens += self._tokenizer.encode(
                 text, add_special_tokens=False, split_special_tokens=not parse_special
             )
+        if (most := max(tokens, default=0)) >= self._embeddings:
+            raise InvalidRequest(
+                f"the model has numbers for {self._embeddings} tokens, and the text has token "
+                f"{most}, {self.token_text(most)!r}",
+                hint="its tokenizer is another model's, or has tokens that were added to it alone",
+            )
         return tokens
 
     def embedded(self, text: str) -> list[int]:
@@ -174,7 +198,8 @@ class FolderTokenizer:
 
     def tokens_beginning_with(self, text: str) -> tuple[int, ...]:
         wanted = text.encode()
-        return tuple(t for t in range(self._size) if self.piece(t).startswith(wanted))
+        known = range(min(self._size, self._embeddings))
+        return tuple(t for t in known if self.piece(t).startswith(wanted))
 
     def close(self) -> None:
         """Nothing to free."""

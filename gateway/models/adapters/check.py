@@ -11,6 +11,7 @@ from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.models.adapters import config_keys
 from gateway.models.adapters.base import GGUF_OF, HEAD, Base, read_base
 from gateway.models.adapters.card import Card, read_card
+from gateway.models.adapters.complete import incomplete
 from gateway.models.adapters.folder import WEIGHTS, Adapter, Tensor, misnamed, read_adapter
 from gateway.models.adapters.kinds import SUPPORTED
 from gateway.models.adapters.names import is_probe
@@ -112,6 +113,8 @@ def misfits(adapter: Adapter, base: Base) -> tuple[str, ...]:
     for key, tensor in adapter.tensors.items():
         wrong = misnamed(key)
         reasons += [wrong] if wrong else _of_tensor(adapter, key, tensor, base)
+    if not reasons:
+        reasons += incomplete(adapter, base)
     return tuple(dict.fromkeys(reasons))
 
 

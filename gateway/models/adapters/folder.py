@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from gateway.core.digests import digest_json, file_digest
 from gateway.core.errors import ConfigError, ModelLoadError
+from gateway.core.lfs import refuse_pointer
 from gateway.core.lists import first_names
 from gateway.models.adapters.card import Card, read_card
 from gateway.models.adapters.names import EXPORTED, is_probe
@@ -162,6 +163,7 @@ def read_peft_config(path: Path) -> PeftConfig:
     """
     if not path.is_file():
         raise ModelLoadError(f"{path}: no such file", hint=_where(path.parent))
+    refuse_pointer(path)
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         config = PeftConfig.model_validate(raw)

@@ -12,7 +12,7 @@ import numpy as np
 from gateway.core.errors import ModelLoadError
 from gateway.core.lists import first_names
 from gateway.models.adapters.folder import place
-from gateway.models.gguf import GGUF, read_header
+from gateway.models.gguf import is_gguf, read_header
 
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """As safetensors names them -> as numpy reads them; the others are no weights."""
@@ -33,7 +33,7 @@ def oddities(weights: Path) -> tuple[str, ...]:
     whole: list[str] = []
     zero: dict[str, bool] = defaultdict(lambda: True)
     try:
-        for name, part, values in _of_gguf(weights) if weights.suffix == GGUF else _of(weights):
+        for name, part, values in _of_gguf(weights) if is_gguf(weights) else _of(weights):
             if values is None:
                 whole.append(name)
                 continue

@@ -7,7 +7,6 @@ from gateway.backends.transformers.packed import packing_of
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ConfigError
 from gateway.models.file import Models
-from gateway.models.gguf import GGUF
 from gateway.models.locate import described_digests, locate
 from gateway.models.spec import ModelSpec, PathSource
 from gateway.models.weights import folder_contents_digest
@@ -27,7 +26,7 @@ class TorchSource:
 
     @property
     def is_gguf(self) -> bool:
-        return self.path.suffix == GGUF
+        return not self.path.is_dir()
 
     def digest(self) -> str:
         """Of the weights' contents.
