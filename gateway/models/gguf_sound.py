@@ -30,6 +30,15 @@ _LIMITS = {"context_length": (32, 2**31 - 1), "block_count": (1, 512), "expert_c
 """Keys of the architecture -> the least and the most; `LLAMA_MAX_LAYERS`, `LLAMA_MAX_EXPERTS`."""
 _ALIGNED = 32
 """`TENSOR_ALIGNMENT` of ggml, for data that are used where they lie in the file."""
+_TYPED = {
+    **dict.fromkeys(("general.architecture", "general.type", "adapter.type"), "STRING"),
+    "adapter.lora.alpha": "FLOAT32",
+    "adapter.alora.invocation_tokens": "ARRAY",
+    **dict.fromkeys(("split.no", "split.count"), "UINT16"),
+    "split.tensors.count": "INT32",
+}
+"""Keys that llama.cpp reads without asking of which type they are (`gguf_get_val_*`)."""
+_WEIGHTS = (".weight", ".lora_a", ".lora_b")
 _NO_WEIGHTS = {"I8", "I16", "I32", "I64", "F64"}
 _WITHOUT_TEXT = {"none", "no_vocab"}
 _ESCAPED = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|([tnr])|(.))", re.DOTALL)
@@ -71,10 +80,18 @@ def _reasons(path: Path) -> Iterator[str]:
     yield from _of_tensors(header)
     refuse_incomplete(header)
     try:
+        for part in header.parts:
+            yield from _of_types(RawReader(part).fields)
         fields = RawReader(header.parts[0]).fields
         yield from _of_vocabulary(fields, str(header.metadata.get("tokenizer.ggml.model", "")))
     except _UNREADABLE as exc:
         yield f"no readable GGUF: {exc}"
+
+
+def _of_types(fields: Any) -> Iterator[str]:
+    for key, wanted in _TYPED.items():
+        if key in fields and (found := fields[key].types[0].name) != wanted:
+            yield f"{key} is of the type {found}, not {wanted}"
 
 
 def _of_numbers(header: Header) -> Iterator[str]:
@@ -102,7 +119,7 @@ def _of_numbers(header: Header) -> Iterator[str]:
 
 def _of_tensors(header: Header) -> Iterator[str]:
     for tensor in header.tensors:
-        if tensor.type in _NO_WEIGHTS and tensor.name.endswith(".weight"):
+        if tensor.type in _NO_WEIGHTS and tensor.name.endswith(_WEIGHTS):
             yield f"{tensor.name} has numbers of type {tensor.type}, which are no weights"
         if header.place(tensor)[1] % _ALIGNED:
             yield f"its data are not aligned to {_ALIGNED} bytes: {tensor.name}"
@@ -129,7 +146,7 @@ def _of_vocabulary(fields: Any, kind: str) -> Iterator[str]:
 def _array(fields: Any, key: str) -> bytes:
     """With its header, as `RawReader` leaves it."""
     field = fields[key]
-    if not field.data:
+    if field.types[0].name != "ARRAY":
         raise ValueError(f"{key} is no array")
     return bytes(field.parts[field.data[0]].tobytes())
 

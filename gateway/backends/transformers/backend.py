@@ -25,6 +25,7 @@ from gateway.models.adapters.check import refuse_other_weights
 from gateway.models.adapters.folder import WEIGHTS
 from gateway.models.adapters.warnings import told_of
 from gateway.models.locate import described_digests
+from gateway.models.shards import refuse_broken_folder
 from gateway.models.weights import folder_contents_digest, shards_identity
 
 _models: Shelf[tuple[object, ...], TorchModel] = Shelf()
@@ -264,6 +265,8 @@ def _weights(spec: TransformersSpec, path: Path) -> _Weights:
         return _Weights(digests.contents, digests.first)
     if spec.sha256:
         raise ModelLoadError(f"model {spec.name}: sha256 is of a file, and {path} is a folder")
+    # Also where the same weights are loaded already, for an entry of a sound folder.
+    refuse_broken_folder(path)
     file = path / "generation_config.json"
     return _Weights(
         folder_contents_digest(path),
