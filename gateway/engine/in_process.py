@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.core.errors import ContextOverflow, InvalidRequest
+from gateway.core.mapped import MappedFiles
 from gateway.core.types import (
     Completion,
     Delta,
@@ -52,6 +53,8 @@ class EngineBackend:
     """What its passes are computed with, beside the weights; None: nothing."""
     abilities: Abilities = Abilities("")
     """What may be asked of it."""
+    _files: MappedFiles
+    """Of the weights."""
 
     async def generate(self, request: GenerationRequest) -> Completion:
         return await self._generate(request, None)
@@ -119,7 +122,9 @@ class EngineBackend:
             if not ids:
                 raise InvalidRequest(f"text {number} is empty", parameter="input")
             self._check_context(len(ids))
+        self._files.check()
         vectors = await asyncio.to_thread(self._vectors, tokens)
+        self._files.check()
         count = sum(len(ids) for ids in tokens)
         return Embeddings(tuple(tuple(map(float, v)) for v in vectors), count, self.fingerprint)
 
@@ -213,7 +218,10 @@ class EngineBackend:
 
     async def _run(self, prompt: Sequence[int], job: Any) -> Done:
         """Wait for a job; when the caller is cancelled, so is the job."""
-        return await asyncio.wrap_future(self._engine.submit(prompt, job, self._adapter))
+        self._files.check()
+        done = await asyncio.wrap_future(self._engine.submit(prompt, job, self._adapter))
+        self._files.check()
+        return done
 
     def _check_context(self, needed: int) -> None:
         if needed > self.context_length:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from gateway.backends.pool import ModelPool
 from gateway.backends.registry import load_backend, load_models
-from gateway.core.errors import GatewayError
+from gateway.core.errors import BackendError, GatewayError
 from gateway.core.types import GenerationRequest, Message, Sampling
 from gateway.models.locate import weights_path
 from gateway.server.app import create_app, service_of
@@ -197,6 +197,31 @@ def test_a_server_says_so_and_answers_on(client: TestClient, kind: str) -> None:
     assert answer.status_code == (400 if "token beyond" in kind else 500)
     assert said_of(kind) in answer.json()["error"]["message"]
     assert _ask(client, "good").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["good", "gguf"])
+def test_weights_that_are_written_into_while_they_are_loaded_answer_no_more(
+    root: Path, tmp_path: Path, name: str
+) -> None:
+    base = shutil.copytree(root / "good", tmp_path / "good")
+    (gguf,) = write_gguf(tmp_path / "m.gguf")
+    of_gguf = ["[models.gguf]", f"source = {{ path = '{gguf}' }}", "threads = 1"]
+    (tmp_path / "models.toml").write_text("\n".join([*_entry("good", base), *of_gguf]))
+    file = gguf if name == "gguf" else base / WEIGHTS
+    spec = load_models(tmp_path / "models.toml").get(name)
+    backend = load_backend(spec, weights_path(spec))
+    request = GenerationRequest("m", (Message("user", "5 a"),), sampling=Sampling(max_tokens=2))
+
+    async def before_and_after() -> None:
+        await backend.generate(request)
+        with file.open("r+b") as opened:
+            opened.seek(-80, 2)
+            opened.write(b"\x3f" * 80)
+        with pytest.raises(BackendError, match="was written into while its model was loaded"):
+            await backend.generate(request)
+        await backend.close()
+
+    asyncio.run(before_and_after())
 
 
 def _ask(client: TestClient, model: str) -> httpx.Response:

@@ -60,6 +60,7 @@ class LlamaCppBackend(EngineBackend):
         self._offload = offload(spec, path)
         self._model_key = (digests.file, digests.contents, self._offload.setting)
         self._model = _models.take(self._model_key, lambda: GgufModel(path, self._offload))
+        self._files = self._model.files
         try:
             self._adapter = self._load_adapter(digests)
             bitwise = spec.deterministic == "bitwise"

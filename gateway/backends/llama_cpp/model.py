@@ -10,10 +10,11 @@ from typing import Any
 from gateway.backends.llama_cpp.adapter import Adapter, load_adapter
 from gateway.backends.llama_cpp.offload import Offload, too_large
 from gateway.core.errors import ModelLoadError
+from gateway.core.mapped import MappedFiles
 from gateway.engine.llama import library
 from gateway.engine.llama.vocabulary import GgufVocabulary
 from gateway.models.abilities import Abilities, Memory, Pooling
-from gateway.models.gguf_parts import files_of, read_model
+from gateway.models.gguf_parts import files_of, parts_of, read_model
 
 _METADATA_BYTES = 4096
 POOLINGS: Mapping[str, Pooling] = {
@@ -65,9 +66,11 @@ class GgufModel(GgufVocabulary):
             # The library reads one share for each device that it can have.
             settings["tensor_split"] = (ctypes.c_float * most)(*offload.split[:most])
         self.offload = offload
+        self.files = MappedFiles(parts_of(path) if path.is_file() else ())
         try:
             super().__init__(path, **settings)
         except ModelLoadError as error:
+            self.files.close()
             if not offload.layers or "memory" not in str(error):
                 raise
             message, hint = too_large(path, offload, library.recent_errors())
@@ -79,6 +82,10 @@ class GgufModel(GgufVocabulary):
         self.weights_bytes: int = self._lib.llama_model_size(self.handle)
         self._adapters: dict[str, Any] = {}
         self._adapters_lock = threading.Lock()
+
+    def close(self) -> None:
+        super().close()
+        self.files.close()
 
     def adapter(self, path: Path, digest: str, scale: float) -> Adapter:
         """An adapter on these weights; of one content, one copy is loaded, whatever its scale.

@@ -63,6 +63,7 @@ class TransformersBackend(EngineBackend):
         with _taking:
             self._model_key, self._model = _take_model(spec, path, weights)
             self._adapter = self._add_adapter()
+        self._files = self._model.files
         try:
             self._serial = spec.deterministic == "bitwise" and not self._is_steady()
             self._tokenizer = tokenizer_of(path, self._model)

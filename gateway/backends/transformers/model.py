@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeGuard
 from gateway.backends.transformers import library
 from gateway.backends.transformers.adapter_folder import adapter_digest
 from gateway.core.errors import ModelLoadError
+from gateway.core.mapped import MappedFiles
+from gateway.models.gguf_parts import parts_of
 from gateway.models.spec import Dtype, Quantize
 
 if TYPE_CHECKING:
@@ -42,8 +44,13 @@ class TorchModel:
         from gateway.backends.transformers.packed import packing_of
 
         self.path = path
+        self.files = MappedFiles(_weights_in(path))
         self.packing = packing_of(path) if path.is_dir() else None
-        self.module = load_module(path, dtype=dtype, device=device, quantize=quantize)
+        try:
+            self.module = load_module(path, dtype=dtype, device=device, quantize=quantize)
+        except BaseException:
+            self.files.close()
+            raise
         self.device = self.module.device
         self.module.requires_grad_(False)
         self.module.set_attn_implementation(NAME)
@@ -150,4 +157,11 @@ class TorchModel:
 
     def close(self) -> None:
         """Let go of the weights."""
+        self.files.close()
         del self.module, self.adapters
+
+
+def _weights_in(path: Path) -> tuple[Path, ...]:
+    if path.is_dir():
+        return tuple(file for file in path.glob("*.safetensors") if file.is_file())
+    return parts_of(path)
