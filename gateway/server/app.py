@@ -28,6 +28,7 @@ from gateway.server.extensions.scores import ScoreRoutes
 from gateway.server.extensions.tokens import TokenRoutes
 from gateway.server.health import HealthRoutes
 from gateway.server.http_errors import Failure, failure_of
+from gateway.server.json_body import JsonRoute
 from gateway.server.keys import KeyFile
 from gateway.server.metrics import Metrics
 from gateway.server.middleware import Authentication, BodyLimit, Exchanges, Guard
@@ -130,6 +131,7 @@ def _openai(service: Service, prefix: str) -> APIRouter:
     router = APIRouter(
         prefix=prefix,
         tags=["OpenAI"],
+        route_class=JsonRoute,
         responses=_FAILURES,
     )
     for routes in (ModelRoutes, ChatRoutes, CompletionRoutes, EmbeddingRoutes, ResponseRoutes):
@@ -142,13 +144,13 @@ def _anthropic(service: Service) -> APIRouter:
         "4XX": {"model": AnthropicError},
         "5XX": {"model": AnthropicError},
     }
-    router = APIRouter(prefix="/v1", tags=["Anthropic"], responses=failures)
+    router = APIRouter(prefix="/v1", tags=["Anthropic"], route_class=JsonRoute, responses=failures)
     MessageRoutes(service).add_to(router)
     return router
 
 
 def _extensions(service: Service, settings: Settings) -> APIRouter:
-    router = APIRouter(tags=["extensions"], responses=_FAILURES)
+    router = APIRouter(tags=["extensions"], route_class=JsonRoute, responses=_FAILURES)
     TokenRoutes(service).add_to(router)
     ScoreRoutes(service).add_to(router)
     RerankRoutes(service).add_to(router)

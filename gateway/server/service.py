@@ -40,6 +40,8 @@ from gateway.server.recorder import Open, Recorder, unrecorded
 from gateway.server.settings import Limits
 
 LATEST = ":latest"
+_SHOWN = 100
+"""Characters of a name that nobody has, in an error."""
 
 T = TypeVar("T")
 
@@ -102,7 +104,7 @@ class Service:
         name = name if name in specs else name.removesuffix(LATEST)
         if name not in specs:
             known = ", ".join(spec.name for spec in self._allowed())
-            raise UnknownModel(f"no model is called {name!r}", hint=f"known: {known}")
+            raise UnknownModel(f"no model is called {name[:_SHOWN]!r}", hint=f"known: {known}")
         spec = self.pool.models.get(name)
         key = current().key
         if key is not None and not key.allows(name):

@@ -6,6 +6,9 @@ from gateway.core.errors import UnknownModel
 from gateway.models.spec import ModelSpec
 from gateway.server.service import LATEST, Service
 
+_SHOWN = 100
+"""Characters of a name that nobody has, in an error."""
+
 
 def entry_of(service: Service, name: str) -> ModelSpec:
     """The entry that a client means; one of exactly that name goes first.
@@ -17,7 +20,7 @@ def entry_of(service: Service, name: str) -> ModelSpec:
     try:
         return service.model(name)
     except UnknownModel:
-        raise UnknownModel(f"model '{name}' not found") from None
+        raise UnknownModel(f"model '{name[:_SHOWN]}' not found") from None
 
 
 def tagged(name: str, known: Container[str]) -> str:

@@ -1,12 +1,8 @@
 """Ollama's API, put together: what is mounted on the application."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from fastapi import APIRouter
 
-from fastapi import APIRouter, Request, Response
-from fastapi.routing import APIRoute
-from starlette.datastructures import MutableHeaders
-
+from gateway.server.json_body import JsonRoute
 from gateway.server.ollama.embedding import EmbeddingRoutes
 from gateway.server.ollama.errors import ErrorAnswer
 from gateway.server.ollama.generation import GenerationRoutes
@@ -22,7 +18,7 @@ def ollama_router(service: Service) -> APIRouter:
     api = APIRouter(
         prefix="/api",
         tags=["Ollama"],
-        route_class=_AnyContentType,
+        route_class=JsonRoute,
         responses={"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}},
     )
     models = ModelRoutes(service, keeper)
@@ -35,19 +31,3 @@ def ollama_router(service: Service) -> APIRouter:
     api.add_api_route("/tags", models.tags, methods=["HEAD"], include_in_schema=False)
     api.add_api_route("/ps", models.ps, methods=["HEAD"], include_in_schema=False)
     return api
-
-
-class _AnyContentType(APIRoute):
-    """Reads every body as JSON, as Ollama does: `curl -d` calls it a form."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def handle_json(request: Request) -> Response:
-            scope = dict(request.scope)
-            headers = MutableHeaders(raw=list(request.headers.raw))
-            headers["content-type"] = "application/json"
-            scope["headers"] = headers.raw
-            return await handle(Request(scope, request.receive))
-
-        return handle_json

@@ -10,6 +10,8 @@ from starlette.responses import Response
 from gateway.server.http_errors import Failure, failed_response
 
 _UNION_TAGS = frozenset({"str", "int", "float", "bool", "none", "list", "dict", "ids"})
+_SHOWN = 200
+"""Characters of a field's path in an error: clients choose the names of fields."""
 _VALIDATOR_SAYS = "Value error, "
 """What pydantic puts before the words of a validator of ours."""
 
@@ -51,7 +53,7 @@ def validation_failure(errors: Sequence[Any]) -> Failure:
     first = errors[0]
     if first["type"] == "json_invalid":
         return Failure(400, "the body is no valid JSON", "invalid_request_error", "invalid_json")
-    where = _path(first["loc"])
+    where = _path(first["loc"])[:_SHOWN]
     if first["type"] == "extra_forbidden":
         message = f"unknown or unsupported field: {where}"
         return Failure(400, message, "invalid_request_error", "unknown_parameter", where)
