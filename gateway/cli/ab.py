@@ -112,11 +112,13 @@ def ab(
 def ask_cells(plan: "CellPlan", store: Path | None, *, quiet: bool) -> "CompareResult":
     """Ask what is not in the store, with bars; what it comes to."""
     from gateway.cli.progress import NOISE_FLOOR, RunProgress, planned
+    from gateway.core.lists import plural
     from gateway.evaluation import compare
 
     def looked(items: int, decided: bool) -> None:
         if not (quiet or err.is_terminal):
-            note(f"after {items} of {plan.items} items: {'' if decided else 'not '}decided")
+            found = "decided" if decided else "not decided"
+            note(f"after {items} of {plural(plan.items, 'item')}: {found}")
 
     totals = {**planned(plan.plans), NOISE_FLOOR: plan.asked_again}
     with keeping(), open_store(store) as opened:

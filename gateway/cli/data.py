@@ -101,7 +101,7 @@ def data_check(
     items = [item for part in parts[:1] for item in part.items]
     with _limit(wanted, strategy, root, items, model, models_file, max_tokens) as (limit, about):
         found = check(wanted, parts, limit=limit, share=held_out, seed=seed)
-    show(page.section(found, about), page.findings_json(found, about) if json_output else None)
+    show(page.sections(found, about), page.findings_json(found, about) if json_output else None)
     raise typer.Exit(USAGE if found.errors else 0)
 
 
@@ -128,8 +128,8 @@ def data_split(
 
     [bold]gateway data split -t issue-triage --data all.csv --test test.csv --out split[/]
     """
+    from gateway.core.lists import plural
     from gateway.models.environment import prompts_root
-    from gateway.report.format import plural
     from gateway.tasks.dataset import load_dataset
     from gateway.tasks.task import load_task
     from gateway.tuning.checks.leakage import without_copies
@@ -144,7 +144,8 @@ def data_split(
         if test:
             tested = load_dataset(test, wanted, columns=columns).items
             items, copied = without_copies(items, tested)
-            note(f"{len(copied):,} items copy a test item and were left out")
+            count = plural(len(copied), "item") if copied else "no item"
+            note(f"left out, as a copy of a test item: {count}")
         made = split(items, held_out, seed)
     parts = (made.train, made.validation)
     for path, part in zip(write_split(data, made, output, columns), parts, strict=True):
@@ -174,6 +175,7 @@ def data_export(
     [bold]gateway data export -t issue-triage --data train.csv --out chat.jsonl[/]
     """
     from gateway.core.files import write_atomically
+    from gateway.core.lists import plural
     from gateway.models.environment import prompts_root
     from gateway.tasks.dataset import load_dataset
     from gateway.tasks.task import load_task
@@ -194,8 +196,8 @@ def data_export(
     if model is None:
         note("no --model: no field was shortened")
     else:
-        note(f"{sum(bool(chat.shortened) for chat in chats):,} items were shortened")
-    tell(f"{output}: {len(chats):,} examples")
+        note(f"shortened: {plural(sum(bool(chat.shortened) for chat in chats), 'item')}")
+    tell(f"{output}: {plural(len(chats), 'example')}")
 
 
 @data_app.command("import")
@@ -215,6 +217,7 @@ def data_import(
     [bold]gateway data import chat.jsonl -t issue-triage --out items.jsonl[/]
     """
     from gateway.core.files import write_atomically
+    from gateway.core.lists import plural
     from gateway.models.environment import prompts_root
     from gateway.tasks.prompts import load_template
     from gateway.tasks.tables import json_lines
@@ -235,7 +238,8 @@ def data_import(
     )
     if made.refused:
         line, reason = made.refused[0]
-        raise DataError(f"{file}:{line}: {reason}", hint=f"{len(made.refused)} lines are refused")
+        hint = f"refused: {plural(len(made.refused), 'line')}"
+        raise DataError(f"{file}:{line}: {reason}", hint=hint)
     write_atomically(output, json_lines(made.rows))
     if made.whole:
         note(
@@ -260,7 +264,7 @@ def data_validate(file: ChatArgument, json_output: option.Json = False) -> None:
     from gateway.tuning.chat_format import read_chats
 
     _, found = read_chats(file)
-    show(page.section(found), page.findings_json(found) if json_output else None)
+    show(page.sections(found), page.findings_json(found) if json_output else None)
     raise typer.Exit(USAGE if found.errors else 0)
 
 

@@ -157,6 +157,9 @@ def compare(
     b: Annotated[str, typer.Argument(help="FOLDER or FOLDER:CELL, or the CELL of the first.")],
     metric: option.Metric = "",
     positive: option.Positive = "",
+    margin: Annotated[
+        float | None, typer.Option(help="Largest difference that would not matter.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap interval.")] = 0,
     cluster: option.ClusterTable = None,
     json_output: option.Json = False,
@@ -173,7 +176,7 @@ def compare(
     from gateway.report.pages import compare as page
 
     found = gateway.compare_saved(
-        a, b, metric=metric, positive=positive, seed=seed, cluster=cluster
+        a, b, metric=metric, positive=positive, margin=margin, seed=seed, cluster=cluster
     )
     for remark in found.remarks:
         note(remark)

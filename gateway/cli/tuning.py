@@ -206,11 +206,12 @@ def _watching(job: "TrainingJob", whole: "TrainingJob", *, quiet: bool) -> Itera
         Interrupted: by Ctrl-C.
     """
     from gateway.cli.progress import TuningProgress
+    from gateway.core.lists import plural
     from gateway.report.pages.tuning import epoch_line, estimate_lines
     from gateway.tuning.training import Watching
 
     if job is not whole:
-        note(f"{job.target.name}: {len(job.items)} of {len(whole.items)} items")
+        note(f"{job.target.name}: {len(job.items)} of {plural(len(whole.items), 'item')}")
     with TuningProgress(err, quiet=quiet) as progress:
 
         def begin(estimate: "Estimate", held_out: int) -> Watching:

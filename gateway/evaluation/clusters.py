@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gateway.core.errors import ConfigError, DataError
+from gateway.core.lists import are, plural
 from gateway.evaluation.predictions import SavedPredictions
 from gateway.evaluation.record import RunRecord
 from gateway.scoring.clusters import IntArray, numbered, together, too_few
@@ -110,7 +111,9 @@ def read_clusters(path: str, known: Sequence[str]) -> dict[str, str]:
     wanted = column or others[0]
     found = {str(row.values[ids]): str(row.values.get(wanted) or "") for row in table.rows}
     if missing := [item_id for item_id in known if item_id not in found]:
-        raise DataError(f"{file}: {len(missing)} items have no row, {missing[0]!r} the first")
+        raise DataError(
+            f"{file}: {are(len(missing), 'item', 'has', 'have')} no row, {missing[0]!r} the first"
+        )
     return found
 
 
@@ -140,6 +143,6 @@ def _connected(count: int, *edges: Sequence[tuple[int, int]]) -> IntArray:
 
 def _said(items: Sequence[Item], column: str, count: int) -> str:
     by = f"{column} and near-copies" if column else "near-copies"
-    said = f"{count} of {len(items)} items, by {by}"
+    said = f"{count} of {plural(len(items), 'item')}, by {by}"
     without = sum(not item.cluster for item in items) if column else 0
-    return f"{said}; {without} items have no {column}" if without else said
+    return f"{said}; {are(without, 'item', 'has', 'have')} no {column}" if without else said

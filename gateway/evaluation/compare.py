@@ -1,5 +1,6 @@
 """Cells against each other on labelled items: what `gateway ab` asks, and what it comes to."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -189,9 +190,13 @@ async def ask_cells(
     criterion = asked.criterion
     answers = StoredAnswers(asked.prepared, criterion, store)
 
-    def decided(cells: Sequence[Cell], items: Sequence[Item]) -> bool:
+    def decides(cells: Sequence[Cell], items: Sequence[Item]) -> bool:
         record = answers.record(cells, items)
-        found = all_decided(answers.predictions(record), record, criterion)
+        return all_decided(answers.predictions(record), record, criterion)
+
+    async def decided(cells: Sequence[Cell], items: Sequence[Item]) -> bool:
+        # Beside the loop, which serves the models meanwhile; nothing else uses the store.
+        found = await asyncio.to_thread(decides, cells, items)
         on_look(len(items), found)
         return found
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.errors import DataError
+from gateway.core.lists import plural
 from gateway.engine.in_process import EngineBackend
 from gateway.quantization.perplexity import Measured, first_evaluated, perplexity
 
@@ -47,7 +48,7 @@ async def read(
     count = min(len(tokens) // chunk, most)
     if not count:
         raise DataError(
-            f"the text has {len(tokens)} tokens; at least {chunk} are needed",
+            f"the text has {plural(len(tokens), 'token')}; at least {chunk} are needed",
             hint="give a longer text",
         )
     done = begin(count)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from gateway import __version__
 from gateway.core.digests import canonical_json, digest_json
 from gateway.core.errors import ConfigError, DataError
+from gateway.core.lists import are
 from gateway.evaluation.clusters import SETTING, found_among
-from gateway.evaluation.record import COSTS, RecordedCell, RecordedItem, RunRecord
+from gateway.evaluation.record import COSTS, RecordedCell, RecordedItem, RunRecord, rule_settings
 from gateway.evaluation.run import Cell, Plan, Strategy, Watch, content_free_items, unwatched
 from gateway.models.certificates import level_of
 from gateway.models.environment import certificates_file, prompts_root
@@ -151,13 +152,14 @@ def record(prepared: Prepared, cells: Sequence[Cell]) -> RunRecord:
     """What the run consists of, baselines included, for the store and the report."""
     plan, wanted = prepared.plan, prepared.wanted
     scored = any(cell.mode == "score" for cell in cells)
+    rules = tuple(rule.value for rule in plan.rules) if scored else ()
     cluster_of, clustered = found_among(plan.items, wanted.cluster)
     return RunRecord(
         task=plan.task.name,
         kind=plan.task.kind,
         primary_metric=metric_of(plan.task, plan.labels, wanted.metric, wanted.positive),
         labels=plan.labels,
-        rules=tuple(rule.value for rule in plan.rules) if scored else (),
+        rules=rules,
         seed=wanted.seed,
         items=tuple(
             RecordedItem(i.id, i.digest, i.gold, excerpt(i), cluster_of.get(i.id, ""))
@@ -179,7 +181,12 @@ def record(prepared: Prepared, cells: Sequence[Cell]) -> RunRecord:
             for c in cells
         ),
         baselines=_baselines(prepared),
-        settings={**_settings(prepared, cells), SETTING: clustered, **_costs(plan.task)},
+        settings={
+            **_settings(prepared, cells),
+            SETTING: clustered,
+            **_costs(plan.task),
+            **rule_settings(rules),
+        },
         warnings=_warnings(prepared),
     )
 
@@ -318,5 +325,7 @@ def _warnings(prepared: Prepared) -> tuple[str, ...]:
             )
     empty = [i.id for i in prepared.plan.items if not any(v.strip() for v in i.fields.values())]
     if empty:
-        said.append(f"{len(empty)} items have no text at all, {empty[0]} the first.")
+        said.append(
+            f"{are(len(empty), 'item', 'has', 'have')} no text at all, {empty[0]} the first."
+        )
     return tuple(dict.fromkeys(said))

@@ -14,6 +14,7 @@ from gateway.core.digests import canonical_json
 from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.files import read_text
 from gateway.core.json import reader_of
+from gateway.core.lists import first_of, part_of
 from gateway.core.types import Answer, LabelScores
 from gateway.evaluation.record import RecordedCell, RecordedItem, RunRecord
 from gateway.evaluation.store import Observation, Store
@@ -57,7 +58,8 @@ def predictions_from(
         missing = [item.item_id for item in record.items if item.digest not in answers]
         if missing:
             raise DataError(
-                f"{cell.name}: {len(missing)} of {len(record.items)} items have no answer yet",
+                f"{cell.name}: "
+                f"{part_of(len(missing), len(record.items), 'item', 'has', 'have')} no answer yet",
                 hint="run the same command again: it goes on where it stopped",
             )
         if cell.mode == "score":
@@ -175,7 +177,7 @@ def require_same_items(a: SavedPredictions, b: SavedPredictions) -> None:
     shared = sorted(a.digests.keys() & b.digests.keys())
     if other := [item_id for item_id in shared if a.digests[item_id] != b.digests[item_id]]:
         raise ComparisonRefused(
-            f"{len(other)} items of the runs have one id and are not the same: {other[0]} ...",
+            f"the runs have one id for two items that are not the same: {first_of(other, 3)}",
             hint="run both cells on the same version of the data",
         )
 

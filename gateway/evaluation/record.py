@@ -1,7 +1,7 @@
 """What a run asked: the record that a report is made from, without a model."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
@@ -10,6 +10,7 @@ from gateway.core.json import from_plain
 from gateway.core.types import Answer, TaskKind
 from gateway.models.certificates import Level
 from gateway.scoring.results import Prediction
+from gateway.scoring.rules import VERSIONS
 
 COSTS = "costs"
 """Of the settings: the task's table of costs, as JSON."""
@@ -19,6 +20,12 @@ def costs_in(settings: Mapping[str, str]) -> dict[str, dict[str, float]] | None:
     """Gold label -> answer -> what it costs, as a run's settings have it; None: they do not."""
     found = settings.get(COSTS)
     return None if found is None else cast(dict[str, dict[str, float]], json.loads(found))
+
+
+def rule_settings(rules: Iterable[str]) -> dict[str, str]:
+    """Of the settings: what the run's rules do, where they once did otherwise. A run by another
+    version of a rule is another run."""
+    return {f"rule {name}": does for name, does in VERSIONS.items() if name.value in set(rules)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,15 @@ class RunRecord:
     def costs(self) -> dict[str, dict[str, float]] | None:
         """Gold label -> answer -> what it costs; None where the task has no such table."""
         return costs_in(self.settings)
+
+    @property
+    def older_rules(self) -> tuple[str, ...]:
+        """Rules that did otherwise when the run was stored: its figures by them were others."""
+        return tuple(
+            name.removeprefix("rule ")
+            for name, does in rule_settings(self.rules).items()
+            if self.settings.get(name) != does
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -14,6 +14,7 @@ from gateway.backends.protocol import Backend
 from gateway.core.concurrency import for_each
 from gateway.core.digests import digest_json
 from gateway.core.errors import ConfigError, ContextOverflow, RequestError, Unsupported
+from gateway.core.lists import plural
 from gateway.core.types import Completion, Constraint, GenerationRequest, Sampling
 from gateway.evaluation.probe import check_prompt
 from gateway.evaluation.reading import UNCLOSED, begins_a_line, read, read_again
@@ -24,7 +25,6 @@ from gateway.scoring.rules import ScoreRule
 from gateway.tasks.exemplars import Exemplar, ExemplarSelector
 from gateway.tasks.parsing import READING, answer_schema
 from gateway.tasks.prompts import PromptTemplate, RenderedPrompt
-from gateway.tasks.tables import counted
 from gateway.tasks.task import Item, Task
 
 CONTENT_FREE = ("N/A", "", "[MASK]")
@@ -232,7 +232,7 @@ def _take_over(plan: Plan, strategy: Strategy, cell: Cell, backend: Backend, sto
                 took.append(again.answer != known.answer)
     if took:
         plan.tell(
-            f"{cell.name}: {counted(len(took), 'stored answer')} read again, since answers are "
+            f"{cell.name}: {plural(len(took), 'stored answer')} read again, since answers are "
             f"read otherwise now; {sum(took)} of them otherwise than before"
         )
 

@@ -26,7 +26,7 @@ from gateway.evaluation.summary import (
     rare_classes,
     trivial_answer,
 )
-from gateway.scoring.contest import Comparison, all_pairs, hold_one, pairs_of
+from gateway.scoring.contest import Comparison, Design, all_pairs, hold_one, pairs_of
 from gateway.scoring.flips import Flip, differing
 from gateway.scoring.items import absolute_errors
 from gateway.scoring.metrics import of_label, shown_with
@@ -206,6 +206,7 @@ def compare_saved(
     *,
     metric: str = "",
     positive: str = "",
+    margin: float | None = None,
     seed: int = 0,
     cluster: str | None = None,
 ) -> SavedComparison:
@@ -216,6 +217,7 @@ def compare_saved(
         b: the same, or the CELL of another in the first folder.
         metric: empty: the task's own.
         positive: the label that it is of; empty: of all.
+        margin: the largest difference that would not matter; None: the run's own, if it has one.
         seed: of the bootstrap interval.
         cluster: as `score`.
 
@@ -232,7 +234,10 @@ def compare_saved(
     first, second = run_a.cell(name_a), run_b.cell(name_b)
     asked = of_label(metric or run_a.report.primary_metric, positive)
     if folder_a.resolve() == folder_b.resolve() and first[0].cell != second[0].cell:
-        found = _of_one_run(run_a, first[0].cell, second[0].cell, asked, seed, clusters)
+        if margin is None and asked == run_a.report.primary_metric:
+            margin = run_a.report.margin
+        design = Design(asked, margin, seed=seed, clusters=clusters)
+        found = _of_one_run(run_a, first[0].cell, second[0].cell, design)
     else:
         if first[0].cell == second[0].cell:
             first, second = _of_folder(first, folder_a), _of_folder(second, folder_b)
@@ -241,6 +246,7 @@ def compare_saved(
             task_kind=run_a.report.kind,
             labels=run_a.report.labels,
             metric=asked,
+            margin=margin,
             seed=seed,
             strict=True,
             clusters=clusters,
@@ -250,23 +256,12 @@ def compare_saved(
     return SavedComparison(found, flips, remarks, ranks)
 
 
-def _of_one_run(
-    run: SavedRun, a: str, b: str, metric: str, seed: int, clusters: IntArray | None
-) -> Comparison:
+def _of_one_run(run: SavedRun, a: str, b: str, design: Design) -> Comparison:
     """As the run's report has it: whoever picks two of its cells has seen the others."""
     read = run.entrants()
     cells = [cell for cell in run.report.cells if cell.name in read]
-    models, rivals = models_and_rivals(read, metric, cells)
-    margin = run.report.margin if metric == run.report.primary_metric else None
-    return hold_one(
-        read[a],
-        read[b],
-        pairs_of(models, rivals),
-        metric=metric,
-        margin=margin,
-        seed=seed,
-        clusters=clusters,
-    )
+    models, rivals = models_and_rivals(read, design.metric, cells)
+    return hold_one(read[a], read[b], pairs_of(models, rivals), design)
 
 
 def _signed_rank(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.core.collecting import uncollected
-from gateway.core.lists import first_of
+from gateway.core.lists import first_of, part_of, plural
 from gateway.core.types import Answer, TaskKind
 from gateway.evaluation.clusters import SETTING, clusters_of, remarks
 from gateway.evaluation.predictions import (
@@ -18,7 +18,7 @@ from gateway.evaluation.predictions import (
 from gateway.evaluation.record import RunRecord
 from gateway.evaluation.store import Store
 from gateway.scoring.baselines import MEDIAN
-from gateway.scoring.contest import Held, hold_entrants
+from gateway.scoring.contest import Design, Held, hold_entrants
 from gateway.scoring.flips import Flip, differing
 from gateway.scoring.items import is_right
 from gateway.scoring.metrics import (
@@ -72,6 +72,7 @@ def evaluate(
     compare: bool = True,
     margin: float | None = None,
     held: Held | None = None,
+    read: Mapping[str, Entrant] | None = None,
 ) -> Report:
     """Score the cells and baselines, hold each cell against the baselines and the other cells.
 
@@ -79,10 +80,11 @@ def evaluate(
         compare: whether cells are held against each other, and something follows from the run.
         margin: of those comparisons, in units of the primary metric.
         held: what was found already of the cells and the baselines; None: it is found here.
+        read: cells and baselines, as `entrants_of` reads them; None: they are read here.
     """
     baselines = baselines_of(record)
     trivial, clusters = trivial_answer(baselines), clusters_of(record)
-    read = entrants_of(record, predictions)
+    read = read or entrants_of(record, predictions)
     for cell in read.values():
         for name in shown_with(record.primary_metric):
             cell.table.get(name)
@@ -163,7 +165,7 @@ def held_of(
         cells: the same cells, scored.
     """
     models, rivals = models_and_rivals(read, metric, cells)
-    return hold_entrants(models, rivals, metric=metric, margin=margin, seed=seed, clusters=clusters)
+    return hold_entrants(models, rivals, Design(metric, margin, seed=seed, clusters=clusters))
 
 
 def models_and_rivals(
@@ -217,7 +219,8 @@ def charged(kind: TaskKind, cells: Sequence[CellScore], trivial: float | None) -
         of = f"{trivial:g}, the median of the training answers"
     missing = {cell.name: cell.n - cell.statuses.get(Status.OK.value, cell.n) for cell in cells}
     return tuple(
-        f"{name}: {count} of {cells[0].n} items have no answer, and each is charged the error of "
+        f"{name}: {part_of(count, cells[0].n, 'item', 'has', 'have')} no answer, and each is "
+        "charged the error of "
         f"{of}."
         for name, count in missing.items()
         if count
@@ -284,18 +287,27 @@ def conclusion(metric: str, cells: Sequence[CellScore]) -> Conclusion:
 
 def _warnings(record: RunRecord, cells: Sequence[CellScore], answers: Answers) -> tuple[str, ...]:
     said = list(record.warnings)
+    said += [
+        f"The rule {name} did otherwise when this run was stored: its figures by {name} are those "
+        "of today's rule."
+        for name in record.older_rules
+    ]
     for cell in record.cells:
         said += [w for w in cell.warnings if w not in said]
     if len(record.items) < 30:
-        said.append(f"Only {len(record.items)} items: an interval from so few can mislead.")
+        said.append(
+            f"Only {plural(len(record.items), 'item')}: an interval from so few can mislead."
+        )
     for scored in cells:
         failed = scored.statuses.get(Status.FAILED.value, 0)
         if failed:
-            said.append(f"{scored.name}: {failed} items failed; run again to ask them again.")
+            said.append(f"{scored.name}: {plural(failed, 'item')} failed; run again to ask again.")
         if not scored.exact:
             said.append(f"{scored.name}: some log-probabilities are bounds, not exact.")
     for name, observed in answers.items():
         asked = (observed[item.digest] for item in record.items if item.digest in observed)
         if again := sum(answer.retries > 0 for answer in asked):
-            said.append(f"{name}: {again} answers came only after the server was asked again.")
+            said.append(
+                f"{name}: {plural(again, 'answer')} came only after the server was asked again."
+            )
     return tuple(said)

@@ -6,7 +6,8 @@ cell has a higher or a lower value, and is first in a table.
 
 from collections.abc import Sequence
 
-from gateway.report.format import ABSENT, number, p_statement, plural
+from gateway.core.lists import are
+from gateway.report.format import ABSENT, in_hundred, p_statement, plural
 from gateway.scoring.claims import Claim, Correction, leads
 from gateway.scoring.contest import Comparison
 from gateway.scoring.mcnemar import FEWEST_DECIDING
@@ -80,6 +81,18 @@ def within(pair: Comparison, name: str) -> str:
         return f"{a} and {b} are equivalent within {margin} in {name}"
     less = f"worse than {b} by less than {margin} in {name}"
     return f"{a} is {less}, if at all" if pair.not_worse else f"It is not shown that {a} is {less}"
+
+
+def beyond_margin(pair: Comparison, name: str) -> str:
+    """How sure it is, by these two cells alone, that one is better by more than the margin."""
+    result, a, b = pair.contest.equivalence, pair.contest.a, pair.contest.b
+    if result is None:
+        return ""
+    of_a, of_b = (in_hundred(p) for p in (result.p_better, result.p_worse))
+    return (
+        f"By these two alone the chances in 100 of being better by more than {result.margin:g} in "
+        f"{name} are {of_a} for {a} and {of_b} for {b}."
+    )
 
 
 def margin_open(pair: Comparison, name: str, differing: str) -> str:
@@ -167,7 +180,7 @@ def few(deciding: int) -> str:
     """That so few items cannot decide."""
     if deciding == 0:
         return "no item decides"
-    items = "1 item decides" if deciding == 1 else f"{number(float(deciding), 0)} items decide"
+    items = are(deciding, "item", "decides", "decide")
     return f"only {items}, and fewer than {FEWEST_DECIDING} cannot reach p < 0.05"
 
 

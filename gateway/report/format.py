@@ -3,6 +3,7 @@
 import re
 import unicodedata
 
+from gateway.core.lists import plural as plural
 from gateway.scoring.metrics import LOWER_IS_BETTER
 from gateway.scoring.results import Metric
 
@@ -98,14 +99,16 @@ def p_statement(p: float | None) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {number(p)}"
 
 
+def in_hundred(chance: float) -> str:
+    """A chance in 100 cases; never 0 or 100, which would be certain."""
+    if chance < 0.01:
+        return "under 1"
+    return "over 99" if chance > 0.99 else f"{100 * chance:.0f}"
+
+
 def count(value: float | None) -> str:
     """A whole number with thousands separated, "–" for None."""
     return ABSENT if value is None else f"{value:,.0f}"
-
-
-def plural(n: int, noun: str) -> str:
-    """`1 item`, `150 items`."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def seconds(value: float | None) -> str:

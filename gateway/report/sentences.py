@@ -5,6 +5,7 @@ how small a difference could have been found. The words for who is better are th
 `gateway.report.claims` alone.
 """
 
+from gateway.core.lists import are
 from gateway.report import claims
 from gateway.report.format import (
     difference,
@@ -99,8 +100,8 @@ def _what_follows(report: Report, best: str) -> str:
             )
         case _:
             return (
-                f"What follows: {report.n} items do not show that {best} is worth its tokens; "
-                f"{rival} costs none, and more items may tell the two apart."
+                f"What follows: {are(report.n, 'item', 'does', 'do')} not show that {best} is "
+                f"worth its tokens; {rival} costs none, and more items may tell the two apart."
             )
 
 
@@ -157,14 +158,14 @@ def permutation_sentence(result: Permutation) -> str:
 def mcnemar_sentence(result: McNemar, a: str, b: str) -> str:
     """Who is right alone how often, and the exact test of it or why it decides nothing."""
     counts = (
-        f"Of {plural(result.n, 'item')} {result.only_a:,} are right in {a} alone and "
-        f"{result.only_b:,} in {b} alone"
+        f"Right in {a} alone: {result.only_a:,} of {plural(result.n, 'item')}, in {b} alone: "
+        f"{result.only_b:,}"
     )
     verdict = f"exact McNemar {p_statement(result.exact_p)}, mid-p {p_value(result.mid_p)}"
     if result.p_value is None:
         alone = result.clustered or not result.discordant
         verdict = result.why_none if alone else f"{result.why_none} ({verdict})"
-    return f"{counts}: {verdict}."
+    return f"{counts}; {verdict}."
 
 
 def equivalence_sentence(pair: Comparison, result: Equivalence) -> str:
@@ -179,10 +180,10 @@ def equivalence_sentence(pair: Comparison, result: Equivalence) -> str:
     figures = f"{p_statement(p)}{for_all}"
     if family == 1:
         figures += f", {level} interval {signed_interval(result.narrow)}"
-    shown = claims.within(pair, name)
+    shown, chances = claims.within(pair, name), claims.beyond_margin(pair, name)
     if result.metric != metric:
         shown += f", which stands in for {metric_name(metric)}: too few items differ to resample"
-    return f"{shown} ({figures})."
+    return f"{shown} ({figures}). {chances}"
 
 
 def power_sentence(result: Power, metric: str) -> str:

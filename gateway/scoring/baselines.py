@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from gateway.core.errors import DataError
 from gateway.core.types import Answer, TaskKind
-from gateway.scoring.contest import hold
+from gateway.scoring.contest import Design, hold
 from gateway.scoring.results import AgainstBaseline, Prediction, Status
 from gateway.scoring.scores import DEFAULT_RESAMPLES
 
@@ -141,15 +141,9 @@ def against_baselines(
     Raises:
         DataError: predictions cannot be scored (see `score_cell`).
     """
-    (found,) = hold(
-        [predictions],
-        baselines,
-        task_kind=task_kind,
-        labels=labels,
-        metric=metric,
-        seed=seed,
-        resamples=resamples,
-    ).against.values()
+    design = Design(metric, seed=seed, resamples=resamples)
+    held = hold([predictions], baselines, design, task_kind=task_kind, labels=labels)
+    (found,) = held.against.values()
     return found
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from gateway.core.lists import plural
+
 IntArray = npt.NDArray[np.int64]
 
 FEWEST = 10
@@ -43,7 +45,7 @@ def together(clusters: IntArray | None) -> str:
     shared = int(sizes[sizes > 1].sum())
     return (
         f"{shared} of {len(clusters)} items are copies of others or share a cluster with them: "
-        f"intervals and tests go by the {len(sizes)} clusters."
+        f"intervals and tests go by the {plural(len(sizes), 'cluster')}."
     )
 
 
@@ -53,6 +55,6 @@ def too_few(clusters: IntArray | None) -> str:
     if clusters is None or count >= FEWEST:
         return ""
     return (
-        f"The {len(clusters)} items form {count} {'cluster' if count == 1 else 'clusters'}, fewer "
-        f"than {FEWEST}: no interval or test here is to be trusted."
+        f"{plural(len(clusters), 'item')} in {plural(count, 'cluster')}, fewer than {FEWEST}: no "
+        "interval or test here is to be trusted."
     )

@@ -138,21 +138,37 @@ class Held:
     has one, or items were taken until something was decided."""
 
 
+@dataclass(frozen=True, slots=True)
+class Design:
+    """How cells are held against each other: the same for every pair of the family."""
+
+    metric: str
+    """A name listed at `CellScore.metrics`."""
+    margin: float | None = None
+    """The largest difference that would not matter, in units of the metric."""
+    planned: int | None = None
+    """Items in all, where they were taken in the seeded order until something was decided. A test
+    for a number of items fixed beforehand then says nothing."""
+    seed: int = 0
+    strict: bool = False
+    """Refuse a pair that cannot be compared, instead of leaving it out."""
+    resamples: int = DEFAULT_RESAMPLES
+    permutations: int = DEFAULT_PERMUTATIONS
+    method: Method = Method.WIDENED
+    """How intervals are read off the bootstrap."""
+    clusters: IntArray | None = None
+    """The cluster of each item, in the order of item ids; None: each is its own."""
+    detailed: bool = True
+    """Also what each comparison could have shown, where they are no more than `_MOST_DETAILED`."""
+
+
 def hold(
     cells: Sequence[Sequence[Prediction]],
     baselines: Mapping[str, Sequence[Prediction]],
+    design: Design,
     *,
     task_kind: TaskKind,
     labels: Sequence[str],
-    metric: str,
-    margin: float | None = None,
-    planned: int | None = None,
-    seed: int = 0,
-    strict: bool = False,
-    resamples: int = DEFAULT_RESAMPLES,
-    permutations: int = DEFAULT_PERMUTATIONS,
-    method: Method = Method.WIDENED,
-    clusters: IntArray | None = None,
     trivial: float | None = None,
 ) -> Held:
     """Hold each cell against every one before it, and against every baseline.
@@ -160,13 +176,6 @@ def hold(
     Args:
         cells: of the same items.
         baselines: by name.
-        metric: a name listed at `CellScore.metrics`.
-        margin: the largest difference that would not matter, in units of the metric.
-        planned: items in all, where they were taken in the seeded order until something was
-            decided. A test for a number of items fixed beforehand then says nothing.
-        strict: refuse a pair that cannot be compared, instead of leaving it out.
-        method: how intervals are read off the bootstrap.
-        clusters: the cluster of each item, in the order of item ids; None: each is its own.
         trivial: as `statistics`.
 
     Raises:
@@ -178,63 +187,39 @@ def hold(
         [entrant(cell, task_kind=task_kind, labels=labels, trivial=trivial) for cell in some]
         for some in (cells, baselines.values())
     )
-    return hold_entrants(
-        models,
-        rivals,
-        metric=metric,
-        margin=margin,
-        planned=planned,
-        seed=seed,
-        strict=strict,
-        resamples=resamples,
-        permutations=permutations,
-        method=method,
-        clusters=clusters,
-    )
+    return hold_entrants(models, rivals, design)
 
 
-def hold_entrants(
-    models: Sequence[Entrant],
-    rivals: Sequence[Entrant],
-    *,
-    metric: str,
-    margin: float | None = None,
-    planned: int | None = None,
-    seed: int = 0,
-    strict: bool = False,
-    resamples: int = DEFAULT_RESAMPLES,
-    permutations: int = DEFAULT_PERMUTATIONS,
-    method: Method = Method.WIDENED,
-    clusters: IntArray | None = None,
-    detailed: bool = True,
-) -> Held:
-    """`hold` of cells and baselines that were read already. Args, Raises: as there.
-
-    Args:
-        detailed: also what each comparison could have shown, where they are no more than
-            `_MOST_DETAILED`.
-    """
+def hold_entrants(models: Sequence[Entrant], rivals: Sequence[Entrant], design: Design) -> Held:
+    """`hold` of cells and baselines that were read already. Raises as there."""
     wanted = pairs_of(models, rivals)
-    looked = planned is not None or (detailed and len(wanted) <= _MOST_DETAILED)
-    all_or_none = range(len(wanted) if looked else 0)
-    family = _Family(metric, margin, planned, seed, all_or_none, method, clusters)
-    required = pairs_of(models, ()) if strict else ()
-    pairs, refused = _comparable(wanted, metric, required=required)
-    found = family.compared(pairs, resamples=resamples, permutations=permutations)
+    detailed = design.detailed and len(wanted) <= _MOST_DETAILED
+    looked = range(len(wanted) if design.planned is not None or detailed else 0)
+    required = pairs_of(models, ()) if design.strict else ()
+    pairs, refused = _comparable(wanted, design.metric, required=required)
+    found = _Family(design, looked).compared(pairs)
     names = {rival.name for rival in rivals}
     by_name = {(each.contest.a, each.contest.b): each for each in found}
     return Held(
         comparisons=tuple(each for each in found if each.contest.b not in names),
         against={
             model.name: tuple(
-                _against(by_name.get((model.name, rival)), rival, metric, refused, model, planned)
+                _against(by_name.get((model.name, rival)), rival, refused, model, design)
                 for rival in (each.name for each in rivals)
             )
             for model in models
         },
-        winner=None
-        if planned is not None
-        else winner(models, metric, seed=seed, resamples=resamples, clusters=clusters),
+        winner=None if design.planned is not None else _winner(models, design),
+    )
+
+
+def _winner(models: Sequence[Entrant], design: Design) -> Winner | None:
+    return winner(
+        models,
+        design.metric,
+        seed=design.seed,
+        resamples=design.resamples,
+        clusters=design.clusters,
     )
 
 
@@ -245,14 +230,7 @@ def pairs_of(models: Sequence[Entrant], rivals: Sequence[Entrant]) -> list[tuple
 
 
 def hold_one(
-    a: Entrant,
-    b: Entrant,
-    family: Sequence[tuple[Entrant, Entrant]],
-    *,
-    metric: str,
-    margin: float | None = None,
-    seed: int = 0,
-    clusters: IntArray | None = None,
+    a: Entrant, b: Entrant, family: Sequence[tuple[Entrant, Entrant]], design: Design
 ) -> Comparison:
     """Hold `a` against `b` as the one of a family that they are, either way round; a pair that is
     none of it is alone.
@@ -267,13 +245,9 @@ def hold_one(
     wanted = [(a, b) if {x.name, y.name} == asked else (x, y) for x, y in family]
     if (a, b) not in wanted:
         wanted = [(a, b)]
-    pairs, _ = _comparable(wanted, metric, required=[(a, b)])
+    pairs, _ = _comparable(wanted, design.metric, required=[(a, b)])
     place = next(i for i, (_, x, y) in enumerate(pairs) if (x, y) == (a, b))
-    detailed = range(place, place + 1)
-    looked = _Family(metric, margin, None, seed, detailed, Method.WIDENED, clusters)
-    return looked.compared(pairs, resamples=DEFAULT_RESAMPLES, permutations=DEFAULT_PERMUTATIONS)[
-        place
-    ]
+    return _Family(design, range(place, place + 1)).compared(pairs)[place]
 
 
 def _comparable(
@@ -310,18 +284,8 @@ def all_pairs(
 
     Args, Raises: as `hold`.
     """
-    return hold(
-        cells,
-        {},
-        task_kind=task_kind,
-        labels=labels,
-        metric=metric,
-        margin=margin,
-        planned=planned,
-        seed=seed,
-        strict=strict,
-        clusters=clusters,
-    ).comparisons
+    design = Design(metric, margin, planned, seed, strict=strict, clusters=clusters)
+    return hold(cells, {}, design, task_kind=task_kind, labels=labels).comparisons
 
 
 def family_size(cells: int, baselines: int) -> int:
@@ -349,9 +313,17 @@ def contest(
     Args, Raises: as `hold`.
     """
     first, second = (entrant(cell, task_kind=task_kind, labels=labels) for cell in (a, b))
-    family = _Family(metric, margin, planned, seed, range(1), method, clusters)
-    pairs = [(pair(first, second, metric), first, second)]
-    (found,) = family.compared(pairs, resamples=resamples, permutations=permutations)
+    design = Design(
+        metric,
+        margin,
+        planned,
+        seed,
+        resamples=resamples,
+        permutations=permutations,
+        method=method,
+        clusters=clusters,
+    )
+    (found,) = _Family(design, range(1)).compared([(pair(first, second, metric), first, second)])
     return found.contest
 
 
@@ -389,33 +361,27 @@ def looking_order(ids: Sequence[str], seed: int) -> IntArray:
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """What is asked of all pairs alike."""
+    """Pairs that are looked at together."""
 
-    metric: str
-    margin: float | None
-    planned: int | None
-    seed: int
+    design: Design
     detailed: range
     """Places of the pairs of which it is also found what they could have shown."""
-    method: Method
-    clusters: IntArray | None
 
-    def compared(
-        self,
-        found: Sequence[tuple[Pairs, Entrant, Entrant]],
-        *,
-        resamples: int,
-        permutations: int,
-    ) -> tuple[Comparison, ...]:
+    def compared(self, found: Sequence[tuple[Pairs, Entrant, Entrant]]) -> tuple[Comparison, ...]:
         """All of them, each allowing for the others."""
         if not found:
             return ()
         family = [pairs for pairs, _, _ in found]
         tests = simultaneous(
-            family, seed=self.seed, permutations=permutations, clusters=self.clusters
+            family,
+            seed=self.design.seed,
+            permutations=self.design.permutations,
+            clusters=self.design.clusters,
         )
-        drawn = differences(family, resamples, seed=self.seed, clusters=self.clusters)
-        order = looking_order(found[0][1].ids, self.seed) if self.detailed else None
+        drawn = differences(
+            family, self.design.resamples, seed=self.design.seed, clusters=self.design.clusters
+        )
+        order = looking_order(found[0][1].ids, self.design.seed) if self.detailed else None
         orders = [order if i in self.detailed else None for i in range(len(found))]
         contests = [
             self._contest(*each, test, _bootstrap(each[0], test, values), looks, len(found))
@@ -430,7 +396,7 @@ class _Family:
         tests: Sequence[Simultaneous],
         drawn: FloatArray,
     ) -> tuple[Comparison, ...]:
-        fixed = self.planned is None
+        fixed = self.design.planned is None
         mcnemar_p = holm([c.mcnemar.p_value if fixed else None for c in contests])
         at_margin = [c.equivalence if fixed else None for c in contests]
         equivalent = holm([e.usable(e.p_value) if e else None for e in at_margin])
@@ -466,23 +432,28 @@ class _Family:
         said: Claim,
         level: float,
     ) -> Metric:
-        if self.planned is not None or said.family == 1:
+        looks = result.sequential
+        if self.design.planned is not None and looks is not None:
+            return Metric(looks.difference, looks.low, looks.high)
+        if said.family == 1:
             return result.difference
         resampled = _bootstrap(pairs, test, values)
-        shown, _ = interval(pairs, resampled, level, self.method, self.clusters)
+        shown, _ = interval(pairs, resampled, level, self.design.method, self.design.clusters)
         return agreeing(shown, said)
 
     def _claim(self, result: Contest, test: Simultaneous, flips: int, family: int) -> Claim:
-        if self.planned is not None and result.sequential is not None:
+        if self.design.planned is not None and result.sequential is not None:
             return claim_of_looks(result.sequential, deciding=flips, family=family)
         value = result.difference.value
-        return claim(self.metric, value, test.p_value, deciding=result.deciding, family=family)
+        return claim(
+            self.design.metric, value, test.p_value, deciding=result.deciding, family=family
+        )
 
     def _reach(
         self, pairs: Pairs, result: Contest, test: Simultaneous, values: FloatArray, family: int
     ) -> Metric | None:
         looks = result.sequential
-        if self.planned is not None and looks is not None:
+        if self.design.planned is not None and looks is not None:
             return Metric(looks.difference, looks.low, looks.high)
         resampled = _bootstrap(pairs, test, values)
         return self._evidence(pairs, result.mcnemar, resampled, 1 - ALPHA / family)
@@ -498,15 +469,15 @@ class _Family:
         family: int,
     ) -> Contest:
         """`order`: in which the items would be looked at; None: without the details."""
-        counts = mcnemar(a.right, b.right, clustered=self.clusters is not None)
+        counts = mcnemar(a.right, b.right, clustered=self.design.clusters is not None)
         enough = test.own.deciding >= FEWEST_CARRYING
         error = drawn.standard_error if enough else math.nan
-        detailed, margin, alpha = order is not None, self.margin, ALPHA / family
-        shown, how = interval(pairs, drawn, LEVEL, self.method, self.clusters)
+        detailed, margin, alpha = order is not None, self.design.margin, ALPHA / family
+        shown, how = interval(pairs, drawn, LEVEL, self.design.method, self.design.clusters)
         return Contest(
             a=pairs.a,
             b=pairs.b,
-            metric=self.metric,
+            metric=self.design.metric,
             n=pairs.n,
             total=pairs.total,
             differing=len(pairs.differing),
@@ -527,9 +498,9 @@ class _Family:
     def _looks(self, a: Entrant, b: Entrant, order: IntArray, family: int) -> Sequential | None:
         if not self._by_item:
             return None
-        share = self.margin if in_shares(self.metric) else None
+        share = self.design.margin if in_shares(self.design.metric) else None
         item_scores = scores(a.right, b.right)[order]
-        return watch(item_scores, planned=self.planned, margin=share, alpha=ALPHA / family)
+        return watch(item_scores, planned=self.design.planned, margin=share, alpha=ALPHA / family)
 
     def _evidence(
         self, pairs: Pairs, counts: McNemar, drawn: Bootstrap, level: float
@@ -538,48 +509,50 @@ class _Family:
             return score_interval(counts.only_a, counts.only_b, counts.n, level)
         if drawn.carrying < FEWEST_CARRYING:
             return None
-        return drawn.interval(level, method=self.method)
+        return drawn.interval(level, method=self.design.method)
 
     def _equivalence(
         self, pairs: Pairs, counts: McNemar, drawn: Bootstrap, margin: float
     ) -> Equivalence:
         if self._by_score(drawn):
-            own = self.metric in SHARES_OF_RIGHT
+            own = self.design.metric in SHARES_OF_RIGHT
             return proportion_equivalence(
                 counts.only_a,
                 counts.only_b,
                 counts.n,
                 margin,
-                metric=self.metric if own else "accuracy",
+                metric=self.design.metric if own else "accuracy",
             )
-        return bootstrap_equivalence(drawn, margin, metric=self.metric, method=self.method)
+        return bootstrap_equivalence(
+            drawn, margin, metric=self.design.metric, method=self.design.method
+        )
 
     @property
     def _by_item(self) -> bool:
         """Whether looking at one item after the other means anything: they share no clusters. Where
         they were taken so, it is what there is."""
-        return self.clusters is None or self.planned is not None
+        return self.design.clusters is None or self.design.planned is not None
 
     def _by_score(self, drawn: Bootstrap) -> bool:
         """Whether the score test of right answers is what there is to go by."""
-        if self.clusters is not None:
+        if self.design.clusters is not None:
             return False
         few = drawn.carrying < FEWEST_CARRYING
-        return self.metric in SHARES_OF_RIGHT or (few and self.metric in OF_LABELS)
+        return self.design.metric in SHARES_OF_RIGHT or (few and self.design.metric in OF_LABELS)
 
     def _needed(
         self, counts: McNemar, error: float, n: int, margin: float, alpha: float
     ) -> int | None:
         """Items for the margin to be found, from what these items tell of the spread."""
-        if self.metric in SHARES_OF_RIGHT and self.clusters is None:
+        if self.design.metric in SHARES_OF_RIGHT and self.design.clusters is None:
             return items_needed(margin, counts.discordant / counts.n, alpha=alpha)
         return items_by_error(margin, error, n, alpha=alpha)
 
     def _power(self, counts: McNemar, error: float, n: int, alpha: float) -> Power:
-        if self.metric in SHARES_OF_RIGHT and self.clusters is None:
+        if self.design.metric in SHARES_OF_RIGHT and self.design.clusters is None:
             return _accuracy_power(counts, alpha)
         found = smallest_by_error(error, n, alpha=alpha)
-        return found.no_less(FEWEST_DECIDING / n) if self.metric in OF_LABELS else found
+        return found.no_less(FEWEST_DECIDING / n) if self.design.metric in OF_LABELS else found
 
 
 def _alone(metric: str, test: Permutation) -> Claim:
@@ -597,17 +570,17 @@ def _accuracy_power(counts: McNemar, alpha: float) -> Power:
 def _against(
     found: Comparison | None,
     baseline: str,
-    metric: str,
     refused: Mapping[tuple[str, str], str],
     model: Entrant,
-    planned: int | None,
+    design: Design,
 ) -> AgainstBaseline:
+    metric = design.metric
     if found is None:
         why = refused[model.name, baseline]
         return AgainstBaseline(baseline, metric, Verdict.NOT_COMPARED, why=why)
     result, said = found.contest, found.claim
     difference, n = found.difference, result.n
-    if planned is not None and result.sequential is not None:
+    if design.planned is not None and result.sequential is not None:
         looks = result.sequential
         metric, n = RIGHT[model.kind], result.total
         difference = Metric(looks.difference, looks.low, looks.high)

@@ -34,9 +34,11 @@ class Equivalence:
     narrow: Metric
     """a minus b with its central 1 - 2 alpha interval, 90% for an alpha of 0.05."""
     p_worse: float
-    """Of "a is worse by the margin or more"; small speaks for non-inferiority."""
+    """Of "a is worse by the margin or more"; small speaks for non-inferiority. As a confidence
+    distribution has it, also the chance that `a` is (Schweder and Hjort 2002, "Confidence and
+    likelihood"): with nothing known beforehand, its probability."""
     p_better: float
-    """Of "a is better by the margin or more"."""
+    """Of "a is better by the margin or more", alike."""
     differing: int
     """Items on which the cells differ at all: what the intervals rest on."""
     method: Method | None

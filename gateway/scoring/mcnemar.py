@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import bdtr
 from scipy.stats import binom, binomtest
 
+from gateway.core.lists import are
 from gateway.scoring.results import Metric
 from gateway.scoring.statistic import BoolArray
 
@@ -123,5 +124,4 @@ def too_few(count: int, what: str) -> str:
     """
     if count == 0:
         return f"no item is {what}, so there is nothing to test"
-    items = "1 item is" if count == 1 else f"{count} items are"
-    return f"only {items} {what}; fewer than {FEWEST_DECIDING} cannot reach p < 0.05"
+    return f"only {are(count, 'item')} {what}; fewer than {FEWEST_DECIDING} cannot reach p < 0.05"

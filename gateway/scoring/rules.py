@@ -54,6 +54,10 @@ class ScoreRule(StrEnum):
             raise ConfigError(f"unknown score rule: {exc}", hint=f"known: {known}") from exc
 
 
+VERSIONS: Mapping[ScoreRule, str] = {ScoreRule.BATCH: "mean of probabilities"}
+"""What a rule does now that it once did otherwise: runs that were stored before lack it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Calibrator:
     """A rule with all it needs; made by `fit`. The same scores always give the same bytes."""

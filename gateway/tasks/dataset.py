@@ -15,11 +15,12 @@ from typing import Literal
 
 from gateway.core.digests import digest_json
 from gateway.core.errors import ConfigError, DataError
+from gateway.core.lists import plural
 from gateway.core.types import Answer
 from gateway.tasks.columns import Column, find_column
 from gateway.tasks.labels import changes_note, clean
 from gateway.tasks.sampling import stratified_sample
-from gateway.tasks.tables import Columns, Row, Table, counted, options_of, read_table
+from gateway.tasks.tables import Columns, Row, Table, options_of, read_table
 from gateway.tasks.tables.rejected import rejected
 from gateway.tasks.tables.values import number, trimmed
 from gateway.tasks.task import Dataset, Item, Task, dataset_of
@@ -93,7 +94,7 @@ def _silent(source: str, items: Sequence[Item]) -> Iterator[str]:
     """That items ask nothing."""
     empty = [item for item in items if not any(text.strip() for text in item.fields.values())]
     if empty:
-        yield f"{source}:{empty[0].line}: {counted(len(empty), 'item')} with no text at all"
+        yield f"{source}:{empty[0].line}: {plural(len(empty), 'item')} with no text at all"
 
 
 def scan_dataset(
@@ -189,7 +190,7 @@ class _Rows:
         for column, count in self.left.items():
             yield (
                 f"{self.table.source}: {column!r} takes one of several entries in "
-                f"{counted(count, 'row')}"
+                f"{plural(count, 'row')}"
             )
 
     def _field(self, row: Row, name: str) -> str:

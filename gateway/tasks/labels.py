@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from gateway.core.lists import first_of
+from gateway.core.lists import first_of, plural
 from gateway.core.types import Answer
-from gateway.tasks.tables import Columns, counted, options_of
+from gateway.tasks.tables import Columns, options_of
 from gateway.tasks.tables.values import NUMBER, trimmed
 from gateway.tasks.task import Dataset, Item, Task, dataset_of
 
@@ -126,7 +126,7 @@ def changes_note(source: str, column: str, changed: Counter[tuple[str, str]]) ->
     """What normalising changed: (as written, as read) -> rows."""
     shown = [f"{a!r} is {b!r} ({n})" for (a, b), n in sorted(changed.items())]
     return (
-        f"{source}: {column!r} was normalised in {counted(changed.total(), 'row')} (Unicode NFC, "
+        f"{source}: {column!r} was normalised in {plural(changed.total(), 'row')} (Unicode NFC, "
         f"spaces around and unseen): {first_of(shown, _MOST_SHOWN)}"
     )
 

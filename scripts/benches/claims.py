@@ -23,7 +23,7 @@ import numpy.typing as npt
 from sections import Section, parts, percent, show, with_error
 
 from gateway.scoring.claims import ALPHA, claim
-from gateway.scoring.contest import family_size, hold_entrants, pairs_of
+from gateway.scoring.contest import Design, family_size, hold_entrants, pairs_of
 from gateway.scoring.family import simultaneous
 from gateway.scoring.pairing import Entrant, entrant, pair
 from gateway.scoring.results import Prediction, Status
@@ -105,14 +105,8 @@ def said(sample: Drawn, metric: str) -> list[Said]:
 def said_whole(sample: Drawn, metric: str) -> set[tuple[str, str]]:
     """The pairs of which a whole report says that one is better."""
     models = sorted(sample.cells[:-1], key=lambda cell: -cell.value(metric))
-    found = hold_entrants(
-        models,
-        sample.cells[-1:],
-        metric=metric,
-        resamples=1,
-        permutations=PERMUTATIONS,
-        detailed=False,
-    )
+    design = Design(metric, resamples=1, permutations=PERMUTATIONS, detailed=False)
+    found = hold_entrants(models, sample.cells[-1:], design)
     shown = {(e.contest.a, e.contest.b) for e in found.comparisons if e.claim.shown}
     for name, verdicts in found.against.items():
         shown |= {(name, v.baseline) for v in verdicts if v.verdict.value in ("better", "worse")}

@@ -63,5 +63,5 @@ def test_a_table_of_clusters_is_read_by_its_columns(tmp_path: Path) -> None:
     assert read_clusters(f"{table}:group", ["a", "b"]) == {"a": "g", "b": "g"}
     with pytest.raises(ConfigError, match="one of clusters"):
         read_clusters(str(table), ["a"])
-    with pytest.raises(DataError, match="1 items have no row"):
+    with pytest.raises(DataError, match="1 item has no row"):
         read_clusters(f"{table}:group", ["a", "c"])

@@ -21,7 +21,7 @@ from gateway.evaluation.predictions import (
 from gateway.evaluation.record import RunRecord
 from gateway.evaluation.run import run
 from gateway.evaluation.store import Observation, Store
-from gateway.evaluation.summary import evaluate
+from gateway.evaluation.summary import evaluate, result_of
 from gateway.report.sentences import summary_sentences
 from gateway.scoring.report import Conclusion, Report
 from gateway.scoring.results import Prediction, Status, Verdict
@@ -68,6 +68,20 @@ def test_a_record_survives_the_store(tmp_path: Path) -> None:
     assert RunRecord.from_json(record.to_json()).run_id == record.run_id
 
 
+def test_a_run_by_another_version_of_a_rule_is_another_run_and_says_so(tmp_path: Path) -> None:
+    made = ran(tmp_path, "scored")
+    assert made.record.settings["rule batch"] == "mean of probabilities"
+    assert made.record.older_rules == ()
+    before = {k: v for k, v in made.record.settings.items() if k != "rule batch"}
+    older = replace(made.record, settings=before)
+    assert older.run_id != made.record.run_id
+    assert older.older_rules == ("batch",)
+    assert replace(older, rules=("sum",)).older_rules == ()
+    with Store(tmp_path / "store.sqlite") as store:
+        said = result_of(older, store).report.warnings
+    assert any("The rule batch did otherwise when this run was stored" in each for each in said)
+
+
 def test_the_same_answers_give_the_same_bytes(tmp_path: Path) -> None:
     made = [ran(tmp_path / name, "scored", "reasoned") for name in "ab"]
     assert made[0].report == made[1].report
@@ -89,7 +103,7 @@ def test_predictions_are_read_back_with_the_digests_of_their_items(tmp_path: Pat
 def test_items_of_one_id_and_other_contents_are_not_compared() -> None:
     one, other = (SavedPredictions({}, {"a": digest, "b": "same"}) for digest in ("x", "y"))
     require_same_items(one, SavedPredictions({}, {"b": "same", "c": "z"}))
-    with pytest.raises(ComparisonRefused, match="1 items of the runs have one id"):
+    with pytest.raises(ComparisonRefused, match="one id for two items that are not the same: a"):
         require_same_items(one, other)
 
 
@@ -195,7 +209,7 @@ def test_answers_for_which_a_server_had_to_be_asked_again_are_counted(tmp_path: 
     first = made.record.items[0].digest
     again = {**answers, first: replace(answers[first], retries=2)}
     report = evaluate(made.record, made.predictions, {cell.name: again})
-    assert "fake/constrained: 1 answers came only after the server was asked again." in (
+    assert "fake/constrained: 1 answer came only after the server was asked again." in (
         report.warnings
     )
     assert not any("asked again" in warning for warning in made.report.warnings)

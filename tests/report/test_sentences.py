@@ -150,8 +150,7 @@ def test_each_claim_at_a_margin_has_its_own_words() -> None:
 
 def test_a_test_is_said_with_what_it_rests_on() -> None:
     assert mcnemar_sentence(McNemar(200, 30, 10, 60, 0.0022), "a", "b") == (
-        "Of 300 items 30 are right in a alone and 10 in b alone: exact McNemar p = 0.002, "
-        "mid-p 0.001."
+        "Right in a alone: 30 of 300 items, in b alone: 10; exact McNemar p = 0.002, mid-p 0.001."
     )
     sampled = Permutation(0.1, 40, 10_000, False, 0.0123)
     assert permutation_sentence(sampled) == (

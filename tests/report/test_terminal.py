@@ -143,7 +143,7 @@ def test_a_comparison_says_difference_test_counts_and_flips() -> None:
     assert "-0.190 [-0.280, -0.110] (95% in 20 comparisons together, widened" in text
     assert "smollm2-135m/few_shot/contextual is better" in text
     assert "Permutation test of these two alone: p < 0.001" in text
-    assert "3 are right in smollm2-135m/zero_shot/sum alone and 6 in" in text
+    assert "Right in smollm2-135m/zero_shot/sum alone: 3 of 150 items, in" in text
     assert "issue-0008" in text
     few = comparison_text(samples.classification(), 0, 300)
     assert "Permutation test: only 5 items are decided differently" in few

@@ -1,7 +1,7 @@
 """Asking the cells of a comparison: through the run's own loop and store, so that nothing that was
 asked before is asked again."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ BATCH = 25
 _WEIGHTS = frozenset({".safetensors", ".bin", ".gguf"})
 _IN_MEMORY = Path(":memory:")
 
-Decided = Callable[[Sequence[Cell], Sequence[Item]], bool]
+Decided = Callable[[Sequence[Cell], Sequence[Item]], Awaitable[bool]]
 """Whether the items asked so far decide all that is to be decided."""
 
 
@@ -75,7 +75,7 @@ async def ask(
         so_far = order[: start + BATCH]
         batch = order[start : start + BATCH]
         cells = await _ask_all(plans, batch, pool, store, on_progress, memory)
-        if is_decided := decided(cells, so_far):
+        if is_decided := await decided(cells, so_far):
             break
     seen = {item.id for item in so_far}
     items = tuple(item for item in prepared.plan.items if item.id in seen)

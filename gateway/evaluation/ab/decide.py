@@ -11,9 +11,9 @@ from gateway.evaluation.ab.recommend import recommendation
 from gateway.evaluation.clusters import clusters_of
 from gateway.evaluation.predictions import Predictions, answers_of, baselines_of
 from gateway.evaluation.record import RunRecord
-from gateway.evaluation.summary import disagreements, evaluate, trivial_answer
+from gateway.evaluation.summary import disagreements, entrants_of, evaluate
 from gateway.quantization.stored_weights import Held
-from gateway.scoring.contest import family_size, hold, one_by_one
+from gateway.scoring.contest import Design, family_size, hold_entrants, one_by_one
 from gateway.scoring.flips import KeptAnswers, kept_answers
 from gateway.scoring.metrics import in_shares
 from gateway.scoring.results import CellTimings
@@ -62,28 +62,28 @@ def outcome_of(
     predictions = answers.predictions(record)
     models = {cell.name: cell.model for cell in criterion.cells}
     baselines = baselines_of(record)
-    held = hold(
-        list(predictions.values()),
-        baselines,
-        task_kind=record.kind,
-        labels=record.labels,
-        metric=criterion.metric,
-        margin=criterion.margin,
-        planned=planned,
-        seed=record.seed,
-        strict=True,
-        clusters=clusters_of(record),
-        trivial=trivial_answer(baselines),
+    read = entrants_of(record, predictions)
+    held = hold_entrants(
+        [read[name] for name in predictions],
+        [read[name] for name in baselines],
+        Design(
+            criterion.metric,
+            criterion.margin,
+            planned,
+            record.seed,
+            strict=True,
+            clusters=clusters_of(record),
+        ),
     )
     known = answers_of(record, answers.store)
     outcome = Outcome(
-        report=evaluate(record, predictions, known, compare=False, held=held),
+        report=evaluate(record, predictions, known, compare=False, held=held, read=read),
         reference=criterion.cells[0].name,
         metric=criterion.metric,
         margin=criterion.margin,
         noise=answers.noise(record, answered.again),
         pairs=held.comparisons,
-        items=disagreements(record, list(predictions.values())),
+        items=disagreements(record, [read[name].items for name in predictions]),
         fidelity=_fidelity(predictions, record),
         recommendation=None,
         stopping=Stopping(len(record.items), planned, BATCH, answered.decided) if planned else None,

@@ -10,6 +10,7 @@ import numpy as np
 
 from gateway.backends.registry import load_models
 from gateway.core.concurrency import Work, taking, then_computing
+from gateway.core.lists import are, plural
 from gateway.evaluation.judge.agreement import Agreement, agreement
 from gateway.evaluation.judge.grading import Grade, grade
 from gateway.evaluation.judge.rubric import GRADES, Rubric, load_answers, load_rubric
@@ -144,7 +145,8 @@ class Judgement:
                 "approximations of probabilities, not on exact ones."
             )
         for name, count in _shortened(self.grades).items():
-            yield f"{name} was shortened in {count} of {len(self.grades)} answers by the rubric."
+            answers = plural(len(self.grades), "answer")
+            yield f"{name} was shortened in {count} of {answers} by the rubric."
         yield from self.judge.warnings
 
 
@@ -278,7 +280,7 @@ def _agreement(grades: Sequence[Grade]) -> Agreement | None:
 def _trust(found: Agreement) -> Iterator[str]:
     """What the agreement allows to be said of the judge."""
     if found.n < FEWEST_CARRYING:
-        yield f"{found.n} answers with both grades are too few for any interval to hold."
+        yield f"{are(found.n, 'answer')} graded by both: too few for any interval to hold."
     kappa = found.weighted_kappa
     if kappa is None:
         yield "Judge and humans give all answers the same grade: nothing tells them from chance."

@@ -52,10 +52,8 @@ def _ranks(ranks: SignedRank) -> str:
 def _odds(only_a: int, only_b: int, odds: Metric) -> str:
     shown = "infinite" if math.isinf(odds.value) else fmt.number(odds.value, 2)
     high = "infinity" if odds.high is None or math.isinf(odds.high) else fmt.number(odds.high, 2)
-    return (
-        f"Of the items right in exactly one, {only_a} are right in a and {only_b} in b: odds of "
-        f"{shown} [{fmt.number(odds.low, 2)}, {high}] for a."
-    )
+    bounds = f"[{fmt.number(odds.low, 2)}, {high}]"
+    return f"Right in a alone {only_a}, in b alone {only_b}: odds of {shown} {bounds} for a."
 
 
 def _flips(flips: Sequence[Flip], a: str, b: str) -> Iterator[Section]:

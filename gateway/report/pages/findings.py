@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from gateway.report.sections import Cell, Section, Tone, by_rows, numbers
+from gateway.report.sections import Section, Tone
 from gateway.tuning.checks.findings import Finding, Findings
 from gateway.tuning.checks.parts import size
 
@@ -14,23 +14,17 @@ _SHOWN = 3
 _TONES: dict[str, Tone] = {"error": "bad", "warning": "warning", "note": "faint"}
 
 
-def section(found: Findings, about: Sequence[str] = ()) -> Section:
-    """One row a finding, the gravest first; below, some items of each and what to do.
+def sections(found: Findings, about: Sequence[str] = ()) -> Iterator[Section]:
+    """Each finding once, the gravest first, with some of its items and what to do.
 
     Args:
         about: what else is to be known, a line each.
     """
-    rows = [
-        (
-            Cell(finding.severity, _TONES[finding.severity]),
-            f"{finding.count:,}" if finding.places else "",
-            finding.what,
-        )
-        for finding in found.findings
-    ]
-    table = by_rows(("severity", *numbers("items"), "finding"), rows)
-    lines = (*_details(found), *about, verdict(found))
-    return Section(tables=(table,) if rows else (), lines=lines)
+    for finding in found.findings:
+        tone = _TONES[finding.severity]
+        yield Section(lines=(f"{finding.severity}: {finding.what}",), tone=tone)
+        yield Section(lines=tuple(_details(finding)))
+    yield Section(lines=(*about, verdict(found)))
 
 
 def findings_json(found: Findings, about: Sequence[str] = ()) -> dict[str, Any]:
@@ -52,14 +46,7 @@ def verdict(found: Findings) -> str:
     return f"{sizes}: {counted}"
 
 
-def _details(found: Findings) -> Iterator[str]:
-    for finding in found.findings:
-        if finding.places or finding.advice:
-            yield from _of(finding)
-
-
-def _of(finding: Finding) -> Iterator[str]:
-    yield f"{finding.severity}: {finding.what}"
+def _details(finding: Finding) -> Iterator[str]:
     for place in finding.places[:_SHOWN]:
         yield f"  {place}"
     if len(finding.places) > _SHOWN:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gateway.determinism.replay import Group, Replay
-from gateway.report.format import ABSENT
+from gateway.report.format import ABSENT, plural
 from gateway.report.sections import Section, by_rows, numbers
 
 _SHOWN = 10
@@ -44,6 +44,6 @@ def _remarks(made: Replay) -> Iterator[str]:
             yield f"{count} failed: {reason}"
     if unanswered := made.failed_then + made.cancelled_then:
         yield (
-            f"{unanswered} requests of the recording have no answer and were not asked: "
+            f"Without an answer in the recording, and not asked: {plural(unanswered, 'request')}: "
             f"{made.failed_then} failed, {made.cancelled_then} were cancelled"
         )

@@ -102,4 +102,4 @@ def _paid_back(found: BeforeAfter) -> Iterator[str]:
 
 
 def _items(count: float | None) -> str:
-    return "no number of items" if count is None else f"{count:,.0f} items"
+    return "no number of items" if count is None else fmt.plural(round(count), "item")

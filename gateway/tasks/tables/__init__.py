@@ -16,7 +16,7 @@ which file, which line, what was expected, and the option that cures it.
 from gateway.tasks.tables.options import Columns, Quoting, ReadOptions, options_of
 from gateway.tasks.tables.read import read_table, require_reader
 from gateway.tasks.tables.source import HUB_PREFIX, STANDARD_INPUT, SUFFIXES, WRITTEN, suffix_of
-from gateway.tasks.tables.table import Row, Table, Unreadable, counted
+from gateway.tasks.tables.table import Row, Table, Unreadable
 from gateway.tasks.tables.text import read_utf8
 from gateway.tasks.tables.write import json_lines, with_columns, write_table
 
@@ -31,7 +31,6 @@ __all__ = [
     "Row",
     "Table",
     "Unreadable",
-    "counted",
     "json_lines",
     "options_of",
     "read_table",

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.core.errors import DataError
+from gateway.core.lists import plural
 from gateway.tasks.tables.options import ReadOptions
 from gateway.tasks.tables.quotes import Dialect, Record, check_quotes, unquoted_fits
-from gateway.tasks.tables.table import Row, Table, counted, distinct
+from gateway.tasks.tables.table import Row, Table, distinct
 from gateway.tasks.tables.values import trimmed
 
 _FIELD_LIMIT = 1 << 24
@@ -76,7 +77,7 @@ def _read(source: str, text: str, usual: str, options: ReadOptions, notes: Seque
     kept = [record for record in rows if any(record.cells)]
     if len(kept) < len(rows):
         said.append(
-            f"{source}: left out, without any value: {counted(len(rows) - len(kept), 'row')}"
+            f"{source}: left out, without any value: {plural(len(rows) - len(kept), 'row')}"
         )
     file.check_widths(header, rows)
     doubts = list(check_quotes(source, file.lines, header, kept, file.dialect))
@@ -289,7 +290,7 @@ def _spans(source: str, records: Sequence[Record]) -> Iterator[str]:
     tall = [record for record in records if record.line < record.last]
     if tall:
         yield (
-            f"{source}: {counted(records[-1].last, 'line')}, {counted(len(records), 'row')} with "
+            f"{source}: {plural(records[-1].last, 'line')}, {plural(len(records), 'row')} with "
             f"the header: {len(tall):,} span several lines, {source}:{tall[0].line} the first"
         )
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from gateway.tasks.tables.table import Table, counted
+from gateway.core.lists import plural
+from gateway.tasks.tables.table import Table
 
 
 def rejected(table: Table) -> Iterator[str]:
@@ -14,7 +15,7 @@ def rejected(table: Table) -> Iterator[str]:
         marked = [row for row in table.rows if is_marked(row.values)]
         if marked:
             yield (
-                f"{table.place(marked[0].line)}: {program} marks {counted(len(marked), 'row')} as "
+                f"{table.place(marked[0].line)}: {program} marks {plural(len(marked), 'row')} as "
                 "not labelled so; they are read as others: filter them out"
             )
 

@@ -78,11 +78,6 @@ def distinct(source: str, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(made)
 
 
-def counted(count: int, what: str) -> str:
-    """A count with its noun."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
-
-
 def brief(exc: Exception) -> str:
     """The first line of what a library says, which may be several lines of its own insides."""
     return (str(exc).strip().splitlines() or [type(exc).__name__])[0].rstrip(".")

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from gateway.core.lists import plural
 from gateway.tasks.dataset import Problem, scan_dataset
 from gateway.tasks.labels import equal_numbers, numbers_note, respelled
 from gateway.tasks.tables import Columns
@@ -50,7 +51,7 @@ def part_of(name: PartName, data: Dataset) -> Part:
 
 def size(count: int, what: str = "item") -> str:
     """A count with its noun."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+    return plural(count, what)
 
 
 def named(parts: Sequence[Part], name: PartName) -> Part | None:

@@ -1,5 +1,6 @@
 """What a comparison finds where the answers are known."""
 
+import asyncio
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -134,6 +135,20 @@ def test_a_clear_difference_stops_early_and_asks_no_more(tmp_path: Path) -> None
     assert (look.decision, look.planned) == (Decision.B_BETTER, 120)
     assert found.pairs[0].permutation_p is None
     assert "p =" not in said(found), "p-values of a fixed number of items do not hold"
+
+
+def test_a_look_is_computed_beside_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loops = []
+
+    def decided(*_: object) -> bool:
+        loops.append(asyncio._get_running_loop())
+        return True
+
+    monkeypatch.setattr("gateway.evaluation.compare.all_decided", decided)
+    Duel(tmp_path, {"a": right, "b": right}).run("a", "b", stopping=True)
+    assert loops == [None]
 
 
 def test_where_nothing_is_decided_all_items_are_asked(tmp_path: Path) -> None:
