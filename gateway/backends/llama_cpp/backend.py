@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from gateway.backends.llama_cpp import plain
+from gateway.backends.llama_cpp import plain, trial
 from gateway.backends.llama_cpp.adapter import Adapter
 from gateway.backends.llama_cpp.context import Attending, Context, NoContext
 from gateway.backends.llama_cpp.embedding import Vector, outputs, pair, unit
@@ -59,12 +59,12 @@ class LlamaCppBackend(EngineBackend):
         self.threads = spec.threads or usable_cores()
         self._offload = offload(spec, path)
         self._model_key = (digests.file, digests.contents, self._offload.setting)
-        self._model = _models.take(self._model_key, lambda: GgufModel(path, self._offload))
+        self._attending: Attending = spec.attention if spec.deterministic == "bitwise" else "any"
+        self._model = _models.take(self._model_key, partial(self._load_model, path, digests))
         self._files = self._model.files
         try:
             self._adapter = self._load_adapter(digests)
             bitwise = spec.deterministic == "bitwise"
-            self._attending: Attending = spec.attention if bitwise else "any"
             self.abilities = _as_entry_says(spec, self._model.abilities)
             on_card = self._offload.layers > 0
             self._serial = bitwise and (on_card or library.build().llamafile)
@@ -86,6 +86,10 @@ class LlamaCppBackend(EngineBackend):
         self.warnings = (*filter(None, [self._offload.remark]), *_weaknesses(spec), *self._told())
         self.identity = self._identify(digests.contents, kernels)
         self.fingerprint = digest_json(self.identity)
+
+    def _load_model(self, path: Path, digests: WeightsDigests) -> GgufModel:
+        trial.check(path, digests.contents, self._attending)
+        return GgufModel(path, self._offload)
 
     def _load_adapter(self, base: WeightsDigests) -> Adapter | None:
         """The entry's adapter for these weights."""

@@ -89,14 +89,19 @@ class Context:
         self._lib = lib
         self._vocab_size = model.vocab_size
         self._memory = lib.llama_get_memory(self._handle)
+        if self._memory is None:
+            lib.llama_free(self._handle)
+            raise ModelLoadError(
+                f"{model.path}: an architecture that keeps nothing of the tokens before "
+                f"({model.abilities.architecture}), and not known here as an encoder"
+            )
         # The library takes no more than the context asked for, also where it rounds that up.
         batch_tokens = min(batch_tokens, int(lib.llama_n_batch(self._handle)))
         self._batch = lib.llama_batch_init(batch_tokens, 0, 1)
         # The library takes whole steps of tokens, more than a model with a short context has.
         self.length: int = min(lib.llama_n_ctx_seq(self._handle), model.context_trained)
         self.sequences = sequences
-        # More than it takes in a pass would end the process.
-        self.batch_tokens: int = min(batch_tokens, lib.llama_n_batch(self._handle))
+        self.batch_tokens = batch_tokens
         self.goes_back = model.abilities.memory == "attention"
         self._adapter: Adapter | None = None
 
