@@ -2,7 +2,10 @@
 
 A set of requests (long and short prompts, some with a common beginning, greedy and sampled text,
 label scores) is answered once by freshly loaded models, one request each. Then it is run again in
-every way in which a server meets requests, and each byte is compared with that reference.
+every way in which a server meets requests, and each byte is compared with that reference. What
+all ways have in common is compared with another computation: label scores with one plain pass
+over all of a text, a vector with the states of its tokens, pooled here. An encoder is asked for
+vectors only.
 
     python -m gateway.determinism.certify MODEL [MODELS_FILE]
 
@@ -11,6 +14,7 @@ prints the answers of one pass as JSON; `certify` calls it for the trial in a fr
 
 import asyncio
 import json
+import math
 import random
 import subprocess
 import sys
@@ -20,7 +24,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from gateway.backends.protocol import Backend, OwnLabels
+from gateway.backends.protocol import Able, Backend, OwnLabels, Plain, Ranks
 from gateway.backends.registry import load_backend, load_models
 from gateway.core.concurrency import Work, blocking
 from gateway.core.digests import canonical_json
@@ -38,6 +42,10 @@ OnTrial = Callable[[str, int, int], None]
 LABELS = ("yes", "no", "a bug report", "a bug", "something else entirely")
 MOST_PROMPT_TOKENS = 700
 _TOKENS = 16
+_NATS = 0.01
+"""How far a label's score may lie from that of a plain pass: where kernels follow from the number
+of rows, some of this is rounding; of another text it is more."""
+_COSINE = 1 - 1e-6
 _TOGETHER = (2, 4, 8)
 _CHUNKS = (32, 96)
 
@@ -51,10 +59,12 @@ _TEXT = (
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """One request, and the labels to score where it asks for scores."""
+    """One request, and the labels to score where it asks for scores; or texts without a request,
+    of which an encoder gives vectors and a reranker the rank of those behind the first."""
 
-    request: GenerationRequest
+    request: GenerationRequest | None
     labels: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +138,10 @@ async def certify(
     async with _loaded(load, alone) as backend:
         fingerprint = backend.fingerprint
         questions = await asyncio.to_thread(_questions, backend)
+        by_another_way = await _by_another_way(backend, questions)
     reference = [(await _pass(load, alone, [q], [0]))[0] for q in questions]
     order = list(range(len(questions)))
-    trials: list[Trial] = []
+    trials: list[Trial] = list(by_another_way)
 
     async def attempt(name: str, entry: ModelSpec, order: Sequence[int], together: int) -> Replies:
         replies = await _pass(load, entry, questions, order, together)
@@ -163,6 +174,27 @@ async def certify(
         level=_level(trials, repeatable),
         trials=tuple(trials),
     )
+
+
+async def _by_another_way(backend: Backend, questions: Sequence[_Question]) -> list[Trial]:
+    """What the gateway's own ways of asking cannot tell, since they share it."""
+    if not isinstance(backend, Plain):
+        return []
+    trials = []
+    scored = next((each for each in questions if each.labels), None)
+    if scored is not None and scored.request is not None:
+        ours = (await backend.score_labels(scored.request, scored.labels)).logprobs
+        plain = await backend.plain_scores(scored.request, scored.labels)
+        other = ours.index(max(ours)) != plain.index(max(plain))
+        far = any(abs(a - b) > _NATS for a, b in zip(ours, plain, strict=True))
+        trials.append(Trial("labels, by one plain pass each", 1, int(other), int(far)))
+    if backend.abilities.can("embed"):
+        (ours,) = (await backend.embed([_TEXT])).vectors
+        plain = await backend.plain_vector(_TEXT)
+        product = sum(a * b for a, b in zip(ours, plain, strict=True))
+        far = not product / (math.hypot(*ours) or 1.0) >= _COSINE
+        trials.append(Trial("a vector, pooled from its tokens' states", 1, 0, int(far)))
+    return trials
 
 
 async def _is_another_model(spec: ModelSpec, load: Loader, chunks: Sequence[int]) -> bool:
@@ -205,7 +237,8 @@ def load_pulled(spec: ModelSpec) -> Backend:
 
 def _questions(backend: Backend) -> list[_Question]:
     """Prompts of several lengths as the model counts them, the longest within its context."""
-    longest = min(MOST_PROMPT_TOKENS, backend.spec.context_length // 2)
+    available = min(backend.spec.context_length, backend.context_length)
+    longest = min(MOST_PROMPT_TOKENS, available // 2)
     text = _TEXT * (longest // 16)
     if backend.count(text) < longest:
         raise InvalidRequest("the text is too short for this tokenizer")
@@ -214,6 +247,8 @@ def _questions(backend: Backend) -> list[_Question]:
     if isinstance(backend, OwnLabels):
         texts = [whole, f"{whole} No", f"{half} And then", few, some, f"Once more. {some}", half]
         return [_Question(backend.around(text), backend.labels) for text in texts]
+    if isinstance(backend, Able) and not backend.abilities.can("generate"):
+        return _of_texts(backend.spec.name, backend, (few, some, half, whole))
     greedy = Sampling(max_tokens=_TOKENS)
     drawn = Sampling(max_tokens=_TOKENS, temperature=0.9, seed=7, top_p=0.95)
 
@@ -238,6 +273,16 @@ def _questions(backend: Backend) -> list[_Question]:
         score(f"{few}\nAnswer:"),
         generate(f"Once more. {some}"),
     ]
+
+
+def _of_texts(name: str, backend: Able, texts: Sequence[str]) -> list[_Question]:
+    """For a model that writes nothing: each text alone, and all at once."""
+    if not backend.abilities.uses:
+        backend.abilities.check(name, "generate")
+    if backend.abilities.can("rerank"):
+        query, *documents = texts
+        return [_Question(None, texts=(query, *some)) for some in (documents[:1], documents)]
+    return [_Question(None, texts=(text,)) for text in texts] + [_Question(None, texts=(*texts,))]
 
 
 async def _pass(
@@ -265,6 +310,8 @@ async def _pass(
 
 
 async def _ask(backend: Backend, question: _Question) -> Reply:
+    if question.request is None:
+        return await _ask_of_texts(backend, question.texts)
     if question.labels:
         scores = await backend.score_labels(question.request, question.labels)
         best = max(range(len(scores.labels)), key=lambda i: scores.logprobs[i])
@@ -272,6 +319,12 @@ async def _ask(backend: Backend, question: _Question) -> Reply:
     done = await backend.generate(question.request)
     logprobs = [[t.token_id, t.logprob, t.top] for t in done.logprobs or ()]
     return Reply(canonical_json([done.text, done.token_ids]), canonical_json(logprobs))
+
+
+async def _ask_of_texts(backend: Backend, texts: tuple[str, ...]) -> Reply:
+    if isinstance(backend, Ranks) and backend.abilities.can("rerank"):
+        return Reply("ranked", canonical_json((await backend.rerank(texts[0], texts[1:])).scores))
+    return Reply("embedded", canonical_json((await backend.embed(texts)).vectors))
 
 
 @asynccontextmanager

@@ -120,6 +120,8 @@ def _of_ollama_s_template(spec: ModelSpec, path: Path, backend: Backend) -> list
 def _memory(backend: Backend) -> str:
     """What the model takes, and what its cache of prompts' beginnings can hold."""
     memory, spec = backend.memory, backend.spec
+    if not memory.cache:
+        return f"weights {readable(memory.weights)}"  # What reads a text in one pass keeps nothing.
     states = f"states {readable(memory.state)} ({spec.parallel} x, of any length), "
     return (
         f"weights {readable(memory.weights)}, "
