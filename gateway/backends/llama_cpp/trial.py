@@ -9,7 +9,6 @@ by the contents of the weights and the version of the library.
 
 import contextlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -74,8 +73,7 @@ def _read(memory: Path) -> list[str]:
 def _runs_elsewhere(path: Path, attention: Attending) -> bool:
     """False where it fails with an error of Python's, which loading it here will tell."""
     command = [sys.executable, "-m", __name__, str(path), attention]
-    quiet = {**os.environ, "GGML_NO_BACKTRACE": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=quiet)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode >= 0:
         return done.returncode == 0
     found = _ENDED.search(f"{done.stdout}\n{done.stderr}")

@@ -40,6 +40,9 @@ _OF_CARDS = {"GGML_CUDA_DISABLE_GRAPHS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:
 """What a build for CUDA reads when a card is first used: passes as they are, not as recorded; and
 what cuBLAS needs to repeat (https://docs.nvidia.com/cuda/cublas, "Results reproducibility")."""
 
+_NO_BACKTRACE = "GGML_NO_BACKTRACE"
+"""Where an assertion fails, the library would have a debugger print its functions, for seconds."""
+
 _LOG_INFO = 2
 _LOG_WARN = 3
 _LOG_ERROR = 4
@@ -99,7 +102,7 @@ def load() -> Any:
         BackendError: it does not load.
     """
     require("llama_cpp")
-    for name, value in _OF_CARDS.items():
+    for name, value in {**_OF_CARDS, _NO_BACKTRACE: "1"}.items():
         os.environ.setdefault(name, value)
     try:
         import llama_cpp.llama_cpp as lib
