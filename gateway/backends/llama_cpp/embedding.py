@@ -127,7 +127,7 @@ def _read(model: GgufModel, handle: Any, tokens: Sequence[int], pooling: Pooling
         raise BackendError(f"llama_decode answered {code}: {library.recent_errors()}")
     found = _copied(model, handle, len(tokens), pooling)
     if not np.isfinite(found).all():
-        raise BackendError(f"the model failed: its output for a text of {len(tokens)} is no number")
+        raise BackendError("the model computes numbers that are not finite (NaN or infinite)")
     return found
 
 
