@@ -153,6 +153,11 @@ class GenerationRequest:
     """Text with which the answer has already begun; the model goes on from it."""
     sampling: Sampling = field(default_factory=Sampling)
     constraint: Constraint | None = None
+    reasoning: str = ""
+    """How much the model thinks before it answers: "off", "on" or a level such as "low". Empty: as
+    its entry says, or else its chat template."""
+    template_variables: str = ""
+    """What the chat template is given beside the conversation: a JSON object, as text."""
     logprobs: int | None = None
     """None: no log-probabilities. k >= 0: those of each token and of the k best alternatives."""
 

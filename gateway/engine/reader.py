@@ -1,9 +1,11 @@
 """From a request to the tokens that the model reads: templates, control tokens in data, labels."""
 
 import bisect
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 
@@ -16,6 +18,9 @@ from gateway.engine.recent import Recent
 from gateway.engine.tokenizer import Tokenizer, pattern_of, written_in
 from gateway.models import chat_template, reasoning, tool_calls
 from gateway.models.chat_template import Written
+from gateway.models.families.markup import markup_in
+from gateway.models.families.thoughts import OFF, Thoughts
+from gateway.models.origins import TEMPLATE
 from gateway.models.spec import NAMED, ModelSpec
 from gateway.models.tool_calls import ToolMode
 
@@ -45,11 +50,15 @@ class Reader:
         prompts are remembered."""
         if request.prompt_tokens:
             return self._as_given(request)
-        key = (request.messages, request.prompt, request.tools, request.answer_start)
-        return self._recent.get(key, lambda: self._render(request))
+        closed = request.constraint is not None or bool(request.answer_start)
+        key = (
+            *(request.messages, request.prompt, request.tools, request.answer_start, closed),
+            *(request.reasoning, request.template_variables),
+        )
+        return self._recent.get(key, lambda: self._render(request, closed=closed))
 
-    def _render(self, request: GenerationRequest) -> RenderedRequest:
-        prompt, thinking = self._prompt(request)
+    def _render(self, request: GenerationRequest, *, closed: bool) -> RenderedRequest:
+        prompt, thinking = self._prompt(request, closed=closed)
         return RenderedRequest(prompt.text, tuple(self._prompts.tokens(prompt)), thinking)
 
     def count(self, text: str) -> int:
@@ -93,7 +102,7 @@ class Reader:
             InvalidRequest: the labels are wrong, or would be scored inside a thought.
         """
         check_labels(labels)
-        prompt, thinking = self._prompt(request)
+        prompt, thinking = self._prompt(request, closed=True)
         if thinking:
             raise InvalidRequest(
                 f"labels are not scored inside a thought, and the chat template of "
@@ -134,6 +143,7 @@ class Reader:
             **tools,
             **ends,
             **self.date,
+            **self._thinking_identity,
             **self.tokenizer.identity(template),
         }
 
@@ -143,6 +153,19 @@ class Reader:
         if not chat_template.asks_the_date(self.template_source or ""):
             return {}
         return {"date": self._now.isoformat()}
+
+    @property
+    def _thinking_identity(self) -> Mapping[str, str]:
+        """What the entry says of thoughts, and whether answers are put behind a closed one."""
+        said = {"reasoning": self._spec.reasoning} if self._spec.reasoning else {}
+        if self.template_source is None or self._spec.can.on_a_server:
+            return said
+        try:
+            off = self._thoughts.off
+            closes = bool(off or self._thoughts.closing(off)[0])
+        except ConfigError:
+            return said  # It does not compile, as the first conversation will tell.
+        return {**said, "labels": "behind a closed thought"} if closes else said
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -236,8 +259,12 @@ class Reader:
     def _special(self) -> Mapping[str, str]:
         return self.tokenizer.special_tokens
 
-    def _prompt(self, request: GenerationRequest) -> tuple[Written, bool]:
-        """The text of a request; and whether its chat template has begun a thought."""
+    def _prompt(self, request: GenerationRequest, *, closed: bool) -> tuple[Written, bool]:
+        """The text of a request; and whether it ends within a thought.
+
+        Args:
+            closed: an answer begins behind it, and no thought, unless one is asked for.
+        """
         if request.prompt_tokens:
             raise InvalidRequest("labels are scored after a text, not after token ids")
         if request.prompt is not None:
@@ -247,11 +274,58 @@ class Reader:
         if (tools or tool_calls.are_in(turns)) and self.tool_mode == "fallback":
             tools, turns = (), tool_calls.as_text(turns, tools)
         messages = self._conversation(turns)
+        asked = request.reasoning or self._spec.reasoning
+        # What has to be an answer from its first token on is none within a thought.
+        closed = (closed and not asked) or asked == OFF
+        variables = {
+            **self._thoughts.variables(OFF if closed else asked),
+            **self._told(request.template_variables),
+        }
         prompt = self._chat_template.write(
-            messages, special=self._special, control=self.control_pattern, tools=tools
+            messages,
+            special=self._special,
+            control=self.control_pattern,
+            tools=tools,
+            variables=variables,
         )
-        thinking = reasoning.opens(prompt.text, messages)
-        return prompt.more(request.answer_start), thinking
+        if closed and not reasoning.begins(request.answer_start):
+            prompt = prompt.more(self._closing(variables), TEMPLATE)
+        prompt = prompt.more(request.answer_start)
+        return prompt, reasoning.opens(prompt.text, messages, request.answer_start)
+
+    def _told(self, variables: str) -> Mapping[str, object]:
+        """What a request gives the chat template beside the conversation.
+
+        Raises:
+            InvalidRequest: the template does not read it.
+        """
+        told = json.loads(variables) if variables else {}
+        known = self._chat_template.variables - self._special.keys()
+        if unknown := sorted(told.keys() - known):
+            raise InvalidRequest(
+                f"the chat template of {self._spec.name} does not read {', '.join(unknown)}",
+                parameter="chat_template_kwargs",
+            )
+        return cast(Mapping[str, object], told)
+
+    def _closing(self, variables: Mapping[str, object]) -> str:
+        """What is put behind a prompt so that an answer begins there, and no thought.
+
+        Raises:
+            InvalidRequest: the vocabulary has no token that ends the thought.
+        """
+        text, tag = self._thoughts.closing(variables)
+        if tag and self._token(tag) is None:
+            raise InvalidRequest(
+                f"the chat template of {self._spec.name} begins every answer with a thought, and "
+                f"{tag}, which would end it, is no token of the model",
+                hint="give its entry a chat_template that begins none",
+            )
+        return text
+
+    @cached_property
+    def _thoughts(self) -> Thoughts:
+        return Thoughts(self._chat_template, self._special)
 
     @cached_property
     def control_pattern(self) -> re.Pattern[str] | None:
@@ -291,9 +365,18 @@ class Reader:
         stops = set(ends)
         if self._spec.end_of_turn:
             stops |= set(self.tokenizer.tokens_beginning_with(self._spec.end_of_turn))
-        return Vocabulary(
-            self.tokenizer.piece, frozenset(ends), np.array(sorted(stops), dtype=np.intp)
-        )
+        return Vocabulary(self._piece, frozenset(ends), np.array(sorted(stops), dtype=np.intp))
+
+    def _piece(self, token: int) -> bytes:
+        """What a token adds to an answer: a control token nothing, unless it parts a thought or a
+        call from the rest."""
+        return self.tokenizer.piece(token) or self._markup.get(token, b"")
+
+    @cached_property
+    def _markup(self) -> Mapping[int, bytes]:
+        found = {text: self._token(text) for text in markup_in(self.template_source or "")}
+        ends = {*self.tokenizer.end_tokens, *self.turn_ends.values()}
+        return {i: text.encode() for text, i in found.items() if i is not None and i not in ends}
 
     def plain_tokens(self, text: str) -> list[int]:
         return self._prompts.plain(text)

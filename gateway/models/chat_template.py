@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any
 
 import jinja2
+import jinja2.meta
 
 from gateway.core.errors import ConfigError, InvalidRequest
 from gateway.core.types import Message, Tool, ToolCall
@@ -45,6 +46,7 @@ _THOUGHT = re.compile(r"<think>.*?(</think>|$)", re.DOTALL)
 DAY = datetime(2025, 1, 1)  # noqa: DTZ001 - as templates are told it: of no zone
 """What day it is to a template that asks, unless an entry says another."""
 
+_GIVEN = {"messages", "tools", "documents", "add_generation_prompt"}
 _FILE = "<template>"
 """How Jinja calls a template in a traceback."""
 
@@ -57,9 +59,9 @@ class Written:
     origins: bytes
     """Of each character: `origins.TEMPLATE` or `origins.CALLER`."""
 
-    def more(self, text: str) -> "Written":
-        """With a caller's text behind it."""
-        return Written(self.text + text, self.origins + bytes([CALLER]) * len(text))
+    def more(self, text: str, origin: int = CALLER) -> "Written":
+        """With another text behind it, a caller's unless said otherwise."""
+        return Written(self.text + text, self.origins + bytes([origin]) * len(text))
 
     def spelled(self, control: re.Pattern[str]) -> list[re.Match[str]]:
         """What would be read as a control token and has a caller's character in it."""
@@ -80,7 +82,7 @@ class ChatTemplate:
 
     def __init__(self, source: str, *, now: datetime = DAY) -> None:
         self._template = _compiled(source, now)
-        self._source = source
+        self.source = source
         self._shows_tools = _TOOLS.search(source) is not None
         self._shows_calls = _TOOL_CALLS.search(source) is not None
 
@@ -99,7 +101,7 @@ class ChatTemplate:
             with contextlib.suppress(InvalidRequest):
                 text = self.render(turns, special=special, tools=offered, begin_answer=False)
                 return tool_calls.is_read(text) or None
-        return (not self._shows_calls and tool_calls.is_described(self._source)) or None
+        return (not self._shows_calls and tool_calls.is_described(self.source)) or None
 
     def system_refusal(self, special: Mapping[str, str]) -> str:
         """Why a system message does not come to the model, in the template's own words where it has
@@ -226,9 +228,14 @@ class ChatTemplate:
         }
 
     @property
+    def variables(self) -> frozenset[str]:
+        """Names of what it may be given beside the conversation."""
+        return _read_by(self.source)
+
+    @property
     def _thoughts(self) -> tuple[str, ...]:
         """The names by which the template reads what was thought before an earlier answer."""
-        return tuple(name for name in _THOUGHTS if _reads(self._source, name))
+        return tuple(name for name in _THOUGHTS if _reads(self.source, name))
 
     def _run(self, variables: Mapping[str, Any]) -> str:
         given = _texts([variables["messages"], variables["tools"]])
@@ -249,6 +256,12 @@ def _compiled(source: str, now: datetime) -> jinja2.Template:
         ) from exc
     except (jinja2.TemplateError, RecursionError, SyntaxError, ValueError) as exc:
         raise ConfigError(f"the model's chat template does not compile: {exc}") from exc
+
+
+@lru_cache(maxsize=64)
+def _read_by(source: str) -> frozenset[str]:
+    parsed = ChatEnvironment(DAY).parse(source)
+    return frozenset(jinja2.meta.find_undeclared_variables(parsed)) - _GIVEN
 
 
 def _told(exc: Exception) -> str:

@@ -11,20 +11,36 @@ from gateway.core.types import Message, Reasoning
 
 OPENING, CLOSING = "<think>", "</think>"
 """As most models write them; the patterns know the others."""
-_NAMES = "think|thinking|thoughts?|reasoning|seed:think|reflection|scratchpad|analysis|antthinking"
-_OPENS = re.compile(
+_NAMES = (
+    r"(?:\w+:)?(?:think|thinking|thoughts?|reasoning)(?::\w+)?"
+    "|reflection|scratchpad|analysis|antthinking"
+)
+_STEPS, _FINAL = "Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]"
+OPENS = re.compile(
     rf"<(?:{_NAMES})\s?>|<\|(?:{_NAMES})\|>|\[think\]|◁think▷|<\|begin_of_thought\|>"
-    r"|<\|start_thinking\|>|<\|channel\|>(?:analysis|commentary)[^<\n]*<\|message\|>",
+    r"|<\|start_thinking\|>|<\|channel>thought|<\|open\|>think<\|sep\|>"
+    r"|<\|channel\|>(?:analysis|commentary)[^<\n]*<\|message\|>"
+    rf"|{re.escape(_STEPS)}",
     re.IGNORECASE,
 )
-_CLOSES = re.compile(
+CLOSES = re.compile(
     rf"</(?:{_NAMES})\s?>|<\|/(?:{_NAMES})\|>|\[/think\]|◁/think▷|<\|end_of_thought\|>"
-    r"|<\|end_thinking\|>|(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>",
+    r"|<\|end_thinking\|>|<channel\|>|<\|close\|>think<\|sep\|>(?:<\|open\|>response<\|sep\|>)?"
+    r"|(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>"
+    rf"|{re.escape(_FINAL)}",
     re.IGNORECASE,
 )
+_CLOSING = {
+    "◁think▷": "◁/think▷",
+    "<|begin_of_thought|>": "<|end_of_thought|>",
+    "<|START_THINKING|>": "<|END_THINKING|>",
+    "<|channel>thought": "<channel|>",
+    "<|open|>think<|sep|>": "<|close|>think<|sep|><|open|>response<|sep|>",
+    _STEPS: _FINAL,
+}
 _LONGEST = 120
 """Characters of the longest tag and the spaces behind it."""
-_TAG = re.compile(f"{_OPENS.pattern}|{_CLOSES.pattern}", re.IGNORECASE)
+_TAG = re.compile(f"{OPENS.pattern}|{CLOSES.pattern}", re.IGNORECASE)
 
 
 def part(text: str, *, opened: bool = False) -> Reasoning | None:
@@ -42,7 +58,7 @@ def part(text: str, *, opened: bool = False) -> Reasoning | None:
     answer: list[str] = []
     depth, fresh = int(opened), opened
     for piece, tag in _pieces(text):
-        closes = _CLOSES.fullmatch(tag) is not None
+        closes = CLOSES.fullmatch(tag) is not None
         (thought if depth or closes else answer).append(piece)
         if closes:
             depth = max(0, depth - 1)
@@ -54,16 +70,39 @@ def part(text: str, *, opened: bool = False) -> Reasoning | None:
     return Reasoning(whole, None if depth else "".join(answer).lstrip())
 
 
-def opens(prompt: str, messages: Sequence[Message]) -> bool:
+def opens(prompt: str, messages: Sequence[Message], answer_start: str = "") -> bool:
     """Whether a rendered prompt ends within a thought that its chat template began.
 
     A message that ends with the tag begins none.
+
+    Args:
+        answer_start: what the prompt ends with, behind what the chat template wrote.
     """
-    return _ends_open(prompt) and not _ends_open(messages[-1].content)
+    rendered = prompt[: len(prompt) - len(answer_start)]
+    opened = _ends_open(rendered) and not _ends_open(messages[-1].content)
+    if not answer_start:
+        return opened
+    begun = part(answer_start, opened=opened)
+    return begun is not None and begun.answer is None
+
+
+def begins(text: str) -> bool:
+    """Whether a text begins with a thought."""
+    return OPENS.match(text.lstrip()) is not None
+
+
+def closing_of(tag: str) -> str:
+    """The tag that ends what an opening one begins."""
+    if tag in _CLOSING:
+        return _CLOSING[tag]
+    if tag.startswith("<|channel|>"):
+        return "<|end|><|start|>assistant<|channel|>final<|message|>"
+    bracket = "<|" if tag.startswith("<|") else tag[0]
+    return f"{bracket}/{tag.removeprefix(bracket)}"
 
 
 def _ends_open(text: str) -> bool:
-    return re.search(rf"(?:{_OPENS.pattern})\s*$", text[-_LONGEST:], re.IGNORECASE) is not None
+    return re.search(rf"(?:{OPENS.pattern})\s*$", text[-_LONGEST:], re.IGNORECASE) is not None
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str]]:

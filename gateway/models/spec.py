@@ -85,6 +85,7 @@ DEFAULT = "default"
 
 _DAY = re.compile(r"|today|[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)?")
 
+Effort = Literal["", "off", "on", "minimal", "low", "medium", "high", "xhigh", "max"]
 Tools = Literal["auto", "template", "fallback", "off"]
 System = Literal["auto", "merge", "refuse"]
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -150,6 +151,9 @@ class ModelSpec:
     """Who shows tools to the model: "template"; "fallback", the system message; "off", nobody.
     "auto" is the template where it shows them in the form that is read, the system message where it
     shows none, else nobody."""
+    reasoning: Effort = ""
+    """How much the model thinks before it answers: "off", "on" or a level. Empty: as its chat
+    template has it. A request may say otherwise."""
     date: str = ""
     """The day that a chat template is told which asks, "2025-01-31", with a time or without.
     Empty: `chat_template.DAY`. "today": that on which the model is loaded."""

@@ -84,7 +84,7 @@ def test_a_template_that_does_not_compile_is_told_by_the_first_conversation() ->
 
 
 def test_labels_are_not_scored_inside_a_thought() -> None:
-    with pytest.raises(InvalidRequest, match="begins every answer with <think>"):
+    with pytest.raises(InvalidRequest, match="begins every answer with a thought"):
         rendering(OPENS_A_THOUGHT).reader.split_labels(ASKED, ["a", "b"])
     assert rendering(OPENS_A_THOUGHT).render(ASKED).thinking
     assert not rendering(CLOSES_IT_AGAIN).render(ASKED).thinking

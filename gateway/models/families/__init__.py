@@ -1,0 +1,1 @@
+"""What families of models have ways of their own for: thoughts, and calls of tools."""

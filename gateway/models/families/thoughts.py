@@ -1,0 +1,174 @@
+"""How a chat template has a model think, and how a thought is left out.
+
+Nothing is believed by a model's name. What a template reads is found in its tags, and what a
+setting does is seen by rendering a probe.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+from gateway.core.errors import InvalidRequest
+from gateway.core.types import Message
+from gateway.models.chat_template import ChatTemplate
+from gateway.models.reasoning import CLOSES, OPENS, closing_of
+
+OFF, ON = "off", "on"
+LEVELS = ("minimal", "low", "medium", "high", "xhigh", "max")
+SETTINGS = (OFF, ON, *LEVELS)
+"""What an entry or a request may say of how much a model thinks."""
+
+Variables = Mapping[str, object]
+"""What a chat template is given beside the conversation."""
+
+_SWITCHES: Mapping[str, tuple[object, object]] = {
+    "enable_thinking": (False, True),
+    "thinking": (False, True),
+    "enable_reasoning": (False, True),
+    "reasoning": (False, True),
+    "thinking_mode": ("disabled", "enabled"),
+    "thinking_option": ("off", "on"),
+    "thinking_budget": (0, -1),
+}
+"""Variables by which templates leave a thought out, and ask for one."""
+_EFFORTS = ("reasoning_effort", "thinking_effort", "reasoning_strength")
+"""Variables that say how much to think."""
+_NO_EFFORT = ("none", "no_think", "minimal")
+
+_QUESTION, _ANSWER = "the-question-of-a-probe", "the-answer-of-a-probe"
+_PAIR = rf"(?:(?:{OPENS.pattern})\s*)?(?:{CLOSES.pattern})\s*"
+_CLOSED_AT_END = re.compile(rf"{_PAIR}$", re.IGNORECASE)
+_OPEN_AT_END = re.compile(rf"(?P<tag>{OPENS.pattern})(?P<space>\s*)$", re.IGNORECASE)
+_CLOSED = re.compile(_PAIR, re.IGNORECASE)
+
+
+class Thoughts:
+    """Of one chat template.
+
+    Args:
+        special: as `ChatTemplate.render`.
+    """
+
+    def __init__(self, template: ChatTemplate, special: Mapping[str, str]) -> None:
+        self._template = template
+        self._special = special
+
+    @cached_property
+    def known(self) -> bool:
+        """Whether the template knows of thoughts, or puts anything before an answer."""
+        source, names = self._template.source, self._template.variables
+        reads = names & {*_SWITCHES, *_EFFORTS}
+        return bool(reads or OPENS.search(source) or CLOSES.search(source)) or bool(
+            self._before_answer({})
+        )
+
+    def variables(self, asked: str) -> Variables:
+        """What the template is given for a setting; nothing where none is asked for.
+
+        Raises:
+            InvalidRequest: the template has no such setting.
+        """
+        if not asked:
+            return {}
+        if asked == OFF:
+            return self.off
+        if asked == ON:
+            return self._on
+        return self._level(asked)
+
+    @cached_property
+    def off(self) -> Variables:
+        """By which the template leaves a thought out; nothing where it has no switch."""
+        usual = self._begun({})
+        for given, is_effort in self._candidates():
+            shown = self._begun(given)
+            if shown is None or shown == usual or _OPEN_AT_END.search(shown):
+                continue
+            if not is_effort or _behind_question(shown) != _behind_question(usual or ""):
+                return given
+        return {}
+
+    def _candidates(self) -> Iterator[tuple[Variables, bool]]:
+        """Each with whether it is an effort, which may be no more than a word in the prompt."""
+        names = self._template.variables
+        yield from (({name: off}, False) for name, (off, _) in _SWITCHES.items() if name in names)
+        yield from (({name: no}, True) for name in _EFFORTS if name in names for no in _NO_EFFORT)
+
+    @property
+    def _on(self) -> Variables:
+        names = self._template.variables
+        found = {name: on for name, (_, on) in _SWITCHES.items() if name in names}
+        shown = self._begun(found) if found else None
+        if shown is not None:
+            return found
+        if self.known:
+            return {}
+        raise InvalidRequest(
+            "this model's chat template knows of no thoughts", parameter="reasoning_effort"
+        )
+
+    def _level(self, asked: str) -> Variables:
+        names = [name for name in _EFFORTS if name in self._template.variables]
+        given: Variables = {**dict.fromkeys(names, asked), **(self._on if names else {})}
+        if not names or self._begun(given) is None:
+            known = "only on and off are known" if self.known else "it knows of no thoughts"
+            raise InvalidRequest(
+                f"this model's chat template has no thinking of the level {asked!r}: {known}",
+                parameter="reasoning_effort",
+            )
+        return given
+
+    def closing(self, variables: Variables) -> tuple[str, str]:
+        """What stands between a prompt and an answer without a thought; and of that the tag that
+        the vocabulary must have as a token, because the template itself does not write it there.
+
+        Nothing, where the template has an answer begin right there.
+        """
+        begun = self._begun(variables) or ""
+        opened = _OPEN_AT_END.search(begun)
+        header = self._before_answer(variables)
+        if opened is None:
+            return header, ""
+        if header and header.lstrip().startswith(closing_of(opened["tag"])):
+            return header, ""
+        tag = closing_of(opened["tag"])
+        space = opened["space"]
+        return f"{space}{tag}{space * 2}{header}", tag
+
+    def _before_answer(self, variables: Variables) -> str:
+        """What the template writes before an answer and not where one begins, thoughts apart."""
+        begun, shown = self._begun(variables), self._answered(variables)
+        if begun is None or shown is None:
+            return ""
+        if shown.startswith(begun):
+            more = shown[len(begun) :]
+            return more if more.strip() else ""
+        closed = _CLOSED_AT_END.search(begun)
+        bare = _OPEN_AT_END.sub("", begun[: closed.start()] if closed else begun)
+        if not shown.startswith(bare):
+            return ""
+        header = _CLOSED.sub("", shown[len(bare) :])
+        return header if header.strip() else ""
+
+    def _begun(self, variables: Variables) -> str | None:
+        try:
+            return self._template.render(
+                (Message("user", _QUESTION),), special=self._special, variables=variables
+            )
+        except InvalidRequest:
+            return None
+
+    def _answered(self, variables: Variables) -> str | None:
+        turns = (Message("user", _QUESTION), Message("assistant", _ANSWER))
+        try:
+            shown = self._template.render(
+                turns, special=self._special, variables=variables, begin_answer=False
+            )
+        except InvalidRequest:
+            return None
+        before, found, _ = shown.rpartition(_ANSWER)
+        return before if found else None
+
+
+def _behind_question(shown: str) -> str:
+    return shown.rpartition(_QUESTION)[2]
