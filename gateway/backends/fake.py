@@ -44,6 +44,9 @@ class FakeSpec(ModelSpec):
     can: ClassVar = Capabilities(reads_files=False)
 
 
+_EFFORT = "reasoning_effort"
+
+
 class FakeBackend:
     """See `gateway.backends.protocol.Backend`.
 
@@ -152,6 +155,8 @@ class FakeBackend:
             return RenderedRequest(text + request.answer_start, (*request.prompt_tokens, *more))
         if request.tools:
             raise Unsupported("tools")
+        if request.reasoning not in ("", "off", "medium") or request.template_variables:
+            raise InvalidRequest("the fake model knows of no thoughts", parameter=_EFFORT)
         if request.prompt is not None:
             text = request.prompt
         else:

@@ -50,15 +50,14 @@ class Reader:
         prompts are remembered."""
         if request.prompt_tokens:
             return self._as_given(request)
-        closed = request.constraint is not None or bool(request.answer_start)
         key = (
-            *(request.messages, request.prompt, request.tools, request.answer_start, closed),
-            *(request.reasoning, request.template_variables),
+            *(request.messages, request.prompt, request.tools, request.answer_start),
+            *(request.reasoning, request.template_variables, _is_closed(request)),
         )
-        return self._recent.get(key, lambda: self._render(request, closed=closed))
+        return self._recent.get(key, lambda: self._render(request))
 
-    def _render(self, request: GenerationRequest, *, closed: bool) -> RenderedRequest:
-        prompt, thinking = self._prompt(request, closed=closed)
+    def _render(self, request: GenerationRequest) -> RenderedRequest:
+        prompt, thinking = self._prompt(request, closed=_is_closed(request))
         return RenderedRequest(prompt.text, tuple(self._prompts.tokens(prompt)), thinking)
 
     def count(self, text: str) -> int:
@@ -276,7 +275,8 @@ class Reader:
         messages = self._conversation(turns)
         asked = request.reasoning or self._spec.reasoning
         # What has to be an answer from its first token on is none within a thought.
-        closed = (closed and not asked) or asked == OFF
+        thinks = reasoning.begins(request.answer_start)
+        closed = not thinks and ((closed and not asked) or asked == OFF)
         variables = {
             **self._thoughts.variables(OFF if closed else asked),
             **self._told(request.template_variables),
@@ -288,7 +288,7 @@ class Reader:
             tools=tools,
             variables=variables,
         )
-        if closed and not reasoning.begins(request.answer_start):
+        if closed:
             prompt = prompt.more(self._closing(variables), TEMPLATE)
         prompt = prompt.more(request.answer_start)
         return prompt, reasoning.opens(prompt.text, messages, request.answer_start)
@@ -403,6 +403,11 @@ def template_of(spec: ModelSpec, tokenizer: Tokenizer) -> str | None:
             "models.toml",
         )
     return known[name]
+
+
+def _is_closed(request: GenerationRequest) -> bool:
+    """Whether what is written has to be the answer from its first token on."""
+    return request.constraint is not None or bool(request.answer_start)
 
 
 def check_labels(labels: Sequence[str]) -> None:

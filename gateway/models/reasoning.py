@@ -25,7 +25,7 @@ OPENS = re.compile(
 )
 CLOSES = re.compile(
     rf"</(?:{_NAMES})\s?>|<\|/(?:{_NAMES})\|>|\[/think\]|◁/think▷|<\|end_of_thought\|>"
-    r"|<\|end_thinking\|>|<channel\|>|<\|close\|>think<\|sep\|>(?:<\|open\|>response<\|sep\|>)?"
+    r"|<\|end_thinking\|>|<channel\|>|<\|close\|>think<\|sep\|>|<\|open\|>response<\|sep\|>"
     r"|(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>"
     rf"|{re.escape(_FINAL)}",
     re.IGNORECASE,
@@ -112,3 +112,87 @@ def _pieces(text: str) -> Iterator[tuple[str, str]]:
         yield text[start : found.start()], found.group()
         start = found.end()
     yield text[start:], ""
+
+
+_COMPOSED = r"(?:<\|(?:end|start|channel|open|close)\|>[^<]{0,40}){0,4}"
+_BEGINNING = re.compile(rf"{_COMPOSED}(?:<[^<>\s]{{0,40}}|\[[A-Za-z/ ]{{0,24}}|◁[^▷\s]{{0,20}})?$")
+"""What may become a tag, at the end of a text that grows."""
+
+
+class Parting:
+    """Parts a text as it grows: what is certain, as `part` has it of the whole.
+
+    Args:
+        opened: as `part`.
+    """
+
+    def __init__(self, *, opened: bool = False) -> None:
+        self._depth, self._fresh = int(opened), opened
+        self._waiting = ""
+        self._parted = opened
+        self._thoughts, self._said = [""], ""
+        self._thought, self._answer = _Growing(), _Growing()
+
+    def add(self, text: str) -> tuple[str, str]:
+        """Take the next piece; return what is new of the thought and of the answer."""
+        self._waiting += text
+        while tag := _TAG.search(self._waiting):
+            self._take(self._waiting[: tag.start()])
+            self._turn(self._waiting[: tag.start()], tag.group())
+            self._waiting = self._waiting[tag.end() :]
+        at = self._certain(self._waiting)
+        self._take(self._waiting[:at])
+        self._fresh &= not self._waiting[:at].strip()
+        self._waiting = self._waiting[at:]
+        thought = "\n".join(filter(None, map(str.strip, self._thoughts)))
+        answer = self._said.lstrip() if self._parted else self._said
+        return self._thought.fresh(thought), self._answer.fresh(answer)
+
+    def rest(self, thought: str, answer: str) -> tuple[str, str]:
+        """What of the whole was not returned yet."""
+        return self._thought.rest(thought), self._answer.rest(answer)
+
+    def _take(self, piece: str) -> None:
+        if self._depth:
+            self._thoughts[-1] += piece
+        else:
+            self._said += piece
+
+    def _turn(self, piece: str, tag: str) -> None:
+        closes = CLOSES.fullmatch(tag) is not None
+        self._thoughts.append("")
+        self._parted = True
+        if closes:
+            self._depth = max(0, self._depth - 1)
+        elif not (self._fresh and not piece.strip()):
+            self._depth += 1
+        self._fresh = not closes
+
+    def _certain(self, text: str) -> int:
+        """Where what may become a tag begins."""
+        found = _BEGINNING.search(text)
+        at = found.start() if found else len(text)
+        steps = next((n for n in range(len(_STEPS), 0, -1) if text.endswith(_STEPS[:n])), 0)
+        return min(at, len(text) - steps)
+
+
+class _Growing:
+    """A text of which no more is told than is certain."""
+
+    def __init__(self) -> None:
+        self._given = ""
+
+    def fresh(self, certain: str) -> str:
+        """What is new of what is certain by now."""
+        told = self._told(certain)
+        new = certain[len(told) :] if certain.strip() else ""
+        self._given += new
+        return new
+
+    def rest(self, whole: str) -> str:
+        told = self._told(whole)
+        return whole[len(told) :] if whole.startswith(told) else ""
+
+    def _told(self, whole: str) -> str:
+        """Spaces before a thought that was found later are no part of the answer."""
+        return self._given if whole.startswith(self._given) else self._given.lstrip()

@@ -20,6 +20,7 @@ from gateway.core.errors import (
     GatewayError,
     InvalidRequest,
     UnknownModel,
+    Unsupported,
 )
 from gateway.core.types import (
     Completion,
@@ -237,6 +238,13 @@ class Session:
         parts += [call.arguments for m in request.messages for call in m.tool_calls]
         parts.append(request.prompt or "")
         self.check_characters(sum(map(len, parts)), "messages" if request.messages else "prompt")
+
+    async def opened(self, request: GenerationRequest) -> bool:
+        """Whether the prompt ends within a thought; else where only a server knows."""
+        try:
+            return (await self.render(request)).thinking
+        except Unsupported:
+            return False
 
     async def render(self, request: GenerationRequest) -> RenderedRequest:
         """As the backend does, beside the event loop."""

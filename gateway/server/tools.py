@@ -10,7 +10,8 @@ from typing import Any
 
 from gateway.core.digests import canonical_json, digest_json
 from gateway.core.errors import InvalidRequest
-from gateway.core.types import Constraint, GenerationRequest, Tool, ToolCall
+from gateway.core.types import Completion, Constraint, GenerationRequest, Tool, ToolCall
+from gateway.models.reasoning import Parting
 from gateway.models.tool_calls import ANSWER_START, CLOSING, OPENING, ToolMode
 from gateway.server.schemas import closed
 from gateway.server.wire import FunctionDefinition
@@ -24,6 +25,8 @@ class ParsedAnswer:
 
     content: str
     calls: tuple[ToolCall, ...]
+    thought: str = ""
+    """What was thought before; a call that it mentions is none."""
 
 
 def offered(functions: Iterable[FunctionDefinition]) -> tuple[Tool, ...]:
@@ -66,9 +69,9 @@ class Asked:
     request: GenerationRequest
     offer: Offer
 
-    def read(self, text: str) -> ParsedAnswer:
+    def read(self, done: Completion) -> ParsedAnswer:
         """Part the answer."""
-        return read(text, self.offer, salt_of(self.request.messages, 0))
+        return read(done, self.offer, salt_of(self.request.messages, 0))
 
 
 def with_offer(request: GenerationRequest, offer: Offer, mode: ToolMode) -> GenerationRequest:
@@ -106,11 +109,13 @@ def _named(offer: Offer) -> Sequence[Tool]:
     return found
 
 
-def read(text: str, offer: Offer, salt: str) -> ParsedAnswer:
+def read(done: Completion, offer: Offer, salt: str) -> ParsedAnswer:
     """Part an answer to a request with that offer; see `read_calls`."""
+    thought, text = (done.reasoning.text if done.reasoning else ""), done.answer or ""
     if not offer.tools:
-        return ParsedAnswer(text, ())
-    return (read_enforced if offer.enforced else read_calls)(text, offer.tools, salt)
+        return ParsedAnswer(text, (), thought)
+    said = (read_enforced if offer.enforced else read_calls)(text, offer.tools, salt)
+    return replace(said, thought=thought)
 
 
 def read_calls(text: str, tools: Sequence[Tool], salt: str) -> ParsedAnswer:
@@ -155,6 +160,33 @@ def constraint_of(tools: Sequence[Tool]) -> Constraint:
     if definitions:
         schema = {**schema, "$defs": definitions}
     return Constraint("json_schema", json.dumps(schema))
+
+
+class Telling:
+    """Lets through what is certain of an answer that grows: of the thought, and of the content.
+
+    Args:
+        opened: the prompt ended within a thought.
+    """
+
+    def __init__(self, offer: Offer, *, opened: bool) -> None:
+        self._parting = Parting(opened=opened)
+        self._held = HeldBack() if offer.tools else None
+        self._enforced = offer.enforced and bool(offer.tools)
+
+    def add(self, text: str) -> ParsedAnswer:
+        """Take the next piece; return what is new."""
+        thought, content = self._parting.add(text)
+        if self._held is not None:
+            content = "" if self._enforced else self._held.add(content)
+        return ParsedAnswer(content, (), thought)
+
+    def rest(self, done: Completion, said: ParsedAnswer) -> ParsedAnswer:
+        """What of the whole was not let through yet, without the calls."""
+        thought, content = self._parting.rest(said.thought, done.answer or "")
+        if self._held is not None:
+            content = self._held.rest(said.content)
+        return ParsedAnswer(content, (), thought)
 
 
 class HeldBack:

@@ -8,7 +8,7 @@ here, and bookkeeping of the client's.
 import json
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -238,6 +238,15 @@ class FunctionDefinition(Wire):
 
 Hint = Annotated[Annotated[str, Field(max_length=MOST_HINT)] | None, UNREAD]
 """Bookkeeping of the client's or of its provider's: it changes no answer."""
+
+
+EffortAsked = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+"""How much a model thinks, as OpenAI's clients say it."""
+
+
+def effort_of(asked: EffortAsked | None) -> str:
+    """`GenerationRequest.reasoning`."""
+    return "off" if asked == "none" else asked or ""
 
 
 def finite(logprob: float) -> float:

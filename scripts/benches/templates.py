@@ -22,6 +22,8 @@ from transformers.utils import chat_template_utils
 from gateway.core.errors import GatewayError
 from gateway.core.types import Message, Tool, ToolCall
 from gateway.models.chat_template import DAY, ChatTemplate
+from gateway.models.families.thoughts import Thoughts
+from gateway.models.reasoning import CLOSES, OPENS, opens
 
 CONTROL = re.compile(r"<[^<> ]+>")
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -40,6 +42,11 @@ FUNCTIONS: Sequence[Mapping[str, Any]] = (
 TOOLS = tuple(
     Tool(str(f["name"]), str(f["description"]), json.dumps(f["parameters"]), json.dumps(f))
     for f in FUNCTIONS
+)
+QUESTION, LABEL = "the-question-of-a-probe", "the-label-of-a-probe"
+THOUGHT = re.compile(
+    rf"(?:{OPENS.pattern})(?:(?!{OPENS.pattern}).)*?(?:(?:{CLOSES.pattern})|$)|(?:{CLOSES.pattern})$",
+    re.IGNORECASE | re.DOTALL,
 )
 USER = Message("user", "  What is it like in <b>Zürich</b> & 'Bern'?\n")
 ANSWER = Message("assistant", "Fine.")
@@ -139,6 +146,34 @@ def compared(source: str, messages: Sequence[Message], tools: Sequence[Tool]) ->
     return f"differs at {at}: {ours.text[at : at + 40]!r}, transformers {theirs[at : at + 40]!r}"
 
 
+def place_of_labels(source: str) -> str:
+    """Where labels are scored: "safe", or "refused: WHY", or "UNSAFE" with the prompt's end."""
+    template = ChatTemplate(source)
+    thoughts = Thoughts(template, SPECIAL)
+    asked = (Message("user", QUESTION),)
+    answered = (*asked, Message("assistant", LABEL))
+    try:
+        begun = template.render(asked, special=SPECIAL, variables=thoughts.off)
+        shown = template.render(
+            answered, special=SPECIAL, begin_answer=False, variables=thoughts.off
+        )
+    except GatewayError as exc:
+        return f"refused: {exc.message.splitlines()[0][:80]}"
+    prompt = begun + thoughts.closing(thoughts.off)[0]
+    if opens(prompt, asked):
+        return f"UNSAFE: within a thought: {prompt[-40:]!r}"
+    mine, theirs = (_bare(text) for text in (prompt, shown.rpartition(LABEL)[0]))
+    return "safe" if mine == theirs else f"UNSAFE: {mine[-40:]!r}, the template {theirs[-40:]!r}"
+
+
+def _bare(text: str) -> str:
+    """What of a prompt stands behind the question, without thoughts and spaces at its end."""
+    behind, shorter = text.rpartition(QUESTION)[2].rstrip(), ""
+    while (shorter := THOUGHT.sub("", behind).rstrip()) != behind:
+        behind = shorter
+    return behind
+
+
 def main() -> int:
     """Print a line for each template and behaviour that is not equal, and the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -148,6 +183,10 @@ def main() -> int:
     counts: Counter[tuple[str, str]] = Counter()
     for path in paths:
         source = path.read_text(encoding="utf-8")
+        place = place_of_labels(source)
+        counts["labels", place.partition(":")[0]] += 1
+        if place != "safe":
+            print(f"{path.stem[:36]:<36}  {'labels':<22} {place}")
         for kind, (messages, tools) in CONVERSATIONS.items():
             found = compared(source, messages, tools)
             verdict = found.partition(":")[0].split(" at ")[0]
@@ -158,7 +197,9 @@ def main() -> int:
     for kind in CONVERSATIONS:
         row = [counts[kind, v] for v in ("equal", "refused by both", "refused", "differs")]
         print(f"{kind:<22}" + "{:>5}{:>17}{:>9}{:>9}".format(*row))
-    return int(any(verdict == "differs" for _, verdict in counts))
+    labels = [counts["labels", verdict] for verdict in ("safe", "refused", "UNSAFE")]
+    print("labels: {} safe, {} refused, {} unsafe".format(*labels))
+    return int(any(verdict in ("differs", "UNSAFE") for _, verdict in counts))
 
 
 if __name__ == "__main__":

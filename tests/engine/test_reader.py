@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import ContextOverflow, InvalidRequest
-from gateway.core.types import GenerationRequest, Message, Sampling
+from gateway.core.types import Constraint, GenerationRequest, Message, Sampling
 from gateway.engine.reader import Reader
 from gateway.engine.tokenizer import Segment
 from gateway.models.spec import ModelSpec, PathSource
@@ -174,3 +174,62 @@ def test_an_end_of_turn_that_is_no_token_of_the_model_is_told_with_what_to_do() 
 def test_an_entry_s_end_of_turn_may_be_a_control_token() -> None:
     assert reader("plain", end_of_turn="<|im_end|>").vocabulary.end_tokens == {256, 258}
     assert reader("plain", end_of_turn="\n").turn_ends == {}
+
+
+SWITCHED = CHATML.replace(
+    "assistant\n{% endif",
+    "assistant\n<think>\n{% if enable_thinking is false %}\n</think>\n\n{% endif %}{% endif",
+)
+
+
+class Thinker(Words):
+    """A vocabulary with tags."""
+
+    _texts = ("<|im_end|>", "</think>", "<think>")
+    control_pattern = re.compile(r"<\|im_end\|>|</?think>")
+
+
+def thinker(template: str, **entry: Any) -> Reader:
+    return Reader(ModelSpec("m", PathSource(Path()), chat_template=template, **entry), Thinker())
+
+
+def test_labels_stand_behind_a_thought_that_the_template_closes() -> None:
+    read = thinker(SWITCHED)
+    prompt, _ = read.split_labels(ASKED, ["a", "b"])
+    assert bytes(t for t in prompt if t < 256).decode().endswith("<think>\n</think>\n\n")
+    assert read.identity["labels"] == "behind a closed thought"
+    assert read.render(ASKED).thinking
+
+
+def test_or_behind_its_end_tag_where_there_is_no_switch_but_a_token() -> None:
+    read = thinker(OPENS_A_THOUGHT)
+    prompt, _ = read.split_labels(ASKED, ["a", "b"])
+    assert bytes(t for t in prompt if t < 256).decode().endswith("<think>\n\n</think>\n\n")
+    assert "labels" not in thinker(CHATML).identity
+
+
+def test_what_must_be_an_answer_is_none_within_a_thought() -> None:
+    read = thinker(SWITCHED)
+    assert not read.render(replace(ASKED, constraint=Constraint("regex", "a"))).thinking
+    assert not read.render(replace(ASKED, answer_start="Label:")).thinking
+    begun = read.render(replace(ASKED, answer_start="<think>so"))
+    assert begun.thinking
+    assert begun.text.endswith("<think>\n<think>so")
+
+
+def test_a_request_s_word_goes_before_the_entry_s_and_both_are_told() -> None:
+    read = thinker(SWITCHED, reasoning="off")
+    assert read.identity["reasoning"] == "off"
+    assert not read.render(ASKED).thinking
+    assert read.render(replace(ASKED, reasoning="on")).thinking
+    with pytest.raises(InvalidRequest, match="only on and off"):
+        read.render(replace(ASKED, reasoning="low"))
+
+
+def test_a_template_is_given_what_it_reads_and_nothing_else() -> None:
+    read = thinker(SWITCHED)
+    given = replace(ASKED, template_variables='{"enable_thinking": false}')
+    assert not read.render(given).thinking
+    for name in ("unheard_of", "messages", "add_generation_prompt"):
+        with pytest.raises(InvalidRequest, match="does not read"):
+            read.render(replace(ASKED, template_variables=f'{{"{name}": 1}}'))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.types import Message, Reasoning
-from gateway.models.reasoning import CLOSING, OPENING, opens, part
+from gateway.models.reasoning import CLOSING, OPENING, Parting, opens, part
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,30 @@ def test_a_message_that_ends_with_the_tag_begins_no_thought() -> None:
     assert not opens("user: What does <think>", said)
     assert opens("assistant: [THINK]", (Message("user", "hi"),))
     assert not opens("user: hi\nassistant: <think>\n\n</think>\n\n", (Message("user", "hi"),))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize(
+    ("text", "opened"),
+    [
+        ("  Just <b>text</b> [1] < 2\n", False),
+        ("<think>\nfirst\n\nsecond\n</think>\n\nThe answer", False),
+        ("so it is\n</think>\nYes", True),
+        ("<think>so it is\n</think>\nYes", True),
+        ("never ends", True),
+        ("[THINK]a [b] c[/THINK]d", False),
+        (
+            "<|channel|>analysis<|message|>a<|start|>assistant<|channel|>final<|message|>b",
+            False,
+        ),
+        ("<think>a</think>b <think>c</think> d", False),
+        ("<|open|>think<|sep|>a<|close|>think<|sep|><|open|>response<|sep|>b", False),
+    ],
+)
+def test_a_text_that_grows_is_parted_as_the_whole_is(text: str, opened: bool, size: int) -> None:
+    parting = Parting(opened=opened)
+    whole = part(text, opened=opened)
+    wanted = (whole.text, whole.answer or "") if whole else ("", text)
+    told = [parting.add(text[at : at + size]) for at in range(0, len(text), size)]
+    told.append(parting.rest(*wanted))
+    assert ("".join(t for t, _ in told), "".join(a for _, a in told)) == wanted

@@ -94,7 +94,7 @@ def test_defaults_hints_and_bounds_of_the_chat_are_accepted(
     [
         ({"something_new": 1}, "something_new", "unknown or unsupported"),
         ({"something_new": False}, "something_new", "unknown or unsupported"),
-        ({"reasoning_effort": "high"}, "reasoning_effort", "not chosen by a request"),
+        ({"reasoning_effort": "high"}, "reasoning_effort", "no thoughts"),
         ({"web_search_options": {"a": 1}}, "web_search_options", "nothing is looked up"),
         ({"functions": [{"name": "f"}]}, "functions", "offered as tools"),
         ({"max_tokens": 0}, "max_tokens", "asks for no token"),
@@ -323,7 +323,7 @@ ASKED_AND_CALLED: list[dict[str, Any]] = [
         ({"tool_choice": "required"}, None, "tool_choice needs tools"),
         ({"previous_response_id": "resp_1"}, "previous_response_id", "not kept"),
         ({"include": ["message.output_text.logprobs"]}, "include[0]", "encrypted_content"),
-        ({"reasoning": {"effort": "high"}}, "reasoning.effort", "not chosen"),
+        ({"reasoning": {"effort": "high"}}, "reasoning.effort", "no thoughts"),
     ],
 )
 def test_what_responses_have_not_is_refused_by_name(

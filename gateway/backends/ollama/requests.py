@@ -95,6 +95,8 @@ def messages(
     """
     if request.tools or any(m.tool_calls or m.role == "tool" for m in request.messages):
         raise _only_raw("tools")
+    if request.reasoning not in ("", "off", "medium") or request.template_variables:
+        raise _only_raw("how much a model thinks")
     if request.answer_start:
         raise _only_raw("an answer's given beginning")
     return [_turn(message) for message in conversations.of(request.messages)]

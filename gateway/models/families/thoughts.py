@@ -15,6 +15,8 @@ from gateway.models.reasoning import CLOSES, OPENS, closing_of
 
 OFF, ON = "off", "on"
 LEVELS = ("minimal", "low", "medium", "high", "xhigh", "max")
+_USUAL = "medium"
+"""What clients say who ask for nothing."""
 SETTINGS = (OFF, ON, *LEVELS)
 """What an entry or a request may say of how much a model thinks."""
 
@@ -109,6 +111,8 @@ class Thoughts:
 
     def _level(self, asked: str) -> Variables:
         names = [name for name in _EFFORTS if name in self._template.variables]
+        if asked == _USUAL and not names:
+            return {}
         given: Variables = {**dict.fromkeys(names, asked), **(self._on if names else {})}
         if not names or self._begun(given) is None:
             known = "only on and off are known" if self.known else "it knows of no thoughts"
@@ -146,7 +150,8 @@ class Thoughts:
         closed = _CLOSED_AT_END.search(begun)
         bare = _OPEN_AT_END.sub("", begun[: closed.start()] if closed else begun)
         if not shown.startswith(bare):
-            return ""
+            # The switch closes it in a turn of its own, say: an answer is as without the switch.
+            return self._before_answer({}) if variables else ""
         header = _CLOSED.sub("", shown[len(bare) :])
         return header if header.strip() else ""
 

@@ -16,6 +16,7 @@ from gateway.server.anthropic.wire import (
     MessagesBody,
     MessageUsage,
     SaidText,
+    SaidThought,
     StopReason,
     TokensAnswer,
     TokensBody,
@@ -45,6 +46,7 @@ class MessageRoutes:
         """The answer, in one piece or as events. Temperature is 0 by default."""
         constraint = "tools" if body.enforces_call else "output_config.format"
         current().parameters |= {"constraint": constraint, "stop": "stop_sequences"}
+        current().parameters["reasoning_effort"] = "thinking.type"
         if body.stream:
             return await streaming.streamed(
                 request,
@@ -68,23 +70,22 @@ class MessageRoutes:
             asked = await ask(body, session)
             done = await session.generate(asked.request)
             end = _end(body, asked, done, session)
-        return _answer(body, done, asked.read(done.text), end)
+        return _answer(body, done, asked.read(done), end)
 
     async def _stream(self, body: MessagesBody, emit: Emit[str]) -> None:
         async with self._service.session(body.model) as session:
             asked = await ask(body, session)
             read = len((await session.render(asked.request)).token_ids)
             events = _Events(body, session.backend.fingerprint, emit)
-            held = calling.HeldBack() if asked.offer.tools else None
+            opened = await session.opened(asked.request)
+            telling = calling.Telling(asked.offer, opened=opened)
             async for delta in session.stream(asked.request):
                 events.begin(read)
                 if delta.completion is None:
-                    if not asked.offer.enforced:
-                        events.text(held.add(delta.text) if held else delta.text)
+                    events.tell(telling.add(delta.text))
                     continue
-                said = asked.read(delta.completion.text)
-                if held is not None:
-                    events.text(held.rest(said.content))
+                said = asked.read(delta.completion)
+                events.tell(telling.rest(delta.completion, said))
                 end = _end(body, asked, delta.completion, session)
                 events.end(delta.completion, said, end)
 
@@ -98,7 +99,7 @@ class _End:
 
 
 def _end(body: MessagesBody, asked: calling.Asked, done: Completion, session: Session) -> _End:
-    if asked.read(done.text).calls:
+    if asked.read(done).calls:
         return _End("tool_use")
     if done.finish_reason == "length":
         return _End("max_tokens")
@@ -114,8 +115,10 @@ def _end(body: MessagesBody, asked: calling.Asked, done: Completion, session: Se
 def _answer(
     body: MessagesBody, done: Completion, said: calling.ParsedAnswer, end: _End
 ) -> MessageAnswer:
-    content: list[SaidText | Called] = []
-    if said.content or not said.calls:
+    content: list[SaidThought | SaidText | Called] = []
+    if said.thought:
+        content.append(SaidThought(type="thinking", thinking=said.thought, signature=""))
+    if _is_said(said):
         content.append(SaidText(type="text", text=said.content, citations=None))
     for call in said.calls:
         made = json.loads(call.arguments)
@@ -133,6 +136,10 @@ def _answer(
     )
 
 
+def _is_said(said: calling.ParsedAnswer) -> bool:
+    return bool(said.content) or not (said.calls or said.thought)
+
+
 class _Events:
     """Tells one answer, block by block."""
 
@@ -142,6 +149,8 @@ class _Events:
         self._emit = emit
         self._begun = False
         self._blocks = 0
+        self._open = ""
+        """Kind of the block that is told."""
 
     def begin(self, prompt_tokens: int) -> None:
         """Announce the answer, once."""
@@ -161,19 +170,20 @@ class _Events:
         )
         self._send("message_start", message=message.model_dump())
 
-    def text(self, text: str) -> None:
+    def tell(self, new: calling.ParsedAnswer) -> None:
         """The next piece; an empty one is none."""
-        if not text:
-            return
-        self._begin_text()
-        delta = {"type": "text_delta", "text": text}
-        self._send("content_block_delta", index=0, delta=delta)
+        if new.thought:
+            self._begin("thinking", thinking="", signature="")
+            self._add({"type": "thinking_delta", "thinking": new.thought})
+        if new.content:
+            self._begin("text", text="", citations=None)
+            self._add({"type": "text_delta", "text": new.content})
 
     def end(self, done: Completion, said: calling.ParsedAnswer, end: _End) -> None:
         """The rest, and why it ended."""
-        if said.content or not said.calls:
-            self._begin_text()
-            self._send("content_block_stop", index=0)
+        if _is_said(said):
+            self._begin("text", text="", citations=None)
+        self._stop()
         for call in said.calls:
             index, self._blocks = self._blocks, self._blocks + 1
             block = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
@@ -186,12 +196,22 @@ class _Events:
         self._send("message_delta", delta=told, usage=spent.model_dump())
         self._send("message_stop")
 
-    def _begin_text(self) -> None:
-        if self._blocks:
+    def _begin(self, kind: str, **block: object) -> None:
+        """Begin a block, unless it is the one that is told; that one ends."""
+        if self._open == kind:
             return
-        self._blocks = 1
-        block = {"type": "text", "text": "", "citations": None}
-        self._send("content_block_start", index=0, content_block=block)
+        self._stop()
+        self._open, self._blocks = kind, self._blocks + 1
+        told = {"type": kind, **block}
+        self._send("content_block_start", index=self._blocks - 1, content_block=told)
+
+    def _add(self, delta: dict[str, str]) -> None:
+        self._send("content_block_delta", index=self._blocks - 1, delta=delta)
+
+    def _stop(self) -> None:
+        if self._open:
+            self._send("content_block_stop", index=self._blocks - 1)
+            self._open = ""
 
     def _send(self, kind: str, **fields: object) -> None:
         self._emit(sse.named(kind, json.dumps({"type": kind, **fields})))

@@ -8,6 +8,7 @@ from gateway.server import tools as calling
 from gateway.server.anthropic.wire import (
     MessagesBody,
     TextBlock,
+    ThinkingBlock,
     TokensBody,
     ToolResultBlock,
     ToolUseBlock,
@@ -33,7 +34,9 @@ def prompt_of(body: TokensBody, session: Session) -> calling.Asked:
     for turn in turns:
         messages += _read(turn)
     offer = _offer(body)
-    request = GenerationRequest(body.model, messages=tuple(messages), answer_start=begun)
+    request = GenerationRequest(
+        body.model, messages=tuple(messages), answer_start=begun, reasoning=body.effort
+    )
     return calling.Asked(calling.with_offer(request, offer, session.backend.tool_mode), offer)
 
 
@@ -81,6 +84,7 @@ def _read(turn: Turn) -> list[Message]:
         for block in turn.content
         if isinstance(block, ToolUseBlock)
     )
+    thought = "".join(b.thinking or "" for b in turn.content if isinstance(b, ThinkingBlock))
     if text or calls or not messages:
-        messages.append(Message(turn.role, text, calls))
+        messages.append(Message(turn.role, text, calls, reasoning=thought))
     return messages

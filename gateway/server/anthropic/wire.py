@@ -21,7 +21,6 @@ from gateway.server.wire import (
     Text,
     Whole,
     Wire,
-    only_default,
     only_empty,
 )
 
@@ -51,10 +50,11 @@ class ToolUseBlock(Wire):
 
 
 class ThinkingBlock(Wire):
-    """What the model thought before an earlier answer; chat templates are not shown it."""
+    """What the model thought before an earlier answer; a chat template shows it or leaves it
+    out."""
 
     type: Literal["thinking", "redacted_thinking"]
-    thinking: Ignored = None
+    thinking: Text | None = None
     signature: Ignored = None
     data: Ignored = None
 
@@ -175,14 +175,12 @@ class Metadata(Wire):
 
 
 class Thinking(Wire):
-    """Whether the model thinks first; no request chooses it."""
+    """Whether the model thinks first. Adaptive is as its entry or its template has it."""
 
-    type: Annotated[
-        None,
-        only_default("disabled", "adaptive", reason="how much a model thinks is not chosen here"),
-    ] = None
+    type: Literal["enabled", "disabled", "adaptive"] | None = None
     display: Hint = None
     budget_tokens: Annotated[Whole | None, UNREAD] = None
+    """`max_tokens` bounds thought and answer together."""
 
 
 class JsonFormat(Wire):
@@ -230,6 +228,12 @@ class TokensBody(Wire):
         return closed_text(form.schema_) if form else None
 
     @property
+    def effort(self) -> str:
+        """`GenerationRequest.reasoning`."""
+        asked = self.thinking.type if self.thinking else None
+        return {"enabled": "on", "disabled": "off"}.get(asked or "", "")
+
+    @property
     def enforces_call(self) -> bool:
         """Whether the answer must be a call."""
         return self.tool_choice is not None and self.tool_choice.type in ("any", "tool")
@@ -271,6 +275,15 @@ class SaidText(Answered):
     citations: None
 
 
+class SaidThought(Answered):
+    """What was thought before."""
+
+    type: Literal["thinking"]
+    thinking: str
+    signature: str
+    """Empty: what was thought is no secret, and nothing signs it."""
+
+
 class Called(Answered):
     """A call that the caller is asked to make."""
 
@@ -299,7 +312,7 @@ class MessageAnswer(Answered):
     type: Literal["message"]
     role: Literal["assistant"]
     model: str
-    content: list[SaidText | Called]
+    content: list[SaidThought | SaidText | Called]
     stop_reason: StopReason | None
     stop_sequence: str | None
     usage: MessageUsage

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +23,7 @@ A = TypeVar("A", bound=Answer)
 _SECOND_NS = 1_000_000_000
 _FIELDS = {
     "constraint": "format",
+    "reasoning_effort": "think",
     "max_tokens": "options.num_predict",
     "repetition_penalty": "options.repeat_penalty",
 }
@@ -69,7 +70,7 @@ class Answering:
         async with self._session(asked) as session:
             request = await fitted(asked.request(session), asked.options, session)
             done = await session.generate(request)
-            said = _read(request, done.text)
+            said = _read(request, done)
             more = _logprobs(done.logprobs or (), session) | _figures(done)
         return asked.shape(said, _frame(asked, done=True) | more)
 
@@ -83,7 +84,7 @@ class Answering:
             request = await fitted(asked.request(session), asked.options, session)
             figures: dict[str, Any] = {}
             async for said, logprobs, done in _pieces(session, request):
-                if said.content or said.calls or logprobs:
+                if said.content or said.calls or said.thought or logprobs:
                     tell(said, _frame(asked, done=False) | _logprobs(logprobs, session))
                 if done is not None:
                     figures = _figures(done)
@@ -108,26 +109,22 @@ Piece = tuple[tools.ParsedAnswer, tuple[TokenLogprob, ...], Completion | None]
 
 async def _pieces(session: Session, request: GenerationRequest) -> AsyncIterator[Piece]:
     """What is new to say; the last one has the completion. Text that may become a call waits."""
-    held = tools.HeldBack() if request.tools else None
+    opened = await session.opened(request)
+    telling = tools.Telling(tools.Offer(request.tools), opened=opened)
     async for delta in session.stream(request):
         if delta.completion is None:
-            text = held.add(delta.text) if held else delta.text
-            yield tools.ParsedAnswer(text, ()), delta.logprobs, None
+            yield telling.add(delta.text), delta.logprobs, None
             continue
-        said = tools.ParsedAnswer("", ())
-        if held is not None:
-            whole = _read(request, delta.completion.text)
-            said = tools.ParsedAnswer(held.rest(whole.content), whole.calls)
-        yield said, delta.logprobs, delta.completion
+        whole = _read(request, delta.completion)
+        rest = telling.rest(delta.completion, whole)
+        yield replace(rest, calls=whole.calls), delta.logprobs, delta.completion
         return
     raise RuntimeError("the backend's stream ended without its completion")
 
 
-def _read(request: GenerationRequest, text: str) -> tools.ParsedAnswer:
-    """Part an answer into what was said and what is to be called."""
-    if not request.tools:
-        return tools.ParsedAnswer(text, ())
-    return tools.read_calls(text, request.tools, tools.salt_of(request.messages, 0))
+def _read(request: GenerationRequest, done: Completion) -> tools.ParsedAnswer:
+    """Part an answer into what was thought, what was said and what is to be called."""
+    return tools.read(done, tools.Offer(request.tools), tools.salt_of(request.messages, 0))
 
 
 def _frame(asked: OllamaRequest[A], *, done: bool) -> dict[str, Any]:

@@ -30,6 +30,7 @@ def chat_request(body: ChatBody, session: Session) -> GenerationRequest:
         messages=_messages(body.messages or ()),
         sampling=(body.options or Options()).sampling(),
         constraint=constraint_of(body.format),
+        reasoning=body.effort,
         logprobs=body.alternatives,
     )
     return tools.with_offer(request, offer, session.backend.tool_mode)
@@ -45,6 +46,7 @@ def generate_request(body: GenerateBody) -> GenerationRequest:
         prompt=prompt if body.raw else None,
         sampling=(body.options or Options()).sampling(),
         constraint=constraint_of(body.format),
+        reasoning="" if body.raw else body.effort,
         logprobs=body.alternatives,
     )
 
@@ -84,7 +86,8 @@ def _messages(given: Sequence[ChatTurn]) -> tuple[Message, ...]:
         open_calls += calls
         answered = _answered(message, open_calls) if message.role == "tool" else ""
         open_calls = [call for call in open_calls if call.id != answered]
-        made.append(Message(message.role, message.content or "", tuple(calls), answered))
+        text, thought = message.content or "", message.thinking or ""
+        made.append(Message(message.role, text, tuple(calls), answered, reasoning=thought))
     return tuple(made)
 
 

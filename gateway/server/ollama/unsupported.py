@@ -15,7 +15,6 @@ from gateway.server.http_errors import Forbidden
 from gateway.server.wire import UNREAD, Whole, only_default, only_empty
 
 NoImages = Annotated[None, only_empty("the model reads text only, no images")]
-NoThinking = Annotated[None, only_empty("the model does not support thinking")]
 NoSuffix = Annotated[
     None,
     only_empty("does not support insert: what a model writes before a suffix does not know it"),

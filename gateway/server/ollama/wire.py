@@ -16,7 +16,6 @@ from gateway.server.ollama.unsupported import (
     NoPicture,
     NoSuffix,
     NoTemplate,
-    NoThinking,
     WhereItFits,
 )
 from gateway.server.tools import ParsedAnswer
@@ -48,7 +47,8 @@ class GenerationBody(Wire):
     logprobs: bool | None = None
     """Natural logarithms, from the model's own distribution before penalties and format."""
     top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
-    think: NoThinking = None
+    think: bool | Literal["low", "medium", "high", "max"] | None = None
+    """Whether the model thinks first, or how much; absent: as its entry or its template has it."""
     truncate: WhereItFits = None
     shift: WhereItFits = None
     debug_render_only: Annotated[None, only_empty("prompts are shown by POST /tokenize")] = Field(
@@ -65,6 +65,13 @@ class GenerationBody(Wire):
     def keep_seconds(self) -> float | None:
         """How long the model stays loaded afterwards; None: undecided."""
         return None if self.keep_alive is None else seconds_of(self.keep_alive)
+
+    @property
+    def effort(self) -> str:
+        """`GenerationRequest.reasoning`."""
+        if isinstance(self.think, bool):
+            return "on" if self.think else "off"
+        return self.think or ""
 
     @property
     def alternatives(self) -> int | None:
@@ -99,8 +106,8 @@ class ChatTurn(Wire):
     tool_call_id: Text | None = None
     """Of a tool's turn: the call that it answers."""
     images: NoImages = None
-    thinking: Annotated[Text | None, UNREAD] = None
-    """What the model thought before; chat templates are not shown it."""
+    thinking: Text | None = None
+    """What the model thought before; a chat template shows it or leaves it out."""
 
     @model_validator(mode="after")
     def _fits_its_role(self) -> Self:
@@ -187,6 +194,7 @@ class AnsweredTurn(Answered):
 
     role: Literal["assistant"]
     content: str
+    thinking: str | None = None
     tool_calls: list[AnsweredCall] | None = None
 
 
@@ -200,19 +208,23 @@ class GenerateAnswer(Answer):
     """Of /api/generate."""
 
     response: str
+    thinking: str | None = None
 
 
 def chat_answer(said: ParsedAnswer, frame: dict[str, Any]) -> ChatAnswer:
     """What was said, as a message in the frame of all answers."""
     calls = [_call(number, call) for number, call in enumerate(said.calls)]
-    more = {"tool_calls": calls} if calls else {}
+    more: dict[str, Any] = {"tool_calls": calls} if calls else {}
+    if said.thought:
+        more["thinking"] = said.thought
     message = AnsweredTurn(role="assistant", content=said.content, **more)
     return ChatAnswer(message=message, **frame)
 
 
 def generate_answer(said: ParsedAnswer, frame: dict[str, Any]) -> GenerateAnswer:
     """What was said, as a text in the frame of all answers."""
-    return GenerateAnswer(response=said.content, **frame)
+    more: dict[str, Any] = {"thinking": said.thought} if said.thought else {}
+    return GenerateAnswer(response=said.content, **more, **frame)
 
 
 def _call(number: int, call: ToolCall) -> AnsweredCall:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -95,20 +96,21 @@ class _Stream:
 
     async def run(self, number: int) -> Completion:
         """Stream one choice to its end."""
-        held = tools.HeldBack() if self._asked.offer.tools else None
+        request = self._asked.requests[number]
+        opened = await self._session.opened(request)
+        telling = tools.Telling(self._asked.offer, opened=opened)
         begun = False
-        async for delta in self._session.stream(self._asked.requests[number]):
+        async for delta in self._session.stream(request):
             if not begun:
                 begun = True
                 self._tell(number, ChunkDelta(role="assistant", content="", refusal=None))
             if delta.completion is not None:
-                self._finish(number, delta.completion, delta.logprobs, held)
+                self._finish(number, delta.completion, delta.logprobs, telling)
                 return delta.completion
-            text = delta.text
-            if held is not None:
-                text = "" if self._asked.offer.enforced else held.add(text)
-            if text or delta.logprobs:
-                self._tell(number, ChunkDelta(content=text), logprobs=delta.logprobs)
+            new = telling.add(delta.text)
+            self._tell_thought(number, new.thought)
+            if new.content or delta.logprobs:
+                self._tell(number, ChunkDelta(content=new.content), logprobs=delta.logprobs)
         raise RuntimeError("the backend's stream ended without its completion")
 
     def tell_usage(self, done: list[Completion]) -> None:
@@ -121,17 +123,23 @@ class _Stream:
         number: int,
         completion: Completion,
         logprobs: tuple[TokenLogprob, ...],
-        held: tools.HeldBack | None,
+        telling: tools.Telling,
     ) -> None:
-        said = self._asked.read(completion.text, number)
-        if held is not None and (rest := held.rest(said.content)):
-            self._tell(number, ChunkDelta(content=rest))
+        said = self._asked.read(completion, number)
+        rest = telling.rest(completion, said)
+        self._tell_thought(number, rest.thought)
+        if rest.content:
+            self._tell(number, ChunkDelta(content=rest.content))
         if said.calls:
             calls = [DeltaCall(index=i, **_call(c).model_dump()) for i, c in enumerate(said.calls)]
             self._tell(number, ChunkDelta(tool_calls=calls))
         if logprobs:
             self._tell(number, ChunkDelta(content=""), logprobs=logprobs)
         self._tell(number, ChunkDelta(), finish=_reason(completion, said))
+
+    def _tell_thought(self, number: int, thought: str) -> None:
+        if thought:
+            self._tell(number, ChunkDelta(reasoning_content=thought))
 
     def _tell(
         self,
@@ -166,15 +174,12 @@ def answer_id() -> str:
 
 
 def _choice(number: int, asked: ChatChoices, answer: Completion, session: Session) -> Choice:
-    said = asked.read(answer.text, number)
-    message = AnswerMessage(role="assistant", content=said.content, refusal=None)
+    said = asked.read(answer, number)
+    more: dict[str, Any] = {"reasoning_content": said.thought} if said.thought else {}
     if said.calls:
-        message = AnswerMessage(
-            role="assistant",
-            content=said.content or None,
-            refusal=None,
-            tool_calls=[_call(call) for call in said.calls],
-        )
+        more["tool_calls"] = [_call(call) for call in said.calls]
+    content = said.content or None if said.calls or answer.answer is None else said.content
+    message = AnswerMessage(role="assistant", content=content, refusal=None, **more)
     logprobs = None if answer.logprobs is None else _logprobs(answer.logprobs, session)
     return Choice(
         index=number, message=message, logprobs=logprobs, finish_reason=_reason(answer, said)

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, replace
 
 from gateway.core.errors import InvalidRequest
-from gateway.core.types import Constraint, GenerationRequest, Message, ToolCall
+from gateway.core.types import Completion, Constraint, GenerationRequest, Message, ToolCall
 from gateway.server import tools as calling
 from gateway.server.exchange import current
 from gateway.server.openai.chat_wire import ChatMessage, ChatRequest, NamedTool
@@ -18,10 +18,10 @@ class ChatChoices:
     requests: tuple[GenerationRequest, ...]
     offer: calling.Offer
 
-    def read(self, text: str, sample: int) -> calling.ParsedAnswer:
+    def read(self, done: Completion, sample: int) -> calling.ParsedAnswer:
         """Part the answer of one choice."""
         salt = calling.salt_of(self.requests[sample].messages, sample)
-        return calling.read(text, self.offer, salt)
+        return calling.read(done, self.offer, salt)
 
 
 async def ask(body: ChatRequest, session: Session) -> ChatChoices:
@@ -37,6 +37,8 @@ async def ask(body: ChatRequest, session: Session) -> ChatChoices:
         messages=tuple(_message(message) for message in body.messages),
         sampling=body.sampling(),
         constraint=_format(body),
+        reasoning=body.effort,
+        template_variables=body.template_variables,
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
     )
     offer = _offer(body)
@@ -70,7 +72,10 @@ def _message(message: ChatMessage) -> Message:
         ToolCall(call.id, call.function.name, arguments_of(call.function.arguments, "messages"))
         for call in message.tool_calls or ()
     )
-    return Message(message.plain_role, message.text, calls, message.tool_call_id or "")
+    thought = message.reasoning_content or message.reasoning or ""
+    return Message(
+        message.plain_role, message.text, calls, message.tool_call_id or "", reasoning=thought
+    )
 
 
 def arguments_of(text: str, parameter: str) -> str:

@@ -1,5 +1,6 @@
 """Bodies of POST /v1/chat/completions."""
 
+import json
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, Tag, model_validator
@@ -19,12 +20,14 @@ from gateway.server.wire import (
     UNREAD,
     Answered,
     ByKind,
+    EffortAsked,
     FunctionDefinition,
     Ignored,
     JsonObject,
     Text,
     Whole,
     Wire,
+    effort_of,
     only_default,
     only_empty,
 )
@@ -83,9 +86,9 @@ class ChatMessage(Wire):
     content: Content | None = None
     name: Annotated[Text | None, UNREAD] = None
     """Of who speaks; chat templates are not shown it."""
-    reasoning_content: Annotated[Text | None, UNREAD] = None
-    """What the model thought before; chat templates are not shown it."""
-    reasoning: Annotated[Text | None, UNREAD] = None
+    reasoning_content: Text | None = None
+    """What the model thought before; a chat template shows it or leaves it out."""
+    reasoning: Text | None = None
     tool_calls: list[CallInMessage] | None = None
     tool_call_id: Text | None = None
     refusal: Annotated[None, only_empty("a refusal of an earlier answer is not read")] = None
@@ -179,7 +182,6 @@ _Choice = Annotated[
     Annotated[Literal["none", "auto", "required"], Tag("str")] | Annotated[NamedTool, Tag("dict")],
     ByKind,
 ]
-_NO_THINKING = "how much a model thinks is not chosen by a request"
 
 
 class ChatRequest(SamplingFields):
@@ -207,11 +209,12 @@ class ChatRequest(SamplingFields):
     modalities: Annotated[
         None, only_default(["text"], reason="models write text only, no audio")
     ] = None
-    reasoning_effort: Annotated[None, only_default("none", "medium", reason=_NO_THINKING)] = None
+    reasoning_effort: EffortAsked | None = None
+    enable_thinking: bool | None = None
+    """As `reasoning_effort`: false is "none"."""
+    chat_template_kwargs: JsonObject | None = None
+    """What the chat template is given beside messages and tools."""
     moderation: Annotated[None, only_empty("answers are not moderated")] = None
-    chat_template_kwargs: Annotated[
-        None, only_empty("a chat template is given nothing but messages and tools")
-    ] = None
     verbosity: Annotated[
         None, only_default("medium", reason="how long answers are is said in the messages")
     ] = None
@@ -242,6 +245,19 @@ class ChatRequest(SamplingFields):
     def most_tokens(self) -> int | None:
         """The limit under either name; None: what the context leaves."""
         return bound(self.max_completion_tokens or self.max_tokens)
+
+    @property
+    def effort(self) -> str:
+        """`GenerationRequest.reasoning`."""
+        if self.reasoning_effort is not None:
+            return effort_of(self.reasoning_effort)
+        return "" if self.enable_thinking is None else "on" if self.enable_thinking else "off"
+
+    @property
+    def template_variables(self) -> str:
+        """`GenerationRequest.template_variables`."""
+        given = self.chat_template_kwargs
+        return json.dumps(given, sort_keys=True) if given else ""
 
     @property
     def enforces_call(self) -> bool:
@@ -277,6 +293,8 @@ class AnswerMessage(Answered):
     role: Literal["assistant"]
     content: str | None
     refusal: None
+    reasoning_content: str | None = None
+    """What the model thought before; not sent where it wrote no thought."""
     tool_calls: list[MessageCall] = Field(default_factory=list)
 
 
@@ -317,6 +335,7 @@ class ChunkDelta(Answered):
 
     role: Literal["assistant"] = "assistant"
     content: str | None = None
+    reasoning_content: str | None = None
     refusal: None = None
     tool_calls: list[DeltaCall] = Field(default_factory=list)
 

@@ -11,10 +11,12 @@ from gateway.server.openai import sse
 from gateway.server.openai.response_shape import (
     Failed,
     call_of,
+    is_said,
     item_id,
     message_of,
     part_of,
     responded,
+    thought_of,
 )
 from gateway.server.openai.responses_wire import OutputMessage, ResponseRequest
 from gateway.server.tools import ParsedAnswer
@@ -30,6 +32,11 @@ class Events:
         self._number = 0
         self._items = 0
         """Of those that were begun."""
+        self._thought = ""
+        """What was told of it; it ends where anything else begins."""
+        self._ended = False
+        self._message = -1
+        """Place of the message among the items; negative: it has not begun."""
 
     def begin(self) -> None:
         """Announce the answer, once."""
@@ -39,16 +46,35 @@ class Events:
         self._send("response.created", response=response)
         self._send("response.in_progress", response=response)
 
-    def text(self, text: str) -> None:
+    def tell(self, new: ParsedAnswer) -> None:
         """The next piece; an empty one is none."""
-        if not text:
+        if new.thought:
+            self._think(new.thought)
+        if new.content:
+            self._begin_message()
+            place = self._place()
+            self._send("response.output_text.delta", **place, delta=new.content, logprobs=[])
+
+    def _think(self, text: str) -> None:
+        if not self._thought:
+            self._items = 1
+            begun = thought_of("").model_dump()
+            self._send("response.output_item.added", output_index=0, item=begun)
+        self._thought += text
+        self._send("response.reasoning_text.delta", **_thinking(), delta=text)
+
+    def _end_thought(self) -> None:
+        if not self._thought or self._ended:
             return
-        self._begin_message()
-        self._send("response.output_text.delta", **_place(), delta=text, logprobs=[])
+        self._ended = True
+        self._send("response.reasoning_text.done", **_thinking(), text=self._thought)
+        whole = thought_of(self._thought).model_dump()
+        self._send("response.output_item.done", output_index=0, item=whole)
 
     def end(self, completion: Completion, said: ParsedAnswer) -> None:
         """The whole, item by item."""
-        if said.content or not said.calls:
+        self._end_thought()
+        if is_said(said):
             self._begin_message()
             self._end_message(said.content, cut=completion.finish_reason == "length")
         for call in said.calls:
@@ -62,21 +88,27 @@ class Events:
         response = responded(self._body, self._fingerprint, None, failed=Failed(code, message))
         return error + self._event("response.failed", response=response.model_dump())
 
+    def _place(self) -> dict[str, object]:
+        return {"item_id": item_id(), "output_index": self._message, "content_index": 0}
+
     def _begin_message(self) -> None:
-        if self._items:
+        if self._message >= 0:
             return
-        self._items = 1
+        self._end_thought()
+        self._message, self._items = self._items, self._items + 1
         item = OutputMessage(
             id=item_id(), type="message", role="assistant", status="in_progress", content=[]
         )
-        self._send("response.output_item.added", output_index=0, item=item.model_dump())
-        self._send("response.content_part.added", **_place(), part=part_of("").model_dump())
+        index = self._message
+        self._send("response.output_item.added", output_index=index, item=item.model_dump())
+        self._send("response.content_part.added", **self._place(), part=part_of("").model_dump())
 
     def _end_message(self, text: str, *, cut: bool) -> None:
-        self._send("response.output_text.done", **_place(), text=text, logprobs=[])
-        self._send("response.content_part.done", **_place(), part=part_of(text).model_dump())
+        place = self._place()
+        self._send("response.output_text.done", **place, text=text, logprobs=[])
+        self._send("response.content_part.done", **place, part=part_of(text).model_dump())
         item = message_of(text, cut=cut).model_dump()
-        self._send("response.output_item.done", output_index=0, item=item)
+        self._send("response.output_item.done", output_index=self._message, item=item)
 
     def _call(self, call: ToolCall) -> None:
         index, begun, whole = self._items, call_of(call, "in_progress"), call_of(call, "completed")
@@ -97,5 +129,5 @@ class Events:
         return sse.named(kind, json.dumps(event))
 
 
-def _place() -> dict[str, object]:
-    return {"item_id": item_id(), "output_index": 0, "content_index": 0}
+def _thinking() -> dict[str, object]:
+    return {"item_id": item_id("rs"), "output_index": 0, "content_index": 0}

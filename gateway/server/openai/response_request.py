@@ -1,5 +1,7 @@
 """A body of /v1/responses -> what the backend is asked, and how its answer is to be read."""
 
+from dataclasses import replace
+
 from gateway.core.errors import InvalidRequest
 from gateway.core.types import (
     Constraint,
@@ -18,9 +20,11 @@ from gateway.server.openai.responses_wire import (
     CallOutputItem,
     InputMessage,
     NamedFunctionTool,
+    ReasoningItem,
     ResponseRequest,
 )
 from gateway.server.service import Session
+from gateway.server.wire import effort_of
 
 
 async def ask(body: ResponseRequest, session: Session) -> calling.Asked:
@@ -41,6 +45,7 @@ async def ask(body: ResponseRequest, session: Session) -> calling.Asked:
             top_p=1.0 if body.top_p is None else body.top_p,
         ),
         constraint=None if schema is None else Constraint("json_schema", schema),
+        reasoning=effort_of(body.reasoning.effort) if body.reasoning else "",
     )
     offer = _offer(body)
     request = calling.with_offer(request, offer, session.backend.tool_mode)
@@ -64,9 +69,14 @@ def _messages(body: ResponseRequest) -> tuple[Message, ...]:
     if isinstance(body.input, str):
         return (*turns, Message("user", body.input))
     called: set[str] = set()
+    thought = ""
     for number, item in enumerate(body.input):
         if isinstance(item, InputMessage):
-            turns.append(Message(_role(item.role), item.text))
+            role = _role(item.role)
+            turns.append(Message(role, item.text, reasoning=thought if role == "assistant" else ""))
+            thought = ""
+        elif isinstance(item, ReasoningItem):
+            thought = item.text
         elif isinstance(item, CallOutputItem):
             if item.call_id not in called:
                 raise InvalidRequest(
@@ -78,8 +88,9 @@ def _messages(body: ResponseRequest) -> tuple[Message, ...]:
             called.add(item.call_id)
             call = ToolCall(item.call_id, item.name, arguments_of(item.arguments, "input"))
             before = turns.pop() if turns and turns[-1].role == "assistant" else None
-            content, calls = (before.content, before.tool_calls) if before else ("", ())
-            turns.append(Message("assistant", content, (*calls, call)))
+            before = before or Message("assistant", "", reasoning=thought)
+            thought = ""
+            turns.append(replace(before, tool_calls=(*before.tool_calls, call)))
     return tuple(turns)
 
 

@@ -10,11 +10,12 @@ from gateway.server.openai.responses_wire import (
     Incomplete,
     InputDetails,
     NamedFunctionTool,
-    NoReasoning,
     OutputCall,
     OutputDetails,
     OutputMessage,
+    OutputReasoning,
     OutputText,
+    ReasoningAsked,
     Responded,
     ResponseError,
     ResponseRequest,
@@ -67,7 +68,7 @@ def responded(
         presence_penalty=0.0,
         max_tool_calls=None,
         prompt_cache_key=body.prompt_cache_key,
-        reasoning=NoReasoning(),
+        reasoning=ReasoningAsked(effort=body.reasoning.effort if body.reasoning else None),
         safety_identifier=body.safety_identifier,
         service_tier="default",
         top_logprobs=0,
@@ -87,12 +88,32 @@ def responded(
     )
 
 
-def output_of(done: Completion, said: ParsedAnswer) -> list[OutputMessage | OutputCall]:
+def output_of(
+    done: Completion, said: ParsedAnswer
+) -> list[OutputReasoning | OutputMessage | OutputCall]:
     """The items: what was said, unless only calls were made; and the calls."""
-    items: list[OutputMessage | OutputCall] = []
-    if said.content or not said.calls:
+    items: list[OutputReasoning | OutputMessage | OutputCall] = []
+    if said.thought:
+        items.append(thought_of(said.thought))
+    if is_said(said):
         items.append(message_of(said.content, cut=done.finish_reason == "length"))
     return [*items, *(call_of(call, "completed") for call in said.calls)]
+
+
+def is_said(said: ParsedAnswer) -> bool:
+    """Whether an answer has a message: with neither calls nor a thought also an empty one."""
+    return bool(said.content) or not (said.calls or said.thought)
+
+
+def thought_of(text: str) -> OutputReasoning:
+    """A thought as an item; empty, one that begins."""
+    return OutputReasoning(
+        id=item_id("rs"),
+        type="reasoning",
+        status="completed" if text else "in_progress",
+        summary=[],
+        content=[{"type": "reasoning_text", "text": text}] if text else [],
+    )
 
 
 def message_of(text: str, *, cut: bool) -> OutputMessage:
@@ -123,9 +144,9 @@ def part_of(text: str) -> OutputText:
     return OutputText(type="output_text", text=text, annotations=[], logprobs=[])
 
 
-def item_id() -> str:
-    """Of the one message of an answer."""
-    return "msg_" + current().id.removeprefix("req_")
+def item_id(kind: str = "msg") -> str:
+    """Of the one message or thought of an answer."""
+    return f"{kind}_" + current().id.removeprefix("req_")
 
 
 def _status(done: Completion | None, said: ParsedAnswer | None, failed: Failed | None) -> Status:

@@ -33,6 +33,7 @@ class ResponseRoutes:
         """The answer, in one piece or as events. Temperature is 0 and the seed 0 by default."""
         current().parameters |= {"constraint": "text.format", "messages": "input"}
         current().parameters["max_tokens"] = "max_output_tokens"
+        current().parameters["reasoning_effort"] = "reasoning.effort"
         if body.stream:
             events: list[Events] = []
             return await sse.streamed(
@@ -46,30 +47,23 @@ class ResponseRoutes:
         async with self._service.session(body.model) as session:
             asked = await ask(body, session)
             done = await session.generate(asked.request)
-        return responded(body, done.fingerprint, done, asked.read(done.text))
+        return responded(body, done.fingerprint, done, asked.read(done))
 
     async def _stream(self, body: ResponseRequest, emit: Emit[str], begun: list[Events]) -> None:
         async with self._service.session(body.model) as session:
             asked = await ask(body, session)
             events = Events(body, session.backend.fingerprint, emit)
             begun.append(events)
-            held = calling.HeldBack() if asked.offer.tools else None
+            opened = await session.opened(asked.request)
+            telling = calling.Telling(asked.offer, opened=opened)
             async for delta in session.stream(asked.request):
                 events.begin()
                 if delta.completion is None:
-                    events.text(_certain(delta.text, held, asked))
+                    events.tell(telling.add(delta.text))
                     continue
-                said = asked.read(delta.completion.text)
-                if held is not None:
-                    events.text(held.rest(said.content))
+                said = asked.read(delta.completion)
+                events.tell(telling.rest(delta.completion, said))
                 events.end(delta.completion, said)
-
-
-def _certain(text: str, held: calling.HeldBack | None, asked: calling.Asked) -> str:
-    """What of a piece is certainly content and no call."""
-    if held is None:
-        return text
-    return "" if asked.offer.enforced else held.add(text)
 
 
 def _error_events(error_json: str, begun: list[Events]) -> str:

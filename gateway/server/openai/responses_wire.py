@@ -16,6 +16,7 @@ from gateway.server.wire import (
     UNREAD,
     Answered,
     ByKind,
+    EffortAsked,
     FunctionDefinition,
     Hint,
     Ignored,
@@ -130,6 +131,7 @@ _Choice = Annotated[
     Annotated[Literal["none", "auto", "required"], Tag("str")]
     | Annotated[NamedFunctionTool, Tag("dict")],
     ByKind,
+    EffortAsked,
 ]
 
 
@@ -138,12 +140,9 @@ _NO_THOUGHTS = "chat templates are not shown what a model thought before"
 
 
 class Reasoning(Wire):
-    """How much is thought; no request chooses it."""
+    """How much is thought."""
 
-    effort: Annotated[
-        None,
-        only_default("none", "medium", reason="how much a model thinks is not chosen by a request"),
-    ] = None
+    effort: EffortAsked | None = None
     summary: Annotated[None, only_default("auto", reason=_NO_SUMMARY)] = None
     generate_summary: Annotated[None, only_default("auto", reason=_NO_SUMMARY)] = None
     context: Annotated[None, only_default("auto", reason=_NO_THOUGHTS)] = None
@@ -184,15 +183,28 @@ class CallOutputItem(Wire):
         return text_of(self.output)
 
 
+class ReasoningText(Wire):
+    """A part of a thought."""
+
+    type: Literal["reasoning_text"]
+    text: Text
+
+
 class ReasoningItem(Wire):
-    """What the model thought before an earlier answer; chat templates are not shown it."""
+    """What the model thought before an earlier answer; a chat template shows it or leaves it
+    out."""
 
     type: Literal["reasoning"]
     id: Hint = None
     status: Hint = None
     summary: Ignored = None
-    content: Ignored = None
-    encrypted_content: Ignored = None
+    content: list[ReasoningText] | None = None
+    encrypted_content: list[ReasoningText] | None = None
+
+    @property
+    def text(self) -> str:
+        """What was thought."""
+        return "".join(part.text for part in self.content or ())
 
 
 _ITEMS = ("message", "function_call", "function_call_output", "reasoning")
@@ -228,6 +240,7 @@ class ResponseRequest(Wire):
     input: Annotated[
         Annotated[Text, Tag("str")] | Annotated[list[Item], Field(min_length=1), Tag("list")],
         ByKind,
+        EffortAsked,
     ]
     instructions: Text | None = None
     """A system turn before the input."""
@@ -317,6 +330,16 @@ class OutputMessage(Answered):
     content: list[OutputText]
 
 
+class OutputReasoning(Answered):
+    """What was thought before the answer."""
+
+    id: str
+    type: Literal["reasoning"]
+    status: Literal["in_progress", "completed"]
+    summary: list[str]
+    content: list[dict[str, str]]
+
+
 class OutputCall(Answered):
     """A call that the caller is asked to make."""
 
@@ -364,10 +387,10 @@ class ResponseError(Answered):
     message: str
 
 
-class NoReasoning(Answered):
-    """No request chooses how much is thought."""
+class ReasoningAsked(Answered):
+    """How much is thought, as the request says."""
 
-    effort: None = None
+    effort: str | None = None
     summary: None = None
 
 
@@ -385,7 +408,7 @@ class Responded(Answered):
     max_output_tokens: int | None
     metadata: dict[str, str]
     model: str
-    output: list[OutputMessage | OutputCall]
+    output: list[OutputReasoning | OutputMessage | OutputCall]
     parallel_tool_calls: bool
     previous_response_id: None
     background: Literal[False]
@@ -393,7 +416,7 @@ class Responded(Answered):
     presence_penalty: float
     max_tool_calls: None
     prompt_cache_key: str | None
-    reasoning: NoReasoning
+    reasoning: ReasoningAsked
     safety_identifier: str | None
     service_tier: Literal["default"]
     top_logprobs: Literal[0]
