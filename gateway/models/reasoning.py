@@ -27,6 +27,7 @@ CLOSES = re.compile(
     rf"</(?:{_NAMES})\s?>|<\|/(?:{_NAMES})\|>|\[/think\]|◁/think▷|<\|end_of_thought\|>"
     r"|<\|end_thinking\|>|<channel\|>|<\|close\|>think<\|sep\|>|<\|open\|>response<\|sep\|>"
     r"|(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>"
+    r"|<\|end\|><\|begin\|>assistant<\|content\|>"
     rf"|{re.escape(_FINAL)}",
     re.IGNORECASE,
 )
@@ -114,7 +115,7 @@ def _pieces(text: str) -> Iterator[tuple[str, str]]:
     yield text[start:], ""
 
 
-_COMPOSED = r"(?:<\|(?:end|start|channel|open|close)\|>[^<]{0,40}){0,4}"
+_COMPOSED = r"(?:<\|(?:end|start|begin|channel|open|close)\|>[^<]{0,40}){0,4}"
 _BEGINNING = re.compile(rf"{_COMPOSED}(?:<[^<>\s]{{0,40}}|\[[A-Za-z/ ]{{0,24}}|◁[^▷\s]{{0,20}})?$")
 """What may become a tag, at the end of a text that grows."""
 

@@ -45,6 +45,7 @@ TOOLS = tuple(
 )
 QUESTION, LABEL = "the-question-of-a-probe", "the-label-of-a-probe"
 THOUGHT = re.compile(
+    r"<\|think\|><\|end\|><\|begin\|>assistant|"
     rf"(?:{OPENS.pattern})(?:(?!{OPENS.pattern}).)*?(?:(?:{CLOSES.pattern})|$)|(?:{CLOSES.pattern})$",
     re.IGNORECASE | re.DOTALL,
 )
