@@ -21,6 +21,7 @@ from gateway.server.wire import (
     Text,
     Whole,
     Wire,
+    only_default,
     only_empty,
 )
 

@@ -199,7 +199,7 @@ class ReasoningItem(Wire):
     status: Hint = None
     summary: Ignored = None
     content: list[ReasoningText] | None = None
-    encrypted_content: list[ReasoningText] | None = None
+    encrypted_content: Ignored = None
 
     @property
     def text(self) -> str:
