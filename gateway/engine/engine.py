@@ -308,6 +308,11 @@ class Engine:
         task.pending = [*lost, *step.tokens[task.cached if first else 0 :]]
         if not task.pending:
             raise BackendError("a step of the request has no token")
+        if not 1 <= step.outputs <= min(len(task.pending), OUTPUTS_PER_PASS):
+            raise BackendError(
+                f"a step of the request wants the logits of {step.outputs} of its "
+                f"{len(task.pending)} tokens; a pass gives those of {OUTPUTS_PER_PASS}"
+            )
         task.outputs, task.returns = step.outputs, step.returns
 
     def _pass(self) -> None:

@@ -11,6 +11,7 @@ from gateway.backends.llama_cpp.context import Context
 from gateway.core.errors import BackendError, BackendUnavailable, InvalidRequest, ModelLoadError
 from gateway.core.types import Sampling
 from gateway.engine import engine as engines
+from gateway.engine.context import OUTPUTS_PER_PASS, PassRow
 from gateway.engine.engine import Engine
 from gateway.engine.generation import generate
 from gateway.engine.jobs import Generated, Job, Step
@@ -182,6 +183,37 @@ def test_an_engine_that_is_down_can_be_closed(
     engine.close()
     with pytest.raises(BackendUnavailable, match="closed"):
         engine.submit(PROMPT, greedy(smollm2, PROMPT))
+
+
+@pytest.mark.parametrize("outputs", [0, -1, 11, OUTPUTS_PER_PASS + 1])
+def test_a_step_whose_logits_no_pass_can_give_fails_alone(
+    smollm2: LlamaCppBackend, engine: Engine, right: tuple[object, ...], outputs: int
+) -> None:
+    """More outputs than a context has end the process, and a scheduler without them never ends."""
+
+    def wanting() -> Job:
+        yield Step(0, PROMPT * 20 if outputs > len(PROMPT) + 1 else PROMPT, outputs=outputs)
+        raise AssertionError("unreached")
+
+    with pytest.raises(BackendError, match=f"wants the logits of {outputs} of its"):
+        engine.submit(PROMPT, wanting()).result(timeout=30)
+    assert answer(engine, smollm2, PROMPT) == right
+
+
+def test_a_pass_that_the_library_would_not_survive_is_refused(contexts: Refusals) -> None:
+    contexts.refuse = False
+    context = contexts()
+    try:
+        for rows in (
+            [],
+            [PassRow(0, n, 5, output=True) for n in range(OUTPUTS_PER_PASS + 1)],
+            [PassRow(0, n, 5, output=False) for n in range(context.batch_tokens + 1)],
+        ):
+            with pytest.raises(BackendError, match="a pass of"):
+                context.decode(rows)
+        assert len(context.decode([PassRow(0, 0, 5, output=True)])) == 1
+    finally:
+        context.close()
 
 
 def test_nothing_without_a_token_reaches_the_scheduler(

@@ -1,12 +1,16 @@
 """No request ends the engine; where it fails, it is told, and the next request is answered."""
 
+import time
 from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.backends.llama_cpp.context import Context
+from gateway.core.errors import ModelLoadError
 from gateway.engine.engine import Engine
+from gateway.engine.llama import library
 from tests.server.conftest import CHAT
 
 pytestmark = pytest.mark.needs("llama_cpp")
@@ -78,3 +82,59 @@ def test_a_failed_engine_is_told_by_ready_and_metrics_and_goes_on(
         if sample.name == "gateway_engine_failures_total"
     }
     assert counted[CHAT] == told["failures"]
+
+
+def failed(url: str) -> dict[str, Any]:
+    """What ready says of the model."""
+    told = httpx.get(f"{url}/health/ready").json()["failed"]
+    return next(one for one in told if one["model"] == CHAT)
+
+
+def served_soon(url: str) -> Any:
+    """The reference's answer, which may take no more than five seconds."""
+    begun = time.perf_counter()
+    found = reference(url)
+    assert time.perf_counter() - begun < 5
+    return found
+
+
+@pytest.mark.parametrize("code", [1, 2, -1, -2, -3])
+def test_where_llama_decode_fails_its_request_is_told_and_the_next_one_answered(
+    url: str, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    before = reference(url)
+    lib = library.load()
+    with monkeypatch.context() as planted:
+        planted.setattr(lib, "llama_decode", lambda *_: code)
+        answered = httpx.post(f"{url}/v1/completions", json=ASKED, timeout=60)
+        assert answered.status_code == 500
+        assert f"llama_decode answered {code}" in answered.json()["error"]["message"]
+    assert served_soon(url) == before
+    assert f"llama_decode answered {code}" in failed(url)["last"]
+    assert not failed(url)["down"]
+
+
+def test_where_memory_is_refused_ready_says_so_and_the_engine_comes_back(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = reference(url)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ModelLoadError("no memory for a context")
+
+    def fail(_: Engine) -> None:
+        raise MemoryError("planted in a pass")
+
+    with monkeypatch.context() as planted:
+        planted.setattr(Engine, "_pass", fail)
+        planted.setattr(Context, "__init__", refuse)
+        for said in ("planted in a pass", "no memory for a context"):
+            answered = httpx.post(f"{url}/v1/completions", json=ASKED, timeout=60)
+            assert answered.status_code == 503
+            assert said in answered.json()["error"]["message"]
+        ready = httpx.get(f"{url}/health/ready")
+        assert (ready.status_code, ready.json()["status"]) == (503, "failed")
+        assert failed(url)["down"]
+        assert "no memory" in failed(url)["last"]
+    assert served_soon(url) == before
+    assert httpx.get(f"{url}/health/ready").status_code == 200

@@ -64,11 +64,12 @@ class Context:
         lib = library.load()
         _check_memory(model, sequences, length, attention)
         batch_tokens = max(batch_tokens, sequences)
+        self._most_outputs = max(OUTPUTS_PER_PASS, sequences)
         params = lib.llama_context_default_params()
         params.n_ctx = sequences * length
         params.n_seq_max = sequences
         params.n_batch = params.n_ubatch = batch_tokens
-        params.n_outputs_max = max(OUTPUTS_PER_PASS, sequences)
+        params.n_outputs_max = self._most_outputs
         params.n_outputs_max_per_seq = 0
         params.n_threads = params.n_threads_batch = threads
         set_attention(lib, params, attention)
@@ -122,6 +123,7 @@ class Context:
         Raises:
             BackendError: the pass failed; the sequences it touched are no longer to be trusted.
         """
+        self._check_size(rows)
         self._select(rows[0].adapter)
         batch = self._batch
         batch.n_tokens = len(rows)
@@ -135,6 +137,15 @@ class Context:
         if code != 0:
             raise BackendError(f"llama_decode answered {code}: {library.recent_errors()}")
         return [self._logits(i) for i, row in enumerate(rows) if row.output]
+
+    def _check_size(self, rows: Sequence[PassRow]) -> None:
+        """Refuse a pass that would end the process."""
+        outputs = sum(row.output for row in rows)
+        if not rows or len(rows) > self.batch_tokens or outputs > self._most_outputs:
+            raise BackendError(
+                f"a pass of {len(rows)} tokens and {outputs} outputs: it takes 1 to "
+                f"{self.batch_tokens}, and {self._most_outputs} outputs"
+            )
 
     def _logits(self, index: int) -> Logits:
         pointer = self._lib.llama_get_logits_ith(self._handle, index)
