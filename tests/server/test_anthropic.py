@@ -136,6 +136,20 @@ def test_errors_have_anthropic_s_shape(
     assert words in error["error"]["message"]
 
 
+def test_a_thread_is_refused_in_the_words_that_make_a_client_send_all_turns(
+    plain: httpx.Client,
+) -> None:
+    found = plain.post(f"{URL}?beta=true", json={**HI, "thread": {"type": "create"}})
+    assert found.status_code == 400
+    assert found.json()["error"]["details"] == {
+        "error_code": "thread_unsupported_request",
+        "unsupported": ["thread"],
+    }
+    assert plain.post(URL, json={**HI, "thread": None}).status_code == 200
+    other = plain.post(URL, json={**HI, "wizardry": 1}).json()
+    assert "details" not in other["error"]
+
+
 def test_a_key_is_shown_as_anthropic_s_clients_show_it(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     key = create_key(file, "me")

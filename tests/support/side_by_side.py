@@ -33,6 +33,7 @@ HEAVY = {
     "ollama_url": "ollama",
     "url": "server",
     "made": "quantized",
+    "outcomes": "clients",
 }
 """Fixtures of a session that take seconds -> the group of the modules that use them: one process
 runs them all, and makes the fixture once."""

@@ -1,8 +1,9 @@
-"""Three tiers of tests, told from what each test needs.
+"""Four tiers of tests, told from what each test needs.
 
     unit      what a core install brings, and nothing of an extra or of a model
     weights   an extra, and mostly the weights of a model
     slow      too heavy for every run: where a file changed that the test imports
+    clients   other people's clients in an environment of their own; chosen as slow ones are
 
 What a test needs is seen in the imports of its module, and in the functions of the tests that it
 calls. Where the package loads a library only when it is used, nobody sees it beforehand: such a
@@ -37,6 +38,9 @@ FOUNDATION = (
 )
 """How paths begin that every test rests on, though it imports none of them."""
 
+OF_CLIENTS = ("tests/clients/", "scripts/clients")
+"""How paths begin that the tests of clients rest on, beside what they import."""
+
 FUZZ = 2_000
 _IMPORTS = dis.opmap["IMPORT_NAME"]
 
@@ -47,6 +51,11 @@ REACHES_WEIGHTS = "tests.conftest.spec_and_path"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all", action="store_true", help="Run the slow tests too, whatever paths changed."
+    )
+    parser.addoption(
+        "--clients",
+        action="store_true",
+        help="Install other people's clients where they are absent; without, they are not tried.",
     )
     parser.addoption(
         "--fuzz",
@@ -61,6 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "unit: needs no more than a core install brings (set by itself)",
         "weights: needs an extra or the weights of a model (set by itself)",
         "slow: too heavy for every run; runs where a file changed that its module imports",
+        "clients: other people's clients; runs as slow tests do, where scripts/clients has been",
         "needs(*names): needs these libraries though the test itself does not import them",
     ):
         config.addinivalue_line("markers", line)
@@ -89,9 +99,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     changed = config.stash[CHANGED]
     for item in items:
-        slow = item.get_closest_marker("slow") is not None
-        if slow and changed is not None and not concerns(changed, module_of(item.path)):
-            item.add_marker(pytest.mark.skip(reason="slow, and nothing that it imports changed"))
+        heavy = [name for name in ("slow", "clients") if item.get_closest_marker(name)]
+        more = OF_CLIENTS if "clients" in heavy else ()
+        if heavy and changed is not None and not concerns(changed, module_of(item.path), *more):
+            why = f"{heavy[0]}, and nothing that it imports changed"
+            item.add_marker(pytest.mark.skip(reason=why))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -253,10 +265,14 @@ def changed_paths() -> list[str] | None:
         return None
 
 
-def concerns(changed: Sequence[str], module: str) -> bool:
-    """Whether one of these paths is of what a test module imports, or of what all tests rest on."""
+def concerns(changed: Sequence[str], module: str, *more: str) -> bool:
+    """Whether one of these paths is of what a test module imports, or of what all tests rest on.
+
+    Args:
+        more: how other paths begin that the module rests on.
+    """
     reached = {path.relative_to(ROOT).as_posix() for path in reached_from(module)}
-    return any(each in reached or each.startswith(FOUNDATION) for each in changed)
+    return any(each in reached or each.startswith((*FOUNDATION, *more)) for each in changed)
 
 
 def _main() -> str:

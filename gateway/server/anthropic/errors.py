@@ -19,6 +19,9 @@ _KINDS = {
     507: "overloaded_error",
 }
 """By status; https://docs.anthropic.com/en/api/errors."""
+_DETAILS = {"thread": {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}}
+"""By the field that is to blame. Anthropic's runner of tools asks for a thread, and sends all turns
+where it is told this."""
 
 
 class ErrorDetail(BaseModel):
@@ -26,6 +29,8 @@ class ErrorDetail(BaseModel):
 
     type: str
     message: str
+    details: dict[str, str | list[str]] | None = None
+    """For programs: what of the request is not done here."""
 
 
 class ErrorAnswer(BaseModel):
@@ -38,7 +43,9 @@ class ErrorAnswer(BaseModel):
 def error_json(failure: Failure) -> str:
     """The error object; ASCII only, because a message may quote text that has no UTF-8 form."""
     kind = _KINDS.get(failure.status, "invalid_request_error" if failure.status < 500 else "")
-    detail = {"type": kind or "api_error", "message": failure.message}
+    detail: dict[str, object] = {"type": kind or "api_error", "message": failure.message}
+    if failure.parameter in _DETAILS:
+        detail["details"] = _DETAILS[failure.parameter]
     return json.dumps({"type": "error", "error": detail})
 
 

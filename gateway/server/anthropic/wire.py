@@ -221,6 +221,7 @@ class TokensBody(Wire):
     user_profile_id: Hint = None
     workspace_id: Hint = None
     mcp_servers: Annotated[None, only_empty("no other server is asked")] = None
+    thread: Annotated[None, only_empty("conversations are not kept: send all turns")] = None
 
     @property
     def schema_text(self) -> str | None:
