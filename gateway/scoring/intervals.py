@@ -32,7 +32,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import gammaincinv, stdtrit
 
 from gateway.scoring.statistic import BoolArray, FloatArray, IntArray, ItemStatistic, Value
 
@@ -41,6 +41,8 @@ LEVEL = 0.95
 Bounds = tuple[float, float] | tuple[None, None]
 NONE: Bounds = (None, None)
 
+_FEW_SEEN = 3
+"""Items of one side, right or wrong, of which the score interval says too much."""
 _STEP = 1e-3
 """Of an item, by which derivatives are taken."""
 MORE_ERRORS = 2.0
@@ -74,8 +76,21 @@ def share(right: float, n: float, *, clusters: "Clustering | None" = None) -> Bo
     if n <= 0:
         return NONE
     if clusters is None:
-        return _wilson(right / n, n, _student(max(1.0, n - 1)))
-    return _wilson(right / n, n / clusters.effect, _student(clusters.count - 1))
+        return _share_of(right / n, n, _student(max(1.0, n - 1)))
+    return _share_of(right / n, n / clusters.effect, _student(clusters.count - 1))
+
+
+def _share_of(part: float, n: float, reach: float) -> tuple[float, float]:
+    """The score interval, wide enough where hardly anything was seen of one side: there it ends
+    just short of shares that are as likely (Brown, Cai and DasGupta 2001, "Interval estimation for
+    a binomial proportion", section 4.1.1)."""
+    low, high = _wilson(part, n, reach)
+    return min(low, _least_of_few(n * part) / n), max(high, 1 - _least_of_few(n * (1 - part)) / n)
+
+
+def _least_of_few(count: float) -> float:
+    """What so few, as a count of Poisson's, are at least of in 95 of 100; infinite of more."""
+    return float(gammaincinv(count, 1 - LEVEL)) if 0 < count <= _FEW_SEEN else math.inf
 
 
 @dataclass(frozen=True, slots=True)

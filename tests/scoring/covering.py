@@ -428,7 +428,7 @@ def jobs(samples: int) -> list[Job]:
 
 
 def _shares(n: int) -> list[Covered]:
-    return [of_share(accuracy, n) for accuracy in (0.6, 0.7, 0.8, 0.9, 0.95, 0.99)]
+    return [of_share(accuracy, n) for accuracy in (0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.995)]
 
 
 def _losses(name: str, n: int, samples: int) -> list[Covered]:

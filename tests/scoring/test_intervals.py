@@ -31,7 +31,7 @@ def test_of_many_items_a_share_has_wilson_s_interval(right: int, n: int) -> None
 
 
 @pytest.mark.parametrize("n", [20, 60, 200])
-@pytest.mark.parametrize("accuracy", [0.6, 0.7, 0.8, 0.9, 0.95, 0.99])
+@pytest.mark.parametrize("accuracy", [0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.9925, 0.997])
 def test_a_share_holds_at_least_93_of_100(accuracy: float, n: int) -> None:
     found = of_share(accuracy, n)
     assert found.held >= 0.93
