@@ -79,8 +79,12 @@ class ItemStatistic:
         return self.value is share
 
     def estimate(self) -> float:
-        """The value of the items as they are; NaN where there is none."""
-        return float(self.value(self.total())[0])
+        """The value of the items as they are; NaN where there is none. It is kept, since every pair
+        of cells asks for it."""
+        found = _ESTIMATES.get(self)
+        if found is None:
+            found = _ESTIMATES[self] = float(self.value(self.total())[0])
+        return found
 
     def total(self) -> FloatArray:
         """The features summed over the items as they are, shape (features, 1)."""
@@ -137,6 +141,9 @@ def counted(statistics: Sequence[ItemStatistic], weights: Counts) -> list[FloatA
         for counts, matrix in zip(found, matrices, strict=True):
             counts[:, part] = matrix @ some
     return found
+
+
+_ESTIMATES: WeakKeyDictionary[ItemStatistic, float] = WeakKeyDictionary()
 
 
 def one_hot(codes: IntArray, width: int) -> csr_array:

@@ -176,7 +176,7 @@ def false_claims(samples: int, n: int = 100) -> Section[list[Claimed]]:
         partial(equal, cells, share, n, seeds)
         for share in SHARES
         for cells in CELLS
-        for seeds in parts(samples, max(1, 400 // cells**2 * 5))
+        for seeds in parts(samples // 2 if cells == max(CELLS) else samples, 400 // cells)
     ]
     return Section("false claims", jobs, print_)
 
