@@ -51,6 +51,7 @@ def load_module(path: Path, *, dtype: Dtype, device: str, quantize: Quantize) ->
         path = parts_of(path)[0]
     else:
         refuse_broken_folder(path)
+        _refuse_encoder(path)
         _check_generation(path / "generation_config.json")
     packing = None if is_gguf else packing_of(path)
     if not is_gguf and packing is None:
@@ -75,10 +76,39 @@ def load_module(path: Path, *, dtype: Dtype, device: str, quantize: Quantize) ->
         ) from exc
     unread = _unread(path, loaded) if is_gguf else []
     _refuse_gaps(path, {**report, "unexpected_keys": [*report["unexpected_keys"], *unread]})
+    _refuse_state(path, loaded)
     module = (loaded if "device_map" in options else loaded.to(device)).eval()
     if is_gguf:
         forget_quantization(module)
     return module
+
+
+def _refuse_encoder(folder: Path) -> None:
+    """What does not write token by token: transformers would name all that do, or miss the head."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
+
+    said = read_object(folder / "config.json")
+    kind, classes = str(said.get("model_type", "")), map(str, said.get("architectures") or ())
+    two_sided = kind in MASKED and not said.get("is_decoder")
+    written = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in classes)
+    if said.get("is_encoder_decoder") or (two_sided and not written):
+        what = "an encoder with a decoder" if said.get("is_encoder_decoder") else "an encoder"
+        raise ModelLoadError(
+            f"{folder}: {what} ({kind}), and this backend runs models that write token by token",
+            hint="convert an encoder to GGUF: the backend llama_cpp embeds with it",
+        )
+
+
+def _refuse_state(path: Path, module: Any) -> None:
+    """A state that all tokens went into cannot be cut, nor moved between passes as keys are."""
+    layers = getattr(module.config.get_text_config(), "layer_types", None) or ()
+    other = any("attention" not in layer or "linear" in layer for layer in layers)
+    if other or getattr(module, "_is_stateful", False):
+        raise ModelLoadError(
+            f"{path}: its layers keep a recurrent state ({module.config.model_type}), which this "
+            "backend does not run",
+            hint="convert it to GGUF: the backend llama_cpp runs it",
+        )
 
 
 def _options(

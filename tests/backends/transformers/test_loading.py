@@ -4,10 +4,12 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gguf
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 
 from gateway.backends.transformers.model import TorchModel
@@ -182,6 +184,36 @@ def test_a_source_that_holds_an_adapter_is_not_taken_for_its_base(tmp_path: Path
     write_adapter(tmp_path, tmp_path, "LORA")
     with pytest.raises(ModelLoadError, match="holds an adapter of PEFT"):
         loaded(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            transformers.T5Config(vocab_size=64, d_model=32, d_kv=8, d_ff=32, num_layers=1),
+            r"an encoder with a decoder \(t5\)",
+        ),
+        (
+            transformers.BertConfig(vocab_size=64, hidden_size=32, num_hidden_layers=1),
+            r"an encoder \(bert\)",
+        ),
+        (
+            transformers.Lfm2Config(
+                vocab_size=64, hidden_size=32, num_hidden_layers=2, full_attn_idxs=[1]
+            ),
+            r"recurrent state \(lfm2\)",
+        ),
+    ],
+)
+def test_models_of_other_kinds_are_refused_in_one_sentence(
+    tmp_path: Path, config: Any, said: str
+) -> None:
+    by_kind = {"t5": transformers.T5ForConditionalGeneration, "bert": transformers.BertModel}
+    made = by_kind.get(config.model_type, transformers.Lfm2ForCausalLM)
+    made(config).save_pretrained(tmp_path)
+    with pytest.raises(ModelLoadError, match=said) as caught:
+        loaded(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_split_gguf_is_read_whole_from_any_part(tmp_path: Path) -> None:
