@@ -194,7 +194,7 @@ def test_a_source_that_holds_an_adapter_is_not_taken_for_its_base(tmp_path: Path
             r"an encoder with a decoder \(t5\)",
         ),
         (
-            transformers.BertConfig(vocab_size=64, hidden_size=32, num_hidden_layers=1),
+            transformers.BertConfig(vocab_size=64, hidden_size=48, num_hidden_layers=1),
             r"an encoder \(bert\)",
         ),
         (
