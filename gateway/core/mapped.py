@@ -9,7 +9,24 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from gateway.core.errors import BackendError
+from gateway.core.errors import BackendError, ModelLoadError
+from gateway.core.files import stamp
+
+
+class SeenFiles:
+    """What the files of a model were before they were digested and loaded; one that is not there
+    is for others to tell."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._before = {path: stamp(path) for path in paths if path.is_file()}
+
+    def check(self) -> None:
+        """Raise ModelLoadError where one is another now, so that the digests may be of others."""
+        for path, before in self._before.items():
+            if not path.is_file() or stamp(path) != before:
+                raise ModelLoadError(
+                    f"{path} was changed while its model was loaded", hint="load it again"
+                )
 
 
 class MappedFiles:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.errors import ModelLoadError
-from gateway.core.files import stamp
+from gateway.core.files import stamps
 from gateway.core.lists import first_names
 from gateway.models.gguf import Header
 from gateway.models.gguf_kind import refuse_incomplete
@@ -57,19 +57,19 @@ def refuse_unsound(path: Path) -> None:
     Args:
         path: a GGUF, or any part of a split one.
     """
-    stamps = "|".join(map(stamp, parts_of(path)))
-    if stamps in _sound:
+    seen = stamps(parts_of(path))
+    if seen in _sound:
         return
     if reason := next(_reasons(path), ""):
         raise ModelLoadError(
             f"{path}: {reason}", hint="the file may be damaged; pull it again, or convert it again"
         )
-    _sound.add(stamps)
+    _sound.add(seen)
 
 
 def trust(path: Path) -> None:
     """Look at a file no more: it was looked at before, and is what it was then."""
-    _sound.add("|".join(map(stamp, parts_of(path))))
+    _sound.add(stamps(parts_of(path)))
 
 
 def _reasons(path: Path) -> Iterator[str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from gateway.core.digests import canonical_json, digest_json, file_digest
 from gateway.core.errors import ModelLoadError
-from gateway.core.files import stamp, write_atomically
+from gateway.core.files import stamps, write_atomically
 from gateway.core.lfs import refuse_pointer
 from gateway.models.gguf import GGUF
 from gateway.models.gguf_parts import parts_of
@@ -207,7 +207,7 @@ def weights_digests(path: Path, memory: Path) -> WeightsDigests:
         raise ModelLoadError(f"{path}: no such file")
     files = parts_of(path)
     name = f"{path.resolve()}|"
-    key = f"{name}{_LOOKED_AT}|" + "|".join(map(stamp, files))
+    key = f"{name}{_LOOKED_AT}|{stamps(files)}"
     known = _read_memory(memory)
     entry = known.get(key)
     if entry is not None and entry.keys() == _REMEMBERED:

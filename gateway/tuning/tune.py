@@ -2,7 +2,7 @@
 
 import csv
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -33,6 +33,7 @@ from gateway.models.adapters.card import (
 )
 from gateway.models.adapters.timings import TIMINGS, Took
 from gateway.models.locate import locate
+from gateway.models.weights import shards_identity
 from gateway.tasks.prompts import PromptTemplate
 from gateway.tuning.adapter import TrainedAdapter
 from gateway.tuning.checkpoint import Logged, TrainingState, load
@@ -111,11 +112,9 @@ def tune(job: TrainingJob, begin: Begin, *, restart: bool = False) -> Tuned:
     spec = TransformersSpec.like(job.spec, dtype=job.recipe.dtype)
     path = locate(spec)
     base = read_base(spec, path)
-    key = _key(job, base)
     partial = job.target.with_name(f".tune-{job.target.name}")
     if restart:
         shutil.rmtree(partial, ignore_errors=True)
-    kept = load(partial, key)
     model = TorchModel(
         path, dtype=spec.dtype, device=spec.device, quantize=job.recipe.quantize or spec.quantize
     )
@@ -124,6 +123,9 @@ def tune(job: TrainingJob, begin: Begin, *, restart: bool = False) -> Tuned:
         prepare(model.module)
         torch.set_num_threads(job.threads or usable_cores())
         reader = Reader(spec, tokenizer)
+        read_by = {**reader.identity, **(shards_identity(path) if path.is_dir() else {})}
+        key = _key(job, base, read_by, model.end_tokens)
+        kept = load(partial, key)
         read = (job.task, job.labels, job.template, reader, job.recipe.max_tokens)
         learned = examples(job.items, *read)
         held_out = examples(job.held_out, *read)
@@ -160,12 +162,20 @@ def _check_template(template: PromptTemplate) -> None:
         )
 
 
-def _key(job: TrainingJob, base: Base) -> str:
-    """Digest of all that decides what comes out, but for the machine."""
+def _key(
+    job: TrainingJob, base: Base, read_by: Mapping[str, str], end_tokens: Sequence[int]
+) -> str:
+    """Digest of all that decides what comes out, but for the machine.
+
+    Args:
+        read_by: how texts are read, by the base's small files: `Reader.identity`.
+    """
     return digest_json(
         {
             "recipe": {f.name: getattr(job.recipe, f.name) for f in fields(Recipe)},
             "base": base.digest,
+            "read_by": dict(read_by),
+            "end_tokens": list(end_tokens),
             "task": job.task.digest,
             "labels": list(job.labels),
             "template": job.template.digest,

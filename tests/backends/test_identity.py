@@ -6,6 +6,7 @@ byte by byte: what is loaded has another fingerprint, or answers the same, or is
 
 import asyncio
 import json
+import random
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,35 +18,11 @@ import pytest
 from gateway.backends.registry import load_backend, load_models
 from gateway.core.errors import GatewayError
 from gateway.core.types import GenerationRequest, Message, Sampling
+from gateway.models.covered import FILES, Covered
 from gateway.models.locate import weights_path
+from tests.conftest import ROOT
 from tests.support.chat_folder import CHATML, rewrite_json, write_chat_adapter, write_chat_folder
 from tests.support.opened import opened_in
-
-IDENTITY = {
-    "model.safetensors": "weights",
-    "config.json": "weights",
-    "tokenizer.json": "weights",
-    "model-*.safetensors": "weights",
-    "model.safetensors.index.json": "shards: the files that it names, if others than one series",
-    "generation_config.json": "end_tokens: nothing else of it is used, since a request says all",
-    "tokenizer_config.json": "tokenizer, special_tokens, end_tokens: what it makes of them",
-    "special_tokens_map.json": "the same",
-    "added_tokens.json": "the same",
-    "chat_template.jinja": "chat_template",
-    "adapter_model.safetensors": "adapter",
-    "adapter_config.json": "adapter",
-    "m*.gguf": "weights, chat_template",
-    "adapter.gguf": "adapter",
-    "entry.jinja": "chat_template",
-    "Modelfile": "its weights, adapter and context_length",
-    "models.toml": "what the entry says, each setting by its own name",
-}
-"""Each file that is opened, by pattern -> which keys of the identity it is in."""
-HARMLESS = {
-    "card.toml": "it can only refuse an adapter for the weights that it was not trained on",
-    "digests.json": "what it remembers is keyed by inode, times and size",
-}
-"""Each file that is opened and can change no byte, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -166,46 +143,63 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return Loaded(root, frozenset(opened), answer)
 
 
-def covering(name: str) -> str:
-    """What the identity has of a file that was opened; empty: nothing."""
+def covering(name: str) -> Covered | None:
+    """How a file that was opened counts; None: nothing is said of it."""
     file = Path(name)
-    found = [said for pattern, said in {**IDENTITY, **HARMLESS}.items() if file.match(pattern)]
-    return found[0] if found else ""
+    return next((said for pattern, said in FILES.items() if file.match(pattern)), None)
 
 
 @pytest.mark.needs("llama_cpp", "torch", "peft")
 def test_every_file_that_loading_opens_is_in_the_identity_or_harmless(loaded: Loaded) -> None:
-    assert [name for name in sorted(loaded.opened) if not covering(name)] == []
+    assert [name for name in sorted(loaded.opened) if covering(name) is None] == []
     assert loaded.opened
 
 
 @pytest.mark.needs("llama_cpp", "torch", "peft")
-def test_no_damaged_byte_changes_an_answer_under_the_same_fingerprint(loaded: Loaded) -> None:
+def test_no_damaged_byte_changes_an_answer_under_the_same_fingerprint(
+    loaded: Loaded, pytestconfig: pytest.Config
+) -> None:
     noticed = set()
     for name in sorted(loaded.opened):
-        for found in asked_of_damaged(loaded, name):
+        for found in asked_of_damaged(loaded, name, pytestconfig.getoption("--fuzz") // 1000):
             if found is None or found.fingerprint != loaded.answer.fingerprint:
                 noticed.add(name)
             else:
                 assert found.said == loaded.answer.said, name
-    assert {name for name in loaded.opened if covering(name) in ("weights", "adapter")} <= noticed
+    assert {name for name in loaded.opened if is_read_by_bytes(name)} <= noticed
     assert ask(loaded.root) == loaded.answer
 
 
-def asked_of_damaged(loaded: Loaded, name: str) -> Iterator[Answer | None]:
-    """What answers with one bit of a file turned over; None: it is refused."""
+def is_read_by_bytes(name: str) -> bool:
+    """Not of an index, of which what names the same files does nothing."""
+    said = covering(name)
+    return said is not None and said.by == "bytes"
+
+
+def asked_of_damaged(loaded: Loaded, name: str, most: int) -> Iterator[Answer | None]:
+    """What answers with one bit of a file turned over; None: it is refused.
+
+    Args:
+        most: how many places of a file, beside those that are always looked at.
+    """
     file = loaded.root / name
     data = file.read_bytes()
     try:
-        for place in places(data):
-            file.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        for place, bit in [*((place, 1) for place in places(data)), *drawn(name, data, most)]:
+            file.write_bytes(data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :])
             yield or_none(loaded.root)
     finally:
         file.write_bytes(data)
 
 
+def drawn(name: str, data: bytes, most: int) -> list[tuple[int, int]]:
+    """Places of a file and a bit of each, the same for the same name."""
+    draw = random.Random(name)  # noqa: S311
+    return [(draw.randrange(len(data)), 1 << draw.randrange(8)) for _ in range(most)]
+
+
 def places(data: bytes) -> list[int]:
-    """Where a file is damaged. Within a GGUF's vocabulary llama.cpp ends the whole process."""
+    """Where each file is damaged: where tensors and what matters in a GGUF's header lie."""
     if data[8:10] == b'{"':  # safetensors
         return [len(data) - 2]
     if not data.startswith(b"GGUF"):
@@ -220,6 +214,13 @@ def or_none(root: Path) -> Answer | None:
         return ask(root)
     except GatewayError:
         return None
+
+
+def test_the_manual_lists_what_cannot_change_an_answer() -> None:
+    said = " ".join((ROOT / "gateway/manual/determinism.md").read_text().split())
+    for pattern, covered in FILES.items():
+        assert covered.idle.partition(":")[0] in said, pattern
+        assert f"`{pattern}`" in said or pattern.endswith(("gguf", "jinja")), pattern
 
 
 CHANGES: dict[str, tuple[str, dict[str, object]]] = {

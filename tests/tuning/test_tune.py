@@ -17,11 +17,13 @@ from gateway.models.adapters.base import read_base
 from gateway.models.adapters.card import read_card
 from gateway.models.adapters.check import why_not
 from gateway.models.adapters.timings import TIMINGS
+from gateway.models.spec import PathSource
 from gateway.tuning import training
 from gateway.tuning.checkpoint import Logged
 from gateway.tuning.job import TrainingJob
 from gateway.tuning.training import Watching
 from gateway.tuning.tune import Estimate, Tuned, tune
+from tests.support.chat_folder import rewrite_json
 from tests.tuning.worlds import RECIPE, a_job, unwatched, write_items, write_world
 
 
@@ -164,6 +166,28 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_from(
     with pytest.raises(StoreError, match="other settings"):
         tune(other, unwatched)
     assert tune(other, unwatched, restart=True).folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("generation_config.json", {"eos_token_id": [2, 4]}), ("config.json", {"rope_theta": 5e4})],
+)
+def test_nor_is_one_of_a_base_of_which_a_small_file_changed(
+    job: TrainingJob,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    changes: dict[str, object],
+) -> None:
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    assert isinstance(job.spec.source, PathSource)
+    base = shutil.copytree(job.spec.source.path, tmp_path / "base")
+    spec = replace(job.spec, source=PathSource(base))
+    killed = replace(job, spec=spec, target=tmp_path / "one")
+    killed_after(2, killed)
+    rewrite_json(base / name, **changes)
+    with pytest.raises(StoreError, match="other settings, data or weights"):
+        tune(killed, unwatched)
 
 
 def test_only_top_layers_are_trained_when_asked(job: TrainingJob, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.llama_cpp.states import StateReader
 from gateway.core.digests import digest_json
 from gateway.core.errors import InvalidRequest, Unsupported
+from gateway.core.mapped import SeenFiles
 from gateway.core.types import EmbeddingInput, Embeddings, GenerationRequest, MemoryUse, Ranking
 from gateway.engine.engine import SERIAL_PIECE, Engine
 from gateway.engine.in_process import EngineBackend, usable_cores
@@ -24,6 +25,7 @@ from gateway.engine.reader import Reader
 from gateway.engine.shared import Shelf
 from gateway.models.abilities import Abilities, Pooling
 from gateway.models.environment import digest_memory
+from gateway.models.gguf_parts import files_of
 from gateway.models.locate import described_digests
 from gateway.models.weights import WeightsDigests, weights_digests
 
@@ -54,6 +56,7 @@ class LlamaCppBackend(EngineBackend):
 
     def __init__(self, spec: LlamaCppSpec, path: Path) -> None:
         self.spec = spec
+        seen = SeenFiles(files_of(path))
         digests = described_digests(spec, path)
         kernels = library.settle_kernels(spec.kernels, digests.types)
         self.threads = spec.threads or usable_cores()
@@ -63,6 +66,7 @@ class LlamaCppBackend(EngineBackend):
         self._model = _models.take(self._model_key, partial(self._load_model, path, digests))
         self._files = self._model.files
         try:
+            seen.check()
             self._adapter = self._load_adapter(digests)
             bitwise = spec.deterministic == "bitwise"
             self.abilities = _as_entry_says(spec, self._model.abilities)

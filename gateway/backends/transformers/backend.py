@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -15,6 +15,7 @@ from gateway.backends.transformers.spec import TransformersSpec
 from gateway.backends.transformers.tokenizer import FolderTokenizer
 from gateway.core.digests import digest_json, file_digest
 from gateway.core.errors import ModelLoadError
+from gateway.core.mapped import SeenFiles
 from gateway.core.types import MemoryUse
 from gateway.engine.engine import PROMPT_BESIDE_SHORT, SERIAL_PIECE, Engine
 from gateway.engine.in_process import EngineBackend, usable_cores
@@ -24,6 +25,7 @@ from gateway.engine.shared import Shelf
 from gateway.models.adapters.check import refuse_other_weights
 from gateway.models.adapters.folder import WEIGHTS
 from gateway.models.adapters.warnings import told_of
+from gateway.models.gguf_parts import files_of
 from gateway.models.locate import described_digests
 from gateway.models.shards import refuse_broken_folder
 from gateway.models.weights import folder_contents_digest, shards_identity
@@ -55,6 +57,7 @@ class TransformersBackend(EngineBackend):
 
     def __init__(self, spec: TransformersSpec, path: Path) -> None:
         self.spec = spec
+        seen = SeenFiles(_read_of(spec, path))
         weights = _weights(spec, path)
         if spec.adapter:
             refuse_other_weights(spec.adapter, weights.digest, weights.first)
@@ -65,6 +68,7 @@ class TransformersBackend(EngineBackend):
             self._adapter = self._add_adapter()
         self._files = self._model.files
         try:
+            seen.check()
             self._serial = spec.deterministic == "bitwise" and not self._is_steady()
             self._tokenizer = tokenizer_of(path, self._model)
             self._engine_key = (
@@ -281,6 +285,16 @@ def tokenizer_of(path: Path, model: TorchModel) -> GgufVocabulary | FolderTokeni
     if path.is_dir():
         return FolderTokenizer(path, model.end_tokens, model.vocab_size)
     return GgufVocabulary(path)
+
+
+def _read_of(spec: TransformersSpec, path: Path) -> Iterator[Path]:
+    """Files that a model and its adapter are read from."""
+    if path.is_dir():
+        yield from (file for file in path.iterdir() if file.is_file())
+    else:
+        yield from files_of(path)
+    if spec.adapter is not None and spec.adapter.is_dir():
+        yield from (file for file in spec.adapter.glob("adapter_*") if file.is_file())
 
 
 def _weaknesses(spec: TransformersSpec) -> tuple[str, ...]:

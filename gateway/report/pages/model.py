@@ -1,7 +1,7 @@
 """One entry in full."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
@@ -61,12 +61,20 @@ def _of_file(spec: ModelSpec, path: Path) -> Iterator[tuple[str, str]]:
     if spec.can.reads_files:
         files = files_of(path)
         parts = f", {len(files)} parts" if len(files) > 1 else ""
-        size = sum(file.stat().st_size for file in files)
-        yield "file", f"{path} ({size / 1e6:.0f} MB{parts})"
+        size = readable(sum(file.stat().st_size for file in _read_of(files)))
+        yield "file", f"{path} ({size}{parts})"
+        if len(files) > 1 and spec.sha256:
+            yield "sha256 is of", f"the first part; identity: weights is of all {len(files)}"
     if isinstance(spec, LlamaCppSpec):
         from gateway.report.pages.ladder import file_rows
 
         yield from file_rows(spec, path)
+
+
+def _read_of(files: Sequence[Path]) -> Iterator[Path]:
+    """Files, and those that lie in a folder."""
+    for each in files:
+        yield from (file for file in each.iterdir() if file.is_file()) if each.is_dir() else [each]
 
 
 def _of_loaded(spec: ModelSpec, path: Path, backend: Backend) -> Iterator[tuple[str, str]]:
