@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gateway.server.generated_schemas import readable
+
 _SAY_OTHERWISE = frozenset(
     (
         *("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames"),
@@ -22,9 +24,13 @@ _LISTS = ("anyOf", "oneOf", "prefixItems")
 
 
 def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema with its objects closed; one that puts several together by `allOf` stays open,
-    because each of them would forbid what the others list."""
-    return dict(schema) if any(_joins(part) for part in _parts(schema)) else _closed(schema)
+    """The schema with its objects closed, and what generators write in words that can be enforced.
+
+    One that puts several together by `allOf` stays open, because each of them would forbid what the
+    others list.
+    """
+    plain = readable(schema)
+    return plain if any(_joins(part) for part in _parts(plain)) else _closed(plain)
 
 
 def closed_text(schema: Mapping[str, Any]) -> str:
