@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
 
 def digest_bytes(data: bytes) -> str:
     """SHA-256 as 64 hexadecimal digits."""
@@ -18,7 +20,7 @@ def digest_text(text: str) -> str:
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces, the same for equal values on every run."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _CANONICAL.encode(value)
 
 
 def digest_json(value: Any) -> str:

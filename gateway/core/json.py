@@ -25,6 +25,7 @@ _Reader = Callable[[Any], Any]
 
 _SHOWN = 60
 """Characters of a wrong value that an error quotes."""
+_AS_THEY_ARE = frozenset({str, int, float, bool, types.NoneType})
 _MOST_KNOWN = 64
 """Kinds of objects, by keys and types, of which a reader knows what to do."""
 _SCALARS = {str: "a text", int: "a whole number", bool: "true or false"}
@@ -88,6 +89,25 @@ def reader_of(shape: type[Shape], reading: Strictness = EXACT) -> Callable[[obje
             raise DataError(f"{place} {wrong.what}") from None
 
     return read
+
+
+def plain_values(value: object) -> Any:
+    """A value of dataclasses as JSON has it; as `asdict`, which copies every text and number."""
+    kind = type(value)
+    if kind in _AS_THEY_ARE:
+        return value
+    if names := _field_names(kind):
+        return {name: plain_values(getattr(value, name)) for name in names}
+    if isinstance(value, Mapping):
+        return {key: plain_values(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_values(each) for each in value]
+    return value
+
+
+@cache
+def _field_names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else ()
 
 
 def request_to_json(request: GenerationRequest) -> str:

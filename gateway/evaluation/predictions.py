@@ -68,7 +68,8 @@ def predictions_from(
                 made[name] = _by_rule(record, name, rule, answers)
         else:
             made[cell.name] = [
-                _prediction(cell.name, item, answers[item.digest], None) for item in record.items
+                _prediction(cell.name, item, answers[item.digest], read(answers[item.digest], None))
+                for item in record.items
             ]
     return {name: sorted(cell, key=lambda p: p.item_id) for name, cell in made.items()}
 
@@ -193,7 +194,9 @@ def _by_rule(
     record: RunRecord, name: str, rule: ScoreRule, answers: Mapping[str, Observation]
 ) -> list[Prediction]:
     calibrator = fitted(rule, record.labels, answers, free=record.content_free, dev=record.dev)
-    return [_prediction(name, item, answers[item.digest], calibrator) for item in record.items]
+    observed = [answers[item.digest] for item in record.items]
+    found = read_all(observed, calibrator)
+    return [_prediction(name, *each) for each in zip(record.items, observed, found, strict=True)]
 
 
 def fitted(
@@ -230,19 +233,36 @@ class ReadAnswer:
 
 def read(seen: Observation, calibrator: Calibrator | None) -> ReadAnswer:
     """The answer in an observation; where labels were scored, by a rule."""
-    if calibrator is None or seen.status is not Status.OK:
+    if calibrator is None:
         return ReadAnswer(seen.status, seen.answer, seen.reason)
-    probabilities = calibrator.probabilities(seen.scores)
+    return read_all([seen], calibrator)[0]
+
+
+def read_all(observed: Sequence[Observation], calibrator: Calibrator) -> list[ReadAnswer]:
+    """The answers in observations of scored labels."""
+    scored = [each.scores for each in observed if each.status is Status.OK]
+    probabilities = calibrator.all_probabilities(scored)
+    by_rule = iter(zip(scored, probabilities, strict=True))
+    return [
+        _by_scores(*next(by_rule), calibrator)
+        if each.status is Status.OK
+        else ReadAnswer(each.status, each.answer, each.reason)
+        for each in observed
+    ]
+
+
+def _by_scores(
+    scores: LabelScores, probabilities: Mapping[str, float], calibrator: Calibrator
+) -> ReadAnswer:
     best = calibrator.best(probabilities)
-    if reason := calibrator.undecided(seen.scores, best):
+    if reason := calibrator.undecided(scores, best):
         return ReadAnswer(Status.UNPARSED, None, reason)
     return ReadAnswer(Status.OK, best, "", probabilities)
 
 
 def _prediction(
-    name: str, item: RecordedItem, answer: Observation, calibrator: Calibrator | None
+    name: str, item: RecordedItem, answer: Observation, found: ReadAnswer
 ) -> Prediction:
-    found = read(answer, calibrator)
     return Prediction(
         cell=name,
         item_id=item.item_id,

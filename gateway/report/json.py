@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gateway.core.errors import DataError
+from gateway.core.json import plain_values
 from gateway.report.sentences import summary_sentences
 from gateway.scoring.report import Report
 from gateway.scoring.results import CellTimings
@@ -22,7 +23,7 @@ def render_json(report: Report) -> str:
 
 def values_of(report: Report) -> dict[str, object]:
     """All of a report as plain values, with the sentences that sum it up."""
-    return {**asdict(report), "summary": summary_sentences(report)}
+    return {**plain_values(report), "summary": summary_sentences(report)}
 
 
 def render_timings_json(timings: Sequence[CellTimings]) -> str:

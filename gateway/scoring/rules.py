@@ -98,18 +98,24 @@ class Calibrator:
         return cls(rule, names, tuple(offset.tolist()))
 
     def probabilities(self, scores: LabelScores) -> dict[str, float]:
-        """Probabilities of the labels, in label order, with sum 1.
+        """As `all_probabilities`, of one item."""
+        return self.all_probabilities([scores])[0]
+
+    def all_probabilities(self, items: Sequence[LabelScores]) -> list[dict[str, float]]:
+        """Probabilities of the labels of each item, in label order, with sum 1.
 
         An impossible label gets 0. Where every label is impossible the scores tell nothing and
         the answer is uniform.
 
         Raises:
-            ConfigError: `scores` are of other labels, or a label has no length to divide by.
+            ConfigError: scores are of other labels, or a label has no length to divide by.
             BackendError: a score is not a log-probability.
         """
-        raw = _rule_scores(self.rule, self.labels, scores)
+        if not items:
+            return []
+        raw = _rule_scores(self.rule, self.labels, items)
         shares = np.exp(_normalised(_normalised(raw) - np.asarray(self.offset)))
-        return dict(zip(self.labels, shares.tolist(), strict=True))
+        return [dict(zip(self.labels, row, strict=True)) for row in shares.tolist()]
 
     def undecided(self, scores: LabelScores, best: str) -> str:
         """Why `best` is not known to be the best label; empty where it is.
@@ -156,7 +162,7 @@ def _material(
             f"the score rule {rule.value!r} needs {needed} and got none",
             hint="provide it, or choose sum, mean or per_byte, which fit nothing",
         )
-    return np.stack([_normalised(_rule_scores(rule, labels, item)) for item in items])
+    return _normalised(_rule_scores(rule, labels, items))
 
 
 def _prior(table: FloatArray) -> FloatArray:
@@ -174,44 +180,57 @@ def _prior(table: FloatArray) -> FloatArray:
     return np.where(possible, best + np.log(np.where(possible, shares, 1.0)), 0.0)
 
 
-def _rule_scores(rule: ScoreRule, labels: tuple[str, ...], scores: LabelScores) -> FloatArray:
-    """The rule's score of each label before any offset, shape (labels,)."""
-    if scores.labels != labels:
-        raise ConfigError(
-            f"scores of the labels {scores.labels!r} were given where {labels!r} were expected",
-            hint="score the same labels in the same order",
-        )
-    logprobs = np.asarray(scores.logprobs, dtype=np.float64)
-    if logprobs.shape != (len(labels),) or np.isnan(logprobs).any() or np.isposinf(logprobs).any():
-        raise BackendError(
-            f"the label scores {scores.logprobs!r} are not one log-probability a label",
-            hint="this is a fault of the backend, not of the data",
-        )
+def _rule_scores(
+    rule: ScoreRule, labels: tuple[str, ...], items: Sequence[LabelScores]
+) -> FloatArray:
+    """The rule's score of each label before any offset, shape (items, labels)."""
+    for scores in items:
+        if scores.labels != labels:
+            raise ConfigError(
+                f"scores of the labels {scores.labels!r} were given where {labels!r} were expected",
+                hint="score the same labels in the same order",
+            )
+        if len(scores.logprobs) != len(labels):
+            raise _no_log_probabilities(scores)
+    logprobs = np.asarray([scores.logprobs for scores in items], dtype=np.float64)
+    wrong = (np.isnan(logprobs) | np.isposinf(logprobs)).any(axis=1)
+    if wrong.any():
+        raise _no_log_probabilities(items[int(wrong.argmax())])
     match rule:
         case ScoreRule.MEAN:
-            return logprobs / _lengths(labels, scores.token_counts, "token")
+            return logprobs / _lengths(labels, [each.token_counts for each in items], "token")
         case ScoreRule.PER_BYTE:
-            return logprobs / _lengths(labels, scores.byte_counts, "byte")
+            return logprobs / _lengths(labels, [each.byte_counts for each in items], "byte")
         case _:
             return logprobs
 
 
-def _lengths(labels: tuple[str, ...], counts: tuple[int, ...], unit: str) -> FloatArray:
-    for label, count in zip(labels, counts, strict=True):
-        if count < 1:
-            raise ConfigError(
-                f"the label {label!r} has {count} {unit}s and cannot be scored per {unit}",
-                hint="choose the rule sum, or a label that is not empty",
-            )
-    return np.asarray(counts, dtype=np.float64)
+def _no_log_probabilities(scores: LabelScores) -> BackendError:
+    return BackendError(
+        f"the label scores {scores.logprobs!r} are not one log-probability a label",
+        hint="this is a fault of the backend, not of the data",
+    )
+
+
+def _lengths(labels: tuple[str, ...], counts: Sequence[tuple[int, ...]], unit: str) -> FloatArray:
+    lengths = np.asarray(counts, dtype=np.float64)
+    if (lengths < 1).any():
+        item, at = np.argwhere(lengths < 1)[0].tolist()
+        raise ConfigError(
+            f"the label {labels[at]!r} has {counts[item][at]} {unit}s and cannot be scored per "
+            f"{unit}",
+            hint="choose the rule sum, or a label that is not empty",
+        )
+    return lengths
 
 
 def _normalised(logits: FloatArray) -> FloatArray:
-    """Log-softmax in which impossible labels are -inf, and uniform if all are."""
-    best = logits.max()
-    if np.isneginf(best):
-        return np.full_like(logits, -np.log(len(logits)))
-    relative = logits - best
+    """Log-softmax of each row, in which impossible labels are -inf, and uniform if all are."""
+    best = logits.max(axis=1, keepdims=True)
+    none = np.isneginf(best)
+    relative = logits - np.where(none, 0.0, best)
     possible = np.where(relative < IMPOSSIBLE, -np.inf, relative)
     # The largest is 0, so this is scipy's log_softmax to the last bit; scipy loads for seconds.
-    return np.asarray(possible - np.log(np.exp(possible).sum()), dtype=np.float64)
+    sums = np.exp(possible).sum(axis=1, keepdims=True)
+    normalised = possible - np.log(np.where(none, 1.0, sums))
+    return np.where(none, -np.log(logits.shape[1]), normalised)

@@ -201,3 +201,13 @@ def test_normalised_scores_are_scipy_s_log_softmax_to_the_last_bit(logprobs: lis
     found = by_sum.probabilities(scored(tuple(logprobs), labels, (2,) * len(labels)))
     once = log_softmax(np.asarray(logprobs))
     assert list(found.values()) == np.exp(log_softmax(once)).tolist()
+
+
+@given(st.lists(st.lists(st.floats(-80, 0), min_size=9, max_size=9), min_size=1, max_size=12))
+def test_items_read_together_are_read_as_each_alone_to_the_last_bit(
+    rows: list[list[float]],
+) -> None:
+    labels = tuple("abcdefghi")
+    items = [scored(tuple(row), labels, (1,) * 9) for row in rows]
+    rule = Calibrator.fit(ScoreRule.BATCH, labels, dev=items)
+    assert rule.all_probabilities(items) == [rule.probabilities(item) for item in items]
