@@ -22,6 +22,8 @@ from gateway.core.types import Completion, GenerationRequest
 Shape = TypeVar("Shape")
 _Reader = Callable[[Any], Any]
 """From what JSON says to the value."""
+_Maker = Callable[[dict[str, Any]], Any]
+"""From the values of an object, by name, to the object."""
 
 _SHOWN = 60
 """Characters of a wrong value that an error quotes."""
@@ -194,19 +196,21 @@ def _of_class(kind: type[Any], reading: Strictness) -> _Reader:
     }
     # Of thousands of objects most have the same keys and types of values: what is to be done is
     # found once for these.
-    known: dict[tuple[object, ...], dict[str, _Reader | None]] = {}
+    known: dict[tuple[object, ...], tuple[dict[str, _Reader | None], _Maker]] = {}
 
-    def to_read(raw: dict[str, Any]) -> dict[str, _Reader | None]:
-        """The values that are not as they should be yet; of a key of another version, None."""
+    def to_do(raw: dict[str, Any]) -> tuple[dict[str, _Reader | None], _Maker]:
+        """How to read the values that are not as they should be yet, None for a key of another
+        version; and how to make the object of them all."""
         if not needed <= raw.keys():
             raise _Wrong(f"lacks {', '.join(sorted(needed - raw.keys()))}")
         if not reading.strangers and not raw.keys() <= readers.keys():
             raise _Wrong(f"has unknown keys: {sorted(raw.keys() - readers.keys())}")
-        return {
+        unread = {
             key: readers.get(key)
             for key, each in raw.items()
             if type(each) not in plain_types.get(key, ())
         }
+        return unread, _maker(kind, tuple(raw))
 
     def read(raw: object) -> Any:
         if not isinstance(raw, dict):
@@ -215,10 +219,33 @@ def _of_class(kind: type[Any], reading: Strictness) -> _Reader:
         if of_what not in known:
             if len(known) >= _MOST_KNOWN:
                 known.clear()
-            known[of_what] = to_read(raw)
-        return kind(**_items(known[of_what], raw))
+            known[of_what] = to_do(raw)
+        unread, make = known[of_what]
+        return make(_items(unread, raw))
 
     return read
+
+
+def _maker(kind: type[Any], keys: tuple[str, ...]) -> _Maker:
+    """What makes an object of its values by name.
+
+    Where the values are all that there is to an object, they are put into its slots in the order
+    of the keys. A frozen class's own `__init__` looks every slot up by its name, each time.
+    """
+    names = {field.name for field in fields(kind)}
+    slots = [getattr(kind, key, None) for key in keys]
+    in_slots = all(isinstance(slot, types.MemberDescriptorType) for slot in slots)
+    if names != set(keys) or not in_slots or hasattr(kind, "__post_init__"):
+        return lambda values: kind(**values)
+    puts = [cast(types.MemberDescriptorType, slot).__set__ for slot in slots]
+
+    def make(values: dict[str, Any]) -> Any:
+        made = object.__new__(kind)
+        for put, value in zip(puts, values.values(), strict=True):
+            put(made, value)
+        return made
+
+    return make
 
 
 def _as_they_are(kind: Any, reading: Strictness) -> frozenset[type[Any]]:
