@@ -55,6 +55,6 @@ def too_few(clusters: IntArray | None) -> str:
     if clusters is None or count >= FEWEST:
         return ""
     return (
-        f"The {len(clusters)} items form {plural(count, 'cluster')}, fewer than {FEWEST}: no interval "
-        "or test here is to be trusted."
+        f"The {len(clusters)} items form {plural(count, 'cluster')}, fewer than {FEWEST}: no "
+        "interval or test here is to be trusted."
     )
