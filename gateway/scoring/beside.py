@@ -22,6 +22,7 @@ from scipy.special import ndtr, ndtri
 
 from gateway.scoring.bootstrap import FEWEST_CARRYING, Bootstrap, Method
 from gateway.scoring.claims import ALPHA, Claim
+from gateway.scoring.metrics import is_share
 from gateway.scoring.pairing import Pairs
 from gateway.scoring.proportions import score_interval
 from gateway.scoring.results import Metric
@@ -29,6 +30,7 @@ from gateway.scoring.statistic import FloatArray, IntArray
 
 LEVEL = 1 - ALPHA
 
+_NOTHING = 1e-12
 _LEAST = 1e-3
 """Of the difference: how far beyond zero an end lies that must not be zero."""
 
@@ -56,6 +58,8 @@ def joint_level(estimates: FloatArray, drawn: FloatArray) -> float:
 def discordant(pairs: Pairs) -> tuple[int, int, int] | None:
     """Where the metric is a share of the same items in both cells: those that count in a alone, in
     b alone, and all; None for other metrics."""
+    if not is_share(pairs.metric):
+        return None
     sides = (pairs.of_a, pairs.of_b)
     rows = [side.rows.toarray() for side in sides if side.additive]
     if len(rows) < 2 or not all(np.isin(each, (0, 1)).all() for each in rows):
@@ -70,7 +74,7 @@ def interval(
     pairs: Pairs, drawn: Bootstrap, level: float, method: Method, clusters: IntArray | None
 ) -> tuple[Metric, str]:
     """The difference with its interval, and how that is made; both empty where too few items decide
-    for any that is known to hold.
+    for any that is known to hold, or all differ by the same.
 
     Shares of independent items have the score interval, which also holds where few items differ, or
     none. Other metrics are resampled, and with fewer than `FEWEST_CARRYING` items that decide there
@@ -80,7 +84,9 @@ def interval(
     if counts is not None:
         found = score_interval(*counts, level)
         return replace(found, value=pairs.estimate), "score interval"
-    if drawn.carrying < FEWEST_CARRYING or not drawn.values.size:
+    few = drawn.carrying < FEWEST_CARRYING
+    # Where all items differ alike, no resample says how another one might differ.
+    if few or not drawn.values.size or drawn.values[-1] - drawn.values[0] <= _NOTHING:
         return Metric(pairs.estimate), ""
     return drawn.interval(level, method=method), f"{drawn.usable(method)} bootstrap"
 

@@ -110,6 +110,12 @@ def in_shares(metric: str) -> bool:
     return metric in SHARES_OF_RIGHT | OF_LABELS or metric.startswith("field:")
 
 
+def is_share(metric: str) -> bool:
+    """Whether it is the share of items that something is true of."""
+    named = metric in SHARES_OF_RIGHT or metric in ("accuracy_answered", "coverage", "conformance")
+    return named or metric.startswith("field:")
+
+
 def reads_probabilities(metric: str) -> bool:
     """Whether equal answers can differ in the metric, by the probabilities behind them."""
     return metric.partition(":")[0] in _OF_PROBABILITIES

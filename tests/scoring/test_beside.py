@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from gateway.scoring.beside import LEVEL, agreeing, discordant, joint_level
 from gateway.scoring.claims import claim
+from gateway.scoring.contest import contest
 from gateway.scoring.proportions import score_interval
 from gateway.scoring.results import Metric
-from tests.scoring.cells import Rows, estimates_of, pairs_of
+from tests.scoring.cells import Rows, cell, estimates_of, pairs_of
 
 ENDS = st.floats(-1, 1)
 
@@ -67,3 +68,15 @@ def test_where_few_items_differ_the_interval_of_a_share_has_a_width(differing: i
     assert found.low is not None
     assert found.high is not None
     assert found.high - found.low > 0.05
+
+
+def test_errors_that_are_zero_or_one_are_no_share() -> None:
+    assert discordant(estimates_of([1, 5, 3], [1, 6, 3], [2, 5, 3])) is None
+
+
+def test_where_all_items_differ_alike_there_is_no_interval() -> None:
+    golds = [5.0] * 20
+    cells = cell("a", golds, [6.0] * 20), cell("b", golds, [8.0] * 20)
+    found = contest(*cells, task_kind="number", labels=(), metric="mae", resamples=50)
+    assert found.difference == Metric(-2.0)
+    assert found.alone.shown
