@@ -95,7 +95,7 @@ def reader_of(shape: type[Shape], reading: Strictness = EXACT) -> Callable[[obje
 
 def plain_values(value: object) -> Any:
     """A value of dataclasses as JSON has it; as `asdict`, which copies every text and number."""
-    kind: type[Any] = type(value)
+    kind: Any = type(value)
     if kind in _AS_THEY_ARE:
         return value
     if names := _field_names(kind):
