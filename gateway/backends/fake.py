@@ -140,6 +140,10 @@ class FakeBackend:
         return self.spec.chat_template
 
     @property
+    def call_syntax(self) -> str:
+        return ""
+
+    @property
     def tool_mode(self) -> ToolMode:
         return "off"
 

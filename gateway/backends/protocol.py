@@ -54,6 +54,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def call_syntax(self) -> str:
+        """Name of the form in which its chat template has calls written; empty: the usual one."""
+        ...
+
+    @property
     def tool_mode(self) -> ToolMode:
         """Who shows tools to the model."""
         ...

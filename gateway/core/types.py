@@ -13,7 +13,7 @@ from gateway.core.errors import InvalidRequest
 
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length"]
-ConstraintKind = Literal["choices", "json_schema", "regex"]
+ConstraintKind = Literal["choices", "json_schema", "regex", "lark"]
 
 Answer = str | float | Mapping[str, str]
 """What a parsed completion or a gold value is: a label, a number, or named fields."""
@@ -151,6 +151,8 @@ class GenerationRequest:
     """Shown to the model by the chat template; only with `messages`."""
     answer_start: str = ""
     """Text with which the answer has already begun; the model goes on from it."""
+    answer_markup: bool = False
+    """Control tokens that `answer_start` spells are control tokens: the gateway wrote it."""
     sampling: Sampling = field(default_factory=Sampling)
     constraint: Constraint | None = None
     reasoning: str = ""

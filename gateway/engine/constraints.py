@@ -51,6 +51,8 @@ def grammar_of(constraint: Constraint) -> str:
         grammar = lib.LLMatcher.grammar_from_json_schema(
             checked_schema(constraint.value), overrides=_ONE_LINE
         )
+    elif constraint.kind == "lark":
+        grammar = lib.LLMatcher.grammar_from_lark(constraint.value)
     else:
         grammar = lib.LLMatcher.grammar_from_regex(constraint.value)
     if problem := lib.LLMatcher.validate_grammar(grammar):

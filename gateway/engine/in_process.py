@@ -157,6 +157,10 @@ class EngineBackend:
         return self._reader.template_source or ""
 
     @property
+    def call_syntax(self) -> str:
+        return self._reader.call_syntax
+
+    @property
     def tool_mode(self) -> ToolMode:
         return self._reader.tool_mode
 

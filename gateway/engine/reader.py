@@ -20,7 +20,7 @@ from gateway.models import chat_template, reasoning, tool_calls
 from gateway.models.chat_template import Written
 from gateway.models.families.markup import markup_in
 from gateway.models.families.thoughts import OFF, Thoughts
-from gateway.models.origins import TEMPLATE
+from gateway.models.origins import CALLER, TEMPLATE
 from gateway.models.spec import NAMED, ModelSpec
 from gateway.models.tool_calls import ToolMode
 
@@ -30,6 +30,9 @@ _MERGE = 'system = "merge" in its entry in models.toml puts system messages into
 
 _REMEMBERED_TOKENS = 1 << 18
 """Of the prompts that a reader remembers: those of the requests that are being worked on."""
+
+_CHANNEL = "<|channel|>"
+"""An answer that begins with it needs no header of another."""
 
 _CHARACTERS_PER_TOKEN = 16
 """Where a search for the length of a text begins; most texts have 3 to 5."""
@@ -53,6 +56,7 @@ class Reader:
         key = (
             *(request.messages, request.prompt, request.tools, request.answer_start),
             *(request.reasoning, request.template_variables, _is_closed(request)),
+            request.answer_markup,
         )
         return self._recent.get(key, lambda: self._render(request))
 
@@ -251,6 +255,13 @@ class Reader:
         return chat_template.tool_mode(self._spec.tools, self.template_source, self._special)
 
     @cached_property
+    def call_syntax(self) -> str:
+        """Name of the form in which the model writes calls; see `models.families.calls`."""
+        if self.tool_mode != "template" or self.template_source is None:
+            return ""
+        return chat_template.call_syntax(self.template_source, self._special)
+
+    @cached_property
     def _system_refusal(self) -> str:
         return self._chat_template.system_refusal(self._special)
 
@@ -288,9 +299,10 @@ class Reader:
             tools=tools,
             variables=variables,
         )
-        if closed:
+        if closed and not request.answer_start.startswith(_CHANNEL):
             prompt = prompt.more(self._closing(variables), TEMPLATE)
-        prompt = prompt.more(request.answer_start)
+        origin = TEMPLATE if request.answer_markup else CALLER
+        prompt = prompt.more(request.answer_start, origin)
         return prompt, reasoning.opens(prompt.text, messages, request.answer_start)
 
     def _told(self, variables: str) -> Mapping[str, object]:

@@ -16,6 +16,7 @@ import jinja2.meta
 from gateway.core.errors import ConfigError, InvalidRequest
 from gateway.core.types import Message, Tool, ToolCall
 from gateway.models import tool_calls
+from gateway.models.families.calls import HERMES, syntax_of
 from gateway.models.jinja import ChatEnvironment
 from gateway.models.origins import CALLER, TEMPLATE, UNSURE, origins_of, plain, traced
 from gateway.models.rendering_limits import bounded
@@ -40,7 +41,7 @@ _DATE = "strftime_now"
 TODAY = "today"
 
 _PROBE = "the-system-message"
-_ANSWER = "the-answer"
+_QUESTION, _ANSWER = "the-question-of-a-probe", "the-answer"
 _THOUGHT = re.compile(r"<think>.*?(</think>|$)", re.DOTALL)
 
 DAY = datetime(2025, 1, 1)  # noqa: DTZ001 - as templates are told it: of no zone
@@ -95,13 +96,33 @@ class ChatTemplate:
         """
         if not self._shows_tools:
             return False
+        return True if self.call_syntax(special) else None
+
+    def call_syntax(self, special: Mapping[str, str]) -> str:
+        """Name of the form in which the template shows calls, or tells the model to write them;
+        empty: none that is known.
+
+        Args:
+            special: as `render`.
+        """
         offered, call = (tool_calls.PROBE,), tool_calls.PROBE_CALL
-        asked, called = Message("user", "?"), Message("assistant", "", (call,))
+        asked, called = Message("user", _QUESTION), Message("assistant", "", (call,))
         for turns in ((asked, called, Message("tool", "?", (), call.id)), (asked, called)):
             with contextlib.suppress(InvalidRequest):
                 text = self.render(turns, special=special, tools=offered, begin_answer=False)
-                return tool_calls.is_read(text) or None
-        return (not self._shows_calls and tool_calls.is_described(self.source)) or None
+                return self._syntax_in(text, special)
+        told = not self._shows_calls and tool_calls.is_described(self.source)
+        return HERMES.name if told else ""
+
+    def _syntax_in(self, shown: str, special: Mapping[str, str]) -> str:
+        probe = tool_calls.PROBE
+        expected = [(probe.name, json.loads(tool_calls.PROBE_CALL.arguments))]
+        asked, answer = (Message("user", _QUESTION),), ""
+        with contextlib.suppress(InvalidRequest):
+            begun = self.render(asked, special=special, tools=(probe,))
+            answer = shown[len(begun) :] if shown.startswith(begun) else ""
+        # What the template tells of calls stands before the question, if anywhere.
+        return syntax_of(shown.rpartition(_QUESTION)[2], answer, expected, probe)
 
     def system_refusal(self, special: Mapping[str, str]) -> str:
         """Why a system message does not come to the model, in the template's own words where it has
@@ -344,6 +365,16 @@ def _probed(source: str, special: tuple[tuple[str, str], ...]) -> ToolMode:
     except ConfigError:
         return "off"  # It does not compile, as the first conversation will tell.
     return "off" if shows is None else "template" if shows else "fallback"
+
+
+def call_syntax(source: str, special: Mapping[str, str]) -> str:
+    """As `ChatTemplate.call_syntax`, remembered."""
+    return _syntax(source, tuple(special.items()))
+
+
+@lru_cache(maxsize=64)
+def _syntax(source: str, special: tuple[tuple[str, str], ...]) -> str:
+    return ChatTemplate(source).call_syntax(dict(special))
 
 
 def merged(messages: Sequence[Message]) -> tuple[Message, ...]:

@@ -19,7 +19,7 @@ _STEPS, _FINAL = "Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]"
 OPENS = re.compile(
     rf"<(?:{_NAMES})\s?>|<\|(?:{_NAMES})\|>|\[think\]|◁think▷|<\|begin_of_thought\|>"
     r"|<\|start_thinking\|>|<\|channel>thought|<\|open\|>think<\|sep\|>"
-    r"|<\|channel\|>(?:analysis|commentary)[^<\n]*<\|message\|>"
+    r"|<\|channel\|>(?:analysis|commentary(?! ?(?:to=|json|<\|constrain)))[^<\n]*<\|message\|>"
     rf"|{re.escape(_STEPS)}",
     re.IGNORECASE,
 )
@@ -28,6 +28,7 @@ CLOSES = re.compile(
     r"|<\|end_thinking\|>|<channel\|>|<\|close\|>think<\|sep\|>|<\|open\|>response<\|sep\|>"
     r"|(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>"
     r"|<\|end\|><\|begin\|>assistant<\|content\|>"
+    r"|(?:<\|end\|>)?<\|start\|>assistant(?= to=|<\|channel\|>commentary (?:to=|json))"
     rf"|{re.escape(_FINAL)}",
     re.IGNORECASE,
 )

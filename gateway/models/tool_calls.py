@@ -20,14 +20,17 @@ ANSWER_START = f"{OPENING}\n"
 ToolMode = Literal["template", "fallback", "off"]
 """Who shows tools to a model: its chat template; the system message, in the words below; nobody."""
 
-_BLOCK = re.compile(f"{OPENING}(.*?){CLOSING}", re.DOTALL)
 _DESCRIBED = re.compile(OPENING + r'\s*\{\{?\s*\\?"name\\?"')
 """A template that describes the form to the model in its own text."""
 
 PROBE = Tool(
-    "probe_tool", "", '{"type": "object", "properties": {"probe_key": {"type": "string"}}}'
+    "probe_tool",
+    "Probes",
+    '{"type": "object", "properties": {"probe_key": {"type": "string", "description": "Probed"}},'
+    ' "required": ["probe_key"]}',
 )
-PROBE_CALL = ToolCall("call_probe", PROBE.name, '{"probe_key": "probe_value"}')
+PROBE_CALL = ToolCall("callprobe", PROBE.name, '{"probe_key": "probe_value"}')
+"""Its id is one that Mistral's templates take."""
 
 _INTRODUCTION = (
     "You can call these tools. Each line is the signature of one, with a JSON schema of its "
@@ -42,19 +45,6 @@ _INSTRUCTION = (
 def is_described(source: str) -> bool:
     """Whether a chat template that shows no earlier calls tells the model the form that is read."""
     return bool(_DESCRIBED.search(source))
-
-
-def is_read(rendered: str) -> bool:
-    """Whether a conversation with `PROBE_CALL` is rendered with the call in the form that is
-    read."""
-    for block in _BLOCK.findall(rendered):
-        try:
-            found = json.loads(block)
-        except (ValueError, RecursionError):
-            continue
-        if found == {"name": PROBE.name, "arguments": json.loads(PROBE_CALL.arguments)}:
-            return True
-    return False
 
 
 def are_in(messages: Sequence[Message]) -> bool:

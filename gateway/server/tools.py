@@ -11,8 +11,20 @@ from typing import Any
 from gateway.core.digests import canonical_json, digest_json
 from gateway.core.errors import InvalidRequest
 from gateway.core.types import Completion, Constraint, GenerationRequest, Tool, ToolCall
+from gateway.models.families.calls import (
+    BARE,
+    HERMES,
+    Found,
+    Syntax,
+    begins_at,
+    found_in,
+    may_begin,
+    schemas_of,
+    syntax_named,
+)
+from gateway.models.families.grammar import in_tags
 from gateway.models.reasoning import Parting
-from gateway.models.tool_calls import ANSWER_START, CLOSING, OPENING, ToolMode
+from gateway.models.tool_calls import ANSWER_START, CLOSING, ToolMode
 from gateway.server.schemas import closed
 from gateway.server.wire import FunctionDefinition
 
@@ -60,6 +72,8 @@ class Offer:
     """Of the one that has to be called; empty: any."""
     several: bool = True
     """Whether an answer may call more than one."""
+    syntax: str = ""
+    """Name of the form in which the model writes calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +99,15 @@ def with_offer(request: GenerationRequest, offer: Offer, mode: ToolMode) -> Gene
     if mode == "off":
         raise InvalidRequest(
             "this model is shown no tools: its chat template has them called in a form that the "
-            f"gateway does not read (it reads {OPENING}), or its entry says so",
+            "gateway does not read, or its entry says so",
             hint='tools = "fallback" in its entry in models.toml shows them in the system message',
             parameter="tools",
         )
     request = replace(request, tools=offer.tools)
     if offer.enforced:
-        constraint = constraint_of(_named(offer))
-        return replace(request, answer_start=ANSWER_START, constraint=constraint)
-    if not offer.several:
+        start, constraint = enforcement(offer)
+        return replace(request, answer_start=start, answer_markup=True, constraint=constraint)
+    if not offer.several and syntax_named(offer.syntax) is HERMES:
         # The text after the first call is never written; the call is read without its end.
         stop = (*request.sampling.stop, CLOSING)
         return replace(request, sampling=replace(request.sampling, stop=stop))
@@ -114,48 +128,73 @@ def read(done: Completion, offer: Offer, salt: str) -> ParsedAnswer:
     thought, text = (done.reasoning.text if done.reasoning else ""), done.answer or ""
     if not offer.tools:
         return ParsedAnswer(text, (), thought)
-    said = (read_enforced if offer.enforced else read_calls)(text, offer.tools, salt)
-    return replace(said, thought=thought)
+    if offer.enforced:
+        said = read_enforced(text, offer, salt)
+    else:
+        said = read_calls(text, offer.tools, salt, syntax_named(offer.syntax))
+    calls = said.calls if offer.several else said.calls[:1]
+    return replace(said, calls=calls, thought=thought)
 
 
-def read_calls(text: str, tools: Sequence[Tool], salt: str) -> ParsedAnswer:
+def read_calls(
+    text: str, tools: Sequence[Tool], salt: str, syntax: Syntax = HERMES
+) -> ParsedAnswer:
     """Part an answer. What looks like a call and is none of a known tool stays text.
 
     Args:
         salt: told apart by it, equal calls in different turns get different ids; the same request
             always gets the same.
     """
-    content: list[str] = []
-    calls: list[ToolCall] = []
-    rest = text
-    while True:
-        before, opening, after = rest.partition(OPENING)
-        content.append(before)
-        if not opening:
-            break
-        body, _, rest = after.partition(CLOSING)
-        found = _call(body, tools, f"{salt}/{len(calls)}")
-        if found is None:
-            content.append(text[len(text) - len(opening) - len(after) :])
-            break
-        calls.append(found)
-    return ParsedAnswer("".join(content).rstrip("\n") if calls else text, tuple(calls))
+    said, found = found_in(text, syntax, schemas_of(tools))
+    calls = tuple(_call(each, f"{salt}/{number}") for number, each in enumerate(found))
+    return ParsedAnswer(said.rstrip("\n") if calls else text, calls)
 
 
-def read_enforced(text: str, tools: Sequence[Tool], salt: str) -> ParsedAnswer:
-    """The one call of an answer that `constraint_of` enforced. Cut short, it stays text."""
-    found = _call(text, tools, f"{salt}/0")
-    return ParsedAnswer("", (found,)) if found else ParsedAnswer(ANSWER_START + text, ())
+def read_enforced(text: str, offer: Offer, salt: str) -> ParsedAnswer:
+    """The one call of an answer that was enforced. Cut short, it stays text."""
+    whole = enforcement(offer)[0] + text
+    said = read_calls(whole, offer.tools, salt, syntax_named(offer.syntax))
+    return ParsedAnswer("", said.calls) if said.calls else ParsedAnswer(whole, ())
 
 
-def constraint_of(tools: Sequence[Tool]) -> Constraint:
+def enforcement(offer: Offer) -> tuple[str, Constraint]:
+    """How an answer begins that must be a call, and what may follow.
+
+    Raises:
+        InvalidRequest: the model's form of calls cannot be enforced for these tools.
+    """
+    tools, syntax = _named(offer), syntax_named(offer.syntax)
+    if syntax is HERMES:
+        return ANSWER_START, constraint_of(tools)
+    if syntax.name == BARE:
+        return "", constraint_of(tools, "parameters")
+    if not syntax.before or len(tools) > 1:
+        what = "of one of several tools " if syntax.before else ""
+        raise InvalidRequest(
+            f"a call {what}cannot be enforced in the form of this model's chat template",
+            hint='name one tool in tool_choice, or leave it to the model with "auto"'
+            if syntax.before
+            else 'leave it to the model with "auto", or tools = "fallback" in its entry',
+            parameter="tool_choice",
+        )
+    (tool,) = tools
+    start, schema = syntax.before.replace("{}", tool.name), _schema(tool)
+    if syntax.between is None:
+        return start, Constraint("json_schema", json.dumps(schema))
+    return start, Constraint("lark", in_tags(schema, syntax))
+
+
+def constraint_of(tools: Sequence[Tool], key: str = "arguments") -> Constraint:
     """Lets out just a JSON object that calls one of the tools with arguments of its schema.
+
+    Args:
+        key: of the arguments.
 
     Raises:
         InvalidRequest: a schema is no JSON object.
     """
     definitions: dict[str, Any] = {}
-    calls = [_call_schema(tool, number, definitions) for number, tool in enumerate(tools)]
+    calls = [_call_schema(tool, number, key, definitions) for number, tool in enumerate(tools)]
     schema = calls[0] if len(calls) == 1 else {"anyOf": calls}
     if definitions:
         schema = {**schema, "$defs": definitions}
@@ -171,7 +210,7 @@ class Telling:
 
     def __init__(self, offer: Offer, *, opened: bool) -> None:
         self._parting = Parting(opened=opened)
-        self._held = HeldBack() if offer.tools else None
+        self._held = HeldBack(syntax_named(offer.syntax)) if offer.tools else None
         self._enforced = offer.enforced and bool(offer.tools)
 
     def add(self, text: str) -> ParsedAnswer:
@@ -192,15 +231,16 @@ class Telling:
 class HeldBack:
     """Lets an answer's text through as it grows, up to where a call may begin."""
 
-    def __init__(self) -> None:
+    def __init__(self, syntax: Syntax = HERMES) -> None:
+        self._syntax = syntax
         self._text = ""
         self._given = 0
 
     def add(self, text: str) -> str:
         """Take the next piece; return what is certainly content."""
         self._text += text
-        at = self._text.find(OPENING)
-        end = at if at >= 0 else len(self._text) - self._doubtful()
+        at = begins_at(self._text, self._syntax)
+        end = len(self._text) - may_begin(self._text, self._syntax) if at is None else at
         # The line end between content and a call belongs to neither.
         end = len(self._text[:end].rstrip("\n"))
         fresh = self._text[self._given : max(end, self._given)]
@@ -211,28 +251,16 @@ class HeldBack:
         """What of the whole content was not let through yet."""
         return content[self._given :]
 
-    def _doubtful(self) -> int:
-        """Length of the text's end that may be the beginning of a call."""
-        longest = min(len(self._text), len(OPENING) - 1)
-        return next((n for n in range(longest, 0, -1) if OPENING.startswith(self._text[-n:])), 0)
+
+def _call(found: Found, salt: str) -> ToolCall:
+    arguments = json.dumps(found.arguments, ensure_ascii=False)
+    number = digest_json([salt, found.name, arguments])[:_ID_DIGITS]
+    return ToolCall(f"call_{number}", found.name, arguments)
 
 
-def _call(body: str, tools: Sequence[Tool], salt: str) -> ToolCall | None:
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(parsed, dict) or not isinstance(parsed.get("arguments", {}), dict):
-        return None
-    name = parsed.get("name")
-    if not any(tool.name == name for tool in tools):
-        return None
-    arguments = json.dumps(parsed.get("arguments", {}), ensure_ascii=False)
-    number = digest_json([salt, name, arguments])[:_ID_DIGITS]
-    return ToolCall(f"call_{number}", str(name), arguments)
-
-
-def _call_schema(tool: Tool, number: int, definitions: dict[str, Any]) -> dict[str, Any]:
+def _call_schema(
+    tool: Tool, number: int, holder: str, definitions: dict[str, Any]
+) -> dict[str, Any]:
     """Schema of a call of one tool. Its own definitions move to the root, where references look."""
     schema = _schema(tool)
     local = {
@@ -245,8 +273,8 @@ def _call_schema(tool: Tool, number: int, definitions: dict[str, Any]) -> dict[s
             definitions[local[name]] = _renamed(definition, local)
     return {
         "type": "object",
-        "properties": {"name": {"const": tool.name}, "arguments": _renamed(schema, local)},
-        "required": ["name", "arguments"],
+        "properties": {"name": {"const": tool.name}, holder: _renamed(schema, local)},
+        "required": ["name", holder],
         "additionalProperties": False,
     }
 

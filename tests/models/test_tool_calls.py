@@ -28,7 +28,7 @@ BARE_JSON = (
     SHOWN
     + "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% for c in m.tool_calls or [] %}"
     + "{{ {'name': c.function.name, 'parameters': c.function.arguments} | tojson }}"
-    + "{% endfor %}{% endfor %}"
+    + "{% endfor %}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
 )
 OTHER_KEYS = HERMES.replace("'arguments':", "'parameters':")
 TOLD_ONLY = (
@@ -42,9 +42,9 @@ TOLD_XML = SHOWN + "Answer with <tool_call>\n<function=NAME></function>\n</tool_
     [
         (HERMES, "template"),
         (TOLD_ONLY, "template"),
-        (XML, "off"),
-        (BARE_JSON, "off"),
-        (OTHER_KEYS, "off"),
+        (XML, "template"),
+        (BARE_JSON, "template"),
+        (OTHER_KEYS, "template"),
         (TOLD_XML, "off"),
         (TURNS, "fallback"),
         (PLAIN, "fallback"),

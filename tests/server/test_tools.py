@@ -11,6 +11,7 @@ from gateway.core.types import Tool
 from gateway.models.tool_calls import CLOSING, OPENING
 from gateway.server.tools import (
     HeldBack,
+    Offer,
     constraint_of,
     read_calls,
     read_enforced,
@@ -52,7 +53,9 @@ def test_what_is_no_call_stays_text(text: str) -> None:
 
 
 def test_an_enforced_call_that_was_cut_short_stays_text() -> None:
-    assert read_enforced('{"name": "weather", "arg', TOOLS, "s").content.startswith(OPENING)
+    assert read_enforced(
+        '{"name": "weather", "arg', Offer(TOOLS, enforced=True), "s"
+    ).content.startswith(OPENING)
 
 
 @given(

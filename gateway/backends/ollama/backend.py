@@ -183,6 +183,10 @@ class OllamaBackend:
         return self._served.context_length
 
     @property
+    def call_syntax(self) -> str:
+        return self._reader.reader.call_syntax if self.route == "raw" else ""
+
+    @property
     def tool_mode(self) -> ToolMode:
         return self._reader.reader.tool_mode if self.route == "raw" else "off"
 

@@ -123,6 +123,8 @@ def format_of(constraint: Constraint) -> dict[str, Any]:
         if not constraint.value or not all(constraint.value):
             raise InvalidRequest("a constraint needs at least one choice, none of them empty")
         return {"type": "string", "enum": list(constraint.value)}
+    if constraint.kind == "lark":
+        raise _only_raw("a call in the model's own form")
     if constraint.kind == "regex":
         return {"type": "string", "pattern": f"^({constraint.value})$"}
     schema: dict[str, Any] = json.loads(checked_schema(constraint.value))

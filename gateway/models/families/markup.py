@@ -6,6 +6,7 @@ _MARKUP = re.compile(r"<[|｜]?/?[^<>\s]{1,40}?[|｜]?>|\[/?[A-Z_]+\]|◁[^▷\s
 _PARTS = re.compile(
     r"think|thought|reason|channel|constrain|tool|function|call|python_tag|args|arg_|invoke|param"
     r"|escape|action|response|_text\||final"
+    r'|^<\|"\|>$'
     r"|^<\|(?:start|end|begin|message|content|open|close|sep|recipient)\|>$",
     re.IGNORECASE,
 )

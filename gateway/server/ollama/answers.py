@@ -70,7 +70,7 @@ class Answering:
         async with self._session(asked) as session:
             request = await fitted(asked.request(session), asked.options, session)
             done = await session.generate(request)
-            said = _read(request, done)
+            said = _read(request, done, session)
             more = _logprobs(done.logprobs or (), session) | _figures(done)
         return asked.shape(said, _frame(asked, done=True) | more)
 
@@ -110,21 +110,23 @@ Piece = tuple[tools.ParsedAnswer, tuple[TokenLogprob, ...], Completion | None]
 async def _pieces(session: Session, request: GenerationRequest) -> AsyncIterator[Piece]:
     """What is new to say; the last one has the completion. Text that may become a call waits."""
     opened = await session.opened(request)
-    telling = tools.Telling(tools.Offer(request.tools), opened=opened)
+    offer = tools.Offer(request.tools, syntax=session.backend.call_syntax)
+    telling = tools.Telling(offer, opened=opened)
     async for delta in session.stream(request):
         if delta.completion is None:
             yield telling.add(delta.text), delta.logprobs, None
             continue
-        whole = _read(request, delta.completion)
+        whole = _read(request, delta.completion, session)
         rest = telling.rest(delta.completion, whole)
         yield replace(rest, calls=whole.calls), delta.logprobs, delta.completion
         return
     raise RuntimeError("the backend's stream ended without its completion")
 
 
-def _read(request: GenerationRequest, done: Completion) -> tools.ParsedAnswer:
+def _read(request: GenerationRequest, done: Completion, session: Session) -> tools.ParsedAnswer:
     """Part an answer into what was thought, what was said and what is to be called."""
-    return tools.read(done, tools.Offer(request.tools), tools.salt_of(request.messages, 0))
+    offer = tools.Offer(request.tools, syntax=session.backend.call_syntax)
+    return tools.read(done, offer, tools.salt_of(request.messages, 0))
 
 
 def _frame(asked: OllamaRequest[A], *, done: bool) -> dict[str, Any]:

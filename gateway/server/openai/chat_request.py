@@ -41,7 +41,7 @@ async def ask(body: ChatRequest, session: Session) -> ChatChoices:
         template_variables=body.template_variables,
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
     )
-    offer = _offer(body)
+    offer = replace(_offer(body), syntax=session.backend.call_syntax)
     request = calling.with_offer(request, offer, session.backend.tool_mode)
     request = await session.within_context(request, body.most_tokens)
     samples = [

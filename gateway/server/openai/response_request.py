@@ -47,7 +47,7 @@ async def ask(body: ResponseRequest, session: Session) -> calling.Asked:
         constraint=None if schema is None else Constraint("json_schema", schema),
         reasoning=effort_of(body.reasoning.effort) if body.reasoning else "",
     )
-    offer = _offer(body)
+    offer = replace(_offer(body), syntax=session.backend.call_syntax)
     request = calling.with_offer(request, offer, session.backend.tool_mode)
     request = await session.within_context(request, bound(body.max_output_tokens))
     return calling.Asked(request, offer)
