@@ -268,7 +268,10 @@ class Engine:
                 self._start(task)
 
     def _is_coming(self, task: _Task) -> bool:
-        """Whether a running job will soon hold much more of its prompt than is held now."""
+        """Whether a running job will soon hold much more of its prompt than is held now, and of a
+        kind that can be cut there."""
+        if not self._context.goes_back:
+            return False
         soon = max(
             (
                 common_length(other.prompt, task.prompt)

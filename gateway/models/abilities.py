@@ -18,6 +18,21 @@ Pooling = Literal["none", "mean", "cls", "last", "rank"]
 the last one; "rank": how they become scores."""
 Use = Literal["generate", "score", "embed", "rerank"]
 
+DIFFUSION = frozenset(("dream", "llada", "llada-moe", "rnd1"))
+"""Architectures, as GGUF files name them, of models that fill in masks."""
+ENCODERS = frozenset(
+    (
+        *("bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2"),
+        *("jina-bert-v3", "eurobert", "gemma-embedding", "wavtokenizer-dec", "t5encoder"),
+    )
+)
+"""Those of models that see a text from both sides."""
+READ_AT_ONCE = DIFFUSION | ENCODERS
+"""Those that llama.cpp makes no memory for (`llama_model::create_memory`), or no use of it: all of
+a text is one pass."""
+TWO_HALVES = frozenset(("t5",))
+"""Those with an encoder and a decoder."""
+
 _WRITES = ("generate", "score")
 _SAYS = {
     "generate": "generates no text",

@@ -65,3 +65,11 @@ def test_an_encoder_embeds_and_its_vectors_are_cut(client: TestClient) -> None:
     refused = client.post("/v1/embeddings", json={**asked, "model": "t5"})
     assert refused.status_code == 400
     assert "gives no vectors" in refused.text
+
+
+def test_a_client_of_ollama_is_told_what_a_model_can_do(client: TestClient) -> None:
+    shown = {
+        model: client.post("/api/show", json={"model": model}).json()["capabilities"]
+        for model in ("t5", "bert-mean")
+    }
+    assert shown == {"t5": [], "bert-mean": ["embedding"]}

@@ -13,7 +13,7 @@ from gateway.core.errors import ModelLoadError
 from gateway.core.mapped import MappedFiles
 from gateway.engine.llama import library
 from gateway.engine.llama.vocabulary import GgufVocabulary
-from gateway.models.abilities import Abilities, Memory, Pooling
+from gateway.models.abilities import READ_AT_ONCE, Abilities, Memory, Pooling
 from gateway.models.gguf_parts import files_of, parts_of, read_model
 
 _METADATA_BYTES = 4096
@@ -29,15 +29,6 @@ POOLINGS: Mapping[str, Pooling] = {
 is -1, which says nothing."""
 _CLASSIFIER = "cls."
 """How the names of its tensors begin."""
-WITHOUT_MEMORY = frozenset(
-    (
-        *("bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2"),
-        *("jina-bert-v3", "eurobert", "gemma-embedding", "wavtokenizer-dec", "t5encoder"),
-        *("dream", "llada", "llada-moe", "rnd1"),
-    )
-)
-"""Architectures that the library makes no memory for (`llama_model::create_memory`), or no use of
-it: all of a text is read in one pass."""
 
 
 class GgufModel(GgufVocabulary):
@@ -118,7 +109,7 @@ class GgufModel(GgufVocabulary):
         )
 
     def _memory(self, kind: str) -> Memory:
-        if kind in WITHOUT_MEMORY:
+        if kind in READ_AT_ONCE:
             return "none"
         if self._lib.llama_model_is_hybrid(self.handle):
             return "hybrid"
@@ -131,7 +122,7 @@ class GgufModel(GgufVocabulary):
         if said not in POOLINGS:
             raise ModelLoadError(f"{self.path}: its pooling_type is {said}, which is not known")
         pooling = POOLINGS[said]
-        if pooling == "none" and kind in WITHOUT_MEMORY:
+        if pooling == "none" and kind in READ_AT_ONCE:
             named = (tensor.name for tensor in read_model(self.path).tensors)
             return "rank" if any(name.startswith(_CLASSIFIER) for name in named) else "none"
         return pooling

@@ -112,6 +112,8 @@ def _decode(model: GgufModel, attention: Attending) -> None:
         (*_, last) = context.decode(rows)
         if not np.isfinite(last.max()):
             raise BackendError(f"{model.path}: its logits are no numbers")
+    if not context.goes_back:
+        context.restore(0, 4, context.save(0))
     context.copy(0, 1)
     context.truncate(1, 0)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from gateway.core.digests import digest_json
 from gateway.core.errors import GatewayError
 from gateway.core.files import stamp
+from gateway.models.abilities import DIFFUSION, ENCODERS, TWO_HALVES
 from gateway.models.adapters.folder import WEIGHTS, adapter_digest
 from gateway.models.chat_template import PLAIN, tool_mode
 from gateway.models.environment import digest_memory
@@ -79,6 +80,10 @@ class Description:
     @property
     def capabilities(self) -> list[str]:
         """What it can be asked for, in Ollama's words."""
+        if self.family in ENCODERS:
+            return ["embedding"]
+        if self.family in DIFFUSION | TWO_HALVES:
+            return []
         shown = tool_mode(self.spec.tools, self.template, {}) != "off"
         return ["completion", *(["tools"] if shown else []), "embedding"]
 
