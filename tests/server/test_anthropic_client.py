@@ -127,6 +127,7 @@ def test_what_a_coding_agent_sends_is_answered(claude: anthropic.Anthropic) -> N
         betas=["claude-code-20250219", "interleaved-thinking-2025-05-14"],
         metadata={"user_id": json.dumps({"session": "x"})},
         thinking={"type": "disabled"},
+        context_management={"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
         system=[
             {"type": "text", "text": "You are an agent.", "cache_control": {"type": "ephemeral"}},
             {"type": "text", "text": "Be brief. " * 20, "cache_control": {"type": "ephemeral"}},

@@ -340,7 +340,12 @@ def test_what_responses_have_not_is_refused_by_name(
     [
         {"include": ["reasoning.encrypted_content"], "store": True},
         {"include": [], "previous_response_id": None, "parallel_tool_calls": False},
-        {"service_tier": "auto", "prompt_cache_key": "abc", "safety_identifier": "abc"},
+        {
+            "client_metadata": {"a": "b"},
+            "service_tier": "auto",
+            "prompt_cache_key": "abc",
+            "safety_identifier": "abc",
+        },
         {"reasoning": {"effort": None, "summary": "auto"}, "background": False},
         {"tools": [], "tool_choice": "auto", "text": {"format": {"type": "text"}}},
         {"max_output_tokens": 10**9},

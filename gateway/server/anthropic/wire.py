@@ -200,6 +200,11 @@ class OutputConfig(Wire):
     ] = None
 
 
+NO_EDITS: dict[str, Any] = {"edits": []}
+KEEPS_ALL = {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}
+"""What coding agents send: earlier thoughts are kept."""
+
+
 class TokensBody(Wire):
     """A conversation to count the tokens of."""
 
@@ -215,7 +220,9 @@ class TokensBody(Wire):
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None
     cache_control: Ignored = None
-    context_management: Annotated[None, only_empty("earlier turns are read as they are")] = None
+    context_management: Annotated[
+        None, only_default(NO_EDITS, KEEPS_ALL, reason="earlier turns are read as they are")
+    ] = None
     output_config: OutputConfig | None = None
     speed: Annotated[None, only_default("standard", reason="there is one speed here")] = None
     user_profile_id: Hint = None

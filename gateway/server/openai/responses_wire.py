@@ -264,6 +264,8 @@ class ResponseRequest(Wire):
     tool_choice: _Choice | None = None
     parallel_tool_calls: bool | None = None
     metadata: Metadata = None
+    client_metadata: Ignored = None
+    """Of coding agents; no field of OpenAI's reference."""
     user: Hint = None
     safety_identifier: Hint = None
     prompt_cache_key: Hint = None
