@@ -104,22 +104,28 @@ class SavedComparison:
     """Of a number task: the errors of the first less those of the second."""
 
 
-def load_run(folder: Path) -> SavedRun:
+def load_run(folder: Path, *, whole: bool = True) -> SavedRun:
     """Read a run's folder.
+
+    Args:
+        whole: as `load_report`.
 
     Raises:
         DataError: a file is absent, or is not as the gateway wrote it.
     """
     hint = "name the folder given to gateway run --out"
-    report = load_report(read_text(folder / REPORT, hint=hint))
+    report = load_report(read_text(folder / REPORT, hint=hint), whole=whole)
     return SavedRun(folder, report, load_predictions(folder))
 
 
-def load_report(text: str) -> Report:
+def load_report(text: str, *, whole: bool = True) -> Report:
     """The report in a report.json.
 
     Of a report that was written when there was another comparison, the cells alone are read: what
     compares them is made again from its predictions, or by `gateway report` from the store.
+
+    Args:
+        whole: also what compares cells; of many items it takes longer to read than to make again.
 
     Raises:
         DataError: the text is no report; the message names the value that is wrong.
@@ -127,7 +133,8 @@ def load_report(text: str) -> Report:
     raw = plain(text, REPORT, hint=_HINT, reading=_FINITE)
     if isinstance(raw, dict):
         raw.pop("summary", None)
-        if "conclusion" not in raw or "winner" not in raw or not _compares_so(raw):
+        as_now = "conclusion" in raw and "winner" in raw and _compares_so(raw)
+        if not as_now or not whole:
             raw |= {"comparisons": [], "disagreements": [], "conclusion": None}
             raw["cells"] = [
                 {**cell, "verdicts": []} if isinstance(cell, dict) else cell
@@ -155,7 +162,7 @@ def score(folder: Path | str, *, seed: int = 0, cluster: str | None = None) -> R
     Raises:
         DataError: as `load_run`.
     """
-    run = load_run(Path(folder))
+    run = load_run(Path(folder), whole=False)
     clusters, remarks = clusters_of_saved(run.predictions, run.report.settings, cluster)
     report = run.report
     kinds = {cell.name: cell.kind for cell in report.cells}
@@ -227,7 +234,7 @@ def compare_saved(
     """
     folder_a, name_a = _folder_and_cell(a, None)
     folder_b, name_b = _folder_and_cell(b, folder_a)
-    run_a, run_b = load_run(folder_a), load_run(folder_b)
+    run_a, run_b = (load_run(folder, whole=False) for folder in (folder_a, folder_b))
     _require_one_task(run_a.report, run_b.report)
     require_same_items(run_a.predictions, run_b.predictions)
     clusters, remarks = clusters_of_saved(run_a.predictions, run_a.report.settings, cluster)
