@@ -286,7 +286,8 @@ class Reader:
         messages = self._conversation(turns)
         asked = request.reasoning or self._spec.reasoning
         # What has to be an answer from its first token on is none within a thought.
-        thinks = reasoning.begins(request.answer_start)
+        # What a model thought and is to go on from has the tags of it.
+        thinks = bool(reasoning.tags_in(request.answer_start))
         closed = not thinks and ((closed and not asked) or asked == OFF)
         variables = {
             **self._thoughts.variables(OFF if closed else asked),
@@ -301,8 +302,7 @@ class Reader:
         )
         if closed and not request.answer_start.startswith(_CHANNEL):
             prompt = prompt.more(self._closing(variables), TEMPLATE)
-        origin = TEMPLATE if request.answer_markup else CALLER
-        prompt = prompt.more(request.answer_start, origin)
+        prompt = _begun(prompt, request)
         return prompt, reasoning.opens(prompt.text, messages, request.answer_start)
 
     def _told(self, variables: str) -> Mapping[str, object]:
@@ -415,6 +415,16 @@ def template_of(spec: ModelSpec, tokenizer: Tokenizer) -> str | None:
             "models.toml",
         )
     return known[name]
+
+
+def _begun(prompt: Written, request: GenerationRequest) -> Written:
+    """The prompt and how the answer begins, in which the tags of a thought are control tokens."""
+    text, at = request.answer_start, 0
+    origin = TEMPLATE if request.answer_markup else CALLER
+    for start, end in reasoning.tags_in(text):
+        prompt = prompt.more(text[at:start], origin).more(text[start:end], TEMPLATE)
+        at = end
+    return prompt.more(text[at:], origin)
 
 
 def _is_closed(request: GenerationRequest) -> bool:

@@ -345,8 +345,18 @@ def question(
 async def reason(asked: Question, strategy: Strategy, backend: Backend) -> Completion:
     """Let the model think up to the strategy's budget. Raises as `Backend.generate`."""
     template = strategy.template
-    sampling = Sampling(max_tokens=template.reasoning_tokens, stop=template.reasoning_stop)
+    # A thought of the model's own ends with its tag.
+    stop = () if _thinks(asked.request, backend) else template.reasoning_stop
+    sampling = Sampling(max_tokens=template.reasoning_tokens, stop=stop)
     return await backend.generate(replace(asked.request, sampling=sampling))
+
+
+def _thinks(request: GenerationRequest, backend: Backend) -> bool:
+    """Whether the chat template begins a thought by itself, as far as it is known here."""
+    try:
+        return backend.render(request).thinking
+    except Unsupported:
+        return False
 
 
 def _reasoned(known: Observation, thought: Completion) -> Observation:

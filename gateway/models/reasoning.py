@@ -88,9 +88,9 @@ def opens(prompt: str, messages: Sequence[Message], answer_start: str = "") -> b
     return begun is not None and begun.answer is None
 
 
-def begins(text: str) -> bool:
-    """Whether a text begins with a thought."""
-    return OPENS.match(text.lstrip()) is not None
+def tags_in(text: str) -> list[tuple[int, int]]:
+    """Where a text has tags around thoughts."""
+    return [found.span() for found in _TAG.finditer(text)]
 
 
 def closing_of(tag: str) -> str:

@@ -240,7 +240,7 @@ class Session:
         self.check_characters(sum(map(len, parts)), "messages" if request.messages else "prompt")
 
     async def opened(self, request: GenerationRequest) -> bool:
-        """Whether the prompt ends within a thought; else where only a server knows."""
+        """Whether the prompt ends within a thought, as far as it is known here."""
         try:
             return (await self.render(request)).thinking
         except Unsupported:

@@ -217,6 +217,15 @@ def test_what_must_be_an_answer_is_none_within_a_thought() -> None:
     assert begun.text.endswith("<think>\n<think>so")
 
 
+def test_an_answer_behind_a_thought_that_was_written_stays_behind_it() -> None:
+    read = thinker(SWITCHED)
+    made = read.render(replace(ASKED, answer_start="because\n</think>\nLabel:"))
+    assert made.text.endswith("<think>\nbecause\n</think>\nLabel:")
+    assert not made.thinking
+    prompt, _ = read.split_labels(replace(ASKED, answer_start="so</think>"), ["a", "b"])
+    assert bytes(t for t in prompt if t < 256).decode().endswith("assistant\n<think>\nso</think>")
+
+
 def test_a_request_s_word_goes_before_the_entry_s_and_both_are_told() -> None:
     read = thinker(SWITCHED, reasoning="off")
     assert read.identity["reasoning"] == "off"
