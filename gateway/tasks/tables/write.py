@@ -15,6 +15,8 @@ from gateway.tasks.tables.source import DELIMITERS, JSON_LINES, WRITTEN
 from gateway.tasks.tables.table import Row, Table, Unreadable
 from gateway.tasks.tables.values import as_text, is_nothing
 
+_LINE_END = "\r\n"
+
 
 def write_table(table: Table, rows: Sequence[Row], path: Path) -> None:
     """Some rows of a table as a file, CSV, TSV or JSONL by its suffix; the same rows, same bytes.
@@ -57,9 +59,18 @@ def with_columns(table: Table, names: Sequence[str], values: Sequence[Sequence[s
 
 
 def _delimited(delimiter: str, rows: Iterable[Sequence[Any]]) -> str:
-    made = io.StringIO(newline="")
-    csv.writer(made, delimiter=delimiter, lineterminator="\n").writerows(rows)
-    return made.getvalue()
+    made = _Lines()
+    # With this line end the writer quotes fields that hold a carriage return, too.
+    csv.writer(made, delimiter=delimiter, lineterminator=_LINE_END).writerows(rows)
+    return "".join(made)
+
+
+class _Lines(list[str]):
+    """Lines of a file, each with its own end."""
+
+    def write(self, line: str) -> None:
+        """Called by the writer once a row."""
+        self.append(line.removesuffix(_LINE_END) + "\n")
 
 
 def _cells(table: Table, row: Row, columns: Iterable[str]) -> Iterator[Any]:
