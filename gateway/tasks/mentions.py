@@ -8,9 +8,9 @@ _DENIED = re.compile(
     r"(?:\b(?:not|no|non|neither|nor|never|cannot be|rather than|instead of|without|anything but"
     r"|(?:all|everything) but|except(?: for)?|(?:other|apart|aside|different) (?:than|from)"
     r"|(?:higher|lower|greater|more|less|worse|better|bigger|smaller) than|above|below|beyond)"
-    r"|n['’]t(?: be)?)(?:\s+(?:an?|the|really|necessarily|longer|any))*"
+    r"|n['’]t(?: be)?)(?:\s+(?:an?|the|really|necessarily|longer|any|such))*"
     r"\s+(?:\S+\s+n?or\s+(?:an?\s+)?)?[\"'“‘*_`]*$"
-    r"|(?:[!¬❌✗✘☐□⬜]|\[ \]|\b(?:not|exclude[sd]?|no)\s*:)\s*[\"'“‘*_`]*$",
+    r"|(?:(?<!\w)!|[¬❌✗✘☐□⬜]|\[ \]|\b(?:not|exclude[sd]?|no)\s*:)\s*[\"'“‘*_`]*$",
     re.IGNORECASE,
 )
 """Right before a label that is named only to be ruled out."""
@@ -57,13 +57,14 @@ _DENIED_BEHIND = re.compile(
     re.IGNORECASE,
 )
 _CORRECTED = re.compile(
-    r"(?:^|[.!?;\n…–—-])\s*(?:oh|no|but|hmm+)?[,\s]*(?:wait|actually|correction|scratch that|sorry"
-    r"|on second thoughts?|let me re\w+|i mean)\b",
+    r"(?:^|[.!?;\n…–—-])[,\s]{0,20}(?:(?:oh|no|but|hmm+)\b[,\s]{0,20})?(?:wait|actually"
+    r"|correction|scratch that|sorry|on second thoughts?|let me re\w+|i mean)\b",
     re.IGNORECASE,
 )
 """Where a sentence takes back what stands before it."""
 _IDIOMS = re.compile(
     r"\b(?:(?:good|great|excellent|interesting|your|no|without|beyond|out of the|in) question"
+    r"|question marks?"
     r"|the question(?= is (?:whether|if|how|what|why|not)\b)"
     r"|(?:false|true)[ -](?:positive|negative)s?|i(?:['’]m| am) (?:\w+ )?positive"
     r"|in other words|on the other hand|no\. of)\b",
@@ -72,6 +73,11 @@ _IDIOMS = re.compile(
 """Phrases of any sentence that hold a word which is a label somewhere."""
 _DEFINITE = re.compile(
     r"\b(?:the|this|that|these|those|its|their|his|her|your|our|my|such)\s+(?:[\w-]+\s+)?[\"'“‘*_`]*$",
+    re.IGNORECASE,
+)
+_SAID_OF = re.compile(
+    r"\s+(?:(?:is|are|was|were|has|had|does|do|did|should|must|can|could|will|would)(?:n['’]t)?|cannot"
+    r"|work\w*|crash\w*|fail\w*|need\w*|broke\w*|stop\w*)\b(?!\s+(?:right|correct|best|appropriate))",
     re.IGNORECASE,
 )
 _LOOKED_BACK = 200
@@ -85,7 +91,9 @@ _TURNS = re.compile(
     r"\b(?:but|however|although|though|yet|still|on the other hand)\b", re.IGNORECASE
 )
 _ENDS_A_PHRASE = re.compile(
-    r"[\"'”’*_`)\]}]*\s*(?:$|[.,;:!?/\n}–—]|-{1,2}\s|(?:and|or|but)\b)", re.I
+    r"[\"'”’*_`)\]}]*\s*(?:$|[.,;:!?/\n}–—(]|-{1,2}\s"
+    r"|(?:and|or|but|in (?:some|most|many|this|that|general))\b)",
+    re.IGNORECASE,
 )
 _GOES_ON = re.compile(r"\)?\s+(?:(?:is|was|would|seems|fits|applies|because|since|as)\b|[A-Z]\b)")
 _COMMON = re.compile(
@@ -129,6 +137,12 @@ def are_things(text: str, start: int, labels: Sequence[str]) -> bool:
     return all(_DEFINITE.search(_before(text, match.start())) for match in found)
 
 
+def _is_a_thing(text: str, label: re.Match[str]) -> bool:
+    """Whether something is said of it as of a thing: "the search feature is broken"."""
+    said = _SAID_OF.match(text, label.end())
+    return said is not None and _DEFINITE.search(_before(text, label.start())) is not None
+
+
 def _in_a_label(phrase: str, labels: Sequence[str]) -> bool:
     return any(phrase.casefold() in label.casefold() for label in labels)
 
@@ -136,8 +150,9 @@ def _in_a_label(phrase: str, labels: Sequence[str]) -> bool:
 def _word(label: str, labels: Sequence[str]) -> re.Pattern[str]:
     alone = Counter(each.casefold() for each in labels)[label.casefold()] == 1
     alone = alone and (label.islower() or not _COMMON.fullmatch(label))
+    decimals = r"(?<!\d[.,:/])" if label[:1].isdigit() else ""
     return re.compile(
-        rf"(?<![\w-])(?<!\d[.,:/]){re.escape(label)}(?![\w%]|-\w|['’]\w|[.,:/]\d|\s%)",
+        rf"(?<![\w-]){decimals}{re.escape(label)}(?![\w%]|-\w|['’]\w|[.,:/]\d|\s%)",
         re.IGNORECASE if alone else re.NOFLAG,
     )
 
@@ -153,6 +168,7 @@ def _places(
         clause = _clause(text, match.start())
         doubted = _DOUBTED.search(clause) or _DOUBTED_ELSEWHERE.search(clause)
         doubted = doubted or _DOUBTED_IN_A_SENTENCE.search(_before(text, match.start()))
+        doubted = doubted or _is_a_thing(text, match)
         whole = not _COMMON.fullmatch(label) or _ends(text, match.end(), label)
         if whole and not doubted and not _is_asked(text, match.end()):
             yield True
@@ -162,7 +178,7 @@ def _is_denied(text: str, label: re.Match[str], labels: Sequence[str]) -> bool:
     """Whether what stands around a label rules it out; a "no" that is a label itself does not."""
     before = _DENIED.search(_before(text, label.start()))
     behind = _DENIED_BEHIND.match(text, label.end())
-    denials = [before[0] if before else "", (behind["no"] or "-") if behind else ""]
+    denials = [before[0].rstrip(" :") if before else "", (behind["no"] or "-") if behind else ""]
     known = {each.casefold() for each in labels}
     return any(denial and denial.strip().casefold() not in known for denial in denials)
 

@@ -30,7 +30,8 @@ _STATED = re.compile(
     re.IGNORECASE,
 )
 _ALTERNATIVE = re.compile(
-    r"\n\W*(?:or|alternatively|otherwise|else|second choice)\b[\s,:]*(?:maybe|an?|it is)?(.+)",
+    r"\n[^\w\n]{0,20}(?:or|alternatively|otherwise|else|second choice)\b[\s,:]*"
+    r"(?:maybe|an?|it is)?(.+)",
     re.IGNORECASE,
 )
 _CROSSED_OUT = re.compile(r"\s*(?:[!¬❌✗✘]|\[ ?\])\s*\w")
@@ -39,11 +40,12 @@ _NONE = re.compile(
     r"[\s*_`\"'“”‘’(\[]*(?:none|unknown|unclear|n/?a|null|undefined)\b", re.IGNORECASE
 )
 """What is stated where no label is."""
-_LISTED = re.compile(r"^\s*(?:[-*•+]|[0-9]+[.)])\s+(.+)$", re.MULTILINE)
+_LISTED = re.compile(r"^[ \t]*(?:[-*•+]|[0-9]+[.)])\s+(.+)$", re.MULTILINE)
 _OPENING = r"[\s*_`\"'“”‘’(\[]*"
 _EXPLAINED = r"[\"'”’*_`)]*(?:\s+[-–—]+|\s*[:.,;]|\s+(?:because|since|as)\b)\s"
 _QUOTED = r"\s*([\"'“‘`]){}[\"'”’`]\s*[,}}\]]"
 _SHOWN = 60
+_MOST_OPTIONS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def parse_label(
         return Parsed(None, f"the answer may be the beginning of {longer!r}")
     if (whole := _label(text, labels)) is not None:
         return Parsed(whole)
-    text = as_lines(text, names)
+    text = _without_options(as_lines(text, names), labels)
     if all(map(NUMBER.fullmatch, labels)):
         return _numbered(text, labels, cut, units)
     given = _given(text, labels)
@@ -114,6 +116,15 @@ def parse_label(
     if cut and not given and is_hedged(text, *found):
         return Parsed(None, f"the answer was cut before it chose: {_shown(text)}")
     return Parsed(found.pop())
+
+
+def _without_options(text: str, labels: Sequence[str]) -> str:
+    """Without the labels that an answer is to be one of: "yes/no: yes"."""
+    if len(labels) > _MOST_OPTIONS:
+        return text
+    one = "|".join(re.escape(label) for label in sorted(labels, key=len, reverse=True))
+    several = rf"(?<![\w-])(?:{one})(?:\s*[/|,]\s*(?:or\s+)?(?:{one})){{1,30}}\s*[:?]"
+    return re.sub(several, " ", text, flags=re.IGNORECASE)
 
 
 def _given(text: str, labels: Sequence[str]) -> set[str]:

@@ -65,6 +65,8 @@ VALUES = {"type": ("bug", "feature"), "priority": ("low", "high")}
         ("\u8fd9\u4e0d\u662f bug\uff0c\u800c\u662f feature", "feature"),
         ("☑ bug ☐ feature ☐ question", "bug"),
         ("Great question! This is a bug.", "bug"),
+        ("Sure! bug", "bug"),
+        ("bug/feature/question: feature", "feature"),
     ],
 )
 def test_a_label_is_read(text: str, label: str) -> None:
@@ -126,6 +128,8 @@ def test_a_label_is_read(text: str, label: str) -> None:
         ("Bug excluded.", "no label in"),
         ("a so called bug", "no label in"),
         ("more than a bug", "no label in"),
+        ("The search feature is broken.", "no label in"),
+        ("no such feature", "no label in"),
     ],
 )
 def test_what_is_no_label_says_why(text: str, reason: str) -> None:
@@ -148,6 +152,8 @@ def test_a_loop_of_a_model_is_read_in_no_time() -> None:
     start = time.process_time()
     assert parse_label("It is a bug, " * 4_000, LABELS).answer == "bug"
     assert parse_number("It takes 5 points. " * 2_000, 0, 100).answer == 5
+    for space in ("\n", " ", ". ", "_", "bug/"):
+        assert parse_label(space * 9_000 + "x", LABELS).answer is None
     assert time.process_time() - start < 5
 
 
@@ -174,6 +180,11 @@ def test_labels_that_are_numbers_are_read_as_numbers(text: str, label: str | Non
         *(("No, it is not", "no"), ("I'd say no.", "no"), ("Answer: yes", "yes"), ("no", "no")),
         *(("I have no idea", None), ("yes and no", None), ("not sure", None)),
         *(('{"answer": "no"}', "no"), ("\\boxed{Yes}", "yes"), ("Is it? Yes or no? No", "no")),
+        *(
+            ("Yes/No: yes", "yes"),
+            ("yes (duplicates)", "yes"),
+            ("No (but yes in some cases)", None),
+        ),
         *(("No — they differ.", "no"), ("no no no", "no"), ("no. of items: 5", None)),
     ],
 )
@@ -193,6 +204,11 @@ def test_words_of_any_sentence_that_are_labels_in_capitals_are_read_in_capitals(
     text: str, label: str | None
 ) -> None:
     assert parse_label(text, ("A", "C", "IT", "May")).answer == label
+
+
+def test_labels_with_a_number_in_their_name_are_told_apart() -> None:
+    assert "several labels: P1, P3" in parse_label("P3/P1", ("P1", "P2", "P3")).reason
+    assert parse_label("P3: P10 is no label", ("P1", "P2", "P3")).answer == "P3"
 
 
 def test_a_text_that_turns_before_it_was_cut_gives_no_label() -> None:
