@@ -18,7 +18,7 @@ from gateway.tasks.numbers import Unclear, read_number
 from gateway.tasks.tables.values import NUMBER
 from gateway.tasks.task import Task
 
-READING = 3
+READING = 4
 """Of the grammar in this module and those that it calls, to be raised with what they read: stored
 answers of another one are read again."""
 

@@ -152,7 +152,7 @@ def test_a_loop_of_a_model_is_read_in_no_time() -> None:
     start = time.process_time()
     assert parse_label("It is a bug, " * 4_000, LABELS).answer == "bug"
     assert parse_number("It takes 5 points. " * 2_000, 0, 100).answer == 5
-    for space in ("\n", " ", ". ", "_", "bug/"):
+    for space in ("\n", " ", ". ", "_"):
         assert parse_label(space * 9_000 + "x", LABELS).answer is None
     assert time.process_time() - start < 5
 
