@@ -165,13 +165,21 @@ def _places(
     if any(_is_denied(text, match, labels) for match in matches):
         return
     for match in matches:
-        clause = _clause(text, match.start())
-        doubted = _DOUBTED.search(clause) or _DOUBTED_ELSEWHERE.search(clause)
-        doubted = doubted or _DOUBTED_IN_A_SENTENCE.search(_before(text, match.start()))
-        doubted = doubted or _is_a_thing(text, match)
+        doubted = _is_doubted(text, match)
         whole = not _COMMON.fullmatch(label) or _ends(text, match.end(), label)
         if whole and not doubted and not _is_asked(text, match.end()):
             yield True
+
+
+def _is_doubted(text: str, label: re.Match[str]) -> bool:
+    """Whether what stands before a label doubts it, or something is said of it as of a thing."""
+    clause = _clause(text, label.start())
+    return (
+        _DOUBTED.search(clause) is not None
+        or _DOUBTED_ELSEWHERE.search(clause) is not None
+        or _DOUBTED_IN_A_SENTENCE.search(_before(text, label.start())) is not None
+        or _is_a_thing(text, label)
+    )
 
 
 def _is_denied(text: str, label: re.Match[str], labels: Sequence[str]) -> bool:
