@@ -137,7 +137,9 @@ def remarks(folder: Path) -> tuple[str, ...]:
 
 
 def _config(adapter: Adapter) -> Mapping[str, Any]:
-    return {**(adapter.config.model_extra or {}), "peft_type": adapter.config.peft_type}
+    config = adapter.config
+    kept = {"peft_type": config.peft_type, "lora_alpha": config.lora_alpha}
+    return {**(config.model_extra or {}), **kept}
 
 
 def _remarks(adapter: Adapter) -> Iterator[str]:

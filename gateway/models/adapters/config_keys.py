@@ -155,9 +155,11 @@ def moves_the_base(config: Mapping[str, Any]) -> str:
 
 
 def told(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """What of it is passed over, in one sentence; none: nothing."""
+    """What of it is passed over, or leaves nothing of it, a sentence each; none: nothing."""
     names = unknown_keys(config)[1]
-    return (f"keys of its configuration that change nothing: {first_names(names)}",) * bool(names)
+    said = (f"keys of its configuration that change nothing: {first_names(names)}",) * bool(names)
+    idle = config.get("lora_alpha") == 0
+    return (*said, *("lora_alpha is 0: its pairs change nothing",) * idle)
 
 
 def _asks(value: object) -> bool:

@@ -79,3 +79,8 @@ def test_a_start_that_moves_the_base_s_weights_is_known() -> None:
     assert moves_the_base({**LORA, "init_lora_weights": "pissa_niter_4"})
     assert not any(moves_the_base({**LORA, "init_lora_weights": each}) for each in (True, "eva"))
     assert "changed with it" in refusals({**LORA, "init_lora_weights": "lora_ga"})[0]
+
+
+def test_an_alpha_of_zero_leaves_nothing_of_it_and_is_told() -> None:
+    assert told({**LORA, "lora_alpha": 0}) == ("lora_alpha is 0: its pairs change nothing",)
+    assert told(LORA) == ()

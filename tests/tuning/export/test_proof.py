@@ -59,6 +59,14 @@ KINDS: dict[str, Any] = {
 }
 
 
+OF_BLOCKS = (
+    *("attention", "all linear layers", "whole norms", "whole blocks"),
+    *("a parameter", "one layer"),
+)
+"""Kinds that change neither embedding nor output, to which it is one whether those are tied."""
+MADE = [(kind, tied) for kind in KINDS for tied in (True, False) if tied or kind not in OF_BLOCKS]
+
+
 IN_A_GGUF = ("attention", "all linear layers", "one layer")
 
 
@@ -87,7 +95,7 @@ def trained(folder: Path, base: Path, config: Any) -> Any:
     return wanted
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "base"), MADE, indirect=["base"])
 def test_run_merged_in_memory_and_merged_into_a_folder_it_is_one_model(
     base: Path, tmp_path: Path, kind: str
 ) -> None:
