@@ -329,7 +329,8 @@ class Reader:
         text, tag = self._thoughts.closing(variables)
         if tag and self._token(tag) is None:
             raise InvalidRequest(
-                f"the chat template of {self._spec.name} begins every answer with a thought, and "
+                f"it would stand inside a thought: the chat template of {self._spec.name} begins "
+                f"every answer with a thought, and "
                 f"{tag}, which would end it, is no token of the model",
                 hint="give its entry a chat_template that begins none",
             )
