@@ -263,6 +263,19 @@ def test_a_misspelt_field_is_refused(wire: type[Any], body: dict[str, Any]) -> N
         wire(**body, temprature=0.5)
 
 
+def test_a_schema_may_stand_beside_the_type_json_object_and_needs_no_name() -> None:
+    schema = {"type": "object", "properties": {"a": {"const": 1}}}
+    forms: list[dict[str, Any]] = [
+        {"type": "json_object", "schema": schema},
+        {"type": "json_schema", "json_schema": {"schema": schema}},
+        {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}},
+    ]
+    read = [ChatRequest(**CHAT, response_format=form).response_format for form in forms]
+    assert len({form.schema_text for form in read if form}) == 1
+    with pytest.raises(ValidationError, match="belongs to the type json_object"):
+        ChatRequest(**CHAT, response_format={"type": "text", "schema": schema})
+
+
 THIS_MACHINE = [
     "http://localhost",
     "http://localhost:3000",

@@ -87,3 +87,11 @@ def test_without_a_call_the_message_is_streamed_as_before(client: openai.OpenAI)
     deltas = "".join(e.delta for e in events if e.type == "response.output_text.delta")
     assert deltas == whole.output_text
     assert events[-1].response.output[0].content == cast(Any, whole.output[0]).content
+
+
+def test_the_tokens_of_a_prompt_are_counted_as_an_answer_counts_them(client: openai.OpenAI) -> None:
+    asked = {key: ASKED[key] for key in ("model", "input", "tools", "tool_choice")}
+    counted = client.responses.input_tokens.count(**asked)
+    answered = client.responses.create(**{**ASKED, "max_output_tokens": 1})
+    assert answered.usage is not None
+    assert counted.input_tokens == answered.usage.input_tokens

@@ -149,7 +149,7 @@ class NamedTool(Wire):
 class JsonSchema(Wire):
     """A schema that the answer has to match."""
 
-    name: Annotated[Text, Field(pattern=_NAME), UNREAD]
+    name: Annotated[Annotated[Text, Field(pattern=_NAME)] | None, UNREAD] = None
     description: Annotated[Text | None, UNREAD] = None
     schema_: JsonObject = Field(alias="schema")
     strict: Annotated[bool | None, UNREAD] = None
@@ -161,11 +161,15 @@ class ResponseFormat(Wire):
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
+    schema_: JsonObject | None = Field(default=None, alias="schema")
+    """Extension, of llama.cpp's server: the schema beside the type json_object."""
 
     @model_validator(mode="after")
     def _has_its_schema(self) -> Self:
         if (self.type == "json_schema") != (self.json_schema is not None):
             raise ValueError("json_schema belongs to the type json_schema")
+        if self.schema_ is not None and self.type != "json_object":
+            raise ValueError("schema belongs to the type json_object")
         return self
 
     @property
@@ -173,9 +177,9 @@ class ResponseFormat(Wire):
         """The schema as JSON, None where every text may come out."""
         if self.type == "text":
             return None
-        if self.json_schema is None:
-            return '{"type": "object"}'
-        return closed_text(self.json_schema.schema_)
+        if self.json_schema is not None:
+            return closed_text(self.json_schema.schema_)
+        return closed_text(self.schema_ or {"type": "object"})
 
 
 _Choice = Annotated[

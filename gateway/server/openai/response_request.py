@@ -31,8 +31,19 @@ async def ask(body: ResponseRequest, session: Session) -> calling.Asked:
     """What the body asks of the session's model.
 
     Raises:
-        InvalidRequest: fields contradict, or the model is shown no tools.
+        InvalidRequest: as `prompt_of`.
         ContextOverflow: the prompt fills the context.
+    """
+    asked = prompt_of(body, session)
+    request = await session.within_context(asked.request, bound(body.max_output_tokens))
+    return replace(asked, request=request)
+
+
+def prompt_of(body: ResponseRequest, session: Session) -> calling.Asked:
+    """The conversation. How long the answer may be is not settled yet.
+
+    Raises:
+        InvalidRequest: fields contradict, or the model is shown no tools.
     """
     if body.enforces_call:
         current().parameters["constraint"] = "tools"
@@ -48,9 +59,7 @@ async def ask(body: ResponseRequest, session: Session) -> calling.Asked:
         reasoning=effort_of(body.reasoning.effort) if body.reasoning else "",
     )
     offer = replace(_offer(body), syntax=session.backend.call_syntax)
-    request = calling.with_offer(request, offer, session.backend.tool_mode)
-    request = await session.within_context(request, bound(body.max_output_tokens))
-    return calling.Asked(request, offer)
+    return calling.Asked(calling.with_offer(request, offer, session.backend.tool_mode), offer)
 
 
 def _offer(body: ResponseRequest) -> calling.Offer:

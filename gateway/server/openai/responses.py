@@ -9,9 +9,9 @@ from gateway.server.client_work import Emit, unless_gone
 from gateway.server.exchange import current
 from gateway.server.openai import sse
 from gateway.server.openai.response_events import Events
-from gateway.server.openai.response_request import ask
+from gateway.server.openai.response_request import ask, prompt_of
 from gateway.server.openai.response_shape import responded
-from gateway.server.openai.responses_wire import Responded, ResponseRequest
+from gateway.server.openai.responses_wire import InputTokens, Responded, ResponseRequest
 from gateway.server.service import Service
 
 
@@ -28,6 +28,7 @@ class ResponseRoutes:
             responses=sse.DOCUMENTED,
             summary="Answer a text",
         )(self.create)
+        router.post("/responses/input_tokens", summary="Tokens of a prompt")(self.count)
 
     async def create(self, body: ResponseRequest, request: Request) -> Responded | Response:
         """The answer, in one piece or as events. Temperature is 0 and the seed 0 by default."""
@@ -42,6 +43,16 @@ class ResponseRoutes:
                 on_error=lambda error: _error_events(error, events),
             )
         return await unless_gone(request.receive, self._complete(body))
+
+    async def count(self, body: ResponseRequest, request: Request) -> InputTokens:
+        """How many tokens the model would read."""
+        current().parameters["messages"] = "input"
+        return await unless_gone(request.receive, self._count(body))
+
+    async def _count(self, body: ResponseRequest) -> InputTokens:
+        async with self._service.session(body.model) as session:
+            rendered = await session.render(prompt_of(body, session).request)
+        return InputTokens(input_tokens=len(rendered.token_ids))
 
     async def _complete(self, body: ResponseRequest) -> Responded:
         async with self._service.session(body.model) as session:

@@ -396,6 +396,13 @@ class ReasoningAsked(Answered):
     summary: None = None
 
 
+class InputTokens(Answered):
+    """How many tokens a prompt has."""
+
+    object: Literal["response.input_tokens"] = "response.input_tokens"
+    input_tokens: int
+
+
 class Responded(Answered):
     """The answer."""
 
