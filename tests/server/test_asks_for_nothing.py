@@ -270,10 +270,10 @@ def test_a_schema_may_stand_beside_the_type_json_object_and_needs_no_name() -> N
         {"type": "json_schema", "json_schema": {"schema": schema}},
         {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}},
     ]
-    read = [ChatRequest(**CHAT, response_format=form).response_format for form in forms]
+    read = [ChatRequest(**{**CHAT, "response_format": form}).response_format for form in forms]
     assert len({form.schema_text for form in read if form}) == 1
     with pytest.raises(ValidationError, match="belongs to the type json_object"):
-        ChatRequest(**CHAT, response_format={"type": "text", "schema": schema})
+        ChatRequest(**{**CHAT, "response_format": {"type": "text", "schema": schema}})
 
 
 THIS_MACHINE = [
