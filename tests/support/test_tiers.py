@@ -117,6 +117,22 @@ def test_a_slow_test_runs_where_a_file_changed_that_it_imports(changed: str, run
     assert tiers.concerns([changed], "tests.tuning.test_real_weights") is runs
 
 
+@pytest.mark.parametrize(
+    "changed",
+    ["gateway/server/app.py", "gateway/server/anthropic/wire.py", "gateway/engine/engine.py"],
+)
+def test_the_clients_run_where_the_server_changed(changed: str) -> None:
+    assert (ROOT / changed).is_file()
+    assert tiers.concerns([changed], "tests.clients.test_examples")
+
+
+@pytest.mark.parametrize("changed", ["tests/clients/requirements.txt", "scripts/clients"])
+def test_the_clients_run_where_they_themselves_changed(changed: str) -> None:
+    assert (ROOT / changed).is_file()
+    assert tiers.concerns([changed], "tests.clients.test_examples", *tiers.OF_CLIENTS)
+    assert not tiers.concerns([changed], "tests.clients.test_examples")
+
+
 def repository(folder: Path, *branches: str) -> Callable[..., None]:
     """A repository with one commit; runs git in it."""
 

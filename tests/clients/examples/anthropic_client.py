@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from tests.clients.examples.served import BASE, KEY, MODEL
 
 EXAMPLES = ("chat", "stream", "aio", "tools", "runner", "count", "structured")
-HELLO = [{"role": "user", "content": "Hello, Claude"}]
+HELLO = [{"role": "user", "content": "Hi"}]
 WEATHER = {
     "name": "get_weather",
     "description": "Get the current weather in a given location",
