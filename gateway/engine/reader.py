@@ -288,9 +288,9 @@ class Reader:
         # What has to be an answer from its first token on is none within a thought.
         # What a model thought and is to go on from has the tags of it.
         thinks = bool(reasoning.tags_in(request.answer_start))
-        closed = not thinks and ((closed and not asked) or asked == OFF)
+        closed = not thinks and (closed or asked == OFF)
         variables = {
-            **self._thoughts.variables(OFF if closed else asked),
+            **self._thoughts.variables(asked or (OFF if closed else "")),
             **self._told(request.template_variables),
         }
         prompt = self._chat_template.write(

@@ -235,6 +235,21 @@ def test_a_request_s_word_goes_before_the_entry_s_and_both_are_told() -> None:
         read.render(replace(ASKED, reasoning="low"))
 
 
+def test_an_entry_that_thinks_has_its_labels_behind_a_closed_thought_too() -> None:
+    prompt, _ = thinker(SWITCHED, reasoning="on").split_labels(ASKED, ["a", "b"])
+    assert bytes(t for t in prompt if t < 256).decode().endswith("<think>\n\n</think>\n\n")
+    effort = CHATML.replace("{{ m.content }}", "{{ reasoning_effort }}{{ m.content }}")
+    assert "low" in thinker(effort, reasoning="low").render(ASKED).text
+
+
+def test_a_constrained_answer_stands_behind_its_channel_s_header() -> None:
+    header = "{% if m.role == 'assistant' %}<|channel|>final<|message|>{% endif %}{{ m.content }}"
+    read = thinker(CHATML.replace("{{ m.content }}", header))
+    held = replace(ASKED, constraint=Constraint("regex", "a"))
+    assert read.render(held).text.endswith("assistant\n<|channel|>final<|message|>")
+    assert read.render(ASKED).text.endswith("assistant\n")
+
+
 def test_a_template_is_given_what_it_reads_and_nothing_else() -> None:
     read = thinker(SWITCHED)
     given = replace(ASKED, template_variables='{"enable_thinking": false}')
