@@ -102,6 +102,11 @@ def _of_numbers(header: Header) -> Iterator[str]:
     for key, value in header.metadata.items():
         if key.endswith("epsilon") and isinstance(value, float) and not 0 <= value < math.inf:
             yield f"{key} is {value}, and no number above 0"
+    heads, of_keys = (
+        header.of_architecture(f"attention.head_count{which}") for which in ("", "_kv")
+    )
+    if isinstance(heads, int) and isinstance(of_keys, int) and of_keys > heads > 0:
+        yield f"{header.architecture}.attention.head_count_kv is {of_keys}, of {heads} heads"
     experts, used, layers, more = (
         header.of_architecture(key)
         for key in ("expert_count", "expert_used_count", "block_count", "nextn_predict_layers")

@@ -90,6 +90,10 @@ BASES: dict[str, tuple[Change, str]] = {
         value("llama.nextn_predict_layers", U32, 3),
         "nextn_predict_layers is 3, of 2 layers",
     ),
+    "more heads of keys than heads": (
+        value("llama.attention.head_count_kv", U32, 0x80000002),
+        "head_count_kv is 2147483650, of 4 heads",
+    ),
     "weights of whole numbers": (typed(-1, I8), "output.weight has numbers of type I8"),
     "weights of wide numbers": (typed(1, F64), "attn_norm.weight has numbers of type F64"),
     "data that are not aligned": (unaligned, "not aligned to 32 bytes: token_embd.weight"),
