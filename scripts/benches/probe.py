@@ -2,9 +2,10 @@
 
     scripts/bench probe [ENTRY [ITEMS [TEST ITEMS]]]
 
-Learns from the issue reports of `../shared/data` by the strategy `brief`: all that are no copies of
-test items, or ITEMS of them. Then all cells and baselines answer the test items, or some. With the default
-model it takes some 40 minutes on two cores, most of it for the first states and the test items.
+Learns from the issue reports of `../shared/data` by the strategy `brief`: all that are no copies
+of test items, or ITEMS of them. Then all cells and baselines answer the test items, or some. With
+the default model it takes some 40 minutes on two cores, most of it for the first states and the
+test items.
 """
 
 import os
