@@ -27,13 +27,16 @@ class Section(Generic[Result]):
     """Print what they found, in their order."""
 
     def run(self, pool: ProcessPoolExecutor) -> None:
-        """Run all jobs, then print; how far it is stands on the terminal meanwhile."""
+        """Run all jobs, then print; meanwhile it is said how far it is."""
         begun = time.perf_counter()
         asked = [pool.submit(_timed, job) for job in self.jobs]
-        with Progress(console=out, transient=True) as progress:
+        tenth = max(1, len(asked) // 10)
+        with Progress(console=out, transient=True, disable=not out.is_terminal) as progress:
             task = progress.add_task(self.name, total=len(asked))
-            for _ in as_completed(asked):
+            for done, _ in enumerate(as_completed(asked), start=1):
                 progress.advance(task)
+                if not out.is_terminal and done % tenth == 0:
+                    out.print(f"{self.name}: {done} of {len(asked)} jobs")
         done = [each.result() for each in asked]
         self.show([result for _, result in done])
         cpu, wall = sum(seconds for seconds, _ in done), time.perf_counter() - begun

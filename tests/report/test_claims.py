@@ -166,6 +166,9 @@ def check(seed: int) -> int:
         assert found, sentences[0]
         groups = found.groupdict()
         _agrees(groups, kind, metric, cells, family, groups["winner"])
+        of_both = cells[groups["a"] or ""], cells[groups["b"] or ""]
+        for sentence in sentences[1:]:
+            _beside(sentence, kind, metric, of_both, shown=groups["winner"] is not None)
         count += len(sentences)
     for sentence in summary_sentences(report):
         if found := _BASELINE.fullmatch(sentence):
@@ -212,6 +215,68 @@ def _agrees(
     sign = merit(metric, value)
     if winner is not None:
         assert winner == (said["a"] if sign > 0 else said["b"]), said
+
+
+_ALONE = re.compile(
+    r"Permutation test(?: of these two alone: p (?P<sign>=|<) (?P<p>[\d.]+) \((?:all|a sample of) "
+    r"(?P<ways>[\d,]+) ways to swap (?P<items>\d+) items?\)|: (?P<why>.+))\."
+)
+_RIGHT_ALONE = re.compile(
+    r"Right in \S+ alone: (?P<a>\d+) of (?P<n>\d+) items?, in \S+ alone: (?P<b>\d+); "
+    r"(?P<said>.+)\."
+)
+_EXACT = re.compile(r"exact McNemar p (?P<sign>=|<) (?P<p>[\d.]+), mid-p (?P<mid><?[\d.]+)")
+_POWER = re.compile(r"With (?P<n>\d+) items? (?:a difference in .+ of (?P<least>[\d.]+)|no diff).+")
+_SAVED = re.compile(
+    r"Looked at one by one, right answers would have decided the same after (?P<after>\d+) of "
+    r"(?P<n>\d+) items?; (?P<saved>\d+) items? saved\."
+)
+
+
+def _beside(
+    sentence: str,
+    kind: TaskKind,
+    metric: str,
+    cells: tuple[list[Prediction], list[Prediction]],
+    *,
+    shown: bool,
+) -> None:
+    """What stands beside the difference of two cells."""
+    signs = right_more(kind, *cells)
+    plus, minus, common = signs.count(1), signs.count(-1), of_common(kind, metric, *cells)
+    if found := _ALONE.fullmatch(sentence):
+        _of_swaps(found, cells, common)
+    elif found := _RIGHT_ALONE.fullmatch(sentence):
+        assert (int(found["n"]), int(found["a"]), int(found["b"])) == (len(signs), plus, minus)
+        exact = _EXACT.search(found["said"])
+        assert (exact is None) == (plus + minus == 0), sentence
+        if exact:
+            p = float(binomtest(plus, plus + minus, 0.5).pvalue)
+            assert float(exact["p"]) == pytest.approx(max(p, 0.001), abs=6e-4), sentence
+            assert (plus + minus < 6) == ("cannot reach p < 0.05" in sentence), sentence
+    elif found := _POWER.fullmatch(sentence):
+        assert not shown
+        assert int(found["n"]) == len(common)
+        assert found["least"] is None or float(found["least"]) > 0
+    else:
+        found = _SAVED.fullmatch(sentence)
+        assert found, sentence
+        assert shown
+        assert int(found["after"]) + int(found["saved"]) == int(found["n"]) == len(signs)
+
+
+def _of_swaps(
+    said: re.Match[str], cells: tuple[list[Prediction], list[Prediction]], common: list[int]
+) -> None:
+    if said["why"] is not None:
+        assert "nothing to test" in said["why"] or "fewer than 6" in said["why"], said[0]
+        return
+    a, b = cells
+    apart = [i for i in common if (a[i].status, a[i].answer) != (b[i].status, b[i].answer)]
+    assert int(said["items"]) == len(apart), said[0]
+    ways = int(said["ways"].replace(",", ""))
+    assert ways == 2 ** len(apart) or "a sample of" in said[0], said[0]
+    assert float(said["p"]) >= (1 / (ways + 1) if said["sign"] == "=" else 0.001) - 6e-4, said[0]
 
 
 def _summed_up(report: Report, sentence: str) -> None:
