@@ -33,10 +33,10 @@ class Section(Generic[Result]):
         tenth = max(1, len(asked) // 10)
         with Progress(console=out, transient=True, disable=not out.is_terminal) as progress:
             task = progress.add_task(self.name, total=len(asked))
-            for done, _ in enumerate(as_completed(asked), start=1):
+            for count, _ in enumerate(as_completed(asked), start=1):
                 progress.advance(task)
-                if not out.is_terminal and done % tenth == 0:
-                    out.print(f"{self.name}: {done} of {len(asked)} jobs")
+                if not out.is_terminal and count % tenth == 0:
+                    out.print(f"{self.name}: {count} of {len(asked)} jobs")
         done = [each.result() for each in asked]
         self.show([result for _, result in done])
         cpu, wall = sum(seconds for seconds, _ in done), time.perf_counter() - begun
