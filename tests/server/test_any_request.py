@@ -97,9 +97,9 @@ def check_spread(sending: Sending) -> None:
         assert 200 in answered, json.dumps([path, sorted(answered)])
 
 
-def test_300_random_requests_leave_the_server_as_it_was(client: httpx.Client) -> None:
-    sending = watched(client, 300, 1)
-    assert sum(sending.statuses.values()) >= 300
+def test_200_random_requests_leave_the_server_as_it_was(client: httpx.Client) -> None:
+    sending = watched(client, 200, 1)
+    assert sum(sending.statuses.values()) >= 200
 
 
 @pytest.mark.slow
