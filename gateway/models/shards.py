@@ -17,6 +17,7 @@ _WHOLE = "model.safetensors"
 ADAPTER = "adapter_config.json"
 """What tells a folder with an adapter of PEFT."""
 _LENGTH = 8
+_PACKED = b"quantization_config"
 
 
 def refuse_broken_folder(folder: Path) -> None:
@@ -50,10 +51,12 @@ def refuse_broken_folder(folder: Path) -> None:
 
 def _refuse_unnamed(folder: Path) -> None:
     """Weights of a name that transformers does not look for: a shard without the index, a variant,
-    the form of a model's maker. config.json may name them."""
+    the form of a model's maker. config.json may name them, and one file of packed weights may have
+    any name."""
     found = [file.name for file in folder.glob("*.safetensors")]
     config = folder / "config.json"
-    if found and not (config.is_file() and b"transformers_weights" in config.read_bytes()):
+    said = config.read_bytes() if config.is_file() else b""
+    if found and not any(key in said for key in (b"transformers_weights", _PACKED)):
         raise ModelLoadError(
             f"{folder}: neither {_WHOLE} nor {_INDEX} is in it, but {first_names(found)}",
             hint=f"fetch the other files too; or rename whole weights to {_WHOLE}",

@@ -25,10 +25,9 @@ def found(metric: str = "macro_f1", **changes: Any) -> BeforeAfter:
     ]
     pairs = [
         SimpleNamespace(
-            contest=SimpleNamespace(
-                a="m+mine/zero_shot/sum", b=name, difference=Metric(0.3, 0.2, 0.4)
-            ),
+            contest=SimpleNamespace(a="m+mine/zero_shot/sum", b=name),
             claim=claim(metric, 0.3, 0.01, deciding=8, family=3),
+            difference=Metric(0.3, 0.2, 0.4),
         )
         for name in list(CELLS)[:2]
     ]

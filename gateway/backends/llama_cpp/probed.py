@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ class ProbedLlamaCpp(LlamaCppBackend):
         found = await asyncio.to_thread(self._logprobs, prompt)
         return LabelScores(
             labels=tuple(labels),
-            logprobs=tuple(found[self._probe.labels.index(label)] for label in labels),
+            logprobs=self._of(labels, found),
             token_counts=(1,) * len(labels),
             byte_counts=tuple(len(label.encode()) for label in labels),
             tokens_evaluated=len(prompt),
@@ -90,7 +91,18 @@ class ProbedLlamaCpp(LlamaCppBackend):
             fingerprint=self.fingerprint,
         )
 
-    def _logprobs(self, prompt: Sequence[int]) -> list[float]:
+    async def plain_scores(
+        self, request: GenerationRequest, labels: Sequence[str]
+    ) -> tuple[float, ...]:
+        """See `gateway.backends.protocol.Plain`: by a memory of states that has read nothing."""
+        prompt = (await self._read(request)).token_ids
+        found = await asyncio.to_thread(self._logprobs, prompt, fresh=True)
+        return self._of(labels, found)
+
+    def _of(self, labels: Sequence[str], found: Sequence[float]) -> tuple[float, ...]:
+        return tuple(found[self._probe.labels.index(label)] for label in labels)
+
+    def _logprobs(self, prompt: Sequence[int], *, fresh: bool = False) -> list[float]:
         text = self._probe.frame.text(prompt)
         if text is None:
             raise InvalidRequest(
@@ -100,16 +112,21 @@ class ProbedLlamaCpp(LlamaCppBackend):
         start, stop = text
         states = {}
         if self._probe.layers:
-            with self._reading:
-                read = self._reader_of_states().read(prompt, start, stop)
+            with self._reading, self._reader_of_states(fresh=fresh) as reader:
+                read = reader.read(prompt, start, stop)
             states = dict(zip(self._probe.layers, read.astype(np.float64), strict=True))
         words = self._reader.tokenizer.text_of(prompt[start:stop])
         return [float(value) for value in self._probe.log_probabilities(states, words)]
 
-    def _reader_of_states(self) -> StateReader:
+    @contextmanager
+    def _reader_of_states(self, *, fresh: bool) -> Iterator[StateReader]:
+        if fresh:
+            with closing(self.states(self._probe.layers)) as reader:
+                yield reader
+            return
         if self._states is None:
             self._states = self.states(self._probe.layers)
-        return self._states
+        yield self._states
 
     async def close(self) -> None:
         if self._states is not None:

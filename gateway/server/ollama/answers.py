@@ -109,6 +109,10 @@ Piece = tuple[tools.ParsedAnswer, tuple[TokenLogprob, ...], Completion | None]
 
 async def _pieces(session: Session, request: GenerationRequest) -> AsyncIterator[Piece]:
     """What is new to say; the last one has the completion. Text that may become a call waits."""
+    if not request.messages:
+        async for delta in session.stream(request):
+            yield tools.ParsedAnswer(delta.text, ()), delta.logprobs, delta.completion
+        return
     opened = await session.opened(request)
     offer = tools.Offer(request.tools, syntax=session.backend.call_syntax)
     telling = tools.Telling(offer, opened=opened)
@@ -124,7 +128,10 @@ async def _pieces(session: Session, request: GenerationRequest) -> AsyncIterator
 
 
 def _read(request: GenerationRequest, done: Completion, session: Session) -> tools.ParsedAnswer:
-    """Part an answer into what was thought, what was said and what is to be called."""
+    """Part an answer into what was thought, what was said and what is to be called; that to a raw
+    prompt stays as it was written, as Ollama leaves it."""
+    if not request.messages:
+        return tools.ParsedAnswer(done.text, ())
     offer = tools.Offer(request.tools, syntax=session.backend.call_syntax)
     return tools.read(done, offer, tools.salt_of(request.messages, 0))
 
