@@ -15,6 +15,7 @@ from gateway.backends.pool import ModelPool
 from gateway.backends.protocol import Backend
 from gateway.core.concurrency import Counting, for_each, uncounted
 from gateway.core.errors import RequestError, Unsupported
+from gateway.core.sequences import common_length
 from gateway.core.types import UNTOLD_TOKEN, Completion, LabelScores, Sampling
 from gateway.evaluation.run import Plan, question, reason
 from gateway.models.file import Models
@@ -444,7 +445,7 @@ def _parting(
     b: tuple[int, ...],
     pieces: tuple[Mapping[int, str | None], Mapping[int, str | None]],
 ) -> Parting:
-    position = _common(a, b)
+    position = common_length(a, b)
     x, y = (ids[position] if position < len(ids) else None for ids in (a, b))
     texts = tuple(
         None if token is None else known[token] for token, known in zip((x, y), pieces, strict=True)
@@ -456,13 +457,7 @@ def _agreeing(a: Completion, b: Completion) -> int | None:
     # A text without tokens is of a backend that does not tell them.
     if any((done.text and not done.token_ids) or UNTOLD_TOKEN in done.token_ids for done in (a, b)):
         return None
-    return _common(a.token_ids, b.token_ids)
-
-
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many tokens are the same before the first that is not."""
-    shorter = min(len(a), len(b))
-    return next((n for n in range(shorter) if a[n] != b[n]), shorter)
+    return common_length(a.token_ids, b.token_ids)
 
 
 def _labels(a: LabelScores, b: LabelScores) -> LabelParity:

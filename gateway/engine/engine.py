@@ -26,10 +26,11 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
 from gateway.core.errors import BackendError, BackendUnavailable, GatewayError, InvalidRequest
+from gateway.core.sequences import common_length
 from gateway.core.types import Timings
 from gateway.engine.context import OUTPUTS_PER_PASS, Adapter, Context, Logits, PassRow
 from gateway.engine.jobs import Answer, Job, Step
-from gateway.engine.prefixes import COPY_WORTH, Prefixes, common_length
+from gateway.engine.prefixes import COPY_WORTH, Prefixes
 
 logger = logging.getLogger("gateway.engine")
 

@@ -13,6 +13,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from gateway.core.sequences import common_length
 from gateway.engine.context import Adapter, Context
 
 COPY_WORTH = 64
@@ -139,15 +140,3 @@ class Prefixes:
             self._held[sequence].saved.clear()  # They are of no whole piece.
             whole = min(len(prompt), self.length(sequence))
             self.keep(sequence, whole // self._piece * self._piece)
-
-
-def common_length(a: list[int], b: list[int]) -> int:
-    """Length of the common beginning. Whole stretches are compared at once, by halves."""
-    same, differ = 0, min(len(a), len(b)) + 1
-    while differ - same > 1:
-        middle = (same + differ) // 2
-        if a[same:middle] == b[same:middle]:
-            same = middle
-        else:
-            differ = middle
-    return same

@@ -11,6 +11,7 @@ import numpy as np
 
 from gateway.core.digests import digest_text
 from gateway.core.errors import ConfigError, ContextOverflow, InvalidRequest, NoChatTemplate
+from gateway.core.sequences import common_length
 from gateway.core.types import GenerationRequest, Message, RenderedRequest
 from gateway.engine.jobs import Vocabulary
 from gateway.engine.prompt import PromptReader
@@ -117,8 +118,8 @@ class Reader:
         if most is not None and len(first) > most:
             raise ContextOverflow(len(first), most)
         whole = [first, *(read(prompt.more(label)) for label in labels[1:])]
-        shared = min(_common(whole[0], other) for other in whole)
-        shared = min(shared, _common(whole[0], read(prompt)))
+        shared = min(common_length(whole[0], other) for other in whole)
+        shared = min(shared, common_length(whole[0], read(prompt)))
         if shared == 0:
             raise InvalidRequest("the prompt is empty: there is nothing to score labels after")
         continuations = [tokens[shared:] for tokens in whole]
@@ -443,11 +444,3 @@ def check_labels(labels: Sequence[str]) -> None:
         raise InvalidRequest("a label is empty", parameter="labels")
     if len(set(labels)) != len(labels):
         raise InvalidRequest("two labels are equal", parameter="labels")
-
-
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the common beginning."""
-    for i, (x, y) in enumerate(zip(a, b, strict=False)):
-        if x != y:
-            return i
-    return min(len(a), len(b))

@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 
 from gateway.core.digests import file_digest
 from gateway.core.errors import ConfigError, ModelLoadError
+from gateway.core.sequences import common_length
 from gateway.models.adapters.names import PROBE
 
 _ABOUT = "probe"
@@ -83,25 +84,19 @@ class Frame:
 
         A tokenizer may join the text's ends with what stands around them.
         """
-        start = _common(prompt, self.before)
-        most = len(prompt) - start
-        stop = len(prompt) - _common(prompt[::-1][:most], self.behind[::-1])
-        lacking = (len(self.before) - start, len(self.behind) - (len(prompt) - stop))
+        tokens = tuple(prompt)
+        start = common_length(tokens, self.before)
+        stop = len(tokens) - common_length(tokens[start:][::-1], self.behind[::-1])
+        lacking = (len(self.before) - start, len(self.behind) - (len(tokens) - stop))
         return (start, stop) if max(lacking) <= _JOINED else None
 
 
 def frame_of(prompts: Sequence[Sequence[int]]) -> Frame:
     """What prompts of one template have in common at their ends."""
     first, *others = (tuple(prompt) for prompt in prompts)
-    start = min((_common(first, other) for other in others), default=0)
-    ends = (_common(first[start:][::-1], other[start:][::-1]) for other in others)
+    start = min((common_length(first, other) for other in others), default=0)
+    ends = (common_length(first[start:][::-1], other[start:][::-1]) for other in others)
     return Frame(first[:start], first[len(first) - min(ends, default=0) :])
-
-
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the common beginning."""
-    pairs = enumerate(zip(a, b, strict=False))
-    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.engine.prefixes import common_length
+from gateway.core.sequences import common_length
 
 TOKENS = st.lists(st.integers(0, 2), max_size=40)
 
