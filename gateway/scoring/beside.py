@@ -97,7 +97,9 @@ def agreeing(shown: Metric, claim: Claim) -> Metric:
         return shown
     if not claim.shown:
         return replace(shown, low=min(shown.low, 0.0), high=max(shown.high, 0.0))
-    least = shown.value * max(_LEAST, 1 - _reach(ALPHA) / _reach(claim.p_value or ALPHA))
+    part = max(_LEAST, 1 - _reach(ALPHA) / _reach(claim.p_value or ALPHA))
+    # A part of the smallest number that a float holds is zero; the value itself is not.
+    least = shown.value * part or shown.value
     if shown.value > 0:
         return replace(shown, low=shown.low if shown.low > 0 else least)
     return replace(shown, high=shown.high if shown.high < 0 else least)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.scoring.beside import LEVEL, agreeing, discordant, joint_level
@@ -16,6 +16,8 @@ ENDS = st.floats(-1, 1)
 
 
 @given(ENDS, ENDS, ENDS, st.sampled_from([None, 0.0001, 0.04, 0.05, 0.0500001, 0.8]))
+@example(-1.0, -5e-324, 0.0, 0.0001)
+@example(0.0, 5e-324, 1.0, 0.0001)
 @settings(max_examples=200)
 def test_zero_is_outside_exactly_where_two_cells_are_told_apart(
     low: float, value: float, high: float, p_value: float | None
