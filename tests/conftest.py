@@ -1,6 +1,7 @@
 """Real models, loaded once for the whole session, and the real data where it is."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,6 +29,8 @@ pytest_plugins = ("tests.support.tiers", "tests.support.side_by_side", "tests.su
 
 # Some tests use torch before they load a model on it.
 torch_library.prepare()
+# What is asked of baselines elsewhere does not wait for an encoder that happens to be installed.
+os.environ["GATEWAY_ENCODER"] = "off"
 
 WHOLE = "whole"
 """Name of an entry: the default model with all its layers."""

@@ -1,5 +1,6 @@
 """`gateway ab`: cells against each other, and whether the difference is real."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,6 +63,7 @@ def ab(
     dev: option.Dev = 48,
     columns: Columns = None,
     cluster: option.Cluster = "",
+    encoder: option.Encoder = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for ab.html, ab.md and ab.json.")
     ] = None,
@@ -78,6 +80,7 @@ def ab(
     [bold]gateway ab big small -t issue-triage --data test.csv --train train.csv --out ab[/]
     """
     from gateway.backends.registry import load_models
+    from gateway.cli.progress import encoding
     from gateway.evaluation.compare import CompareOptions, plan_cells
     from gateway.models.environment import prompts_root
     from gateway.report.pages.ab import FILES
@@ -101,9 +104,11 @@ def ab(
         dev_size=dev,
         columns=columns,
         cluster=cluster,
+        encoder=encoder,
         prompts=prompts or prompts_root(),
     )
-    with reading():
+    with reading() as status:
+        options = replace(options, counting=encoding(status, quiet=quiet))
         plan = plan_cells(options, load_models(models_file))
     compared = ask_cells(plan, store, quiet=quiet)
     raise typer.Exit(FAILED if finish(compared, out_dir) else 0)

@@ -1,5 +1,6 @@
 """`gateway adapters compare`: was the fine-tuning worth it?"""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +59,7 @@ def compare(
     train.csv --neutral book.txt[/]
     """
     from gateway.backends.registry import load_models
-    from gateway.cli.progress import staged
+    from gateway.cli.progress import encoding, staged
     from gateway.evaluation.compare import CompareOptions
     from gateway.evaluation.tuning_gain import before_after, plan_worth, readings
     from gateway.models.adapters.names import folder_of
@@ -80,7 +81,8 @@ def compare(
         columns=columns,
         prompts=prompts or prompts_root(),
     )
-    with reading():
+    with reading() as status:
+        options = replace(options, counting=encoding(status, quiet=quiet))
         models = load_models(models_file)
         plan = plan_worth(folder, base, listed(strategies), options, models, neutral=neutral)
     if plan.warning:

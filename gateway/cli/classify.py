@@ -114,7 +114,7 @@ def _asking(table: Path | None, *, quiet: bool) -> Iterator["Watch"]:
     else:
         from gateway.cli.progress import watched
 
-        with keeping(), watched(quiet=quiet, scored=False) as watch:
+        with keeping(), watched(quiet=quiet, scored=False) as (watch, _):
             yield watch
 
 

@@ -104,6 +104,7 @@ def parity(
         limit=limit,
         rules=("sum",),
         columns=columns,
+        encoder=False,
     )
     with reading():
         plan = prepare(wanted).plan

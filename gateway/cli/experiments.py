@@ -1,5 +1,6 @@
 """`gateway run FILE`: a run for each exemplar seed, and what they say together."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -61,7 +62,8 @@ def run_file(
         if len(experiment.seeds) > 1 and not quiet:
             note(f"exemplar seed {seed}")
 
-    with keeping(), watched(quiet=quiet) as watch:
+    with keeping(), watched(quiet=quiet) as (watch, counting):
+        experiment = replace(experiment, run=replace(experiment.run, counting=counting))
         plan = plan_experiment(experiment, models, prompts or prompts_root())
         with open_store(store) as opened:
             result = wait(run_experiment(plan, opened, watch, begin))()

@@ -62,7 +62,7 @@ def judge(
 
     check_folder(out_dir, files=(_TOTALS, _GRADES))
     check_store(store)
-    with keeping(), watched(quiet=quiet, scored=False) as watch:
+    with keeping(), watched(quiet=quiet, scored=False) as (watch, _):
         made = gateway.judge(
             model,
             rubric,

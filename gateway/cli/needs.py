@@ -38,14 +38,15 @@ _MODEL = {
     "nf4": "models on torch in 4 or 8 bits",
     "ollama": "models of an Ollama server",
 }
+_ENCODER = {"encoders": "--encoder"}
 _DATA = {"parquet": "data in Parquet", "hf": "data hf:NAME"}
 
 NEEDS: Mapping[str, Needs] = {
-    "run": Needs(sometimes=_MODEL | _DATA),
+    "run": Needs(sometimes=_MODEL | _DATA | _ENCODER),
     "report": Needs(),
     "score": Needs(),
     "compare": Needs(),
-    "ab": Needs(sometimes=_MODEL | _DATA),
+    "ab": Needs(sometimes=_MODEL | _DATA | _ENCODER),
     "judge": Needs(sometimes=_MODEL | _DATA),
     "tune": Needs(
         sometimes={

@@ -55,6 +55,14 @@ ClusterTable = Annotated[
         help="FILE or FILE:COLUMN: a table of item_id and cluster. \\[default: as the run says]",
     ),
 ]
+Encoder = Annotated[
+    bool | None,
+    typer.Option(
+        "--encoder/--no-encoder",
+        help="A sentence encoder as a baseline. \\[default: where the extra encoders is installed]",
+        show_default=False,
+    ),
+]
 Exemplars = Annotated[
     str,
     typer.Option("--exemplars", help="How exemplars are chosen: fixed, stratified or nearest."),

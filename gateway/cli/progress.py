@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -24,6 +24,8 @@ from gateway.cli.common import err, reading
 from gateway.report.format import shorten
 
 if TYPE_CHECKING:
+    from rich.status import Status
+
     from gateway.core.concurrency import Counting
     from gateway.evaluation.run import OnProgress, Plan, Progress, Watch
     from gateway.tuning.checkpoint import Logged
@@ -85,9 +87,20 @@ def staged(
         yield begin
 
 
+def encoding(status: "Status", *, quiet: bool = False) -> "Counting":
+    """Counts texts that are encoded while data is read: a bar instead of the words."""
+
+    def counting(total: int) -> AbstractContextManager[Callable[[], None]]:
+        status.stop()
+        return counted("texts encoded", total, err, quiet=quiet)
+
+    return counting
+
+
 @contextmanager
-def watched(*, quiet: bool = False, scored: bool = True) -> Iterator["Watch"]:
-    """Says that data is read until something is asked; then draws the progress of it."""
+def watched(*, quiet: bool = False, scored: bool = True) -> Iterator[tuple["Watch", "Counting"]]:
+    """Says that data is read until something is asked; then draws the progress of it. The second
+    counts what is encoded before."""
     with reading() as status:
 
         @contextmanager
@@ -96,7 +109,7 @@ def watched(*, quiet: bool = False, scored: bool = True) -> Iterator["Watch"]:
             with RunProgress(planned([plan]), err, quiet=quiet, scored=scored) as progress:
                 yield progress.update
 
-        yield watch
+        yield watch, encoding(status, quiet=quiet)
 
 
 def planned(plans: "Sequence[Plan]") -> dict[str, int]:

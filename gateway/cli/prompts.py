@@ -77,6 +77,7 @@ def prompts_render(
         seed=seed,
         rules=("sum",),
         columns=columns,
+        encoder=False,
     )
     with reading():
         prepared = prepare(wanted)

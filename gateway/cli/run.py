@@ -54,6 +54,7 @@ def run(
     metric: option.Metric = "",
     positive: option.Positive = "",
     cluster: option.Cluster = "",
+    encoder: option.Encoder = None,
     out_dir: Annotated[
         Path | None,
         typer.Option("--out", help="Folder for report.html, .md, .json and predictions.jsonl."),
@@ -85,7 +86,7 @@ def run(
     require_options(context, "task", "data")
     check_folder(out_dir, files=(*FILES, PREDICTIONS))
     check_store(store)
-    with keeping(), watched(quiet=quiet) as watch:
+    with keeping(), watched(quiet=quiet) as (watch, counting):
         found = gateway.run(
             task,
             data,
@@ -102,9 +103,11 @@ def run(
             metric=metric,
             positive=positive,
             cluster=cluster,
+            encoder=encoder,
             store=store,
             models_file=models_file,
             watch=watch,
+            counting=counting,
         )
         _finish(found, out_dir)
 

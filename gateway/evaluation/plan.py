@@ -4,18 +4,18 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gateway import __version__
+from gateway.core.concurrency import Counting, uncounted
 from gateway.core.digests import canonical_json, digest_json
 from gateway.core.errors import ConfigError, DataError
 from gateway.core.lists import are
+from gateway.evaluation.baselines import Encoded, baselines, encoded
 from gateway.evaluation.clusters import SETTING, found_among
 from gateway.evaluation.record import COSTS, RecordedCell, RecordedItem, RunRecord, rule_settings
 from gateway.evaluation.run import Cell, Plan, Strategy, Watch, content_free_items, unwatched
 from gateway.models.certificates import level_of
 from gateway.models.environment import certificates_file, prompts_root
-from gateway.scoring.results import Prediction
 from gateway.scoring.rules import ScoreRule
 from gateway.tasks.dataset import load_dataset
 from gateway.tasks.exemplars import ExemplarSelector, dev_split, without_near_duplicates
@@ -23,9 +23,6 @@ from gateway.tasks.labels import label_warnings, together
 from gateway.tasks.prompts import PromptTemplate, list_strategies, load_template
 from gateway.tasks.tables import Columns, options_of
 from gateway.tasks.task import Dataset, Item, Task, label_set, load_task, metric_of
-
-if TYPE_CHECKING:
-    from gateway.scoring.baselines import Example
 
 EXCERPT_CHARACTERS = 280
 STRATEGIES = ("zero_shot", "few_shot", "cot")
@@ -69,11 +66,15 @@ class RunOptions:
     """The label that it is of: precision, recall, f1, roc_auc, ..."""
     cluster: str = ""
     """Column of the data that says which items belong together, such as their author."""
+    encoder: bool | None = None
+    """Whether a sentence encoder is a baseline too; None: where the extra encoders brings one."""
     store: Path | None = None
     """Where answers are kept as they come; None: in the user's data folder."""
     models_file: Path | None = None
     """A models.toml whose entries add to the shipped ones."""
     watch: Watch = field(default=unwatched, repr=False, compare=False)
+    counting: Counting = field(default=uncounted, repr=False, compare=False)
+    """Of the texts that the encoder reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +87,17 @@ class Prepared:
     train: Dataset | None
     clean: tuple[Item, ...] = ()
     """The training items that are not (nearly) test items."""
+    encoded: Encoded | None = None
+    """Of a baseline: the texts of test and training items; None: no encoder is wanted."""
 
 
 def prepare(wanted: RunOptions) -> Prepared:
-    """Load the task, the data and the templates; choose exemplars and the dev split.
+    """Load the task, the data and the templates; choose exemplars and the dev split. What an
+    encoder has not read yet it reads here.
 
     Raises:
         ConfigError, DataError: before any model is loaded.
+        MissingExtra, ModelLoadError, StoreError: of the encoder.
     """
     task = load_task(wanted.task, wanted.prompts)
     if not wanted.strategies:
@@ -111,7 +116,8 @@ def prepare(wanted: RunOptions) -> Prepared:
     labels = label_set(task, data, train)
     metric_of(task, labels, wanted.metric, wanted.positive)
     plan = plan_of(wanted, task, labels, data, train)
-    return Prepared(wanted, plan, data, train, clean)
+    vectors = _encoded(wanted, (*data.items, *clean))
+    return Prepared(wanted, plan, data, train, clean, vectors)
 
 
 def plan_of(
@@ -134,6 +140,20 @@ def plan_of(
         dev=dev,
         tell=options_of(wanted.columns).tell,
     )
+
+
+def _encoded(wanted: RunOptions, items: Sequence[Item]) -> Encoded | None:
+    if wanted.train is None:
+        if wanted.encoder:
+            raise ConfigError(
+                "an encoder is a baseline, and baselines learn from training data",
+                hint="give --train FILE, or leave out --encoder",
+            )
+        return None
+    from gateway.backends.encoder import find_encoder
+
+    encoder = find_encoder(wanted.encoder)
+    return None if encoder is None else encoded(encoder, items, wanted.counting)
 
 
 def _clean(data: Dataset, train: Dataset | None) -> tuple[Item, ...]:
@@ -180,7 +200,9 @@ def record(prepared: Prepared, cells: Sequence[Cell]) -> RunRecord:
             )
             for c in cells
         ),
-        baselines=_baselines(prepared),
+        baselines=baselines(
+            plan.task.kind, plan.labels, prepared.clean, plan.items, prepared.encoded
+        ),
         settings={
             **_settings(prepared, cells),
             SETTING: clustered,
@@ -258,25 +280,6 @@ def _dev(
     )
 
 
-def _baselines(prepared: Prepared) -> tuple[Prediction, ...]:
-    """Their predictions; they learn from the training items that are not (nearly) test items."""
-    if prepared.train is None:
-        return ()
-    from gateway.scoring.baselines import all_baselines
-
-    plan = prepared.plan
-    made = all_baselines(
-        plan.task.kind, plan.labels, _examples(prepared.clean), _examples(plan.items)
-    )
-    return tuple(prediction for name in sorted(made) for prediction in made[name])
-
-
-def _examples(items: Sequence[Item]) -> "list[Example]":
-    from gateway.scoring.baselines import Example
-
-    return [Example(item.id, "\n".join(item.fields.values()), item.gold) for item in items]
-
-
 def _settings(prepared: Prepared, cells: Sequence[Cell]) -> dict[str, str]:
     wanted, plan = prepared.wanted, prepared.plan
     from importlib.metadata import version
@@ -297,6 +300,9 @@ def _settings(prepared: Prepared, cells: Sequence[Cell]) -> dict[str, str]:
     if prepared.train is not None:
         settings["train"] = Path(prepared.train.path).name
         settings["train digest"] = prepared.train.digest
+    if prepared.encoded is not None:
+        settings["encoder"] = prepared.encoded.encoder.digest
+        settings["torch"] = version("torch")
     if plan.dev:
         settings["dev items"] = str(len(plan.dev))
     for strategy in plan.strategies:
@@ -323,6 +329,7 @@ def _warnings(prepared: Prepared) -> tuple[str, ...]:
                 f"{copies} of {known} training items are (nearly) test "
                 "items; they are no exemplars, and neither baselines nor calibration saw them."
             )
+    said += prepared.encoded.remarks if prepared.encoded is not None else ()
     empty = [i.id for i in prepared.plan.items if not any(v.strip() for v in i.fields.values())]
     if empty:
         said.append(

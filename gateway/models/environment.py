@@ -7,6 +7,7 @@ the same name replaces the shipped one:
     GATEWAY_PROMPTS  a folder of tasks (default: the shipped ones)
     GATEWAY_DATA     where pulled models and the run store lie (default: the user's data folder)
     GATEWAY_ADAPTERS a folder of adapters (default: adapters in the folder of GATEWAY_DATA)
+    GATEWAY_ENCODER  a folder of a sentence encoder, or "off" (default: that of the extra encoders)
     OLLAMA_MODELS    where an Ollama server keeps its models (default: where it does by default)
     OLLAMA_HOST      where an Ollama server answers (default: this machine, port 11434)
     OLLAMA_API_KEY   shown to the server of OLLAMA_HOST, and to no other
@@ -60,6 +61,16 @@ def models_root() -> Path:
 def adapters_root() -> Path:
     """The folder of adapters, one folder each."""
     return from_environment("GATEWAY_ADAPTERS") or data_root() / "adapters"
+
+
+def encoder_setting() -> str:
+    """What GATEWAY_ENCODER says: a folder, "off", or nothing."""
+    return os.environ.get("GATEWAY_ENCODER", "").strip()
+
+
+def embeddings_file() -> Path:
+    """Where the vectors of texts are kept."""
+    return data_root() / "embeddings.sqlite"
 
 
 def ollama_root() -> Path:

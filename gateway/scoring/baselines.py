@@ -1,7 +1,8 @@
-"""What a model has to beat to be worth running: the majority class and a linear model on words.
+"""What a model has to beat to be worth running: the majority class, a linear model on words, and
+one on the vectors of a small sentence encoder, where there is one.
 
-Both learn from the labelled training data alone, cost no tokens and are scored on the same items
-as every cell. For numbers they are the median and a ridge regression. When a model is said to beat
+All learn from the labelled training data alone, cost no tokens and are scored on the same items
+as every cell. For numbers they are the median and ridge regressions. When a model is said to beat
 one is decided as between two cells (`gateway.scoring.claims`).
 """
 
@@ -9,6 +10,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NoReturn, TypeVar
 
 import numpy as np
@@ -28,9 +30,15 @@ MAJORITY = "baseline:majority"
 MEDIAN = "baseline:median"
 TFIDF_LOGREG = "baseline:tfidf-logreg"
 TFIDF_RIDGE = "baseline:tfidf-ridge"
+ENCODER_LOGREG = "baseline:encoder-logreg"
+ENCODER_RIDGE = "baseline:encoder-ridge"
 
 FloatArray = npt.NDArray[np.float64]
-Features = csr_array | spmatrix
+Features = csr_array | spmatrix | FloatArray
+Featuring = Callable[[Sequence[str], Sequence[str]], tuple[Features, Features]]
+"""Training texts, test texts -> what a linear model reads of each."""
+Encode = Callable[[Sequence[str]], FloatArray]
+"""Texts -> vectors, shape (texts, width). That of a text does not depend on those beside it."""
 Linear = TypeVar("Linear", LogisticRegression, Ridge)
 
 
@@ -52,6 +60,21 @@ class _Guess:
     shares: FloatArray
     """Shape (items, labels)."""
 
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A linear model's names and how it is regularised."""
+
+    logistic: str
+    ridge: str
+    c: float
+    """scikit-learn's C of the logistic regression: the inverse strength of the penalty."""
+    alpha: float
+    """The strength of ridge's penalty."""
+
+
+_ON_WORDS = _Head(TFIDF_LOGREG, TFIDF_RIDGE, c=10.0, alpha=1.0)
+_ON_VECTORS = _Head(ENCODER_LOGREG, ENCODER_RIDGE, c=10.0, alpha=1.0)
 
 Classifier = Callable[[Sequence[str], Sequence[str], Sequence[str], Sequence[str]], _Guess]
 """Labels, training texts, training labels, test texts -> guess."""
@@ -96,18 +119,31 @@ def tfidf_baseline(
     Raises:
         DataError: as `simple_baseline`.
     """
-    _require_train(train)
-    match task_kind:
-        case "number":
-            estimates = _ridge(_texts(train), _numbers(train), _texts(test))
-            return [
-                _answered(TFIDF_RIDGE, item, estimate)
-                for item, estimate in zip(test, estimates, strict=True)
-            ]
-        case "extraction":
-            return _per_field(TFIDF_LOGREG, _logistic, train, test)
-        case "classification":
-            return _classified(TFIDF_LOGREG, _logistic, labels, train, test)
+    return _linear(_ON_WORDS, _of_words, task_kind, labels, train, test)
+
+
+def encoder_baseline(
+    task_kind: TaskKind,
+    labels: Sequence[str],
+    train: Sequence[Example],
+    test: Sequence[Example],
+    encode: Encode,
+) -> list[Prediction]:
+    """Logistic regression (for numbers ridge) on the vectors of a sentence encoder.
+
+    Otherwise as `tfidf_baseline`. Each text is encoded once.
+    """
+    texts = list(dict.fromkeys(_texts([*train, *test])))
+    row = {text: number for number, text in enumerate(texts)}
+    vectors = encode(texts)
+
+    def of(some: Sequence[str]) -> FloatArray:
+        return vectors[[row[text] for text in some]]
+
+    def features(train: Sequence[str], test: Sequence[str]) -> tuple[Features, Features]:
+        return of(train), of(test)
+
+    return _linear(_ON_VECTORS, features, task_kind, labels, train, test)
 
 
 def all_baselines(
@@ -115,15 +151,23 @@ def all_baselines(
     labels: Sequence[str],
     train: Sequence[Example],
     test: Sequence[Example],
+    encode: Encode | None = None,
 ) -> dict[str, list[Prediction]]:
     """Cell name -> predictions of every baseline of the task kind, the simple one first.
+
+    Args:
+        encode: of a sentence encoder; None: there is no baseline on its vectors.
 
     Raises:
         DataError: as `simple_baseline`.
     """
-    simple = simple_baseline(task_kind, labels, train, test)
-    tfidf = tfidf_baseline(task_kind, labels, train, test)
-    return {cell[0].cell: cell for cell in (simple, tfidf) if cell}
+    made = [
+        simple_baseline(task_kind, labels, train, test),
+        tfidf_baseline(task_kind, labels, train, test),
+    ]
+    if encode is not None:
+        made.append(encoder_baseline(task_kind, labels, train, test, encode))
+    return {cell[0].cell: cell for cell in made if cell}
 
 
 def against_baselines(
@@ -147,7 +191,7 @@ def against_baselines(
     return found
 
 
-# Majority class, TF-IDF
+# Majority class, linear models
 
 
 def _majority(
@@ -159,25 +203,59 @@ def _majority(
     return _Guess([most] * len(test), np.tile(row, (len(test), 1)))
 
 
+def _linear(
+    head: _Head,
+    featuring: Featuring,
+    task_kind: TaskKind,
+    labels: Sequence[str],
+    train: Sequence[Example],
+    test: Sequence[Example],
+) -> list[Prediction]:
+    _require_train(train)
+    logistic = partial(_logistic, head, featuring)
+    match task_kind:
+        case "number":
+            estimates = _ridge(head, featuring, _texts(train), _numbers(train), _texts(test))
+            return [
+                _answered(head.ridge, item, estimate)
+                for item, estimate in zip(test, estimates, strict=True)
+            ]
+        case "extraction":
+            return _per_field(head.logistic, logistic, train, test)
+        case "classification":
+            return _classified(head.logistic, logistic, labels, train, test)
+
+
 def _logistic(
-    labels: Sequence[str], texts: Sequence[str], golds: Sequence[str], test: Sequence[str]
+    head: _Head,
+    featuring: Featuring,
+    labels: Sequence[str],
+    texts: Sequence[str],
+    golds: Sequence[str],
+    test: Sequence[str],
 ) -> _Guess:
     if len(set(golds)) == 1 or not test:
         # One class leaves nothing to learn, and the solver refuses it.
         return _majority(labels, texts, golds, test)
-    features, asked = _features(texts, test)
-    model = _fit(LogisticRegression(C=10.0, max_iter=2000, random_state=0), features, golds)
+    features, asked = featuring(texts, test)
+    model = _fit(LogisticRegression(C=head.c, max_iter=2000, random_state=0), features, golds)
     shares = np.zeros((len(test), len(labels)))
     columns = [labels.index(label) for label in model.classes_]
     shares[:, columns] = model.predict_proba(asked)
     return _Guess([labels[i] for i in shares.argmax(axis=1).tolist()], shares)
 
 
-def _ridge(texts: Sequence[str], golds: Sequence[float], test: Sequence[str]) -> list[float]:
+def _ridge(
+    head: _Head,
+    featuring: Featuring,
+    texts: Sequence[str],
+    golds: Sequence[float],
+    test: Sequence[str],
+) -> list[float]:
     if not test:
         return []
-    features, asked = _features(texts, test)
-    model = _fit(Ridge(alpha=1.0, solver="lsqr", tol=1e-6, random_state=0), features, golds)
+    features, asked = featuring(texts, test)
+    model = _fit(Ridge(alpha=head.alpha, solver="lsqr", tol=1e-6, random_state=0), features, golds)
     return [float(value) for value in model.predict(asked)]
 
 
@@ -187,7 +265,7 @@ def _fit(model: Linear, features: Features, golds: Sequence[str] | Sequence[floa
         return model.fit(features, golds)
 
 
-def _features(train: Sequence[str], test: Sequence[str]) -> tuple[Features, Features]:
+def _of_words(train: Sequence[str], test: Sequence[str]) -> tuple[Features, Features]:
     """TF-IDF of words and word pairs that occur in two training texts, learnt from `train` only."""
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=min(2, len(train)))
     words = vectorizer.build_analyzer()

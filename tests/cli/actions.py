@@ -17,18 +17,19 @@ ON_GGUF, ON_TORCH = "on-gguf", "on-torch"
 """Names of the adapters."""
 
 _ASKED = "-t mine --data {test} -m {model} -s scored --limit 2 --store s.sqlite -q"
+_HELD = "{model} {model}/constrained -t mine --data {test} -s scored --limit 4 --store s.sqlite -q"
+_ENCODED = "--train {learn} --encoder"
 _COMPARED = "--strategies scored --data {test} --store s.sqlite -q"
 _PROBED = "-n new --adapters made -t mine --train {learn} -s scored -m small --method probe -q"
 _TUNED = (
     "-n new --adapters made -t mine --train {learn} -m torch -s scored --epochs 1 --threads 1 -q"
 )
 ACTIONS: Mapping[str, str | Mapping[str, str]] = {
-    "run": _ASKED,
+    "run": {"": _ASKED, "encoders": f"{_ASKED} {_ENCODED}"},
     "report": "{run} --out again --store {world}/store.sqlite",
     "score": "{world}/report",
     "compare": "{world}/report:fake/scored/sum fake/constrained",
-    "ab": "{model} {model}/constrained -t mine --data {test} -s scored --limit 4 "
-    "--store s.sqlite -q",
+    "ab": {"": _HELD, "encoders": f"{_HELD} {_ENCODED}"},
     "judge": "{model} -r mine --data {answers} --prompts {world}/rubrics --store s.sqlite -q",
     "tune": {
         "": _PROBED,

@@ -17,10 +17,17 @@ import typer.main
 
 from gateway.cli.app import app
 from gateway.cli.needs import NEEDS
-from gateway.core.extras import BROUGHT, EXTRAS
+from gateway.core.extras import EXTRAS
 from gateway.models.environment import shipped
 from tests.cli.actions import ACTIONS, MODELS
-from tests.support.environments import Done, Environment, closure, modules_of, own_extras
+from tests.support.environments import (
+    Done,
+    Environment,
+    closure,
+    modules_of,
+    own_extras,
+    require_installed,
+)
 from tests.support.hub import hub
 from tests.support.ollama_replay import Answer, Replay
 from tests.support.ollama_server import gateway_process
@@ -102,11 +109,10 @@ def registry() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def environments(tmp_path_factory: pytest.TempPathFactory, hub_url: str) -> Iterator[Environments]:
     """Makes each environment once."""
-    for module in sorted(BROUGHT):
-        pytest.importorskip(module, reason="environments are made of what is installed here")
     made: dict[frozenset[str], Environment] = {}
 
     def environment(*extras: str) -> Environment:
+        require_installed(*extras)
         key = frozenset(extras)
         if key not in made:
             folder = tmp_path_factory.mktemp("environment")
@@ -215,6 +221,7 @@ def test_every_extra_is_one_that_a_command_needs() -> None:
 
 @pytest.mark.parametrize("extra", sorted(EXTRAS))
 def test_an_extra_brings_the_modules_for_which_it_is_asked(extra: str) -> None:
+    require_installed(extra)
     core, brought = modules_of(closure([])), modules_of(closure([extra]))
     assert set(EXTRAS[extra]) <= brought - core
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Gateway
+from tests.support.encoders import write_encoder
 from tests.support.grids import shortest
 
 FILES = ["predictions.jsonl", "report.html", "report.json", "report.md"]
@@ -162,3 +163,31 @@ def test_the_main_job_on_real_weights_gives_the_same_bytes_twice(
         "baseline:tfidf-logreg",
     ]
     assert all(cell["statuses"]["ok"] == 2 for cell in found["cells"])
+
+
+@pytest.mark.needs("torch", "transformers")
+def test_an_encoder_is_a_baseline_where_there_is_one(
+    gateway: Gateway, fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_ENCODER", str(write_encoder(tmp_path / "encoder")))
+    for name in "ab":
+        done = gateway(*GRID, "--store", f"{name}.sqlite", "--out", name, "-q")
+        assert done.code == 0, done.err
+        assert "baseline:encoder-logreg" in done.out
+    assert filecmp.cmpfiles("a", "b", FILES, shallow=False) == (FILES, [], [])
+    report = json.loads(Path("a/report.json").read_text())
+    (cell,) = [each for each in report["cells"] if each["name"] == "baseline:encoder-logreg"]
+    low, high = (cell["metrics"]["macro_f1"][end] for end in ("low", "high"))
+    assert low < high
+    assert report["settings"]["encoder"]
+    assert "baseline:encoder-logreg" in gateway("score", "a").out
+    held = gateway("compare", "a:fake/scored/sum", "baseline:encoder-logreg")
+    assert held.code == 0, held.err
+    without = gateway(*GRID, "--store", "a.sqlite", "--no-encoder")
+    assert "encoder" not in without.out
+
+
+def test_an_encoder_without_training_data_is_refused(gateway: Gateway, fake: Path) -> None:
+    done = gateway("run", "-t", "mine", "-s", "scored", "--data", "test.csv", "--encoder")
+    assert done.code == 2
+    assert "give --train FILE, or leave out --encoder" in done.err

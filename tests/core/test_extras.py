@@ -11,7 +11,7 @@ from gateway.core import extras
 from gateway.core.errors import MissingExtra
 from gateway.core.extras import EXTRAS, how_to_install, require, require_extra
 from tests.conftest import ROOT
-from tests.support.environments import closure
+from tests.support.environments import closure, require_installed
 
 PIP = f"{shlex.quote(sys.executable)} -m pip install"
 
@@ -108,6 +108,7 @@ def test_what_compiles_llama_cpp_is_told_the_flag_that_keeps_bytes_equal(
     extra: str, no_checkout: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unless it is there already."""
+    require_installed(extra)
     compiles = "llama-cpp-python" in closure([extra])
     monkeypatch.setattr(extras, "is_installed", lambda _: False)
     told = how_to_install(extra)

@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,8 +15,10 @@ from gateway.core.errors import DataError
 from gateway.core.types import Answer, TaskKind
 from gateway.scoring.baselines import (
     Example,
+    FloatArray,
     against_baselines,
     all_baselines,
+    encoder_baseline,
     simple_baseline,
     tfidf_baseline,
 )
@@ -105,6 +108,50 @@ def test_numbers_have_the_median_and_a_ridge() -> None:
     assert isinstance(large, float)
     mean = (5 * 1.0 + 4 * 13.0) / 9
     assert small < mean < large
+
+
+def lengths_and_words(texts: Sequence[str]) -> FloatArray:
+    """Stands for an encoder: one number for each of a few words."""
+    words = ("crash", "add", "typo", "scheduler", "button", "table")
+    return np.array([[float(word in text) for word in words] for text in texts])
+
+
+def test_an_encoder_is_a_baseline_more() -> None:
+    cells = all_baselines("classification", LABELS, TRAIN, TEST, lengths_and_words)
+    assert list(cells) == ["baseline:majority", "baseline:tfidf-logreg", "baseline:encoder-logreg"]
+    first, second = cells["baseline:encoder-logreg"]
+    assert (first.answer, second.answer) == ("bug", "feature")
+    assert first.probabilities is not None
+    assert first.probabilities["question"] == 0.0
+    assert sum(first.probabilities.values()) == pytest.approx(1.0)
+
+
+def test_an_encoder_reads_each_text_once() -> None:
+    asked: list[str] = []
+
+    def encode(texts: Sequence[str]) -> FloatArray:
+        asked.extend(texts)
+        return lengths_and_words(texts)
+
+    train = examples(
+        *[("the button crashes", {"type": "bug", "area": "ui"})] * 3,
+        *[("please add a table", {"type": "feature", "area": "db"})] * 2,
+    )
+    test = examples(("the button crashes", None), ("add a table", None))
+    cell = encoder_baseline("extraction", (), train, test, encode)
+    assert answers(cell) == [{"area": "ui", "type": "bug"}, {"area": "db", "type": "feature"}]
+    assert sorted(asked) == ["add a table", "please add a table", "the button crashes"]
+
+
+def test_numbers_have_a_ridge_on_vectors_too() -> None:
+    train = examples(("tiny typo", 1.0), ("a typo", 2.0), ("rewrite the scheduler", 13.0))
+    test = examples(("one typo", 1.0), ("the scheduler", 13.0))
+    cells = all_baselines("number", (), train, test, lengths_and_words)
+    assert list(cells)[-1] == "baseline:encoder-ridge"
+    small, large = (item.answer for item in cells["baseline:encoder-ridge"])
+    assert isinstance(small, float)
+    assert isinstance(large, float)
+    assert small < large
 
 
 def test_fields_are_learnt_one_by_one() -> None:

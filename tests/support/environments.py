@@ -20,8 +20,11 @@ from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
 from typing import IO, Any
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from gateway.core.extras import EXTRAS, is_installed
 
 ROOT = Path(__file__).parents[2]
 _OWN = "local-model-gateway"
@@ -142,6 +145,13 @@ def _command(arguments: Sequence[object], cwd: Path, env: Mapping[str, str]) -> 
 def _environ() -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "GATEWAY_"))}
     return {**kept, "COLUMNS": "120"}
+
+
+def require_installed(*extras: str) -> None:
+    """Skip a test whose environment would hold what is not installed here."""
+    for extra in extras:
+        if absent := [module for module in EXTRAS[extra] if not is_installed(module)]:
+            pytest.skip(f"environments are made of what is installed here, without {absent[0]}")
 
 
 def closure(extras: Iterable[str]) -> dict[str, Distribution]:

@@ -56,6 +56,7 @@ class _File(BaseModel):
     encoding: str = ""
     quoting: Quoting = ""
     cluster: str = ""
+    encoder: bool | None = None
     metric: str = ""
     margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] = DEFAULT_MARGIN
     out: str | None = None
@@ -112,6 +113,7 @@ def load_experiment(path: Path, tell: Callable[[str], None] = lambda _: None) ->
         dev_size=found.dev,
         columns=columns,
         cluster=found.cluster,
+        encoder=found.encoder,
     )
     return Experiment(
         run=run,
