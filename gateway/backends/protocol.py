@@ -202,6 +202,14 @@ class OwnLabels(Protocol):
         """A request in its template, about a text."""
         ...
 
+    def knows(self, request: GenerationRequest) -> bool:
+        """Whether a request is in its template.
+
+        Raises:
+            RequestError: it cannot be rendered.
+        """
+        ...
+
 
 def said_of_entry(backend: Backend) -> tuple[str, ...]:
     """Its warnings that are about the entry itself and not about the machine, which every command

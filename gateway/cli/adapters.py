@@ -36,11 +36,11 @@ def adapters_list(adapters: option.Adapters = None) -> None:
 
     [bold]gateway adapters list --adapters ./adapters[/]
     """
-    from gateway.models.adapters.names import listed
+    from gateway.models.adapters.names import listed, shipped_beside
     from gateway.report.pages import adapters as page
 
     root = _root(adapters)
-    if listed(root):
+    if listed(root) or shipped_beside(root):
         show(page.listing(root))
     else:
         note_none(

@@ -33,7 +33,14 @@ def classify(
         str, typer.Option(help="Labels, comma-separated, for tasks that leave them open.")
     ] = "",
     model: Annotated[str | None, typer.Option("--model", "-m")] = None,
-    strategy: Annotated[str, typer.Option("--strategy", "-s")] = "zero_shot",
+    strategy: Annotated[
+        str,
+        typer.Option(
+            "--strategy",
+            "-s",
+            help="How it is asked \\[default: as the model's adapter has learned, else zero_shot].",
+        ),
+    ] = "",
     train: Annotated[
         str | None, typer.Option(help="Training data for exemplars and batch calibration.")
     ] = None,

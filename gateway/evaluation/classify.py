@@ -13,6 +13,7 @@ from gateway.evaluation.plan import RunOptions, plan_of
 from gateway.evaluation.predictions import fitted, read
 from gateway.evaluation.run import Cell, Plan, Watch, ask, content_free_items, unwatched
 from gateway.evaluation.store import IN_MEMORY, Observation, Store
+from gateway.models.adapters.card import learned_strategy
 from gateway.models.environment import prompts_root
 from gateway.models.file import Models
 from gateway.scoring.results import Status
@@ -36,7 +37,8 @@ class ClassifyOptions:
     """For a task that leaves them open."""
     model: str = ""
     """Entry; empty: the default one."""
-    strategy: str = "zero_shot"
+    strategy: str = ""
+    """Empty: zero_shot, or the one that the model's adapter has learned."""
     train: str | None = None
     """Training data for exemplars and batch calibration."""
     rule: str = ""
@@ -178,12 +180,19 @@ def _as_run(options: ClassifyOptions, models: Models, train: Dataset | None) -> 
         task=options.task,
         data=str(options.file or "text"),
         models=(options.model or models.default,),
-        strategies=(options.strategy,),
+        strategies=(options.strategy or _usual(options, models),),
         prompts=options.prompts,
         train=options.train,
         rules=(options.rule or ("batch" if train else "sum"),),
         columns=options.columns,
     )
+
+
+def _usual(options: ClassifyOptions, models: Models) -> str:
+    """The strategy where none is named."""
+    learned_in = models.get(options.model or models.default).learned_in
+    learned = learned_strategy(learned_in, options.task) if learned_in else ""
+    return learned or "zero_shot"
 
 
 def _labels(

@@ -10,11 +10,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from gateway.backends.pool import ModelPool
-from gateway.backends.protocol import Backend
+from gateway.backends.protocol import Backend, OwnLabels
 from gateway.core.concurrency import for_each
 from gateway.core.digests import digest_json
 from gateway.core.errors import ConfigError, ContextOverflow, RequestError, Unsupported
-from gateway.core.lists import plural
+from gateway.core.lists import first_names, plural
 from gateway.core.types import Completion, Constraint, GenerationRequest, Sampling
 from gateway.evaluation.probe import check_prompt
 from gateway.evaluation.reading import UNCLOSED, begins_a_line, read, read_again
@@ -146,13 +146,49 @@ async def run(plan: Plan, pool: ModelPool, store: Store, on_progress: OnProgress
     cells = []
     for model in plan.models:
         async with pool.lease(model) as backend:
-            for strategy in plan.strategies:
+            strategies = _known_to(backend, plan)
+            for strategy in strategies:
                 _check_prompt(plan, strategy, backend)
-            for strategy in plan.strategies:
+            for strategy in strategies:
                 cell = identify(plan, strategy, backend)
                 cells.append(cell)
                 await _run_cell(plan, strategy, cell, backend, store, on_progress)
     return cells
+
+
+def _known_to(backend: Backend, plan: Plan) -> tuple[Strategy, ...]:
+    """The strategies that a model can answer: one that has learned a template knows no other.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not isinstance(backend, OwnLabels):
+        return plan.strategies
+    name = backend.spec.name
+    known = tuple(each for each in plan.strategies if _knows(backend, plan, each))
+    others = [each.name for each in plan.strategies if each not in known]
+    if not known:
+        raise ConfigError(
+            f"{name} has learned one prompt, and it is not {first_names(others)}",
+            hint=f"gateway adapters show {name.partition('+')[2]} names it",
+        )
+    if others:
+        plan.tell(f"{name} is not asked by {first_names(others)}, which it has not learned")
+    return known
+
+
+def _knows(backend: Backend, plan: Plan, strategy: Strategy) -> bool:
+    """By the first item that can be rendered; where none can be, each says why."""
+    assert isinstance(backend, OwnLabels)
+    if strategy.template.mode != "score" or strategy.template.reasoning_tokens:
+        return False
+    for item in plan.items[:_PROBES]:
+        try:
+            asked = question(plan.task, plan.labels, strategy, backend, item)
+            return backend.knows(asked.request)
+        except RequestError:
+            continue
+    return True
 
 
 def _check_prompt(plan: Plan, strategy: Strategy, backend: Backend) -> None:

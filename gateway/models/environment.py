@@ -6,7 +6,8 @@ the same name replaces the shipped one:
     GATEWAY_MODELS   the user's models.toml (default: models.toml in the user's config folder)
     GATEWAY_PROMPTS  a folder of tasks (default: the shipped ones)
     GATEWAY_DATA     where pulled models and the run store lie (default: the user's data folder)
-    GATEWAY_ADAPTERS a folder of adapters (default: adapters in the folder of GATEWAY_DATA)
+    GATEWAY_ADAPTERS a folder of adapters (default: adapters in the folder of GATEWAY_DATA); what is
+                     not there is looked for among those that ship with the package
     GATEWAY_ENCODER  a folder of a sentence encoder, or "off" (default: that of the extra encoders)
     OLLAMA_MODELS    where an Ollama server keeps its models (default: where it does by default)
     OLLAMA_HOST      where an Ollama server answers (default: this machine, port 11434)
@@ -37,7 +38,7 @@ def own_models() -> Path:
     return from_environment("GATEWAY_MODELS") or default
 
 
-def shipped(folder: Literal["prompts", "modelfiles"]) -> Path:
+def shipped(folder: Literal["prompts", "modelfiles", "adapters"]) -> Path:
     """A folder that comes with the package: inside the wheel, or beside it in a checkout."""
     inside = _PACKAGE / "_shipped" / folder
     return inside if inside.is_dir() else _PACKAGE.parent / folder

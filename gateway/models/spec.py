@@ -194,6 +194,12 @@ class ModelSpec:
         """What its weights are kept in, in a word; empty: not known."""
         return self.quantization
 
+    @property
+    def learned_in(self) -> Path | None:
+        """The folder of its adapter, whose card says what it has learned; None: it has none."""
+        adapter = self.adapter
+        return adapter.parent if adapter is not None and adapter.is_file() else adapter
+
     @classmethod
     def like(cls, other: "ModelSpec", **changes: object) -> Self:
         """Another entry's values for the keys that both have, and changes of them."""

@@ -57,6 +57,10 @@ class ProbedLlamaCpp(LlamaCppBackend):
         tokens = (*frame.before, *self._reader.plain_tokens(text), *frame.behind)
         return GenerationRequest(self.spec.name, prompt_tokens=tokens)
 
+    def knows(self, request: GenerationRequest) -> bool:
+        """See `gateway.backends.protocol.OwnLabels`."""
+        return self._probe.frame.text(self._reader.render(request).token_ids) is not None
+
     async def generate(self, request: GenerationRequest) -> Completion:
         raise self._answers_with_labels()
 

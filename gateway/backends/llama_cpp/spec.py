@@ -62,3 +62,7 @@ class LlamaCppProbeSpec(LlamaCppSpec):
 
     probe: Path = Path()
     """The adapter's folder that holds it."""
+
+    @property
+    def learned_in(self) -> Path:
+        return self.probe

@@ -53,6 +53,8 @@ class RecordedData:
     """Path or name."""
     digest: Digest | None = None
     items: Count | None = None
+    licence: Text | None = None
+    """Under which the data is given, or that none is stated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,17 @@ def read_card(folder: Path) -> Card | None:
     """
     path = folder / CARD
     return read_toml(path, Card) if path.is_file() else None
+
+
+def learned_strategy(folder: Path, task: str) -> str:
+    """The strategy of a task that an adapter was trained with; empty: its card names none.
+
+    Raises:
+        ConfigError: as `read_card`.
+    """
+    card = read_card(folder)
+    prompt = card.prompt if card else None
+    return prompt.strategy if prompt and prompt.task == task else ""
 
 
 def write_card(folder: Path, card: Card) -> Path:

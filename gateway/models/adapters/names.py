@@ -1,9 +1,13 @@
-"""From an adapter's name to its folder, and never out of the root that holds them all."""
+"""From an adapter's name to its folder, and never out of the root that holds them all.
+
+What the root does not hold is looked for among the adapters that ship with the package.
+"""
 
 import re
 from pathlib import Path
 
 from gateway.core.errors import ConfigError
+from gateway.models.environment import shipped
 
 EXPORTED = "adapter.gguf"
 """The file in an adapter's folder that llama.cpp reads."""
@@ -21,16 +25,25 @@ def listed(root: Path) -> tuple[str, ...]:
     )
 
 
+def shipped_beside(root: Path) -> tuple[str, ...]:
+    """Names of the adapters that ship with the package, but those that the root has too."""
+    own = listed(root)
+    return tuple(name for name in listed(shipped("adapters")) if name not in own)
+
+
 def folder_of(root: Path, name: str) -> Path:
-    """The folder of an adapter; whether an adapter is in it is not looked at.
+    """The folder of an adapter, in the root or else as it ships; whether an adapter is in it is not
+    looked at.
 
     Raises:
         ConfigError: it is no name, there is no such folder (those that exist are listed), or it is
             a link to somewhere else.
     """
     folder = new_folder(root, name)
+    if name in shipped_beside(root):
+        return shipped("adapters") / name
     if not folder.is_dir():
-        known = ", ".join(listed(root)) or "none"
+        known = ", ".join((*listed(root), *shipped_beside(root))) or "none"
         raise ConfigError(f"no adapter is called {name!r} in {root}", hint=f"known: {known}")
     if not folder.resolve().is_relative_to(root.resolve()):
         raise ConfigError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.models.adapters.card import Card, read_card
 from gateway.models.adapters.folder import CONFIG, WEIGHTS, Adapter, read_adapter
-from gateway.models.adapters.names import PROBE, folder_of, is_probe, listed
+from gateway.models.adapters.names import PROBE, folder_of, is_probe, listed, shipped_beside
 from gateway.report.format import ABSENT
 from gateway.report.sections import Cell, Head, Section, by_rows, numbers
 
@@ -22,10 +22,12 @@ _BLOCK = re.compile(r"\.(\d+)\.")
 
 
 def listing(root: Path) -> Section:
-    """One row a folder; one that cannot be read has the reason below the table."""
+    """One row a folder, those that ship with the package last; one that cannot be read has the
+    reason below the table."""
     rows: list[tuple[Cell | str, ...]] = []
     broken = []
-    for name in listed(root):
+    shipped = shipped_beside(root)
+    for name in (*listed(root), *shipped):
         folder = folder_of(root, name)
         try:
             row = _probe_row(folder) if is_probe(folder) else _row(read_adapter(folder))
@@ -34,7 +36,13 @@ def listing(root: Path) -> Section:
             broken.append(f"{name}: {exc}")
             continue
         rows.append(row)
-    return Section(tables=(by_rows(_HEADS, rows),), lines=(*broken, f"adapters from: {root}"))
+    return Section(tables=(by_rows(_HEADS, rows),), lines=(*broken, *_places(root, shipped)))
+
+
+def _places(root: Path, shipped: Sequence[str]) -> Iterator[str]:
+    yield f"adapters from: {root}"
+    if shipped:
+        yield f"with the package: {', '.join(shipped)}"
 
 
 def details(adapter: Adapter) -> Section:
@@ -120,6 +128,7 @@ def _of_card(card: Card | None) -> Iterator[tuple[str, str]]:
     if data:
         yield "data: digest", data.digest or _UNKNOWN
         yield "data: items", _UNKNOWN if data.items is None else f"{data.items:,}"
+        yield "data: licence", data.licence or _UNKNOWN
     yield "prompt", f"{prompt.task}/{prompt.strategy}" if prompt else _UNKNOWN
     if prompt:
         yield "prompt: digest", prompt.digest or _UNKNOWN

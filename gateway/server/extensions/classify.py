@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from gateway.core.errors import ConfigError, InvalidRequest
 from gateway.core.types import GenerationRequest, Message
+from gateway.models.adapters.card import learned_strategy
 from gateway.models.environment import prompts_root
 from gateway.scoring.rules import Calibrator, ScoreRule
 from gateway.server.client_work import unless_gone
@@ -29,8 +30,9 @@ class ClassifyRequest(Wire):
     model: Text
     task: Text | None = None
     """Name of a task; its template writes the prompt. Goes with text."""
-    strategy: Text = "zero_shot"
-    """Of the task; one that scores labels and shows no exemplars."""
+    strategy: Text | None = None
+    """Of the task; one that scores labels and shows no exemplars. None: the one that the model's
+    adapter has learned, else zero_shot."""
     text: Text | None = None
     """The task's last field."""
     fields: dict[str, Text] = Field(default_factory=dict)
@@ -48,7 +50,7 @@ class ClassifyRequest(Wire):
             raise ValueError("give either text and a task, or messages and labels")
         if (self.task is None) != (self.text is None):
             raise ValueError("task: a text is asked under a task, and messages without one")
-        if self.messages is not None and (self.fields or self.strategy != "zero_shot"):
+        if self.messages is not None and (self.fields or self.strategy is not None):
             raise ValueError("fields and strategy belong to a task")
         return self
 
@@ -123,10 +125,15 @@ class ClassifyRoutes:
         except ConfigError as exc:
             raise InvalidRequest(exc.message, hint=exc.hint, parameter="task") from exc
         try:
-            template = load_template(task, body.strategy, self._prompts)
+            strategy = body.strategy or self._learned(body.model, task) or "zero_shot"
+            template = load_template(task, strategy, self._prompts)
         except ConfigError as exc:
             raise InvalidRequest(exc.message, hint=exc.hint, parameter="strategy") from exc
         return _TaskText(body, task, template)
+
+    def _learned(self, model: str, task: Task) -> str:
+        learned_in = self._service.model(model).learned_in
+        return learned_strategy(learned_in, task.name) if learned_in else ""
 
 
 class _Messages:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import gateway
 from gateway.backends.llama_cpp.probed import ProbedLlamaCpp
 from gateway.backends.llama_cpp.spec import LlamaCppProbeSpec, LlamaCppSpec
 from gateway.backends.llama_cpp.states import StateReader
@@ -28,6 +29,7 @@ from gateway.models.adapters.probe import read_probe
 from gateway.models.certificates import Level
 from gateway.models.spec import PathSource
 from gateway.report.pages.adapters import listing, probe_details
+from gateway.tasks.tables.options import ReadOptions
 from gateway.tuning.job import TrainingJob, TuningOptions, job_of
 from gateway.tuning.probe.recipe import ProbeRecipe
 from gateway.tuning.probe.train import Probed, train
@@ -245,6 +247,49 @@ def test_a_label_of_one_item_is_refused(root: Path, spec: LlamaCppSpec) -> None:
     file.write_text("\n".join([*rows[:1], *[r for r in rows if ",yes," in r], rows[2]]) + "\n")
     with pytest.raises(DataError, match="one item alone has the label no"):
         train(a_job(root, spec, "few", train=str(file)), ProbeRecipe(), NOBODY)
+
+
+@pytest.fixture
+def named(
+    root: Path, spec: LlamaCppSpec, made: Probed, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Path]:
+    """The entry in a models.toml, and the probe in the folder of adapters."""
+    assert isinstance(spec.source, PathSource)
+    file = root / "models.toml"
+    file.write_text(
+        f'[models.tiny]\nbackend = "llama_cpp"\nsource = {{ path = "{spec.source.path}" }}\n'
+        "context_length = 512\nthreads = 1\n"
+    )
+    monkeypatch.setenv("GATEWAY_ADAPTERS", str(made.folder.parent))
+    return {"models_file": file, "prompts": root / "prompts"}
+
+
+def test_a_text_is_classified_by_the_strategy_that_it_has_learned(named: dict[str, Path]) -> None:
+    found = gateway.classify(["elm sun fjord"], task="mine", model="tiny+first", **named)
+    assert found.answers[0].answer == "yes"
+    with pytest.raises(ConfigError, match="has learned one prompt, and it is not written"):
+        gateway.classify(["sun"], task="mine", model="tiny+first", strategy="written", **named)
+
+
+def test_in_a_grid_it_is_asked_by_what_it_has_learned_alone(
+    root: Path, named: dict[str, Path]
+) -> None:
+    told: list[str] = []
+    found = gateway.run(
+        task="mine",
+        data=str(write_items(root / "test.csv", 8)),
+        models=("tiny", "tiny+first"),
+        strategies=("written", "scored"),
+        columns=ReadOptions(tell=told.append),
+        store=root / "runs.sqlite",
+        **named,
+    )
+    assert {cell.name for cell in found.record.cells} == {
+        "tiny/written",
+        "tiny/scored",
+        "tiny+first/scored",
+    }
+    assert "tiny+first is not asked by written, which it has not learned" in told
 
 
 def test_it_is_listed_and_shown(root: Path, made: Probed) -> None:
