@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -250,10 +251,8 @@ def test_a_label_of_one_item_is_refused(root: Path, spec: LlamaCppSpec) -> None:
 
 
 @pytest.fixture
-def named(
-    root: Path, spec: LlamaCppSpec, made: Probed, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, Path]:
-    """The entry in a models.toml, and the probe in the folder of adapters."""
+def named(root: Path, spec: LlamaCppSpec, made: Probed, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A models.toml with the entry; the probe is in the folder of adapters."""
     assert isinstance(spec.source, PathSource)
     file = root / "models.toml"
     file.write_text(
@@ -261,19 +260,24 @@ def named(
         "context_length = 512\nthreads = 1\n"
     )
     monkeypatch.setenv("GATEWAY_ADAPTERS", str(made.folder.parent))
-    return {"models_file": file, "prompts": root / "prompts"}
+    return file
 
 
-def test_a_text_is_classified_by_the_strategy_that_it_has_learned(named: dict[str, Path]) -> None:
-    found = gateway.classify(["elm sun fjord"], task="mine", model="tiny+first", **named)
+def test_a_text_is_classified_by_the_strategy_that_it_has_learned(root: Path, named: Path) -> None:
+    classify = partial(
+        gateway.classify,
+        task="mine",
+        model="tiny+first",
+        models_file=named,
+        prompts=root / "prompts",
+    )
+    found = classify(["elm sun fjord"])
     assert found.answers[0].answer == "yes"
     with pytest.raises(ConfigError, match="has learned one prompt, and it is not written"):
-        gateway.classify(["sun"], task="mine", model="tiny+first", strategy="written", **named)
+        classify(["sun"], strategy="written")
 
 
-def test_in_a_grid_it_is_asked_by_what_it_has_learned_alone(
-    root: Path, named: dict[str, Path]
-) -> None:
+def test_in_a_grid_it_is_asked_by_what_it_has_learned_alone(root: Path, named: Path) -> None:
     told: list[str] = []
     found = gateway.run(
         task="mine",
@@ -282,7 +286,8 @@ def test_in_a_grid_it_is_asked_by_what_it_has_learned_alone(
         strategies=("written", "scored"),
         columns=ReadOptions(tell=told.append),
         store=root / "runs.sqlite",
-        **named,
+        models_file=named,
+        prompts=root / "prompts",
     )
     assert {cell.name for cell in found.record.cells} == {
         "tiny/written",
