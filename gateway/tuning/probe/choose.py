@@ -7,14 +7,19 @@ begins with the best of single members and of equal means over all layers.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from gateway.engine.in_process import usable_cores
 from gateway.models.adapters.probe import Floats, Pooling, log_softmax
 from gateway.tuning.probe.fit import Choice, Codes, Data, fit, predict
+from gateway.tuning.probe.kept import KeptScores
 
 PENALTIES = (0.0003, 0.003, 0.03)
 POOLINGS: tuple[Pooling, ...] = ("last", "mean", "both")
@@ -53,22 +58,36 @@ def out_of_fold(
     choices: Sequence[Choice],
     data: Data,
     folds: NDArray[np.int64],
+    kept: KeptScores,
     done: Callable[[], None],
 ) -> dict[Choice, Floats]:
     """Log-probabilities of each item by each member fitted on the other folds; shape (items,
     labels).
 
     Args:
-        done: called after each fit.
+        kept: what was computed before, and where the rest goes.
+        done: called for each member and fold.
     """
-    found = {choice: np.zeros((len(data.texts), data.labels)) for choice in choices}
-    for fold in range(int(folds.max()) + 1):
-        held = folds == fold
-        learned, asked = data.part(~held), data.part(held)
-        for choice in choices:
-            found[choice][held] = predict(fit(choice, learned), asked)
-            done()
-    return found
+    known = {choice: kept.get(choice) for choice in choices}
+    number = int(folds.max()) + 1
+    new = {c: np.zeros((len(data.texts), data.labels)) for c in choices if known[c] is None}
+    for _ in range((len(choices) - len(new)) * number):
+        done()
+    # One thread of BLAS in each of ours: no fit may change it beside another.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as workers:
+        for fold in range(number):
+            held = folds == fold
+            of = partial(_predicted, data.part(~held), data.part(held))
+            for choice, logprobs in zip(new, workers.map(of, new), strict=True):
+                new[choice][held] = logprobs
+                done()
+    for choice, logprobs in new.items():
+        kept.put(choice, logprobs)
+    return {c: new[c] if scores is None else scores for c, scores in known.items()}
+
+
+def _predicted(learned: Data, asked: Data, choice: Choice) -> Floats:
+    return predict(fit(choice, learned), asked)
 
 
 def choose(found: Mapping[Choice, Floats], golds: Codes) -> Chosen:

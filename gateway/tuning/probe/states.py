@@ -74,6 +74,16 @@ class StateStore:
             [self._key(prompt, span), names, blob],
         )
 
+    def scores(self, key: str) -> bytes | None:
+        """What `keep` has kept under a digest of all that decides it."""
+        query = "SELECT pooled FROM states WHERE key = ? AND layers = ''"
+        return next((blob for (blob,) in self._file.rows(query, [key])), None)
+
+    def keep(self, key: str, scores: bytes) -> None:
+        """Keep what was computed of states beside them."""
+        query = "INSERT OR REPLACE INTO states (key, layers, pooled) VALUES (?, '', ?)"
+        self._file.execute(query, [key, scores])
+
     def _key(self, prompt: Tokens, span: Span) -> str:
         return digest_json([self._model, list(prompt), list(span)])
 

@@ -43,6 +43,7 @@ from gateway.tuning.checks.split import folds
 from gateway.tuning.job import Stage, TrainingJob
 from gateway.tuning.probe.choose import Chosen, candidates, choose, out_of_fold
 from gateway.tuning.probe.fit import Choice, Codes, Data, fit
+from gateway.tuning.probe.kept import KeptScores
 from gateway.tuning.probe.recipe import ProbeRecipe
 from gateway.tuning.probe.states import StateStore, collect
 from gateway.tuning.saving import data_digest, new_adapter
@@ -77,6 +78,8 @@ class _Material:
     data: Data
     frame: Frame
     base: RecordedBase
+    model: str
+    """Its fingerprint."""
     seconds: float
 
 
@@ -99,7 +102,8 @@ def train(job: TrainingJob, recipe: ProbeRecipe, begin: Stage) -> Probed:
     choices = candidates(tuple(read.data.states), words=recipe.words)
     parts = folds(items, recipe.folds, job.recipe.seed)
     done = begin("members tried", len(choices) * recipe.folds)
-    found = out_of_fold(choices, read.data, parts, done)
+    with StateStore(data_root() / _STATES, read.model) as store:
+        found = out_of_fold(choices, read.data, parts, KeptScores(store, read.data, parts), done)
     chosen = choose(found, golds)
     scores = {choice: _macro_f1(each, golds) for choice, each in found.items()}
     result = Probed(
@@ -165,7 +169,7 @@ def _read(
     by_layer = {layer: states[:, at] for at, layer in enumerate(layers)}
     base = RecordedBase(spec.name, digests.contents, architecture_of(path), int(states.shape[-1]))
     data = Data(by_layer, texts, golds, len(job.labels))
-    return _Material(data, frame, base, time.perf_counter() - started)
+    return _Material(data, frame, base, backend.fingerprint, time.perf_counter() - started)
 
 
 def _prompt(job: TrainingJob, reader: Reader, item: Item) -> tuple[int, ...]:

@@ -32,6 +32,7 @@ from gateway.models.spec import PathSource
 from gateway.report.pages.adapters import listing, probe_details
 from gateway.tasks.tables.options import ReadOptions
 from gateway.tuning.job import TrainingJob, TuningOptions, job_of
+from gateway.tuning.probe.choose import out_of_fold
 from gateway.tuning.probe.recipe import ProbeRecipe
 from gateway.tuning.probe.train import Probed, train
 from gateway.tuning.recipe import Recipe
@@ -164,8 +165,24 @@ def test_the_same_command_gives_the_same_file_without_reading_again(
         raise AssertionError("the states are kept")
 
     monkeypatch.setattr(StateReader, "read", read)
+    tried = out_of_fold
+
+    def none_tried(*args: object) -> object:
+        monkeypatch.setattr("gateway.tuning.probe.choose.fit", read)
+        return tried(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("gateway.tuning.probe.train.out_of_fold", none_tried)
     again = train(a_job(root, spec, "again"), ProbeRecipe(folds=4), NOBODY)
     assert (again.folder / PROBE).read_bytes() == (made.folder / PROBE).read_bytes()
+
+
+def test_members_tried_on_one_thread_say_the_same(
+    root: Path, spec: LlamaCppSpec, made: Probed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.tuning.probe.choose.usable_cores", lambda: 1)
+    monkeypatch.setattr("gateway.tuning.probe.kept.KeptScores.get", lambda *_: None)
+    alone = train(a_job(root, spec, "alone"), ProbeRecipe(folds=4), NOBODY)
+    assert (alone.folder / PROBE).read_bytes() == (made.folder / PROBE).read_bytes()
 
 
 def test_states_are_the_same_bytes_behind_another_prompt(spec: LlamaCppSpec, made: Probed) -> None:
