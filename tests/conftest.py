@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("tests.support.tiers", "tests.support.side_by_side", "tests.support.torch_models")
 
+# Files that tests make run; each would be tried for a second in a process of its own.
+os.environ.setdefault("GATEWAY_TRIAL", "off")
 # Some tests use torch before they load a model on it.
 torch_library.prepare()
 # What is asked of baselines elsewhere does not wait for an encoder that happens to be installed.

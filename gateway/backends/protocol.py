@@ -21,6 +21,7 @@ from gateway.models.tool_calls import ToolMode
 
 if TYPE_CHECKING:
     from gateway.engine.llama.vocabulary import GgufVocabulary
+    from gateway.engine.reader import Reader
 
 
 class Backend(Protocol):
@@ -166,6 +167,16 @@ class Plain(Able, Protocol):
     async def plain_vector(self, text: str) -> tuple[float, ...]:
         """As `embed`, of unit length, pooled here from the states of the tokens. Raises as it
         does."""
+        ...
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """A backend that renders conversations and makes tokens of them in this process."""
+
+    @property
+    def reader(self) -> "Reader":
+        """What does."""
         ...
 
 

@@ -4,8 +4,8 @@ A set of requests (long and short prompts, some with a common beginning, greedy 
 label scores) is answered once by freshly loaded models, one request each. Then it is run again in
 every way in which a server meets requests, and each byte is compared with that reference. What
 all ways have in common is compared with another computation: label scores with one plain pass
-over all of a text, a vector with the states of its tokens, pooled here. An encoder is asked for
-vectors only.
+over all of a text, a vector with the states of its tokens, pooled here, prompts with transformers'
+own renderer. An encoder is asked for vectors only.
 
     python -m gateway.determinism.certify MODEL [MODELS_FILE]
 
@@ -30,6 +30,7 @@ from gateway.core.concurrency import Work, blocking
 from gateway.core.digests import canonical_json
 from gateway.core.errors import BackendError, InvalidRequest
 from gateway.core.types import GenerationRequest, Sampling
+from gateway.determinism.rendering import by_transformers
 from gateway.models.certificates import Certificate, Level, Trial, machine, save
 from gateway.models.environment import certificates_file
 from gateway.models.locate import weights_path
@@ -188,6 +189,8 @@ async def _by_another_way(backend: Backend, questions: Sequence[_Question]) -> l
         other = ours.index(max(ours)) != plain.index(max(plain))
         far = any(abs(a - b) > _NATS for a, b in zip(ours, plain, strict=True))
         trials.append(Trial("labels, by one plain pass each", 1, int(other), int(far)))
+    if backend.abilities.can("generate") and (rendered := by_transformers(backend)) is not None:
+        trials.append(rendered)
     if backend.abilities.can("embed"):
         (ours,) = (await backend.embed([_TEXT])).vectors
         plain = await backend.plain_vector(_TEXT)

@@ -139,6 +139,11 @@ class EngineBackend:
         raise NotImplementedError
 
     @property
+    def reader(self) -> Reader:
+        """What makes tokens of requests."""
+        return self._reader
+
+    @property
     def stats(self) -> Stats:
         """What the engine has done since the model was loaded."""
         return self._engine.stats

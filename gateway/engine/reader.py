@@ -46,7 +46,8 @@ class Reader:
         self._spec = spec
         self.tokenizer = tokenizer
         self.template_source = template_of(spec, tokenizer)
-        self._now = chat_template.day_of(spec.date)
+        self.now = chat_template.day_of(spec.date)
+        """What day it is to the chat template."""
         self._recent = Recent(_REMEMBERED_TOKENS)
 
     def render(self, request: GenerationRequest) -> RenderedRequest:
@@ -156,7 +157,16 @@ class Reader:
         """The day that the chat template is told; nothing where it does not ask."""
         if not chat_template.asks_the_date(self.template_source or ""):
             return {}
-        return {"date": self._now.isoformat()}
+        return {"date": self.now.isoformat()}
+
+    @property
+    def variables(self) -> Mapping[str, object]:
+        """What the entry gives the chat template beside a conversation.
+
+        Raises:
+            NoChatTemplate: there is none.
+        """
+        return {**self._special, **self._thoughts.variables(self._spec.reasoning)}
 
     @property
     def _thinking_identity(self) -> Mapping[str, str]:
@@ -371,7 +381,7 @@ class Reader:
                 hint='send a raw prompt, or give its entry in models.toml chat_template = "plain" '
                 "or the path of a Jinja file",
             )
-        return chat_template.ChatTemplate(self.template_source, now=self._now)
+        return chat_template.ChatTemplate(self.template_source, now=self.now)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

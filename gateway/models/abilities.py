@@ -33,6 +33,8 @@ a text is one pass."""
 TWO_HALVES = frozenset(("t5",))
 """Those with an encoder and a decoder."""
 
+_RELEVANT = frozenset(("yes", "true", "relevant"))
+"""Names of the class whose score is how relevant a document is, where a model tells several."""
 _WRITES = ("generate", "score")
 _SAYS = {
     "generate": "generates no text",
@@ -57,6 +59,8 @@ class Abilities:
     pooling: Pooling = "none"
     classes: tuple[str, ...] = ()
     """Names of a reranker's scores; empty names where the file gives none."""
+    headless: bool = False
+    """It is to be a reranker by its file, which lacks the layer that gives the scores."""
     parts: int = 1
     before: tuple[str, ...] = ()
     """Tokens that the vocabulary puts before every text."""
@@ -71,8 +75,24 @@ class Abilities:
         if self.encoder and self.decoder:
             return "an encoder with a decoder"
         if self.pooling == "rank":
-            return "a reranker"
+            return self._ranker
         return "a decoder" if self.writes else "an encoder"
+
+    @property
+    def _ranker(self) -> str:
+        if self.headless:
+            return "a reranker that was converted without its classifier"
+        if self.relevance is not None:
+            return "a reranker"
+        named = ", ".join(filter(None, self.classes)) or "without names"
+        return f"a classifier of {len(self.classes)} classes, {named}"
+
+    @property
+    def relevance(self) -> int | None:
+        """Which of its scores is how relevant a document is: its only one, or that whose name says
+        so; None: nobody knows. Where there are several, their order is no convention."""
+        named = [n for n, name in enumerate(self.classes) if name.strip().casefold() in _RELEVANT]
+        return 0 if len(self.classes) <= 1 else named[0] if len(named) == 1 else None
 
     @property
     def writes(self) -> bool:
@@ -86,7 +106,9 @@ class Abilities:
             return self.writes
         if self.diffusion or (self.encoder and self.decoder):
             return False
-        return (self.pooling == "rank") == (use == "rerank")
+        if use == "rerank":
+            return self.pooling == "rank" and self.relevance is not None and not self.headless
+        return self.pooling != "rank"
 
     @property
     def uses(self) -> tuple[Use, ...]:

@@ -9,6 +9,7 @@ the same name replaces the shipped one:
     GATEWAY_ADAPTERS a folder of adapters (default: adapters in the folder of GATEWAY_DATA); what is
                      not there is looked for among those that ship with the package
     GATEWAY_ENCODER  a folder of a sentence encoder, or "off" (default: that of the extra encoders)
+    GATEWAY_TRIAL    "off": no GGUF file is first tried in a process of its own
     OLLAMA_MODELS    where an Ollama server keeps its models (default: where it does by default)
     OLLAMA_HOST      where an Ollama server answers (default: this machine, port 11434)
     OLLAMA_API_KEY   shown to the server of OLLAMA_HOST, and to no other
@@ -121,6 +122,11 @@ def digest_memory() -> Path:
 def keys_file() -> Path:
     """The file of API keys used when none is named."""
     return data_root() / "keys.json"
+
+
+def tries_files() -> bool:
+    """Whether a GGUF file that was never loaded here is first tried in a process of its own."""
+    return os.environ.get("GATEWAY_TRIAL", "") != "off"
 
 
 def certificates_file() -> Path:

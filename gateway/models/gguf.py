@@ -4,7 +4,6 @@ Reference: the GGUF specification of ggml, docs/gguf.md. The reader of the `gguf
 array object of every token of the vocabulary, which takes seconds; a list of models has none.
 """
 
-import contextlib
 import math
 import mmap
 import struct
@@ -139,18 +138,6 @@ def read_header(path: Path, *, arrays: bool = False) -> Header:
         raise _unreadable(path, exc) from exc
 
 
-def architecture_of(path: Path) -> str:
-    """What the header calls the model's architecture, which is mostly its first key; empty: no
-    file, no GGUF, or none is named. The rest is not read."""
-    with (
-        contextlib.suppress(OSError, ValueError, struct.error, IndexError, OverflowError),
-        path.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-    ):
-        return _Cursor(data, False).value_of("general.architecture")
-    return ""
-
-
 def _unreadable(path: Path, exc: Exception) -> ModelLoadError:
     if isinstance(exc, _OtherEndian):
         return ModelLoadError(
@@ -172,18 +159,6 @@ class _Cursor:
         self._data = data
         self._arrays = arrays
         self._at = 0
-
-    def value_of(self, wanted: str) -> str:
-        """A text of the metadata; empty where there is none."""
-        self._take(len(_MAGIC))
-        self._unpack("I")
-        _, keys = self._unpack("QQ")
-        for _ in range(keys):
-            name = self._text()
-            value = self._value(*self._unpack("I"))
-            if name == wanted:
-                return str(value)
-        return ""
 
     def header(self) -> Header:
         if self._take(4) != _MAGIC:

@@ -1,6 +1,7 @@
 """What a model of another kind does not do is refused by every door, in one sentence."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -34,10 +35,10 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         name: LlamaCppSpec(
             name, PathSource(write(name, folder)), chat_template="plain", threads=1, parallel=1
         )
-        for name in ("t5", "bert-mean")
+        for name in ("t5", "bert-mean", "bert-rank")
     }
     app = create_app(
-        ModelPool(Models(specs, "t5"), max_loaded=2),
+        ModelPool(Models(specs, "t5"), max_loaded=3),
         Settings(log_requests=False),
     )
     service_of(app).ready = True
@@ -73,3 +74,26 @@ def test_a_client_of_ollama_is_told_what_a_model_can_do(client: TestClient) -> N
         for model in ("t5", "bert-mean")
     }
     assert shown == {"t5": [], "bert-mean": ["embedding"]}
+
+
+def test_a_reranker_s_own_scores_order_documents_alike_alone_and_together(
+    client: TestClient,
+) -> None:
+    documents = [f"the page crashes when i {'scroll ' * n}" for n in range(1, 6)]
+
+    def scores(some: list[str]) -> list[float]:
+        asked = {"model": "bert-rank", "query": "a dark mode", "documents": some}
+        found = client.post("/v1/rerank", json=asked)
+        assert found.status_code == 200, found.text
+        ranked = sorted(found.json()["results"], key=lambda each: int(each["index"]))
+        return [each["relevance_score"] for each in ranked]
+
+    together = scores(documents)
+    assert len(set(together)) == len(documents)
+    assert [score for each in documents for score in scores([each])] == together
+    with ThreadPoolExecutor(4) as beside:
+        assert list(beside.map(scores, [documents] * 4)) == [together] * 4
+    assert scores(documents[::-1]) == together[::-1]
+    refused = client.post("/v1/embeddings", json={"model": "bert-rank", "input": "x"})
+    assert refused.status_code == 400
+    assert "gives no vectors: it is a reranker" in refused.text

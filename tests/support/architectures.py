@@ -19,6 +19,7 @@ from gguf import GGUFValueType, GGUFWriter
 from tests.support.tiny_gguf import Array, add_vocabulary
 
 _TABLE = Path(__file__).parents[1] / "fixtures" / "architectures.json"
+_HEAD = "cls.output"
 _SPREAD = 1.5
 """Of a product's outputs: enough that what was read before matters."""
 
@@ -49,7 +50,13 @@ def table() -> Mapping[str, Architecture]:
 
 
 def write(
-    name: str, folder: Path, *, says: Mapping[str, Any] | None = None, as_: str = "", seed: int = 0
+    name: str,
+    folder: Path,
+    *,
+    says: Mapping[str, Any] | None = None,
+    as_: str = "",
+    seed: int = 0,
+    classes: int = 0,
 ) -> Path:
     """The file NAME.gguf, where it is not there yet.
 
@@ -57,6 +64,7 @@ def write(
         says: metadata that are added, or stand instead of the table's; of the tokenizer where the
             key begins so, else of the architecture.
         as_: another name of the file.
+        classes: of a reranker's last layer, where they are others than the table's.
     """
     path = folder / f"{as_ or name}.gguf"
     row = table()[name]
@@ -69,6 +77,8 @@ def write(
         if key != "vocab_size":
             _add(writer, full, value)
     for tensor, shape in row.shapes:
+        if tensor.startswith(_HEAD) and classes:
+            shape = (classes, *shape[1:])
         writer.add_tensor(tensor, drawn(tensor, shape, seed))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

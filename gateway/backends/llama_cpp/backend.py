@@ -92,7 +92,7 @@ class LlamaCppBackend(EngineBackend):
         self.fingerprint = digest_json(self.identity)
 
     def _load_model(self, path: Path, digests: WeightsDigests) -> GgufModel:
-        trial.check(path, digests.contents, self._attending)
+        trial.check(path, digests.contents, self._attending, self._offload)
         return GgufModel(path, self._offload)
 
     def _load_adapter(self, base: WeightsDigests) -> Adapter | None:
@@ -188,7 +188,7 @@ class LlamaCppBackend(EngineBackend):
         for tokens in pairs:
             self._check_context(len(tokens))
         found = await asyncio.to_thread(self._outputs, pairs)
-        scores = tuple(float(each[0]) for each in found)
+        scores = tuple(float(each[self.abilities.relevance or 0]) for each in found)
         return Ranking(scores, sum(map(len, pairs)), self.fingerprint)
 
     async def plain_scores(
@@ -222,11 +222,6 @@ class LlamaCppBackend(EngineBackend):
     def blocks(self) -> int:
         """Of the model; behind each but the last it tells its hidden states."""
         return self._model.blocks
-
-    @property
-    def reader(self) -> Reader:
-        """What makes tokens of requests."""
-        return self._reader
 
     def states(self, layers: Sequence[int]) -> StateReader:
         """Who reads hidden states behind these layers; the caller closes it.

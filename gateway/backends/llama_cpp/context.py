@@ -88,6 +88,7 @@ class Context:
             raise ModelLoadError(message, hint=f"{hint} in models.toml")
         self.memory = library.memory_taken()
         self._lib = lib
+        self._files = model.files
         self._vocab_size = model.vocab_size
         self._memory = lib.llama_get_memory(self._handle)
         if self._memory is None:
@@ -121,8 +122,10 @@ class Context:
             that the next call overwrites.
 
         Raises:
-            BackendError: the pass failed; the sequences it touched are no longer to be trusted.
+            BackendError: the pass failed; the sequences it touched are no longer to be trusted. Or
+                the file was written into: a read of weights behind its end would end the process.
         """
+        self._files.check()
         self._check_size(rows)
         self._select(rows[0].adapter)
         batch = self._batch

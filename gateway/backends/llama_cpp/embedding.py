@@ -116,6 +116,7 @@ def _number(pooling: Pooling) -> int:
 
 
 def _read(model: GgufModel, handle: Any, tokens: Sequence[int], pooling: Pooling) -> Vector:
+    model.files.check()
     lib = library.load()
     if (memory := lib.llama_get_memory(handle)) is not None:
         lib.llama_memory_clear(memory, True)

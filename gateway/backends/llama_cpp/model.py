@@ -27,8 +27,8 @@ POOLINGS: Mapping[str, Pooling] = {
 }
 """The library's numbers of them (`llama_pooling_type`), as the file's metadata write them; the last
 is -1, which says nothing."""
-_CLASSIFIER = "cls."
-"""How the names of its tensors begin."""
+_CLASSIFIERS = ("cls.output.weight", "cls.weight")
+"""Layers of a classifier, the last one first."""
 
 
 class GgufModel(GgufVocabulary):
@@ -103,6 +103,7 @@ class GgufModel(GgufVocabulary):
             diffusion=bool(lib.llama_model_is_diffusion(handle)),
             pooling=pooling,
             classes=self._classes if pooling == "rank" else (),
+            headless=pooling == "rank" and self._headless,
             parts=len(files_of(self.path)),
             before=self._texts(self.before),
             behind=self._texts(self.behind),
@@ -122,10 +123,17 @@ class GgufModel(GgufVocabulary):
         if said not in POOLINGS:
             raise ModelLoadError(f"{self.path}: its pooling_type is {said}, which is not known")
         pooling = POOLINGS[said]
-        if pooling == "none" and kind in READ_AT_ONCE:
-            named = (tensor.name for tensor in read_model(self.path).tensors)
-            return "rank" if any(name.startswith(_CLASSIFIER) for name in named) else "none"
+        if pooling == "none" and kind in READ_AT_ONCE and not self._headless:
+            return "rank"
         return pooling
+
+    @cached_property
+    def _headless(self) -> bool:
+        """Whether no last layer of a classifier gives as many scores as the library would read:
+        it would take the first numbers of the state for them."""
+        shapes = {tensor.name: tensor.shape for tensor in read_model(self.path).tensors}
+        last = next((shapes[name] for name in _CLASSIFIERS if name in shapes), None)
+        return last is None or (*last, 1)[1] != self._lib.llama_model_n_cls_out(self.handle)
 
     @property
     def _classes(self) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
 """Whether the library runs a model at all, found out in a process of its own.
 
-An architecture that nobody here has tried may meet a GGML_ASSERT, which ends the process, and a
-server with it. So such a file is first read in a child process; what went well there is remembered
-by the contents of the weights and the version of the library.
+llama.cpp answers much that is wrong in a file with an assertion, which ends the process, and a
+server with it. `models.gguf_sound` refuses by name what is known of that; what is not known is met
+here. Each file is first read in a child process; what went well there is remembered by the
+contents of the weights, the version of the library and where it computes.
 
-    python -m gateway.backends.llama_cpp.trial FILE.gguf ATTENTION
+    python -m gateway.backends.llama_cpp.trial FILE.gguf ATTENTION [OFFLOAD]
 """
 
 import contextlib
@@ -20,43 +21,38 @@ import numpy as np
 from gateway.backends.llama_cpp.context import Attending, Context
 from gateway.backends.llama_cpp.embedding import outputs
 from gateway.backends.llama_cpp.model import GgufModel
+from gateway.backends.llama_cpp.offload import Offload
 from gateway.core.errors import BackendError, GatewayError, ModelLoadError
 from gateway.core.files import write_atomically
 from gateway.engine.context import PassRow
 from gateway.engine.llama import library
-from gateway.models.environment import data_root
-from gateway.models.gguf import architecture_of
+from gateway.models.environment import data_root, tries_files
 
-TRIED = frozenset(
-    (
-        *("arcee", "bert", "bloom", "cohere2", "command-r", "deepseek2", "dream", "ernie4_5"),
-        *("exaone4", "falcon-h1", "gemma", "gemma2", "gemma3", "gemma4", "glm4", "glm4moe"),
-        *("gpt-oss", "granite", "granitehybrid", "granitemoe", "hunyuan-dense", "jamba", "lfm2"),
-        *("lfm2moe", "llada", "llama", "llama-embed", "mamba", "mamba2", "nemotron"),
-        *("nemotron_h_moe", "olmo2", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen3moe"),
-        *("qwen3next", "seed_oss", "smollm3", "stablelm", "starcoder2", "t5", "t5encoder"),
-    )
-)
-"""Architectures of which a file of two layers is run by the tests."""
-
+_HERE = Offload()
+"""All on the processor."""
 _SEQUENCES, _LENGTH = 2, 32
 _ENDED = re.compile(r"[\w.-]+:\d+: (?:GGML_ASSERT.*|fatal error.*)|GGML_ABORT.*")
 """What the library says at last."""
 
 
-def check(path: Path, contents: str, attention: Attending) -> None:
-    """Try a file in a child process, unless its architecture or its contents were tried before.
+def check(path: Path, contents: str, attention: Attending, offload: Offload = _HERE) -> None:
+    """Try a file in a child process, unless its contents were tried before.
+
+    Args:
+        contents: digest of the weights.
+        offload: which layers lie on a card.
 
     Raises:
         ModelLoadError: the library does not run it, with its reason.
     """
-    if architecture_of(path) in {"", *TRIED}:  # Of none, loading says what is wrong.
+    if not tries_files():
         return
     memory = data_root() / "tried.json"
-    key, known = f"{contents} {library.build().version} {attention}", _read(memory)
+    where = f" {offload.setting}" if offload.setting else ""
+    key, known = f"{contents} {library.build().version} {attention}{where}", _read(memory)
     if key in known:
         return
-    if _runs_elsewhere(path, attention):
+    if _runs_elsewhere(path, attention, offload):
         # Where it cannot be kept it is tried again, which costs a second.
         with contextlib.suppress(OSError):
             write_atomically(memory, json.dumps(sorted({*known, key}), indent=1))
@@ -70,9 +66,10 @@ def _read(memory: Path) -> list[str]:
     return [str(each) for each in found] if isinstance(found, list) else []
 
 
-def _runs_elsewhere(path: Path, attention: Attending) -> bool:
+def _runs_elsewhere(path: Path, attention: Attending, offload: Offload) -> bool:
     """False where it fails with an error of Python's, which loading it here will tell."""
-    command = [sys.executable, "-m", __name__, str(path), attention]
+    asked = json.dumps([offload.layers, offload.of, offload.main, offload.split])
+    command = [sys.executable, "-m", __name__, str(path), attention, asked]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode >= 0:
         return done.returncode == 0
@@ -85,13 +82,13 @@ def _runs_elsewhere(path: Path, attention: Attending) -> bool:
     )
 
 
-def run(path: Path, attention: Attending) -> None:
+def run(path: Path, attention: Attending, offload: Offload = _HERE) -> None:
     """All kinds of passes that the gateway makes, on a few tokens.
 
     Raises:
         BackendError: the library does not run it.
     """
-    model = GgufModel(path)
+    model = GgufModel(path, offload)
     if model.abilities.writes:
         _decode(model, attention)
     pooling = model.abilities.pooling
@@ -122,9 +119,9 @@ def _rows(sequence: int, first: int, count: int) -> list[PassRow]:
     return [PassRow(sequence, first + i, i, i == count - 1) for i in range(count)]
 
 
-def _main(path: str, attention: str) -> None:
+def _main(path: str, attention: str, offload: str = "[]") -> None:
     try:
-        run(Path(path), cast(Attending, attention))
+        run(Path(path), cast(Attending, attention), Offload(*json.loads(offload)))
     except GatewayError as error:
         sys.exit(str(error))
 

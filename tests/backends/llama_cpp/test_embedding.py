@@ -1,17 +1,22 @@
 """Vectors by the file's pooling, and the scores of rerankers, as the library gives them."""
 
 import asyncio
-from collections.abc import Iterator
+import ctypes
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.llama_cpp.embedding import pair
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.core.digests import digest_json
 from gateway.core.errors import InvalidRequest, ModelLoadError, OtherKind
 from gateway.core.types import Embeddings
+from gateway.engine.llama import library
 from gateway.models.spec import PathSource
 from tests.support.architectures import write
 
@@ -45,8 +50,13 @@ class Loading:
         self.folder = folder
         self.backends: list[LlamaCppBackend] = []
 
-    def __call__(self, name: str, **keys: object) -> LlamaCppBackend:
-        path = write(name, self.folder)
+    def __call__(
+        self, name: str, says: Mapping[str, Any] | None = None, **keys: object
+    ) -> LlamaCppBackend:
+        """Of a file of the table; where it is to say something else, another head with it."""
+        classes = len((says or {}).get("classifier.output_labels", ()))
+        as_ = f"{name}-{digest_json(says)[:8]}" if says else ""
+        path = write(name, self.folder, says=says, as_=as_, classes=classes)
         self.backends.append(LlamaCppBackend(spec_of(path, **keys), path))
         return self.backends[-1]
 
@@ -87,11 +97,72 @@ def test_a_reranker_scores_documents_and_gives_no_vectors(load: Loading) -> None
     assert asyncio.run(load("bert-rank", pooling="cls").embed(TEXTS[:1])).width == 32
 
 
-def test_a_reranker_of_two_classes_gives_the_first_one_s_probability(load: Loading) -> None:
-    reranker = load("qwen3-reranker")
-    assert reranker.abilities.classes == ("yes", "no")
-    scores = asyncio.run(reranker.rerank("a dark mode", TEXTS[:4])).scores
-    assert all(0 < score < 1 for score in scores)
+RANKERS: Mapping[str, tuple[str, list[str], int]] = {
+    "a cross-encoder": ("bert-rank", ["LABEL_0"], 0),
+    "two classes": ("qwen3-reranker", ["yes", "no"], 0),
+    "the other way round": ("qwen3-reranker", ["no", "yes"], 1),
+    "three": ("bert-rank", ["Irrelevant", "Relevant", "Perfect"], 1),
+}
+
+
+@pytest.mark.parametrize("kind", RANKERS)
+def test_scores_are_those_that_the_library_gives(kind: str, load: Loading) -> None:
+    name, classes, relevant = RANKERS[kind]
+    reranker = load(name, says=ranking(classes))
+    assert reranker.abilities.classes == tuple(classes)
+    found = asyncio.run(reranker.rerank("a dark mode", TEXTS[:4])).scores
+    for text, score in zip(TEXTS, found, strict=False):
+        tokens = pair(reranker._model, "a dark mode", text)
+        theirs = library_s_own(reranker._model.path, tokens, len(classes))
+        assert score == pytest.approx(theirs[relevant], abs=1e-6)
+        assert len(set(theirs)) == len(classes)
+
+
+def ranking(classes: list[str]) -> dict[str, Any]:
+    return {"classifier.output_labels": classes}
+
+
+def library_s_own(path: Path, tokens: list[int], classes: int) -> list[float]:
+    """What a context says of one sequence, without the keys of 16 bits of flash attention."""
+    lib = library.load()
+    model = lib.llama_model_load_from_file(str(path).encode(), lib.llama_model_default_params())
+    params = lib.llama_context_default_params()
+    params.embeddings, params.pooling_type = True, lib.LLAMA_POOLING_TYPE_RANK
+    params.n_threads = params.n_threads_batch = 1
+    params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    context = lib.llama_init_from_model(model, params)
+    ids = (ctypes.c_int32 * len(tokens))(*tokens)
+    assert lib.llama_decode(context, lib.llama_batch_get_one(ids, len(tokens))) == 0
+    found = [float(lib.llama_get_embeddings_seq(context, 0)[n]) for n in range(classes)]
+    lib.llama_free(context)
+    lib.llama_model_free(model)
+    return found
+
+
+def test_a_classifier_whose_classes_say_nothing_of_relevance_ranks_nothing(load: Loading) -> None:
+    three = ["contradiction", "entailment", "neutral"]
+    classifier = load("bert-rank", says=ranking(three))
+    said = r"^model m ranks no documents: it is a classifier of 3 classes, contradiction, ent"
+    with pytest.raises(OtherKind, match=said):
+        asyncio.run(classifier.rerank("a dark mode", TEXTS[:4]))
+    assert classifier.abilities.uses == ()
+
+
+def test_a_reranker_that_lost_its_head_ranks_nothing(load: Loading) -> None:
+    """The library would tell the first numbers of a state for its scores."""
+    for name, says in (("qwen3", {"pooling_type": 4}), ("bert-cls", {"pooling_type": 4})):
+        headless = load(name, says=says)
+        with pytest.raises(OtherKind, match="a reranker that was converted without its classifier"):
+            asyncio.run(headless.rerank("a dark mode", TEXTS[:4]))
+    assert load("qwen3", says={"pooling_type": 4}).abilities.uses == ("generate", "score")
+
+
+def test_a_query_and_its_documents_rank_alike_alone_and_among_32(load: Loading) -> None:
+    for name in ("bert-rank", "qwen3-reranker"):
+        reranker = load(name)
+        together = asyncio.run(reranker.rerank("a dark mode", TEXTS)).scores
+        alone = [asyncio.run(reranker.rerank("a dark mode", [text])).scores[0] for text in TEXTS]
+        assert list(together) == alone
 
 
 def test_a_pooling_that_nobody_knows_is_refused(folder: Path) -> None:

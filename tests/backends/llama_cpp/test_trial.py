@@ -2,13 +2,17 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.backends.llama_cpp import trial
+from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.llama_cpp.offload import Offload
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.errors import ModelLoadError
-from gateway.models.gguf import architecture_of
-from tests.support.architectures import table, write
+from gateway.models.spec import PathSource
+from tests.support.architectures import write
 
 pytestmark = pytest.mark.needs("llama_cpp")
 
@@ -16,29 +20,38 @@ pytestmark = pytest.mark.needs("llama_cpp")
 @pytest.fixture(autouse=True)
 def _nothing_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("GATEWAY_TRIAL")
 
 
-def test_what_ends_the_process_is_an_error_with_the_library_s_last_words(tmp_path: Path) -> None:
-    # Its rotation has more dimensions than a head.
-    wrong = write("qwen35", tmp_path, says={"rope.dimension_sections": [11, 11, 10, 0]})
-    with pytest.raises(ModelLoadError, match=r"ends the process: ops\.cpp:\d+: GGML_ASSERT\(") as e:
-        trial.check(wrong, "contents", "plain")
-    assert "\n" not in e.value.message
-
-
-def test_a_file_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write("qwen35", tmp_path)
+def test_a_file_is_tried_once_and_by_its_contents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("llama", tmp_path)
     trial.check(path, "contents", "plain")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it was tried again"))
     trial.check(path, "contents", "plain")
-    trial.check(write("llama", tmp_path), "other contents", "plain")
+    with pytest.raises(pytest.fail.Exception, match="tried again"):
+        trial.check(path, "other contents", "plain")
+    with pytest.raises(pytest.fail.Exception, match="tried again"):
+        trial.check(path, "contents", "plain", Offload(layers=1, of=3))
+    monkeypatch.setenv("GATEWAY_TRIAL", "off")
+    trial.check(path, "other contents", "plain")
 
 
-def test_architectures_that_count_as_tried_are_run_by_the_tests() -> None:
-    assert {row.architecture for row in table().values()} >= trial.TRIED
+ODD: dict[str, tuple[str, dict[str, Any]]] = {
+    "a rotation wider than a head": ("qwen35", {"rope.dimension_sections": [11, 11, 10, 0]}),
+    "one that is odd": ("glm4moe", {"rope.dimension_count": 1}),
+    "another state than its layers have": ("granitehybrid", {"ssm.inner_size": 2}),
+    "keys of another length": ("arcee", {"rope.dimension_count": 8}),
+}
 
 
-def test_the_architecture_is_read_without_the_rest(tmp_path: Path) -> None:
-    assert architecture_of(write("falconh1", tmp_path)) == "falcon-h1"
-    (tmp_path / "none.gguf").write_bytes(b"GGUF")
-    assert architecture_of(tmp_path / "none.gguf") == architecture_of(tmp_path / "absent") == ""
+@pytest.mark.parametrize("kind", ODD)
+def test_a_known_architecture_with_odd_numbers_ends_a_child_and_not_the_server(
+    kind: str, tmp_path: Path
+) -> None:
+    name, says = ODD[kind]
+    path = write(name, tmp_path, says=says)
+    spec = LlamaCppSpec("m", PathSource(path), context_length=256, threads=1, parallel=1)
+    with pytest.raises(ModelLoadError, match=r"ends the process: [\w.-]+:\d+: GGML_ASSERT\("):
+        LlamaCppBackend(spec, path)
