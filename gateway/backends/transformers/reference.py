@@ -1,7 +1,9 @@
 """A conversation as transformers' own `apply_chat_template` renders it, to compare with."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, tzinfo
+from typing import Any
 
 from gateway.backends.transformers.library import prepare
 from gateway.core.types import Message
@@ -18,14 +20,33 @@ def rendered(
         now: what `strftime_now` says; transformers would take the clock.
     """
     prepare()
-    from transformers.utils.chat_template_utils import render_jinja_template
+    from transformers.utils import chat_template_utils as reference
 
-    told = {**variables, "strftime_now": now.strftime}
     turns = [{"role": each.role, "content": each.content} for each in messages]
     try:
-        shown, _ = render_jinja_template(
-            conversations=[turns], chat_template=source, add_generation_prompt=True, **told
-        )
+        with _clock(reference, now):
+            shown, _ = reference.render_jinja_template(
+                conversations=[turns],
+                chat_template=source,
+                add_generation_prompt=True,
+                **variables,
+            )
     except Exception:  # noqa: BLE001 - whatever a template does
         return None
     return str(shown[0])
+
+
+@contextmanager
+def _clock(module: Any, now: datetime) -> Iterator[None]:
+    """Stop the clock of a module; transformers offers no other way."""
+
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return now.replace(tzinfo=tz)
+
+    before, module.datetime = module.datetime, Stopped
+    try:
+        yield
+    finally:
+        module.datetime = before
