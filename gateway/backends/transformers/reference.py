@@ -42,8 +42,8 @@ def _clock(module: Any, now: datetime) -> Iterator[None]:
 
     class Stopped(datetime):
         @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:
-            return now.replace(tzinfo=tz)
+        def now(cls, tz: tzinfo | None = None) -> "Stopped":
+            return cls.combine(now.date(), now.time(), tz)
 
     before, module.datetime = module.datetime, Stopped
     try:
