@@ -148,7 +148,8 @@ def score(
     from gateway.report.json import render_json
     from gateway.report.pages import run as page
 
-    scored = gateway.score(folder, seed=seed, cluster=cluster)
+    # What a terminal shows has no room for single items.
+    scored = gateway.score(folder, seed=seed, cluster=cluster, listed=json_output)
     if json_output:
         out.file.write(render_json(scored))
     else:

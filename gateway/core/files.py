@@ -2,8 +2,10 @@
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from gateway.core.errors import DataError
 
@@ -31,6 +33,23 @@ def read_text(path: Path, *, exact: bool = False, hint: str = "") -> str:
             f"{path}: byte {exc.start} is no UTF-8",
             hint="save the file as UTF-8, for example: iconv -f latin1 -t utf-8",
         ) from exc
+
+
+@contextmanager
+def reading_bytes(path: Path, *, hint: str = "") -> Iterator[BinaryIO]:
+    """A file to be read in parts, of one that is too large to be held twice.
+
+    Args:
+        hint: what to do where the file cannot be read.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as exc:
+        raise DataError(f"{path}: cannot be read: {exc.strerror}", hint=hint) from exc
 
 
 def write_atomically(path: Path, text: str) -> None:

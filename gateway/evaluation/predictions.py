@@ -1,9 +1,9 @@
 """From the answers in the store, or in a file, to predictions."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,15 @@ from pydantic_core import from_json
 from gateway.core.collecting import uncollected
 from gateway.core.digests import canonical_json
 from gateway.core.errors import ComparisonRefused, DataError
-from gateway.core.files import read_text
+from gateway.core.files import reading_bytes
 from gateway.core.json import reader_of
 from gateway.core.lists import first_of, part_of
 from gateway.core.types import Answer, LabelScores
+from gateway.evaluation.at_once import CLUSTER, DIGEST, LINES, CellsReader, Rows, read_at_once
 from gateway.evaluation.record import RecordedCell, RecordedItem, RunRecord
 from gateway.evaluation.store import Observation, Store
-from gateway.scoring.results import (
-    Prediction,
-    Status,
-)
+from gateway.scoring.columns import Columns
+from gateway.scoring.results import Prediction, Status
 from gateway.scoring.rules import Calibrator, ScoreRule
 
 Predictions = Mapping[str, Sequence[Prediction]]
@@ -105,15 +104,13 @@ def predictions_jsonl(record: RunRecord, predictions: Predictions) -> str:
 def _line(prediction: Prediction, item: RecordedItem) -> str:
     # Not `asdict`, which looks into every value again; none of these changes.
     line = {name: getattr(prediction, name) for name in _FIELDS}
-    line["item_digest"] = item.digest
+    line[DIGEST] = item.digest
     if item.cluster:
-        line["cluster"] = item.cluster
+        line[CLUSTER] = item.cluster
     return canonical_json(line) + "\n"
 
 
 _FIELDS = tuple(each.name for each in fields(Prediction))
-_OF_MANY = ("item_id", "gold", "answer")
-"""Texts that many predictions have in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,41 +133,39 @@ def load_predictions(path: Path) -> SavedPredictions:
         DataError: the file is absent, or a line is no prediction.
     """
     file = path / PREDICTIONS if path.is_dir() else path
-    cells: dict[str, list[Prediction]] = {}
-    digests: dict[str, str] = {}
-    clusters: dict[str, str] = {}
-    read, same = reader_of(Prediction), dict[str, str]().setdefault
-    text = read_text(file, hint="name the folder given to gateway run --out")
-    for number, line in enumerate(text.splitlines(), start=1):
+    found, first = CellsReader(), 1
+    hint = "name the folder given to gateway run --out"
+    with reading_bytes(file, hint=hint) as lines:
+        while some := list(islice(lines, LINES)):
+            found.add(read_at_once(some) or _read_one_by_one(some, file, first))
+            first += len(some)
+    return SavedPredictions(found.cells(), found.digests, found.clusters)
+
+
+def _read_one_by_one(lines: Sequence[bytes], file: Path, first: int) -> Rows:
+    """As `read_at_once`.
+
+    Args:
+        first: number of the first line, for an error.
+    """
+    read, predictions, digests, clusters = reader_of(Prediction), [], [], []
+    for number, line in enumerate(lines, start=first):
         try:
             raw = _plain(line)
-            digest, cluster = raw.pop("item_digest"), raw.pop("cluster", "")
-            prediction = read(_with_equal_texts_shared(raw, same))
+            digests.append(raw.pop(DIGEST))
+            clusters.append(str(raw.pop(CLUSTER, "") or ""))
+            predictions.append(read(raw))
         except (ValueError, TypeError, KeyError, AttributeError, DataError) as exc:
             raise DataError(f"{file}:{number}: no prediction: {exc}") from exc
-        digests[prediction.item_id] = digest
-        if cluster:
-            clusters[prediction.item_id] = str(cluster)
-        cells.setdefault(prediction.cell, []).append(prediction)
-    return SavedPredictions(cells, digests, clusters)
+    return Rows(Columns.of(predictions), digests, clusters)
 
 
-def _plain(line: str) -> Any:
+def _plain(line: bytes) -> Any:
     """As `json.loads`; pydantic's reader takes half the time, but refuses lone surrogates."""
     try:
         return from_json(line)
     except ValueError:
         return json.loads(line)
-
-
-def _with_equal_texts_shared(
-    raw: dict[str, Any], same: Callable[[str, str], str]
-) -> dict[str, Any]:
-    """With one object for all equal texts: to find those of two cells equal is a look at each."""
-    for key in _OF_MANY:
-        if type(text := raw.get(key)) is str:
-            raw[key] = same(text, text)
-    return raw
 
 
 def require_same_items(a: SavedPredictions, b: SavedPredictions) -> None:

@@ -28,7 +28,6 @@ from gateway.evaluation.summary import (
 )
 from gateway.scoring.contest import Comparison, Design, all_pairs, hold_one, pairs_of
 from gateway.scoring.flips import Flip, differing
-from gateway.scoring.items import absolute_errors
 from gateway.scoring.metrics import of_label, shown_with
 from gateway.scoring.pairing import Entrant, entrant, matched
 from gateway.scoring.report import Report
@@ -152,12 +151,16 @@ def _compares_so(raw: dict[str, object]) -> bool:
 
 
 @uncollected()
-def score(folder: Path | str, *, seed: int = 0, cluster: str | None = None) -> Report:
+def score(
+    folder: Path | str, *, seed: int = 0, cluster: str | None = None, listed: bool = True
+) -> Report:
     """Score and judge the predictions in a run's folder again, from its files alone.
 
     Args:
         seed: of the tests.
         cluster: FILE or FILE:COLUMN, a table of item_id and cluster; None: what the run found.
+        listed: also what every cell said to the items that any two answer differently, which takes
+            as long as to test the differences.
 
     Raises:
         DataError: as `load_run`.
@@ -195,7 +198,7 @@ def score(folder: Path | str, *, seed: int = 0, cluster: str | None = None) -> R
         report,
         cells=tuple(cells),
         comparisons=held.comparisons,
-        disagreements=differing(models, report.kind),
+        disagreements=differing(models, report.kind) if listed else (),
         conclusion=conclusion(metric, cells),
         winner=held.winner,
         warnings=(*known, *(each for each in said if each not in known)),
@@ -275,7 +278,7 @@ def _signed_rank(
     a: Sequence[Prediction], b: Sequence[Prediction], clusters: IntArray | None
 ) -> SignedRank:
     """Of the errors on the items that both answered; those of a cluster are added up."""
-    errors = [absolute_errors(cell) for cell in matched(a, b)]
+    errors = [cell.errors for cell in matched(a, b)]
     apart = errors[0] - errors[1]
     common = ~np.isnan(apart)
     if clusters is None:

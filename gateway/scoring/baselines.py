@@ -11,20 +11,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array, spmatrix
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression, Ridge
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from scipy.sparse import csr_array
 
 from gateway.core.errors import DataError
 from gateway.core.types import Answer, TaskKind
 from gateway.scoring.contest import Design, hold
 from gateway.scoring.results import AgainstBaseline, Prediction, Status
 from gateway.scoring.scores import DEFAULT_RESAMPLES
+from gateway.scoring.words import WordFeatures, word_features
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression, Ridge
 
 MAJORITY = "baseline:majority"
 MEDIAN = "baseline:median"
@@ -34,12 +35,12 @@ ENCODER_LOGREG = "baseline:encoder-logreg"
 ENCODER_RIDGE = "baseline:encoder-ridge"
 
 FloatArray = npt.NDArray[np.float64]
-Features = csr_array | spmatrix | FloatArray
+Features = WordFeatures | FloatArray
 Featuring = Callable[[Sequence[str], Sequence[str]], tuple[Features, Features]]
 """Training texts, test texts -> what a linear model reads of each."""
 Encode = Callable[[Sequence[str]], FloatArray]
 """Texts -> vectors, shape (texts, width). That of a text does not depend on those beside it."""
-Linear = TypeVar("Linear", LogisticRegression, Ridge)
+Linear = TypeVar("Linear", "LogisticRegression", "Ridge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +238,8 @@ def _logistic(
     if len(set(golds)) == 1 or not test:
         # One class leaves nothing to learn, and the solver refuses it.
         return _majority(labels, texts, golds, test)
+    from sklearn.linear_model import LogisticRegression
+
     features, asked = featuring(texts, test)
     model = _fit(LogisticRegression(C=head.c, max_iter=2000, random_state=0), features, golds)
     shares = np.zeros((len(test), len(labels)))
@@ -254,26 +257,29 @@ def _ridge(
 ) -> list[float]:
     if not test:
         return []
+    from sklearn.linear_model import Ridge
+
     features, asked = featuring(texts, test)
     model = _fit(Ridge(alpha=head.alpha, solver="lsqr", tol=1e-6, random_state=0), features, golds)
     return [float(value) for value in model.predict(asked)]
 
 
 def _fit(model: Linear, features: Features, golds: Sequence[str] | Sequence[float]) -> Linear:
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     # BLAS sums in another order on another number of threads, and the last digits follow.
     with threadpool_limits(1, user_api="blas"):
         return model.fit(features, golds)
 
 
 def _of_words(train: Sequence[str], test: Sequence[str]) -> tuple[Features, Features]:
-    """TF-IDF of words and word pairs that occur in two training texts, learnt from `train` only."""
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=min(2, len(train)))
-    words = vectorizer.build_analyzer()
-    seen = Counter(word for text in train for word in set(words(text)))
-    if max(seen.values(), default=0) < vectorizer.min_df:
+    """Those of words and word pairs that occur in two training texts, learnt from `train` only."""
+    found = word_features(train, fewest=min(2, len(train)))
+    if found is None:
         # No word to go by: one empty column, so that the model falls back on its intercept.
         return csr_array((len(train), 1)), csr_array((len(test), 1))
-    return vectorizer.fit_transform(train), vectorizer.transform(test)
+    vectorizer, features = found
+    return features, vectorizer.transform(test)
 
 
 # From and to predictions

@@ -23,11 +23,11 @@ from gateway.scoring.permutation import SAME, Permutation, drawn_swaps, how_many
 from gateway.scoring.resampling import mean_of_some
 from gateway.scoring.statistic import (
     BoolArray,
+    Counting,
     Counts,
     FloatArray,
     IntArray,
     ItemStatistic,
-    counted,
 )
 
 MOST_PERMUTATIONS, FEWEST_PERMUTATIONS = 10_000, 1_000
@@ -131,22 +131,40 @@ def _all_swapped(
     """Every pair's difference after the same swaps, shape (pairs, swaps)."""
     total = family[0].total
     groups = np.arange(total) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    whole = _WholeSides([pairs for pairs in family if not mean_of_some(pairs)])
     found = []
     for part in drawn_swaps(int(groups.max()) + 1, tried, seed=seed):
         swaps = part if clusters is None else part[groups]
-        found.append(_chunk(family, swaps))
+        found.append(_chunk(family, swaps, whole))
     values = np.concatenate(found, axis=1)
     return np.where(np.isnan(values), estimates[:, np.newaxis], values)
 
 
-def _chunk(family: Sequence[Pairs], swaps: Counts) -> FloatArray:
+class _WholeSides:
+    """The cells' sides that are of all items."""
+
+    def __init__(self, family: Sequence[Pairs]) -> None:
+        whole = [pairs for pairs in family if pairs.n == pairs.total]
+        self._sides = list({id(side): side for p in whole for side in (p.of_a, p.of_b)}.values())
+        self._totals = [side.total() for side in self._sides]
+        self._counting = Counting(self._sides)
+
+    def moved(self, swaps: Counts) -> dict[int, tuple[FloatArray, FloatArray]]:
+        """By the id of each: its features summed, over all the items and over those swapped."""
+        counts = self._counting.counted(swaps)
+        return {
+            id(side): (total, np.asarray(side.rows.T @ own))
+            for side, total, own in zip(self._sides, self._totals, counts, strict=True)
+        }
+
+
+def _chunk(family: Sequence[Pairs], swaps: Counts, whole: _WholeSides) -> FloatArray:
     """As `_all_swapped`, for some of the swaps."""
     values = np.empty((len(family), swaps.shape[1]))
     means = [i for i, pairs in enumerate(family) if mean_of_some(pairs)]
     if means:
         values[means] = _means([family[i] for i in means], swaps)
-    others = [family[i] for i in sorted(set(range(len(family))) - set(means))]
-    moved = _moved(others, swaps)
+    moved = whole.moved(swaps)
 
     def of(side: ItemStatistic, kept: IntArray) -> tuple[FloatArray, FloatArray]:
         return moved[id(side)] if id(side) in moved else (side.total(), side.sums(swaps[kept]))
@@ -157,18 +175,6 @@ def _chunk(family: Sequence[Pairs], swaps: Counts) -> FloatArray:
         gain = from_b - from_a
         values[i] = pairs.of_a.value(a + gain) - pairs.of_b.value(b - gain)
     return values
-
-
-def _moved(family: Sequence[Pairs], swaps: Counts) -> dict[int, tuple[FloatArray, FloatArray]]:
-    """By the id of each side that is of all items: its features summed, over all the items and over
-    those that are swapped."""
-    whole = [pairs for pairs in family if pairs.n == len(swaps)]
-    sides = list({id(side): side for p in whole for side in (p.of_a, p.of_b)}.values())
-    counts = counted(sides, swaps)
-    return {
-        id(side): (side.total(), np.asarray(side.rows.T @ each))
-        for side, each in zip(sides, counts, strict=True)
-    }
 
 
 def _means(family: Sequence[Pairs], swaps: Counts) -> FloatArray:

@@ -148,12 +148,13 @@ def differing(
         apart |= cell.seen != first.seen
     rows = np.flatnonzero(apart).tolist()
     said = zip(*(_said(cell, rows, kind) for cell in read), strict=True)
-    names = [cell[0].cell for cell in read]
+    names = [cell.columns.cell[0] for cell in read]
+    ids, golds = first.columns.item_id, first.columns.gold
     return tuple(
         Flip(
-            item_id=first[at].item_id,
-            gold=answer_text(first[at].gold),
-            excerpt=excerpts.get(first[at].item_id, ""),
+            item_id=ids[at],
+            gold=answer_text(golds[at]),
+            excerpt=excerpts.get(ids[at], ""),
             said=dict(zip(names, of_each, strict=True)),
         )
         for at, of_each in zip(rows, said, strict=True)
@@ -167,9 +168,11 @@ def answered(item: Prediction) -> tuple[Status, Answer | None]:
 
 def shown_answer(prediction: Prediction) -> str:
     """The answer as a person reads it, or the status in brackets where there is none."""
-    if prediction.status is not Status.OK:
-        return f"[{prediction.status.value}]"
-    return answer_text(prediction.answer)
+    return _shown(prediction.status, prediction.answer)
+
+
+def _shown(status: Status, answer: Answer | None) -> str:
+    return answer_text(answer) if status is Status.OK else f"[{status.value}]"
 
 
 def answer_text(answer: Answer | None) -> str:
@@ -185,15 +188,20 @@ def answer_text(answer: Answer | None) -> str:
 
 def _said(cell: Items, rows: Sequence[int], kind: TaskKind) -> list[CellAnswer]:
     """What a cell said to some of its items."""
-    right = cell.right(kind)[rows].tolist()
-    return [_answer(cell[at], own) for at, own in zip(rows, right, strict=True)]
+    right, of = cell.right(kind)[rows].tolist(), cell.columns
+    return [
+        _answer(of.status[at], of.answer[at], of.probabilities[at], right=own)
+        for at, own in zip(rows, right, strict=True)
+    ]
 
 
-def _answer(prediction: Prediction, right: bool) -> CellAnswer:
-    shown, given = shown_answer(prediction), prediction.probabilities
-    if given is None or not isinstance(prediction.answer, str):
+def _answer(
+    status: Status, answer: Answer | None, given: Mapping[str, float] | None, *, right: bool
+) -> CellAnswer:
+    shown = _shown(status, answer)
+    if given is None or not isinstance(answer, str):
         return CellAnswer(shown, right)
-    own, others = given[prediction.answer], list(given.values())
+    own, others = given[answer], list(given.values())
     others.remove(own)
     return CellAnswer(shown, right, own, own - max(others))
 

@@ -5,17 +5,20 @@ values and answers, the labels' probabilities. Each is read once and kept with t
 """
 
 import math
+import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from operator import attrgetter, itemgetter, lt
-from typing import Any, TypeVar, cast
+from itertools import chain, compress, islice, repeat
+from operator import eq, is_, is_not, itemgetter, lt
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from gateway.core.errors import ConfigError, DataError
-from gateway.core.types import TaskKind
+from gateway.core.types import Answer, TaskKind
+from gateway.scoring.columns import Columns
 from gateway.scoring.results import Prediction, Status
 from gateway.scoring.statistic import BoolArray, FloatArray, IntArray
 
@@ -25,29 +28,104 @@ _ONE = 1.0 + 1e-9
 """Within one, with room for the rounding of 3.1 - 2.1."""
 
 
-class Items(tuple[Prediction, ...]):
-    """Predictions, and what was read of them; every array is of shape (items,) or (items, ...)."""
+class Items(Sequence[Prediction]):
+    """Predictions, and what was read of them; every array is of shape (items,) or (items, ...).
+
+    They are given as objects or as columns. What is lacking is made of what is there when it is
+    first asked for.
+    """
+
+    def __init__(self, given: Sequence[Prediction] | Columns) -> None:
+        if isinstance(given, Columns):
+            self.columns = given
+        else:
+            self.predictions = tuple(given)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """One list a field."""
+        return Columns.of(self.predictions)
+
+    @cached_property
+    def predictions(self) -> tuple[Prediction, ...]:
+        """One object an item."""
+        return self.columns.predictions()
+
+    def __len__(self) -> int:
+        return len(self.columns.item_id)
+
+    @overload
+    def __getitem__(self, at: int) -> Prediction: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Prediction, ...]: ...
+    def __getitem__(self, at: int | slice) -> Prediction | tuple[Prediction, ...]:
+        return self.predictions[at]
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return iter(self.predictions)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(map(eq, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
 
     @cached_property
     def ids(self) -> npt.NDArray[np.object_]:
         """Their item ids."""
-        return np.fromiter((item.item_id for item in self), dtype=np.object_, count=len(self))
+        return _objects(self.columns.item_id)
 
     @cached_property
     def seen(self) -> npt.NDArray[np.object_]:
         """What tells one answer from another."""
-        return np.fromiter(map(_seen, self), dtype=np.object_, count=len(self))
+        statuses, answers = self.columns.status, self.columns.answer
+        if self.answered.all() and set(map(type, answers)) == {str}:
+            return _objects(answers)
+        return _objects(list(map(_seen, statuses, answers)))
 
     @cached_property
     def answered(self) -> BoolArray:
         """Whether there is an answer."""
-        ok = Status.OK
-        return np.asarray([item.status is ok for item in self], dtype=np.bool_)
+        return self.of_status(Status.OK)
+
+    def of_status(self, status: Status) -> BoolArray:
+        """Whether each has that status."""
+        found = map(is_, self.columns.status, repeat(status))
+        return np.fromiter(found, dtype=np.bool_, count=len(self))
+
+    @cached_property
+    def of_probabilities(self) -> BoolArray:
+        """Whether there is an answer with probabilities of the labels."""
+        given = np.fromiter(
+            map(is_not, self.columns.probabilities, repeat(None)), dtype=np.bool_, count=len(self)
+        )
+        return self.answered & given
 
     @cached_property
     def inexact(self) -> int:
         """Items that rest on log-probabilities that are bounds."""
-        return sum(not item.exact for item in self)
+        return len(self) - sum(self.columns.exact)
+
+    @cached_property
+    def in_order(self) -> bool:
+        """Whether ids ascend, each once, and every item has a gold value."""
+        return _ascend(self.columns.item_id) and None not in self.columns.gold
+
+    @cached_property
+    def gold_numbers(self) -> FloatArray:
+        """The gold values of a number task; raises DataError where one is no finite number."""
+        return self._numbers("gold value", self.columns.gold, np.ones(len(self), dtype=np.bool_))
+
+    @cached_property
+    def errors(self) -> FloatArray:
+        """|answer - gold| of a number task; NaN where nothing was answered.
+
+        Raises:
+            DataError: a gold value or an answer is not a finite number.
+        """
+        golds = self.gold_numbers
+        return np.abs(self._numbers("answer", self.columns.answer, self.answered) - golds)
 
     def right(self, kind: TaskKind) -> BoolArray:
         """Whether each was answered rightly; one without an answer is not (`is_right`)."""
@@ -70,6 +148,13 @@ class Items(tuple[Prediction, ...]):
         """
         return self._once(("shares", *labels), lambda: _shares(labels, self))
 
+    def _numbers(self, what: str, values: Sequence[Answer | None], which: BoolArray) -> FloatArray:
+        """Values that are to be finite numbers; NaN for those that are not asked for."""
+        found = np.full(len(self), math.nan)
+        ids = self.columns.item_id
+        found[which] = [_finite(ids[at], what, values[at]) for at in np.flatnonzero(which).tolist()]
+        return found
+
     def _once(self, key: tuple[str, ...], make: Callable[[], Made]) -> Made:
         if key not in self._kept:
             self._kept[key] = make()
@@ -86,29 +171,37 @@ def ordered(predictions: Sequence[Prediction]) -> Items:
     Raises:
         DataError: there are none, an item occurs twice, or one has no gold value.
     """
-    if isinstance(predictions, Items):
-        return predictions
     if not predictions:
         raise DataError("there are no predictions to score", hint="run the cell first")
-    ids = [item.item_id for item in predictions]
-    if all(map(lt, ids, ids[1:])):
-        items = Items(predictions)
-    else:
-        items = Items(sorted(predictions, key=attrgetter("item_id")))
-        _require_each_once(items)
-    for item in items:
-        if item.gold is None:
-            raise DataError(
-                f"item {item.item_id!r} has no gold value, so nothing can be scored",
-                hint="give the column of the labels, or use `gateway classify`",
-            )
+    items = predictions if isinstance(predictions, Items) else Items(predictions)
+    if items.in_order:
+        return items
+    ids = items.columns.item_id
+    if not _ascend(ids):
+        items = Items(items.columns.taken(sorted(range(len(ids)), key=ids.__getitem__)))
+    if not items.in_order:
+        _require_each_once(ids)
+        _require_golds(items.columns)
     return items
 
 
-def _require_each_once(items: Sequence[Prediction]) -> None:
-    for item_id, count in Counter(item.item_id for item in items).items():
+def _ascend(ids: Sequence[str]) -> bool:
+    return all(map(lt, ids, islice(ids, 1, None)))
+
+
+def _require_each_once(ids: Sequence[str]) -> None:
+    for item_id, count in sorted(Counter(ids).items()):
         if count > 1:
             raise DataError(f"item {item_id!r} was predicted {count} times by one cell")
+
+
+def _require_golds(columns: Columns) -> None:
+    for item_id, gold in zip(columns.item_id, columns.gold, strict=True):
+        if gold is None:
+            raise DataError(
+                f"item {item_id!r} has no gold value, so nothing can be scored",
+                hint="give the column of the labels, or use `gateway classify`",
+            )
 
 
 def is_right(prediction: Prediction, task_kind: TaskKind) -> bool | None:
@@ -120,84 +213,69 @@ def is_right(prediction: Prediction, task_kind: TaskKind) -> bool | None:
     """
     if prediction.status is not Status.OK or prediction.gold is None:
         return None
+    item_id, gold, answer = prediction.item_id, prediction.gold, prediction.answer
     if task_kind == "number":
-        return abs(number_of(prediction) - gold_number(prediction)) <= _ONE
+        away = _finite(item_id, "answer", answer) - _finite(item_id, "gold value", gold)
+        return abs(away) <= _ONE
     if task_kind == "extraction":
-        answer = fields_of(prediction)
-        return all(answer.get(key) == value for key, value in gold_fields(prediction).items())
-    return prediction.answer == prediction.gold
+        found = answered_fields(item_id, answer)
+        return all(found.get(key) == value for key, value in gold_fields(item_id, gold).items())
+    return answer == gold
 
 
-def absolute_errors(items: Sequence[Prediction]) -> FloatArray:
-    """|answer - gold| of a number task, shape (items,); NaN where nothing was answered.
-
-    Raises:
-        DataError: a gold value or an answer is not a finite number.
-    """
-    golds = [gold_number(item) for item in items]
-    return np.asarray(
-        [
-            abs(number_of(item) - gold) if item.status is Status.OK else math.nan
-            for item, gold in zip(items, golds, strict=True)
-        ]
-    )
-
-
-def gold_number(item: Prediction) -> float:
-    """The gold value of a number task; raises DataError where it is no finite number."""
-    return _finite(item, "gold value", item.gold)
-
-
-def number_of(item: Prediction) -> float:
-    """The answer of a number task; raises DataError where it is no finite number."""
-    return _finite(item, "answer", item.answer)
-
-
-def gold_fields(item: Prediction) -> Mapping[str, str]:
+def gold_fields(item_id: str, gold: object) -> Mapping[str, str]:
     """The gold value of an extraction; raises DataError where it names no field."""
-    fields = _mapping(item, "gold value", item.gold)
+    fields = _mapping(item_id, "gold value", gold)
     if not fields:
-        raise DataError(f"the gold value of item {item.item_id!r} names no field")
+        raise DataError(f"the gold value of item {item_id!r} names no field")
     return fields
 
 
-def fields_of(item: Prediction) -> Mapping[str, str]:
+def answered_fields(item_id: str, answer: object) -> Mapping[str, str]:
     """The answer of an extraction; raises DataError where it is no set of fields."""
-    return _mapping(item, "answer", item.answer)
+    return _mapping(item_id, "answer", answer)
 
 
-def _seen(item: Prediction) -> object:
-    if item.status is not Status.OK:
-        return (item.status,)
-    if isinstance(item.answer, Mapping):
-        return tuple(sorted(item.answer.items()))
-    return item.answer
+def _objects(values: Sequence[object]) -> npt.NDArray[np.object_]:
+    return np.fromiter(values, dtype=np.object_, count=len(values))
 
 
-def _right(items: Sequence[Prediction], kind: TaskKind) -> BoolArray:
-    return np.asarray([is_right(item, kind) is True for item in items], dtype=np.bool_)
+def _seen(status: Status, answer: Answer | None) -> object:
+    if status is not Status.OK:
+        return (status,)
+    if isinstance(answer, Mapping):
+        return tuple(sorted(answer.items()))
+    return answer
 
 
-def _codes(labels: Sequence[str], items: Sequence[Prediction]) -> tuple[IntArray, IntArray]:
+def _right(items: Items, kind: TaskKind) -> BoolArray:
+    if kind == "extraction" or None in items.columns.gold:
+        return np.asarray([is_right(item, kind) is True for item in items], dtype=np.bool_)
+    if kind == "number":
+        return np.asarray(items.errors <= _ONE)
+    equal = map(eq, items.columns.answer, items.columns.gold)
+    return items.answered & np.fromiter(equal, dtype=np.bool_, count=len(items))
+
+
+def _codes(labels: Sequence[str], items: Items) -> tuple[IntArray, IntArray]:
     if len(labels) < 2 or len(set(labels)) != len(labels):
         raise ConfigError(
             f"a classification needs at least two distinct labels, not {tuple(labels)!r}",
             hint="name the labels in task.toml",
         )
     code = {label: position for position, label in enumerate(labels)}
+    at: Callable[[Any], int] = code.__getitem__
+    answers = np.full(len(items), len(labels), dtype=np.int64)
     try:
-        gold = [code[cast(str, item.gold)] for item in items]
-        answer = [
-            code[cast(str, item.answer)] if item.status is Status.OK else len(labels)
-            for item in items
-        ]
+        golds = np.fromiter(map(at, items.columns.gold), dtype=np.int64, count=len(items))
+        answers[items.answered] = [*map(at, compress(items.columns.answer, items.answered))]
     except (KeyError, TypeError):
         _require_labels(code, items)
         raise
-    return np.asarray(gold, dtype=np.int64), np.asarray(answer, dtype=np.int64)
+    return golds, answers
 
 
-def _require_labels(code: Mapping[str, int], items: Sequence[Prediction]) -> None:
+def _require_labels(code: Mapping[str, int], items: Items) -> None:
     """Raise for the first value that is no label: of gold values, then of answers."""
     found = [(item, "gold value", item.gold) for item in items]
     found += [(item, "answer", item.answer) for item in items if item.status is Status.OK]
@@ -210,48 +288,48 @@ def _require_labels(code: Mapping[str, int], items: Sequence[Prediction]) -> Non
             )
 
 
-def _shares(labels: Sequence[str], items: Sequence[Prediction]) -> FloatArray:
+def _shares(labels: Sequence[str], items: Items) -> FloatArray:
     table = np.full((len(items), len(labels)), np.nan)
-    given = {
-        row: item.probabilities
-        for row, item in enumerate(items)
-        if item.status is Status.OK and item.probabilities is not None
-    }
+    known = items.of_probabilities
+    given = [*compress(items.columns.probabilities, known)]
     if not given:
         return table
-    shares = np.asarray(in_order(labels, list(given.values())))
+    shares = in_order(labels, cast(list[Mapping[str, float]], given))
     totals = shares.sum(axis=1)
-    whole = np.asarray([len(p) == len(labels) for p in given.values()])
+    whole = np.fromiter(map(len, given), dtype=np.int64, count=len(given)) == len(labels)
     # Written so that a NaN fails too.
     sound = whole & (shares >= 0).all(axis=1) & (np.abs(totals - 1.0) <= 1e-6)
     if not sound.all():
-        item = items[list(given)[int(sound.argmin())]]
+        item_id = items.columns.item_id[int(np.flatnonzero(known)[sound.argmin()])]
         raise DataError(
-            f"the probabilities of item {item.item_id!r} are not a distribution over the labels",
+            f"the probabilities of item {item_id!r} are not a distribution over the labels",
             hint="they need one entry a label, none negative, and the sum 1",
         )
-    table[list(given)] = shares / totals[:, np.newaxis]
+    table[known] = shares / totals[:, np.newaxis]
     return table
 
 
-def in_order(
-    labels: Sequence[str], given: Sequence[Mapping[str, float]]
-) -> list[tuple[float, ...]] | list[list[float]]:
-    """Each item's probabilities in the order of at least two labels; NaN where one has none."""
+def in_order(labels: Sequence[str], given: Sequence[Mapping[str, float]]) -> FloatArray:
+    """Each item's probabilities in the order of at least two labels, shape (given, labels); NaN
+    where one has none."""
     try:
         # Some tens of thousands of items have one for every label: read at once.
-        return list(map(itemgetter(*labels), given))
+        rows = chain.from_iterable(map(itemgetter(*labels), given))
+        found = np.fromiter(rows, dtype=np.float64, count=len(given) * len(labels))
     except KeyError:
-        return [[p.get(label, math.nan) for label in labels] for p in given]
+        every = (p.get(label, math.nan) for p in given for label in labels)
+        found = np.fromiter(every, dtype=np.float64, count=len(given) * len(labels))
+    return found.reshape(len(given), len(labels))
 
 
-def _finite(item: Prediction, what: str, value: object) -> float:
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise DataError(f"the {what} {value!r} of item {item.item_id!r} is not a finite number")
+def _finite(item_id: str, what: str, value: object) -> float:
+    # Written so that a NaN and a whole number beyond all floats fail too.
+    if not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        raise DataError(f"the {what} {value!r} of item {item_id!r} is not a finite number")
     return float(value)
 
 
-def _mapping(item: Prediction, what: str, value: object) -> Mapping[str, str]:
+def _mapping(item_id: str, what: str, value: object) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
-        raise DataError(f"the {what} {value!r} of item {item.item_id!r} is not a set of fields")
+        raise DataError(f"the {what} {value!r} of item {item_id!r} is not a set of fields")
     return value

@@ -6,11 +6,14 @@ classifiers on one test set).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import cast
 
 import numpy as np
 from scipy.special import bdtr
-from scipy.stats import binom, binomtest
 
 from gateway.core.lists import are
 from gateway.scoring.results import Metric
@@ -72,6 +75,8 @@ class McNemar:
         such item, or items share clusters."""
         if not self.discordant or self.clustered:
             return None
+        from scipy.stats import binomtest
+
         low, high = binomtest(self.only_a, self.discordant).proportion_ci(0.95, method="exact")
         value = self.only_a / self.only_b if self.only_b else math.inf
         return Metric(value, _odds(float(low)), _odds(float(high)))
@@ -111,9 +116,27 @@ def mcnemar(right_a: BoolArray, right_b: BoolArray, *, clustered: bool = False) 
         only_a=int(table[0, 1]),
         only_b=int(table[1, 0]),
         both_wrong=int(table[1, 1]),
-        p_value=min(1.0, 2 * float(binom.cdf(rarer, discordant, 0.5))) if decides else None,
+        p_value=_two_sided(rarer, discordant) if decides else None,
         clustered=clustered,
     )
+
+
+def _two_sided(rarer: int, discordant: int) -> float:
+    return min(1.0, 2 * float(_binomial()(rarer, discordant, 0.5)))
+
+
+@cache
+def _binomial() -> Callable[[int, int, float], float]:
+    """`scipy.stats.binom.cdf`, or without what loads for most of a second the function behind it.
+
+    The public functions of `scipy.special` differ from it in the last digit now and then.
+    """
+    found = getattr(import_module("scipy.special._ufuncs"), "_binom_cdf", None)
+    if found is None:
+        from scipy.stats import binom
+
+        found = binom.cdf
+    return cast(Callable[[int, int, float], float], found)
 
 
 def too_few(count: int, what: str) -> str:

@@ -7,6 +7,7 @@ an item, each without knowing what the metric is.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import ne
 
 import numpy as np
 import numpy.typing as npt
@@ -119,8 +120,8 @@ def entrant(
         kind=task_kind,
         labels=tuple(labels),
         items=items,
-        ids=tuple(item.item_id for item in items),
-        golds=tuple(item.gold for item in items),
+        ids=tuple(items.columns.item_id),
+        golds=tuple(items.columns.gold),
         right=items.right(task_kind),
         answered=items.answered,
         answers=items.seen,
@@ -205,13 +206,13 @@ def both_answered(
     ]
 
 
-def cell_name(items: Sequence[Prediction]) -> str:
+def cell_name(items: Items) -> str:
     """The name of the one cell that made these predictions.
 
     Raises:
         DataError: they are of several cells.
     """
-    names = sorted({item.cell for item in items})
+    names = sorted(set(items.columns.cell))
     if len(names) > 1:
         raise DataError(
             f"predictions of several cells were given as one: {', '.join(names[:_SHOWN_IDS])}",
@@ -221,7 +222,7 @@ def cell_name(items: Sequence[Prediction]) -> str:
 
 
 def _require_same_items(a: Items, b: Items, name_a: str, name_b: str) -> None:
-    ids_a, ids_b = {item.item_id for item in a}, {item.item_id for item in b}
+    ids_a, ids_b = set(a.columns.item_id), set(b.columns.item_id)
     if ids_a != ids_b:
         raise ComparisonRefused(
             f"the cells saw different items: {_listed(ids_a - ids_b, f'only in {name_a}')}; "
@@ -282,8 +283,8 @@ def _sides(
 def _differing(a: Entrant, b: Entrant, metric: str, kept: IntArray) -> IntArray:
     found = a.answers != b.answers
     if reads_probabilities(metric):
-        shares = zip(a.items, b.items, strict=True)
-        found |= np.asarray([x.probabilities != y.probabilities for x, y in shares])
+        other = map(ne, a.items.columns.probabilities, b.items.columns.probabilities)
+        found |= np.fromiter(other, dtype=np.bool_, count=len(found))
     return np.flatnonzero(found[kept])
 
 

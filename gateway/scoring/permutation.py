@@ -115,10 +115,10 @@ def drawn_swaps(groups: int, permutations: int, *, seed: int) -> Iterator[Counts
     most = max(1, _CHUNK // max(groups, 1))
     for start in range(0, permutations, most):
         size = (groups, min(most, permutations - start))
-        yield generator.integers(2, size=size, dtype=np.uint8).astype(np.float32)
+        yield generator.integers(2, size=size, dtype=np.uint8)
 
 
 def _every(groups: int) -> Iterator[Counts]:
     """All 2 ** groups ways, in one chunk."""
     ways = np.arange(2**groups)
-    yield ((ways >> np.arange(groups)[:, np.newaxis]) & 1).astype(np.float32)
+    yield ((ways >> np.arange(groups)[:, np.newaxis]) & 1).astype(np.uint8)

@@ -18,7 +18,6 @@ from functools import lru_cache
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import bdtr, ndtri
-from scipy.stats import binom
 
 from gateway.scoring.statistic import FloatArray, IntArray
 
@@ -64,6 +63,8 @@ def conditional_power(
 
 def _critical(discordant: IntArray | int, alpha: float) -> FloatArray:
     """How many of them may be right in the rarer cell for the test to reject; -1: never."""
+    from scipy.stats import binom
+
     found = binom.ppf(alpha / 2, discordant, 0.5)
     # ppf is where half of alpha is reached; the test rejects where it is not exceeded.
     return np.where(binom.cdf(found, discordant, 0.5) > alpha / 2, found - 1, found)
@@ -95,6 +96,8 @@ def mcnemar_power(
 def _design(n: int, discordance: float, alpha: float) -> tuple[IntArray, FloatArray, FloatArray]:
     """Counts of discordant items that may occur, how often each does, and where the test rejects:
     the same for every difference."""
+    from scipy.stats import binom
+
     low, high = (int(binom.ppf(tail, n, discordance)) for tail in (_NEGLIGIBLE, 1 - _NEGLIGIBLE))
     counts = np.arange(low, high + 1)
     weights = np.asarray(binom.pmf(counts, n, discordance), dtype=np.float64)

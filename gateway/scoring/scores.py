@@ -11,14 +11,12 @@ items alone (`ANSWERED_ONLY`) stand beside `coverage`.
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar, overload
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from gateway.core.errors import DataError
 from gateway.core.types import TaskKind
@@ -34,14 +32,7 @@ from gateway.scoring.confusions import (
     weighted_kappa,
 )
 from gateway.scoring.estimates import estimates
-from gateway.scoring.items import (
-    Items,
-    absolute_errors,
-    fields_of,
-    gold_fields,
-    gold_number,
-    ordered,
-)
+from gateway.scoring.items import Items, answered_fields, gold_fields, ordered
 from gateway.scoring.rankings import AREAS, Area, mean_of, ranked
 from gateway.scoring.results import (
     CellScore,
@@ -141,6 +132,7 @@ def score_cell(
         with_intervals=resamples > 0,
     )
     classification = task_kind == "classification"
+    confusion = _confusion(labels, items) if classification else None
     if "ece" in metrics:
         metrics |= _calibration(labels, items)
     return CellScore(
@@ -149,14 +141,14 @@ def score_cell(
         n=len(items),
         statuses=_status_counts(items),
         metrics=metrics,
-        per_class=_per_class(labels, items) if classification else (),
-        confusion=_confusion(labels, items) if classification else None,
+        per_class=() if confusion is None else _per_class(confusion),
+        confusion=confusion,
         reliability=_reliability(labels, items) if classification else (),
-        prompt_tokens=sum(item.prompt_tokens for item in items),
-        completion_tokens=sum(item.completion_tokens for item in items),
-        tokens_evaluated=sum(item.tokens_evaluated for item in items),
+        prompt_tokens=sum(items.columns.prompt_tokens),
+        completion_tokens=sum(items.columns.completion_tokens),
+        tokens_evaluated=sum(items.columns.tokens_evaluated),
         tokens_per_correct=_tokens_per_correct(items, task_kind),
-        exact=all(item.exact for item in items),
+        exact=not items.inexact,
         details=dict(details or {}),
     )
 
@@ -262,7 +254,7 @@ def statistics(
 
 def _answering(items: Items) -> dict[str, ItemStatistic]:
     answered = items.answered
-    unparsed = np.asarray([item.status is Status.UNPARSED for item in items])
+    unparsed = items.of_status(Status.UNPARSED)
     return {
         "coverage": mean(answered),
         "conformance": mean(answered, among=answered | unparsed),
@@ -303,7 +295,7 @@ def _classification(
 ) -> dict[str, ItemStatistic]:
     gold, answer = items.codes(labels)
     table = _of_confusion(gold, answer, items, len(labels))
-    if any(item.probabilities is not None for item in items):
+    if any(shares is not None for shares in items.columns.probabilities):
         table |= _of_shares(labels, gold, answer, items)
 
     def asked(name: str) -> ItemStatistic | None:
@@ -363,7 +355,7 @@ def _of_confusion(
 ) -> dict[str, ItemStatistic]:
     """Metrics of the counts of gold and answer. Behind the labels, an answer of `classes` is an
     unparsed one, and one more any other that is lacking."""
-    unparsed = np.asarray([item.status is Status.UNPARSED for item in items])
+    unparsed = items.of_status(Status.UNPARSED)
     seen = gold * (classes + 2) + np.where((answer == classes) & ~unparsed, classes + 1, answer)
     occurring, codes = np.unique(seen, return_inverse=True)
     of, by = np.divmod(occurring, classes + 2)
@@ -402,7 +394,7 @@ def _of_shares(
 
 
 def _number_errors(items: Items, trivial: float | None) -> dict[str, ItemStatistic]:
-    answered, errors = items.answered, absolute_errors(items)
+    answered, errors = items.answered, items.errors
     charged = charged_errors(items, errors, trivial)
     return {
         "mae": mean(charged),
@@ -414,8 +406,12 @@ def _number_errors(items: Items, trivial: float | None) -> dict[str, ItemStatist
 
 
 def _extraction(items: Items) -> dict[str, ItemStatistic]:
-    golds = [gold_fields(item) for item in items]
-    answers = [fields_of(item) if item.status is Status.OK else {} for item in items]
+    of = items.columns
+    golds = list(map(gold_fields, of.item_id, of.gold))
+    answers = [
+        answered_fields(item_id, answer) if status is Status.OK else {}
+        for item_id, status, answer in zip(of.item_id, of.status, of.answer, strict=True)
+    ]
     table = {"exact_match": mean(items.right("extraction"))}
     for key in sorted({key for gold in golds for key in gold}):
         named = np.asarray([key in gold for gold in golds])
@@ -444,7 +440,7 @@ def _ece(confidence: FloatArray, right: BoolArray, *, among: BoolArray) -> ItemS
 
 def charged_errors(items: Items, errors: FloatArray, trivial: float | None) -> FloatArray:
     """The errors, and where nothing was answered that of the trivial answer instead."""
-    golds = np.asarray([gold_number(item) for item in items])
+    golds = items.gold_numbers
     instead = float(np.median(golds)) if trivial is None else trivial
     return np.where(np.isnan(errors), np.abs(golds - instead), errors)
 
@@ -457,7 +453,7 @@ def _worst(
 ) -> dict[str, float]:
     """What an item costs where nothing is known of it: of losses that are all alike."""
     if task_kind == "number":
-        golds = np.asarray([gold_number(item) for item in items])
+        golds = items.gold_numbers
         middle = float(np.median(golds)) if trivial is None else trivial
         error = float(np.abs(golds - middle).mean())
         return {"mae": error, "mae_answered": error}
@@ -466,33 +462,34 @@ def _worst(
 
 
 def _status_counts(items: Items) -> dict[str, int]:
-    counts = Counter(item.status for item in items)
-    return {status.value: counts[status] for status in Status}
+    return {status.value: int(items.of_status(status).sum()) for status in Status}
 
 
 def _tokens_per_correct(items: Items, task_kind: TaskKind) -> float | None:
     right = int(items.right(task_kind).sum())
-    tokens = sum(item.prompt_tokens + item.completion_tokens for item in items)
+    tokens = sum(items.columns.prompt_tokens) + sum(items.columns.completion_tokens)
     return tokens / right if right else None
 
 
-def _per_class(labels: Sequence[str], items: Items) -> tuple[ClassScore, ...]:
+def _per_class(confusion: Confusion) -> tuple[ClassScore, ...]:
     """One row a label; 0 where a ratio has nothing below its line, as such tables have it."""
-    gold, answer = items.codes(labels)
-    precision, recall, f1, support = precision_recall_fscore_support(
-        gold, answer, labels=range(len(labels)), zero_division=0.0
+    counts = np.asarray(confusion.counts, dtype=np.int64)
+    hits, support, answers = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)[:-1]
+    columns = (
+        np.nan_to_num(ratio(hits, answers)),
+        np.nan_to_num(ratio(hits, support)),
+        np.nan_to_num(ratio(2 * hits, support + answers)),
+        support,
     )
-    return tuple(
-        ClassScore(label, float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]))
-        for i, label in enumerate(labels)
-    )
+    rows = zip(confusion.labels, *(column.tolist() for column in columns), strict=True)
+    return tuple(ClassScore(*row) for row in rows)
 
 
 def _confusion(labels: Sequence[str], items: Items) -> Confusion:
     gold, answer = items.codes(labels)
-    # The last row would be items whose gold value is an abstention: there are none.
-    counts = confusion_matrix(gold, answer, labels=range(len(labels) + 1))[:-1]
-    return Confusion(tuple(labels), tuple(tuple(row) for row in counts.tolist()))
+    shape = len(labels), len(labels) + 1
+    counts = np.bincount(gold * shape[1] + answer, minlength=shape[0] * shape[1]).reshape(shape)
+    return Confusion(tuple(labels), tuple(map(tuple, counts.tolist())))
 
 
 def _calibration(labels: Sequence[str], items: Items) -> dict[str, Metric]:

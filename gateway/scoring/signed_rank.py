@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr
-from scipy.stats import rankdata
 
 from gateway.scoring.mcnemar import FEWEST_DECIDING, too_few
 from gateway.scoring.statistic import FloatArray, IntArray
@@ -43,6 +42,8 @@ def signed_rank(differences: FloatArray) -> SignedRank:
     Args:
         differences: one an item, shape (items,).
     """
+    from scipy.stats import rankdata
+
     # Rounded, so that the last digits of 3.1 - 2.1 part no differences that are equal.
     found = np.asarray(differences, dtype=np.float64).round(9)
     other = found != 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from gateway.scoring.mcnemar import FEWEST_DECIDING, mcnemar
 
@@ -62,3 +62,12 @@ def test_odds_are_those_of_the_items_that_one_cell_alone_has_right() -> None:
     never = mcnemar(right_a, np.zeros(16, dtype=np.bool_)).odds
     assert never is not None
     assert never.value == float("inf")
+
+
+def test_its_p_value_is_that_of_the_binomial_distribution_to_the_last_bit() -> None:
+    for count in (*range(6, 60), 997, 20_000):
+        rarer = np.unique(np.linspace(0, count // 2, 30).astype(int))
+        for only_a in rarer.tolist():
+            right = np.arange(count) < only_a
+            expected = min(1.0, 2 * float(binom.cdf(min(only_a, count - only_a), count, 0.5)))
+            assert mcnemar(right, ~right).p_value == expected

@@ -285,6 +285,22 @@ def test_a_stray_answer_of_a_class_without_gold_items_is_one_error() -> None:
     assert value(classification(four, resamples=0), "macro_f1") == pytest.approx(0.933, abs=5e-4)
 
 
+@given(classified())
+@settings(max_examples=30, deadline=None)
+def test_the_tables_of_classes_are_those_of_scikit_learn(items: list[Prediction]) -> None:
+    found, none = classification(items, resamples=0), len(LABELS)
+    golds = [LABELS.index(str(item.gold)) for item in items]
+    answers = [LABELS.index(str(i.answer)) if i.status is Status.OK else none for i in items]
+    matrix = sk.confusion_matrix(golds, answers, labels=range(none + 1))[:-1]
+    assert found.confusion is not None
+    assert found.confusion.counts == tuple(map(tuple, matrix.tolist()))
+    expected = sk.precision_recall_fscore_support(
+        golds, answers, labels=range(none), zero_division=0.0
+    )
+    rows = [(row.precision, row.recall, row.f1, row.support) for row in found.per_class]
+    assert rows == list(zip(*(column.tolist() for column in expected), strict=True))
+
+
 def test_confusion_has_a_column_for_no_answer() -> None:
     items = [
         predicted(0, "bug", "feature"),

@@ -4,14 +4,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from gateway.scoring.scores import statistics
 from gateway.scoring.statistic import (
+    Counting,
+    ItemStatistic,
     mean,
     median,
+    of_features,
     resample_indices,
     resample_weights,
     resampled,
+    share,
 )
 from tests.scoring.cells import LABELS, Rows, rows, two_cells
 
@@ -63,3 +68,27 @@ def test_what_was_drawn_once_is_kept() -> None:
     first = resampled(table, 9, 50, seed=1)["x"]
     assert resampled(table, 9, 50, seed=1)["x"] is first
     assert resampled(table, 9, 50, seed=2)["x"] is not first
+
+
+def test_codes_counted_together_are_those_counted_alone() -> None:
+    chance = np.random.default_rng(0)
+    weights = chance.integers(9, size=(50, 70), dtype=np.uint8)
+    # Several of few codes, one of more than are counted as one, and one that has only some.
+    widths = (9, 9, 300, 2, 9, 9, 9, 40, 40)
+    codes = [chance.integers(width, size=50) for width in widths]
+    codes[3][:] = 1
+    rows = [csr_array(np.ones((width, 1))) for width in widths]
+    sides = [ItemStatistic(*each, share) for each in zip(codes, rows, strict=True)]
+    for side, width, found in zip(sides, widths, Counting(sides).counted(weights), strict=True):
+        alone = [weights[side.codes == code].sum(axis=0) for code in range(width)]
+        assert np.array_equal(found, alone)
+    assert Counting([]).counted(weights) == []
+
+
+@pytest.mark.parametrize("rounded", [0, 1, 9])
+def test_equal_rows_of_features_are_kept_once_in_ascending_order(rounded: int) -> None:
+    features = np.random.default_rng(0).normal(size=(60, 2)).round(rounded)
+    found = of_features(features, share)
+    distinct, codes = np.unique(features, axis=0, return_inverse=True)
+    assert np.array_equal(found.rows.toarray(), distinct)
+    assert np.array_equal(found.codes, codes.reshape(-1))
