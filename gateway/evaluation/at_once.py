@@ -25,14 +25,14 @@ DIGEST, CLUSTER = "item_digest", "cluster"
 """What a line has beside the fields of a prediction; a cluster only where items share one."""
 
 _TEXT, _COUNT, _NUMBER = frozenset({str}), frozenset({int}), frozenset({float, int})
-_ANSWER = frozenset({str, float, int, dict, NoneType})
+_ANSWER: frozenset[type] = frozenset((str, float, int, dict, NoneType))
 _TYPES: Mapping[str, frozenset[type]] = {
     "cell": _TEXT,
     "item_id": _TEXT,
     "status": _TEXT,
     "answer": _ANSWER,
     "gold": _ANSWER,
-    "probabilities": frozenset({dict, NoneType}),
+    "probabilities": frozenset((dict, NoneType)),
     "raw_text": _TEXT,
     "reason": _TEXT,
     "exact": frozenset({bool}),

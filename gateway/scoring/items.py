@@ -291,10 +291,12 @@ def _require_labels(code: Mapping[str, int], items: Items) -> None:
 def _shares(labels: Sequence[str], items: Items) -> FloatArray:
     table = np.full((len(items), len(labels)), np.nan)
     known = items.of_probabilities
-    given = [*compress(items.columns.probabilities, known)]
+    given = [
+        shares for shares in compress(items.columns.probabilities, known) if shares is not None
+    ]
     if not given:
         return table
-    shares = in_order(labels, cast(list[Mapping[str, float]], given))
+    shares = in_order(labels, given)
     totals = shares.sum(axis=1)
     whole = np.fromiter(map(len, given), dtype=np.int64, count=len(given)) == len(labels)
     # Written so that a NaN fails too.

@@ -49,7 +49,19 @@ def spoilt(line: dict[str, object], chance: np.random.Generator) -> dict[str, ob
     key = one_of(chance, [*line, "stranger"])
     if chance.random() < 0.3:
         return {name: value for name, value in line.items() if name != key}
-    wrong = (None, True, 1, 1.5, "x", "ok", "\ud800", [], ["ok"], {"a": 1}, {"a": "b"})
+    wrong: tuple[object, ...] = (
+        None,
+        True,
+        1,
+        1.5,
+        "x",
+        "ok",
+        "\ud800",
+        [],
+        ["ok"],
+        {"a": 1},
+        {"a": "b"},
+    )
     return {**line, key: one_of(chance, wrong)}
 
 
