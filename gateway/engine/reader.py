@@ -19,6 +19,7 @@ from gateway.engine.recent import Recent
 from gateway.engine.tokenizer import Tokenizer, pattern_of, written_in
 from gateway.models import chat_template, reasoning, tool_calls
 from gateway.models.chat_template import Written
+from gateway.models.families.calls import syntax_named
 from gateway.models.families.markup import markup_in
 from gateway.models.families.thoughts import OFF, Thoughts
 from gateway.models.origins import CALLER, TEMPLATE
@@ -398,7 +399,9 @@ class Reader:
 
     @cached_property
     def _markup(self) -> Mapping[int, bytes]:
-        found = {text: self._token(text) for text in markup_in(self.template_source or "")}
+        marks = syntax_named(self.call_syntax).marks if self.call_syntax else ()
+        shown = dict.fromkeys((*markup_in(self.template_source or ""), *marks))
+        found = {text: self._token(text) for text in shown}
         ends = {*self.tokenizer.end_tokens, *self.turn_ends.values()}
         return {i: text.encode() for text, i in found.items() if i is not None and i not in ends}
 

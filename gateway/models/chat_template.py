@@ -16,9 +16,18 @@ import jinja2.meta
 from gateway.core.errors import ConfigError, InvalidRequest
 from gateway.core.types import Message, Tool, ToolCall
 from gateway.models import tool_calls
-from gateway.models.families.calls import HERMES, syntax_of
+from gateway.models.families.calls import HERMES, syntax_named, syntax_of, syntax_told
 from gateway.models.jinja import ChatEnvironment
-from gateway.models.origins import CALLER, TEMPLATE, UNSURE, origins_of, plain, traced
+from gateway.models.origins import (
+    CALLER,
+    TEMPLATE,
+    UNSURE,
+    Traced,
+    joined,
+    origins_of,
+    plain,
+    traced,
+)
 from gateway.models.rendering_limits import bounded
 from gateway.models.spec import Tools
 from gateway.models.tool_calls import ToolMode
@@ -111,8 +120,22 @@ class ChatTemplate:
             with contextlib.suppress(InvalidRequest):
                 text = self.render(turns, special=special, tools=offered, begin_answer=False)
                 return self._syntax_in(text, special)
-        told = not self._shows_calls and tool_calls.is_described(self.source)
-        return HERMES.name if told else ""
+        told = self._told_syntax or syntax_told(self.source)
+        return told if told and self._renders_tools(special) else ""
+
+    def _renders_tools(self, special: Mapping[str, str]) -> bool:
+        with contextlib.suppress(InvalidRequest):
+            self.render((Message("user", _QUESTION),), special=special, tools=(tool_calls.PROBE,))
+            return True
+        return False
+
+    @property
+    def _told_syntax(self) -> str:
+        """Name of the form of calls that a template tells of and does not render itself."""
+        if self._shows_calls or not self._shows_tools:
+            return ""
+        described = tool_calls.is_described(self.source)
+        return HERMES.name if described else syntax_told(self.source)
 
     def _syntax_in(self, shown: str, special: Mapping[str, str]) -> str:
         probe = tool_calls.PROBE
@@ -122,7 +145,8 @@ class ChatTemplate:
             begun = self.render(asked, special=special, tools=(probe,))
             answer = shown[len(begun) :] if shown.startswith(begun) else ""
         # What the template tells of calls stands before the question, if anywhere.
-        return syntax_of(shown.rpartition(_QUESTION)[2], answer, expected, probe)
+        called = shown.rpartition(_QUESTION)[2]
+        return syntax_of(called, answer, expected, probe, tool_calls.PROBE_CALL.id)
 
     def system_refusal(self, special: Mapping[str, str]) -> str:
         """Why a system message does not come to the model, in the template's own words where it has
@@ -187,9 +211,26 @@ class ChatTemplate:
                 fails, or would leave out tools or calls that it does not know how to show.
         """
         self._check_tools(messages, tools)
-        given = self._given(messages, tools)
         more = {**special, **(variables or {}), "add_generation_prompt": begin_answer}
-        return plain(self._run({**given, **more}))
+        return self._shown(messages, tools, more)[0]
+
+    def _shown(
+        self, messages: Sequence[Message], tools: Sequence[Tool], more: Mapping[str, object]
+    ) -> tuple[str, dict[str, Any]]:
+        """The text, and what the template was given for it.
+
+        Templates are given the arguments of calls as an object. A few take nothing but its text.
+        """
+        given = self._given(messages, tools)
+        try:
+            return plain(self._run({**_plain(given), **more})), given
+        except InvalidRequest:
+            if not any(message.tool_calls for message in messages):
+                raise
+            texts = _with_texts(given)
+            with contextlib.suppress(InvalidRequest):
+                return plain(self._run({**_plain(texts), **more})), texts
+            raise
 
     def write(
         self,
@@ -212,11 +253,12 @@ class ChatTemplate:
             InvalidRequest: as `render`; or a caller's text spells a control token, and nobody
                 knows which of those in the prompt are the template's.
         """
-        text = self.render(messages, special=special, tools=tools, variables=variables)
-        given = traced(self._given(messages, tools))
+        self._check_tools(messages, tools)
+        more = {**special, **(variables or {}), "add_generation_prompt": True}
+        text, given = self._shown(messages, tools, more)
+        given = traced(given)
         for turn in given["messages"]:
             turn["role"] = plain(turn["role"])
-        more = {**special, **(variables or {}), "add_generation_prompt": True}
         origins = bytes([UNSURE]) * len(text)
         with contextlib.suppress(InvalidRequest):
             shown = self._run({**given, **more})
@@ -232,18 +274,27 @@ class ChatTemplate:
                 hint="give its entry in models.toml a chat_template that does",
                 parameter="tools",
             )
-        if any(m.tool_calls for m in messages) and not self._shows_calls:
+        if any(m.tool_calls for m in messages) and not (self._shows_calls or self._writes_calls):
             raise InvalidRequest(
                 "this model's chat template does not show earlier tool calls to the model",
                 hint="give its entry in models.toml a chat_template that does",
                 parameter="messages",
             )
 
+    @property
+    def _writes_calls(self) -> bool:
+        """Whether calls are written into the text of their turns for the template."""
+        name = self._told_syntax
+        return bool(name) and syntax_named(name).write is not None
+
     def _given(self, messages: Sequence[Message], tools: Sequence[Tool]) -> dict[str, Any]:
         """What transformers gives a template, beside the special tokens."""
         names = {call.id: call.name for message in messages for call in message.tool_calls}
+        turns = [_turn(message, names, self._thoughts) for message in messages]
+        if self._writes_calls:
+            turns = [_with_calls_written(turn, self._told_syntax) for turn in turns]
         return {
-            "messages": [_turn(message, names, self._thoughts) for message in messages],
+            "messages": turns,
             "tools": [_function(tool) for tool in tools] or None,
             "documents": None,
         }
@@ -413,6 +464,44 @@ def _turn(message: Message, names: Mapping[str, str], thoughts: Sequence[str]) -
         if message.tool_call_id in names:
             turn["name"] = names[message.tool_call_id]
     return turn
+
+
+def _with_calls_written(turn: dict[str, Any], name: str) -> dict[str, Any]:
+    """The turn with its calls in its text, as the model writes them. Their marks are control tokens
+    and are no caller's text."""
+    syntax, calls = syntax_named(name), turn.get("tool_calls")
+    if not calls or syntax.write is None:
+        return turn
+    functions = [call["function"] for call in calls]
+    made = syntax.write([(each["name"], each["arguments"]) for each in functions])
+    opened = next((mark for mark in syntax.opening if made.startswith(mark)), "")
+    closed = next((mark for mark in syntax.marks if made.endswith(mark)), "")
+    inner = Traced(made[len(opened) : len(made) - len(closed)])
+    said = [Traced(turn["content"]), "\n"] if turn["content"] else []
+    kept = {key: value for key, value in turn.items() if key != "tool_calls"}
+    return {**kept, "content": joined([*said, Traced(opened, bytes(len(opened))), inner, closed])}
+
+
+def _with_texts(given: dict[str, Any]) -> dict[str, Any]:
+    """What a template is given, with the arguments of each call as their text."""
+    turns = [
+        {**turn, "tool_calls": [_with_text(call) for call in turn["tool_calls"]]}
+        if "tool_calls" in turn
+        else turn
+        for turn in given["messages"]
+    ]
+    return {**given, "messages": turns}
+
+
+def _with_text(call: dict[str, Any]) -> dict[str, Any]:
+    arguments = json.dumps(call["function"]["arguments"], ensure_ascii=False)
+    return {**call, "function": {**call["function"], "arguments": arguments}}
+
+
+def _plain(given: dict[str, Any]) -> dict[str, Any]:
+    """What a template is given, with turns whose text remembers nothing."""
+    turns = [{**turn, "content": plain(turn["content"])} for turn in given["messages"]]
+    return {**given, "messages": turns}
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

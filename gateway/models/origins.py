@@ -186,9 +186,9 @@ def holds_traced(value: Any) -> bool:
 
 
 def traced(value: Any) -> Any:
-    """The value with each of its texts as a caller's."""
+    """The value with each of its texts as a caller's, unless it says already whose it is."""
     if isinstance(value, str):
-        return Traced(value)
+        return value if isinstance(value, Traced) else Traced(value)
     if isinstance(value, list):
         return [traced(each) for each in value]
     if isinstance(value, dict):

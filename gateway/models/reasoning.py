@@ -28,7 +28,6 @@ CLOSES = re.compile(
     r"|<\|end_thinking\|>|<channel\|>|<\|close\|>think<\|sep\|>|<\|open\|>response<\|sep\|>"
     r"|(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>"
     r"|<\|end\|><\|begin\|>assistant<\|content\|>"
-    r"|(?:<\|end\|>)?<\|start\|>assistant(?= to=|<\|channel\|>commentary (?:to=|json))"
     rf"|{re.escape(_FINAL)}",
     re.IGNORECASE,
 )
@@ -42,34 +41,52 @@ _CLOSING = {
 }
 _LONGEST = 120
 """Characters of the longest tag and the spaces behind it."""
-_TAG = re.compile(f"{OPENS.pattern}|{CLOSES.pattern}", re.IGNORECASE)
+_DROPPED = r"<\|close\|>(?:response|message)<\|sep\|>"
+"""Tags around an answer, behind which nothing else begins."""
+_TURNS = r"(?:<\|end\|>)?<\|start\|>assistant(?= to=|<\|channel\|>commentary (?:to=|json))"
+"""What begins a call to somebody: it ends a thought, and without one it is text of the call."""
+_TAG = re.compile(
+    f"(?P<opens>{OPENS.pattern})|(?P<closes>{CLOSES.pattern})|(?P<turns>{_TURNS})|{_DROPPED}",
+    re.IGNORECASE,
+)
 
 
 def part(text: str, *, opened: bool = False) -> Reasoning | None:
     """The thought and the answer in what was written; None where there is no thought.
 
     A thought within a thought ends with its own tag. What stands before a closing tag is thought,
-    also where no tag opened it: the prompt did, or a token that has no text.
+    also where no tag opened it: the prompt did, or a token that has no text. What was said before a
+    thought that does not end is the answer; None is one of a thought alone.
 
     Args:
         opened: the prompt ended within a thought, as some chat templates begin every answer.
     """
     if not opened and not _TAG.search(text):
         return None
+    thought, said, depth = _parted(text, opened=opened)
+    whole = "\n".join(filter(None, map(str.strip, thought)))
+    return Reasoning(whole, said if said.strip() or not depth else None)
+
+
+def _parted(text: str, *, opened: bool) -> tuple[list[str], str, int]:
+    """The pieces of the thought, the answer, and how many thoughts are open at the end."""
     thought: list[str] = []
     answer: list[str] = []
     depth, fresh = int(opened), opened
-    for piece, tag in _pieces(text):
-        closes = CLOSES.fullmatch(tag) is not None
-        (thought if depth or closes else answer).append(piece)
-        if closes:
+    begins: bool | None = None
+    for piece, tag, written in _pieces(text):
+        (thought if depth or tag == "closes" else answer).append(piece)
+        begins = bool(answer and piece.strip()) if begins is None else begins
+        if tag == "turns" and not depth:
+            answer.append(written)
+        elif tag in ("closes", "turns"):
             depth = max(0, depth - 1)
-        elif tag and not (fresh and not piece.strip()):
+        elif tag == "opens" and not (fresh and not piece.strip()):
             depth += 1
         # A tag right behind one that opens is the same once more: the prompt's and the model's.
-        fresh = bool(tag) and not closes
-    whole = "\n".join(filter(None, map(str.strip, thought)))
-    return Reasoning(whole, None if depth else "".join(answer).lstrip())
+        fresh = tag == "opens"
+    # Spaces behind a thought are none of the answer. What was told before it stays as it is.
+    return thought, "".join(answer) if begins else "".join(answer).lstrip(), depth
 
 
 def opens(prompt: str, messages: Sequence[Message], answer_start: str = "") -> bool:
@@ -84,8 +101,7 @@ def opens(prompt: str, messages: Sequence[Message], answer_start: str = "") -> b
     opened = _ends_open(rendered) and not _ends_open(messages[-1].content)
     if not answer_start:
         return opened
-    begun = part(answer_start, opened=opened)
-    return begun is not None and begun.answer is None
+    return _parted(answer_start, opened=opened)[2] > 0
 
 
 def tags_in(text: str) -> list[tuple[int, int]]:
@@ -107,13 +123,14 @@ def _ends_open(text: str) -> bool:
     return re.search(rf"(?:{OPENS.pattern})\s*$", text[-_LONGEST:], re.IGNORECASE) is not None
 
 
-def _pieces(text: str) -> Iterator[tuple[str, str]]:
-    """The text between the tags, each piece with the tag that ends it; the last with none."""
+def _pieces(text: str) -> Iterator[tuple[str, str, str]]:
+    """The text between the tags, each piece with what the tag does that ends it ("opens", "closes",
+    "turns" or "") and with the tag; the last has none."""
     start = 0
     for found in _TAG.finditer(text):
-        yield text[start : found.start()], found.group()
+        yield text[start : found.start()], found.lastgroup or "", found.group()
         start = found.end()
-    yield text[start:], ""
+    yield text[start:], "", ""
 
 
 _COMPOSED = r"(?:<\|(?:end|start|begin|channel|open|close)\|>[^<]{0,40}){0,4}"
@@ -131,7 +148,7 @@ class Parting:
     def __init__(self, *, opened: bool = False) -> None:
         self._depth, self._fresh = int(opened), opened
         self._waiting = ""
-        self._parted = opened
+        self._parted, self._begun = opened, False
         self._thoughts, self._said = [""], ""
         self._thought, self._answer = _Growing(), _Growing()
 
@@ -140,14 +157,14 @@ class Parting:
         self._waiting += text
         while tag := _TAG.search(self._waiting):
             self._take(self._waiting[: tag.start()])
-            self._turn(self._waiting[: tag.start()], tag.group())
+            self._turn(self._waiting[: tag.start()], tag)
             self._waiting = self._waiting[tag.end() :]
         at = self._certain(self._waiting)
         self._take(self._waiting[:at])
         self._fresh &= not self._waiting[:at].strip()
         self._waiting = self._waiting[at:]
         thought = "\n".join(filter(None, map(str.strip, self._thoughts)))
-        answer = self._said.lstrip() if self._parted else self._said
+        answer = self._said.lstrip() if self._parted and not self._begun else self._said
         return self._thought.fresh(thought), self._answer.fresh(answer)
 
     def rest(self, thought: str, answer: str) -> tuple[str, str]:
@@ -160,15 +177,18 @@ class Parting:
         else:
             self._said += piece
 
-    def _turn(self, piece: str, tag: str) -> None:
-        closes = CLOSES.fullmatch(tag) is not None
-        self._thoughts.append("")
-        self._parted = True
-        if closes:
+    def _turn(self, piece: str, tag: re.Match[str]) -> None:
+        does = tag.lastgroup or ""
+        if not self._parted:
+            self._parted, self._begun = True, bool(self._said.strip()) and does != "closes"
+        if does == "turns" and not self._depth:
+            self._take(tag.group())
+        elif does in ("closes", "turns"):
             self._depth = max(0, self._depth - 1)
-        elif not (self._fresh and not piece.strip()):
+        elif does == "opens" and not (self._fresh and not piece.strip()):
             self._depth += 1
-        self._fresh = not closes
+        self._thoughts.append("")
+        self._fresh = does == "opens"
 
     def _certain(self, text: str) -> int:
         """Where what may become a tag begins."""

@@ -4,31 +4,41 @@ Which text a model writes for one: `gateway.models.tool_calls`.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.core.digests import canonical_json, digest_json
 from gateway.core.errors import InvalidRequest
-from gateway.core.types import Completion, Constraint, GenerationRequest, Tool, ToolCall
+from gateway.core.types import (
+    Completion,
+    Constraint,
+    GenerationRequest,
+    Message,
+    Tool,
+    ToolCall,
+)
 from gateway.models.families.calls import (
-    BARE,
     HERMES,
-    Found,
+    Objects,
     Syntax,
     begins_at,
     found_in,
     may_begin,
-    schemas_of,
     syntax_named,
 )
-from gateway.models.families.grammar import in_tags
+from gateway.models.families.grammar import begun, of_calls
+from gateway.models.families.readers import Found
+from gateway.models.families.values import schemas_of
 from gateway.models.reasoning import Parting
-from gateway.models.tool_calls import ANSWER_START, CLOSING, ToolMode
+from gateway.models.tool_calls import CLOSING, ToolMode
 from gateway.server.schemas import closed
 from gateway.server.wire import FunctionDefinition
 
 _ID_DIGITS = 24
+_SHORT_DIGITS = 9
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ class Asked:
 
     def read(self, done: Completion) -> ParsedAnswer:
         """Part the answer."""
-        return read(done, self.offer, salt_of(self.request.messages, 0))
+        return read(done, self.offer, self.request.messages)
 
 
 def with_offer(request: GenerationRequest, offer: Offer, mode: ToolMode) -> GenerationRequest:
@@ -123,79 +133,86 @@ def _named(offer: Offer) -> Sequence[Tool]:
     return found
 
 
-def read(done: Completion, offer: Offer, salt: str) -> ParsedAnswer:
-    """Part an answer to a request with that offer; see `read_calls`."""
+def read(
+    done: Completion, offer: Offer, messages: Sequence[Message] = (), sample: int = 0
+) -> ParsedAnswer:
+    """Part an answer to a request with that offer; see `read_calls`.
+
+    Args:
+        messages: what is answered.
+        sample: number of the answer.
+    """
     thought, text = (done.reasoning.text if done.reasoning else ""), done.answer or ""
     if not offer.tools:
-        return ParsedAnswer(text, (), thought)
-    if offer.enforced:
-        said = read_enforced(text, offer, salt)
-    else:
-        said = read_calls(text, offer.tools, salt, syntax_named(offer.syntax))
+        return ParsedAnswer(text.removeprefix(syntax_named(offer.syntax).header), (), thought)
+    start = enforcement(offer)[0] if offer.enforced else ""
+    salt = digest_json([canonical_json([repr(m) for m in messages]), sample])
+    taken = frozenset(call.id for message in messages for call in message.tool_calls)
+    said = read_calls(start + text, offer.tools, salt, syntax_named(offer.syntax), taken)
+    if offer.enforced and said.calls:
+        said = replace(said, content="")
     calls = said.calls if offer.several else said.calls[:1]
     return replace(said, calls=calls, thought=thought)
 
 
 def read_calls(
-    text: str, tools: Sequence[Tool], salt: str, syntax: Syntax = HERMES
+    text: str,
+    tools: Sequence[Tool],
+    salt: str,
+    syntax: Syntax = HERMES,
+    taken: frozenset[str] = frozenset(),
 ) -> ParsedAnswer:
     """Part an answer. What looks like a call and is none of a known tool stays text.
 
     Args:
         salt: told apart by it, equal calls in different turns get different ids; the same request
             always gets the same.
+        taken: ids that calls of the conversation have.
     """
     said, found = found_in(text, syntax, schemas_of(tools))
-    calls = tuple(_call(each, f"{salt}/{number}") for number, each in enumerate(found))
-    return ParsedAnswer(said.rstrip("\n") if calls else text, calls)
-
-
-def read_enforced(text: str, offer: Offer, salt: str) -> ParsedAnswer:
-    """The one call of an answer that was enforced. Cut short, it stays text."""
-    whole = enforcement(offer)[0] + text
-    said = read_calls(whole, offer.tools, salt, syntax_named(offer.syntax))
-    return ParsedAnswer("", said.calls) if said.calls else ParsedAnswer(whole, ())
+    calls: list[ToolCall] = []
+    for number, each in enumerate(found):
+        call = _call(each, f"{salt}/{number}", syntax)
+        known = each.id and each.id not in taken | {call.id for call in calls}
+        calls.append(replace(call, id=each.id) if known else call)
+    return ParsedAnswer(said.rstrip("\n") if calls else said, tuple(calls))
 
 
 def enforcement(offer: Offer) -> tuple[str, Constraint]:
     """How an answer begins that must be a call, and what may follow.
 
     Raises:
-        InvalidRequest: the model's form of calls cannot be enforced for these tools.
+        InvalidRequest: the model's form of calls cannot be enforced.
     """
     tools, syntax = _named(offer), syntax_named(offer.syntax)
-    if syntax is HERMES:
-        return ANSWER_START, constraint_of(tools)
-    if syntax.name == BARE:
-        return "", constraint_of(tools, "parameters")
-    if not syntax.before or len(tools) > 1:
-        what = "of one of several tools " if syntax.before else ""
+    if syntax.objects is not None:
+        return syntax.objects.start, constraint_of(tools, syntax.objects)
+    if not syntax.before:
         raise InvalidRequest(
-            f"a call {what}cannot be enforced in the form of this model's chat template",
-            hint='name one tool in tool_choice, or leave it to the model with "auto"'
-            if syntax.before
-            else 'leave it to the model with "auto", or tools = "fallback" in its entry',
+            "a call cannot be enforced in the form of this model's chat template",
+            hint='leave it to the model with "auto", or tools = "fallback" in its entry',
             parameter="tool_choice",
         )
-    (tool,) = tools
-    start, schema = syntax.before.replace("{}", tool.name), _schema(tool)
-    if syntax.between is None:
-        return start, Constraint("json_schema", json.dumps(schema))
-    return start, Constraint("lark", in_tags(schema, syntax))
+    functions = [(tool.name, _schema(tool)) for tool in tools]
+    if len(tools) == 1 and syntax.tags is None:
+        return begun(syntax, functions), Constraint("json_schema", json.dumps(functions[0][1]))
+    return begun(syntax, functions), Constraint("lark", of_calls(syntax, functions))
 
 
-def constraint_of(tools: Sequence[Tool], key: str = "arguments") -> Constraint:
+def constraint_of(tools: Sequence[Tool], objects: Objects) -> Constraint:
     """Lets out just a JSON object that calls one of the tools with arguments of its schema.
 
     Args:
-        key: of the arguments.
+        objects: how it is written.
 
     Raises:
         InvalidRequest: a schema is no JSON object.
     """
     definitions: dict[str, Any] = {}
-    calls = [_call_schema(tool, number, key, definitions) for number, tool in enumerate(tools)]
+    calls = [_call_schema(tool, number, objects, definitions) for number, tool in enumerate(tools)]
     schema = calls[0] if len(calls) == 1 else {"anyOf": calls}
+    if objects.listed:
+        schema = {"type": "array", "items": schema, "minItems": 1, "maxItems": 1}
     if definitions:
         schema = {**schema, "$defs": definitions}
     return Constraint("json_schema", json.dumps(schema))
@@ -210,7 +227,8 @@ class Telling:
 
     def __init__(self, offer: Offer, *, opened: bool) -> None:
         self._parting = Parting(opened=opened)
-        self._held = HeldBack(syntax_named(offer.syntax)) if offer.tools else None
+        syntax = syntax_named(offer.syntax)
+        self._held = HeldBack(syntax) if offer.tools or syntax.header else None
         self._enforced = offer.enforced and bool(offer.tools)
 
     def add(self, text: str) -> ParsedAnswer:
@@ -235,6 +253,7 @@ class HeldBack:
         self._syntax = syntax
         self._text = ""
         self._given = 0
+        self._header = len(syntax.header)
 
     def add(self, text: str) -> str:
         """Take the next piece; return what is certainly content."""
@@ -242,8 +261,8 @@ class HeldBack:
         at = begins_at(self._text, self._syntax)
         end = len(self._text) - may_begin(self._text, self._syntax) if at is None else at
         # The line end between content and a call belongs to neither.
-        end = len(self._text[:end].rstrip("\n"))
-        fresh = self._text[self._given : max(end, self._given)]
+        said = self._text[self._header : end].rstrip("\n")
+        fresh = said[self._given :]
         self._given += len(fresh)
         return fresh
 
@@ -252,14 +271,21 @@ class HeldBack:
         return content[self._given :]
 
 
-def _call(found: Found, salt: str) -> ToolCall:
-    arguments = json.dumps(found.arguments, ensure_ascii=False)
-    number = digest_json([salt, found.name, arguments])[:_ID_DIGITS]
-    return ToolCall(f"call_{number}", found.name, arguments)
+def _call(found: Found, salt: str, syntax: Syntax) -> ToolCall:
+    arguments = _as_json(found.arguments)
+    number = digest_json([salt, found.name, arguments])
+    made = number[:_SHORT_DIGITS] if syntax.short_ids else f"call_{number[:_ID_DIGITS]}"
+    return ToolCall(made, found.name, arguments)
+
+
+def _as_json(arguments: Mapping[str, Any]) -> str:
+    """The arguments as JSON, in which half a character is escaped, since it has no UTF-8 form."""
+    text = json.dumps(arguments, ensure_ascii=False)
+    return json.dumps(arguments) if _HALF.search(text) else text
 
 
 def _call_schema(
-    tool: Tool, number: int, holder: str, definitions: dict[str, Any]
+    tool: Tool, number: int, objects: Objects, definitions: dict[str, Any]
 ) -> dict[str, Any]:
     """Schema of a call of one tool. Its own definitions move to the root, where references look."""
     schema = _schema(tool)
@@ -271,10 +297,13 @@ def _call_schema(
     for key in ("$defs", "definitions"):
         for name, definition in schema.pop(key, {}).items():
             definitions[local[name]] = _renamed(definition, local)
+    fields: dict[str, Any] = {key: {"const": value} for key, value in objects.more.items()}
+    fields |= {objects.name: {"const": tool.name}} if objects.name else {}
+    fields[objects.key if objects.name else tool.name] = _renamed(schema, local)
     return {
         "type": "object",
-        "properties": {"name": {"const": tool.name}, holder: _renamed(schema, local)},
-        "required": ["name", holder],
+        "properties": fields,
+        "required": list(fields),
         "additionalProperties": False,
     }
 
@@ -299,8 +328,3 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
             if (name := reference.removeprefix(root)) in names:
                 made["$ref"] = f"#/$defs/{names[name]}"
     return made
-
-
-def salt_of(messages: Sequence[Any], sample: int) -> str:
-    """Of a conversation and the number of the answer: see `read_calls`."""
-    return digest_json([canonical_json([repr(m) for m in messages]), sample])

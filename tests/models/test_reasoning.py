@@ -17,8 +17,9 @@ from gateway.models.reasoning import CLOSING, OPENING, Parting, opens, part
         ("Well, <think>a bug?</think>no bug", "a bug?", "Well, no bug"),
         ("bug or feature?</think>question", "bug or feature?", "question"),
         ("<think>a bug", "a bug", None),
-        ("bug <think>or", "or", None),
-        ("<think>a</think>b<think>c", "a\nc", None),
+        ("bug <think>or", "or", "bug "),
+        ("<think>a</think>b<think>c", "a\nc", "b"),
+        ("<think>a</think>\n<think>c", "a\nc", None),
         ("</think>", "", ""),
         ("<think>a <think>b</think> c</think>bug", "a\nb\nc", "bug"),
         ("<think>a <think>b</think> a bug", "a\nb\na bug", None),
@@ -41,6 +42,18 @@ from gateway.models.reasoning import CLOSING, OPENING, Parting, opens, part
             "no bug",
         ),
         ("<|channel|>analysis<|message|>a bug", "a bug", None),
+        (
+            "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary to=f "
+            "json<|message|>{}",
+            "a",
+            "<|channel|>commentary to=f json<|message|>{}",
+        ),
+        (
+            "<|open|>think<|sep|>a<|close|>think<|sep|><|open|>response<|sep|>bug<|close|>response"
+            "<|sep|><|close|>message<|sep|>",
+            "a",
+            "bug",
+        ),
     ],
 )
 def test_a_thought_is_parted_from_the_answer(text: str, thought: str, answer: str | None) -> None:
@@ -98,6 +111,10 @@ def test_a_message_that_ends_with_the_tag_begins_no_thought() -> None:
         ),
         ("<think>a</think>b <think>c</think> d", False),
         ("<|open|>think<|sep|>a<|close|>think<|sep|><|open|>response<|sep|>b", False),
+        ("<|open|>response<|sep|>b<|close|>response<|sep|><|close|>message<|sep|>", False),
+        ("<|start|>assistant<|channel|>commentary to=f json<|message|>{}<|call|>", False),
+        ("<think>a</think>b <think>never ends", False),
+        ("b <think>never ends", True),
     ],
 )
 def test_a_text_that_grows_is_parted_as_the_whole_is(text: str, opened: bool, size: int) -> None:

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.types import Tool
+from gateway.core.types import Completion, Tool, Usage
+from gateway.models.families.calls import Objects
 from gateway.models.tool_calls import CLOSING, OPENING
 from gateway.server.tools import (
     HeldBack,
     Offer,
     constraint_of,
+    read,
     read_calls,
-    read_enforced,
 )
 
 TOOLS = (Tool("weather"), Tool("paint"))
@@ -53,9 +54,8 @@ def test_what_is_no_call_stays_text(text: str) -> None:
 
 
 def test_an_enforced_call_that_was_cut_short_stays_text() -> None:
-    assert read_enforced(
-        '{"name": "weather", "arg', Offer(TOOLS, enforced=True), "s"
-    ).content.startswith(OPENING)
+    done = Completion('{"name": "weather", "arg', (), "length", Usage(1, 1), "f")
+    assert read(done, Offer(TOOLS, enforced=True)).content.startswith(OPENING)
 
 
 @given(
@@ -83,7 +83,8 @@ def test_definitions_of_several_tools_do_not_meet() -> None:
             }
         )
 
-    constraint = constraint_of([Tool("a", "", schema("string")), Tool("b", "", schema("number"))])
+    tools = [Tool("a", "", schema("string")), Tool("b", "", schema("number"))]
+    constraint = constraint_of(tools, Objects(""))
     assert isinstance(constraint.value, str)
     whole = json.loads(constraint.value)
     for number, kind in enumerate(["string", "number"]):

@@ -133,7 +133,7 @@ def _read(request: GenerationRequest, done: Completion, session: Session) -> too
     if not request.messages:
         return tools.ParsedAnswer(done.text, ())
     offer = tools.Offer(request.tools, syntax=session.backend.call_syntax)
-    return tools.read(done, offer, tools.salt_of(request.messages, 0))
+    return tools.read(done, offer, request.messages)
 
 
 def _frame(asked: OllamaRequest[A], *, done: bool) -> dict[str, Any]:

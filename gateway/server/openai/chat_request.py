@@ -20,8 +20,7 @@ class ChatChoices:
 
     def read(self, done: Completion, sample: int) -> calling.ParsedAnswer:
         """Part the answer of one choice."""
-        salt = calling.salt_of(self.requests[sample].messages, sample)
-        return calling.read(done, self.offer, salt)
+        return calling.read(done, self.offer, self.requests[sample].messages, sample)
 
 
 async def ask(body: ChatRequest, session: Session) -> ChatChoices:
