@@ -226,6 +226,8 @@ class Reasoning:
     """The thought, without the tags around it."""
     answer: str | None
     """What stands behind the thought; None: the text ended within it."""
+    before: str = ""
+    """What was said before a thought that does not end; such a text has no `answer`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +249,13 @@ class Completion:
     def answer(self) -> str | None:
         """What is to be read as the answer; None: it is still to come, behind the thought."""
         return self.text if self.reasoning is None else self.reasoning.answer
+
+    @property
+    def said(self) -> str:
+        """All that was told so far and is no thought, whether the answer is whole or not."""
+        if self.reasoning is None:
+            return self.text
+        return self.reasoning.before if self.answer is None else self.answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,8 +55,7 @@ def part(text: str, *, opened: bool = False) -> Reasoning | None:
     """The thought and the answer in what was written; None where there is no thought.
 
     A thought within a thought ends with its own tag. What stands before a closing tag is thought,
-    also where no tag opened it: the prompt did, or a token that has no text. What was said before a
-    thought that does not end is the answer; None is one of a thought alone.
+    also where no tag opened it: the prompt did, or a token that has no text.
 
     Args:
         opened: the prompt ended within a thought, as some chat templates begin every answer.
@@ -65,7 +64,9 @@ def part(text: str, *, opened: bool = False) -> Reasoning | None:
         return None
     thought, said, depth = _parted(text, opened=opened)
     whole = "\n".join(filter(None, map(str.strip, thought)))
-    return Reasoning(whole, said if said.strip() or not depth else None)
+    if depth:
+        return Reasoning(whole, None, said if said.strip() else "")
+    return Reasoning(whole, said)
 
 
 def _parted(text: str, *, opened: bool) -> tuple[list[str], str, int]:

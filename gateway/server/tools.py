@@ -142,7 +142,7 @@ def read(
         messages: what is answered.
         sample: number of the answer.
     """
-    thought, text = (done.reasoning.text if done.reasoning else ""), done.answer or ""
+    thought, text = (done.reasoning.text if done.reasoning else ""), done.said
     if not offer.tools:
         return ParsedAnswer(text.removeprefix(syntax_named(offer.syntax).header), (), thought)
     start = enforcement(offer)[0] if offer.enforced else ""
@@ -240,7 +240,7 @@ class Telling:
 
     def rest(self, done: Completion, said: ParsedAnswer) -> ParsedAnswer:
         """What of the whole was not let through yet, without the calls."""
-        thought, content = self._parting.rest(said.thought, done.answer or "")
+        thought, content = self._parting.rest(said.thought, done.said)
         if self._held is not None:
             content = self._held.rest(said.content)
         return ParsedAnswer(content, (), thought)

@@ -17,8 +17,6 @@ from gateway.models.reasoning import CLOSING, OPENING, Parting, opens, part
         ("Well, <think>a bug?</think>no bug", "a bug?", "Well, no bug"),
         ("bug or feature?</think>question", "bug or feature?", "question"),
         ("<think>a bug", "a bug", None),
-        ("bug <think>or", "or", "bug "),
-        ("<think>a</think>b<think>c", "a\nc", "b"),
         ("<think>a</think>\n<think>c", "a\nc", None),
         ("</think>", "", ""),
         ("<think>a <think>b</think> c</think>bug", "a\nb\nc", "bug"),
@@ -58,6 +56,11 @@ from gateway.models.reasoning import CLOSING, OPENING, Parting, opens, part
 )
 def test_a_thought_is_parted_from_the_answer(text: str, thought: str, answer: str | None) -> None:
     assert part(text) == Reasoning(thought, answer)
+
+
+def test_what_was_said_before_a_thought_that_does_not_end_is_kept() -> None:
+    assert part("bug <think>or") == Reasoning("or", None, "bug ")
+    assert part("<think>a</think>b<think>c") == Reasoning("a\nc", None, "b")
 
 
 def test_a_thought_that_the_prompt_began_ends_with_its_tag_alone() -> None:
@@ -120,7 +123,7 @@ def test_a_message_that_ends_with_the_tag_begins_no_thought() -> None:
 def test_a_text_that_grows_is_parted_as_the_whole_is(text: str, opened: bool, size: int) -> None:
     parting = Parting(opened=opened)
     whole = part(text, opened=opened)
-    wanted = (whole.text, whole.answer or "") if whole else ("", text)
+    wanted = (whole.text, whole.answer or whole.before) if whole else ("", text)
     told = [parting.add(text[at : at + size]) for at in range(0, len(text), size)]
     told.append(parting.rest(*wanted))
     assert ("".join(t for t, _ in told), "".join(a for _, a in told)) == wanted

@@ -281,7 +281,7 @@ SYNTAXES: tuple[Syntax, ...] = (
     _invoke("atem", "atem:", ("function_calls",)),
     Syntax(
         "channels",
-        ("<|channel|>commentary to=", " to=functions.", "to=functions.", "<|start|>assistant to="),
+        ("<|channel|>commentary to=", " to=functions.", "to=functions.", "<|start|>assistant"),
         named_json(
             r"(?:<\|start\|>assistant)?(?:<\|channel\|>commentary)?\s?to=(?:functions\.)?"
             r"(?P<name>[\w.-]+)\s?(?:<\|channel\|>commentary)?\s?(?:<\|constrain\|>)?(?:json)?\s?"

@@ -178,7 +178,8 @@ def _choice(number: int, asked: ChatChoices, answer: Completion, session: Sessio
     more: dict[str, Any] = {"reasoning_content": said.thought} if said.thought else {}
     if said.calls:
         more["tool_calls"] = [_call(call) for call in said.calls]
-    content = said.content or None if said.calls or answer.answer is None else said.content
+    nothing = said.calls or answer.answer is None
+    content = said.content or None if nothing else said.content
     message = AnswerMessage(role="assistant", content=content, refusal=None, **more)
     logprobs = None if answer.logprobs is None else _logprobs(answer.logprobs, session)
     return Choice(
