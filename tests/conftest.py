@@ -33,6 +33,8 @@ os.environ.setdefault("GATEWAY_TRIAL", "off")
 torch_library.prepare()
 # What is asked of baselines elsewhere does not wait for an encoder that happens to be installed.
 os.environ["GATEWAY_ENCODER"] = "off"
+# What one test computes shall not be there for the next one, nor in the user's folder.
+os.environ["GATEWAY_CACHE"] = "off"
 
 WHOLE = "whole"
 """Name of an entry: the default model with all its layers."""

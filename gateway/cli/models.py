@@ -114,6 +114,24 @@ def models_remove(
     note(f"deleted {found.name} from {server.host}")
 
 
+@models_app.command("cache")
+def models_cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all of it.")] = False,
+) -> None:
+    """What is kept so that a later start is faster, and what it takes on the disk.
+
+    No answer depends on it: what is removed is computed again. GATEWAY_CACHE says how much may be
+    kept; "off", nothing.
+    """
+    from gateway.models.environment import kept_files
+    from gateway.report.pages import kept as page
+
+    files = kept_files()
+    if clear and files is not None:
+        files.clear()
+    show(page.section(files))
+
+
 @models_app.command("import-ollama")
 def models_import_ollama(
     name: Annotated[

@@ -77,6 +77,7 @@ NEEDS: Mapping[str, Needs] = {
     "models show": Needs(sometimes=_MODEL),
     "models pull": Needs(sometimes={"hf": "models of the hub", "ollama": "ollama:NAME"}),
     "models remove": Needs(("ollama",)),
+    "models cache": Needs(),
     "models import-ollama": Needs(),
     "models modelfile": Needs(("llama-cpp",)),
     "models push-ollama": Needs(("ollama",)),

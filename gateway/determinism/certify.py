@@ -32,7 +32,7 @@ from gateway.core.errors import BackendError, InvalidRequest
 from gateway.core.types import GenerationRequest, Sampling
 from gateway.determinism.rendering import by_transformers
 from gateway.models.certificates import Certificate, Level, Trial, machine, save
-from gateway.models.environment import certificates_file
+from gateway.models.environment import certificates_file, nothing_kept
 from gateway.models.locate import weights_path
 from gateway.models.spec import ModelSpec
 
@@ -140,7 +140,8 @@ async def certify(
         fingerprint = backend.fingerprint
         questions = await asyncio.to_thread(_questions, backend)
         by_another_way = await _by_another_way(backend, questions)
-    reference = [(await _pass(load, alone, [q], [0]))[0] for q in questions]
+    with nothing_kept():
+        reference = [(await _pass(load, alone, [q], [0]))[0] for q in questions]
     order = list(range(len(questions)))
     trials: list[Trial] = list(by_another_way)
 

@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.core.kept import Bytes
+
 Logits = NDArray[np.float32]
 """Shape (outputs, vocabulary)."""
 
@@ -83,6 +85,19 @@ class Context(Protocol):
 
     def copy(self, source: int, target: int) -> None:
         """Make `target` hold what `source` holds."""
+        ...
+
+    def state_of(self, sequence: int, length: int) -> Bytes:
+        """All that a sequence of so many tokens holds, for a context of another process that is
+        made alike; empty where that cannot be told."""
+        ...
+
+    def put_state(self, sequence: int, length: int, state: Bytes, adapter: Adapter | None) -> bool:
+        """Make a sequence hold what one of so many tokens held, computed with this adapter.
+
+        Returns:
+            False where it is none of this context's, and then the sequence holds nothing.
+        """
         ...
 
     def close(self) -> None:

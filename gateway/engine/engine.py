@@ -30,7 +30,9 @@ from gateway.core.sequences import common_length
 from gateway.core.types import Timings
 from gateway.engine.context import OUTPUTS_PER_PASS, Adapter, Context, Logits, PassRow
 from gateway.engine.jobs import Answer, Job, Step
+from gateway.engine.kept_beginnings import KeptBeginnings
 from gateway.engine.prefixes import COPY_WORTH, Prefixes
+from gateway.engine.shared_beginnings import SharedBeginnings
 
 logger = logging.getLogger("gateway.engine")
 
@@ -45,6 +47,9 @@ hardly more time."""
 _TURN_S = 0.1
 """How long passes go on with one adapter while jobs of another wait. A change costs about 6 ms
 (SmolLM2 135M, 2 cores), half of a pass over one token."""
+
+_TELLING_ROWS = 32
+"""A pass of so many tells what computing a prompt's token takes."""
 
 _TRY_AGAIN_S = 2.0
 """How long after a context was refused the next one is tried, while nobody asks."""
@@ -97,6 +102,8 @@ class _Task:
     """How many of the last pending tokens want logits."""
     returns: bool = False
     """Whether it comes back to where the current step ends."""
+    place: int = 0
+    """After how many of the prompt's tokens the state is to be kept; 0: nowhere, or done."""
     served: int = 0
     """Number of the last pass that took some of its tokens."""
 
@@ -109,6 +116,7 @@ class Engine:
         remake: makes a new one when the engine has failed; None: it then stays closed.
         serial: one job a pass; see above.
         prompt_beside_short: most prompt tokens in a pass that also serves short steps.
+        kept: beginnings of prompts on disk; None: none are read or written. Closed with it.
     """
 
     def __init__(
@@ -118,12 +126,16 @@ class Engine:
         remake: Callable[[], Context] | None = None,
         serial: bool = False,
         prompt_beside_short: int = PROMPT_BESIDE_SHORT,
+        kept: KeptBeginnings | None = None,
     ) -> None:
         self._context = context
         self._remake = remake
         self._prompt_beside_short = prompt_beside_short
         self._piece = min(SERIAL_PIECE, context.batch_tokens) if serial else 0
-        self._prefixes = Prefixes(context, self._piece or 1)
+        self._kept = kept
+        self._prefixes = Prefixes(context, self._piece or 1, kept)
+        self._beginnings = SharedBeginnings()
+        self._prompts_s, self._prompts_tokens = 0.0, 0
         self._inbox: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._waiting: list[_Task] = []
         self._running: list[_Task] = []
@@ -158,12 +170,18 @@ class Engine:
             self._inbox.put(task)
         return task.future
 
+    def announce(self, beginning: Sequence[int], adapter: Adapter | None = None) -> None:
+        """Say that prompts will come which begin so, so that it is kept when it is computed."""
+        self._beginnings.announce(beginning, adapter)
+
     def close(self) -> None:
         """Fail what is unfinished, end the thread, free the context."""
         with self._door:
             self._closed = True
         self._inbox.put(None)
         self._thread.join()
+        if self._kept is not None:
+            self._kept.close()
 
     def _run(self) -> None:
         while True:
@@ -219,7 +237,7 @@ class Engine:
             self._count(error)
             self._fail_all(BackendUnavailable(f"the engine stopped and cannot begin anew: {error}"))
             return False
-        self._prefixes = Prefixes(self._context, self._piece or 1)
+        self._prefixes = Prefixes(self._context, self._piece or 1, self._kept)
         self._adapter, self._turn_ends = None, 0.0
         self.stats.down = False
         return True
@@ -269,13 +287,10 @@ class Engine:
                 self._start(task)
 
     def _is_coming(self, task: _Task) -> bool:
-        """Whether a running job will soon hold much more of its prompt than is held now, and of a
-        kind that can be cut there."""
-        if not self._context.goes_back:
-            return False
+        """Whether a running job will soon hold much more of its prompt than is held now."""
         soon = max(
             (
-                common_length(other.prompt, task.prompt)
+                self._comes(other, task.prompt)
                 for other in self._running
                 if other.adapter == task.adapter
                 and self._prefixes.length(other.sequence) < len(other.prompt)
@@ -284,13 +299,40 @@ class Engine:
         )
         return soon >= self._prefixes.longest(task.prompt, task.adapter) + COPY_WORTH
 
+    def _comes(self, other: _Task, prompt: list[int]) -> int:
+        """How much of a prompt another job will hold, where its sequence can be cut there or its
+        state is kept there."""
+        common = common_length(other.prompt, prompt)
+        if self._context.goes_back:
+            return common
+        return other.place if other.place <= common else 0
+
     def _start(self, task: _Task) -> None:
         task.started = time.perf_counter()
         busy = {t.sequence for t in self._running}
-        task.sequence, task.cached = self._prefixes.claim(task.prompt, task.adapter, busy)
+        place = self._place(task)
+        task.sequence, task.cached = self._prefixes.claim(task.prompt, task.adapter, busy, place)
+        task.place = place if self._prefixes.misses(task.prompt, task.adapter, place) else 0
+        self._keep_at(task)
         task.served = self.stats.passes
         self._running.append(task)
         self._advance(task, None)
+
+    def _place(self, task: _Task) -> int:
+        """After how many of a prompt's tokens other prompts part from it; 0: nothing is kept."""
+        if self._kept is None and self._context.goes_back:
+            return 0
+        place = self._beginnings.place(task.prompt, task.adapter)
+        return place // self._piece * self._piece if self._piece else place
+
+    def _keep_at(self, task: _Task) -> None:
+        """Keep a job's state where it is to be kept, if it has come there."""
+        held = self._prefixes.length(task.sequence)
+        if task.place and held >= task.place:
+            if held == task.place:
+                token_s = self._prompts_s / max(self._prompts_tokens, 1)
+                self._prefixes.keep_beginning(task.sequence, token_s)
+            task.place = 0
 
     def _advance(self, task: _Task, logits: Sequence[Logits] | None) -> None:
         """Let a job go on until its next step is known, or settle it."""
@@ -337,12 +379,17 @@ class Engine:
             return
         self.stats.passes += 1
         self.stats.tokens += len(rows)
-        self.stats.decode_s += time.perf_counter() - begun
+        took = time.perf_counter() - begun
+        self.stats.decode_s += took
+        if len(rows) >= _TELLING_ROWS:
+            self._prompts_s += took
+            self._prompts_tokens += len(rows)
         given = 0
         for task, count in shares:
             task.served = self.stats.passes
             self._prefixes.add(task.sequence, task.pending[:count])
             del task.pending[:count]
+            self._keep_at(task)
             if not task.pending:
                 mine = logits[given : given + task.outputs]
                 given += task.outputs
@@ -359,7 +406,7 @@ class Engine:
         """
         lead = self._lead()
         if self._piece:
-            return [(lead, _share(lead, self._piece, OUTPUTS_PER_PASS))]
+            return [(lead, self._share(lead, self._piece, OUTPUTS_PER_PASS))]
         mixed = self._context.mixes_adapters
         together = [t for t in self._running if mixed or t.adapter == lead.adapter]
         shares: list[tuple[_Task, int]] = []
@@ -368,7 +415,7 @@ class Engine:
         of_prompts = self._prompt_beside_short if any_short else tokens
         for task in sorted(together, key=lambda t: (len(t.pending) > _SHORT, t.submitted)):
             is_prompt = len(task.pending) > _SHORT
-            count = _share(task, min(tokens, of_prompts) if is_prompt else tokens, outputs)
+            count = self._share(task, min(tokens, of_prompts) if is_prompt else tokens, outputs)
             if count <= 0:
                 continue
             if count == len(task.pending):
@@ -377,6 +424,18 @@ class Engine:
             of_prompts -= count if is_prompt else 0
             shares.append((task, count))
         return sorted(shares, key=lambda share: share[0].sequence)
+
+    def _share(self, task: _Task, tokens: int, outputs: int) -> int:
+        """How many of a job's pending tokens a pass takes that has room for so many of each; 0 or
+        less where none. Those that want logits are not parted, and where a state is to be kept a
+        pass ends."""
+        until = task.place - self._prefixes.length(task.sequence)
+        if 0 < until <= len(task.pending) - task.outputs:
+            tokens = min(tokens, until)
+        count = min(len(task.pending), tokens)
+        if count < len(task.pending) or task.outputs > outputs:
+            count = min(count, len(task.pending) - task.outputs)
+        return count
 
     def _lead(self) -> _Task:
         """The job served longest ago, of those with the adapter whose turn it is."""
@@ -434,12 +493,3 @@ def _check_finite(rows: Sequence[Logits]) -> None:
             hint="its weights or its adapter's hold such numbers, or its dtype is too narrow for "
             'them: dtype = "float32" in an entry of torch',
         )
-
-
-def _share(task: _Task, tokens: int, outputs: int) -> int:
-    """How many of a job's pending tokens a pass takes that has room for so many of each; 0 or less
-    where none. Those that want logits are not parted."""
-    count = min(len(task.pending), tokens)
-    if count < len(task.pending) or task.outputs > outputs:
-        count = min(count, len(task.pending) - task.outputs)
-    return count

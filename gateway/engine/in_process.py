@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.core.errors import ContextOverflow, InvalidRequest
 from gateway.core.mapped import MappedFiles
+from gateway.core.sequences import common_length
 from gateway.core.types import (
     Completion,
     Delta,
@@ -55,6 +56,14 @@ class EngineBackend:
     """What may be asked of it."""
     _files: MappedFiles
     """Of the weights."""
+
+    def announce(self, requests: Sequence[GenerationRequest]) -> None:
+        """Say that requests like these will come: what all of them begin with is then kept as soon
+        as it is computed, for later ones and for the next process. No answer changes by that."""
+        prompts = [list(self._reader.render(request).token_ids) for request in requests]
+        if len(prompts) > 1:
+            shared = min(common_length(prompts[0], other) for other in prompts[1:])
+            self._engine.announce(prompts[0][:shared], self._adapter)
 
     async def generate(self, request: GenerationRequest) -> Completion:
         return await self._generate(request, None)

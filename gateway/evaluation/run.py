@@ -6,7 +6,7 @@ both; rules that turn label scores into answers come later and cost no forward p
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
 from gateway.backends.pool import ModelPool
@@ -316,6 +316,8 @@ async def _run_cell(
     # It loads what renders chat templates, which most that import this do not need.
     from gateway.engine.in_process import EngineBackend
 
+    if isinstance(backend, EngineBackend):
+        backend.announce(_alike(plan, strategy, backend, [ask.item for ask in todo[:_PROBES]]))
     last = time.perf_counter()
 
     async def ask_one(ask: _Ask) -> None:
@@ -331,6 +333,19 @@ async def _run_cell(
         on_progress(Progress(cell, ask.item, observation, ask.purpose))
 
     await for_each(todo, ask_one, limit=min(backend.concurrency, len(todo)))
+
+
+def _alike(
+    plan: Plan, strategy: Strategy, backend: Backend, items: Sequence[Item]
+) -> list[GenerationRequest]:
+    """What is asked about some items, and about texts that say nothing: what stands before the
+    item's own text is what all of them begin with."""
+    found = []
+    for item in (*items, *content_free_items(plan.task)):
+        # One that cannot be asked gets its status when it is.
+        with suppress(RequestError):
+            found.append(question(plan.task, plan.labels, strategy, backend, item).request)
+    return found
 
 
 async def answer(

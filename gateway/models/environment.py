@@ -10,12 +10,16 @@ the same name replaces the shipped one:
                      not there is looked for among those that ship with the package
     GATEWAY_ENCODER  a folder of a sentence encoder, or "off" (default: that of the extra encoders)
     GATEWAY_TRIAL    "off": no GGUF file is first tried in a process of its own
+    GATEWAY_CACHE    most bytes of what is kept to start faster, "8GB", or "off" (default: 8GB)
     OLLAMA_MODELS    where an Ollama server keeps its models (default: where it does by default)
     OLLAMA_HOST      where an Ollama server answers (default: this machine, port 11434)
     OLLAMA_API_KEY   shown to the server of OLLAMA_HOST, and to no other
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -23,6 +27,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from gateway.core.errors import ConfigError
+from gateway.core.kept import KeptFiles
 
 _APP = "local-model-gateway"
 
@@ -31,6 +36,8 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 _OLLAMA_PORT = 11434
+_CACHE_BYTES = 8 * 10**9
+_keeping: ContextVar[bool] = ContextVar("keeping", default=True)
 
 
 def own_models() -> Path:
@@ -132,6 +139,35 @@ def tries_files() -> bool:
 def certificates_file() -> Path:
     """Where what `gateway certify` measured is kept."""
     return data_root() / "certificates.json"
+
+
+@contextmanager
+def nothing_kept() -> Iterator[None]:
+    """The block in which models are loaded that neither read nor write what is kept: what others
+    are compared with is computed from nothing."""
+    before = _keeping.set(False)
+    try:
+        yield
+    finally:
+        _keeping.reset(before)
+
+
+def kept_files() -> KeptFiles | None:
+    """What is kept so that a later start is faster; None: nothing is to be.
+
+    Raises:
+        ConfigError: GATEWAY_CACHE is no size.
+    """
+    said = os.environ.get("GATEWAY_CACHE", "").strip()
+    if said.lower() in {"off", "0"} or not _keeping.get():
+        return None
+    from gateway.core.sizes import parse_size
+
+    try:
+        most = parse_size(said) if said else _CACHE_BYTES
+    except ConfigError as error:
+        raise ConfigError(f"GATEWAY_CACHE={said}: {error.message}", hint='8GB, or "off"') from None
+    return KeptFiles(data_root() / "kept", most)
 
 
 def from_environment(name: str) -> Path | None:

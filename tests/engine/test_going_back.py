@@ -39,6 +39,12 @@ class Recurrent:
     def copy(self, source: int, target: int) -> None:
         self.held[target] = self.held[source]
 
+    def state_of(self, sequence: int, length: int) -> bytes:
+        raise NotImplementedError
+
+    def put_state(self, sequence: int, length: int, state: object, adapter: object) -> bool:
+        raise NotImplementedError
+
     def close(self) -> None: ...
 
 

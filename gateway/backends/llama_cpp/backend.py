@@ -20,11 +20,12 @@ from gateway.core.mapped import SeenFiles
 from gateway.core.types import EmbeddingInput, Embeddings, GenerationRequest, MemoryUse, Ranking
 from gateway.engine.engine import SERIAL_PIECE, Engine
 from gateway.engine.in_process import EngineBackend, usable_cores
+from gateway.engine.kept_beginnings import kept_beginnings
 from gateway.engine.llama import library
 from gateway.engine.reader import Reader
 from gateway.engine.shared import Shelf
 from gateway.models.abilities import Abilities, Pooling
-from gateway.models.environment import digest_memory
+from gateway.models.environment import digest_memory, kept_files
 from gateway.models.gguf_parts import files_of
 from gateway.models.locate import described_digests
 from gateway.models.weights import WeightsDigests, weights_digests
@@ -58,7 +59,7 @@ class LlamaCppBackend(EngineBackend):
         self.spec = spec
         seen = SeenFiles(files_of(path))
         digests = described_digests(spec, path)
-        kernels = library.settle_kernels(spec.kernels, digests.types)
+        self._kernels = library.settle_kernels(spec.kernels, digests.types)
         self.threads = spec.threads or usable_cores()
         self._offload = offload(spec, path)
         self._model_key = (digests.file, digests.contents, self._offload.setting)
@@ -80,7 +81,8 @@ class LlamaCppBackend(EngineBackend):
                 spec.batch_tokens,
                 self._attending,
             )
-            self._engine = _engines.take(self._engine_key, self._make_engine)
+            make = partial(self._make_engine, digests.contents)
+            self._engine = _engines.take(self._engine_key, make)
         except Exception:
             _models.give_back(self._model_key)
             raise
@@ -88,7 +90,7 @@ class LlamaCppBackend(EngineBackend):
         self.concurrency = spec.parallel
         self._reader = Reader(spec, self._model)
         self.warnings = (*filter(None, [self._offload.remark]), *_weaknesses(spec), *self._told())
-        self.identity = self._identify(digests.contents, kernels)
+        self.identity = self._identify(digests.contents)
         self.fingerprint = digest_json(self.identity)
 
     def _load_model(self, path: Path, digests: WeightsDigests) -> GgufModel:
@@ -116,7 +118,7 @@ class LlamaCppBackend(EngineBackend):
         template = self._reader.template_source
         return (*self._reader.warnings, *told_of(self.spec.name, self.spec.adapter, template))
 
-    def _make_engine(self) -> Engine:
+    def _make_engine(self, contents: str) -> Engine:
         length = min(self.spec.context_length, self._model.context_trained)
         if not self.abilities.writes:
             batch, count = self.spec.batch_tokens, self.spec.parallel
@@ -130,25 +132,32 @@ class LlamaCppBackend(EngineBackend):
             batch_tokens=self.spec.batch_tokens,
             attention=self._attending,
         )
-        return Engine(make(), remake=make, serial=self._serial)
+        files = kept_files() if self.spec.deterministic == "bitwise" else None
+        context = make()
+        kept = kept_beginnings(files, self._computing(contents, context.length))
+        return Engine(context, remake=make, serial=self._serial, kept=kept)
 
-    def _identify(self, contents: str, kernels: str) -> Mapping[str, str]:
+    def _computing(self, contents: str, context_length: int) -> Mapping[str, str]:
+        """What computes, whatever is read: all that the state behind some tokens depends on."""
         build = library.build()
         serial = f"serial={min(SERIAL_PIECE, self.spec.batch_tokens)}" if self._serial else ""
         on_card = self._offload.setting
-        settings = " ".join(filter(None, (_SETTINGS[self._attending], kernels, serial, on_card)))
-        identity = {
+        asked = (_SETTINGS[self._attending], self._kernels, serial, on_card)
+        of_card = ", ".join(card.description for card in self._offload.cards)
+        return {
             "backend": "llama_cpp",
             "weights": contents,
-            **self._reader.identity,
-            "context_length": str(self._engine.context_length),
+            "context_length": str(context_length),
             "version": build.version,
             "build": build.system_info.strip(),
-            "settings": settings,
+            "settings": " ".join(filter(None, asked)),
+            **({"device": of_card} if on_card else {}),
         }
-        identity |= self._of_vectors
-        if on_card:
-            identity["device"] = ", ".join(card.description for card in self._offload.cards)
+
+    def _identify(self, contents: str) -> Mapping[str, str]:
+        computing = self._computing(contents, self._engine.context_length)
+        first = {key: computing[key] for key in ("backend", "weights")}
+        identity = {**first, **self._reader.identity, **computing, **self._of_vectors}
         if self._adapter is not None:
             scale = repr(self.spec.adapter_scale)
             identity |= {"adapter": self._adapter.digest, "adapter_scale": scale}

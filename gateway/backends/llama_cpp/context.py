@@ -14,6 +14,7 @@ from gateway.backends.llama_cpp.adapter import Adapter
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.llama_cpp.offload import too_large
 from gateway.core.errors import BackendError, ModelLoadError
+from gateway.core.kept import Bytes
 from gateway.core.sizes import available_bytes, readable
 from gateway.engine.context import OUTPUTS_PER_PASS, Logits, Memory, PassRow
 from gateway.engine.llama import library
@@ -105,6 +106,7 @@ class Context:
         self.sequences = sequences
         self.batch_tokens = batch_tokens
         self.goes_back = model.abilities.memory == "attention"
+        self._has_windows = bool(lib.llama_model_n_swa(model.handle))
         self._adapter: Adapter | None = None
 
     def close(self) -> None:
@@ -168,18 +170,12 @@ class Context:
     def save(self, sequence: int) -> bytes:
         """The state of a sequence that cannot be cut, as it is now; keys and values, which can be
         cut, are not in it."""
-        lib, only = self._lib, self._lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
-        size = lib.llama_state_seq_get_size_ext(self._handle, sequence, only)
-        buffer = (ctypes.c_uint8 * size)()
-        written = lib.llama_state_seq_get_data_ext(self._handle, buffer, size, sequence, only)
-        return ctypes.string_at(buffer, written)
+        return bytes(self._state(sequence, self._lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY))
 
     def restore(self, sequence: int, length: int, saved: bytes) -> bool:
         """Cut a sequence to the length at which its state was saved; False where the memory cannot
         do it, and then the sequence holds nothing that may be relied on."""
-        lib, only = self._lib, self._lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
-        buffer = (ctypes.c_uint8 * len(saved)).from_buffer_copy(saved)
-        read = lib.llama_state_seq_set_data_ext(self._handle, buffer, len(saved), sequence, only)
+        read = self._put(sequence, saved, self._lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY)
         # The state is now that of `length` tokens, so that only keys and values are cut.
         return bool(read) and self.truncate(sequence, length)
 
@@ -187,6 +183,43 @@ class Context:
         """Make `target` hold what `source` holds."""
         self._lib.llama_memory_seq_rm(self._memory, target, -1, -1)
         self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
+    def state_of(self, sequence: int, length: int) -> Bytes:
+        """See `gateway.engine.context.Context`.
+
+        The library leaves out what lies before a sliding window (`llama_kv_cache::state_write`). So
+        keys would come back at other places, and sums of them in other steps.
+        """
+        del length  # As many as it has been cut to.
+        return b"" if self._has_windows else self._state(sequence, 0)
+
+    def put_state(self, sequence: int, length: int, state: Bytes, adapter: Hashable | None) -> bool:
+        """See `gateway.engine.context.Context`."""
+        del adapter  # What is held is the same whatever computes next.
+        self.truncate(sequence, 0)
+        fits = self._put(sequence, state, 0) > 0
+        last = self._lib.llama_memory_seq_pos_max(self._memory, sequence)
+        if fits and last == length - 1:
+            return True
+        self.truncate(sequence, 0)
+        return False
+
+    def _state(self, sequence: int, flags: int) -> bytearray:
+        size = self._lib.llama_state_seq_get_size_ext(self._handle, sequence, flags)
+        state = bytearray(size)
+        into = (ctypes.c_uint8 * size).from_buffer(state)
+        get = self._lib.llama_state_seq_get_data_ext
+        written = get(self._handle, into, size, sequence, flags)
+        del into  # A bytearray that something points into cannot be cut.
+        del state[written:]
+        return state
+
+    def _put(self, sequence: int, state: Bytes, flags: int) -> int:
+        """How many bytes of a state were read; 0: it is none."""
+        data = np.frombuffer(state, dtype=np.uint8)
+        pointer = data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        put = self._lib.llama_state_seq_set_data_ext
+        return int(put(self._handle, pointer, len(data), sequence, flags))
 
 
 class NoContext:
@@ -217,6 +250,14 @@ class NoContext:
 
     def copy(self, source: int, target: int) -> None:
         del source, target
+
+    def state_of(self, sequence: int, length: int) -> bytes:
+        del sequence, length
+        return b""
+
+    def put_state(self, sequence: int, length: int, state: Bytes, adapter: Hashable | None) -> bool:
+        del sequence, length, state, adapter
+        return False
 
     def close(self) -> None:
         """Nothing to free."""

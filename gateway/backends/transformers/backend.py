@@ -15,16 +15,19 @@ from gateway.backends.transformers.spec import TransformersSpec
 from gateway.backends.transformers.tokenizer import FolderTokenizer
 from gateway.core.digests import digest_json, file_digest
 from gateway.core.errors import ModelLoadError
+from gateway.core.kept import KeptFiles
 from gateway.core.mapped import SeenFiles
 from gateway.core.types import MemoryUse
 from gateway.engine.engine import PROMPT_BESIDE_SHORT, SERIAL_PIECE, Engine
 from gateway.engine.in_process import EngineBackend, usable_cores
+from gateway.engine.kept_beginnings import kept_beginnings
 from gateway.engine.llama.vocabulary import GgufVocabulary
 from gateway.engine.reader import Reader
 from gateway.engine.shared import Shelf
 from gateway.models.adapters.check import refuse_other_weights
 from gateway.models.adapters.folder import WEIGHTS
 from gateway.models.adapters.warnings import told_of
+from gateway.models.environment import kept_files
 from gateway.models.gguf_parts import files_of
 from gateway.models.locate import described_digests
 from gateway.models.shards import refuse_broken_folder
@@ -80,7 +83,7 @@ class TransformersBackend(EngineBackend):
                 self._serial,
                 self._batch_tokens(),
             )
-            self._engine = _engines.take(self._engine_key, self._make_engine)
+            self._engine = _engines.take(self._engine_key, partial(self._make_engine, weights))
         except Exception:
             self._give_back_model()
             raise
@@ -118,7 +121,7 @@ class TransformersBackend(EngineBackend):
             model.shapes[self._adapter] = find_shape(model, self._adapter, self.threads)
         return model.shapes[self._adapter] is not None
 
-    def _make_engine(self) -> Engine:
+    def _make_engine(self, weights: "_Weights") -> Engine:
         from gateway.backends.transformers.context import TorchContext
 
         make = partial(
@@ -130,14 +133,44 @@ class TransformersBackend(EngineBackend):
             threads=self.threads,
             fast=self.spec.deterministic == "off",
         )
+        files = self._kept_files()
         context = make()
+        kept = kept_beginnings(files, self._computing(weights, context.length))
         of_card = self._model.device.type == "cuda"
         return Engine(
             context,
             remake=make,
             serial=self._serial,
             prompt_beside_short=context.batch_tokens if of_card else PROMPT_BESIDE_SHORT,
+            kept=kept,
         )
+
+    def _kept_files(self) -> KeptFiles | None:
+        """Where beginnings of prompts are kept: of what a processor computes to the last bit."""
+        of_processor = self._model.device.type == "cpu" and not library.depends_on_threads()
+        return kept_files() if of_processor and self.spec.deterministic == "bitwise" else None
+
+    def _computing(self, weights: "_Weights", context_length: int) -> Mapping[str, str]:
+        """What computes on a processor, whatever is read: all that the state behind some tokens
+        depends on."""
+        torch, transformers = library.load()
+        spec, packing = self.spec, self._model.packing
+        merged = spec.adapter is not None and spec.adapter_merged
+        return {
+            "backend": "transformers",
+            "weights": digest_json([str(each) for each in weights.key]),
+            "dtype": spec.dtype,
+            "quantize": f"{spec.quantize} {packing.named if packing else ''}",
+            "adapter": self._digest_of_adapter() if merged else "",
+            "context_length": str(context_length),
+            "version": f"{transformers.__version__} {torch.__version__}",
+            "build": f"{torch.backends.cpu.get_cpu_capability()} {library.mode()}",
+            "serial": str(self._serial),
+        }
+
+    def _digest_of_adapter(self) -> str:
+        assert self.spec.adapter is not None
+        return adapter_digest(self.spec.adapter, pickles=_pickles(self.spec))
 
     def _batch_tokens(self) -> int:
         """Most tokens of a pass: on a card, as many as keep it busy."""
@@ -179,9 +212,8 @@ class TransformersBackend(EngineBackend):
             computed = ", unpacked" if packing.unpacked else f" {version('bitsandbytes')}"
             identity["packing"] = packing.named + computed
         if self.spec.adapter:
-            digest = adapter_digest(self.spec.adapter, pickles=_pickles(self.spec))
             merged = ", merged" if self.spec.adapter_merged else ""
-            identity["adapter"] = digest + merged
+            identity["adapter"] = self._digest_of_adapter() + merged
         return identity
 
     def _vectors(self, texts: Sequence[Sequence[int]]) -> Iterable[Iterable[float]]:

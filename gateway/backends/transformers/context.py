@@ -5,12 +5,15 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
 from gateway.backends.transformers import passes
 from gateway.backends.transformers.cache import Sequences
 from gateway.backends.transformers.model import TorchModel
 from gateway.backends.transformers.passes import FAST, Packed, Shape
 from gateway.core.errors import BackendError, ModelLoadError
+from gateway.core.kept import Bytes
 from gateway.core.sizes import available_bytes, readable
 from gateway.engine.context import Logits, Memory, PassRow
 
@@ -158,6 +161,35 @@ class TorchContext:
             for layer in self._cache.of_layer:
                 layer.copy(source, target)
         self._begins[target] = self._begins[source]
+
+    def state_of(self, sequence: int, length: int) -> Bytes:
+        """See `gateway.engine.context.Context`. What an adapter puts before every prompt is put
+        there again by each process."""
+        if self._begins[sequence] is not None:
+            return b""
+        return save(
+            {
+                f"{number}.{name}": held[sequence, :, :length].contiguous().cpu()
+                for number, layer in enumerate(self._cache.of_layer)
+                for name, held in (("keys", layer.keys), ("values", layer.values))
+            }
+        )
+
+    def put_state(self, sequence: int, length: int, state: Bytes, adapter: Hashable | None) -> bool:
+        """See `gateway.engine.context.Context`."""
+        del adapter
+        try:
+            held = load(bytes(state))
+            pairs = [(held[f"{n}.keys"], held[f"{n}.values"]) for n in range(self._model.layers)]
+        except (SafetensorError, KeyError):
+            return False
+        if any(each.shape[1] != length for pair in pairs for each in pair):
+            return False
+        with torch.inference_mode():
+            for layer, (keys, values) in zip(self._cache.of_layer, pairs, strict=True):
+                layer.put(sequence, keys, values)
+        self._begins[sequence] = None
+        return True
 
     def close(self) -> None:
         """Let go of the memory."""

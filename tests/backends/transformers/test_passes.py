@@ -152,3 +152,16 @@ def test_memory_is_as_large_as_it_says(tiny: TorchModel) -> None:
     # Room for whole blocks of keys.
     assert context.memory.cache <= held <= context.memory.cache * (LONG + BLOCK) / LONG
     assert SimpleNamespace(**tiny.config.to_dict()).num_hidden_layers == tiny.layers
+
+
+def test_what_another_process_reads_back_changes_no_byte(tiny: TorchModel, whole: Logits) -> None:
+    begin = BLOCK + 7
+    first, second = context_of(tiny), context_of(tiny)
+    first.decode(rows_of(2, 0, IDS[: begin + 5]))
+    state = first.state_of(2, begin)
+    for context in (first, second):
+        assert context.put_state(1, begin, state, None)
+        rest = context.decode(rows_of(1, begin, IDS[begin:]))
+        assert np.array_equal(np.stack(rest), whole[begin:])
+    assert not second.put_state(0, begin + 1, state, None)
+    assert not second.put_state(0, begin, state[:-9], None)
