@@ -27,7 +27,7 @@ from gateway.server.extensions.rerank import RerankRoutes
 from gateway.server.extensions.scores import ScoreRoutes
 from gateway.server.extensions.tokens import TokenRoutes
 from gateway.server.health import HealthRoutes
-from gateway.server.http_errors import Failure, failure_of
+from gateway.server.http_errors import Failure, noted
 from gateway.server.json_body import JsonRoute
 from gateway.server.keys import KeyFile
 from gateway.server.metrics import Metrics
@@ -41,6 +41,7 @@ from gateway.server.openai.errors import ErrorResponse, error_response, validati
 from gateway.server.openai.models import ModelRoutes
 from gateway.server.openai.responses import ResponseRoutes
 from gateway.server.origins import pattern_of
+from gateway.server.own_folders import OwnFolders
 from gateway.server.page import PageRoutes
 from gateway.server.recorder import Recorder
 from gateway.server.requestlog import RequestLog
@@ -68,6 +69,9 @@ def create_app(pool: ModelPool, settings: Settings | None = None) -> FastAPI:
     service = Service(pool, settings.limits, recorder)
     metrics = Metrics(service)
     log = RequestLog()
+    folders = OwnFolders(
+        pool.models.specs.values(), filter(None, (settings.prompts, settings.keys))
+    )
 
     def finished(exchange: Exchange) -> None:
         metrics.observe(exchange)
@@ -88,7 +92,7 @@ def create_app(pool: ModelPool, settings: Settings | None = None) -> FastAPI:
         version=__version__,
         description="Local models behind OpenAI's API. The same request gives the same bytes.",
         lifespan=lifespan,
-        middleware=_middleware(settings, finished),
+        middleware=_middleware(settings, finished, folders.hidden),
         exception_handlers={
             RequestValidationError: _invalid,
             HTTPException: _http_error,
@@ -158,7 +162,9 @@ def _extensions(service: Service, settings: Settings) -> APIRouter:
     return router
 
 
-def _middleware(settings: Settings, finished: Callable[[Exchange], None]) -> list[Middleware]:
+def _middleware(
+    settings: Settings, finished: Callable[[Exchange], None], hidden: Callable[[str], str]
+) -> list[Middleware]:
     keys = KeyFile(settings.keys) if settings.keys else None
     cors = []
     origins = pattern_of(settings)
@@ -173,7 +179,7 @@ def _middleware(settings: Settings, finished: Callable[[Exchange], None]) -> lis
             )
         )
     return [
-        Middleware(Exchanges, render=render, finished=finished),
+        Middleware(Exchanges, render=render, finished=finished, hidden=hidden),
         Middleware(Guard, render=render, hosts=settings.hosts, origins=origins),
         *cors,
         Middleware(Authentication, render=render, keys=keys),
@@ -207,7 +213,7 @@ async def _gone(request: Request, _: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    failure = failure_of(error)
+    failure = noted(error)
     if failure.parameter is not None:
         renamed = current().parameters.get(failure.parameter, failure.parameter)
         failure = replace(failure, parameter=renamed)

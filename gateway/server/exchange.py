@@ -1,6 +1,7 @@
 """One request and its answer, as the log and the metrics see them."""
 
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ class Exchange:
     id: str
     method: str
     path: str
+    hidden: Callable[[str], str] = str
+    """From an error's text to what its client may read of it: without folders of this machine."""
     begun: float = field(default_factory=time.perf_counter)
     key: ApiKey | None = None
     """Whose request it is; None where nobody has to show a key."""

@@ -5,6 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
+from gateway.server.exchange import current
 from gateway.server.service import Service
 
 
@@ -60,7 +61,7 @@ class HealthRoutes:
             response.status_code = 503
             return Health(status="loading")
         failed = [
-            Failed(model=name, failures=t.count, last=t.last, down=t.down)
+            Failed(model=name, failures=t.count, last=current().hidden(t.last), down=t.down)
             for name, t in self._service.troubles().items()
         ]
         if any(one.down for one in failed):

@@ -11,7 +11,7 @@ GatewayError
     └── DeadlinePassed  504, the request took too long
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
@@ -29,6 +29,7 @@ from gateway.core.errors import (
     UnknownModel,
     Unsupported,
 )
+from gateway.server.exchange import current
 
 
 class Refused(GatewayError):
@@ -158,6 +159,14 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, GatewayError) and not isinstance(error, StoreError):
         return Failure(500, str(error), "server_error", "model_failed")
     return Failure(500, "the server failed; its log says why", "server_error", "internal_error")
+
+
+def noted(error: Exception) -> Failure:
+    """The same, as the client of the current exchange may read it; the exchange keeps its code."""
+    exchange = current()
+    failure = failure_of(error)
+    exchange.error = failure.code or ""
+    return replace(failure, message=exchange.hidden(failure.message))
 
 
 def _parameter(error: GatewayError) -> str | None:

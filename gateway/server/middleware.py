@@ -25,7 +25,7 @@ from gateway.server.http_errors import (
     TooLarge,
     TooSlow,
     Unauthorized,
-    failure_of,
+    noted,
 )
 from gateway.server.keys import KeyFile
 from gateway.server.rates import Rates
@@ -51,17 +51,25 @@ class Exchanges:
     """
 
     def __init__(
-        self, app: ASGIApp, *, render: Render, finished: Callable[[Exchange], None]
+        self,
+        app: ASGIApp,
+        *,
+        render: Render,
+        finished: Callable[[Exchange], None],
+        hidden: Callable[[str], str],
     ) -> None:
         self._app = app
         self._render = render
         self._finished = finished
+        self._hidden = hidden
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(f"req_{secrets.token_hex(12)}", scope["method"], scope["path"])
+        exchange = Exchange(
+            f"req_{secrets.token_hex(12)}", scope["method"], scope["path"], self._hidden
+        )
         begin(exchange)
 
         async def answer(message: Message) -> None:
@@ -74,8 +82,7 @@ class Exchanges:
             await self._app(scope, receive, answer)
         except Exception as error:  # the server outlives every request
             logger.exception("request %s failed", exchange.id)
-            failure = failure_of(error)
-            exchange.error = failure.code or ""
+            failure = noted(error)
             if not exchange.status:
                 await self._render(scope["path"], failure)(scope, receive, answer)
         finally:
@@ -250,9 +257,7 @@ class BodyLimit:
 
 def _refused(render: Render, scope: Scope, error: GatewayError) -> Response:
     """The answer that says why, noted in the exchange."""
-    failure = failure_of(error)
-    current().error = failure.code or ""
-    return render(scope["path"], failure)
+    return render(scope["path"], noted(error))
 
 
 def _is_private(path: str, headers: Headers) -> bool:

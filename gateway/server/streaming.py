@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.server.client_work import ClientGone, Emit, events_of, unless_gone
 from gateway.server.exchange import current
-from gateway.server.http_errors import Failure, failure_of
+from gateway.server.http_errors import Failure, noted
 
 Produce = Callable[[Emit[str]], Awaitable[None]]
 """Does the work and emits its pieces."""
@@ -66,9 +66,7 @@ class _Streamed(Response):
                 async for piece in pieces:
                     await _send_piece(send, piece)
         except Exception as error:  # noqa: BLE001 - the status is sent: the client is told in a piece
-            failure = failure_of(error)
-            current().error = failure.code or ""
-            await _send_piece(send, self._tell(failure))
+            await _send_piece(send, self._tell(noted(error)))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -191,10 +191,13 @@ def client(root: Path) -> Iterator[TestClient]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_server_says_so_and_answers_on(client: TestClient, kind: str) -> None:
+def test_a_server_says_so_without_its_folders_and_answers_on(
+    root: Path, client: TestClient, kind: str
+) -> None:
     status, said = _ask(client, _name(kind))
     assert status == (400 if "token beyond" in kind else 500)
     assert said_of(kind) in json.loads(said)["error"]["message"]
+    assert str(root) not in said
     assert _ask(client, "good")[0] == 200
 
 

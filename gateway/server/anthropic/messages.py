@@ -119,7 +119,7 @@ def _answer(
     if said.thought:
         content.append(SaidThought(type="thinking", thinking=said.thought, signature=""))
     if _is_said(said):
-        content.append(SaidText(type="text", text=said.content, citations=None))
+        content.append(SaidText(type="text", text=said.content))
     for call in said.calls:
         made = json.loads(call.arguments)
         content.append(Called(type="tool_use", id=call.id, name=call.name, input=made))
@@ -176,13 +176,13 @@ class _Events:
             self._begin("thinking", thinking="", signature="")
             self._add({"type": "thinking_delta", "thinking": new.thought})
         if new.content:
-            self._begin("text", text="", citations=None)
+            self._begin("text", text="")
             self._add({"type": "text_delta", "text": new.content})
 
     def end(self, done: Completion, said: calling.ParsedAnswer, end: _End) -> None:
         """The rest, and why it ended."""
         if _is_said(said):
-            self._begin("text", text="", citations=None)
+            self._begin("text", text="")
         self._stop()
         for call in said.calls:
             index, self._blocks = self._blocks, self._blocks + 1

@@ -277,11 +277,10 @@ class MessagesBody(TokensBody):
 
 
 class SaidText(Answered):
-    """What was said."""
+    """What was said. Citations are left out, as Anthropic does: some clients read no null."""
 
     type: Literal["text"]
     text: str
-    citations: None
 
 
 class SaidThought(Answered):

@@ -240,7 +240,6 @@ class ResponseRequest(Wire):
     input: Annotated[
         Annotated[Text, Tag("str")] | Annotated[list[Item], Field(min_length=1), Tag("list")],
         ByKind,
-        EffortAsked,
     ]
     instructions: Text | None = None
     """A system turn before the input."""
