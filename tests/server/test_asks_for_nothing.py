@@ -78,6 +78,15 @@ def test_every_optional_field_may_be_null(
         {"top_k": 8.0, "n": 1.0, "seed": 0.0, "max_tokens": 2.0},
         {"something_new": None, "another": [], "a_third": {}, "a_fourth": ""},
         {"max_tokens": -1, "stop": ["."]},
+        {"prediction": {"type": "content", "content": "Hi!"}},
+        {"prediction": {"type": "content", "content": [{"type": "text", "text": "Hi!"}]}},
+        {"cache_prompt": True, "id_slot": 0, "reasoning_format": "auto", "timings_per_token": False},
+        {"dynatemp_range": 0, "xtc_probability": 0.0, "typ_p": 1, "dry_multiplier": 0},
+        {"repeat_penalty": 1.0, "repeat_last_n": -1, "mirostat": 0, "n_keep": 0, "grammar": ""},
+        {"add_generation_prompt": True, "continue_final_message": False, "ignore_eos": False},
+        {"skip_special_tokens": True, "spaces_between_special_tokens": True, "min_tokens": 0},
+        {"use_beam_search": False, "length_penalty": 1.0, "guided_json": None, "priority": 0},
+        {"cache_salt": "s", "request_id": "r", "ttl": 300},
         {"max_tokens": 10**9},
         {"max_tokens": None, "max_completion_tokens": 10**12},
     ],
@@ -123,11 +132,23 @@ def test_what_asks_for_something_else_is_refused_by_name(
         [*TURN, {"role": "assistant", "content": "Hm.", "reasoning_content": "hm"}, *TURN],
         [*TURN, {"role": "assistant", "content": "Hm.", "reasoning": "", "refusal": None}, *TURN],
         [*TURN, {"role": "assistant", "content": "Hm.", "annotations": [{"a": 1}]}, *TURN],
+        # As an answer is shown that ended within its thought.
+        [*TURN, {"role": "assistant", "content": None, "reasoning_content": "hm"}, *TURN],
+        [*TURN, {"role": "assistant", "reasoning": "hm", "tool_calls": []}, *TURN],
     ],
 )
 def test_turns_carry_bookkeeping(client: httpx.Client, turns: list[dict[str, Any]]) -> None:
     found = answered(client, "/v1/chat/completions", {**CHAT, "messages": turns})
     assert found.status_code == 200, found.text
+
+
+@pytest.mark.parametrize("body", [{"input": "Hi"}, {"model": "fake", "input": "Hi"}, {}])
+def test_a_conversation_is_not_compacted_and_who_asks_is_told_what_to_do(
+    client: httpx.Client, body: dict[str, Any]
+) -> None:
+    found = answered(client, "/v1/responses/compact", body)
+    assert found.status_code == 400
+    assert "send the turns that still matter" in found.json()["error"]["message"]
 
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "w", "arguments": "{}"}, "index": 0}

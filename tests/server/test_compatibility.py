@@ -4,8 +4,10 @@ effect, or refused by its name unless it asks for nothing."""
 import re
 from copy import deepcopy
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any, get_type_hints
 
+import anthropic.types as anthropic_types
 import ollama._types as go
 import openai.types.chat as chat
 import openai.types.responses as responses
@@ -235,9 +237,7 @@ def test_every_published_field_is_known(types: Any, wire: type[Wire]) -> None:
 
 @pytest.mark.parametrize(("name", "wire"), CLAUDE)
 def test_every_published_field_of_anthropic_s_is_known(name: str, wire: type[Wire]) -> None:
-    types = pytest.importorskip("anthropic").types
-    for part in name.split("."):
-        types = getattr(types, part)
+    types = attrgetter(name)(anthropic_types)
     assert published(types) <= fields_by_key(wire).keys()
 
 

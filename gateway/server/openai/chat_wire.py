@@ -15,6 +15,7 @@ from gateway.server.openai.fields import (
     Usage,
     bound,
 )
+from gateway.server.openai.other_servers import OtherServersChatFields
 from gateway.server.schemas import closed_text
 from gateway.server.wire import (
     UNREAD,
@@ -99,7 +100,8 @@ class ChatMessage(Wire):
 
     @model_validator(mode="after")
     def _fits_its_role(self) -> Self:
-        if self.content is None and not self.tool_calls:
+        thought = self.role == "assistant" and (self.reasoning_content or self.reasoning)
+        if self.content is None and not (self.tool_calls or thought):
             raise ValueError("content is missing")
         if self.tool_calls and self.role != "assistant":
             raise ValueError("tool_calls are an assistant's")
@@ -188,7 +190,7 @@ _Choice = Annotated[
 ]
 
 
-class ChatRequest(SamplingFields):
+class ChatRequest(SamplingFields, OtherServersChatFields):
     """A conversation to go on with."""
 
     model: Text
@@ -226,7 +228,8 @@ class ChatRequest(SamplingFields):
     function_call: Annotated[
         None, only_default("none", "auto", reason="functions are chosen by tool_choice")
     ] = None
-    prediction: Annotated[None, only_empty("no answer is predicted for the model")] = None
+    prediction: Ignored = None
+    """A guess at the answer, which makes it faster elsewhere, changes none."""
     audio: Annotated[None, only_empty("models write text only, no audio")] = None
     web_search_options: Annotated[None, only_empty("nothing is looked up on the web")] = None
 

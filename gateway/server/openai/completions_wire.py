@@ -11,6 +11,7 @@ from gateway.server.openai.fields import (
     Usage,
     bound,
 )
+from gateway.server.openai.other_servers import OtherServersFields
 from gateway.server.wire import (
     Answered,
     Text,
@@ -35,7 +36,7 @@ Prompt = Annotated[
 ]
 
 
-class CompletionRequest(SamplingFields):
+class CompletionRequest(SamplingFields, OtherServersFields):
     """Texts, or the ids of their tokens, to go on with."""
 
     model: Text
@@ -48,6 +49,9 @@ class CompletionRequest(SamplingFields):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     suffix: Annotated[None, only_empty("models do not read text after the answer")] = None
+    add_special_tokens: Annotated[
+        None, only_default(True, reason="a text is read as the model's file says")
+    ] = None
     best_of: Annotated[None, only_default(1, reason="ask for n answers and choose one")] = None
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ import json
 
 from fastapi import APIRouter, Request, Response
 
+from gateway.core.errors import InvalidRequest
 from gateway.server import tools as calling
 from gateway.server.client_work import Emit, unless_gone
 from gateway.server.exchange import current
@@ -29,6 +30,7 @@ class ResponseRoutes:
             summary="Answer a text",
         )(self.create)
         router.post("/responses/input_tokens", summary="Tokens of a prompt")(self.count)
+        router.post("/responses/compact", include_in_schema=False)(self.compact)
 
     async def create(self, body: ResponseRequest, request: Request) -> Responded | Response:
         """The answer, in one piece or as events. Temperature is 0 and the seed 0 by default."""
@@ -48,6 +50,17 @@ class ResponseRoutes:
         """How many tokens the model would read."""
         current().parameters["messages"] = "input"
         return await unless_gone(request.receive, self._count(body))
+
+    async def compact(self) -> None:
+        """Refuse by name what agents ask for when a conversation grows long.
+
+        Raises:
+            InvalidRequest: always.
+        """
+        raise InvalidRequest(
+            "conversations are not compacted here",
+            hint="send the turns that still matter, or a summary of them",
+        )
 
     async def _count(self, body: ResponseRequest) -> InputTokens:
         async with self._service.session(body.model) as session:

@@ -1,0 +1,103 @@
+"""Fields of other servers of local models, which their clients send unasked.
+
+llama.cpp: tools/server/README.md of its repository. vLLM: "OpenAI-Compatible Server" of its manual.
+"""
+
+from typing import Annotated
+
+from gateway.server.wire import Hint, Ignored, Refusing, Wire, only_default, only_empty
+
+
+def _sampler(default: float, other: str = "") -> Refusing:
+    return only_default(default, reason=other or "there is no such sampler here")
+
+
+_Nothing = only_empty("answers do not tell this")
+_FORM = only_empty("response_format enforces a schema, and tool_choice a call")
+_STOPS = only_empty("stop ends an answer at a text")
+
+
+class OtherServersFields(Wire):
+    """What llama.cpp and vLLM add to OpenAI's bodies, where it changes no answer or asks for
+    nothing."""
+
+    cache_prompt: Ignored = None
+    """What is cached, where and for how long, changes no answer."""
+    cache_salt: Hint = None
+    id_slot: Ignored = None
+    ttl: Ignored = None
+    request_id: Hint = None
+    priority: Annotated[None, only_default(0, reason="requests have one priority")] = None
+
+    typical_p: Annotated[None, _sampler(1)] = None
+    typ_p: Annotated[None, _sampler(1)] = None
+    dynatemp_range: Annotated[None, _sampler(0)] = None
+    dynatemp_exponent: Annotated[None, _sampler(1)] = None
+    xtc_probability: Annotated[None, _sampler(0)] = None
+    dry_multiplier: Annotated[None, _sampler(0)] = None
+    mirostat: Annotated[None, _sampler(0)] = None
+    length_penalty: Annotated[None, _sampler(1)] = None
+    use_beam_search: Annotated[None, only_empty("there is no such search here")] = None
+    repeat_penalty: Annotated[None, _sampler(1, "it is repetition_penalty here")] = None
+    repeat_last_n: Annotated[
+        None, _sampler(-1, "penalties look at the whole prompt and answer")
+    ] = None
+    min_keep: Annotated[None, _sampler(0)] = None
+
+    n_keep: Annotated[None, only_default(0, -1, reason="no prompt is cut")] = None
+    truncate_prompt_tokens: Annotated[None, only_default(-1, reason="no prompt is cut")] = None
+    min_tokens: Annotated[None, only_default(0, reason="an answer ends where it ends")] = None
+    ignore_eos: Annotated[None, only_empty("an answer ends where it ends")] = None
+    stop_token_ids: Annotated[None, _STOPS] = None
+    bad_words: Annotated[None, only_empty("logit_bias bans a token")] = None
+    include_stop_str_in_output: Annotated[None, only_empty("no answer holds its stop")] = None
+    skip_special_tokens: Annotated[
+        None, only_default(True, reason="control tokens are no text of an answer")
+    ] = None
+    spaces_between_special_tokens: Annotated[
+        None, only_default(True, reason="control tokens are no text of an answer")
+    ] = None
+    detokenize: Annotated[None, only_default(True, reason="an answer is a text")] = None
+
+    grammar: Annotated[None, _FORM] = None
+    json_schema: Annotated[None, _FORM] = None
+    guided_json: Annotated[None, _FORM] = None
+    guided_regex: Annotated[None, _FORM] = None
+    guided_choice: Annotated[None, _FORM] = None
+    guided_grammar: Annotated[None, _FORM] = None
+    structured_outputs: Annotated[None, _FORM] = None
+
+    n_probs: Annotated[None, only_default(0, reason="ask for logprobs and top_logprobs")] = None
+    prompt_logprobs: Annotated[
+        None, only_empty("log-probabilities of a prompt are not computed")
+    ] = None
+    return_token_ids: Annotated[None, _Nothing] = None
+    return_tokens_as_token_ids: Annotated[None, _Nothing] = None
+    timings_per_token: Annotated[None, _Nothing] = None
+    return_progress: Annotated[None, _Nothing] = None
+
+
+class OtherServersChatFields(OtherServersFields):
+    """The same, of a conversation."""
+
+    add_generation_prompt: Annotated[
+        None, only_default(True, reason="an answer is always begun")
+    ] = None
+    continue_final_message: Annotated[
+        None, only_empty("an answer that goes on is asked for at /v1/messages")
+    ] = None
+    add_special_tokens: Annotated[
+        None, only_empty("the chat template says which tokens there are")
+    ] = None
+    chat_template: Annotated[None, only_empty("its entry chooses a model's template")] = None
+    documents: Annotated[None, only_empty("documents are written into the messages")] = None
+    include_reasoning: Annotated[
+        None, only_default(True, reason="what was thought is always told")
+    ] = None
+    separate_reasoning: Annotated[
+        None, only_default(True, reason="what was thought is always told apart")
+    ] = None
+    reasoning_format: Annotated[
+        None, only_default("auto", "deepseek", reason="thoughts are told as reasoning_content")
+    ] = None
+    parse_tool_calls: Annotated[None, only_default(True, reason="calls are always read")] = None
