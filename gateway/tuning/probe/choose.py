@@ -22,6 +22,9 @@ from gateway.tuning.probe.fit import Choice, Codes, Data, fit, predict
 from gateway.tuning.probe.kept import KeptScores
 
 PENALTIES = (0.0003, 0.003, 0.03)
+"""Of members on states: scikit-learn's C."""
+OF_WORDS = (10.0, 30.0, 100.0)
+"""Of members on words."""
 POOLINGS: tuple[Pooling, ...] = ("last", "mean", "both")
 _MOST_STEPS = 24
 _LEAST_GAIN = 1e-4
@@ -51,7 +54,7 @@ def candidates(layers: Sequence[int], *, words: bool) -> tuple[Choice, ...]:
         for pooling in POOLINGS
         for penalty in PENALTIES
     ]
-    return (*on_states, *([Choice(0)] if words else []))
+    return (*on_states, *(Choice(0, penalty=each) for each in OF_WORDS if words))
 
 
 def out_of_fold(

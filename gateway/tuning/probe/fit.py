@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,6 @@ from gateway.models.adapters.probe import (
 
 Codes = NDArray[np.int64]
 
-_OF_WORDS = 10.0
-"""Inverse strength of the penalty on words, as the baseline's of the same features."""
 _LEAST = -16.0
 """Logit of a label that no training item has."""
 
@@ -36,7 +35,7 @@ class Choice:
     layer: int
     """0: the words of the text."""
     pooling: Pooling = "last"
-    penalty: float = _OF_WORDS
+    penalty: float = 1.0
     """scikit-learn's C: the inverse strength of the penalty on squared coefficients."""
 
     def __str__(self) -> str:
@@ -73,6 +72,31 @@ def fit(choice: Choice, data: Data, weight: float = 1.0) -> Member:
     scale[scale == 0] = 1.0
     coefficients, intercepts = _regression((inputs - centre) / scale, data, choice.penalty)
     return OnStates(choice.layer, choice.pooling, weight, centre, scale, coefficients, intercepts)
+
+
+def merged(members: Sequence[Member]) -> list[Member]:
+    """Those that read the same as one: the mean of linear logits is linear, and the constant by
+    which the mean of their logarithms differs leaves no trace in a probability.
+
+    Args:
+        members: fitted on the same items, so that what reads the same is scaled alike.
+    """
+    alike: dict[tuple[int, str], list[Member]] = {}
+    for each in members:
+        reads = (each.layer, each.pooling) if isinstance(each, OnStates) else (0, "")
+        alike.setdefault(reads, []).append(each)
+    return [_mean(same) for same in alike.values()]
+
+
+def _mean(members: Sequence[Member]) -> Member:
+    weights = [each.weight for each in members]
+    mean = partial(np.average, axis=0, weights=weights)
+    return replace(
+        members[0],
+        weight=sum(weights),
+        coefficients=mean([each.coefficients for each in members]),
+        intercepts=mean([each.intercepts for each in members]),
+    )
 
 
 def predict(member: Member, data: Data) -> Floats:

@@ -42,7 +42,7 @@ from gateway.tasks.task import Item
 from gateway.tuning.checks.split import folds
 from gateway.tuning.job import Stage, TrainingJob
 from gateway.tuning.probe.choose import Chosen, candidates, choose, out_of_fold
-from gateway.tuning.probe.fit import Choice, Codes, Data, fit
+from gateway.tuning.probe.fit import Choice, Codes, Data, fit, merged
 from gateway.tuning.probe.kept import KeptScores
 from gateway.tuning.probe.recipe import ProbeRecipe
 from gateway.tuning.probe.states import StateStore, collect
@@ -196,7 +196,7 @@ def _layers(named: Sequence[int], blocks: int) -> tuple[int, ...]:
 
 
 def _probe(job: TrainingJob, read: _Material, chosen: Chosen) -> Probe:
-    members = [fit(choice, read.data, weight) for choice, weight in chosen.weights.items()]
+    members = merged([fit(each, read.data, weight) for each, weight in chosen.weights.items()])
     return Probe(
         labels=job.labels,
         states=tuple(each for each in members if isinstance(each, OnStates)),

@@ -26,13 +26,14 @@ from gateway.core.errors import (
 from gateway.core.types import GenerationRequest, Message
 from gateway.determinism.certify import certify, load_pulled
 from gateway.models.adapters.names import PROBE
-from gateway.models.adapters.probe import read_probe
+from gateway.models.adapters.probe import Floats, log_softmax, read_probe
 from gateway.models.certificates import Level
 from gateway.models.spec import PathSource
 from gateway.report.pages.adapters import listing, probe_details
 from gateway.tasks.tables.options import ReadOptions
 from gateway.tuning.job import TrainingJob, TuningOptions, job_of
 from gateway.tuning.probe.choose import out_of_fold
+from gateway.tuning.probe.fit import Choice, Data, Member, fit, merged, predict
 from gateway.tuning.probe.recipe import ProbeRecipe
 from gateway.tuning.probe.train import Probed, train
 from gateway.tuning.recipe import Recipe
@@ -319,3 +320,21 @@ def test_it_is_listed_and_shown(root: Path, made: Probed) -> None:
     shown = str(probe_details(made.folder))
     assert "yes" in shown
     assert "cross_validated_macro_f1" in shown
+
+
+def test_members_that_read_the_same_are_one_and_say_what_they_said_together() -> None:
+    draws = np.random.default_rng(0)
+    texts = ["sun elm", "sun oak", "rain elm", "rain oak", "sun sun", "rain oak elm"] * 4
+    golds = np.array([0, 0, 1, 1, 2, 1] * 4)
+    states = {3: draws.normal(size=(24, 2, 5)).astype(np.float32)}
+    data = Data(states, texts, golds, 3)
+    weights = {Choice(3, "mean", 0.1): 2, Choice(3, "mean", 1.0): 1, Choice(3, "last", 1.0): 1}
+    weights |= {Choice(0, penalty=10.0): 1, Choice(0, penalty=100.0): 3}
+    members = [fit(choice, data, weight) for choice, weight in weights.items()]
+    fewer = merged(members)
+    assert [each.weight for each in fewer] == [3, 1, 4]
+
+    def said(each: list[Member]) -> Floats:
+        return log_softmax(sum(m.weight * predict(m, data) for m in each) / 8)
+
+    assert np.abs(said(fewer) - said(members)).max() < 1e-12
