@@ -335,6 +335,7 @@ def test_members_that_read_the_same_are_one_and_say_what_they_said_together() ->
     assert [each.weight for each in fewer] == [3, 1, 4]
 
     def said(each: list[Member]) -> Floats:
-        return log_softmax(sum(m.weight * predict(m, data) for m in each) / 8)
+        total = sum((m.weight * predict(m, data) for m in each), np.zeros(()))
+        return log_softmax(total / 8)
 
     assert np.abs(said(fewer) - said(members)).max() < 1e-12
