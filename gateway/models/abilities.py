@@ -30,6 +30,9 @@ ENCODERS = frozenset(
 READ_AT_ONCE = DIFFUSION | ENCODERS
 """Those that llama.cpp makes no memory for (`llama_model::create_memory`), or no use of it: all of
 a text is one pass."""
+READ_ALONE = frozenset(("arwkv7", "minimax-01"))
+"""Those whose numbers follow from what shares a pass with them: a state is computed in blocks of
+tokens, or that of other sequences comes into it."""
 TWO_HALVES = frozenset(("t5",))
 """Those with an encoder and a decoder."""
 

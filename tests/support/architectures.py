@@ -20,6 +20,8 @@ from tests.support.tiny_gguf import Array, add_vocabulary
 
 _TABLE = Path(__file__).parents[1] / "fixtures" / "architectures.json"
 _HEAD = "cls.output"
+_WHOLE_KEYS = ("tokenizer.", "xielu.")
+"""Keys that do not begin with the architecture's name."""
 _SPREAD = 1.5
 """Of a product's outputs: enough that what was read before matters."""
 
@@ -62,7 +64,7 @@ def write(
 
     Args:
         says: metadata that are added, or stand instead of the table's; of the tokenizer where the
-            key begins so, else of the architecture.
+            key begins so, else mostly of the architecture.
         as_: another name of the file.
         classes: of a reranker's last layer, where they are others than the table's.
     """
@@ -73,7 +75,7 @@ def write(
     writer = GGUFWriter(path, row.architecture)
     add_vocabulary(writer)
     for key, value in {**row.metadata, **(says or {})}.items():
-        full = key if key.startswith("tokenizer.") else f"{row.architecture}.{key}"
+        full = key if key.startswith(_WHOLE_KEYS) else f"{row.architecture}.{key}"
         if key != "vocab_size":
             _add(writer, full, value)
     for tensor, shape in row.shapes:

@@ -24,7 +24,7 @@ from gateway.engine.kept_beginnings import kept_beginnings
 from gateway.engine.llama import library
 from gateway.engine.reader import Reader
 from gateway.engine.shared import Shelf
-from gateway.models.abilities import Abilities, Pooling
+from gateway.models.abilities import READ_ALONE, Abilities, Pooling
 from gateway.models.environment import digest_memory, kept_files
 from gateway.models.gguf_parts import files_of
 from gateway.models.locate import described_digests
@@ -64,7 +64,8 @@ class LlamaCppBackend(EngineBackend):
         self._offload = offload(spec, path)
         self._model_key = (digests.file, digests.contents, self._offload.setting)
         self._attending: Attending = spec.attention if spec.deterministic == "bitwise" else "any"
-        self._model = _models.take(self._model_key, partial(self._load_model, path, digests))
+        trial.check(path, digests.contents, self._attending, self._offload, spec.parallel)
+        self._model = _models.take(self._model_key, partial(GgufModel, path, self._offload))
         self._files = self._model.files
         try:
             seen.check()
@@ -72,7 +73,8 @@ class LlamaCppBackend(EngineBackend):
             bitwise = spec.deterministic == "bitwise"
             self.abilities = _as_entry_says(spec, self._model.abilities)
             on_card = self._offload.layers > 0
-            self._serial = bitwise and (on_card or library.build().llamafile)
+            alone = self._model.abilities.architecture in READ_ALONE
+            self._serial = bitwise and (on_card or alone or library.build().llamafile)
             self._engine_key = (
                 *self._model_key,
                 spec.parallel,
@@ -92,10 +94,6 @@ class LlamaCppBackend(EngineBackend):
         self.warnings = (*filter(None, [self._offload.remark]), *_weaknesses(spec), *self._told())
         self.identity = self._identify(digests.contents)
         self.fingerprint = digest_json(self.identity)
-
-    def _load_model(self, path: Path, digests: WeightsDigests) -> GgufModel:
-        trial.check(path, digests.contents, self._attending, self._offload)
-        return GgufModel(path, self._offload)
 
     def _load_adapter(self, base: WeightsDigests) -> Adapter | None:
         """The entry's adapter for these weights."""

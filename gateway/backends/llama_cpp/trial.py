@@ -5,7 +5,7 @@ server with it. `models.gguf_sound` refuses by name what is known of that; what 
 here. Each file is first read in a child process; what went well there is remembered by the
 contents of the weights, the version of the library and where it computes.
 
-    python -m gateway.backends.llama_cpp.trial FILE.gguf ATTENTION [OFFLOAD]
+    python -m gateway.backends.llama_cpp.trial FILE.gguf ATTENTION OFFLOAD SEQUENCES
 """
 
 import contextlib
@@ -13,6 +13,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -27,20 +28,42 @@ from gateway.core.files import write_atomically
 from gateway.engine.context import PassRow
 from gateway.engine.llama import library
 from gateway.models.environment import data_root, tries_files
+from gateway.models.gguf_parts import files_of
 
 _HERE = Offload()
 """All on the processor."""
-_SEQUENCES, _LENGTH = 2, 32
+MOST_SEQUENCES = 3
+_LENGTH, _FEW = 32, 3
+_SHARED = ((1, 2, 0), (0, 1, 3), (2, 2, 2))
+"""How many tokens of which sequence share a pass."""
+_ROUNDING = 0.1
+"""How far logits may lie from those of other kernels, as a part of their range."""
+_PATIENCE_S, _SLOWEST = 120, 10e6
+"""How long a child process may take: so many seconds, and a file's bytes by so many a second. Some
+kernels never end where a header's numbers are odd."""
+_MISREAD = 3
+"""How the child process ends that met numbers which cannot be right."""
 _ENDED = re.compile(r"[\w.-]+:\d+: (?:GGML_ASSERT.*|fatal error.*)|GGML_ABORT.*")
 """What the library says at last."""
 
 
-def check(path: Path, contents: str, attention: Attending, offload: Offload = _HERE) -> None:
+class _Misread(BackendError):
+    """The library computes something else than the model."""
+
+
+def check(
+    path: Path,
+    contents: str,
+    attention: Attending,
+    offload: Offload = _HERE,
+    sequences: int = MOST_SEQUENCES,
+) -> None:
     """Try a file in a child process, unless its contents were tried before.
 
     Args:
         contents: digest of the weights.
         offload: which layers lie on a card.
+        sequences: how many are computed together; `MOST_SEQUENCES` stand for more.
 
     Raises:
         ModelLoadError: the library does not run it, with its reason.
@@ -49,10 +72,11 @@ def check(path: Path, contents: str, attention: Attending, offload: Offload = _H
         return
     memory = data_root() / "tried.json"
     where = f" {offload.setting}" if offload.setting else ""
-    key, known = f"{contents} {library.build().version} {attention}{where}", _read(memory)
-    if key in known:
+    sequences = min(sequences, MOST_SEQUENCES)
+    key = f"{contents} {library.build().version} {attention} {sequences}{where}"
+    if key in (known := _read(memory)):
         return
-    if _runs_elsewhere(path, attention, offload):
+    if _runs_elsewhere(path, attention, offload, sequences):
         # Where it cannot be kept it is tried again, which costs a second.
         with contextlib.suppress(OSError):
             write_atomically(memory, json.dumps(sorted({*known, key}), indent=1))
@@ -66,11 +90,26 @@ def _read(memory: Path) -> list[str]:
     return [str(each) for each in found] if isinstance(found, list) else []
 
 
-def _runs_elsewhere(path: Path, attention: Attending, offload: Offload) -> bool:
+def _runs_elsewhere(path: Path, attention: Attending, offload: Offload, sequences: int) -> bool:
     """False where it fails with an error of Python's, which loading it here will tell."""
-    asked = json.dumps([offload.layers, offload.of, offload.main, offload.split])
-    command = [sys.executable, "-m", __name__, str(path), attention, asked]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    where = json.dumps([offload.layers, offload.of, offload.main, offload.split])
+    command = [sys.executable, "-m", __name__, str(path), attention, where, str(sequences)]
+    patience = _PATIENCE_S + sum(part.stat().st_size for part in files_of(path)) / _SLOWEST
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=patience
+        )
+    except subprocess.TimeoutExpired as expired:
+        raise ModelLoadError(
+            f"{path}: llama.cpp did not end a pass of a few tokens in {patience:.0f} s",
+            hint="the file is made wrongly, or lies on a very slow disk: GATEWAY_TRIAL=off loads "
+            "it without a trial",
+        ) from expired
+    if done.returncode == _MISREAD:
+        raise ModelLoadError(
+            f"{path}: llama.cpp does not read this architecture rightly: {done.stdout.strip()}",
+            hint=f"another version of llama-cpp-python than {library.build().version} may",
+        )
     if done.returncode >= 0:
         return done.returncode == 0
     found = _ENDED.search(f"{done.stdout}\n{done.stderr}")
@@ -78,11 +117,17 @@ def _runs_elsewhere(path: Path, attention: Attending, offload: Offload) -> bool:
     raise ModelLoadError(
         f"{path}: llama.cpp cannot run it, and ends the process: {why}",
         hint=f"llama-cpp-python {library.build().version} has an error here, or the file is made "
-        "wrongly: convert it again, or try another version",
+        "wrongly: convert it again, or try another version"
+        + ("; some run with parallel = 1 in their entry" if sequences > 1 else ""),
     )
 
 
-def run(path: Path, attention: Attending, offload: Offload = _HERE) -> None:
+def run(
+    path: Path,
+    attention: Attending,
+    offload: Offload = _HERE,
+    sequences: int = MOST_SEQUENCES,
+) -> None:
     """All kinds of passes that the gateway makes, on a few tokens.
 
     Raises:
@@ -90,38 +135,51 @@ def run(path: Path, attention: Attending, offload: Offload = _HERE) -> None:
     """
     model = GgufModel(path, offload)
     if model.abilities.writes:
-        _decode(model, attention)
+        _decode(model, attention, sequences)
     pooling = model.abilities.pooling
     if model.abilities.can("embed") or model.abilities.can("rerank"):
         outputs(model, [[1, 2, 3]], "mean" if pooling == "none" else pooling, threads=1)
 
 
-def _decode(model: GgufModel, attention: Attending) -> None:
+def _decode(model: GgufModel, attention: Attending, sequences: int) -> None:
     context = Context(
         model,
-        sequences=_SEQUENCES,
+        sequences=sequences,
         length=_LENGTH,
         threads=1,
         batch_tokens=_LENGTH,
         attention=attention,
     )
-    for rows in (_rows(0, 0, 3), [*_rows(0, 3, 1), *_rows(1, 0, 2)], _rows(1, 2, 1)):
+    (first,) = (row.copy() for row in context.decode(_rows(0, 0, _FEW)))
+    held = [_FEW] + [0] * (sequences - 1)
+    for counts in (each[:sequences] for each in _SHARED if any(each[:sequences])):
+        rows = [row for s, count in enumerate(counts) for row in _rows(s, held[s], count)]
+        held = [before + count for before, count in zip(held, counts, strict=True)]
         (*_, last) = context.decode(rows)
         if not np.isfinite(last.max()):
             raise BackendError(f"{model.path}: its logits are no numbers")
     if not context.goes_back:
-        context.restore(0, 4, context.save(0))
-    context.copy(0, 1)
-    context.truncate(1, 0)
+        context.restore(0, held[0], context.save(0))
+    last_one = sequences - 1
+    context.copy(0, last_one)
+    context.truncate(last_one, 0)
+    again = [replace(row, output=True) for row in _rows(last_one, 0, _FEW)]
+    (*_, among) = context.decode(again)
+    if np.abs(among - first).max() > _ROUNDING * np.ptp(first):
+        raise _Misread("it gives other numbers for a token where those before it are told too")
 
 
 def _rows(sequence: int, first: int, count: int) -> list[PassRow]:
     return [PassRow(sequence, first + i, i, i == count - 1) for i in range(count)]
 
 
-def _main(path: str, attention: str, offload: str = "[]") -> None:
+def _main(path: str, attention: str, where: str, sequences: str) -> None:
     try:
-        run(Path(path), cast(Attending, attention), Offload(*json.loads(offload)))
+        offload = Offload(*json.loads(where))
+        run(Path(path), cast(Attending, attention), offload, int(sequences))
+    except _Misread as error:
+        print(error)
+        sys.exit(_MISREAD)
     except GatewayError as error:
         sys.exit(str(error))
 

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.llama_cpp.context import cache_bytes
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.errors import OtherKind
 from gateway.core.types import GenerationRequest, LabelScores
+from gateway.models.abilities import READ_ALONE
 from gateway.models.spec import PathSource
 from tests.support.architectures import table, write
 
@@ -19,11 +21,16 @@ pytestmark = pytest.mark.needs("llama_cpp")
 
 OF_EACH_KIND = (
     *("llama", "gemma3", "deepseek2", "gptoss", "mamba2", "falconh1", "qwen35", "lfm2"),
+    *("rwkv7", "kimi-linear", "gemma3n", "minimax-01", "modern-bert"),
     *("bert-mean", "bert-rank", "t5", "t5encoder", "llada", "llama-embed", "qwen3-embedding"),
 )
 """Asked in every run; the others where something changed that they rest on."""
+MISREAD = ("cogvlm", "plamo2")
+"""Those that llama.cpp 0.3.36 computes wrongly, or ends the process for: see test_trial.py."""
 EACH = [
-    pytest.param(name, marks=() if name in OF_EACH_KIND else pytest.mark.slow) for name in table()
+    pytest.param(name, marks=() if name in OF_EACH_KIND else pytest.mark.slow)
+    for name in table()
+    if name not in MISREAD
 ]
 LABELS = ("bug", "bad", "feature", "feat", "b")
 PROMPTS = tuple(
@@ -72,6 +79,10 @@ async def _every_use(path: Path) -> None:
             await _refuses_to_write(backend)
         if backend.abilities.can("embed"):
             await _embeds_each_text_alone(backend)
+        if backend.abilities.can("rerank"):
+            together = (await backend.rerank("a feature", PROMPTS)).scores
+            alone = [(await backend.rerank("a feature", [each])).scores[0] for each in PROMPTS]
+            assert list(together) == alone
 
 
 async def _scores_rightly(backend: LlamaCppBackend, path: Path) -> None:
@@ -82,11 +93,15 @@ async def _scores_rightly(backend: LlamaCppBackend, path: Path) -> None:
     assert forwarded - labels <= 1.2 * prompts
     plain = await backend.plain_scores(GenerationRequest("m", prompt=PROMPTS[1]), LABELS)
     assert np.ptp(plain) > 0.1
-    np.testing.assert_allclose(alone[1].logprobs, plain, rtol=0, atol=1e-9)
+    near = 1e-3 if backend.abilities.architecture in READ_ALONE else 1e-9
+    np.testing.assert_allclose(alone[1].logprobs, plain, rtol=0, atol=near)
     expected = [found.logprobs for found in alone]
     assert [found.logprobs for found in await scores(backend, [2, 1, 0])] == expected
     async with loaded(path, parallel=3) as beside:
         assert [found.logprobs for found in await scores(beside, [1, 2, 0])] == expected
+        of_a_token, of_a_sequence = cache_bytes(beside._model, "plain")
+        told = 3 * (of_a_token * beside.context_length + of_a_sequence)
+        assert told == pytest.approx(beside.memory.cache, rel=0.2)
 
 
 async def _refuses_to_write(backend: LlamaCppBackend) -> None:

@@ -55,3 +55,26 @@ def test_a_known_architecture_with_odd_numbers_ends_a_child_and_not_the_server(
     spec = LlamaCppSpec("m", PathSource(path), context_length=256, threads=1, parallel=1)
     with pytest.raises(ModelLoadError, match=r"ends the process: [\w.-]+:\d+: GGML_ASSERT\("):
         LlamaCppBackend(spec, path)
+
+
+def test_an_architecture_that_the_library_misreads_is_refused(tmp_path: Path) -> None:
+    """Its graph gives the first tokens' logits for those of the last ones."""
+    with pytest.raises(ModelLoadError, match="not read this architecture rightly: it gives other"):
+        trial.check(write("cogvlm", tmp_path), "contents", "plain")
+
+
+def test_what_runs_only_alone_is_tried_with_as_many_sequences_as_the_entry_has(
+    tmp_path: Path,
+) -> None:
+    path = write("plamo2", tmp_path)
+    trial.check(path, "contents", "plain", sequences=1)
+    with pytest.raises(ModelLoadError, match="parallel = 1 in their entry"):
+        trial.check(path, "contents", "plain", sequences=4)
+
+
+def test_a_pass_that_never_ends_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "_PATIENCE_S", 0)
+    with pytest.raises(ModelLoadError, match="did not end a pass of a few tokens in 0 s"):
+        trial.check(write("llama", tmp_path), "contents", "plain")
