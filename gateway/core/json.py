@@ -99,7 +99,10 @@ def plain_values(value: object) -> Any:
     if kind in _AS_THEY_ARE:
         return value
     if names := _field_names(kind):
-        return {name: plain_values(getattr(value, name)) for name in names}
+        found = {name: getattr(value, name) for name in names}
+        if not _AS_THEY_ARE.issuperset(map(type, found.values())):
+            return {name: plain_values(each) for name, each in found.items()}
+        return found
     if isinstance(value, Mapping):
         return {key: plain_values(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -1,11 +1,11 @@
 """The report as JSON; `gateway.evaluation.saved` reads it back without loss."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from gateway.core.errors import DataError
+from gateway.core.indenting import indented
 from gateway.core.json import plain_values
 from gateway.report.sentences import summary_sentences
 from gateway.scoring.report import Report
@@ -42,7 +42,7 @@ def dumped(value: Any) -> str:
         DataError: a number is not finite.
     """
     try:
-        text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True, allow_nan=False)
+        text = indented(value)
     except ValueError as exc:
         raise DataError(f"the report cannot be written as JSON: {exc}") from exc
     return text + "\n"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gateway.scoring.flips import Flip
 from gateway.scoring.report import Report, best_first
-from gateway.scoring.results import CellScore, Confusion, Status
+from gateway.scoring.results import CellScore, Confusion, SparseConfusion, Status
 
 MOST_MATRIX_LABELS = 20
 """A confusion matrix of more labels is no picture any more; its largest entries are listed."""
@@ -99,21 +99,12 @@ def details(cell: CellScore) -> list[tuple[str, str]]:
     return [(key, cell.details[key]) for key in (*first, *rest)]
 
 
-def confusions(confusion: Confusion, most: int = 20) -> list[Confused]:
+def confusions(confusion: Confusion | SparseConfusion, most: int = 20) -> list[Confused]:
     """The commonest wrong or missing answers, the most frequent first."""
     answers = (*confusion.labels, None)
-    found = [
-        Confused(gold, answer, count)
-        for gold, row in zip(confusion.labels, confusion.counts, strict=True)
-        for answer, count in zip(answers, row, strict=True)
-        if count and answer != gold
-    ]
-    return sorted(found, key=lambda c: -c.count)[:most]
-
-
-def is_matrix(confusion: Confusion) -> bool:
-    """Whether the matrix is small enough to be read as one."""
-    return len(confusion.labels) <= MOST_MATRIX_LABELS
+    wrong = ((g, a, count) for g, a, count in confusion.entries_found() if a != g)
+    found = sorted(wrong, key=lambda entry: -entry[2])[:most]
+    return [Confused(confusion.labels[g], answers[a], count) for g, a, count in found]
 
 
 def answer_groups(item: Flip, order: Sequence[str]) -> tuple[AnswerGroup, ...]:

@@ -57,7 +57,8 @@ def _thirds(sums: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
 
 def _or_zero(top: FloatArray, bottom: FloatArray) -> FloatArray:
     """As `ratio`, but zero where bottom is."""
-    return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
+    # Of this layout, in whose order classes are summed: another moves the last digits.
+    return np.divide(top, bottom, out=np.zeros(top.shape), where=bottom > 0)
 
 
 def weighted_f1(sums: FloatArray) -> FloatArray:

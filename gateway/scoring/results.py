@@ -4,7 +4,7 @@ Plain frozen values without a clock in them, so that the same run gives the same
 live apart, in `CellTimings`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -82,6 +82,31 @@ class Confusion:
     labels: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
 
+    def entries_found(self) -> Iterator[tuple[int, int, int]]:
+        """As `SparseConfusion.entries`."""
+        for gold, row in enumerate(self.counts):
+            for answer, count in enumerate(row):
+                if count:
+                    yield gold, answer, count
+
+
+@dataclass(frozen=True, slots=True)
+class SparseConfusion:
+    """The same of more than `MOST_DENSE` labels, of whose pairs hardly any occurs."""
+
+    labels: tuple[str, ...]
+    entries: tuple[tuple[int, int, int], ...]
+    """Place of the gold label, place of the answer and how often, ascending; what is absent occurs
+    never. The answer behind the last label is none."""
+
+    def entries_found(self) -> Iterator[tuple[int, int, int]]:
+        """Those that are not zero."""
+        return iter(self.entries)
+
+
+MOST_DENSE = 100
+"""Labels whose confusion is a whole matrix."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
@@ -148,7 +173,7 @@ class CellScore:
     What each counts says `gateway.scoring.estimands`. A metric that cannot be computed (no
     probabilities, say) is absent, never zero."""
     per_class: tuple[ClassScore, ...] = ()
-    confusion: Confusion | None = None
+    confusion: SparseConfusion | Confusion | None = None
     reliability: tuple[ReliabilityBin, ...] = ()
     prompt_tokens: int = 0
     completion_tokens: int = 0

@@ -35,6 +35,7 @@ from gateway.scoring.estimates import estimates
 from gateway.scoring.items import Items, answered_fields, gold_fields, ordered
 from gateway.scoring.rankings import AREAS, Area, mean_of, ranked
 from gateway.scoring.results import (
+    MOST_DENSE,
     CellScore,
     CellTimings,
     ClassScore,
@@ -42,6 +43,7 @@ from gateway.scoring.results import (
     Metric,
     Prediction,
     ReliabilityBin,
+    SparseConfusion,
     Status,
 )
 from gateway.scoring.statistic import (
@@ -132,7 +134,6 @@ def score_cell(
         with_intervals=resamples > 0,
     )
     classification = task_kind == "classification"
-    confusion = _confusion(labels, items) if classification else None
     if "ece" in metrics:
         metrics |= _calibration(labels, items)
     return CellScore(
@@ -141,8 +142,8 @@ def score_cell(
         n=len(items),
         statuses=_status_counts(items),
         metrics=metrics,
-        per_class=() if confusion is None else _per_class(confusion),
-        confusion=confusion,
+        per_class=_per_class(labels, items) if classification else (),
+        confusion=_confusion(labels, items) if classification else None,
         reliability=_reliability(labels, items) if classification else (),
         prompt_tokens=sum(items.columns.prompt_tokens),
         completion_tokens=sum(items.columns.completion_tokens),
@@ -471,25 +472,34 @@ def _tokens_per_correct(items: Items, task_kind: TaskKind) -> float | None:
     return tokens / right if right else None
 
 
-def _per_class(confusion: Confusion) -> tuple[ClassScore, ...]:
+def _per_class(labels: Sequence[str], items: Items) -> tuple[ClassScore, ...]:
     """One row a label; 0 where a ratio has nothing below its line, as such tables have it."""
-    counts = np.asarray(confusion.counts, dtype=np.int64)
-    hits, support, answers = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)[:-1]
+    gold, answer = items.codes(labels)
+    support, answers, hits = (
+        np.bincount(codes, minlength=len(labels) + 1)[:-1]
+        for codes in (gold, answer, gold[gold == answer])
+    )
     columns = (
         np.nan_to_num(ratio(hits, answers)),
         np.nan_to_num(ratio(hits, support)),
         np.nan_to_num(ratio(2 * hits, support + answers)),
         support,
     )
-    rows = zip(confusion.labels, *(column.tolist() for column in columns), strict=True)
+    rows = zip(labels, *(column.tolist() for column in columns), strict=True)
     return tuple(ClassScore(*row) for row in rows)
 
 
-def _confusion(labels: Sequence[str], items: Items) -> Confusion:
+def _confusion(labels: Sequence[str], items: Items) -> Confusion | SparseConfusion:
     gold, answer = items.codes(labels)
-    shape = len(labels), len(labels) + 1
-    counts = np.bincount(gold * shape[1] + answer, minlength=shape[0] * shape[1]).reshape(shape)
-    return Confusion(tuple(labels), tuple(map(tuple, counts.tolist())))
+    width = len(labels) + 1
+    seen = gold * width + answer
+    if len(labels) > MOST_DENSE:
+        found, counts = np.unique(seen, return_counts=True)
+        columns = (*np.divmod(found, width), counts)
+        entries = zip(*(column.tolist() for column in columns), strict=True)
+        return SparseConfusion(tuple(labels), tuple(entries))
+    table = np.bincount(seen, minlength=len(labels) * width).reshape(len(labels), width)
+    return Confusion(tuple(labels), tuple(map(tuple, table.tolist())))
 
 
 def _calibration(labels: Sequence[str], items: Items) -> dict[str, Metric]:

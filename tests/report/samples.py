@@ -138,7 +138,7 @@ def hostile(text: str) -> Report:
     report = classification()
     labels = (text, "feature", "question")
     first = report.cells[0]
-    assert first.confusion is not None
+    assert isinstance(first.confusion, Confusion)
     name = f"{text}/cell"
     cell = replace(
         first,
@@ -287,7 +287,7 @@ def _details(name: str) -> dict[str, str]:
 def _without_probabilities(cell: CellScore) -> CellScore:
     absent = ("log_loss", "brier", "ece")
     metrics = {name: metric for name, metric in cell.metrics.items() if name not in absent}
-    assert cell.confusion is not None
+    assert isinstance(cell.confusion, Confusion)
     rows = tuple((*row[:-2], row[-2] - 3, 3) for row in cell.confusion.counts)
     return replace(
         cell,

@@ -10,7 +10,7 @@ from gateway.core.types import Answer
 from gateway.report import view
 from gateway.scoring.flips import CellAnswer, Flip, differing
 from gateway.scoring.report import Report
-from gateway.scoring.results import Confusion, Prediction, Status
+from gateway.scoring.results import Confusion, Prediction, SparseConfusion, Status
 from tests.report import samples
 from tests.report.test_html import render_html
 from tests.report.test_markdown import render_markdown
@@ -101,3 +101,9 @@ def test_a_cell_whose_scores_are_bounds_is_marked_in_every_form(
     assert "≈ some log-probabilities are bounds" in " ".join(render(report).split())
     exact = replace(report, cells=tuple(replace(cell, exact=True) for cell in report.cells))
     assert "≈" not in render(exact)
+
+
+def test_confusions_of_very_many_labels_are_those_of_the_whole_matrix() -> None:
+    whole = Confusion(("a", "b"), ((5, 1, 0), (3, 7, 2)))
+    sparse = SparseConfusion(whole.labels, tuple(whole.entries_found()))
+    assert view.confusions(sparse) == view.confusions(whole)

@@ -1,6 +1,7 @@
 """Facts about metrics: scikit-learn's values, on the items and on every resample of them."""
 
 import dataclasses
+import json
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -13,9 +14,17 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from gateway.core.errors import ConfigError, DataError
+from gateway.core.json import from_plain, plain_values
 from gateway.core.types import Answer, TaskKind
 from gateway.scoring.items import is_right, ordered
-from gateway.scoring.results import CellScore, Prediction, Status
+from gateway.scoring.results import (
+    MOST_DENSE,
+    CellScore,
+    Confusion,
+    Prediction,
+    SparseConfusion,
+    Status,
+)
 from gateway.scoring.scores import (
     TimedItem,
     class_f1,
@@ -292,13 +301,27 @@ def test_the_tables_of_classes_are_those_of_scikit_learn(items: list[Prediction]
     golds = [LABELS.index(str(item.gold)) for item in items]
     answers = [LABELS.index(str(i.answer)) if i.status is Status.OK else none for i in items]
     matrix = sk.confusion_matrix(golds, answers, labels=range(none + 1))[:-1]
-    assert found.confusion is not None
+    assert isinstance(found.confusion, Confusion)
     assert found.confusion.counts == tuple(map(tuple, matrix.tolist()))
     expected = sk.precision_recall_fscore_support(
         golds, answers, labels=range(none), zero_division=0.0
     )
     rows = [(row.precision, row.recall, row.f1, row.support) for row in found.per_class]
     assert rows == list(zip(*(column.tolist() for column in expected), strict=True))
+
+
+def test_of_very_many_labels_the_pairs_that_occur_are_kept_and_read_again() -> None:
+    labels = [*LABELS, *(f"label {i}" for i in range(MOST_DENSE))]
+    items = [
+        predicted(0, "bug", "feature"),
+        predicted(1, "bug", None, Status.UNPARSED),
+        predicted(2, "question", "question"),
+        predicted(3, "question", "question"),
+    ]
+    found = score_cell("cell", "model", "classification", labels, items, resamples=0)
+    assert isinstance(found.confusion, SparseConfusion)
+    assert found.confusion.entries == ((0, 1, 1), (0, len(labels), 1), (2, 2, 2))
+    assert from_plain(CellScore, json.loads(json.dumps(plain_values(found))), "cell") == found
 
 
 def test_confusion_has_a_column_for_no_answer() -> None:
@@ -308,7 +331,7 @@ def test_confusion_has_a_column_for_no_answer() -> None:
         predicted(2, "question", "question"),
     ]
     confusion = classification(items, resamples=0).confusion
-    assert confusion is not None
+    assert isinstance(confusion, Confusion)
     assert confusion.labels == LABELS
     assert confusion.counts == ((1, 0, 0, 0), (0, 0, 1, 1), (0, 0, 0, 0))
 

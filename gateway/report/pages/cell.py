@@ -8,7 +8,7 @@ from gateway.report import view
 from gateway.report.pages.cells import missing
 from gateway.report.sections import Cell, Figure, Section, Table, by_rows, numbers
 from gateway.report.sentences import baseline_sentence
-from gateway.scoring.results import CellScore, Confusion
+from gateway.scoring.results import CellScore, Confusion, SparseConfusion
 
 _OVERCONFIDENT = "Dots below the dashed line are overconfident; larger dots hold more items."
 
@@ -50,8 +50,7 @@ def _tables(cell: CellScore) -> Iterator[Table]:
         heads = ("label", *numbers("precision", "recall", "F1", "support"))
         yield by_rows(heads, rows, "Scores per class")
     if cell.confusion is not None:
-        whole = view.is_matrix(cell.confusion)
-        yield _matrix(cell.confusion) if whole else _commonest(cell.confusion)
+        yield _confusion(cell.confusion)
     if cell.reliability:
         bins = [
             (
@@ -64,6 +63,12 @@ def _tables(cell: CellScore) -> Iterator[Table]:
         ]
         heads = ("confidence in", *numbers("items", "mean", "accuracy"))
         yield replace(by_rows(heads, bins, "Reliability, the bins as numbers"), folded=True)
+
+
+def _confusion(confusion: Confusion | SparseConfusion) -> Table:
+    if isinstance(confusion, Confusion) and len(confusion.labels) <= view.MOST_MATRIX_LABELS:
+        return _matrix(confusion)
+    return _commonest(confusion)
 
 
 def _matrix(confusion: Confusion) -> Table:
@@ -80,7 +85,7 @@ def _count(count: int, total: int, *, right: bool) -> Cell:
     return Cell(f"{count:,}", "" if right else "bad" if count else "faint", shade=shade)
 
 
-def _commonest(confusion: Confusion) -> Table:
+def _commonest(confusion: Confusion | SparseConfusion) -> Table:
     rows = [
         (c.gold, "no answer" if c.answer is None else c.answer, f"{c.count:,}")
         for c in view.confusions(confusion)
