@@ -7,7 +7,7 @@ promise of equal bytes and can be told to fail.
 import hashlib
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,10 +20,12 @@ from gateway.core.types import (
     Embeddings,
     GenerationRequest,
     LabelScores,
+    LabelSearch,
     MemoryUse,
     RenderedRequest,
     TokenLogprob,
     Usage,
+    bounds_of,
 )
 from gateway.models.reasoning import part
 from gateway.models.spec import Capabilities, ModelSpec
@@ -119,6 +121,17 @@ class FakeBackend:
             exact=True,
             fingerprint=self.fingerprint,
         )
+
+    @property
+    def searches(self) -> bool:
+        return self.spec.label_search != "full"
+
+    async def search_labels(
+        self, request: GenerationRequest, labels: Sequence[str], search: LabelSearch
+    ) -> LabelScores:
+        search.check(labels)
+        scores = await self.score_labels(request, labels)
+        return _searched(scores, search)
 
     async def embed(self, texts: Sequence[EmbeddingInput]) -> Embeddings:
         if not texts or not all(texts):
@@ -218,6 +231,39 @@ def _encode(text: str) -> bytes:
 def _unit(text: str) -> float:
     """A number in [0, 1) that depends on the text only."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / float(1 << 48)
+
+
+def _searched(scores: LabelScores, search: LabelSearch) -> LabelScores:
+    """What a search finds of labels with these scores, of which a beginning has the sum."""
+    # As in `_work`.
+    from gateway.engine.label_search import Pruner
+    from gateway.engine.trie import TrieNode, build_trie
+
+    def together(node: TrieNode) -> float:
+        return math.log(math.fsum(math.exp(scores.logprobs[i]) for i in node.below))
+
+    pruner, logprobs = Pruner(search, len(scores.labels)), list(scores.logprobs)
+    pending, forwarded, unfinished = [build_trie([x.encode() for x in scores.labels])], -1, []
+    while pending:
+        node = pending.pop()
+        if not pruner.needs(node, together(node)):
+            pruner.leave(node, together(node))
+            unfinished.append(tuple(node.below))
+            for i in node.below:
+                logprobs[i] = together(node)
+            continue
+        forwarded += 1
+        for i in node.ends:
+            pruner.settle(i, logprobs[i])
+        pending += sorted(node.children.values(), key=together)
+    return replace(
+        scores,
+        logprobs=tuple(logprobs),
+        tokens_evaluated=scores.prompt_tokens + forwarded,
+        exact=pruner.exact,
+        bounds=bounds_of(unfinished, len(logprobs)),
+        unfinished=tuple(unfinished),
+    )
 
 
 def _cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:

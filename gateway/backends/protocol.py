@@ -10,6 +10,7 @@ from gateway.core.types import (
     Embeddings,
     GenerationRequest,
     LabelScores,
+    LabelSearch,
     MemoryUse,
     Ranking,
     RenderedRequest,
@@ -149,6 +150,25 @@ class Ranks(Able, Protocol):
             OtherKind: it is no reranker.
             ContextOverflow: query and document do not fit the context.
             InvalidRequest, BackendError: as their names say.
+        """
+        ...
+
+
+@runtime_checkable
+class SearchesLabels(Protocol):
+    """A backend that can leave out labels which cannot be the best and hardly count."""
+
+    @property
+    def searches(self) -> bool:
+        """Whether it does; an entry may say that all its labels are to be finished."""
+        ...
+
+    async def search_labels(
+        self, request: GenerationRequest, labels: Sequence[str], search: LabelSearch
+    ) -> LabelScores:
+        """As `score_labels`, of the labels that count; the others are said to be unfinished.
+
+        What is finished is the same to the last bit. Raises as `score_labels`.
         """
         ...
 

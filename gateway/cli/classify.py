@@ -45,6 +45,7 @@ def classify(
         str | None, typer.Option(help="Training data for exemplars and batch calibration.")
     ] = None,
     score_rule: Annotated[str, typer.Option(help="sum, mean, per_byte, contextual, batch")] = "",
+    label_search: option.LabelSearch = "auto",
     columns: Columns = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where the labelled CSV goes.")
@@ -87,6 +88,7 @@ def classify(
             strategy=strategy,
             train=train,
             rule=score_rule,
+            label_search=label_search,
             columns=columns,
             store=(store or default_store()) if table else IN_MEMORY,
             prompts=prompts or prompts_root(),

@@ -68,7 +68,21 @@ Exemplars = Annotated[
     typer.Option("--exemplars", help="How exemplars are chosen: fixed, stratified or nearest."),
 ]
 Dev = Annotated[
-    int, typer.Option("--dev", min=1, help="Training items on which batch calibration is fitted.")
+    int | None,
+    typer.Option(
+        "--dev",
+        min=1,
+        help="Training items on which batch calibration is fitted. \\[default: at most 48, and no "
+        "more than change something]",
+    ),
+]
+LabelSearch = Annotated[
+    str,
+    typer.Option(
+        "--label-search",
+        help="auto: of more than 20 labels only those are finished that may be the best or count; "
+        "full: all.",
+    ),
 ]
 Margin = Annotated[
     float,

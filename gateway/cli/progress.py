@@ -246,7 +246,7 @@ class RunProgress(Drawing):
         bar = self._tasks[name]
         took_time = event.observation is not None
         if not took_time:
-            self._stored[name] += 1
+            self._stored[name] += event.purpose != "not needed"
             # Past the bar's own count, of which it makes its speed.
             self._bars.tasks[self._bars.task_ids.index(bar)].completed += 1
         running = "" if self._bars.disable else self._running(name, event)

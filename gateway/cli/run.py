@@ -49,7 +49,8 @@ def run(
             "contextual, batch. \\[default: sum, and batch where --train is given]"
         ),
     ] = "",
-    dev: option.Dev = 48,
+    dev: option.Dev = None,
+    label_search: option.LabelSearch = "auto",
     columns: Columns = None,
     metric: option.Metric = "",
     positive: option.Positive = "",
@@ -99,6 +100,7 @@ def run(
             exemplars=exemplars,
             rules=listed(score_rule),
             dev_size=dev,
+            label_search=label_search,
             columns=columns,
             metric=metric,
             positive=positive,

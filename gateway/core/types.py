@@ -28,6 +28,9 @@ bytes, or a part of a character."""
 
 TaskKind = Literal["classification", "extraction", "number"]
 
+Searching = Literal["auto", "full"]
+"""Whether labels may stay unfinished that cannot be the best and hardly count, or none may."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:
@@ -269,6 +272,32 @@ class Delta:
     are the completion's."""
 
 
+EXACT_SHARE = 1e-6
+"""A probability that is off by no more than this is exact: what is shown has six digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSearch:
+    """That labels need not all be finished, and what has to be certain of them all the same."""
+
+    corrections: tuple[tuple[float, ...], ...]
+    """For each rule that will read the scores, the nats that it subtracts from each label's
+    log-probability, in the labels' order. By each of them the best label is certain."""
+    tolerance: float = 1.0
+    """By how much a label's probability among all labels may be off, by each of the rules. 1: by
+    any, since only the best is asked for."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.corrections), "corrections", self.corrections, "one or more")
+        _require(0.0 < self.tolerance <= 1.0, "tolerance", self.tolerance, "above 0, at most 1")
+
+    def check(self, labels: Sequence[str]) -> None:
+        """Raise InvalidRequest where a correction is not of these labels, or not finite."""
+        for row in self.corrections:
+            fits = len(row) == len(labels) and all(map(math.isfinite, row))
+            _require(fits, "corrections", row, f"{len(labels)} finite numbers a rule")
+
+
 @dataclass(frozen=True, slots=True)
 class LabelScores:
     """For each label, ln P(the model answers exactly this label and stops | prompt).
@@ -287,12 +316,25 @@ class LabelScores:
     """Tokens a computation without any cache forwards: the prompt once, the label trie once."""
     prompt_tokens: int
     exact: bool
-    """False when a log-probability is a bound or an approximation."""
+    """False when a log-probability is a bound or an approximation, and a probability made of it may
+    be off by more than `EXACT_SHARE`."""
     fingerprint: str
     timings: Timings = field(default_factory=Timings)
     bounds: tuple[bool, ...] = ()
     """Of which labels no more is known than that the log-probability is at most what stands there.
     Empty: of none."""
+    unfinished: tuple[tuple[int, ...], ...] = ()
+    """Labels, by their places, that were not finished, those with one beginning together: their
+    probabilities sum to at most that of the beginning, which is the bound of each."""
+    ending: float = 0.0
+    """Mean log-probability of the end behind the labels that were finished. Those that were not are
+    taken to end so, where more than a bound is wanted."""
+
+
+def bounds_of(unfinished: Sequence[Sequence[int]], labels: int) -> tuple[bool, ...]:
+    """`LabelScores.bounds` of a search; empty where all labels were finished."""
+    places = {i for group in unfinished for i in group}
+    return tuple(i in places for i in range(labels)) if places else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,12 @@ from gateway.core.types import (
     Embeddings,
     GenerationRequest,
     LabelScores,
+    LabelSearch,
     RenderedRequest,
     TokenLogprob,
     Troubles,
     Usage,
+    bounds_of,
 )
 from gateway.engine.constraints import GuidanceMatcher, grammar_of
 from gateway.engine.context import Adapter
@@ -30,7 +32,6 @@ from gateway.engine.jobs import Generated, OnText, Read, Scored
 from gateway.engine.label_scores import score
 from gateway.engine.reader import Reader
 from gateway.engine.token_scores import read
-from gateway.engine.trie import build_trie, count_nodes
 from gateway.models.abilities import Abilities
 from gateway.models.reasoning import part
 from gateway.models.spec import ModelSpec
@@ -87,24 +88,43 @@ class EngineBackend:
         finally:
             task.cancel()
 
+    @property
+    def searches(self) -> bool:
+        return self.spec.label_search != "full"
+
     async def score_labels(self, request: GenerationRequest, labels: Sequence[str]) -> LabelScores:
+        return await self._score(request, labels, None)
+
+    async def search_labels(
+        self, request: GenerationRequest, labels: Sequence[str], search: LabelSearch
+    ) -> LabelScores:
+        search.check(labels)
+        return await self._score(request, labels, search)
+
+    async def _score(
+        self, request: GenerationRequest, labels: Sequence[str], search: LabelSearch | None
+    ) -> LabelScores:
         self.abilities.check(self.spec.name, "score")
         prompt, continuations = self._reader.split_labels(request, labels, self.context_length)
         longest = max(len(tokens) for tokens in continuations)
         self._check_context(len(prompt) + longest)
-        job = score(prompt, continuations, self._reader.vocabulary)
+        job = score(prompt, continuations, self._reader.vocabulary, search)
         done = await self._run(prompt, job)
-        assert isinstance(done.answer, Scored)
+        found = done.answer
+        assert isinstance(found, Scored)
         return LabelScores(
             labels=tuple(labels),
-            logprobs=done.answer.logprobs,
+            logprobs=found.logprobs,
             token_counts=tuple(len(tokens) + 1 for tokens in continuations),
             byte_counts=tuple(len(label.encode()) for label in labels),
-            tokens_evaluated=len(prompt) + count_nodes(build_trie(continuations)),
+            tokens_evaluated=len(prompt) + found.forwarded,
             prompt_tokens=len(prompt),
-            exact=True,
+            exact=found.exact,
             fingerprint=self.fingerprint,
             timings=done.timings,
+            bounds=bounds_of(found.unfinished, len(labels)),
+            unfinished=found.unfinished,
+            ending=found.ending,
         )
 
     async def read(self, tokens: Sequence[int], first: int) -> tuple[float, ...]:

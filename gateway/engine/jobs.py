@@ -48,7 +48,16 @@ class Scored:
     """What `score` found: one entry a label, in the order asked."""
 
     logprobs: tuple[float, ...]
+    """Of a label that was not finished, that of the beginning that was."""
     prompt_done: float
+    forwarded: int
+    """Tokens that the labels added to the prompt."""
+    unfinished: tuple[tuple[int, ...], ...] = ()
+    """Labels that have one beginning in common, behind which nothing was computed."""
+    ending: float = 0.0
+    """As `LabelScores.ending`."""
+    exact: bool = True
+    """As `LabelScores.exact`."""
 
 
 @dataclass(frozen=True, slots=True)

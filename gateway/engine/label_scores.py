@@ -1,64 +1,121 @@
 """The job that computes the log-probabilities of labels after a prompt."""
 
+import math
 import time
 from collections.abc import Sequence
 
+from gateway.core.types import LabelSearch
 from gateway.engine.context import Logits
 from gateway.engine.jobs import Job, Scored, Step, Vocabulary
+from gateway.engine.label_search import Pruner
 from gateway.engine.sampling import log_normalizer, log_sum
 from gateway.engine.trie import TrieNode, build_trie
 
 _CHAIN_TOKENS = 32
 """Most tokens of an unbranched stretch of the label trie that one step forwards."""
+_SEARCHED_TOKENS = 2
+"""The same in a search, which may stop behind each. Of 77 labels (SmolLM2 135M, zero-shot) 1, 2, 4
+and 32 forward 122, 130, 148 and 164 tokens in 122, 72, 47 and 35 steps; all have 382 in 93."""
 
 
-def score(prompt: Sequence[int], labels: Sequence[Sequence[int]], vocabulary: Vocabulary) -> Job:
+def score(
+    prompt: Sequence[int],
+    labels: Sequence[Sequence[int]],
+    vocabulary: Vocabulary,
+    search: LabelSearch | None = None,
+) -> Job:
     """For each label, the log-probability of its tokens after the prompt and of stopping there.
 
-    Every node of the label trie is forwarded once.
+    A node of the label trie is forwarded once at most; without a search, each is.
     """
     root = build_trie(labels)
     (row,) = yield Step(0, prompt, returns=len(root.children) > 1)
     prompt_done = time.perf_counter()
-    results = [0.0] * len(labels)
-    pending = _visit(root, row, 0.0, vocabulary, results)
-    depth = [len(prompt)] * len(pending)
+    found = _Found(labels, vocabulary, search)
+    pending = [(len(prompt), *child) for child in found.visit(root, row, 0.0)]
+    forwarded = 0
     while pending:
-        token, node, so_far = pending.pop()
-        keep = depth.pop()
-        chain = _chain(token, node)
+        keep, token, node, so_far = pending.pop()
+        if not found.needs(node, so_far):
+            continue
+        chain = _chain(token, node, _SEARCHED_TOKENS if search else _CHAIN_TOKENS)
         branches = len(chain[-1][1].children) > 1
         rows = yield Step(keep, [t for t, _ in chain], outputs=len(chain), returns=branches)
+        forwarded += len(chain)
         for (_, member), row in zip(chain, rows, strict=True):
-            keep += 1
-            children = _visit(member, row, so_far, vocabulary, results)
+            children = found.visit(member, row, so_far)
             if len(children) == 1:
                 so_far = children[0][2]
-        if branches or len(chain) == _CHAIN_TOKENS:
-            pending += children
-            depth += [keep] * len(children)
-    return Scored(tuple(results), prompt_done)
+        pending += [(keep + len(chain), *child) for child in children]
+    return found.scored(prompt_done, forwarded)
 
 
-def _chain(token: int, node: TrieNode) -> list[tuple[int, TrieNode]]:
+def _chain(token: int, node: TrieNode, most: int) -> list[tuple[int, TrieNode]]:
     """The node and those below it up to the first branching: one step forwards them together."""
     chain = [(token, node)]
-    while len(node.children) == 1 and len(chain) < _CHAIN_TOKENS:
+    while len(node.children) == 1 and len(chain) < most:
         ((token, node),) = node.children.items()
         chain.append((token, node))
     return chain
 
 
-def _visit(
-    node: TrieNode, row: Logits, so_far: float, vocabulary: Vocabulary, results: list[float]
-) -> list[tuple[int, TrieNode, float]]:
-    """Settle the labels that end at a node; return its children with their log-probabilities."""
-    normalizer = log_normalizer(row)
-    if node.ends:
-        stop = so_far + log_sum(row[vocabulary.stop_ids]) - normalizer
-        for index in node.ends:
-            results[index] = stop
-    return [
-        (token, child, so_far + float(row[token]) - normalizer)
-        for token, child in node.children.items()
-    ]
+class _Found:
+    """What is known of the labels so far."""
+
+    def __init__(
+        self, labels: Sequence[Sequence[int]], vocabulary: Vocabulary, search: LabelSearch | None
+    ) -> None:
+        self.logprobs = [0.0] * len(labels)
+        self.unfinished: list[tuple[int, ...]] = []
+        self._endings: list[float] = []
+        self._vocabulary = vocabulary
+        self._pruner = Pruner(search, len(labels)) if search else None
+
+    def visit(
+        self, node: TrieNode, row: Logits, so_far: float
+    ) -> list[tuple[int, TrieNode, float]]:
+        """Settle the labels that end at a node; return its children with their log-probabilities,
+        in a search the most promising last."""
+        normalizer = log_normalizer(row)
+        if node.ends:
+            stop = so_far + log_sum(row[self._vocabulary.stop_ids]) - normalizer
+            self._endings.append(stop - so_far)
+            for index in node.ends:
+                self._settle(index, stop)
+        children = [
+            (token, child, so_far + float(row[token]) - normalizer)
+            for token, child in node.children.items()
+        ]
+        if self._pruner and len(children) > 1:
+            bounds = [float(self._pruner.bound(child, s).max()) for _, child, s in children]
+            children = [children[i] for i in sorted(range(len(children)), key=bounds.__getitem__)]
+        return children
+
+    def _settle(self, index: int, logprob: float) -> None:
+        self.logprobs[index] = logprob
+        if self._pruner:
+            self._pruner.settle(index, logprob)
+
+    def needs(self, node: TrieNode, so_far: float) -> bool:
+        """Whether a node is forwarded; where not, its labels stay unfinished."""
+        if self._pruner is None or self._pruner.needs(node, so_far):
+            return True
+        self._pruner.leave(node, so_far)
+        self.unfinished.append(tuple(node.below))
+        for index in node.below:
+            self.logprobs[index] = so_far
+        return False
+
+    def scored(self, prompt_done: float, forwarded: int) -> Scored:
+        """All of it."""
+        if self._pruner is None or not self.unfinished:
+            return Scored(tuple(self.logprobs), prompt_done, forwarded)
+        ends = [each for each in self._endings if math.isfinite(each)]
+        return Scored(
+            logprobs=tuple(self.logprobs),
+            prompt_done=prompt_done,
+            forwarded=forwarded,
+            unfinished=tuple(self.unfinished),
+            ending=min(0.0, math.fsum(ends) / len(ends)) if ends else 0.0,
+            exact=self._pruner.exact,
+        )

@@ -11,6 +11,8 @@ class TrieNode:
     children: "dict[int, TrieNode]" = field(default_factory=dict)
     ends: list[int] = field(default_factory=list)
     """Indices of the labels that end here."""
+    below: list[int] = field(default_factory=list)
+    """Indices of the labels that begin so, in their order."""
 
 
 def build_trie(labels: Sequence[Sequence[int]]) -> TrieNode:
@@ -18,8 +20,10 @@ def build_trie(labels: Sequence[Sequence[int]]) -> TrieNode:
     root = TrieNode()
     for index, tokens in enumerate(labels):
         node = root
+        node.below.append(index)
         for token in tokens:
             node = node.children.setdefault(token, TrieNode())
+            node.below.append(index)
         node.ends.append(index)
     return root
 

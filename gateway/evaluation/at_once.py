@@ -23,6 +23,8 @@ LINES = 1_000
 
 DIGEST, CLUSTER = "item_digest", "cluster"
 """What a line has beside the fields of a prediction; a cluster only where items share one."""
+OFF_BY = "off_by"
+"""A field that only lines of searched labels have; no figure is made of it."""
 
 _TEXT, _COUNT, _NUMBER = frozenset({str}), frozenset({int}), frozenset({float, int})
 _ANSWER: frozenset[type] = frozenset((str, float, int, dict, NoneType))
@@ -79,7 +81,7 @@ def _clusters(raw: Sequence[Mapping[str, object]]) -> Sequence[str] | None:
     least = len(NAMES) + 1
     if set(map(len, raw)) == {least}:
         return [""] * len(raw)
-    if any(len(each) != least + (CLUSTER in each) for each in raw):
+    if any(len(each) != least + (CLUSTER in each) + (OFF_BY in each) for each in raw):
         return None
     return [str(each.get(CLUSTER) or "") for each in raw]
 

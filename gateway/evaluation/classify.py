@@ -8,10 +8,10 @@ from gateway.backends.registry import load_models
 from gateway.core.concurrency import Work, blocking, taking
 from gateway.core.digests import canonical_json, digest_json
 from gateway.core.errors import ConfigError, DataError
-from gateway.core.types import Answer
+from gateway.core.types import EXACT_SHARE, Answer
 from gateway.evaluation.plan import RunOptions, plan_of
 from gateway.evaluation.predictions import fitted, read
-from gateway.evaluation.run import Cell, Plan, Watch, ask, content_free_items, unwatched
+from gateway.evaluation.run import Cell, Plan, Watch, ask, dev_of, free_of, unwatched
 from gateway.evaluation.store import IN_MEMORY, Observation, Store
 from gateway.models.adapters.card import learned_strategy
 from gateway.models.environment import prompts_root
@@ -43,6 +43,8 @@ class ClassifyOptions:
     """Training data for exemplars and batch calibration."""
     rule: str = ""
     """How label scores become answers. Empty: batch where there is training data, else sum."""
+    label_search: str = "auto"
+    """"full" finishes all labels, however many there are: see `ModelSpec.label_search`."""
     columns: Columns = None
     """Field -> name of its column, where the table calls it otherwise."""
     store: Path = IN_MEMORY
@@ -65,6 +67,8 @@ class Classified:
     """False: a probability rests on a bound or an approximation."""
     model: str
     fingerprint: str
+    off_by: float = 0.0
+    """By how much a probability may be off at most, where not every label was finished."""
 
     def columns(self, labels: Sequence[str]) -> list[str]:
         """Status, answer, whether it is exact, and the labels' probabilities, as a CSV has them."""
@@ -124,8 +128,8 @@ async def _ask(
 ) -> Classification:
     with Store(options.store) as store:
         (cell,) = await ask(plan, models, store, options.watch)
-        answers = store.answers(cell.digest)
-    calibrator = _calibrator(plan, answers) if cell.mode == "score" else None
+        answers = store.answers(cell.digest, cell.calibration)
+    calibrator = _calibrator(plan, cell, answers) if cell.mode == "score" else None
     found = (_classified(answers[item.digest], calibrator, cell) for item in plan.items)
     said = tuple(each for each in cell.warnings if each.startswith(f"{cell.model}: "))
     return Classification(tuple(found), plan.labels, table, said)
@@ -139,15 +143,15 @@ def _classified(seen: Observation, calibrator: Calibrator | None, cell: Cell) ->
         probabilities=found.probabilities or {},
         text=seen.text,
         reason=found.reason,
-        exact=seen.exact,
+        exact=found.off_by <= EXACT_SHARE if seen.unfinished else seen.exact,
+        off_by=found.off_by,
         model=cell.model,
         fingerprint=seen.fingerprint,
     )
 
 
-def _calibrator(plan: Plan, answers: Mapping[str, Observation]) -> Calibrator:
-    free = [item.digest for item in content_free_items(plan.task)]
-    dev = [item.digest for item in plan.dev]
+def _calibrator(plan: Plan, cell: Cell, answers: Mapping[str, Observation]) -> Calibrator:
+    free, dev = free_of(plan), dev_of(plan, cell)
     return fitted(plan.rules[0], plan.labels, answers, free=free, dev=dev)
 
 
@@ -184,6 +188,7 @@ def _as_run(options: ClassifyOptions, models: Models, train: Dataset | None) -> 
         prompts=options.prompts,
         train=options.train,
         rules=(options.rule or ("batch" if train else "sum"),),
+        label_search=options.label_search,
         columns=options.columns,
     )
 

@@ -23,7 +23,7 @@ from gateway.evaluation.ab.cells import Defaults, model_in, read_cells
 from gateway.evaluation.ab.decide import all_decided, outcome_of
 from gateway.evaluation.ab.margin import DEFAULT_MARGIN, Criterion, check_margin
 from gateway.evaluation.ab.outcome import Outcome
-from gateway.evaluation.plan import DEV_SIZE, Prepared, RunOptions, prepare
+from gateway.evaluation.plan import Prepared, RunOptions, prepare
 from gateway.evaluation.run import Cell, OnProgress, Plan
 from gateway.evaluation.store import Store
 from gateway.models.environment import default_store, prompts_root
@@ -63,7 +63,9 @@ class CompareOptions:
     limit: int | None = None
     seed: int = 0
     exemplars: str = ""
-    dev_size: int = DEV_SIZE
+    dev_size: int | None = None
+    label_search: str = "auto"
+    """As `RunOptions.label_search`."""
     columns: Columns = None
     cluster: str = ""
     """Column of the data that says which items belong together."""
@@ -136,6 +138,7 @@ def plan_cells(options: CompareOptions, models: Models) -> CellPlan:
         exemplars=options.exemplars,
         rules=tuple(dict.fromkeys(cell.rule.value for cell in cells if cell.rule)),
         dev_size=options.dev_size,
+        label_search=options.label_search,
         columns=options.columns,
         cluster=options.cluster,
         encoder=options.encoder,

@@ -11,7 +11,9 @@ from gateway.core.digests import canonical_json, digest_json
 from gateway.core.errors import ConfigError, DataError
 from gateway.core.lists import are
 from gateway.evaluation.baselines import Encoded, baselines, encoded
+from gateway.evaluation.calibration import STEP, TOLERANCE
 from gateway.evaluation.clusters import SETTING, found_among
+from gateway.evaluation.label_search import searching
 from gateway.evaluation.record import COSTS, RecordedCell, RecordedItem, RunRecord, rule_settings
 from gateway.evaluation.run import Cell, Plan, Strategy, Watch, content_free_items, unwatched
 from gateway.models.certificates import level_of
@@ -21,6 +23,7 @@ from gateway.tasks.dataset import load_dataset
 from gateway.tasks.exemplars import ExemplarSelector, dev_split, without_near_duplicates
 from gateway.tasks.labels import label_warnings, together
 from gateway.tasks.prompts import PromptTemplate, list_strategies, load_template
+from gateway.tasks.sampling import in_seeded_order
 from gateway.tasks.tables import Columns, options_of
 from gateway.tasks.task import Dataset, Item, Task, label_set, load_task, metric_of
 
@@ -56,8 +59,11 @@ class RunOptions:
     rules: Sequence[str] = ()
     """How label scores become answers: names of `ScoreRule`. Empty: sum, and batch too where there
     is training data to fit it on."""
-    dev_size: int = DEV_SIZE
-    """Training items on which batch calibration is fitted."""
+    dev_size: int | None = None
+    """Training items on which batch calibration is fitted. None: at most `DEV_SIZE`, and no more
+    than change something."""
+    label_search: str = "auto"
+    """"full" finishes all labels, however many there are: see `ModelSpec.label_search`."""
     columns: Columns = None
     """Field -> name of its column, where the data calls it otherwise."""
     metric: str = ""
@@ -138,6 +144,8 @@ def plan_of(
         rules=rules,
         items=data.items,
         dev=dev,
+        dev_tolerance=TOLERANCE if dev and wanted.dev_size is None else None,
+        label_search=searching(wanted.label_search, task.label_search),
         tell=options_of(wanted.columns).tell,
     )
 
@@ -197,6 +205,8 @@ def record(prepared: Prepared, cells: Sequence[Cell]) -> RunRecord:
                 fingerprint=c.fingerprint,
                 warnings=c.warnings,
                 level=level_of(c.fingerprint, certificates_file()).value,
+                calibration=c.calibration,
+                dev=c.dev,
             )
             for c in cells
         ),
@@ -270,14 +280,24 @@ def _dev(
     data: Dataset,
     train: Dataset,
 ) -> tuple[Item, ...]:
+    """Drawn once whatever the strategies are, so that answers to them are kept: each strategy then
+    leaves its own exemplars out. Where their number is given, they are the same of all."""
     shown = {id_ for s in strategies if s.selector for id_ in s.selector.ids}
-    return dev_split(
+    chosen = dev_split(
         train.items,
         test=data.items,
-        exclude_ids=shown,
-        size=wanted.dev_size,
+        exclude_ids=shown if wanted.dev_size else (),
+        size=wanted.dev_size or DEV_SIZE,
         seed=wanted.seed,
     )
+    if wanted.dev_size:
+        return chosen
+    if shown.issuperset(item.id for item in chosen):
+        raise DataError(
+            "no training item is left to fit the calibration on: all are exemplars",
+            hint="give more training data, or --score-rule sum",
+        )
+    return tuple(in_seeded_order(chosen, wanted.seed, "dev order"))
 
 
 def _settings(prepared: Prepared, cells: Sequence[Cell]) -> dict[str, str]:
@@ -304,7 +324,7 @@ def _settings(prepared: Prepared, cells: Sequence[Cell]) -> dict[str, str]:
         settings["encoder"] = prepared.encoded.encoder.digest
         settings["torch"] = version("torch")
     if plan.dev:
-        settings["dev items"] = str(len(plan.dev))
+        settings["dev items"] = _dev_items(plan)
     for strategy in plan.strategies:
         settings[f"template {strategy.name}"] = strategy.template.digest
         if strategy.selector:
@@ -314,6 +334,15 @@ def _settings(prepared: Prepared, cells: Sequence[Cell]) -> dict[str, str]:
         for name, value in cell.identity.items():
             settings[f"{cell.model} {name}"] = value
     return settings
+
+
+def _dev_items(plan: Plan) -> str:
+    if plan.dev_tolerance is None:
+        return str(len(plan.dev))
+    return (
+        f"at most {len(plan.dev)}, until {STEP} more change no answer of theirs and move "
+        f"{plan.dev_tolerance:g} of probability or less"
+    )
 
 
 def _warnings(prepared: Prepared) -> tuple[str, ...]:

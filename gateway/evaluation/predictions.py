@@ -15,8 +15,16 @@ from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.files import reading_bytes
 from gateway.core.json import reader_of
 from gateway.core.lists import first_of, part_of
-from gateway.core.types import Answer, LabelScores
-from gateway.evaluation.at_once import CLUSTER, DIGEST, LINES, CellsReader, Rows, read_at_once
+from gateway.core.types import EXACT_SHARE, Answer, LabelScores
+from gateway.evaluation.at_once import (
+    CLUSTER,
+    DIGEST,
+    LINES,
+    OFF_BY,
+    CellsReader,
+    Rows,
+    read_at_once,
+)
 from gateway.evaluation.record import RecordedCell, RecordedItem, RunRecord
 from gateway.evaluation.store import Observation, Store
 from gateway.scoring.columns import Columns
@@ -37,7 +45,8 @@ def predictions_of(record: RunRecord, store: Store) -> dict[str, list[Prediction
     Raises:
         DataError: the store lacks an answer that the run consists of.
     """
-    return predictions_from(record, {c.digest: store.answers(c.digest) for c in record.cells})
+    known = {c.digest: store.answers(c.digest, c.calibration) for c in record.cells}
+    return predictions_from(record, known)
 
 
 def predictions_from(
@@ -64,7 +73,7 @@ def predictions_from(
         if cell.mode == "score":
             for name in names_of(record, cell):
                 rule = ScoreRule(name.removeprefix(f"{cell.name}/"))
-                made[name] = _by_rule(record, name, rule, answers)
+                made[name] = _by_rule(record, cell, name, rule, answers)
         else:
             made[cell.name] = [
                 _prediction(cell.name, item, answers[item.digest], read(answers[item.digest], None))
@@ -87,7 +96,7 @@ Answers = Mapping[str, Mapping[str, Observation]]
 
 def answers_of(record: RunRecord, store: Store) -> dict[str, dict[str, Observation]]:
     """The observations behind a run."""
-    return {cell.name: store.answers(cell.digest) for cell in record.cells}
+    return {c.name: store.answers(c.digest, c.calibration) for c in record.cells}
 
 
 def predictions_jsonl(record: RunRecord, predictions: Predictions) -> str:
@@ -104,6 +113,8 @@ def predictions_jsonl(record: RunRecord, predictions: Predictions) -> str:
 def _line(prediction: Prediction, item: RecordedItem) -> str:
     # Not `asdict`, which looks into every value again; none of these changes.
     line = {name: getattr(prediction, name) for name in _FIELDS}
+    if not prediction.off_by:
+        del line[OFF_BY]
     line[DIGEST] = item.digest
     if item.cluster:
         line[CLUSTER] = item.cluster
@@ -186,9 +197,14 @@ def names_of(record: RunRecord, cell: RecordedCell) -> list[str]:
 
 
 def _by_rule(
-    record: RunRecord, name: str, rule: ScoreRule, answers: Mapping[str, Observation]
+    record: RunRecord,
+    cell: RecordedCell,
+    name: str,
+    rule: ScoreRule,
+    answers: Mapping[str, Observation],
 ) -> list[Prediction]:
-    calibrator = fitted(rule, record.labels, answers, free=record.content_free, dev=record.dev)
+    free, dev = record.content_free, cell.dev or record.dev
+    calibrator = fitted(rule, record.labels, answers, free=free, dev=dev)
     observed = [answers[item.digest] for item in record.items]
     found = read_all(observed, calibrator)
     return [_prediction(name, *each) for each in zip(record.items, observed, found, strict=True)]
@@ -224,6 +240,8 @@ class ReadAnswer:
     answer: Answer | None
     reason: str
     probabilities: Mapping[str, float] | None = None
+    off_by: float = 0.0
+    """As `Calibrator.off_by`."""
 
 
 def read(seen: Observation, calibrator: Calibrator | None) -> ReadAnswer:
@@ -252,7 +270,7 @@ def _by_scores(
     best = calibrator.best(probabilities)
     if reason := calibrator.undecided(scores, best):
         return ReadAnswer(Status.UNPARSED, None, reason)
-    return ReadAnswer(Status.OK, best, "", probabilities)
+    return ReadAnswer(Status.OK, best, "", probabilities, calibrator.off_by(scores))
 
 
 def _prediction(
@@ -267,7 +285,8 @@ def _prediction(
         probabilities=found.probabilities,
         raw_text=answer.text,
         reason=found.reason,
-        exact=answer.exact,
+        exact=found.off_by <= EXACT_SHARE if answer.unfinished else answer.exact,
+        off_by=found.off_by,
         prompt_tokens=answer.prompt_tokens,
         completion_tokens=answer.completion_tokens,
         tokens_evaluated=answer.tokens_evaluated,

@@ -53,6 +53,10 @@ class RecordedCell:
     warnings: tuple[str, ...] = ()
     level: str = Level.UNVERIFIED.value
     """Of determinism: what `gateway certify` had measured when the run ended."""
+    calibration: str = ""
+    """As `gateway.evaluation.run.Cell.calibration`."""
+    dev: tuple[str, ...] = ()
+    """As `gateway.evaluation.run.Cell.dev`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,12 @@ class RunRecord:
         # What was not there when older runs were stored must not change their ids.
         if not self.reported:
             del raw["reported"]
+        for cell in raw["cells"]:
+            for name in ("calibration", "dev"):
+                if not cell[name]:
+                    del cell[name]
+        for prediction in raw["baselines"]:
+            del prediction["off_by"]  # Every label of a baseline is known.
         for item in raw["items"]:
             if not item["cluster"]:
                 del item["cluster"]

@@ -4,22 +4,33 @@ A cell is a model read by a strategy. What it says to an item is stored under th
 both; rules that turn label scores into answers come later and cost no forward pass.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from gateway.backends.pool import ModelPool
-from gateway.backends.protocol import Backend, OwnLabels
+from gateway.backends.protocol import Backend, OwnLabels, SearchesLabels
 from gateway.core.concurrency import for_each
 from gateway.core.digests import digest_json
 from gateway.core.errors import ConfigError, ContextOverflow, RequestError, Unsupported
 from gateway.core.lists import first_names, plural
-from gateway.core.types import Completion, Constraint, GenerationRequest, Sampling
+from gateway.core.types import (
+    Completion,
+    Constraint,
+    GenerationRequest,
+    LabelSearch,
+    Sampling,
+    Searching,
+)
+from gateway.evaluation.calibration import is_enough, sizes
+from gateway.evaluation.label_search import is_searched, search_for, searched
 from gateway.evaluation.probe import check_prompt
 from gateway.evaluation.reading import UNCLOSED, begins_a_line, read, read_again
 from gateway.evaluation.store import Observation, Store
 from gateway.models.file import Models
+from gateway.models.spec import ModelSpec
 from gateway.scoring.results import Status
 from gateway.scoring.rules import ScoreRule
 from gateway.tasks.exemplars import Exemplar, ExemplarSelector
@@ -75,6 +86,11 @@ class Plan:
     items: tuple[Item, ...]
     dev: tuple[Item, ...] = ()
     """Items of the training data on which batch calibration is fitted; none is in `items`."""
+    dev_tolerance: float | None = None
+    """Of `dev` so many are asked, in their order, that more would hardly change an answer: see
+    `gateway.evaluation.calibration`. None: all are asked."""
+    label_search: Searching = "auto"
+    """As `ModelSpec.label_search`, of the whole run."""
     tell: Callable[[str], None] = field(default=lambda _: None, repr=False, compare=False)
     """Told what the store made of the question."""
 
@@ -91,6 +107,10 @@ class Cell:
     fingerprint: str
     identity: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    calibration: str = ""
+    """The digest under which what its rules are fitted on is kept; empty: the cell's own."""
+    dev: tuple[str, ...] = ()
+    """Digests of the items that batch calibration is fitted on; empty: of all of the plan."""
 
     @property
     def name(self) -> str:
@@ -106,7 +126,8 @@ class Progress:
     observation: Observation | None
     """None: the answer was in the store already."""
     purpose: str
-    """"test", "dev" or "content-free"; "again" of what is asked a second time and not kept."""
+    """"test", "dev" or "content-free"; "again" of what is asked a second time and not kept;
+    "not needed" of what a rule would have been fitted on."""
 
 
 OnProgress = Callable[[Progress], None]
@@ -117,12 +138,6 @@ Watch = Callable[[Plan], AbstractContextManager[OnProgress]]
 def unwatched(_: Plan) -> AbstractContextManager[OnProgress]:
     """Nobody does."""
     return nullcontext(lambda _: None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    item: Item
-    purpose: str
 
 
 async def ask(plan: Plan, models: Models, store: Store, watch: Watch = unwatched) -> list[Cell]:
@@ -150,9 +165,8 @@ async def run(plan: Plan, pool: ModelPool, store: Store, on_progress: OnProgress
             for strategy in strategies:
                 _check_prompt(plan, strategy, backend)
             for strategy in strategies:
-                cell = identify(plan, strategy, backend)
-                cells.append(cell)
-                await _run_cell(plan, strategy, cell, backend, store, on_progress)
+                asking = _Asking(plan, strategy, backend, store, on_progress)
+                cells.append(await _run_cell(asking))
     return cells
 
 
@@ -295,44 +309,156 @@ def content_free_items(task: Task) -> list[Item]:
     return made
 
 
-async def _run_cell(
-    plan: Plan,
-    strategy: Strategy,
-    cell: Cell,
-    backend: Backend,
-    store: Store,
-    on_progress: OnProgress,
-) -> None:
-    asks = [_Ask(item, "test") for item in plan.items]
-    asks += [_Ask(item, purpose) for item, purpose in calibration_items(plan, cell.mode)]
-    _take_over(plan, strategy, cell, backend, store)
-    finished = store.finished(cell.digest)
-    todo = []
-    for ask in asks:
-        if ask.item.digest in finished:
-            on_progress(Progress(cell, ask.item, None, ask.purpose))
-        else:
-            todo.append(ask)
-    # It loads what renders chat templates, which most that import this do not need.
-    from gateway.engine.in_process import EngineBackend
+async def _run_cell(asking: "_Asking") -> Cell:
+    """Ask what the rules are fitted on, then the items; the cell, with what became of the first."""
+    plan, cell = asking.plan, asking.cell
+    _take_over(plan, asking.strategy, cell, asking.backend, asking.store)
+    cell = await _calibrate(asking)
+    search = None
+    if is_searched(plan.labels, plan.rules, cell.mode, asking.backend, plan.label_search):
+        search = search_for(
+            plan.rules, plan.labels, asking.known, free=free_of(plan), dev=dev_of(plan, cell)
+        )
+        cell = replace(cell, digest=searched(cell.digest, search), calibration=cell.digest)
+    await asking.ask(cell.digest, plan.items, "test", search)
+    return cell
 
-    if isinstance(backend, EngineBackend):
-        backend.announce(_alike(plan, strategy, backend, [ask.item for ask in todo[:_PROBES]]))
-    last = time.perf_counter()
 
-    async def ask_one(ask: _Ask) -> None:
-        nonlocal last
-        start = time.perf_counter()
-        observation = await answer(plan.task, plan.labels, strategy, backend, ask.item)
-        if not isinstance(backend, EngineBackend):
-            # Another server does not say what it had in memory.
-            observation = replace(observation, cached_tokens=None)
-        now = time.perf_counter()
-        store.put(cell.digest, ask.item.digest, observation, now - start, now - last)
-        last = now
-        on_progress(Progress(cell, ask.item, observation, ask.purpose))
+async def _calibrate(asking: "_Asking") -> Cell:
+    """Ask what the cell's rules are fitted on; the cell, with the items that were enough."""
+    plan, cell = asking.plan, asking.cell
+    wanted = calibration_items(plan, cell.mode)
+    free = [item for item, purpose in wanted if purpose == "content-free"]
+    dev = [item for item, purpose in wanted if purpose == "dev"]
+    await asking.ask(cell.digest, free, "content-free")
+    if plan.dev_tolerance is None or not dev:
+        await asking.ask(cell.digest, dev, "dev")
+        return cell
+    shown = set(asking.strategy.selector.ids) if asking.strategy.selector else set()
+    kept = [item for item in dev if item.id not in shown]
+    enough = len(kept)
+    for count in sizes(len(kept)):
+        await asking.ask(cell.digest, kept[:count], "dev")
+        fitted_on = [item.digest for item in kept[:count]]
+        if is_enough(fitted_on, plan.labels, asking.known, plan.dev_tolerance):
+            enough = count
+            break
+    used = tuple(item.digest for item in kept[:enough])
+    for item in dev:
+        if item.digest not in used:
+            asking.on_progress(Progress(cell, item, None, "not needed"))
+    return replace(cell, dev=used)
 
-    await for_each(todo, ask_one, limit=min(backend.concurrency, len(todo)))
+
+def free_of(plan: Plan) -> tuple[str, ...]:
+    """Digests of the content-free inputs."""
+    return tuple(item.digest for item in content_free_items(plan.task))
+
+
+def dev_of(plan: Plan, cell: Cell) -> tuple[str, ...]:
+    """Digests of the items that a cell's batch calibration is fitted on."""
+    return cell.dev or tuple(item.digest for item in plan.dev)
+
+
+class _Asking:
+    """One cell being asked."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        strategy: Strategy,
+        backend: Backend,
+        store: Store,
+        on_progress: OnProgress,
+    ) -> None:
+        self.plan, self.strategy, self.backend = plan, strategy, backend
+        self.store, self.on_progress = store, on_progress
+        self.cell = identify(plan, strategy, backend)
+        self._announced = False
+        self._same: dict[str, asyncio.Task[Observation]] = {}
+        """Digest of what was asked -> what is said to it."""
+        self._last = time.perf_counter()
+
+    @property
+    def known(self) -> dict[str, Observation]:
+        """All that the store has under the cell's own digest."""
+        return self.store.answers(self.cell.digest)
+
+    async def ask(
+        self,
+        digest: str,
+        items: Sequence[Item],
+        purpose: str,
+        search: LabelSearch | None = None,
+    ) -> None:
+        """Put what the cell says to items into the store, under a digest."""
+        finished = self.store.finished(digest)
+        todo: dict[str, Item] = {}
+        for item in items:
+            if item.digest in finished or item.digest in todo:
+                self.on_progress(Progress(self.cell, item, None, purpose))
+            else:
+                todo[item.digest] = item
+        self._announce(list(todo.values())[:_PROBES])
+        self._last = time.perf_counter()
+
+        async def ask_one(item: Item) -> None:
+            start = time.perf_counter()
+            observation = await self._answer(item, search)
+            now = time.perf_counter()
+            self.store.put(digest, item.digest, observation, now - start, now - self._last)
+            self._last = now
+            self.on_progress(Progress(self.cell, item, observation, purpose))
+
+        limit = min(self.backend.concurrency, len(todo))
+        await for_each(todo.values(), ask_one, limit=limit)
+
+    def _announce(self, items: Sequence[Item]) -> None:
+        """Say once that requests like those about these items will come."""
+        # It loads what renders chat templates, which most that import this do not need.
+        from gateway.engine.in_process import EngineBackend
+
+        if items and not self._announced and isinstance(self.backend, EngineBackend):
+            self._announced = True
+            self.backend.announce(_alike(self.plan, self.strategy, self.backend, items))
+
+    async def _answer(self, item: Item, search: LabelSearch | None) -> Observation:
+        """What the cell says to an item. Where the model says the same to the same whenever it is
+        asked, items that are equal once they are rendered are asked once."""
+        plan, backend = self.plan, self.backend
+        asked = question(plan.task, plan.labels, self.strategy, backend, item)
+        if not _repeats(backend.spec):
+            return await self._say(asked, search)
+        key = digest_json([asdict(asked.request), search is None])
+        if key not in self._same:
+            self._same[key] = asyncio.ensure_future(self._say(asked, search))
+            return await self._same[key]
+        known = await self._same[key]
+        if known.status is Status.FAILED:
+            return await self._say(asked, search)
+        about = _unanswered(asked, backend)
+        return replace(
+            known,
+            shortened=about.shortened,
+            exemplars=about.exemplars,
+            cached_tokens=known.tokens_evaluated,
+        )
+
+    async def _say(self, asked: Question, search: LabelSearch | None) -> Observation:
+        # It loads what renders chat templates, which most that import this do not need.
+        from gateway.engine.in_process import EngineBackend
+
+        plan = self.plan
+        said = await answer_to(asked, plan.task, plan.labels, self.strategy, self.backend, search)
+        if isinstance(self.backend, EngineBackend):
+            return said
+        # Another server does not say what it had in memory.
+        return replace(said, cached_tokens=None)
+
+
+def _repeats(spec: ModelSpec) -> bool:
+    """Whether the same request gives the same bytes."""
+    return spec.deterministic == "bitwise" and not spec.can.on_a_server
 
 
 def _alike(
@@ -353,13 +479,23 @@ async def answer(
 ) -> Observation:
     """What one cell says to one item. A request that cannot be answered gets a status."""
     asked = question(task, labels, strategy, backend, item)
-    request = asked.request
-    known = Observation(
-        Status.FAILED,
-        shortened=dict(asked.prompt.shortened),
-        exemplars=tuple(e.item_id for e in asked.exemplars),
-        fingerprint=backend.fingerprint,
-    )
+    return await answer_to(asked, task, labels, strategy, backend)
+
+
+async def answer_to(
+    asked: Question,
+    task: Task,
+    labels: Sequence[str],
+    strategy: Strategy,
+    backend: Backend,
+    search: LabelSearch | None = None,
+) -> Observation:
+    """What one cell says to one question. A request that cannot be answered gets a status.
+
+    Args:
+        search: which labels need not be finished; None: all are.
+    """
+    request, known = asked.request, _unanswered(asked, backend)
     try:
         if strategy.template.reasoning_tokens:
             thought = await reason(asked, strategy, backend)
@@ -368,12 +504,21 @@ async def answer(
                 return replace(known, status=Status.TRUNCATED, reason=UNCLOSED)
         known = replace(known, prompt_digest=_prompt_digest(backend, request))
         if strategy.template.mode == "score":
-            return await _score(request, known, labels, backend)
+            return await _score(request, known, labels, backend, search)
         return await _write(request, known, task, labels, strategy.template, asked.prompt, backend)
     except ContextOverflow as error:
         return replace(known, status=Status.TRUNCATED, reason=str(error))
     except RequestError as error:
         return replace(known, status=Status.FAILED, reason=str(error))
+
+
+def _unanswered(asked: Question, backend: Backend) -> Observation:
+    return Observation(
+        Status.FAILED,
+        shortened=dict(asked.prompt.shortened),
+        exemplars=tuple(e.item_id for e in asked.exemplars),
+        fingerprint=backend.fingerprint,
+    )
 
 
 def question(
@@ -424,9 +569,16 @@ def _reasoned(known: Observation, thought: Completion) -> Observation:
 
 
 async def _score(
-    request: GenerationRequest, known: Observation, labels: Sequence[str], backend: Backend
+    request: GenerationRequest,
+    known: Observation,
+    labels: Sequence[str],
+    backend: Backend,
+    search: LabelSearch | None,
 ) -> Observation:
-    scores = await backend.score_labels(request, labels)
+    if search is not None and isinstance(backend, SearchesLabels):
+        scores = await backend.search_labels(request, labels, search)
+    else:
+        scores = await backend.score_labels(request, labels)
     reasoned = known.completion_tokens > 0
     return replace(
         known,
@@ -437,6 +589,8 @@ async def _score(
         byte_counts=scores.byte_counts,
         exact=scores.exact,
         bounds=scores.bounds,
+        unfinished=scores.unfinished,
+        ending=scores.ending,
         prompt_tokens=known.prompt_tokens if reasoned else scores.prompt_tokens,
         tokens_evaluated=known.tokens_evaluated + scores.tokens_evaluated,
         retries=known.retries + scores.timings.retries,

@@ -59,6 +59,10 @@ class Observation:
     exact: bool = True
     bounds: tuple[bool, ...] = ()
     """As `LabelScores.bounds`."""
+    unfinished: tuple[tuple[int, ...], ...] = ()
+    """As `LabelScores.unfinished`."""
+    ending: float = 0.0
+    """As `LabelScores.ending`."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     tokens_evaluated: int = 0
@@ -95,6 +99,8 @@ class Observation:
             prompt_tokens=self.prompt_tokens,
             exact=self.exact,
             bounds=self.bounds,
+            unfinished=self.unfinished,
+            ending=self.ending,
             fingerprint=self.fingerprint,
         )
 
@@ -143,8 +149,15 @@ class Store:
             (cell, item, observation.status.value, body, latency, wall, _now()),
         )
 
-    def answers(self, cell: str) -> dict[str, Observation]:
-        """All answers of a cell, by item digest."""
+    def answers(self, cell: str, calibration: str = "") -> dict[str, Observation]:
+        """All answers of a cell, by item digest.
+
+        Args:
+            calibration: the cell that has the answers which its rules are fitted on, where that is
+                another one.
+        """
+        if calibration:
+            return self.answers(calibration) | self.answers(cell)
         rows = self._db.rows("SELECT item, body FROM answers WHERE cell = ?", (cell,))
         name = f"{self.path}: no answer"
         read = partial(read_json, Observation, name=name, reading=_OF_ANY_VERSION)

@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from gateway.core.collecting import uncollected
 from gateway.core.lists import first_of, part_of, plural
-from gateway.core.types import Answer, TaskKind
+from gateway.core.types import EXACT_SHARE, Answer, TaskKind
 from gateway.evaluation.clusters import SETTING, clusters_of, remarks
 from gateway.evaluation.predictions import (
     Answers,
@@ -15,8 +16,8 @@ from gateway.evaluation.predictions import (
     names_of,
     predictions_from,
 )
-from gateway.evaluation.record import RunRecord
-from gateway.evaluation.store import Store
+from gateway.evaluation.record import RecordedCell, RunRecord
+from gateway.evaluation.store import Observation, Store
 from gateway.scoring.baselines import MEDIAN
 from gateway.scoring.contest import Design, Held, hold_entrants
 from gateway.scoring.flips import Flip, differing
@@ -31,6 +32,7 @@ from gateway.scoring.pairing import Entrant, entrant
 from gateway.scoring.rankings import AREAS
 from gateway.scoring.report import Conclusion, Report, best_first
 from gateway.scoring.results import CellScore, CellTimings, Prediction, Status, Verdict
+from gateway.scoring.rules import ScoreRule
 from gateway.scoring.scores import TimedItem, score_cell, timings
 from gateway.scoring.statistic import IntArray
 
@@ -56,7 +58,7 @@ def result_of(record: RunRecord, store: Store, *, margin: float | None = None) -
     Raises:
         DataError: the store lacks an answer that the run consists of.
     """
-    known = {cell.digest: store.answers(cell.digest) for cell in record.cells}
+    known = {cell.digest: store.answers(cell.digest, cell.calibration) for cell in record.cells}
     predictions = predictions_from(record, known)
     answers = {cell.name: known[cell.digest] for cell in record.cells}
     report = evaluate(record, predictions, answers, margin=margin)
@@ -98,7 +100,7 @@ def evaluate(
             seed=record.seed,
             clusters=clusters,
             table=cell.table,
-            details={} if name in baselines else _details(record, name, answers),
+            details={} if name in baselines else _details(record, name, answers, predictions[name]),
         )
         for name, cell in read.items()
     ]
@@ -250,7 +252,9 @@ def timings_of(record: RunRecord, store: Store, predictions: Predictions) -> lis
     return found
 
 
-def _details(record: RunRecord, name: str, answers: Answers) -> dict[str, str]:
+def _details(
+    record: RunRecord, name: str, answers: Answers, predictions: Sequence[Prediction]
+) -> dict[str, str]:
     cell = next(c for c in record.cells if name in names_of(record, c))
     observed = [answers[cell.name][item.digest] for item in record.items]
     n = len(observed)
@@ -263,12 +267,51 @@ def _details(record: RunRecord, name: str, answers: Answers) -> dict[str, str]:
     }
     if cell.mode == "score":
         details["rule"] = name.rsplit("/", 1)[1]
+        details |= _fitted_on(record, cell, details["rule"])
+    if cell.calibration:
+        details |= _searched(record, observed, [each.off_by for each in predictions])
+    prompts = {o.prompt_digest for o in observed if o.prompt_digest}
+    if len(prompts) < sum(bool(o.prompt_digest) for o in observed):
+        details["different prompts"] = f"{len(prompts)} of {n}"
     if cut := sum(o.reasoning_cut for o in observed):
         details["reasoning cut at its budget"] = f"{cut} of {n}"
     for shortened in sorted({f for o in observed for f in o.shortened or ()}):
         count = sum(shortened in (o.shortened or ()) for o in observed)
         details[f"{shortened} shortened"] = f"{count} of {n}"
     return details
+
+
+def _fitted_on(record: RunRecord, cell: RecordedCell, rule: str) -> dict[str, str]:
+    """How many items a cell's calibration was fitted on, where that was found by asking."""
+    if rule != ScoreRule.BATCH.value or not cell.dev:
+        return {}
+    return {"calibrated on": f"{len(cell.dev)} of {plural(len(record.dev), 'training item')}"}
+
+
+def _searched(
+    record: RunRecord, observed: Sequence[Observation], off_by: Sequence[float]
+) -> dict[str, str]:
+    """How many labels were finished, where they were searched, and what that leaves open.
+
+    Args:
+        off_by: as `Prediction.off_by`, in any order.
+    """
+    places = {label: i for i, label in enumerate(record.labels)}
+    golds = [places.get(item.gold, -1) for item in record.items if isinstance(item.gold, str)]
+    left = [{i for group in seen.unfinished for i in group} for seen in observed]
+    scored = [each for each, seen in zip(left, observed, strict=True) if seen.labels]
+    if not scored:
+        return {}
+    finished = len(places) - sum(map(len, scored)) / len(scored)
+    said = {"labels finished": f"{finished:.1f} of {len(places)} an item; the best is certain"}
+    if max(off_by) > EXACT_SHARE:
+        exact = sum(each <= EXACT_SHARE for each in off_by)
+        said["probabilities off by at most"] = (
+            f"{median(off_by):.2g} (median), {max(off_by):.2g}; exact of {exact} of {len(off_by)}"
+        )
+    if len(golds) == len(left) and (bounded := sum(map(set.__contains__, left, golds))):
+        said["gold label unfinished"] = f"{bounded} of {len(left)}: log-loss is estimated there"
+    return said
 
 
 def conclusion(metric: str, cells: Sequence[CellScore]) -> Conclusion:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from annotated_types import Ge, Le
 
 from gateway.core.errors import ConfigError
+from gateway.core.types import Searching
 from gateway.models.pinned import Pinned
 
 WITH = "+"
@@ -173,6 +174,9 @@ class ModelSpec:
     deterministic: Determinism = "bitwise"
     """"bitwise": kernels whose results do not depend on what is batched or cached. "off": faster
     ones may be taken."""
+    label_search: Searching = "auto"
+    """"full" finishes all labels of a task. "auto" does up to 20, and of more those that may be the
+    best, or may change a probability."""
     origin: str = ""
     """The file that the entry is written in."""
     left_out: tuple[str, ...] = ()

@@ -15,7 +15,8 @@ from gateway.scoring.results import Prediction, Status
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """One column a field of `Prediction`, in the order of its fields; shape (items,) each."""
+    """One column a field of `Prediction`, in the order of its fields; shape (items,) each. The
+    last field has none: nothing is made of it."""
 
     cell: Sequence[str]
     item_id: Sequence[str]

@@ -48,6 +48,8 @@ class Prediction:
     tokens_evaluated: int = 0
     fingerprint: str = ""
     prompt_digest: str = ""
+    off_by: float = 0.0
+    """By how much a probability may be off at most, where not every label was finished."""
 
 
 @dataclass(frozen=True, slots=True)

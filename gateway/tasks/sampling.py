@@ -7,6 +7,11 @@ from gateway.core.draws import seeded_rank, shares
 from gateway.tasks.task import Item
 
 
+def in_seeded_order(items: Sequence[Item], seed: int, purpose: str) -> list[Item]:
+    """The items in an order that depends on the seed, the purpose and their ids only."""
+    return sorted(items, key=lambda item: seeded_rank(seed, purpose, item.id))
+
+
 def stratified_sample(
     items: Sequence[Item], count: int, seed: int, purpose: str = "limit"
 ) -> list[Item]:

@@ -17,7 +17,7 @@ from gateway.core.digests import digest_json
 from gateway.core.errors import ConfigError, DataError
 from gateway.core.names import check_name
 from gateway.core.toml import read_toml
-from gateway.core.types import Answer, TaskKind
+from gateway.core.types import Answer, Searching, TaskKind
 
 METRICS: Mapping[TaskKind, tuple[str, ...]] = {
     "classification": (
@@ -78,6 +78,8 @@ class Task:
     """Input fields that hold examples shown beside the item; they are none of its own text."""
     rationale: tuple[str, ...] = ()
     """Names that the column of the answer's reason may have; it may be absent from the data."""
+    label_search: Searching = "auto"
+    """As in an entry of models.toml: "full" finishes all labels, however many there are."""
 
     @property
     def digest(self) -> str:
@@ -219,6 +221,7 @@ def load_task(name: str, root: Path) -> Task:
         costs=parsed.costs,
         lists=tuple(parsed.lists),
         rationale=tuple(parsed.rationale),
+        label_search=parsed.label_search,
     )
 
 
@@ -258,6 +261,7 @@ class _File(BaseModel):
     costs: dict[str, dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]] = {}
     lists: list[str] = []
     rationale: list[Annotated[str, Field(min_length=1)]] = []
+    label_search: Searching = "auto"
     fields: dict[_Identifier, _Columns] = Field(min_length=1)
     answer: dict[_Identifier, _Columns] = Field(min_length=1)
     labels: list[_Label] = []
@@ -272,6 +276,8 @@ class _File(BaseModel):
             raise ValueError(
                 f"metric of a {self.kind}: one of {', '.join(METRICS[self.kind])}{more}"
             )
+        if self.label_search != "auto" and self.kind != "classification":
+            raise ValueError("label_search is of a classification")
         if self.metric == "cost" and not self.costs:
             raise ValueError("the metric cost needs a table: [costs.GOLD] with ANSWER = number")
         if self.kind != "extraction" and len(self.answer) != 1:

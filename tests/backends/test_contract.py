@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.backends.fake import FakeBackend, FakeSpec
 from gateway.backends.ollama.backend import OllamaBackend
-from gateway.backends.protocol import Backend
+from gateway.backends.protocol import Backend, SearchesLabels
 from gateway.backends.transformers.backend import TransformersBackend
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.errors import ContextOverflow, InvalidRequest
@@ -21,6 +21,7 @@ from gateway.core.types import (
     Constraint,
     Delta,
     GenerationRequest,
+    LabelSearch,
     Message,
     Reasoning,
     Sampling,
@@ -165,6 +166,27 @@ def test_probabilities_of_disjoint_answers_do_not_exceed_one(backend: Backend) -
     scores = run(backend.score_labels(chat("Yes or no?"), ["yes", "no", "Yes", "No"]))
     if backend.identity["backend"] != "fake":
         assert sum(math.exp(x) for x in scores.logprobs) < 1
+
+
+def test_a_search_of_labels_finds_the_best_with_the_bits_of_the_full_tree(
+    backend: Backend,
+) -> None:
+    if not isinstance(backend, SearchesLabels):
+        assert is_on_a_server(backend)
+        return
+    labels = [
+        f"{what} {how}" for what in ("card", "top up", "PIN") for how in ["lost", "late", "ok"]
+    ]
+    request = chat("My card is lost.")
+    whole = run(backend.score_labels(request, labels))
+    search = LabelSearch(((0.0,) * len(labels),))
+    found = run(backend.search_labels(request, labels, search))
+    pairs = zip(found.logprobs, whole.logprobs, found.bounds or (False,) * 9, strict=True)
+    assert all(ours >= theirs if bound else ours == theirs for ours, theirs, bound in pairs)
+    assert max(found.logprobs) == max(whole.logprobs)
+    assert found.tokens_evaluated <= whole.tokens_evaluated
+    with pytest.raises(InvalidRequest, match="9 finite numbers"):
+        run(backend.search_labels(request, labels, LabelSearch(((0.0,),))))
 
 
 @pytest.mark.parametrize("labels", [[], [""], ["a", "a"]])

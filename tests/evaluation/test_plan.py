@@ -22,8 +22,10 @@ def test_training_data_brings_batch_calibration_and_baselines(tmp_path: Path) ->
     assert made.plan.rules == (ScoreRule.SUM, ScoreRule.BATCH)
     assert made.plan.strategies[1].selector is not None
     shown = set(made.plan.strategies[1].selector.ids)
-    assert len(made.plan.dev) == 8 - len(shown)
-    assert not {item.id for item in made.plan.dev} & shown
+    assert len(made.plan.dev) == 8, "each strategy leaves its own exemplars out"
+    named = prepare(replace(made.wanted, dev_size=8)).plan
+    assert len(named.dev) == 8 - len(shown)
+    assert not {item.id for item in named.dev} & shown
     assert record(plain, []).baselines == ()
     names = {p.cell for p in record(made, []).baselines}
     assert names == {"baseline:majority", "baseline:tfidf-logreg"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 
 from gateway.core.errors import BackendError, ConfigError
-from gateway.core.types import LabelScores
+from gateway.core.types import LabelScores, bounds_of
 from gateway.scoring.rules import Calibrator, ScoreRule
 
 LABELS = ("bug", "feature", "question")
@@ -211,3 +211,44 @@ def test_items_read_together_are_read_as_each_alone_to_the_last_bit(
     items = [scored(tuple(row), labels, (1,) * 9) for row in rows]
     rule = Calibrator.fit(ScoreRule.BATCH, labels, dev=items)
     assert rule.all_probabilities(items) == [rule.probabilities(item) for item in items]
+
+
+def unfinished(*groups: tuple[int, ...], ending: float = 0.0) -> LabelScores:
+    """Scores of which some are what a beginning has."""
+    bounds = bounds_of(groups, 3)
+    scores = replace(scored((-1.0, -3.0, -3.0)), bounds=bounds, unfinished=groups, exact=False)
+    return replace(scores, ending=ending)
+
+
+def test_labels_with_one_unfinished_beginning_share_its_probability() -> None:
+    rule = fitted(ScoreRule.SUM)
+    scores = unfinished((1, 2))
+    shares = rule.probabilities(scores)
+    assert shares["feature"] == shares["question"]
+    assert shares["feature"] + shares["question"] == pytest.approx(rule.off_by(scores))
+    assert rule.off_by(scores) == pytest.approx(math.exp(-3) / (math.exp(-1) + math.exp(-3)))
+
+
+def test_an_unfinished_label_is_taken_to_end_as_the_finished_ones_do() -> None:
+    rule = fitted(ScoreRule.SUM)
+    certain, likely = unfinished((1, 2)), unfinished((1, 2), ending=-2.0)
+    assert rule.probabilities(likely)["bug"] > rule.probabilities(certain)["bug"]
+    assert rule.off_by(likely) == rule.off_by(certain), "what is proven does not rest on it"
+
+
+def test_what_is_finished_is_off_by_nothing() -> None:
+    assert fitted(ScoreRule.SUM).off_by(scored((-1.0, -3.0, -4.0))) == 0.0
+
+
+def test_labels_that_were_left_by_one_rule_may_be_best_by_another() -> None:
+    scores = unfinished((1,), (2,))
+    plain = fitted(ScoreRule.SUM)
+    assert plain.undecided(scores, "bug") == ""
+    other = replace(plain, offset=(2.5, 0.0, 0.0))
+    assert 'label_search = "full"' in other.undecided(scores, "bug")
+
+
+@pytest.mark.parametrize("rule", [ScoreRule.MEAN, ScoreRule.PER_BYTE])
+def test_rules_by_length_refuse_labels_that_are_unfinished(rule: ScoreRule) -> None:
+    with pytest.raises(ConfigError, match="needs every label"):
+        fitted(rule).probabilities(unfinished((1, 2)))

@@ -51,6 +51,11 @@ class ProbedLlamaCpp(LlamaCppBackend):
         """That it has learned."""
         return self._probe.labels
 
+    @property
+    def searches(self) -> bool:
+        """All its labels cost one look."""
+        return False
+
     def around(self, text: str) -> GenerationRequest:
         """See `gateway.backends.protocol.OwnLabels`."""
         frame = self._probe.frame

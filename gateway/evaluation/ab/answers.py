@@ -62,7 +62,7 @@ class StoredAnswers:
         reference = self._criterion.cells[0]
         cell = _recorded(record, reference)
         alone = replace(record, cells=(cell,), reported=(reference.name,), baselines=())
-        return noise_floor(alone, self.store.answers(cell.digest), again)
+        return noise_floor(alone, self.store.answers(cell.digest, cell.calibration), again)
 
 
 def _recorded(record: RunRecord, name: CellName) -> RecordedCell:

@@ -135,7 +135,8 @@ async def _ask_again(
 ) -> dict[str, Observation]:
     """What a cell says to these items in the reverse order, when nothing is kept of it."""
     # Test items alone: what a rule was fitted on is not what is measured here.
-    fresh = replace(plan, items=tuple(reversed(items)), rules=(), dev=())
+    # All labels are finished, since which are not depends on the rules.
+    fresh = replace(plan, items=tuple(reversed(items)), rules=(), dev=(), label_search="full")
     store = Store(_IN_MEMORY)
     try:
         cells = await run(

@@ -48,9 +48,10 @@ def noise_floor(
 
 
 def _changes(before: Observation, after: Observation) -> list[float]:
-    """By how much each label's log-probability changed; infinite where only one has it."""
+    """By how much each label's log-probability changed; infinite where only one has it. A label
+    that was left unfinished has none."""
     if before.labels != after.labels:
         return [math.inf]
-    return [
-        0.0 if x == y else abs(x - y) for x, y in zip(before.logprobs, after.logprobs, strict=True)
-    ]
+    skipped = {i for seen in (before, after) for group in seen.unfinished for i in group}
+    pairs = enumerate(zip(before.logprobs, after.logprobs, strict=True))
+    return [0.0 if x == y else abs(x - y) for i, (x, y) in pairs if i not in skipped]

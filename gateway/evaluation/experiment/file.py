@@ -23,9 +23,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core.errors import located
 from gateway.core.toml import read_toml
+from gateway.core.types import Searching
 from gateway.evaluation.ab.margin import DEFAULT_MARGIN
 from gateway.evaluation.experiment.grid import NONE, Entry, entries_of
-from gateway.evaluation.plan import DEV_SIZE, RunOptions
+from gateway.evaluation.plan import RunOptions
 from gateway.tasks.tables import Quoting, ReadOptions
 
 _Name = Annotated[str, Field(min_length=1)]
@@ -50,7 +51,8 @@ class _File(BaseModel):
     exemplar_seeds: Annotated[list[_Seed], Field(min_length=1)] | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
     seed: _Seed = 0
-    dev: Annotated[int, Field(ge=1)] = DEV_SIZE
+    dev: Annotated[int, Field(ge=1)] | None = None
+    label_search: Searching = "auto"
     columns: dict[str, str] = {}
     delimiter: str = ""
     encoding: str = ""
@@ -111,6 +113,7 @@ def load_experiment(path: Path, tell: Callable[[str], None] = lambda _: None) ->
         exemplars=found.exemplars,
         rules=tuple(found.score_rules),
         dev_size=found.dev,
+        label_search=found.label_search,
         columns=columns,
         cluster=found.cluster,
         encoder=found.encoder,

@@ -1,0 +1,73 @@
+"""Whether a cell's labels are all finished, or searched for the best with a bound on the rest."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import get_args
+
+from gateway.backends.protocol import Backend, SearchesLabels
+from gateway.core.digests import digest_json
+from gateway.core.errors import ConfigError
+from gateway.core.types import LabelSearch, Searching
+from gateway.evaluation.predictions import fitted
+from gateway.evaluation.store import Observation
+from gateway.scoring.rules import BY_LENGTH, ScoreRule
+
+MOST_FINISHED = 20
+"""Labels of a task that are all finished: a search of so few saves little."""
+_VERSION = 1
+"""Of what a search leaves unfinished."""
+
+
+def searching(*said: str) -> Searching:
+    """What follows from what is said in several places: "full" wherever one says so.
+
+    Raises:
+        ConfigError: one says what nobody knows.
+    """
+    for each in said:
+        if each not in get_args(Searching):
+            raise ConfigError(
+                f"unknown label_search: {each!r}", hint=f"known: {', '.join(get_args(Searching))}"
+            )
+    return "full" if "full" in said else "auto"
+
+
+def is_searched(
+    labels: Sequence[str],
+    rules: Iterable[ScoreRule],
+    mode: str,
+    backend: Backend,
+    wanted: Searching,
+) -> bool:
+    """Whether a cell's labels are searched: there are many, nobody asks for all, and each rule that
+    reads them has a bound."""
+    return (
+        mode == "score"
+        and len(labels) > MOST_FINISHED
+        and wanted != "full"
+        and not BY_LENGTH.intersection(rules)
+        and isinstance(backend, SearchesLabels)
+        and backend.searches
+    )
+
+
+def search_for(
+    rules: Iterable[ScoreRule],
+    labels: Sequence[str],
+    answers: Mapping[str, Observation],
+    *,
+    free: Sequence[str],
+    dev: Sequence[str],
+) -> LabelSearch:
+    """What has to be certain of a cell's labels: the best by each rule, as it is fitted.
+
+    Args:
+        answers, free, dev: as `fitted`.
+    """
+    offsets = [fitted(r, labels, answers, free=free, dev=dev).offset for r in rules]
+    return LabelSearch(tuple(dict.fromkeys(offsets)) or ((0.0,) * len(labels),))
+
+
+def searched(cell: str, search: LabelSearch) -> str:
+    """The digest of a cell whose labels are searched: which are finished depends on the rules."""
+    return digest_json({"cell": cell, "label search": _VERSION, **asdict(search)})
