@@ -23,6 +23,7 @@ from gateway.models.tool_calls import ToolMode
 if TYPE_CHECKING:
     from gateway.engine.llama.vocabulary import GgufVocabulary
     from gateway.engine.reader import Reader
+    from gateway.models.choices import Choice
 
 
 class Backend(Protocol):
@@ -197,6 +198,24 @@ class Reads(Protocol):
     @property
     def reader(self) -> "Reader":
         """What does."""
+        ...
+
+
+@runtime_checkable
+class Choosing(Protocol):
+    """A backend whose library has several ways to compute a file, of which one can be chosen."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The entry that it was loaded for."""
+        ...
+
+    choice: "Choice | None"
+    """What was certified as fastest here and holds for it; None: nothing."""
+
+    @property
+    def chooses(self) -> bool:
+        """Whether a choice would hold for it."""
         ...
 
 

@@ -1,19 +1,32 @@
 """What can be relied on, measured: `gateway certify` and `gateway parity`."""
 
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli import option
-from gateway.cli.common import FAILED, err, reading, show, wait
+from gateway.cli.common import FAILED, err, keeping, reading, show, wait
 from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.outputs import check_file
+
+if TYPE_CHECKING:
+    from gateway.determinism.fastest import Found
 
 
 def certify(
     model: Annotated[str, typer.Argument(help="Name of the entry.")],
+    fastest: Annotated[
+        bool,
+        typer.Option(
+            "--fastest",
+            help="First choose the fastest settings of llama.cpp with which no byte changes.",
+        ),
+    ] = False,
     models_file: option.Models = None,
     json_output: option.Json = False,
+    quiet: option.Quiet = False,
 ) -> None:
     """Measure on this machine whether a model's bytes ever change, and keep the result.
 
@@ -24,7 +37,15 @@ def certify(
     A model of an Ollama server is unloaded and loaded again where a cold cache is wanted. Nothing
     is promised for it: the level is what was measured.
 
+    With [bold]--fastest[/] repacked weights and flash attention are measured beside the usual
+    settings, and tried from the fastest to the slowest: every number of rows in a pass, prefixes
+    cut at every place, other sequences beside, one thread, the entry's adapter. The first with
+    which no byte changes is kept for this file, processor and library. An entry that says
+    attention or repack itself is left as it is.
+
     [bold]gateway certify smollm2-135m[/]
+
+    [bold]gateway certify --fastest smollm2-135m[/]
 
     [bold]gateway certify ollama:llama3.2:1b[/]
     """
@@ -37,6 +58,9 @@ def certify(
     from gateway.report.pages import certificate as page
 
     check_file(certificates_file(), "GATEWAY_DATA")
+    if fastest:
+        _certify_fastest(model, models_file, json_output=json_output, quiet=quiet)
+        return
     spec = load_models(models_file).serving([model]).get(model)
     with err.status("loading") as status:
         made = gateway.certify(
@@ -48,6 +72,34 @@ def certify(
     promised = spec.deterministic == "bitwise" and not spec.can.on_a_server
     kept = made.level is Level.BITWISE or not promised
     raise typer.Exit(0 if kept else FAILED)
+
+
+def _certify_fastest(
+    model: str, models_file: Path | None, *, json_output: bool, quiet: bool
+) -> None:
+    from dataclasses import asdict
+
+    from gateway.report.pages import certificate, fastest
+
+    found = choose_fastest(model, models_file, quiet=quiet)
+    values = {**asdict(found.certificate), "choice": asdict(found.choice)} if json_output else None
+    show((fastest.section(found.choice), certificate.section(found.certificate)), values)
+
+
+def choose_fastest(model: str, models_file: Path | None, *, quiet: bool = False) -> "Found":
+    """Choose and certify a model's fastest settings, with bars; Ctrl-C leaves all as it was."""
+    from gateway.cli.progress import staged
+    from gateway.determinism.fastest import certify_fastest
+
+    with staged(err, quiet=quiet) as begin, keeping("nothing was chosen, and nothing is changed"):
+        trials: list[Callable[[], None]] = []
+
+        def on_trial(_: str, done: int, total: int) -> None:
+            if not done:
+                trials.append(begin("certify", total))
+            trials[-1]()
+
+        return certify_fastest(model, models_file=models_file, begin=begin, on_trial=on_trial)
 
 
 @reads_data

@@ -20,11 +20,12 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from gateway.backends.protocol import Able, Backend, OwnLabels, Plain, Ranks
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.backends.protocol import Able, Backend, Choosing, OwnLabels, Plain, Ranks
 from gateway.backends.registry import load_backend, load_models
 from gateway.core.concurrency import Work, blocking
 from gateway.core.digests import canonical_json
@@ -32,6 +33,7 @@ from gateway.core.errors import BackendError, InvalidRequest
 from gateway.core.types import GenerationRequest, Sampling
 from gateway.determinism.rendering import by_transformers
 from gateway.models.certificates import Certificate, Level, Trial, machine, save
+from gateway.models.choices import Settings
 from gateway.models.environment import certificates_file, nothing_kept
 from gateway.models.locate import weights_path
 from gateway.models.spec import ModelSpec
@@ -120,6 +122,7 @@ async def certify(
     Raises:
         GatewayError: the model cannot be loaded, or a request fails.
     """
+    spec = await _as_chosen(spec, load)
     threads = not spec.can.on_a_server
     # On torch all chunks are of one size, and a server does not tell.
     chunks = _CHUNKS if "batch_tokens" in spec.takes() else ()
@@ -201,6 +204,16 @@ async def _by_another_way(backend: Backend, questions: Sequence[_Question]) -> l
     return trials
 
 
+async def _as_chosen(spec: ModelSpec, load: Loader) -> ModelSpec:
+    """The entry with the settings that were chosen for it: a choice holds for passes of some size,
+    and larger ones are tried here too."""
+    if not isinstance(spec, LlamaCppSpec) or not spec.chooses:
+        return spec
+    async with _loaded(load, replace(spec, parallel=1)) as backend:
+        chosen = backend.choice if isinstance(backend, Choosing) else None
+    return pinned(spec, chosen.settings) if chosen else spec
+
+
 async def _is_another_model(spec: ModelSpec, load: Loader, chunks: Sequence[int]) -> bool:
     """Whether chunks of these sizes are another identity: where one request is computed at a time,
     the piece that prompts are read in is part of it."""
@@ -219,14 +232,19 @@ async def answer_in_order(spec: ModelSpec, load: Loader) -> Replies:
     return await _pass(load, alone, questions, list(range(len(questions))))
 
 
-def in_fresh_process(model: str, models_file: Path | None) -> Replies:
+def in_fresh_process(
+    model: str, models_file: Path | None, settings: Settings | None = None
+) -> Replies:
     """`answer_in_order` in a process of its own.
+
+    Args:
+        settings: computed with these, whatever was chosen before.
 
     Raises:
         BackendError: the process failed; carries what it said.
     """
     command = [sys.executable, "-m", "gateway.determinism.certify", model]
-    command += [str(models_file)] if models_file else []
+    command += [str(models_file or ""), json.dumps(asdict(settings)) if settings else ""]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = done.stderr.strip().splitlines()
@@ -358,8 +376,15 @@ def _level(trials: Sequence[Trial], repeatable: bool | None) -> Level:
     return Level.REPEATABLE if repeatable else Level.UNREPEATABLE
 
 
-def _main(model: str, models_file: str | None = None) -> None:
+def pinned(spec: ModelSpec, settings: Settings) -> ModelSpec:
+    """The entry as if it said these settings itself."""
+    assert isinstance(spec, LlamaCppSpec)
+    return replace(spec, attention=settings.attention, repack=settings.repack)
+
+
+def _main(model: str, models_file: str = "", settings: str = "") -> None:
     spec = load_models(Path(models_file) if models_file else None).serving([model]).get(model)
+    spec = pinned(spec, Settings(**json.loads(settings))) if settings else spec
     replies = asyncio.run(answer_in_order(spec, load_pulled))
     print(json.dumps([[reply.said, reply.logprobs] for reply in replies]))
 

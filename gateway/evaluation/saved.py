@@ -1,6 +1,6 @@
 """The folder of a finished run, as `gateway run --out` wrote it: scored again, and compared."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from gateway.evaluation.predictions import (
     require_same_items,
 )
 from gateway.evaluation.record import costs_in
+from gateway.evaluation.settings import other_settings, recorded_identity
 from gateway.evaluation.summary import (
     charged,
     conclusion,
@@ -262,8 +263,22 @@ def compare_saved(
             clusters=clusters,
         )
     flips = tuple(differing([first, second], run_a.report.kind))
+    remarks = (*remarks, *_computed(run_a.report, name_a, run_b.report, name_b))
     ranks = _signed_rank(first, second, clusters) if run_a.report.kind == "number" else None
     return SavedComparison(found, flips, remarks, ranks)
+
+
+def _computed(a: Report, cell_a: str, b: Report, cell_b: str) -> Iterator[str]:
+    """That one file was computed in two ways, by machines or settings."""
+    first = recorded_identity(a.settings, _model_of(a, cell_a))
+    second = recorded_identity(b.settings, _model_of(b, cell_b))
+    yield from other_settings(first, second, ("a", "b"))
+
+
+def _model_of(report: Report, cell: str) -> str:
+    """The model of a cell; of the only one, where none is named."""
+    named = [c for c in report.cells if c.name == cell or (not cell and c.kind == "model")]
+    return named[0].details.get("model", "") if named else ""
 
 
 def _of_one_run(run: SavedRun, a: str, b: str, design: Design) -> Comparison:

@@ -13,6 +13,17 @@ from gateway.core.errors import StoreError
 from gateway.core.files import write_atomically
 
 _CPU_INFO = Path("/proc/cpuinfo")
+_MAKE = (
+    *("model name", "vendor_id", "cpu family", "model", "stepping"),
+    *("CPU implementer", "CPU variant", "CPU part"),
+)
+"""What /proc/cpuinfo says of a processor's make: the first line on x86, the last on ARM."""
+_FEATURES = (
+    *("avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512vl", "avx512_vbmi"),
+    *("avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "asimddp", "i8mm", "sve", "sme"),
+)
+"""Instruction sets that the library's kernels are made of. Others come and go with the system's
+kernel, and say nothing of a byte."""
 
 
 class Level(StrEnum):
@@ -58,6 +69,15 @@ def machine() -> str:
     return f"{_processor()}, {cores} cores"
 
 
+def processor() -> str:
+    """The processor's make, and which of its instruction sets can be used here: a virtual machine
+    may hide some, under the same name."""
+    found = _cpu_info()
+    make = [f"{key} {found[key]}" for key in _MAKE if key in found] or [_processor()]
+    flags = found.get("flags", found.get("Features", "")).split()
+    return f"{', '.join(make)}; {' '.join(name for name in _FEATURES if name in flags)}"
+
+
 def save(certificate: Certificate, path: Path) -> None:
     """Keep a certificate in the file of all, instead of an earlier one of the same thing.
 
@@ -94,10 +114,14 @@ def _read(path: Path) -> dict[str, Mapping[str, Any]]:
 
 
 def _processor() -> str:
+    return _cpu_info().get("model name") or platform.processor() or platform.machine()
+
+
+def _cpu_info() -> dict[str, str]:
+    """What the system says of the first processor; nothing where it does not say it so."""
     try:
-        for line in _CPU_INFO.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+        first, _, _ = _CPU_INFO.read_text(encoding="utf-8").partition("\n\n")
     except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}

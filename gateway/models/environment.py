@@ -170,6 +170,11 @@ def kept_files() -> KeptFiles | None:
     return KeptFiles(data_root() / "kept", most)
 
 
+def fastest_file() -> Path:
+    """Where what `gateway certify --fastest` chose is kept."""
+    return data_root() / "fastest.json"
+
+
 def from_environment(name: str) -> Path | None:
     value = os.environ.get(name, "")
     return Path(value).expanduser() if value else None

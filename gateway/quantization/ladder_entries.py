@@ -19,7 +19,7 @@ from gateway.quantization.source import Given
 
 _KEPT = (
     *("license", "context_length", "end_of_turn", "parallel", "threads", "batch_tokens"),
-    *("adapter_scale", "deterministic", "attention", "system", "dtype", "device"),
+    *("adapter_scale", "deterministic", "attention", "repack", "system", "dtype", "device"),
 )
 """Keys of the source's entry that hold for its levels too; what is the default is left out."""
 

@@ -25,15 +25,16 @@ from gateway.engine.llama import library
 from gateway.engine.reader import Reader
 from gateway.engine.shared import Shelf
 from gateway.models.abilities import READ_ALONE, Abilities, Pooling
+from gateway.models.choices import Choice, choice_for, rows_of
 from gateway.models.environment import digest_memory, kept_files
 from gateway.models.gguf_parts import files_of
 from gateway.models.locate import described_digests
 from gateway.models.weights import WeightsDigests, weights_digests
 
 _SETTINGS: Mapping[Attending, str] = {
-    "plain": "kv_unified=0 flash_attn=0 extra_bufts=0",
-    "flash": "kv_unified=0 flash_attn=1 type_k=q8_0 extra_bufts=0",
-    "any": "kv_unified=0 flash_attn=auto extra_bufts=0",
+    "plain": "kv_unified=0 flash_attn=0",
+    "flash": "kv_unified=0 flash_attn=1 type_k=q8_0",
+    "any": "kv_unified=0 flash_attn=auto",
 }
 """What is asked of the library for each way to attend."""
 
@@ -62,10 +63,14 @@ class LlamaCppBackend(EngineBackend):
         self._kernels = library.settle_kernels(spec.kernels, digests.types)
         self.threads = spec.threads or usable_cores()
         self._offload = offload(spec, path)
-        self._model_key = (digests.file, digests.contents, self._offload.setting)
-        self._attending: Attending = spec.attention if spec.deterministic == "bitwise" else "any"
+        self.choice = self._chosen(digests.file)
+        chosen = self.choice.settings if self.choice else spec.pinned
+        self._repack = chosen.repack
+        self._model_key = (digests.file, digests.contents, self._offload.setting, self._repack)
+        self._attending: Attending = chosen.attention if spec.deterministic == "bitwise" else "any"
         trial.check(path, digests.contents, self._attending, self._offload, spec.parallel)
-        self._model = _models.take(self._model_key, partial(GgufModel, path, self._offload))
+        load = partial(GgufModel, path, self._offload, repack=self._repack)
+        self._model = _models.take(self._model_key, load)
         self._files = self._model.files
         try:
             seen.check()
@@ -94,6 +99,18 @@ class LlamaCppBackend(EngineBackend):
         self.warnings = (*filter(None, [self._offload.remark]), *_weaknesses(spec), *self._told())
         self.identity = self._identify(digests.contents)
         self.fingerprint = digest_json(self.identity)
+
+    def _chosen(self, file: str) -> Choice | None:
+        """What was certified as fastest for this file here, where the entry leaves it open."""
+        if not self.chooses:
+            return None
+        rows = rows_of(self.spec.batch_tokens, self.spec.parallel)
+        return choice_for(file, self.spec.kernels, str(library.build()), rows)
+
+    @property
+    def chooses(self) -> bool:
+        """See `gateway.backends.protocol.Choosing`."""
+        return self.spec.chooses and not self._offload.layers and not library.build().llamafile
 
     def _load_adapter(self, base: WeightsDigests) -> Adapter | None:
         """The entry's adapter for these weights."""
@@ -140,7 +157,8 @@ class LlamaCppBackend(EngineBackend):
         build = library.build()
         serial = f"serial={min(SERIAL_PIECE, self.spec.batch_tokens)}" if self._serial else ""
         on_card = self._offload.setting
-        asked = (_SETTINGS[self._attending], self._kernels, serial, on_card)
+        ways = f"{_SETTINGS[self._attending]} extra_bufts={int(self._repack)}"
+        asked = (ways, self._kernels, serial, on_card)
         of_card = ", ".join(card.description for card in self._offload.cards)
         return {
             "backend": "llama_cpp",

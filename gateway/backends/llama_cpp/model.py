@@ -34,22 +34,30 @@ _CLASSIFIERS = ("cls.output.weight", "cls.weight")
 class GgufModel(GgufVocabulary):
     """A loaded GGUF file.
 
-    Weights are memory-mapped and not repacked (`use_extra_bufts=False`): repacked kernels sum in
-    another order for one row than for many, and on a processor with AMX those of llama-cpp-python
-    0.3.36 end the process with a segmentation fault at the first pass of several rows.
+    Weights are memory-mapped. Repacked ones (`use_extra_bufts`) are a copy in memory: for some
+    types their kernels sum in another order for one row than for many, and on a processor with AMX
+    those of llama-cpp-python 0.3.36 end the process with a segmentation fault at the first pass of
+    several rows. So they are taken only where they were tried, or where an entry says so.
 
     Closing it frees weights and adapters; every context on them must have been closed before.
 
     Args:
         offload: which layers lie on a card.
+        repack: lay weights out anew for the processor.
 
     Raises:
         ModelLoadError: the file is absent, no GGUF, truncated, of an unknown architecture, or too
             large for the card.
     """
 
-    def __init__(self, path: Path, offload: Offload = Offload()) -> None:  # noqa: B008 - frozen
-        settings: dict[str, Any] = {"use_extra_bufts": False, "n_gpu_layers": offload.layers}
+    def __init__(
+        self,
+        path: Path,
+        offload: Offload = Offload(),  # noqa: B008 - frozen
+        *,
+        repack: bool = False,
+    ) -> None:
+        settings: dict[str, Any] = {"use_extra_bufts": repack, "n_gpu_layers": offload.layers}
         if offload.layers:
             settings["main_gpu"] = offload.main
         if offload.split:

@@ -7,9 +7,10 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge, Le, MaxLen
 
 from gateway.core.errors import ConfigError
+from gateway.models.choices import USUAL, Settings
 from gateway.models.spec import Capabilities, Kernels, ModelSpec
 
-Attention = Literal["plain", "flash"]
+Attention = Literal["auto", "plain", "flash"]
 _Share = Annotated[float, Ge(0), Le(1e9)]
 
 
@@ -22,9 +23,13 @@ class LlamaCppSpec(ModelSpec):
     extra: ClassVar = "llama-cpp"
     can: ClassVar = Capabilities(reads_folders=False, runs_quantized=True, adapters="gguf")
 
-    attention: Attention = "plain"
+    attention: Attention = "auto"
     """Which of two invariant ways to attend at "bitwise": "flash" is faster at generating;
-    its keys are kept as Q8_0, in little more than half of the memory."""
+    its keys are kept as Q8_0, in little more than half of the memory. "auto": as
+    `gateway certify --fastest` chose here for the file, else "plain"."""
+    repack: bool | Literal["auto"] = "auto"
+    """Whether weights are laid out anew for the processor: faster, and bitwise for some types on
+    some processors, which `gateway certify` tells. "auto": as attention, else false."""
     kernels: Kernels = "decode"
     """Which of two invariant ways to multiply K-quants the process takes, the same for all entries:
     "decode" is fast at one token at a time, "prefill" at many."""
@@ -48,6 +53,19 @@ class LlamaCppSpec(ModelSpec):
                 'attention = "flash" is for deterministic = "bitwise": '
                 'with "off" the library chooses'
             )
+
+    @property
+    def chooses(self) -> bool:
+        """Whether what was certified as fastest holds for it: an entry that says any of it, or
+        promises nothing, is computed as it says."""
+        auto = self.attention == self.repack == "auto"
+        return auto and self.deterministic == "bitwise"
+
+    @property
+    def pinned(self) -> Settings:
+        """What it says, and the usual where it says nothing."""
+        attention = USUAL.attention if self.attention == "auto" else self.attention
+        return Settings(attention, USUAL.repack if self.repack == "auto" else self.repack)
 
     def probed(self, name: str, folder: Path) -> ModelSpec:
         return LlamaCppProbeSpec.like(self, name=name, probe=folder)

@@ -69,6 +69,9 @@ class Build:
     system_info: str
     """`llama_print_system_info`: instruction sets and compile options."""
 
+    def __str__(self) -> str:
+        return f"llama-cpp-python {self.version}: {self.system_info.strip()}"
+
     @property
     def llamafile(self) -> bool:
         """True for the stock build, which multiplies one row by another kernel than many."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
-from gateway.backends.protocol import Able, Backend, Served
+from gateway.backends.protocol import Able, Backend, Choosing, Served
 from gateway.backends.registry import load_backend
 from gateway.core.errors import ConfigError, ModelLoadError, ModelNotPulled
 from gateway.core.sizes import readable
@@ -13,10 +13,12 @@ from gateway.engine.llama.vocabulary import GgufVocabulary
 from gateway.models import ollama_store
 from gateway.models.abilities import Abilities
 from gateway.models.certificates import level_of
+from gateway.models.choices import USUAL
 from gateway.models.environment import certificates_file, ollama_root
 from gateway.models.gguf_parts import files_of
 from gateway.models.locate import locate
 from gateway.models.spec import ModelSpec, OllamaSource
+from gateway.report.pages.fastest import said
 from gateway.report.pages.models import source_of
 from gateway.report.pages.template import template_remarks
 from gateway.report.sections import Section
@@ -86,12 +88,23 @@ def _of_loaded(spec: ModelSpec, path: Path, backend: Backend) -> Iterator[tuple[
     if backend.memory.weights:
         yield "memory", _memory(backend)
         yield "layers", backend.memory.where
+    if isinstance(backend, Choosing):
+        yield "settings", _settings(backend)
     level = level_of(backend.fingerprint, certificates_file())
     yield "determinism", f"{level.value} on this machine"
     for warning in backend.warnings:
         yield "warning", warning
     for remark in _of_ollama_s_template(spec, path, backend):
         yield "Ollama's template", remark
+
+
+def _settings(backend: Choosing) -> str:
+    """How the library computes it, and who says so."""
+    if backend.choice is not None:
+        return f"{said(backend.choice)}, by gateway certify --fastest"
+    if backend.chooses:
+        return f"{USUAL}; gateway certify --fastest {backend.spec.name} finds faster ones"
+    return "as the entry says"
 
 
 def _of_abilities(found: Abilities) -> Iterator[tuple[str, str]]:

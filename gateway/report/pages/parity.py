@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gateway.determinism.parity import ItemParity, Parity, Parting, Reasons, Side, verdict
+from gateway.evaluation.settings import other_settings
 from gateway.models.certificates import level_of
 from gateway.models.environment import certificates_file
 from gateway.report.format import ABSENT, plural
@@ -74,6 +75,7 @@ def _facts(made: Parity) -> list[tuple[str, object]]:
 def _remarks(made: Parity) -> Iterator[str]:
     if made.differing:
         yield f"A and B are two models, which differ in: {', '.join(made.differing)}"
+        yield from other_settings(made.a.identity, made.b.identity, ("A", "B"))
     else:
         yield "A and B are one model by all that makes a fingerprint"
     for letter, side in (("A", made.a), ("B", made.b)):

@@ -1,0 +1,343 @@
+"""The fastest settings of llama.cpp with which a file's bytes never change on this machine.
+
+Candidates are measured in turns, so that what else runs here slows all of them alike, and tried
+from the fastest to the slowest: each is dropped at its first changed byte. The first that goes
+through all plans (`gateway.backends.llama_cpp.plans`) and is certified like any model is kept.
+"""
+
+import asyncio
+import statistics
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from gateway.backends.llama_cpp.offload import offload
+from gateway.backends.llama_cpp.plans import length_for, total_rows
+from gateway.backends.llama_cpp.probing import NotRun, Probed, Trial, probing
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.backends.protocol import Able
+from gateway.backends.registry import check_backend, load_backend, load_models
+from gateway.core.concurrency import Work, blocking
+from gateway.core.errors import BackendError, ConfigError
+from gateway.determinism.certify import OnTrial, certify, in_fresh_process, load_pulled, pinned
+from gateway.engine.in_process import usable_cores
+from gateway.engine.llama import library
+from gateway.models.certificates import Certificate, Level, processor, save
+from gateway.models.choices import (
+    USUAL,
+    Choice,
+    Settings,
+    Speed,
+    Tried,
+    changed_in,
+    rows_of,
+    save_choice,
+)
+from gateway.models.environment import certificates_file, digest_memory
+from gateway.models.locate import described_digests, locate
+from gateway.models.spec import ModelSpec
+from gateway.models.weights import WeightsDigests, weights_digests
+
+CANDIDATES = (
+    USUAL,
+    Settings("flash"),
+    Settings(repack=True),
+    Settings("flash", repack=True),
+)
+ROUNDS = 3
+WORTH = 1.03
+"""How many times as fast a candidate has to be: another fingerprint for less helps nobody."""
+AS_FAST = 0.97
+"""How slow it may be at any one thing; less is within what a measurement repeats to."""
+
+Begin = Callable[[str, int], Callable[[], None]]
+"""Called with the name of a stage and how many steps it has; answers what is called after each."""
+
+
+class Prober(Protocol):
+    """Who runs candidates. Both raise NotRun where the library does not run one."""
+
+    def speed(self, settings: Settings) -> Speed:
+        """One short round."""
+        ...
+
+    def trial(self, settings: Settings, on_rows: Callable[[int], None]) -> Trial:
+        """All plans, up to the first in which a byte changes."""
+        ...
+
+    def close(self) -> None:
+        """Free what it has loaded; it may be asked again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was kept, and what certifies it."""
+
+    choice: Choice
+    certificate: Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The candidate that nothing changed, and what became of the others."""
+
+    settings: Settings
+    digest: str
+    certificate: Certificate
+    tried: tuple[Tried, ...]
+
+
+def unstaged(_name: str, _steps: int) -> Callable[[], None]:
+    """Nobody watches."""
+    return lambda: None
+
+
+@blocking
+def certify_fastest(
+    model: str,
+    *,
+    models_file: Path | None = None,
+    begin: Begin = unstaged,
+    on_trial: OnTrial = lambda *_: None,
+) -> Work[Found]:
+    """Find the fastest settings that never change a byte, and keep them with their certificate.
+
+    Nothing is kept before everything is known, so that it may be stopped at any time.
+
+    Raises:
+        ConfigError: there is no such entry, or nothing can be chosen for it.
+        BackendError: even the usual settings change bytes.
+        GatewayError: the model cannot be loaded.
+    """
+    spec = load_models(models_file).serving([model]).get(model)
+    return _certify_fastest(_choosing(spec), models_file, begin, on_trial)
+
+
+async def _certify_fastest(
+    spec: LlamaCppSpec, models_file: Path | None, begin: Begin, on_trial: OnTrial
+) -> Found:
+    path = locate(spec)
+    digests = described_digests(spec, path)
+    await _refuse_what_cannot_choose(spec, path)
+    certified = partial(_certified, spec, models_file, on_trial)
+    with _prober(spec, path) as prober:
+        kept = await search(prober, _rows(spec), certified, begin)
+    found = Found(_choice(spec, digests, kept), kept.certificate)
+    save(kept.certificate, certificates_file())
+    save_choice(found.choice)
+    return found
+
+
+def _prober(spec: LlamaCppSpec, path: Path) -> AbstractContextManager[Prober]:
+    rows = _rows(spec)
+    length = min(length_for(rows), spec.context_length)
+    threads = spec.threads or usable_cores()
+    return probing(Probed(path, spec.kernels, rows, threads, length, spec.adapter))
+
+
+def _rows(spec: LlamaCppSpec) -> int:
+    return rows_of(spec.batch_tokens, spec.parallel)
+
+
+async def _certified(
+    spec: LlamaCppSpec, models_file: Path | None, on_trial: OnTrial, settings: Settings
+) -> Certificate:
+    """As `gateway certify` does it, with these settings."""
+    fresh = partial(in_fresh_process, spec.name, models_file, settings)
+    return await certify(pinned(spec, settings), load_pulled, fresh, on_trial)
+
+
+def _choice(spec: LlamaCppSpec, digests: WeightsDigests, kept: Kept) -> Choice:
+    adapter = weights_digests(spec.adapter, digest_memory()).contents if spec.adapter else ""
+    return Choice(
+        model=spec.name,
+        file=digests.file,
+        kernels=spec.kernels,
+        processor=processor(),
+        build=str(library.build()),
+        rows=_rows(spec),
+        adapter=adapter,
+        settings=kept.settings,
+        digest=kept.digest,
+        tried=kept.tried,
+    )
+
+
+# What nothing can be chosen for.
+
+
+def _choosing(spec: ModelSpec) -> LlamaCppSpec:
+    """The entry, if what is chosen would hold for it."""
+    if not isinstance(spec, LlamaCppSpec):
+        raise ConfigError(
+            f"{spec.name} is run by {spec.backend}, which has no settings to choose among",
+            hint="gateway certify without --fastest measures its level",
+        )
+    check_backend(spec)
+    if spec.deterministic != "bitwise":
+        raise ConfigError(
+            f'{spec.name}: deterministic = "off": its bytes may change, whatever is chosen',
+            hint='deterministic = "bitwise" in its entry, or no such line',
+        )
+    if not spec.chooses:
+        raise ConfigError(
+            f"{spec.name}: its entry says attention or repack, and is computed as it says",
+            hint=f"leave both out of {spec.origin or 'the entry'}, and they are chosen",
+        )
+    return spec
+
+
+async def _refuse_what_cannot_choose(spec: LlamaCppSpec, path: Path) -> None:
+    """Raise ConfigError where the library or the card decides, OtherKind for what writes nothing:
+    it reads each text alone, in a pass that nothing shares."""
+    if library.build().llamafile:
+        raise ConfigError(
+            f"{spec.name}: nothing is chosen on this build, which computes one row otherwise than "
+            "many",
+            hint=library.build().weaknesses()[0],
+        )
+    if offload(spec, path).layers:
+        raise ConfigError(
+            f"{spec.name}: layers lie on a card, where kernels follow from the number of rows",
+            hint="gpu_layers = 0 in its entry computes on the processor",
+        )
+    backend = await asyncio.to_thread(load_backend, pinned(spec, USUAL), path)
+    try:
+        assert isinstance(backend, Able)
+        backend.abilities.check(spec.name, "generate")
+    finally:
+        await backend.close()
+
+
+# The search.
+
+
+async def search(
+    prober: Prober,
+    rows: int,
+    certified: Callable[[Settings], Awaitable[Certificate]],
+    begin: Begin = unstaged,
+) -> Kept:
+    """Measure all candidates, and try them from the fastest to the slowest.
+
+    Args:
+        rows: most rows of one pass.
+        certified: what `gateway certify` finds of a candidate.
+
+    Raises:
+        BackendError: the usual settings cannot be run, or change bytes too.
+    """
+    speeds = await asyncio.to_thread(_speeds, prober, begin)
+    usual = speeds[USUAL]
+    if not isinstance(usual, Speed):
+        raise BackendError(f"not even the usual settings can be run: {usual}")
+    order = _order(speeds, usual)
+    left: dict[Settings, Tried] = {}
+    for settings, speed in order:
+        tried, digest = await asyncio.to_thread(_tried, prober, settings, speed, rows, begin)
+        certificate = None if tried.left else await _certificate(prober, settings, certified)
+        if certificate is not None and certificate.level is Level.BITWISE:
+            left[settings] = tried
+            return Kept(settings, digest, certificate, _all(speeds, left))
+        why = tried.left or "certify: a byte changed"
+        left[settings] = replace(tried, left=why)
+    raise BackendError(
+        f"bytes change with every one of {len(order)} settings, also with the usual ones: "
+        f"{left[USUAL].left}",
+        hint="gateway certify shows what changes them; nothing was chosen",
+    )
+
+
+def _speeds(prober: Prober, begin: Begin) -> dict[Settings, Speed | str]:
+    """The best of some rounds of each, in turns; of what cannot be run, why."""
+    done = begin("speed", ROUNDS * len(CANDIDATES))
+    found: dict[Settings, Speed | str] = {}
+    for _ in range(ROUNDS):
+        for settings in CANDIDATES:
+            known = found.get(settings)
+            if not isinstance(known, str):
+                found[settings] = _round(prober, settings, known)
+            done()
+    return found
+
+
+def _round(prober: Prober, settings: Settings, known: Speed | None) -> Speed | str:
+    try:
+        speed = prober.speed(settings)
+    except NotRun as why:
+        return f"cannot be run: {why.message}"
+    return speed.best(known) if known else speed
+
+
+def _order(speeds: Mapping[Settings, Speed | str], usual: Speed) -> list[tuple[Settings, Speed]]:
+    """The usual settings, and before them what is worth it, the fastest first."""
+    runs = [(settings, speed) for settings, speed in speeds.items() if isinstance(speed, Speed)]
+    better = [each for each in runs if each[0] != USUAL and is_faster(each[1], usual)]
+    better.sort(key=lambda each: gain(each[1], usual), reverse=True)
+    return [*better, (USUAL, usual)]
+
+
+def gain(speed: Speed, usual: Speed) -> float:
+    """How many times as fast at reading and at generating eight together, as one number."""
+    return statistics.geometric_mean(
+        [speed.prefill / usual.prefill, speed.decode_8 / usual.decode_8]
+    )
+
+
+def is_faster(speed: Speed, usual: Speed) -> bool:
+    """Whether it is worth another fingerprint, and slower at nothing."""
+    return gain(speed, usual) >= WORTH and min(speed.ratios(usual)) >= AS_FAST
+
+
+def _tried(
+    prober: Prober, settings: Settings, speed: Speed, rows: int, begin: Begin
+) -> tuple[Tried, str]:
+    done = begin(settings.name, total_rows(rows))
+
+    def fed(count: int) -> None:
+        for _ in range(count):
+            done()
+
+    try:
+        trial = prober.trial(settings, fed)
+    except NotRun as why:
+        return Tried(settings, speed, left=f"cannot be run: {why.message}"), ""
+    where = changed_in(trial.plans)
+    left = f"a byte changed: {where}" if where else ""
+    return Tried(settings, speed, trial.plans, left), trial.digest
+
+
+async def _certificate(
+    prober: Prober, settings: Settings, certified: Callable[[Settings], Awaitable[Certificate]]
+) -> Certificate:
+    """Certified without what the prober holds in memory."""
+    await asyncio.to_thread(prober.close)
+    return await certified(settings)
+
+
+def _all(
+    speeds: Mapping[Settings, Speed | str], tried: Mapping[Settings, Tried]
+) -> tuple[Tried, ...]:
+    """What became of each candidate, the fastest first."""
+    usual = speeds[USUAL]
+    assert isinstance(usual, Speed)
+    made = [
+        tried.get(settings) or _untried(settings, found, usual)
+        for settings, found in speeds.items()
+    ]
+    return tuple(sorted(made, key=lambda each: -gain(each.speed, usual) if each.speed else 0.0))
+
+
+def _untried(settings: Settings, found: Speed | str, usual: Speed) -> Tried:
+    if isinstance(found, str):
+        return Tried(settings, None, left=found)
+    faster = settings != USUAL and is_faster(found, usual)
+    return Tried(settings, found, left="a faster one was kept" if faster else _no_faster(settings))
+
+
+def _no_faster(settings: Settings) -> str:
+    return "a faster one was kept" if settings == USUAL else "no faster than the usual settings"

@@ -1,0 +1,47 @@
+"""What `gateway certify --fastest` chose, and what became of each candidate."""
+
+from collections.abc import Iterator
+
+from gateway.models.choices import Choice, Tried
+from gateway.report.format import ABSENT
+from gateway.report.sections import Section, by_rows, numbers
+
+_SPEEDS = ("prefill", "decode x1", "x8")
+
+
+def section(made: Choice) -> Section:
+    """One row a candidate, the fastest first; then what was chosen."""
+    heads = ("settings", *numbers(*_SPEEDS), "what became of it")
+    rows = [(each.settings.name, *_speeds(each), _became(each)) for each in made.tried]
+    lines = (f"tokens a second; {made.model} here from now on: {said(made)}", *_evidence(made))
+    return Section(tables=(by_rows(heads, rows),), lines=lines)
+
+
+def said(made: Choice) -> str:
+    """The choice and what it gains, in a line."""
+    if not (gains := made.gains) or made.taken == made.usual:
+        return f"{made.settings}, as without a choice"
+    times = ", ".join(
+        f"{name} {gain:.2f}"
+        for name, gain in zip(("prefill", "decode", "of eight"), gains, strict=True)
+    )
+    return f"{made.settings} (times as fast as the usual: {times})"
+
+
+def _evidence(made: Choice) -> Iterator[str]:
+    plans = made.taken.plans
+    changed, rows = sum(plan.changed for plan in plans), sum(plan.rows for plan in plans)
+    yield f"{changed} of {rows} rows changed, in {len(plans)} plans: " + ", ".join(
+        plan.name for plan in plans
+    )
+    yield f"digest of their logits: {made.digest[:12]}"
+
+
+def _speeds(tried: Tried) -> tuple[str, ...]:
+    if (speed := tried.speed) is None:
+        return (ABSENT,) * len(_SPEEDS)
+    return tuple(f"{rate:.0f}" for rate in (speed.prefill, speed.decode, speed.decode_8))
+
+
+def _became(tried: Tried) -> str:
+    return tried.left or "kept: no byte changed"

@@ -1,0 +1,156 @@
+"""The fastest candidate that nothing changes is kept, and nothing is before all is known."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from gateway.backends.fake import FakeSpec
+from gateway.backends.llama_cpp.probing import NotRun, Trial
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.core.errors import BackendError, ConfigError
+from gateway.determinism.fastest import CANDIDATES, Kept, _choosing, search
+from gateway.models.certificates import Certificate, Level
+from gateway.models.choices import USUAL, PlanTrial, Settings, Speed
+from gateway.models.spec import ModelSpec, PathSource
+
+FLASH, REPACKED, BOTH = CANDIDATES[1:]
+SPEEDS = {USUAL: 1.0, FLASH: 1.2, REPACKED: 1.5, BOTH: 1.9}
+
+
+def speed(times: float, *, one: float | None = None) -> Speed:
+    return Speed(100.0 * times, 50.0 * (times if one is None else one), 80.0 * times)
+
+
+@dataclass
+class FakeProber:
+    """Runs candidates that are as fast as it is told, and change bytes where it is told."""
+
+    speeds: Mapping[Settings, Speed]
+    changing: frozenset[Settings] = frozenset()
+    ending: frozenset[Settings] = frozenset()
+    """They can be measured, and end the process when they are tried."""
+    tried: list[Settings] = field(default_factory=list)
+
+    def speed(self, settings: Settings) -> Speed:
+        if settings not in self.speeds:
+            raise NotRun("no such kernel")
+        return self.speeds[settings]
+
+    def trial(self, settings: Settings, on_rows: Callable[[int], None]) -> Trial:
+        on_rows(1)
+        self.tried.append(settings)
+        if settings in self.ending:
+            raise NotRun("it ended the process (signal 11)")
+        return Trial((PlanTrial("together", 3, int(settings in self.changing)),), settings.name)
+
+    def close(self) -> None:
+        pass
+
+
+def certificate(level: Level) -> Certificate:
+    return Certificate("m", "f" * 64, "here", level, ())
+
+
+def certifying(
+    refused: frozenset[Settings] = frozenset(),
+) -> Callable[[Settings], Awaitable[Certificate]]:
+    async def certified(settings: Settings) -> Certificate:
+        return certificate(Level.REPEATABLE if settings in refused else Level.BITWISE)
+
+    return certified
+
+
+def found(prober: FakeProber, refused: frozenset[Settings] = frozenset()) -> Kept:
+    return asyncio.run(search(prober, 32, certifying(refused)))
+
+
+NONE: frozenset[Settings] = frozenset()
+
+
+def fake(changing: frozenset[Settings] = NONE, ending: frozenset[Settings] = NONE) -> FakeProber:
+    speeds = {settings: speed(times) for settings, times in SPEEDS.items()}
+    return FakeProber(speeds, changing, ending)
+
+
+def left(kept: Kept) -> dict[str, str]:
+    return {each.settings.name: each.left for each in kept.tried}
+
+
+def test_the_fastest_is_kept_and_slower_ones_are_not_tried() -> None:
+    prober = fake()
+    kept = found(prober)
+    assert (kept.settings, prober.tried) == (BOTH, [BOTH])
+    assert kept.digest == BOTH.name
+    assert [each.settings for each in kept.tried] == [BOTH, REPACKED, FLASH, USUAL]
+    assert left(kept)["repacked"] == "a faster one was kept"
+
+
+def test_a_candidate_that_changes_a_byte_is_dropped_for_the_next() -> None:
+    prober = fake(changing=frozenset({BOTH, REPACKED}))
+    kept = found(prober)
+    assert (kept.settings, prober.tried) == (FLASH, [BOTH, REPACKED, FLASH])
+    assert left(kept)["repacked, flash"] == "a byte changed: together"
+
+
+def test_a_candidate_that_ends_the_process_is_dropped() -> None:
+    kept = found(fake(ending=frozenset({BOTH})))
+    assert kept.settings == REPACKED
+    assert "signal 11" in left(kept)["repacked, flash"]
+
+
+def test_a_candidate_that_no_certificate_is_made_for_is_dropped() -> None:
+    kept = found(fake(), frozenset({BOTH}))
+    assert kept.settings == REPACKED
+    assert kept.certificate.level is Level.BITWISE
+
+
+def test_what_the_library_does_not_run_is_told_and_tried_no_more() -> None:
+    prober = FakeProber({USUAL: speed(1.0), REPACKED: speed(2.0)})
+    kept = found(prober)
+    assert kept.settings == REPACKED
+    assert left(kept)["flash"] == "cannot be run: no such kernel"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(speed(1.02), id="hardly faster"),
+        pytest.param(speed(1.5, one=0.9), id="slower one at a time"),
+        pytest.param(speed(0.5), id="slower"),
+    ],
+)
+def test_the_usual_settings_stay_where_another_is_not_faster_at_all(other: Speed) -> None:
+    prober = FakeProber({USUAL: speed(1.0), FLASH: other})
+    assert found(prober).settings == USUAL
+    assert prober.tried == [USUAL]
+
+
+def test_nothing_is_kept_where_even_the_usual_settings_change() -> None:
+    with pytest.raises(BackendError, match="also with the usual ones: a byte changed: together"):
+        found(fake(changing=frozenset(CANDIDATES)))
+
+
+def test_nothing_is_kept_where_the_usual_settings_cannot_be_run() -> None:
+    with pytest.raises(BackendError, match="no such kernel"):
+        found(FakeProber({FLASH: speed(1.0)}))
+
+
+ENTRY = LlamaCppSpec("m", PathSource(Path("m.gguf")), origin="models.toml")
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        (replace(ENTRY, attention="plain"), "says attention or repack"),
+        (replace(ENTRY, repack=True), "says attention or repack"),
+        (replace(ENTRY, deterministic="off"), "its bytes may change"),
+        (FakeSpec("f", PathSource(Path())), "has no settings to choose among"),
+    ],
+)
+@pytest.mark.needs("llama_cpp")
+def test_an_entry_that_nothing_can_be_chosen_for_is_refused(spec: ModelSpec, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        _choosing(spec)
