@@ -8,23 +8,26 @@ through all plans (`gateway.backends.llama_cpp.plans`) and is certified like any
 import asyncio
 import statistics
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from gateway.backends.llama_cpp.offload import offload
-from gateway.backends.llama_cpp.plans import length_for, total_rows
-from gateway.backends.llama_cpp.probing import NotRun, Probed, Trial, probing
+from gateway.backends.llama_cpp.plans import total_rows
+from gateway.backends.llama_cpp.probing import (
+    NotRun,
+    Trial,
+    build_here,
+    probed,
+    probing,
+    refuse_what_cannot_choose,
+)
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.protocol import Able
 from gateway.backends.registry import check_backend, load_backend, load_models
 from gateway.core.concurrency import Work, blocking
 from gateway.core.errors import BackendError, ConfigError
 from gateway.determinism.certify import OnTrial, certify, in_fresh_process, load_pulled, pinned
-from gateway.engine.in_process import usable_cores
-from gateway.engine.llama import library
 from gateway.models.certificates import Certificate, Level, processor, save
 from gateway.models.choices import (
     USUAL,
@@ -124,19 +127,12 @@ async def _certify_fastest(
     digests = described_digests(spec, path)
     await _refuse_what_cannot_choose(spec, path)
     certified = partial(_certified, spec, models_file, on_trial)
-    with _prober(spec, path) as prober:
+    with probing(probed(spec, path, _rows(spec))) as prober:
         kept = await search(prober, _rows(spec), certified, begin)
     found = Found(_choice(spec, digests, kept), kept.certificate)
     save(kept.certificate, certificates_file())
     save_choice(found.choice)
     return found
-
-
-def _prober(spec: LlamaCppSpec, path: Path) -> AbstractContextManager[Prober]:
-    rows = _rows(spec)
-    length = min(length_for(rows), spec.context_length)
-    threads = spec.threads or usable_cores()
-    return probing(Probed(path, spec.kernels, rows, threads, length, spec.adapter))
 
 
 def _rows(spec: LlamaCppSpec) -> int:
@@ -158,7 +154,7 @@ def _choice(spec: LlamaCppSpec, digests: WeightsDigests, kept: Kept) -> Choice:
         file=digests.file,
         kernels=spec.kernels,
         processor=processor(),
-        build=str(library.build()),
+        build=build_here(),
         rows=_rows(spec),
         adapter=adapter,
         settings=kept.settings,
@@ -194,17 +190,7 @@ def _choosing(spec: ModelSpec) -> LlamaCppSpec:
 async def _refuse_what_cannot_choose(spec: LlamaCppSpec, path: Path) -> None:
     """Raise ConfigError where the library or the card decides, OtherKind for what writes nothing:
     it reads each text alone, in a pass that nothing shares."""
-    if library.build().llamafile:
-        raise ConfigError(
-            f"{spec.name}: nothing is chosen on this build, which computes one row otherwise than "
-            "many",
-            hint=library.build().weaknesses()[0],
-        )
-    if offload(spec, path).layers:
-        raise ConfigError(
-            f"{spec.name}: layers lie on a card, where kernels follow from the number of rows",
-            hint="gpu_layers = 0 in its entry computes on the processor",
-        )
+    refuse_what_cannot_choose(spec, path)
     backend = await asyncio.to_thread(load_backend, pinned(spec, USUAL), path)
     try:
         assert isinstance(backend, Able)

@@ -21,9 +21,18 @@ from typing import Any, cast
 from gateway.backends.llama_cpp.adapter import Adapter
 from gateway.backends.llama_cpp.context import Context
 from gateway.backends.llama_cpp.model import GgufModel
-from gateway.backends.llama_cpp.plans import SEQUENCES, Reading, on_other_threads, run_plans
-from gateway.core.errors import BackendError, GatewayError
+from gateway.backends.llama_cpp.offload import offload
+from gateway.backends.llama_cpp.plans import (
+    SEQUENCES,
+    Reading,
+    length_for,
+    on_other_threads,
+    run_plans,
+)
+from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.core.errors import BackendError, ConfigError, GatewayError
 from gateway.engine.context import PassRow
+from gateway.engine.in_process import usable_cores
 from gateway.engine.llama import library
 from gateway.models.choices import PlanTrial, Settings, Speed, changed_in
 from gateway.models.environment import digest_memory
@@ -141,6 +150,32 @@ class ChildProber:
         last = " ".join(said.strip().splitlines()[-_ERROR_LINES:])
         how = f"signal {-child.returncode}" if child.returncode < 0 else f"code {child.returncode}"
         return f"it ended the process ({how}){f': {last}' if last else ''}"
+
+
+def probed(spec: LlamaCppSpec, path: Path, rows: int) -> Probed:
+    """What an entry's file is probed as."""
+    threads, length = spec.threads or usable_cores(), min(length_for(rows), spec.context_length)
+    return Probed(path, spec.kernels, rows, threads, length, spec.adapter)
+
+
+def build_here() -> str:
+    """The library's version and compile options."""
+    return str(library.build())
+
+
+def refuse_what_cannot_choose(spec: LlamaCppSpec, path: Path) -> None:
+    """Raise ConfigError where the build or a card decides how an entry is computed."""
+    if library.build().llamafile:
+        raise ConfigError(
+            f"{spec.name}: nothing is chosen on this build, which computes one row otherwise than "
+            "many",
+            hint=library.build().weaknesses()[0],
+        )
+    if offload(spec, path).layers:
+        raise ConfigError(
+            f"{spec.name}: layers lie on a card, where kernels follow from the number of rows",
+            hint="gpu_layers = 0 in its entry computes on the processor",
+        )
 
 
 @contextmanager
