@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli import option
-from gateway.cli.common import FAILED, err, note, note_none, out, show, tell, wait
+from gateway.cli.common import FAILED, err, listed, note, note_none, out, show, tell, wait
 from gateway.cli.outputs import check_file, check_folder
 from gateway.core.extras import require_extra
 
@@ -61,9 +61,31 @@ def models_show(
 @models_app.command("pull")
 def models_pull(
     name: Annotated[str | None, typer.Argument(help="Name; absent: the default model.")] = None,
+    levels: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            help="Make these levels of the pulled file too, each an entry of your models.toml: "
+            "Q4_0,Q8_0.",
+        ),
+    ] = "",
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune/--no-tune",
+            help="Choose the fastest settings with which no byte changes here, as gateway certify "
+            "--fastest does; of the levels, where there are any.",
+        ),
+    ] = False,
     models_file: option.Models = None,
+    quiet: option.Quiet = False,
 ) -> None:
     """Fetch a model's file and check its sha256. One that is here already is left as it is.
+
+    [bold]gateway models pull smollm2-135m --as Q4_0 --tune[/]
+
+    A level of a file that is quantized already is made of its dequantized weights, and can be no
+    better than it: gateway ab says whether scores are equivalent.
 
     [bold]gateway models pull ollama:llama3.2:1b[/] has the Ollama server fetch it.
     """
@@ -75,6 +97,7 @@ def models_pull(
 
     models = load_models(models_file).serving([name] if name else [])
     spec = models.get(name or models.default)
+    made = _levels(spec, levels, tune=tune)
     if spec.can.on_a_server:
         got = _pull_on_ollama(spec)
     else:
@@ -84,6 +107,45 @@ def models_pull(
             check_folder(models_root(), "GATEWAY_DATA")
             got = str(pull(spec))
     tell(got)
+    if levels:
+        from gateway.cli.quantization import quantize
+
+        quantize(spec.name, levels, models_file=models_file, quiet=quiet)
+    for entry in (made or (spec.name,)) if tune else ():
+        _tune(entry, models_file, quiet=quiet)
+
+
+def _levels(spec: "ModelSpec", levels: str, *, tune: bool) -> tuple[str, ...]:
+    """Names of the entries that levels of a model get.
+
+    Raises:
+        ConfigError: they cannot be made, or nothing can be chosen for it: before it is pulled.
+    """
+    from gateway.backends.llama_cpp.spec import LlamaCppSpec
+    from gateway.core.errors import ConfigError
+
+    if levels and not isinstance(spec, LlamaCppSpec):
+        raise ConfigError(
+            f"--as: {spec.name} is run by {spec.backend}, and levels are made of an entry that "
+            "llama.cpp runs"
+        )
+    if tune:
+        from gateway.determinism.fastest import choosing
+
+        choosing(spec)
+    if not levels:
+        return ()
+    from gateway.quantization.names import level_entry, parse_level
+
+    return tuple(level_entry(spec.name, parse_level(each)) for each in listed(levels))
+
+
+def _tune(entry: str, models_file: Path | None, *, quiet: bool) -> None:
+    from gateway.cli.determinism import choose_fastest
+    from gateway.report.pages import fastest as page
+
+    note(f"trying which settings are fastest for {entry} and change no byte (--no-tune skips it)")
+    show(page.section(choose_fastest(entry, models_file, quiet=quiet).choice))
 
 
 def _pull_on_ollama(spec: "ModelSpec") -> str:

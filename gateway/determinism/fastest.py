@@ -117,7 +117,7 @@ def certify_fastest(
         GatewayError: the model cannot be loaded.
     """
     spec = load_models(models_file).serving([model]).get(model)
-    return _certify_fastest(_choosing(spec), models_file, begin, on_trial)
+    return _certify_fastest(choosing(spec), models_file, begin, on_trial)
 
 
 async def _certify_fastest(
@@ -166,8 +166,13 @@ def _choice(spec: LlamaCppSpec, digests: WeightsDigests, kept: Kept) -> Choice:
 # What nothing can be chosen for.
 
 
-def _choosing(spec: ModelSpec) -> LlamaCppSpec:
-    """The entry, if what is chosen would hold for it."""
+def choosing(spec: ModelSpec) -> LlamaCppSpec:
+    """The entry, if what is chosen would hold for it.
+
+    Raises:
+        ConfigError: it would not, with the reason.
+        MissingExtra: llama.cpp is not installed.
+    """
     if not isinstance(spec, LlamaCppSpec):
         raise ConfigError(
             f"{spec.name} is run by {spec.backend}, which has no settings to choose among",

@@ -11,7 +11,7 @@ from gateway.backends.fake import FakeSpec
 from gateway.backends.llama_cpp.probing import NotRun, Trial
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.errors import BackendError, ConfigError
-from gateway.determinism.fastest import CANDIDATES, Kept, _choosing, search
+from gateway.determinism.fastest import CANDIDATES, Kept, choosing, search
 from gateway.models.certificates import Certificate, Level
 from gateway.models.choices import USUAL, PlanTrial, Settings, Speed
 from gateway.models.spec import ModelSpec, PathSource
@@ -153,4 +153,4 @@ ENTRY = LlamaCppSpec("m", PathSource(Path("m.gguf")), origin="models.toml")
 @pytest.mark.needs("llama_cpp")
 def test_an_entry_that_nothing_can_be_chosen_for_is_refused(spec: ModelSpec, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
-        _choosing(spec)
+        choosing(spec)
