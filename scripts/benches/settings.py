@@ -19,7 +19,6 @@ The types are made of SmolLM2, and K-quants of random weights 1024 wide: most of
 576 wide, cannot be K-quants. None named: the usual ones, and the models as they are pulled.
 """
 
-import ctypes
 import json
 import os
 import subprocess
@@ -39,7 +38,6 @@ from gateway.backends.llama_cpp.context import Attending, Context
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.registry import load_models
 from gateway.engine.context import PassRow
-from gateway.engine.llama import library
 from gateway.engine.llama.quantizer import quantize
 from gateway.models.locate import locate
 from gateway.quantization.names import parse_level
@@ -85,16 +83,8 @@ def load(path: Path, setting: Setting) -> Context:
     """A context with a setting that the gateway itself does not offer."""
     os.environ["GGML_CPU_TILED_MM"] = setting.tiled
     os.environ["GGML_CPU_TILED_MM_FORCE"] = setting.always
-    lib = library.load()
-    plain = lib.llama_model_load_from_file
-
-    def repacking(file: bytes, params: ctypes.Structure) -> object:
-        params.use_extra_bufts = setting.repack
-        return plain(file, params)
-
-    lib.llama_model_load_from_file = repacking
     return Context(
-        GgufModel(path),
+        GgufModel(path, repack=setting.repack),
         sequences=SEQUENCES,
         length=640,
         threads=os.cpu_count() or 1,
@@ -251,4 +241,5 @@ def main() -> None:
     show("kernels, tokens/s", columns, rows)
 
 
-main()
+if __name__ == "__main__":
+    main()
