@@ -234,8 +234,7 @@ async def search(
         if certificate is not None and certificate.level is Level.BITWISE:
             left[settings] = tried
             return Kept(settings, digest, certificate, _all(speeds, left))
-        why = tried.left or "certify: a byte changed"
-        left[settings] = replace(tried, left=why)
+        left[settings] = replace(tried, left=tried.left or _where(certificate))
     raise BackendError(
         f"bytes change with every one of {len(order)} settings, also with the usual ones: "
         f"{left[USUAL].left}",
@@ -308,6 +307,13 @@ async def _certificate(
     """Certified without what the prober holds in memory."""
     await asyncio.to_thread(prober.close)
     return await certified(settings)
+
+
+def _where(certificate: Certificate | None) -> str:
+    """What `gateway certify` found to change."""
+    trials = certificate.trials if certificate else ()
+    changed = [t.name for t in trials if t.texts_changed or t.logprobs_changed]
+    return f"a byte changed: {', '.join(changed) or 'it is not certified'}"
 
 
 def _all(

@@ -1,0 +1,97 @@
+"""gateway certify --fastest and what of it gateway models shows and pulls, on small weights."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.backends.registry import load_models
+from gateway.determinism import certify as certifying
+from gateway.determinism import fastest
+from gateway.models.environment import certificates_file, fastest_file
+from tests.cli.conftest import Gateway
+from tests.support.tiny_gguf import write_gguf
+
+pytestmark = pytest.mark.needs("llama_cpp")
+
+ENTRIES = """
+default = "tiny"
+[models.tiny]
+source = { path = "tiny.gguf" }
+threads = 1
+batch_tokens = 32
+context_length = 1024
+[models.pinned]
+like = "tiny"
+attention = "plain"
+[models.served]
+backend = "ollama"
+source = { ollama = "m" }
+"""
+
+
+@pytest.fixture(autouse=True)
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's models.toml, beside a llama of drawn weights."""
+    write_gguf(tmp_path / "tiny.gguf")
+    (tmp_path / "models.toml").write_text(ENTRIES)
+    monkeypatch.setenv("GATEWAY_MODELS", str(tmp_path / "models.toml"))
+    monkeypatch.setenv("GATEWAY_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(fastest, "ROUNDS", 1)
+    monkeypatch.setattr(certifying, "_TOGETHER", (2,))
+    return tmp_path / "models.toml"
+
+
+def test_what_is_chosen_is_certified_kept_and_shown(gateway: Gateway) -> None:
+    shown = gateway("models", "show", "tiny")
+    assert "gateway certify --fastest tiny finds faster ones" in " ".join(shown.out.split())
+    done = gateway("certify", "--fastest", "tiny", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert (found["level"], found["choice"]["rows"]) == ("bitwise", 32)
+    assert found["choice"]["tried"][-1]["left"].startswith("cannot be run: no context at all")
+    shown = gateway("models", "show", "tiny")
+    assert "by gateway certify --fastest" in " ".join(shown.out.split())
+    assert "bitwise on this machine" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [("pinned", "its entry says attention or repack"), ("served", "is run by ollama")],
+)
+@pytest.mark.parametrize("command", [("certify", "--fastest"), ("models", "pull", "--tune")])
+def test_where_nothing_can_be_chosen_is_said_before_anything_is_done(
+    gateway: Gateway, command: tuple[str, ...], entry: str, why: str
+) -> None:
+    done = gateway(*command, entry)
+    assert (done.code, why in done.err, done.out) == (2, True, "")
+    assert not fastest_file().exists()
+
+
+def test_an_interrupted_choice_leaves_all_as_it_was(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastest, "certify", interrupted)
+    done = gateway("certify", "--fastest", "tiny")
+    assert done.code == 130
+    assert "nothing was chosen, and nothing is changed" in done.err
+    assert not fastest_file().exists()
+    assert not certificates_file().exists()
+
+
+def test_a_level_of_what_is_pulled_is_an_entry_with_its_digest(gateway: Gateway, own: Path) -> None:
+    done = gateway("models", "pull", "tiny", "--as", "Q8_0")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[0].endswith("tiny.gguf")
+    entry = load_models(own).get("tiny-q8_0")
+    assert (entry.quantization, len(entry.sha256)) == ("Q8_0", 64)
+    assert "tiny quantized to Q8_0" in entry.description
+    assert entry.batch_tokens == 32
+
+
+def test_levels_of_a_served_model_are_refused(gateway: Gateway) -> None:
+    done = gateway("models", "pull", "served", "--as", "Q8_0")
+    assert (done.code, "--as: served is run by ollama" in done.err) == (2, True)
