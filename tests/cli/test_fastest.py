@@ -49,7 +49,8 @@ def test_what_is_chosen_is_certified_kept_and_shown(gateway: Gateway) -> None:
     assert done.code == 0, done.err
     found = json.loads(done.out)
     assert (found["level"], found["choice"]["rows"]) == ("bitwise", 32)
-    assert found["choice"]["tried"][-1]["left"].startswith("cannot be run: no context at all")
+    left = {str(each["settings"]["attention"]): each["left"] for each in found["choice"]["tried"]}
+    assert left["flash"].startswith("cannot be run: ")
     shown = gateway("models", "show", "tiny")
     assert "by gateway certify --fastest" in " ".join(shown.out.split())
     assert "bitwise on this machine" in shown.out
