@@ -11,9 +11,10 @@ import json
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -85,6 +86,8 @@ class ChildProber:
 
     of: Probed
     _child: "subprocess.Popen[str] | None" = field(default=None, init=False)
+    _ended: bool = field(default=False, init=False)
+    _door: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def speed(self, settings: Settings) -> Speed:
         """One round, short; a later one goes on in the same memory."""
@@ -104,11 +107,21 @@ class ChildProber:
         return Trial(tuple(plans), digest)
 
     def close(self) -> None:
-        """End the child."""
-        if self._child is not None:
-            with self._child as child:
-                child.kill()
-            self._child = None
+        """End the child; whoever asks again starts another."""
+        with self._door:
+            child, self._child = self._child, None
+        if child is None:
+            return
+        child.kill()
+        child.wait()
+        for pipe in filter(None, (child.stdin, child.stdout, child.stderr)):
+            with suppress(OSError):  # what was not sent cannot be any more
+                pipe.close()
+
+    def end(self) -> None:
+        """End the child, and start none again: whoever asks in another thread is refused."""
+        self._ended = True
+        self.close()
 
     def _ask(self, what: str, settings: Settings) -> Iterator[dict[str, Any]]:
         child = self._started()
@@ -124,25 +137,31 @@ class ChildProber:
                 if "end" in said:
                     return
                 yield said
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):  # the latter of half a line, or of a closed pipe
             pass
-        raise NotRun(self._why_it_ended(child))
+        raise NotRun("it was stopped" if self._ended else self._why_it_ended(child))
 
     def _started(self) -> "subprocess.Popen[str]":
-        if self._child is None:
-            of = self.of
-            command = [sys.executable, "-m", __name__, str(of.path), of.kernels, str(of.rows)]
-            command += [str(of.threads), str(of.length), *([str(of.adapter)] if of.adapter else [])]
-            # A session of its own: Ctrl-C is answered here, by ending the child.
-            self._child = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                start_new_session=True,
-            )
-        return self._child
+        with self._door:
+            if self._ended:
+                raise NotRun("it was stopped")
+            if self._child is None:
+                self._child = self._start()
+            return self._child
+
+    def _start(self) -> "subprocess.Popen[str]":
+        of = self.of
+        command = [sys.executable, "-m", __name__, str(of.path), of.kernels, str(of.rows)]
+        command += [str(of.threads), str(of.length), *([str(of.adapter)] if of.adapter else [])]
+        # A session of its own: Ctrl-C is answered here, by ending the child.
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
 
     def _why_it_ended(self, child: "subprocess.Popen[str]") -> str:
         _, said = child.communicate()
@@ -185,7 +204,7 @@ def probing(of: Probed) -> Iterator[ChildProber]:
     try:
         yield prober
     finally:
-        prober.close()
+        prober.end()
 
 
 # In the child.

@@ -106,6 +106,14 @@ def test_a_child_that_ends_is_told_and_another_goes_on(prober: ChildProber) -> N
     assert prober.speed(USUAL).prefill > 0
 
 
+def test_who_was_stopped_starts_no_child_again(tiny: Path) -> None:
+    with probing(Probed(tiny, "decode", 32, 1, LENGTH)) as made:
+        pass
+    with pytest.raises(NotRun, match="it was stopped"):
+        made.speed(USUAL)
+    assert made._child is None
+
+
 # What a choice does.
 
 
