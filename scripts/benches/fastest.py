@@ -3,8 +3,8 @@
 Each file is searched as `gateway certify --fastest` does, without what only the whole gateway
 tells; a file that has a choice already is searched again. Then both settings are measured in turns
 in one process: tokens a second of a prompt of 512, of 1, 8 and 32 sequences; and "changed" of the
-ten plans of `scripts/bench settings`. Last, labelled items a second of the default model with the
-usual settings, and of the same weights as Q4_0 and Q8_0 with the chosen ones.
+ten plans of `scripts/bench settings`. Of SmolLM2, labelled items a second too: of the default model
+with the usual settings, and of each of its three types with the chosen ones.
 
     scripts/bench fastest [FILE ...]
 
@@ -41,8 +41,10 @@ from gateway.models.spec import PathSource
 from gateway.quantization.names import parse_level
 
 DEFAULT, GEMMA = "smollm2-135m", "gemma3-270m"
-TYPES = ("Q4_0", "Q8_0", "IQ4_NL", "Q5_0", "F16", "Q4_K_M", "Q6_K")
-LAPS = 3
+TYPES = ("Q4_0", "Q8_0", "Q5_0", "F16", "Q4_K_M", "Q6_K", "IQ4_NL")
+LABELLED = ("SmolLM2 Q4_0", "SmolLM2 Q4_1", "SmolLM2 Q8_0")
+"""One model in three types, which score labels too; measured first."""
+LAPS = 2
 ITEMS = 24
 """Of each lap, no item twice: an engine keeps what it has read."""
 
@@ -55,11 +57,12 @@ def main() -> None:
     out.print(f"{machine()}, {library.build()}, {LAPS} laps in turns", highlight=False)
     with tempfile.TemporaryDirectory() as folder:
         files = files_in(Path(folder), wanted)
-        chosen = {}
+        first = {name: row_of(name, files[name]) for name in LABELLED if name in files}
+        if first:
+            asyncio.run(labelled(files, first))
         for name, path in files.items():
-            chosen[name] = row_of(name, path)
-        if not wanted or set(wanted) & {"SmolLM2 Q4_0", "SmolLM2 Q8_0"}:
-            asyncio.run(labelled(files, chosen))
+            if name not in first:
+                row_of(name, path)
 
 
 def files_in(folder: Path, wanted: list[str]) -> dict[str, Path]:
@@ -71,9 +74,7 @@ def files_in(folder: Path, wanted: list[str]) -> dict[str, Path]:
         name = f"{'random' if '_K' in kind else 'SmolLM2'} {kind}"
         if not wanted or name in wanted:
             sources[name] = made(folder, kind, smollm2)
-    order = ("SmolLM2 Q4_0", "SmolLM2 Q4_1")
-    named = sorted(sources, key=lambda name: order.index(name) if name in order else len(order))
-    return {name: sources[name] for name in named if not wanted or name in wanted}
+    return {name: path for name, path in sources.items() if not wanted or name in wanted}
 
 
 def made(folder: Path, kind: str, smollm2: Path) -> Path:
@@ -147,9 +148,8 @@ def opened(path: Path, settings: Settings) -> Context:
 async def labelled(files: dict[str, Path], chosen: dict[str, Settings]) -> None:
     """Items a second, label scores of real issues, in turns."""
     backends = {"SmolLM2 Q4_1, usual": load(DEFAULT, attention="plain")}
-    for name in ("SmolLM2 Q4_1", "SmolLM2 Q4_0", "SmolLM2 Q8_0"):
-        if name in files:
-            backends[f"{name}, {chosen[name].name}"] = entry(files[name], chosen[name])
+    for name, settings in chosen.items():
+        backends[f"{name}, {settings.name}"] = entry(files[name], settings)
     for strategy in ("zero_shot", "few_shot"):
         best = dict.fromkeys(backends, 0.0)
         for lap in range(LAPS + 1):
