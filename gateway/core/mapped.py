@@ -39,8 +39,12 @@ class MappedFiles:
     def __init__(self, paths: Iterable[Path]) -> None:
         self._held: list[tuple[int, Path, tuple[int, int]]] = []
         for path in paths:
-            handle = os.open(path, os.O_RDONLY)
-            self._held.append((handle, path, _state(handle)))
+            self.hold(path)
+
+    def hold(self, path: Path) -> None:
+        """One more file. Raises OSError where it cannot be opened."""
+        handle = os.open(path, os.O_RDONLY)
+        self._held.append((handle, path, _state(handle)))
 
     def check(self) -> None:
         """Raise BackendError where one was written into since."""

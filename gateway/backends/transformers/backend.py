@@ -72,6 +72,7 @@ class TransformersBackend(EngineBackend):
         self._files = self._model.files
         try:
             seen.check()
+            self._computing = self._settled(weights)
             self._serial = spec.deterministic == "bitwise" and not self._is_steady()
             self._tokenizer = tokenizer_of(path, self._model)
             self._engine_key = (
@@ -83,7 +84,7 @@ class TransformersBackend(EngineBackend):
                 self._serial,
                 self._batch_tokens(),
             )
-            self._engine = _engines.take(self._engine_key, partial(self._make_engine, weights))
+            self._engine = _engines.take(self._engine_key, self._make_engine)
         except Exception:
             self._give_back_model()
             raise
@@ -112,16 +113,17 @@ class TransformersBackend(EngineBackend):
 
     def _is_steady(self) -> bool:
         """Whether requests can be computed together; found once for each adapter."""
-        from gateway.backends.transformers.invariant_shape import find_shape
+        from gateway.backends.transformers.tried_shapes import shape_of
 
         model = self._model
         if model.mixes_rows:
             return False
         if self._adapter not in model.shapes:
-            model.shapes[self._adapter] = find_shape(model, self._adapter, self.threads)
+            found = shape_of(model, self._adapter, self.threads, self._computing)
+            model.shapes[self._adapter] = found
         return model.shapes[self._adapter] is not None
 
-    def _make_engine(self, weights: "_Weights") -> Engine:
+    def _make_engine(self) -> Engine:
         from gateway.backends.transformers.context import TorchContext
 
         make = partial(
@@ -135,7 +137,8 @@ class TransformersBackend(EngineBackend):
         )
         files = self._kept_files()
         context = make()
-        kept = kept_beginnings(files, self._computing(weights, context.length))
+        of_pass = {"context_length": str(context.length), "serial": str(self._serial)}
+        kept = kept_beginnings(files, {**self._computing, **of_pass})
         of_card = self._model.device.type == "cuda"
         return Engine(
             context,
@@ -150,9 +153,9 @@ class TransformersBackend(EngineBackend):
         of_processor = self._model.device.type == "cpu" and not library.depends_on_threads()
         return kept_files() if of_processor and self.spec.deterministic == "bitwise" else None
 
-    def _computing(self, weights: "_Weights", context_length: int) -> Mapping[str, str]:
+    def _settled(self, weights: "_Weights") -> Mapping[str, str]:
         """What computes on a processor, whatever is read: all that the state behind some tokens
-        depends on."""
+        depends on, an adapter that is on the layers apart."""
         torch, transformers = library.load()
         spec, packing = self.spec, self._model.packing
         merged = spec.adapter is not None and spec.adapter_merged
@@ -162,10 +165,8 @@ class TransformersBackend(EngineBackend):
             "dtype": spec.dtype,
             "quantize": f"{spec.quantize} {packing.named if packing else ''}",
             "adapter": self._digest_of_adapter() if merged else "",
-            "context_length": str(context_length),
             "version": f"{transformers.__version__} {torch.__version__}",
             "build": f"{torch.backends.cpu.get_cpu_capability()} {library.mode()}",
-            "serial": str(self._serial),
         }
 
     def _digest_of_adapter(self) -> str:

@@ -14,7 +14,7 @@ from gateway.backends.transformers.model import TorchModel
 from gateway.backends.transformers.passes import Packed, Shape
 from gateway.backends.transformers.spans import Attending
 
-_ROWS = (ROW_STEP, 2 * ROW_STEP, 4 * ROW_STEP)
+ROWS = (ROW_STEP, 2 * ROW_STEP, 4 * ROW_STEP)
 """Tried in turn. MKL on two threads takes another kernel where a product has fewer rows than
 columns and few of both: a LoRA adapter of rank 16 needs passes of 16 rows."""
 SIZES = (64, 256, 1024)
@@ -36,7 +36,7 @@ def find_shape(model: TorchModel, adapter: str | None, threads: int) -> Shape | 
         model.adapters.select(adapter)
         if model.device.type == "cuda":
             return _of_sizes(model)
-        for rows in _ROWS:
+        for rows in ROWS:
             shape = Shape("blocks", rows)
             if _is_steady(model, shape, _logits(model, shape, (_LENGTH,))):
                 return shape

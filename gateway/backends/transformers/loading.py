@@ -66,6 +66,8 @@ def load_module(path: Path, *, dtype: Dtype, device: str, quantize: Quantize) ->
         with quick_reading(), _without_report():
             if packing and packing.unpacked:
                 loaded, report = _unpacked(path, packing, options)
+            elif is_gguf:
+                loaded, report = _dequantized(path, dtype, options)
             else:
                 loaded, report = _from_files(path, options, packing)
     except ERRORS as exc:
@@ -146,6 +148,19 @@ def _from_files(path: Path, options: Mapping[str, Any], packing: Packing | None)
         **options,
     )
     return made
+
+
+def _dequantized(path: Path, dtype: Dtype, options: Mapping[str, Any]) -> tuple[Any, Any]:
+    """A GGUF, from where its weights are kept or else from itself, and the report."""
+    from gateway.backends.transformers.kept_weights import kept_weights
+
+    kept = kept_weights(path, dtype, options)
+    if kept is not None and (found := kept.find()) is not None:
+        return kept.load(found, options)
+    loaded, report = _from_files(path, options, None)
+    if kept is not None and not report["missing_keys"] and not report["mismatched_keys"]:
+        kept.keep(loaded)
+    return loaded, report
 
 
 def _config(folder: Path) -> Any:

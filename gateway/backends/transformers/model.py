@@ -40,6 +40,7 @@ class TorchModel:
         library.check_device(device)
         from gateway.backends.transformers.adapters import Adapters
         from gateway.backends.transformers.attention import NAME
+        from gateway.backends.transformers.kept_weights import mapped_from
         from gateway.backends.transformers.loading import load_module
         from gateway.backends.transformers.packed import packing_of
 
@@ -48,6 +49,8 @@ class TorchModel:
         self.packing = packing_of(path) if path.is_dir() else None
         try:
             self.module = load_module(path, dtype=dtype, device=device, quantize=quantize)
+            if mapped := mapped_from(self.module):
+                self.files.hold(mapped)
         except BaseException:
             self.files.close()
             raise
