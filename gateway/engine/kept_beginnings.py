@@ -31,6 +31,8 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 _NAME_DIGITS = 24
 _NEARLY = 16
 """So many tokens less are no reason to keep a beginning twice."""
+_MOST_OFFERED = 256
+"""So many are remembered that were written or not worth it."""
 _OF_MEMORY = 4
 """A state is at most this part of the memory that is free."""
 
@@ -126,9 +128,9 @@ class KeptBeginnings:
         Where the text of an item begins otherwise, the last token before it may be another one.
         """
         self._look()
-        nearly = len(tokens) - _NEARLY if cut else len(tokens)
+        nearly, behind = len(tokens) - _NEARLY if cut else len(tokens), [*tokens, -1]
         both = (*self._known.values(), *self._offered.values())
-        return any(_usable(each, [*tokens, -1], adapter, cut=cut) >= nearly for each in both)
+        return any(_usable(each, behind, adapter, cut=cut) >= nearly for each in both)
 
     def is_worth(self, size: int, computing_s: float) -> bool:
         """Whether to keep a state of so many bytes that takes so long to compute. While it is
@@ -142,6 +144,8 @@ class KeptBeginnings:
         name = self._name(named(adapter), tokens)
         kept = Beginning(self._files.folder / name, named(adapter), tokens)
         self._offered[name] = kept
+        if len(self._offered) > _MOST_OFFERED:
+            del self._offered[next(iter(self._offered))]
         if state:
             thread = threading.Thread(target=self._write, args=(kept, state))
             self._writing = [each for each in self._writing if each.is_alive()] + [thread]

@@ -100,11 +100,17 @@ def on_disk(files: KeptFiles) -> list[Path]:
 
 @contextmanager
 def process(
-    files: KeptFiles | None, *, model: str = MODEL, sequences: int = 2, goes_back: bool = True
+    files: KeptFiles | None,
+    *,
+    model: str = MODEL,
+    sequences: int = 2,
+    goes_back: bool = True,
+    serial: bool = False,
 ) -> Iterator[Callable[..., Done]]:
     """An engine as another process would have one; asks it one prompt after another."""
     context = Remembering(sequences, goes_back=goes_back)
-    engine = Engine(context, kept=KeptBeginnings(files, model) if files else None)
+    kept = KeptBeginnings(files, model) if files else None
+    engine = Engine(context, kept=kept, serial=serial)
     engine.announce(FIXED)
 
     def ask(*behind: int, fixed: list[int] = FIXED, adapter: Adapter | None = None) -> Done:
@@ -137,6 +143,18 @@ def test_a_sequence_that_cannot_be_cut_goes_on_from_the_beginning_too(files: Kep
         with process(files, goes_back=False, sequences=1) as ask:
             assert ask(5, 6).timings.cached_tokens == cached
             assert ask(7, 8).answer == expected
+
+
+def test_in_pieces_only_whole_ones_are_kept(files: KeptFiles) -> None:
+    odd = FIXED[:-30]
+    with process(files, serial=True) as ask:
+        asked = [ask(word, word, fixed=odd) for word in (1, 2, 3)]
+    assert [done.timings.cached_tokens for done in asked] == [0, 200, 200]
+    assert len(on_disk(files)) == 1
+    with process(files, serial=True) as ask:
+        assert ask(4, fixed=odd).timings.cached_tokens == 200
+    with process(None, serial=True) as ask:
+        assert ask(3, 3, fixed=odd).answer == asked[-1].answer
 
 
 def test_what_prompts_begin_with_unannounced_is_kept_once_three_have_it(files: KeptFiles) -> None:
