@@ -87,9 +87,10 @@ def show(what: "Document | Section | Iterable[Section]", values: object = None) 
         out.file.write(canonical_json(values) + "\n")
 
 
-def reading() -> "Status":
-    """Says on a terminal that data is read, as long as the block runs."""
-    return err.status("reading the data")
+def reading(what: str = "reading the data") -> "Status":
+    """Says on a terminal that data is read, or what else takes a while, as long as the block
+    runs."""
+    return err.status(what)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from gateway.cli.common import (
     listed,
     note,
     out,
+    reading,
     require_options,
     show,
     tell,
@@ -120,7 +121,8 @@ def _finish(found: "RunResult", out_dir: Path | None) -> NoReturn:
 
     show(page.brief(found.report, found.timings))
     if out_dir is not None:
-        page.write_run(found, out_dir)
+        with reading("writing the report"):
+            page.write_run(found, out_dir)
         tell(f"report: {out_dir / 'report.html'}")
     raise typer.Exit(FAILED if found.report.failed else 0)
 
@@ -136,7 +138,9 @@ def report(
     from gateway.report.pages.run import FILES
 
     check_folder(out_dir, files=(*FILES, PREDICTIONS))
-    _finish(stored(run_id, store), out_dir)
+    with reading("reading the answers and scoring them"):
+        found = stored(run_id, store)
+    _finish(found, out_dir)
 
 
 def score(
@@ -150,8 +154,9 @@ def score(
     from gateway.report.json import render_json
     from gateway.report.pages import run as page
 
-    # What a terminal shows has no room for single items.
-    scored = gateway.score(folder, seed=seed, cluster=cluster, listed=json_output)
+    with reading("reading the predictions and scoring them"):
+        # What a terminal shows has no room for single items.
+        scored = gateway.score(folder, seed=seed, cluster=cluster, listed=json_output)
     if json_output:
         out.file.write(render_json(scored))
     else:
@@ -181,11 +186,14 @@ def compare(
     import gateway
     from gateway.report.pages import compare as page
 
-    found = gateway.compare_saved(
-        a, b, metric=metric, positive=positive, margin=margin, seed=seed, cluster=cluster
-    )
+    with reading("reading the predictions and comparing them"):
+        found = gateway.compare_saved(
+            a, b, metric=metric, positive=positive, margin=margin, seed=seed, cluster=cluster
+        )
     for remark in found.remarks:
         note(remark)
-    items = [asdict(item) for item in found.items]
-    values = {**asdict(found.comparison), "items": items} if json_output else None
+    values = None
+    if json_output:
+        items = [asdict(item) for item in found.items]
+        values = {**asdict(found.comparison), "items": items}
     show(page.sections(found.comparison, found.items, found.ranks), values)

@@ -1,9 +1,10 @@
 """Which cell to take: quality against size, and one stated rule.
 
 The rule: of the cells shown to be not worse than the best one by more than a margin, the smallest.
-"Shown" means that the 95% interval of the difference to the best one stays within the margin on
-the worse side. The best one was picked as the best on these very items, which flatters it, so the
-rule errs towards the larger cell.
+"Shown" is what the comparison of the two shows at the margin, corrected for all pairs; of a
+difference of which only an interval is known, that the interval stays within the margin on the
+worse side. The best one was picked as the best on these very items, which flatters it, so the rule
+errs towards the larger cell.
 """
 
 from collections.abc import Sequence
@@ -28,8 +29,12 @@ class Candidate:
     tokens_per_s: float | None = None
     seconds_per_correct: float | None = None
     difference: Metric | None = None
-    """Its metric less that of the best cell, with a 95% interval that holds (`Contest.evidence`);
-    None where there is none. Of the best cell itself it is not read."""
+    """Its metric less that of the best cell, with the interval that stands beside the comparison
+    (`Comparison.difference`); None where they are not compared. Of the best cell itself it is not
+    read."""
+    not_worse: bool | None = None
+    """Whether the test at the margin shows it to be not worse than the best cell; None: no such
+    test was made, and the interval says it."""
 
 
 class Standing(StrEnum):
@@ -100,10 +105,12 @@ def recommend(candidates: Sequence[Candidate], *, metric: str, margin: float) ->
 
 def _standing(cell: Candidate, metric: str, margin: float) -> Standing:
     known = cell.difference
+    if cell.not_worse:
+        return Standing.NOT_WORSE
     if known is None or known.low is None or known.high is None:
         return Standing.OPEN
     worst, kindest = sorted((merit(metric, known.low), merit(metric, known.high)))
-    if worst > -margin:
+    if cell.not_worse is None and worst > -margin:
         return Standing.NOT_WORSE
     return Standing.WORSE if kindest < -margin else Standing.OPEN
 

@@ -47,7 +47,7 @@ MAY_LOAD = {
     "prompts show mine scored": f"{OPTIONS} jinja2 numpy",
     "quantize --levels": f"{OPTIONS} asyncio gguf jinja2 numpy",
     "run -t mine --data test.csv -s scored,written -m fake --out report": f"{SCORED} matplotlib",
-    "score report": SCORED,
+    "score report": f"{OPTIONS} numpy scipy sqlite3",
 }
 """A command -> those of `HEAVY` that it may load, each with what they load themselves."""
 

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.evaluation.ab.outcome import Outcome
+from gateway.scoring.claims import ALPHA
+from gateway.scoring.contest import Comparison
+from gateway.scoring.family import holm
 from gateway.scoring.frontier import Candidate, Recommendation, recommend
 from gateway.scoring.metrics import RIGHT
 from gateway.scoring.results import CellTimings, Metric
@@ -36,25 +39,46 @@ def recommendation(outcome: Outcome, timings: Sequence[CellTimings] = ()) -> Rec
 def _candidate(
     outcome: Outcome, cell: Candidate, best: str, seconds: CellTimings | None
 ) -> Candidate:
+    pair = _against(outcome, cell.name, best)
     return replace(
         cell,
         memory_bytes=outcome.memory[cell.name],
         tokens_per_s=seconds.tokens_per_s if seconds else None,
         seconds_per_correct=seconds.seconds_per_correct if seconds else None,
-        difference=None if cell.name == best else _difference(outcome, cell.name, best),
+        difference=None if pair is None else _difference(pair, best),
+        not_worse=None if pair is None else _not_worse(outcome, pair, best),
     )
 
 
-def _difference(outcome: Outcome, name: str, best: str) -> Metric | None:
-    """The cell less the one that is first, with an interval that holds in all pairs together."""
-    for pair in outcome.pairs:
-        result = pair.contest
-        if {result.a, result.b} == {name, best}:
-            return _negated(pair.reach) if result.a == best else pair.reach
-    return None
+def _against(outcome: Outcome, name: str, best: str) -> Comparison | None:
+    """The comparison of a cell with the first; None of the first itself."""
+    pairs = (p for p in outcome.pairs if {p.contest.a, p.contest.b} == {name, best})
+    return next(pairs, None)
 
 
-def _negated(value: Metric | None) -> Metric | None:
-    if value is None or value.low is None or value.high is None:
+def _difference(pair: Comparison, best: str) -> Metric:
+    """The cell less the one that is first, as the table of differences has it."""
+    shown = pair.difference
+    if pair.contest.a != best:
+        return shown
+    low, high = (None if end is None else -end for end in (shown.high, shown.low))
+    return Metric(-shown.value, low, high)
+
+
+def _not_worse(outcome: Outcome, pair: Comparison, best: str) -> bool | None:
+    """Whether the cell is shown to be not worse than the first by more than the margin, as the
+    table of differences says it; None where items were taken until something was decided.
+
+    The table says it of `a`. Of `b` it is the other one-sided test of the same comparisons, which
+    all are corrected for by the same rule; both tests together are what makes two equivalent.
+    """
+    if outcome.stopping or pair.contest.equivalence is None:
         return None
-    return Metric(-value.value, -value.high, -value.low)
+    if pair.contest.a != best:
+        return pair.not_worse
+    tests = [each.contest.equivalence for each in outcome.pairs]
+    p_values = [test.usable(test.p_better) if test else None for test in tests]
+    # Comparisons with baselines are of the family, and count as if they showed nothing.
+    others = [None] * (pair.claim.family - len(tests))
+    found = holm([*p_values, *others])[outcome.pairs.index(pair)]
+    return pair.equivalent or (found is not None and found <= ALPHA)
