@@ -5,6 +5,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from gateway.models.environment import (
@@ -59,7 +60,10 @@ def _roots() -> Iterator[Path]:
     yield from (models_root(), adapters_root(), data_root(), ollama_root(), prompts_root())
     yield from (own_models().parent, shipped("modelfiles"), Path(__file__).parents[1])
     yield from map(Path, (sys.prefix, sys.base_prefix, tempfile.gettempdir()))
-    yield from (Path.home(), Path.home().parent, Path.cwd())
+    for place in (Path.home, Path.cwd):
+        # There may be no home, and the folder that one works in may be gone.
+        with suppress(OSError, RuntimeError):
+            yield place()
 
 
 def _forms(folder: Path) -> Iterator[Path]:

@@ -50,6 +50,15 @@ def test_a_folder_is_known_by_its_links_too(tmp_path: Path) -> None:
     assert folders.hidden(f"{tmp_path}/real/m.gguf, {tmp_path}/link/m.gguf") == "m.gguf, m.gguf"
 
 
+def test_a_folder_to_work_in_that_is_gone_stops_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert OwnFolders([spec_at(tmp_path / "m.gguf")]).hidden(f"{tmp_path}/m.gguf") == "m.gguf"
+
+
 @pytest.mark.parametrize(
     "text",
     [
