@@ -175,3 +175,12 @@ def test_corrections_that_are_not_of_the_labels_are_refused(
 ) -> None:
     with pytest.raises(InvalidRequest):
         LabelSearch(corrections).check(("a", "b"))
+
+
+@pytest.mark.parametrize("other", [(0, STOP), (0,)], ids=["goes on with an end", "same tokens"])
+def test_labels_that_can_both_be_answered_are_all_finished(other: tuple[int, ...]) -> None:
+    def model(tokens: Sequence[int]) -> Logits:
+        return np.array([30, 0, 0, 0, 0, 0, 20], dtype=np.float32)
+
+    found = searched([(0,), other, (1, 2)], model, LabelSearch(((0.0,) * 3,)))
+    assert not found.unfinished
