@@ -183,9 +183,12 @@ async def certify(
 
 async def _by_another_way(backend: Backend, questions: Sequence[_Question]) -> list[Trial]:
     """What the gateway's own ways of asking cannot tell, since they share it."""
+    trials: list[Trial] = []
+    writes = not isinstance(backend, Able) or backend.abilities.can("generate")
+    if writes and not isinstance(backend, OwnLabels):
+        trials += filter(None, [await asyncio.to_thread(by_transformers, backend)])
     if not isinstance(backend, Plain):
-        return []
-    trials = []
+        return trials
     scored = next((each for each in questions if each.labels), None)
     if scored is not None and scored.request is not None:
         ours = (await backend.score_labels(scored.request, scored.labels)).logprobs
@@ -193,8 +196,6 @@ async def _by_another_way(backend: Backend, questions: Sequence[_Question]) -> l
         other = ours.index(max(ours)) != plain.index(max(plain))
         far = any(abs(a - b) > _NATS for a, b in zip(ours, plain, strict=True))
         trials.append(Trial("labels, by one plain pass each", 1, int(other), int(far)))
-    if backend.abilities.can("generate") and (rendered := by_transformers(backend)) is not None:
-        trials.append(rendered)
     if backend.abilities.can("embed"):
         (ours,) = (await backend.embed([_TEXT])).vectors
         plain = await backend.plain_vector(_TEXT)

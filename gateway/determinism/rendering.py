@@ -31,25 +31,33 @@ class _Rendering(Backend, Reads, Protocol):
 
 def by_transformers(backend: Backend) -> Trial | None:
     """How many of the conversations are rendered otherwise here; None for a backend that renders
-    none in this process, or a model without a chat template."""
+    none in this process, or a model without a chat template.
+
+    What is refused here, such as a system message that the template leaves out, is not compared.
+    """
     if not isinstance(backend, Reads) or backend.reader.template_source is None:
         return None
     if not is_installed("transformers"):
         return Trial(f"{_NAME}: not installed, not compared", 0, 0, 0)
     asked = [c for c in CONVERSATIONS if not (backend.reader.merges_system and _SYSTEM in c)]
-    changed = sum(not _agree(backend, backend.reader.template_source, each) for each in asked)
-    return Trial(_NAME, len(asked), changed, 0)
-
-
-def _agree(backend: _Rendering, source: str, messages: Sequence[Message]) -> bool:
-    """Also where neither renders it: a template may refuse a system message."""
-    try:
-        ours = backend.render(GenerationRequest(backend.spec.name, tuple(messages))).text
-    except GatewayError:
-        ours = None
-    reader = backend.reader
-    theirs = rendered(source, messages, reader.variables, reader.now)
-    if ours is None or theirs is None:
-        return ours is theirs
+    found = [(_ours(backend, each), _theirs(backend, each)) for each in asked]
+    compared = [(ours, theirs) for ours, theirs in found if ours is not None]
     # An entry without thoughts closes one that the template begins.
-    return ours == theirs or (backend.spec.reasoning == OFF and ours.startswith(theirs))
+    closes = backend.spec.reasoning == OFF
+    changed = sum(
+        theirs is None or (ours != theirs and not (closes and ours.startswith(theirs)))
+        for ours, theirs in compared
+    )
+    return Trial(_NAME, len(compared), changed, 0)
+
+
+def _ours(backend: _Rendering, messages: Sequence[Message]) -> str | None:
+    try:
+        return backend.render(GenerationRequest(backend.spec.name, tuple(messages))).text
+    except GatewayError:
+        return None
+
+
+def _theirs(backend: _Rendering, messages: Sequence[Message]) -> str | None:
+    reader = backend.reader
+    return rendered(reader.template_source or "", messages, reader.variables, reader.now)
