@@ -251,8 +251,12 @@ class Reader:
         """The messages, as they are given to the chat template.
 
         Raises:
-            InvalidRequest: it would not show a system message.
+            InvalidRequest: it would not show a message.
         """
+        if len(messages) > 1:
+            self._check_shown(messages)
+        if any(len(message.tool_calls) > 1 for message in messages) and self._shows_one_call:
+            messages = chat_template.one_call_a_turn(messages)
         if not any(message.role == "system" for message in messages):
             return messages
         if self.merges_system:
@@ -272,6 +276,31 @@ class Reader:
         if self.tool_mode != "template" or self.template_source is None:
             return ""
         return chat_template.call_syntax(self.template_source, self._special)
+
+    def _check_shown(self, messages: Sequence[Message]) -> None:
+        """Raises:
+        InvalidRequest: the chat template drops turns of a role that is there.
+        """
+        earlier = [m for m in messages[:-1] if m.content] + [
+            m for m in messages[-1:] if not _asks(m)
+        ]
+        lost = [message.role for message in earlier if message.role in self._left_out]
+        if lost:
+            said = {"assistant": "earlier answers", "tool": "what tools answered"}
+            raise InvalidRequest(
+                f"the chat template of {self._spec.name} leaves out "
+                f"{said.get(lost[0], 'all but the last question')}",
+                hint="give its entry in models.toml a chat_template that shows them",
+                parameter="messages",
+            )
+
+    @cached_property
+    def _left_out(self) -> frozenset[str]:
+        return self._chat_template.leaves_out(self._special)
+
+    @cached_property
+    def _shows_one_call(self) -> bool:
+        return self._chat_template.shows_one_call(self._special)
 
     @cached_property
     def _system_refusal(self) -> str:

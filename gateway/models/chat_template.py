@@ -4,7 +4,7 @@ import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import chain
@@ -93,7 +93,7 @@ class ChatTemplate:
     def __init__(self, source: str, *, now: datetime = DAY) -> None:
         self._template = _compiled(source, now)
         self.source = source
-        self._shows_tools = _TOOLS.search(source) is not None
+        self._shows_tools = _TOOLS.search(source) is not None and "tools" in _names_in(source)
         self._shows_calls = _TOOL_CALLS.search(source) is not None
 
     def shows_tools(self, special: Mapping[str, str]) -> bool | None:
@@ -169,6 +169,45 @@ class ChatTemplate:
             return _PROBE in self.render((Message("user", _PROBE),), special=special)
         except InvalidRequest:
             return False
+
+    def leaves_out(self, special: Mapping[str, str]) -> frozenset[str]:
+        """Roles of which the template drops earlier turns without a word.
+
+        Args:
+            special: as `render`.
+        """
+        roles = ("user", "assistant", "user")
+        turns = [Message(role, f"probe{number}") for number, role in enumerate(roles)]
+        shown = self._probe(turns, (), special)
+        lost = {turn.role for turn in turns if shown and turn.content not in shown}
+        call, answer = (
+            tool_calls.PROBE_CALL,
+            Message("tool", "probe3", (), tool_calls.PROBE_CALL.id),
+        )
+        called = Message("assistant", "", (call,))
+        shown = self._probe((turns[0], called, answer), (tool_calls.PROBE,), special)
+        return frozenset(lost | ({"tool"} if shown and answer.content not in shown else set()))
+
+    def shows_one_call(self, special: Mapping[str, str]) -> bool:
+        """Whether the template drops all calls of a turn but the first.
+
+        Args:
+            special: as `render`.
+        """
+        calls = [
+            ToolCall(f"probecal{n}", tool_calls.PROBE.name, f'{{"k": "probe{n}"}}') for n in "12"
+        ]
+        turns = (Message("user", "?"), Message("assistant", "", tuple(calls)))
+        shown = self._probe(turns, (tool_calls.PROBE,), special)
+        return "probe1" in shown and "probe2" not in shown
+
+    def _probe(
+        self, turns: Sequence[Message], tools: Sequence[Tool], special: Mapping[str, str]
+    ) -> str:
+        """What is rendered, in small letters; empty: the template refuses it."""
+        with contextlib.suppress(InvalidRequest):
+            return self.render(turns, special=special, tools=tools, begin_answer=False).lower()
+        return ""
 
     def behind_an_answer(self, special: Mapping[str, str]) -> str:
         """What the template puts behind an answer that stands where one begins. Empty: nothing, or
@@ -302,7 +341,7 @@ class ChatTemplate:
     @property
     def variables(self) -> frozenset[str]:
         """Names of what it may be given beside the conversation."""
-        return _read_by(self.source)
+        return _names_in(self.source) - _GIVEN
 
     @property
     def _thoughts(self) -> tuple[str, ...]:
@@ -331,9 +370,10 @@ def _compiled(source: str, now: datetime) -> jinja2.Template:
 
 
 @lru_cache(maxsize=64)
-def _read_by(source: str) -> frozenset[str]:
+def _names_in(source: str) -> frozenset[str]:
+    """Names of all that a template reads and is given."""
     parsed = ChatEnvironment(DAY).parse(source)
-    return frozenset(jinja2.meta.find_undeclared_variables(parsed)) - _GIVEN
+    return frozenset(jinja2.meta.find_undeclared_variables(parsed))
 
 
 def _told(exc: Exception) -> str:
@@ -444,6 +484,23 @@ def merged(messages: Sequence[Message]) -> tuple[Message, ...]:
     return (*turns, Message("user", "\n\n".join(waiting))) if waiting else tuple(turns)
 
 
+def one_call_a_turn(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The conversation with each call in a turn of its own, before what its tool answered."""
+    turns: list[Message] = []
+    waiting: list[ToolCall] = []
+    for message in messages:
+        if message.role == "tool":
+            asked = [call for call in waiting if call.id == message.tool_call_id]
+            turns += [Message("assistant", "", (call,)) for call in asked]
+            waiting = [call for call in waiting if call not in asked]
+            turns.append(message)
+            continue
+        turns += [Message("assistant", "", (call,)) for call in waiting]
+        waiting = list(message.tool_calls[1:])
+        turns.append(replace(message, tool_calls=message.tool_calls[:1]))
+    return (*turns, *(Message("assistant", "", (call,)) for call in waiting))
+
+
 _THOUGHTS = ("reasoning_content", "thinking", "reasoning")
 """Names by which templates read what was thought before an answer; the first is the usual one."""
 
@@ -456,7 +513,9 @@ def _reads(source: str, name: str) -> bool:
 def _turn(message: Message, names: Mapping[str, str], thoughts: Sequence[str]) -> dict[str, Any]:
     turn: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.reasoning:
-        turn |= dict.fromkeys(thoughts or _THOUGHTS[:1], message.reasoning)
+        # transformers gives it by these two names, the first before all other fields.
+        named = dict.fromkeys(("reasoning_content", *thoughts), message.reasoning)
+        turn = {"thinking": message.reasoning, **turn, **named}
     if message.tool_calls:
         turn["tool_calls"] = [_call(call) for call in message.tool_calls]
     if message.tool_call_id:

@@ -23,7 +23,15 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup
 
-from gateway.models.origins import Traced, as_text, holds_traced, joined, origins_of, unsure
+from gateway.models.origins import (
+    Traced,
+    TracedMarkup,
+    as_text,
+    holds_traced,
+    joined,
+    origins_of,
+    unsure,
+)
 from gateway.models.rendering_limits import (
     MOST_CHARACTERS,
     check_function,
@@ -232,8 +240,8 @@ def _text(value: Any) -> str:
 
 
 def _safe(value: Any) -> Any:
-    """Jinja's filter, but that a text with origins stays one."""
-    return value if isinstance(value, Traced) else Markup(value)
+    """Jinja's filter, but that a text with origins keeps them."""
+    return TracedMarkup(value, value.origins) if isinstance(value, Traced) else Markup(value)
 
 
 @jinja2.pass_eval_context

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, SupportsIndex
 
+from markupsafe import Markup, escape
+
 TEMPLATE, CALLER, UNSURE = 0, 1, 2
 """Who wrote a character. Unsure: a function that is not followed made the text of both."""
 
@@ -131,6 +133,30 @@ class Traced(str):
             made.append(self[at : at + len(part)])
             at += len(part) + between
         return made
+
+
+class TracedMarkup(Traced):
+    """What the filter `safe` makes of a text: it escapes what is added to it, as Markup does."""
+
+    def __add__(self, other: str) -> str:
+        return self._markup((self, _escaped(other))) if isinstance(other, str) else NotImplemented
+
+    def __radd__(self, other: str) -> str:
+        return self._markup((_escaped(other), self)) if isinstance(other, str) else NotImplemented
+
+    @staticmethod
+    def _markup(parts: Iterable[str]) -> str:
+        made = joined(parts)
+        return TracedMarkup(made, origins_of(made))
+
+
+def _escaped(text: str) -> str:
+    """The text as HTML writes it, each character of it with its origin."""
+    if isinstance(text, TracedMarkup | Markup):
+        return text
+    written = [str(escape(each)) for each in plain(text)]
+    origins = zip(written, origins_of(text), strict=True)
+    return Traced("".join(written), b"".join(bytes([one]) * len(w) for w, one in origins))
 
 
 def plain(text: str) -> str:

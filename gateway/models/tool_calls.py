@@ -20,8 +20,8 @@ ANSWER_START = f"{OPENING}\n"
 ToolMode = Literal["template", "fallback", "off"]
 """Who shows tools to a model: its chat template; the system message, in the words below; nobody."""
 
-_DESCRIBED = re.compile(OPENING + r'\s*\{\{?\s*\\?"name\\?"')
-"""A template that describes the form to the model in its own text."""
+_DESCRIBED = re.compile(OPENING + r'(?:\s|\\n)*\{\{?\s*\\?"name\\?"')
+"""A template that describes the form to the model in its own text, or in a text of Jinja's."""
 
 PROBE = Tool(
     "probe_tool",

@@ -188,6 +188,8 @@ CUTS = "{% for m in messages %}<end>{{ EXPRESSION }}<end>{% endfor %}"
         "{'a': m.content} | string",
         "[m.content]",
         "m.content | safe",
+        "'<b>&' + (m.content | safe) + m.content + '<i>'",
+        "(m.content | tojson | safe) ~ '<b>'",
         "m.content.partition('é')[2]",
         "m.content * 2",
     ],
@@ -238,6 +240,19 @@ def test_a_thought_beside_the_answer_has_the_name_that_the_template_reads() -> N
     for name in ("reasoning_content", "thinking", "reasoning"):
         source = "{% for m in messages %}{{ m." + name + " }}{{ m.content }}{% endfor %}"
         assert ChatTemplate(source).render(turns, special={}) == "soA"
+
+
+def test_a_whole_turn_with_a_thought_is_as_transformers_has_it() -> None:
+    source = "{{ messages | tojson }}"
+    turn = {"role": "assistant", "content": "A", "reasoning_content": "so"}
+    theirs = render_jinja_template(conversations=[[turn]], chat_template=source)[0]
+    ours = ChatTemplate(source).render([Message("assistant", "A", reasoning="so")], special={})
+    assert [ours] == theirs
+
+
+def test_tools_that_are_a_field_of_messages_are_not_shown() -> None:
+    source = "{% for m in messages %}{% if 'tools' in m %}{{ m['tools'] }}{% endif %}{% endfor %}"
+    assert ChatTemplate(source).shows_tools({}) is False
 
 
 def test_generation_blocks_change_no_text_and_have_their_own_scope() -> None:
