@@ -281,10 +281,8 @@ class Reader:
         """Raises:
         InvalidRequest: the chat template drops turns of a role that is there.
         """
-        earlier = [m for m in messages[:-1] if m.content] + [
-            m for m in messages[-1:] if not _asks(m)
-        ]
-        lost = [message.role for message in earlier if message.role in self._left_out]
+        told = messages[:-1] if messages[-1].role == "user" else messages
+        lost = [m.role for m in told if m.content and m.role in self._left_out]
         if lost:
             said = {"assistant": "earlier answers", "tool": "what tools answered"}
             raise InvalidRequest(
