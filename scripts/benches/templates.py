@@ -1,7 +1,8 @@
 """scripts/bench templates FOLDER: every chat template of a folder beside transformers' renderer.
 
 Seven kinds of conversation are rendered by both, byte for byte. Then it is asked where labels would
-be scored: within a thought or before a channel they must be refused.
+be scored: within a thought or before a channel they must be refused. At last calls of tools are
+rendered, read back, and rendered again.
 
 The folder is llama.cpp's models/templates, of the sdist of llama-cpp-python for instance:
 pip download --no-binary :all: --no-deps llama-cpp-python==0.3.36
@@ -22,7 +23,9 @@ from transformers.utils import chat_template_utils
 from gateway.core.errors import GatewayError
 from gateway.core.types import Message, Tool, ToolCall
 from gateway.models.chat_template import DAY, ChatTemplate
+from gateway.models.families.calls import BARE, found_in, syntax_named
 from gateway.models.families.thoughts import Thoughts
+from gateway.models.families.values import schemas_of
 from gateway.models.reasoning import CLOSES, OPENS, opens
 
 CONTROL = re.compile(r"<[^<> ]+>")
@@ -167,6 +170,80 @@ def place_of_labels(source: str) -> str:
     return "safe" if mine == theirs else f"UNSAFE: {mine[-40:]!r}, the template {theirs[-40:]!r}"
 
 
+TYPED = Tool(
+    "look_up",
+    "Looks up",
+    json.dumps(
+        {
+            "type": "object",
+            "properties": {
+                "text": {"type": "string", "description": "A text"},
+                "count": {"type": "integer", "description": "A number"},
+                "ratio": {"type": "number", "description": "A number"},
+                "sure": {"type": "boolean", "description": "Whether"},
+                "many": {"type": "array", "items": {"type": "string"}, "description": "Texts"},
+                "deep": {
+                    "type": "object",
+                    "properties": {"n": {"type": "integer"}},
+                    "additionalProperties": {"type": "string"},
+                    "description": "More",
+                },
+            },
+        }
+    ),
+)
+TEXTS = (
+    "",
+    "5",
+    "true",
+    'it"s',
+    "two\nlines",
+    " spaces ",
+    "é😀",
+    "<b>&amp;</b>",
+    '{"a": 1}',
+    "a, b=2)",
+)
+ARGUMENTS: Sequence[Mapping[str, object]] = (
+    *({"text": text, "count": 2} for text in TEXTS),
+    *({"count": -5}, {"ratio": 1.5}, {"sure": True}, {"sure": False}, {}),
+    *({"many": ["x", "y"]}, {"many": []}, {"deep": {"n": 1, "m": "t"}}),
+    {"many": ["x"], "text": "t", "deep": {"n": 1}},
+)
+
+
+def round_trip(source: str) -> str:
+    """Whether calls that the template renders are read back as they are: "equal", "none: WHY" or
+    "differs: ..."."""
+    template = ChatTemplate(source)
+    if not (name := template.call_syntax(SPECIAL)):
+        return "none: tools are shown in the system message, or refused"
+    tried = [_called(template, name, arguments) for arguments in ARGUMENTS]
+    if all(each is None for each in tried):
+        return f"none: {name}; the template refuses earlier calls"
+    wrong = [a for a, each in zip(ARGUMENTS, tried, strict=True) if each is not None and each != a]
+    return f"differs: {name}: {wrong}" if wrong else "equal"
+
+
+def _called(
+    template: ChatTemplate, name: str, arguments: Mapping[str, object]
+) -> Mapping[str, object] | None:
+    """The arguments as they are read back; None: the template refuses the turn."""
+    call = ToolCall("abcdefghi", TYPED.name, json.dumps(arguments))
+    turns = (Message("user", QUESTION), Message("assistant", "", (call,)))
+    try:
+        asked = template.render(turns[:1], special=SPECIAL, tools=(TYPED,))
+        shown = template.render(turns, special=SPECIAL, tools=(TYPED,), begin_answer=False)
+    except GatewayError:
+        return None
+    behind = shown.rpartition(QUESTION)[2]
+    if name == BARE:
+        # A model ends its answer with a token that is not shown.
+        behind = re.split(r"<\|eot(?:_id)?\|>|<\|eom_id\|>|<\|im_end\|>", shown[len(asked) :])[0]
+    found = found_in(behind, syntax_named(name), schemas_of([TYPED]))[1]
+    return found[0].arguments if len(found) == 1 else {"found": len(found)}
+
+
 def _bare(text: str) -> str:
     """What of a prompt stands behind the question, without thoughts and spaces at its end."""
     behind, shorter = text.rpartition(QUESTION)[2].rstrip(), ""
@@ -188,6 +265,10 @@ def main() -> int:
         counts["labels", place.partition(":")[0]] += 1
         if place != "safe":
             print(f"{path.stem[:36]:<36}  {'labels':<22} {place}")
+        calls = round_trip(source)
+        counts["calls", calls.partition(":")[0]] += 1
+        if calls != "equal":
+            print(f"{path.stem[:36]:<36}  {'calls':<22} {calls}")
         for kind, (messages, tools) in CONVERSATIONS.items():
             found = compared(source, messages, tools)
             verdict = found.partition(":")[0].split(" at ")[0]
@@ -200,6 +281,8 @@ def main() -> int:
         print(f"{kind:<22}" + "{:>5}{:>17}{:>9}{:>9}".format(*row))
     labels = [counts["labels", verdict] for verdict in ("safe", "refused", "UNSAFE")]
     print("labels: {} safe, {} refused, {} unsafe".format(*labels))
+    trips = [counts["calls", verdict] for verdict in ("equal", "none", "differs")]
+    print("calls read back: {} equal, {} without, {} differ".format(*trips))
     return int(any(verdict in ("differs", "UNSAFE") for _, verdict in counts))
 
 

@@ -257,3 +257,19 @@ def test_a_template_is_given_what_it_reads_and_nothing_else() -> None:
     for name in ("unheard_of", "messages", "add_generation_prompt"):
         with pytest.raises(InvalidRequest, match="does not read"):
             read.render(replace(ASKED, template_variables=f'{{"{name}": 1}}'))
+
+
+LAST_ONLY = "{{ messages[-1]['content'] }}"
+QUESTIONS_ONLY = "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "said"), [(LAST_ONLY, "the last question"), (QUESTIONS_ONLY, "earlier answers")]
+)
+def test_turns_that_a_template_drops_are_refused_by_name(template: str, said: str) -> None:
+    turns = (Message("user", "Hi"), Message("assistant", "Yes?"), Message("user", "Go on"))
+    backend = rendering(template)
+    with pytest.raises(InvalidRequest, match=said) as caught:
+        backend.render(GenerationRequest("m", turns if "answers" in said else turns[::2]))
+    assert "chat_template" in caught.value.hint
+    assert backend.render(GenerationRequest("m", turns[:1])).text == "Hi"

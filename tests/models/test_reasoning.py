@@ -1,7 +1,9 @@
 """What a model thinks is parted from what it answers."""
 
+from itertools import cycle
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.types import Message, Reasoning
@@ -125,5 +127,35 @@ def test_a_text_that_grows_is_parted_as_the_whole_is(text: str, opened: bool, si
     whole = part(text, opened=opened)
     wanted = (whole.text, whole.answer or whole.before) if whole else ("", text)
     told = [parting.add(text[at : at + size]) for at in range(0, len(text), size)]
+    told.append(parting.rest(*wanted))
+    assert ("".join(t for t, _ in told), "".join(a for _, a in told)) == wanted
+
+
+PIECES = (
+    *(OPENING, CLOSING, "[THINK]", "[/THINK]", "<|open|>think<|sep|>", "<|close|>response<|sep|>"),
+    *("<|channel|>analysis<|message|>", "<|end|>", "<|start|>assistant", "<|channel|>final"),
+    *("<|message|>", "<|channel|>commentary to=f", " to=", "a", "b ", "\n", "<", "Here are my"),
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    pieces=st.lists(st.sampled_from(PIECES), max_size=8),
+    cuts=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    opened=st.booleans(),
+)
+def test_however_it_is_cut_a_stream_parts_as_the_whole(
+    pieces: list[str], cuts: list[int], opened: bool
+) -> None:
+    text = "".join(pieces)
+    parting, sizes, at = Parting(opened=opened), cycle(cuts), 0
+    told = []
+    while at < len(text):
+        size = next(sizes)
+        told.append(parting.add(text[at : at + size]))
+        at += size
+    whole = part(text, opened=opened)
+    wanted = (whole.text, whole.answer or whole.before) if whole else ("", text)
+    assume("".join(answer for _, answer in told) in wanted[1])  # No tag ends what none began.
     told.append(parting.rest(*wanted))
     assert ("".join(t for t, _ in told), "".join(a for _, a in told)) == wanted
