@@ -297,6 +297,10 @@ class Reader:
         return self._chat_template.leaves_out(self._special)
 
     @cached_property
+    def _takes_texts(self) -> bool:
+        return self._chat_template.takes_texts(self._special)
+
+    @cached_property
     def _shows_one_call(self) -> bool:
         return self._chat_template.shows_one_call(self._special)
 
@@ -322,7 +326,7 @@ class Reader:
         tools, turns = request.tools, request.messages
         if (tools or tool_calls.are_in(turns)) and self.tool_mode == "fallback":
             tools, turns = (), tool_calls.as_text(turns, tools)
-        messages = self._conversation(turns)
+        messages = self._conversation(self._chat_template.with_calls_written(turns))
         asked = request.reasoning or self._spec.reasoning
         # What has to be an answer from its first token on is none within a thought.
         # What a model thought and is to go on from has the tags of it.
@@ -338,6 +342,7 @@ class Reader:
             control=self.control_pattern,
             tools=tools,
             variables=variables,
+            texts=tool_calls.are_in(turns) and self._takes_texts,
         )
         if closed and not request.answer_start.startswith(_CHANNEL):
             prompt = prompt.more(self._closing(variables), TEMPLATE)

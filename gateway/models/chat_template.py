@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 import jinja2
@@ -16,7 +16,7 @@ import jinja2.meta
 from gateway.core.errors import ConfigError, InvalidRequest
 from gateway.core.types import Message, Tool, ToolCall
 from gateway.models import tool_calls
-from gateway.models.families.calls import HERMES, syntax_named, syntax_of, syntax_told
+from gateway.models.families.calls import HERMES, Syntax, syntax_named, syntax_of, syntax_told
 from gateway.models.jinja import ChatEnvironment
 from gateway.models.origins import (
     CALLER,
@@ -116,9 +116,12 @@ class ChatTemplate:
         """
         offered, call = (tool_calls.PROBE,), tool_calls.PROBE_CALL
         asked, called = Message("user", _QUESTION), Message("assistant", "", (call,))
-        for turns in ((asked, called, Message("tool", "?", (), call.id)), (asked, called)):
+        whole = (asked, called, Message("tool", "?", (), call.id))
+        for texts, turns in product((False, True), (whole, (asked, called))):
             with contextlib.suppress(InvalidRequest):
-                text = self.render(turns, special=special, tools=offered, begin_answer=False)
+                text = self.render(
+                    turns, special=special, tools=offered, begin_answer=False, texts=texts
+                )
                 return self._syntax_in(text, special)
         told = self._told_syntax or syntax_told(self.source)
         return told if told and self._renders_tools(special) else ""
@@ -185,7 +188,8 @@ class ChatTemplate:
             Message("tool", "probe3", (), tool_calls.PROBE_CALL.id),
         )
         called = Message("assistant", "", (call,))
-        shown = self._probe((turns[0], called, answer), (tool_calls.PROBE,), special)
+        texts, tools = self.takes_texts(special), (tool_calls.PROBE,)
+        shown = self._probe((turns[0], called, answer), tools, special, texts=texts)
         return frozenset(lost | ({"tool"} if shown and answer.content not in shown else set()))
 
     def shows_one_call(self, special: Mapping[str, str]) -> bool:
@@ -198,15 +202,24 @@ class ChatTemplate:
             ToolCall(f"probecal{n}", tool_calls.PROBE.name, f'{{"k": "probe{n}"}}') for n in "12"
         ]
         turns = (Message("user", "?"), Message("assistant", "", tuple(calls)))
-        shown = self._probe(turns, (tool_calls.PROBE,), special)
+        texts = self.takes_texts(special)
+        shown = self._probe(turns, (tool_calls.PROBE,), special, texts=texts)
         return "probe1" in shown and "probe2" not in shown
 
     def _probe(
-        self, turns: Sequence[Message], tools: Sequence[Tool], special: Mapping[str, str]
+        self,
+        turns: Sequence[Message],
+        tools: Sequence[Tool],
+        special: Mapping[str, str],
+        *,
+        texts: bool = False,
     ) -> str:
         """What is rendered, in small letters; empty: the template refuses it."""
         with contextlib.suppress(InvalidRequest):
-            return self.render(turns, special=special, tools=tools, begin_answer=False).lower()
+            shown = self.render(
+                turns, special=special, tools=tools, begin_answer=False, texts=texts
+            )
+            return shown.lower()
         return ""
 
     def behind_an_answer(self, special: Mapping[str, str]) -> str:
@@ -236,6 +249,7 @@ class ChatTemplate:
         tools: Sequence[Tool] = (),
         begin_answer: bool = True,
         variables: Mapping[str, object] | None = None,
+        texts: bool = False,
     ) -> str:
         """The conversation as text that ends where the assistant's answer begins.
 
@@ -244,6 +258,7 @@ class ChatTemplate:
             tools: functions that the template describes to the model.
             begin_answer: off: the text ends with the last message (`add_generation_prompt`).
             variables: others that the template is given, such as `enable_thinking`.
+            texts: see `takes_texts`.
 
         Raises:
             InvalidRequest: the template refuses the conversation (roles out of order, say) or
@@ -251,25 +266,32 @@ class ChatTemplate:
         """
         self._check_tools(messages, tools)
         more = {**special, **(variables or {}), "add_generation_prompt": begin_answer}
-        return self._shown(messages, tools, more)[0]
+        return self._shown(messages, tools, more, texts)[0]
+
+    def takes_texts(self, special: Mapping[str, str]) -> bool:
+        """Whether the template shows calls whose arguments are given as text, and fails where they
+        are an object, as transformers gives them.
+
+        Args:
+            special: as `render`.
+        """
+        turns = (Message("user", _QUESTION), Message("assistant", "", (tool_calls.PROBE_CALL,)))
+        tools = (tool_calls.PROBE,)
+        return not self._probe(turns, tools, special) and bool(
+            self._probe(turns, tools, special, texts=True)
+        )
 
     def _shown(
-        self, messages: Sequence[Message], tools: Sequence[Tool], more: Mapping[str, object]
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool],
+        more: Mapping[str, object],
+        texts: bool,
     ) -> tuple[str, dict[str, Any]]:
-        """The text, and what the template was given for it.
-
-        Templates are given the arguments of calls as an object. A few take nothing but its text.
-        """
+        """The text, and what the template was given for it."""
         given = self._given(messages, tools)
-        try:
-            return plain(self._run({**_plain(given), **more})), given
-        except InvalidRequest:
-            if not any(message.tool_calls for message in messages):
-                raise
-            texts = _with_texts(given)
-            with contextlib.suppress(InvalidRequest):
-                return plain(self._run({**_plain(texts), **more})), texts
-            raise
+        given = _with_texts(given) if texts else given
+        return plain(self._run({**_plain(given), **more})), given
 
     def write(
         self,
@@ -279,6 +301,7 @@ class ChatTemplate:
         control: re.Pattern[str] | None,
         tools: Sequence[Tool] = (),
         variables: Mapping[str, object] | None = None,
+        texts: bool = False,
     ) -> Written:
         """As `render`, and who wrote which character.
 
@@ -287,6 +310,7 @@ class ChatTemplate:
 
         Args:
             control: matches what would be read as a control token.
+            texts: see `takes_texts`.
 
         Raises:
             InvalidRequest: as `render`; or a caller's text spells a control token, and nobody
@@ -294,7 +318,7 @@ class ChatTemplate:
         """
         self._check_tools(messages, tools)
         more = {**special, **(variables or {}), "add_generation_prompt": True}
-        text, given = self._shown(messages, tools, more)
+        text, given = self._shown(messages, tools, more, texts)
         given = traced(given)
         for turn in given["messages"]:
             turn["role"] = plain(turn["role"])
@@ -313,27 +337,26 @@ class ChatTemplate:
                 hint="give its entry in models.toml a chat_template that does",
                 parameter="tools",
             )
-        if any(m.tool_calls for m in messages) and not (self._shows_calls or self._writes_calls):
+        if any(m.tool_calls for m in messages) and not self._shows_calls:
             raise InvalidRequest(
                 "this model's chat template does not show earlier tool calls to the model",
                 hint="give its entry in models.toml a chat_template that does",
                 parameter="messages",
             )
 
-    @property
-    def _writes_calls(self) -> bool:
-        """Whether calls are written into the text of their turns for the template."""
-        name = self._told_syntax
-        return bool(name) and syntax_named(name).write is not None
+    def with_calls_written(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """The conversation with calls in the text of their turns, as the model writes them, for a
+        template that tells of calls and shows none; unchanged for all others."""
+        syntax = syntax_named(self._told_syntax)
+        if not self._told_syntax or syntax.write is None:
+            return messages
+        return [_with_calls_written(m, syntax) if m.tool_calls else m for m in messages]
 
     def _given(self, messages: Sequence[Message], tools: Sequence[Tool]) -> dict[str, Any]:
         """What transformers gives a template, beside the special tokens."""
         names = {call.id: call.name for message in messages for call in message.tool_calls}
-        turns = [_turn(message, names, self._thoughts) for message in messages]
-        if self._writes_calls:
-            turns = [_with_calls_written(turn, self._told_syntax) for turn in turns]
         return {
-            "messages": turns,
+            "messages": [_turn(message, names, self._thoughts) for message in messages],
             "tools": [_function(tool) for tool in tools] or None,
             "documents": None,
         }
@@ -525,20 +548,17 @@ def _turn(message: Message, names: Mapping[str, str], thoughts: Sequence[str]) -
     return turn
 
 
-def _with_calls_written(turn: dict[str, Any], name: str) -> dict[str, Any]:
-    """The turn with its calls in its text, as the model writes them. Their marks are control tokens
-    and are no caller's text."""
-    syntax, calls = syntax_named(name), turn.get("tool_calls")
-    if not calls or syntax.write is None:
-        return turn
-    functions = [call["function"] for call in calls]
-    made = syntax.write([(each["name"], each["arguments"]) for each in functions])
+def _with_calls_written(message: Message, syntax: Syntax) -> Message:
+    """The marks of the calls are control tokens, and no caller's text."""
+    assert syntax.write is not None
+    calls = [_call(call)["function"] for call in message.tool_calls]
+    made = syntax.write([(each["name"], each["arguments"]) for each in calls])
     opened = next((mark for mark in syntax.opening if made.startswith(mark)), "")
     closed = next((mark for mark in syntax.marks if made.endswith(mark)), "")
     inner = Traced(made[len(opened) : len(made) - len(closed)])
-    said = [Traced(turn["content"]), "\n"] if turn["content"] else []
-    kept = {key: value for key, value in turn.items() if key != "tool_calls"}
-    return {**kept, "content": joined([*said, Traced(opened, bytes(len(opened))), inner, closed])}
+    said = [Traced(message.content), "\n"] if message.content else []
+    text = joined([*said, Traced(opened, bytes(len(opened))), inner, closed])
+    return replace(message, content=text, tool_calls=())
 
 
 def _with_texts(given: dict[str, Any]) -> dict[str, Any]:

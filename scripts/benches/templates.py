@@ -233,7 +233,13 @@ def _called(
     turns = (Message("user", QUESTION), Message("assistant", "", (call,)))
     try:
         asked = template.render(turns[:1], special=SPECIAL, tools=(TYPED,))
-        shown = template.render(turns, special=SPECIAL, tools=(TYPED,), begin_answer=False)
+        shown = template.render(
+            template.with_calls_written(turns),
+            special=SPECIAL,
+            tools=(TYPED,),
+            begin_answer=False,
+            texts=template.takes_texts(SPECIAL),
+        )
     except GatewayError:
         return None
     behind = shown.rpartition(QUESTION)[2]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.core.errors import InvalidRequest
 from gateway.core.types import Message, Tool, ToolCall
 from gateway.models.chat_template import ChatTemplate
 from gateway.models.families.calls import SYNTAXES, found_in, syntax_named
@@ -191,7 +192,9 @@ def test_what_a_template_only_tells_of_is_written_into_the_turn_that_called(
     assert shows.call_syntax({}) == form
     call = ToolCall("c", TOOL.name, json.dumps(GIVEN))
     turns = (Message("user", "?"), Message("assistant", "Well.", (call,)), Message("tool", "r"))
-    written = shows.render(turns, special={}, begin_answer=False)
+    with pytest.raises(InvalidRequest, match="earlier tool calls"):
+        shows.render(turns, special={})
+    written = shows.render(shows.with_calls_written(turns), special={}, begin_answer=False)
     said, calls = read(written.partition("[assistant]")[2].partition("[tool]")[0], form)
     assert (said.strip(), calls) == ("Well.", [GIVEN])
 
@@ -205,7 +208,12 @@ def test_arguments_are_a_text_for_a_template_that_takes_no_object() -> None:
     shows = ChatTemplate(source)
     assert shows.call_syntax({}) == "functionary"
     turns = (Message("assistant", "", (ToolCall("c", "look_up", '{"count":  2}'),)),)
-    assert shows.render(turns, special={}) == '[assistant]<function=look_up>{"count": 2}</function>'
+    with pytest.raises(InvalidRequest, match="TypeError"):
+        shows.render(turns, special={})
+    assert shows.takes_texts({})
+    text = shows.render(turns, special={}, texts=True)
+    assert text == '[assistant]<function=look_up>{"count": 2}</function>'
+    assert not template("functionary").takes_texts({})
 
 
 def test_calls_that_a_template_can_not_render_are_known_by_its_marks() -> None:
