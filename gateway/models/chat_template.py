@@ -179,8 +179,8 @@ class ChatTemplate:
         Args:
             special: as `render`.
         """
-        roles = ("user", "assistant", "user")
-        turns = [Message(role, f"probe{number}") for number, role in enumerate(roles)]
+        turns = [Message("user", "probe0"), Message("assistant", "probe1")]
+        turns.append(Message("user", "probe2"))
         shown = self._probe(turns, (), special)
         lost = {turn.role for turn in turns if shown and turn.content not in shown}
         call, answer = (

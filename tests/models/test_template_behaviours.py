@@ -253,8 +253,9 @@ def test_it_renders_as_transformers_does(name: str, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("name", [each for each in TEMPLATES if "replaced" not in each])
 def test_a_caller_s_text_gains_no_control_token(name: str) -> None:
     source = TEMPLATES[name]
-    kind = "user" if name.startswith(("strips", "generates of")) else "assistant"
-    hostile = (Message("user", HOSTILE), Message(kind, HOSTILE), Message("user", HOSTILE))
+    asks = name.startswith(("strips", "generates of"))
+    said = Message("user", HOSTILE) if asks else Message("assistant", HOSTILE)
+    hostile = (Message("user", HOSTILE), said, Message("user", HOSTILE))
     harmless = tuple(Message(m.role, "é harmless text that is as long as it is") for m in hostile)
     assert own(source, hostile, ()) == own(source, harmless, ())
 
