@@ -112,6 +112,13 @@ def test_ollama(http: TestClient) -> None:
         ("/v1/responses", {"reasoning": {"effort": "none"}}, "off"),
         ("/v1/messages", {"thinking": {"type": "enabled", "budget_tokens": 1024}}, "on"),
         ("/v1/messages", {"thinking": {"type": "adaptive"}}, ""),
+        ("/v1/messages", {"output_config": {"effort": "high"}}, ""),
+        ("/v1/messages", {"output_config": {"effort": "medium"}}, "medium"),
+        (
+            "/v1/messages",
+            {"output_config": {"effort": "low"}, "thinking": {"type": "disabled"}},
+            "off",
+        ),
         ("/api/chat", {"think": False}, "off"),
         ("/api/chat", {"think": True}, "on"),
     ],
@@ -130,6 +137,8 @@ def test_a_level_that_the_template_has_not_is_refused_by_name(http: TestClient) 
     answered = http.post("/v1/chat/completions", json=body)
     assert answered.status_code == 400
     assert "only on and off" in answered.json()["error"]["message"]
+    body = {"model": "fake", "messages": ASKED, "max_tokens": 9, "output_config": {"effort": "low"}}
+    assert "only on and off" in http.post("/v1/messages", json=body).json()["error"]["message"]
     body = {"model": "fake", "messages": ASKED, "chat_template_kwargs": {"nothing": 1}}
     assert "does not read nothing" in http.post("/v1/chat/completions", json=body).text
 

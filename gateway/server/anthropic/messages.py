@@ -46,7 +46,9 @@ class MessageRoutes:
         """The answer, in one piece or as events. Temperature is 0 by default."""
         constraint = "tools" if body.enforces_call else "output_config.format"
         current().parameters |= {"constraint": constraint, "stop": "stop_sequences"}
-        current().parameters["reasoning_effort"] = "thinking.type"
+        by_type = body.effort in ("", "on", "off")
+        asked = "thinking.type" if by_type else "output_config.effort"
+        current().parameters["reasoning_effort"] = asked
         if body.stream:
             return await streaming.streamed(
                 request,

@@ -191,13 +191,15 @@ class JsonFormat(Wire):
     schema_: JsonObject = Field(alias="schema")
 
 
+_USUAL_EFFORT = "high"
+
+
 class OutputConfig(Wire):
     """How the answer is made."""
 
     format: JsonFormat | None = None
-    effort: Annotated[
-        None, only_default("high", reason="how much a model thinks is not chosen here")
-    ] = None
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    """How much a model thinks; "high" is the default, and asks for nothing."""
 
 
 NO_EDITS: dict[str, Any] = {"edits": []}
@@ -240,6 +242,9 @@ class TokensBody(Wire):
     def effort(self) -> str:
         """`GenerationRequest.reasoning`."""
         asked = self.thinking.type if self.thinking else None
+        level = self.output_config.effort if self.output_config else None
+        if asked != "disabled" and level not in (None, _USUAL_EFFORT):
+            return level or ""
         return {"enabled": "on", "disabled": "off"}.get(asked or "", "")
 
     @property
