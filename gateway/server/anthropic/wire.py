@@ -244,7 +244,7 @@ class TokensBody(Wire):
         asked = self.thinking.type if self.thinking else None
         level = self.output_config.effort if self.output_config else None
         if asked != "disabled" and level not in (None, _USUAL_EFFORT):
-            return level or ""
+            return level
         return {"enabled": "on", "disabled": "off"}.get(asked or "", "")
 
     @property
