@@ -147,7 +147,9 @@ class LlamaCppBackend(EngineBackend):
             batch_tokens=self.spec.batch_tokens,
             attention=self._attending,
         )
-        files = kept_files() if self.spec.deterministic == "bitwise" else None
+        # On a card it was never measured, and computing takes hardly longer than reading.
+        of_processor = self.spec.deterministic == "bitwise" and not self._offload.layers
+        files = kept_files() if of_processor else None
         context = make()
         kept = kept_beginnings(files, self._computing(contents, context.length))
         return Engine(context, remake=make, serial=self._serial, kept=kept)
