@@ -55,6 +55,13 @@ ClusterTable = Annotated[
         help="FILE or FILE:COLUMN: a table of item_id and cluster. \\[default: as the run says]",
     ),
 ]
+Per = Annotated[
+    str,
+    typer.Option(
+        "--per",
+        help="Column of groups, such as repo: score each too, and learn a baseline for each.",
+    ),
+]
 Encoder = Annotated[
     bool | None,
     typer.Option(

@@ -56,6 +56,7 @@ def run(
     metric: option.Metric = "",
     positive: option.Positive = "",
     cluster: option.Cluster = "",
+    per: option.Per = "",
     encoder: option.Encoder = None,
     out_dir: Annotated[
         Path | None,
@@ -106,6 +107,7 @@ def run(
             metric=metric,
             positive=positive,
             cluster=cluster,
+            per=per,
             encoder=encoder,
             store=store,
             models_file=models_file,
@@ -195,5 +197,6 @@ def compare(
     values = None
     if json_output:
         items = [asdict(item) for item in found.items]
-        values = {**asdict(found.comparison), "items": items}
-    show(page.sections(found.comparison, found.items, found.ranks), values)
+        by = {"groups": asdict(found.groups)} if found.groups is not None else {}
+        values = {**asdict(found.comparison), "items": items, **by}
+    show(page.sections(found.comparison, found.items, found.ranks, found.groups), values)

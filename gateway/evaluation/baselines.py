@@ -1,7 +1,7 @@
 """What the baselines of a run learn from, and what they say."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway.core.concurrency import Counting
@@ -67,12 +67,16 @@ def baselines(
     train: Sequence[Item],
     test: Sequence[Item],
     encode: Encoded | None,
+    *,
+    per: str = "",
 ) -> tuple[Prediction, ...]:
     """Their predictions.
 
     Args:
         train: items that are not (nearly) test items; none: there are no baselines.
         encode: of a baseline on vectors; None: there is none.
+        per: name of the column that groups are of: each baseline is there once more, with a model
+            for each group that learns from the items of the group alone. Empty: there are none.
 
     Raises:
         DataError: as `all_baselines`.
@@ -82,6 +86,13 @@ def baselines(
     from gateway.scoring.baselines import all_baselines
 
     made = all_baselines(kind, labels, _examples(train), _examples(test), encode)
+    for group in sorted({item.group for item in test} if per else ()):
+        learned, asked = (
+            _examples([item for item in items if item.group == group]) for items in (train, test)
+        )
+        for name, cell in all_baselines(kind, labels, learned, asked, encode).items():
+            own = f"{name}/per-{per}"
+            made.setdefault(own, []).extend(replace(each, cell=own) for each in cell)
     return tuple(each for name in sorted(made) for each in made[name])
 
 

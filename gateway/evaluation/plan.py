@@ -13,6 +13,7 @@ from gateway.core.lists import are
 from gateway.evaluation.baselines import Encoded, baselines, encoded
 from gateway.evaluation.calibration import STEP, TOLERANCE
 from gateway.evaluation.clusters import SETTING, found_among
+from gateway.evaluation.groups import PER, check_groups
 from gateway.evaluation.label_search import searching
 from gateway.evaluation.record import COSTS, RecordedCell, RecordedItem, RunRecord, rule_settings
 from gateway.evaluation.run import Cell, Plan, Strategy, Watch, content_free_items, unwatched
@@ -72,6 +73,9 @@ class RunOptions:
     """The label that it is of: precision, recall, f1, roc_auc, ..."""
     cluster: str = ""
     """Column of the data that says which items belong together, such as their author."""
+    per: str = ""
+    """Column of the data by whose values cells are scored too, such as the repository; baselines
+    then learn once from all items and once from those of each group."""
     encoder: bool | None = None
     """Whether a sentence encoder is a baseline too; None: where the extra encoders brings one."""
     store: Path | None = None
@@ -112,13 +116,15 @@ def prepare(wanted: RunOptions) -> Prepared:
             hint=f"known: {', '.join(list_strategies(task, wanted.prompts))}",
         )
     columns = wanted.columns or {}
-    of_data = replace(options_of(columns), cluster=wanted.cluster)
+    of_train = replace(options_of(columns), group=wanted.per)
+    of_data = replace(of_train, cluster=wanted.cluster)
     data = load_dataset(
         wanted.data, task, columns=of_data, limit=wanted.limit, sample_seed=wanted.seed
     )
-    train = load_dataset(wanted.train, task, columns=columns) if wanted.train else None
+    train = load_dataset(wanted.train, task, columns=of_train) if wanted.train else None
     data, train = together(task, data, train, columns)
     clean = _clean(data, train)
+    check_groups(data.items, clean if train is not None else None, wanted.per)
     labels = label_set(task, data, train)
     metric_of(task, labels, wanted.metric, wanted.positive)
     plan = plan_of(wanted, task, labels, data, train)
@@ -190,7 +196,7 @@ def record(prepared: Prepared, cells: Sequence[Cell]) -> RunRecord:
         rules=rules,
         seed=wanted.seed,
         items=tuple(
-            RecordedItem(i.id, i.digest, i.gold, excerpt(i), cluster_of.get(i.id, ""))
+            RecordedItem(i.id, i.digest, i.gold, excerpt(i), cluster_of.get(i.id, ""), i.group)
             for i in plan.items
         ),
         dev=tuple(item.digest for item in plan.dev),
@@ -211,11 +217,17 @@ def record(prepared: Prepared, cells: Sequence[Cell]) -> RunRecord:
             for c in cells
         ),
         baselines=baselines(
-            plan.task.kind, plan.labels, prepared.clean, plan.items, prepared.encoded
+            plan.task.kind,
+            plan.labels,
+            prepared.clean,
+            plan.items,
+            prepared.encoded,
+            per=wanted.per,
         ),
         settings={
             **_settings(prepared, cells),
             SETTING: clustered,
+            **({PER: wanted.per} if wanted.per else {}),
             **_costs(plan.task),
             **rule_settings(rules),
         },

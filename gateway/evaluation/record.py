@@ -38,6 +38,8 @@ class RecordedItem:
     excerpt: str
     cluster: str = ""
     """The same for items that belong together; empty: it is a cluster of its own."""
+    group: str = ""
+    """That it is scored by; empty: there are no groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +116,9 @@ class RunRecord:
         for prediction in raw["baselines"]:
             del prediction["off_by"]  # Every label of a baseline is known.
         for item in raw["items"]:
-            if not item["cluster"]:
-                del item["cluster"]
+            for name in ("cluster", "group"):
+                if not item[name]:
+                    del item[name]
         return raw
 
     @classmethod

@@ -29,6 +29,7 @@ from gateway.evaluation.summary import (
 )
 from gateway.scoring.contest import Comparison, Design, all_pairs, hold_one, pairs_of
 from gateway.scoring.flips import Flip, differing
+from gateway.scoring.groups import ByGroup, by_group
 from gateway.scoring.metrics import of_label, shown_with
 from gateway.scoring.pairing import Entrant, entrant, matched
 from gateway.scoring.report import Report
@@ -64,12 +65,17 @@ class SavedRun:
         Raises:
             DataError: as `entrant`.
         """
-        trivial, costs = trivial_answer(self.baselines), costs_in(self.report.settings)
-        kind, labels = self.report.kind, self.report.labels
-        return {
-            name: entrant(cell, task_kind=kind, labels=labels, trivial=trivial, costs=costs)
-            for name, cell in self.predictions.cells.items()
-        }
+        return {name: self.entrant(cell) for name, cell in self.predictions.cells.items()}
+
+    def entrant(self, cell: Sequence[Prediction]) -> Entrant:
+        """A cell on these items, read to be compared. Raises as `entrants`."""
+        return entrant(
+            cell,
+            task_kind=self.report.kind,
+            labels=self.report.labels,
+            trivial=trivial_answer(self.baselines),
+            costs=costs_in(self.report.settings),
+        )
 
     def cell(self, name: str) -> Sequence[Prediction]:
         """The predictions of a cell; without a name those of the only one.
@@ -102,6 +108,8 @@ class SavedComparison:
     """What a reader has to know of the items' clusters."""
     ranks: SignedRank | None = None
     """Of a number task: the errors of the first less those of the second."""
+    groups: ByGroup | None = None
+    """The two by group, where a run has groups."""
 
 
 def load_run(folder: Path, *, whole: bool = True) -> SavedRun:
@@ -201,6 +209,7 @@ def score(
         comparisons=held.comparisons,
         disagreements=differing(models, report.kind) if listed else (),
         conclusion=conclusion(metric, cells),
+        groups=_by_group(report.groups, list(read.values()), metric, clusters),
         winner=held.winner,
         warnings=(*known, *(each for each in said if each not in known)),
     )
@@ -265,7 +274,10 @@ def compare_saved(
     flips = tuple(differing([first, second], run_a.report.kind))
     remarks = (*remarks, *_computed(run_a.report, name_a, run_b.report, name_b))
     ranks = _signed_rank(first, second, clusters) if run_a.report.kind == "number" else None
-    return SavedComparison(found, flips, remarks, ranks)
+    known = run_a.report.groups or run_b.report.groups
+    both = [run_a.entrant(cell) for cell in (first, second)] if known else []
+    groups = _by_group(known, both, asked, clusters)
+    return SavedComparison(found, flips, remarks, ranks, groups)
 
 
 def _computed(a: Report, cell_a: str, b: Report, cell_b: str) -> Iterator[str]:
@@ -287,6 +299,15 @@ def _of_one_run(run: SavedRun, a: str, b: str, design: Design) -> Comparison:
     cells = [cell for cell in run.report.cells if cell.name in read]
     models, rivals = models_and_rivals(read, design.metric, cells)
     return hold_one(read[a], read[b], pairs_of(models, rivals), design)
+
+
+def _by_group(
+    known: ByGroup | None, cells: Sequence[Entrant], metric: str, clusters: IntArray | None
+) -> ByGroup | None:
+    """The cells by the groups of a report, where it has some."""
+    if known is None:
+        return None
+    return by_group(cells, known.members, known.column, metric, clusters=clusters)
 
 
 def _signed_rank(

@@ -9,6 +9,7 @@ from gateway.core.collecting import uncollected
 from gateway.core.lists import first_of, part_of, plural
 from gateway.core.types import EXACT_SHARE, Answer, TaskKind
 from gateway.evaluation.clusters import SETTING, clusters_of, remarks
+from gateway.evaluation.groups import grouped
 from gateway.evaluation.predictions import (
     Answers,
     Predictions,
@@ -124,6 +125,7 @@ def evaluate(
         else (),
         conclusion=conclusion(metric, cells) if compare else None,
         margin=margin,
+        groups=grouped(record, list(read.values()), clusters),
         winner=held.winner if compare else None,
         warnings=(
             *_warnings(record, cells, answers),

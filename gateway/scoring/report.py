@@ -7,6 +7,7 @@ from enum import StrEnum
 from gateway.core.types import TaskKind
 from gateway.scoring.contest import Comparison
 from gateway.scoring.flips import Flip
+from gateway.scoring.groups import ByGroup
 from gateway.scoring.metrics import merit
 from gateway.scoring.results import CellScore, Status
 from gateway.scoring.selection import Winner
@@ -45,6 +46,8 @@ class Report:
     margin: float | None = None
     """Of the comparisons; None: none was set."""
     warnings: tuple[str, ...] = ()
+    groups: ByGroup | None = None
+    """Cells by group, as `cells` has them; None where the run has no groups."""
     winner: Winner | None = None
     """The model cell with the best value, and that value less its luck; None where a report does
     not compare."""

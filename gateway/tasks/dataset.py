@@ -27,6 +27,7 @@ from gateway.tasks.task import Dataset, Item, Task, dataset_of
 
 ID = "id"
 CLUSTER = "cluster"
+GROUP = "group"
 _MOST_SHOWN = 12
 _OTHER_IDS = "--column id=NAME takes another column, --column id= the number of the line"
 
@@ -123,7 +124,8 @@ def scan_dataset(
         {name: find_column(table, name, known[name], wanted) for name in answers},
         _ids(table, wanted),
         _rationale(table, task) if labelled else None,
-        _clusters(table, options.cluster) if options.cluster else None,
+        _named(table, CLUSTER, options.cluster, "--cluster"),
+        _named(table, GROUP, options.group, "--per"),
     )
     read = [rows.read(row) for row in table.rows]
     items = tuple(each for each in read if isinstance(each, Item))
@@ -139,11 +141,14 @@ def _ids(table: Table, wanted: Mapping[str, str]) -> Column | None:
     return find_column(table, ID, (ID,), wanted)
 
 
-def _clusters(table: Table, name: str) -> Column:
+def _named(table: Table, what: str, name: str, option: str) -> Column | None:
+    """The column that an option names; None where it names none."""
+    if not name:
+        return None
     try:
-        return find_column(table, CLUSTER, (name,), {})
+        return find_column(table, what, (name,), {})
     except DataError as error:
-        raise DataError(error.message, hint="--cluster names a column of the data") from error
+        raise DataError(error.message, hint=f"{option} names a column of the data") from error
 
 
 def _rationale(table: Table, task: Task) -> Column | None:
@@ -161,6 +166,7 @@ class _Rows:
     ids: Column | None
     rationale: Column | None
     clusters: Column | None = None
+    groups: Column | None = None
     seen: dict[str, int] = field(default_factory=dict)
     """Id -> the line of its item."""
     changed: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
@@ -178,10 +184,12 @@ class _Rows:
             gold = self._gold(row) if self.answers else None
             why = self._why(row)
             cluster = self._cluster(row)
+            group = self._group(row)
         except DataError as error:
             return Problem(row.line, part, error)
         self.seen[name] = row.line
-        return Item(name, texts, gold, row.line, digest_json(texts), why, self.task.lists, cluster)
+        digest, lists = digest_json(texts), self.task.lists
+        return Item(name, texts, gold, row.line, digest, why, lists, cluster, group)
 
     def notes(self) -> Iterator[str]:
         """What was decided while reading the rows."""
@@ -221,6 +229,14 @@ class _Rows:
         if self.clusters is None or self.clusters.key not in row.values:
             return ""
         return self.clusters.text(self.table, row).strip()
+
+    def _group(self, row: Row) -> str:
+        if self.groups is None:
+            return ""
+        group = self.groups.text(self.table, row).strip()
+        if not group:
+            raise self.groups.wrong(self.table, row, "is empty; --per needs a group of every item")
+        return group
 
     def _gold(self, row: Row) -> Answer:
         if self.task.kind == "extraction":

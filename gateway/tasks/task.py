@@ -119,6 +119,8 @@ class Item:
     """Those of the fields that are no text of the item's own; see `Task.lists`."""
     cluster: str = ""
     """What it has in common with others, such as its author; empty: nothing is known."""
+    group: str = ""
+    """That it is scored by, such as its repository; empty: there are no groups."""
 
 
 @dataclass(frozen=True, slots=True)

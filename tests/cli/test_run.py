@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.conftest import Gateway
 from tests.support.encoders import write_encoder
-from tests.support.grids import shortest
+from tests.support.grids import WORDS, shortest
 
 FILES = ["predictions.jsonl", "report.html", "report.json", "report.md"]
 GRID = (
@@ -191,3 +191,65 @@ def test_an_encoder_without_training_data_is_refused(gateway: Gateway, fake: Pat
     done = gateway("run", "-t", "mine", "-s", "scored", "--data", "test.csv", "--encoder")
     assert done.code == 2
     assert "give --train FILE, or leave out --encoder" in done.err
+
+
+GROUPED = (
+    *("run", "-t", "mine", "-s", "scored", "--per", "size"),
+    *("--data", "sized.csv", "--train", "learned.csv"),
+)
+
+
+def write_sized(path: Path, words: str) -> None:
+    """Items of two groups."""
+    rows = [
+        f"{word},{'yes' if n % 2 else 'no'},{word} {word}ish,{'large' if n % 4 < 2 else 'small'}\n"
+        for n, word in enumerate(words.split())
+    ]
+    path.write_text("id,label,text,size\n" + "".join(rows))
+
+
+@pytest.fixture
+def sized(fake: Path) -> None:
+    write_sized(Path("sized.csv"), WORDS)
+    write_sized(Path("learned.csv"), "moss nettle oak pine quartz reed sage thorn")
+
+
+def test_cells_are_scored_by_group_and_baselines_learn_of_each(
+    gateway: Gateway, sized: None
+) -> None:
+    done = gateway(*GROUPED, "--store", "s.sqlite", "--out", "a", "-q")
+    assert done.code == 0, done.err
+    assert "macro-F1 by size" in " ".join(done.out.split())
+    report = json.loads(Path("a/report.json").read_text())
+    by = report["groups"]
+    sizes = {group: len(ids) for group, ids in by["members"].items()}
+    assert (by["column"], sizes) == ("size", {"large": 6, "small": 6})
+    cells = {cell["name"]: cell for cell in by["cells"]}
+    assert "baseline:tfidf-logreg/per-size" in cells
+    assert cells.keys() == {cell["name"] for cell in report["cells"]}
+    again = json.loads(gateway("score", "a", "--json").out)["groups"]
+    assert {cell["name"]: cell for cell in again["cells"]} == cells
+    compared = gateway("compare", "a:fake/scored/sum", "baseline:majority/per-size", "--json")
+    two = json.loads(compared.out)["groups"]["cells"]
+    assert two == [cells["fake/scored/sum"], cells["baseline:majority/per-size"]]
+
+
+def test_a_baseline_of_a_group_learned_from_that_group_alone(gateway: Gateway, sized: None) -> None:
+    rows = ["id,label,text,size", "a,yes,w,large", "b,yes,v,large", "c,no,u,small", "d,no,t,small"]
+    Path("learned.csv").write_text("\n".join(rows) + "\n")
+    gateway(*GROUPED, "--store", "s.sqlite", "--out", "a", "-q")
+    lines = [json.loads(x) for x in Path("a/predictions.jsonl").read_text().splitlines()]
+    own = [line for line in lines if line["cell"] == "baseline:majority/per-size"]
+    large = json.loads(Path("a/report.json").read_text())["groups"]["members"]["large"]
+    assert {line["answer"] for line in own if line["item_id"] in large} == {"yes"}
+    assert {line["answer"] for line in own if line["item_id"] not in large} == {"no"}
+
+
+def test_groups_that_nothing_can_be_made_of_are_refused(gateway: Gateway, sized: None) -> None:
+    done = gateway(*GROUPED[:5], "--per", "shape", *GROUPED[7:])
+    assert done.code == 2
+    assert "--per names a column of the data" in done.err
+    Path("learned.csv").write_text("id,label,text,size\na,yes,w,large\nb,no,u,large\n")
+    assert "the training data has no item of small" in gateway(*GROUPED).err
+    Path("learned.csv").write_text("id,label,text,size\na,yes,w,\nb,no,u,large\n")
+    assert "learned.csv:2" in gateway(*GROUPED).err

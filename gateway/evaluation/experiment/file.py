@@ -58,6 +58,7 @@ class _File(BaseModel):
     encoding: str = ""
     quoting: Quoting = ""
     cluster: str = ""
+    per: str = ""
     encoder: bool | None = None
     metric: str = ""
     margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] = DEFAULT_MARGIN
@@ -116,6 +117,7 @@ def load_experiment(path: Path, tell: Callable[[str], None] = lambda _: None) ->
         label_search=found.label_search,
         columns=columns,
         cluster=found.cluster,
+        per=found.per,
         encoder=found.encoder,
     )
     return Experiment(

@@ -24,7 +24,7 @@ def cells_in_brief(report: Report) -> tuple[Section, Section]:
         notes.append(view.BOUNDS_NOTE)
     names = tuple(map(view.shown_name, cells))
     columns = _columns_in_brief(report, cells)
-    table = by_columns("; ".join(notes), "cell", names, columns, kinds=_kinds(report))
+    table = by_columns("; ".join(notes), "cell", names, columns, kinds=kinds(report))
     lines = (f"{cell.name}: {missing(cell)} of {cell.n}" for cell in cells if view.not_ok(cell))
     return Section("cells", tables=(table,)), Section(lines=tuple(lines), tone="warning")
 
@@ -52,7 +52,7 @@ def scores(report: Report, *, linked: bool = False) -> Table:
         f"Each cell on the same {fmt.plural(report.n, 'item')}, ordered by {metric_name(primary)} "
         f"({fmt.direction(primary)}), baselines last; 95% intervals in brackets."
     )
-    return by_columns(caption, "cell", names, columns, kinds=_kinds(report))
+    return by_columns(caption, "cell", names, columns, kinds=kinds(report))
 
 
 def said_cell(item: Flip, cell: str) -> Cell:
@@ -64,7 +64,8 @@ def said_cell(item: Flip, cell: str) -> Cell:
     return Cell(found.answer, mark=found.right, below=below)
 
 
-def _kinds(report: Report) -> tuple[Kind, ...]:
+def kinds(report: Report) -> tuple[Kind, ...]:
+    """What each row of a table of all cells is about."""
     best = report.best
     return tuple(
         "best" if cell is best else "" if cell.kind == "model" else "baseline"

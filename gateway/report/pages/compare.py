@@ -4,10 +4,12 @@ import math
 from collections.abc import Iterator, Sequence
 
 from gateway.report import format as fmt
+from gateway.report.pages import groups as by_groups
 from gateway.report.sections import Section, by_rows, numbers
 from gateway.report.sentences import contest_sentences
 from gateway.scoring.contest import Comparison
 from gateway.scoring.flips import Flip
+from gateway.scoring.groups import ByGroup
 from gateway.scoring.results import Metric
 from gateway.scoring.signed_rank import SignedRank
 
@@ -15,13 +17,17 @@ MOST_FLIPS = 20
 
 
 def sections(
-    found: Comparison, items: Sequence[Flip], ranks: SignedRank | None = None
+    found: Comparison,
+    items: Sequence[Flip],
+    ranks: SignedRank | None = None,
+    groups: ByGroup | None = None,
 ) -> Iterator[Section]:
     """Differences are a minus b.
 
     Args:
         items: those that the two answer differently.
         ranks: the signed-rank test of errors; None: they are no errors.
+        groups: the two by group; None: there are no groups.
     """
     contest, counts = found.contest, found.contest.mcnemar
     yield Section(lines=(f"a: {contest.a}", f"b: {contest.b}"), tone="strong")
@@ -31,6 +37,8 @@ def sections(
         ("a wrong", str(counts.only_b), str(counts.both_wrong)),
     ]
     yield Section(tables=(by_rows(("", *numbers("b right", "b wrong")), rows),))
+    if groups is not None:
+        yield by_groups.section(groups, [cell.name for cell in groups.cells], {})
     if ranks is not None:
         yield Section(lines=(_ranks(ranks),))
     if odds := counts.odds:

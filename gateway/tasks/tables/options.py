@@ -40,6 +40,8 @@ class ReadOptions:
     """Told, a sentence each, what was decided or doubted while reading."""
     cluster: str = ""
     """Column that says which items belong together; empty: none."""
+    group: str = ""
+    """Column that says of which group an item is; empty: none. Every item needs one."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "delimiter", _delimiter(self.delimiter))

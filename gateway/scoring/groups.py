@@ -1,0 +1,90 @@
+"""Cells scored on the items of each group, such as a repository, and their mean over groups.
+
+The interval of the mean is recovered from those of the groups, whose items are others: Zou and
+Donner 2008, "Construction of confidence limits about effect measures: a general approach",
+Statistics in Medicine 27 (MOVER).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.scoring.estimates import estimates
+from gateway.scoring.pairing import Entrant
+from gateway.scoring.results import Metric
+from gateway.scoring.statistic import IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedCell:
+    """One cell by group."""
+
+    name: str
+    groups: Mapping[str, Metric]
+    """Group -> the metric on its items; absent where it has none."""
+    mean: Metric | None
+    """Over the groups, each counting alike; None where one of them has no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByGroup:
+    """Cells by group, each on the same items."""
+
+    column: str
+    """Of the data: what the groups are."""
+    metric: str
+    members: Mapping[str, tuple[str, ...]]
+    """Group -> ids of its items."""
+    cells: tuple[GroupedCell, ...]
+
+
+def by_group(
+    cells: Sequence[Entrant],
+    members: Mapping[str, Sequence[str]],
+    column: str,
+    metric: str,
+    *,
+    clusters: IntArray | None = None,
+) -> ByGroup:
+    """Score cells on the items of each group.
+
+    Args:
+        cells: of the same items.
+        members: group -> ids of its items; each item is of one.
+        clusters: of each item, in the order of item ids; None: each is its own.
+    """
+    at = {each: place for place, each in enumerate(cells[0].ids)}
+    places = {
+        group: np.array(sorted(at[each] for each in ids), dtype=np.int64)
+        for group, ids in sorted(members.items())
+    }
+    scored = (_grouped(cell, places, metric, clusters) for cell in cells)
+    kept = {group: tuple(sorted(members[group])) for group in places}
+    return ByGroup(column, metric, kept, tuple(scored))
+
+
+def _grouped(
+    cell: Entrant, places: Mapping[str, IntArray], metric: str, clusters: IntArray | None
+) -> GroupedCell:
+    whole = cell.table.get(metric)
+    found: dict[str, Metric] = {}
+    for group, at in places.items() if whole is not None else ():
+        own = None if clusters is None else clusters[at]
+        one = estimates({metric: whole.kept(at)}, clusters=own)
+        if metric in one:
+            found[group] = one[metric]
+    return GroupedCell(cell.name, found, _mean(found, len(places)))
+
+
+def _mean(found: Mapping[str, Metric], groups: int) -> Metric | None:
+    if len(found) < groups:
+        return None
+    values = [each.value for each in found.values()]
+    mean = math.fsum(values) / groups
+    below = [each.value - each.low for each in found.values() if each.low is not None]
+    above = [each.high - each.value for each in found.values() if each.high is not None]
+    if len(below) < groups or len(above) < groups:
+        return Metric(mean)
+    return Metric(mean, mean - math.hypot(*below) / groups, mean + math.hypot(*above) / groups)
