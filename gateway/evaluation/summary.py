@@ -19,7 +19,6 @@ from gateway.evaluation.predictions import (
 )
 from gateway.evaluation.record import RecordedCell, RunRecord
 from gateway.evaluation.store import Observation, Store
-from gateway.scoring.baselines import MEDIAN
 from gateway.scoring.contest import Design, Held, hold_entrants
 from gateway.scoring.flips import Flip, differing
 from gateway.scoring.items import is_right
@@ -32,7 +31,7 @@ from gateway.scoring.metrics import (
 from gateway.scoring.pairing import Entrant, entrant
 from gateway.scoring.rankings import AREAS
 from gateway.scoring.report import Conclusion, Report, best_first
-from gateway.scoring.results import CellScore, CellTimings, Prediction, Status, Verdict
+from gateway.scoring.results import MEDIAN, CellScore, CellTimings, Prediction, Status, Verdict
 from gateway.scoring.rules import ScoreRule
 from gateway.scoring.scores import TimedItem, score_cell, timings
 from gateway.scoring.statistic import IntArray

@@ -63,6 +63,14 @@ def not_all_beaten(models: Sequence[CellScore]) -> str:
     return f"Cells that do not beat every baseline: {count} of {len(models)}."
 
 
+def none_beats(models: Sequence[CellScore], rival: str) -> str:
+    """That no cell is shown to beat a baseline that looks at no text; "" where one is."""
+    verdicts = [v.verdict for cell in models for v in cell.verdicts if v.baseline == rival]
+    if not verdicts or Verdict.BETTER in verdicts:
+        return ""
+    return f"No cell here is shown to beat {rival}, which looks at no text."
+
+
 def beaten(cell: CellScore | None) -> str:
     """Which baselines beat a cell, as its verdicts have it."""
     verdicts = cell.verdicts if cell else ()

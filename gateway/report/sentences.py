@@ -25,7 +25,15 @@ from gateway.scoring.metrics import metric_name
 from gateway.scoring.permutation import Permutation
 from gateway.scoring.power import Power
 from gateway.scoring.report import Conclusion, Report, best_first
-from gateway.scoring.results import AgainstBaseline, CellScore, Metric, Status, Verdict
+from gateway.scoring.results import (
+    MAJORITY,
+    MEDIAN,
+    AgainstBaseline,
+    CellScore,
+    Metric,
+    Status,
+    Verdict,
+)
 from gateway.scoring.sequential import Decision, Sequential
 
 
@@ -42,6 +50,7 @@ def summary_sentences(report: Report) -> tuple[str, ...]:
         said.append(claims.lead(report.against_best))
     said += [f"{first.name}: {sentence}" for sentence in map(baseline_sentence, first.verdicts)]
     models = [cell for cell in report.cells if cell.kind == "model"]
+    said += filter(None, (claims.none_beats(models, name) for name in (MAJORITY, MEDIAN)))
     if unbeaten := claims.not_all_beaten(models):
         said.append(unbeaten)
     return (*said, _what_follows(report, first.name))

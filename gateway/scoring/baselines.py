@@ -20,15 +20,13 @@ from scipy.sparse import csr_array
 from gateway.core.errors import DataError
 from gateway.core.types import Answer, TaskKind
 from gateway.scoring.contest import Design, hold
-from gateway.scoring.results import AgainstBaseline, Prediction, Status
+from gateway.scoring.results import MAJORITY, MEDIAN, AgainstBaseline, Prediction, Status
 from gateway.scoring.scores import DEFAULT_RESAMPLES
 from gateway.scoring.words import WordFeatures, word_features
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression, Ridge
 
-MAJORITY = "baseline:majority"
-MEDIAN = "baseline:median"
 TFIDF_LOGREG = "baseline:tfidf-logreg"
 TFIDF_RIDGE = "baseline:tfidf-ridge"
 ENCODER_LOGREG = "baseline:encoder-logreg"

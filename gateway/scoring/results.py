@@ -11,6 +11,10 @@ from typing import Literal
 
 from gateway.core.types import Answer
 
+MAJORITY = "baseline:majority"
+MEDIAN = "baseline:median"
+"""Names of the baselines that look at no text."""
+
 
 class Status(StrEnum):
     """Four things that stay four: only `OK` can be right or wrong."""

@@ -9,12 +9,11 @@ import pytest
 from gateway.core.types import Answer, TaskKind
 from gateway.evaluation.summary import charged, conclusion, held_of, trivial_answer
 from gateway.report.sentences import baseline_sentence, summary_sentences
-from gateway.scoring.baselines import MEDIAN
 from gateway.scoring.contest import all_pairs
 from gateway.scoring.flips import differing
 from gateway.scoring.pairing import entrant
 from gateway.scoring.report import Conclusion, Report
-from gateway.scoring.results import Prediction, Verdict
+from gateway.scoring.results import MEDIAN, Prediction, Verdict
 from gateway.scoring.scores import score_cell
 from tests.scoring.cells import LABELS, cell
 
