@@ -78,7 +78,7 @@ def tune(
         Method,
         typer.Option(
             help="lora: an adapter, trained on torch. probe: linear models on the frozen model's "
-            "hidden states, in minutes; it tells labels apart."
+            "hidden states, in minutes; it tells labels, or a number."
         ),
     ] = "lora",
     layers: Annotated[

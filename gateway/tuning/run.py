@@ -15,6 +15,7 @@ from gateway.tuning.tune import Tuned, check_target
 from gateway.tuning.tune import tune as train
 
 if TYPE_CHECKING:
+    from gateway.tuning.probe.numbers import ProbedNumbers
     from gateway.tuning.probe.train import Probed
 
 
@@ -26,7 +27,7 @@ class TuningResult:
     """What the base with the adapter is called in every command."""
     needs: str
     """The command without which it cannot be run, its backend reading another file; empty: none."""
-    tuned: "Tuned | Probed"
+    tuned: "Tuned | Probed | ProbedNumbers"
     curve: tuple[Point, ...]
     """The score by how much was learned, the adapter itself last; empty where not asked for."""
 
@@ -61,7 +62,7 @@ def tune(options: TuningOptions) -> TuningResult:
     return TuningResult(name, needs if as_gguf else "", tuned, (*points, *whole))
 
 
-def _probed(options: TuningOptions, job: TrainingJob) -> "Probed":
+def _probed(options: TuningOptions, job: TrainingJob) -> "Probed | ProbedNumbers":
     """Make a probe; raises ConfigError for what is asked of an adapter's training alone."""
     usual = asdict(replace(Recipe(), seed=options.recipe.seed))
     given = {key for key, value in asdict(options.recipe).items() if value != usual[key]}
@@ -72,7 +73,16 @@ def _probed(options: TuningOptions, job: TrainingJob) -> "Probed":
             f"{named}: of an adapter's training; a probe is chosen by cross-validation",
             hint="--method lora, or leave it out",
         )
+    if job.task.kind == "extraction":
+        raise ConfigError(
+            f"the task {job.task.name} has fields, and a probe tells labels or one number",
+            hint="--method lora learns fields",
+        )
     # Adapters are trained without llama.cpp, and probes without torch.
-    from gateway.tuning.probe.train import train as make
+    if job.task.kind == "number":
+        from gateway.tuning.probe.numbers import train as of_numbers
 
-    return make(job, options.probe, options.on_stage)
+        return of_numbers(job, options.probe, options.on_stage)
+    from gateway.tuning.probe.train import train as of_labels
+
+    return of_labels(job, options.probe, options.on_stage)

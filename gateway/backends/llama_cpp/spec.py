@@ -68,7 +68,11 @@ class LlamaCppSpec(ModelSpec):
         return Settings(attention, USUAL.repack if self.repack == "auto" else self.repack)
 
     def probed(self, name: str, folder: Path) -> ModelSpec:
-        return LlamaCppProbeSpec.like(self, name=name, probe=folder)
+        from gateway.models.adapters.number_probe import answers_with_numbers
+
+        numbers = answers_with_numbers(folder)
+        kind = LlamaCppNumberProbeSpec if numbers else LlamaCppProbeSpec
+        return kind.like(self, name=name, probe=folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +88,10 @@ class LlamaCppProbeSpec(LlamaCppSpec):
     @property
     def learned_in(self) -> Path:
         return self.probe
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaCppNumberProbeSpec(LlamaCppProbeSpec):
+    """The same with a probe that answers with a number."""
+
+    implementation: ClassVar = "gateway.backends.llama_cpp.number_probed:NumberProbedLlamaCpp"

@@ -15,6 +15,7 @@ from gateway.models.adapters.complete import incomplete
 from gateway.models.adapters.folder import WEIGHTS, Adapter, Tensor, misnamed, read_adapter
 from gateway.models.adapters.kinds import SUPPORTED
 from gateway.models.adapters.names import is_probe
+from gateway.models.adapters.number_probe import answers_with_numbers, read_number_probe
 from gateway.models.adapters.numbers import oddities
 from gateway.models.adapters.own_template import own_template
 from gateway.models.adapters.probe import read_probe
@@ -55,7 +56,7 @@ def why_not(folder: Path, base: Base) -> tuple[str, ...]:
     """
     try:
         if is_probe(folder):
-            read_probe(folder)
+            check_probe(folder)
             other = other_weights(read_card(folder), base.digest, base.first)
             return (other,) if other else ()
         adapter = read_adapter(folder)
@@ -63,6 +64,14 @@ def why_not(folder: Path, base: Base) -> tuple[str, ...]:
         return (exc.message,)
     other = other_weights(adapter.card, base.digest, base.first)
     return (*([other] if other else []), *misfits(adapter, base))
+
+
+def check_probe(folder: Path) -> None:
+    """Read a probe of either kind. Raises as `read_probe`."""
+    if answers_with_numbers(folder):
+        read_number_probe(folder)
+    else:
+        read_probe(folder)
 
 
 def other_weights(card: Card | None, digest: str, first: str = "") -> str:

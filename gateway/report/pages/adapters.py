@@ -63,18 +63,26 @@ def details(adapter: Adapter) -> Section:
 
 def probe_details(folder: Path) -> Section:
     """Card, members and size of a probe."""
-    from gateway.models.adapters.probe import read_probe
+    from gateway.models.adapters.number_probe import answers_with_numbers, read_number_probe
+    from gateway.models.adapters.probe import Probe, read_probe
 
-    probe = read_probe(folder)
+    of_numbers = answers_with_numbers(folder)
+    probe = read_number_probe(folder) if of_numbers else read_probe(folder)
     members = [(f"layer {each.layer} ({each.pooling})", each.weight) for each in probe.states]
     if probe.words is not None:
         members.append((f"words ({len(probe.words.terms):,} terms)", probe.words.weight))
+    if isinstance(probe, Probe):
+        answers = ("labels", ", ".join(probe.labels))
+    else:
+        answers = ("answers", f"{probe.least:g} to {probe.greatest:g}")
+        members.append((f"median ({probe.median:g})", probe.median_weight))
+    members = [(name, weight) for name, weight in members if weight]
     whole = sum(weight for _, weight in members)
     return Section(
         facts=(
             ("folder", str(folder)),
             *_of_card(read_card(folder)),
-            ("labels", ", ".join(probe.labels)),
+            answers,
             *(("member", f"{name}, {weight / whole:.0%}") for name, weight in members),
             (PROBE, _size(folder / PROBE)),
         )
@@ -98,9 +106,9 @@ def _row(adapter: Adapter) -> tuple[str, ...]:
 
 def _probe_row(folder: Path) -> tuple[str, ...]:
     # Most folders hold none, and a list needs no numbers else.
-    from gateway.models.adapters.probe import read_probe
+    from gateway.models.adapters.check import check_probe
 
-    read_probe(folder)
+    check_probe(folder)
     return (folder.name, "probe", ABSENT, *_told(read_card(folder)), "not needed")
 
 

@@ -14,6 +14,7 @@ from gateway.tuning.run import TuningResult
 from gateway.tuning.tune import Estimate, Tuned
 
 if TYPE_CHECKING:
+    from gateway.tuning.probe.numbers import ProbedNumbers
     from gateway.tuning.probe.train import Probed
 
 
@@ -38,14 +39,25 @@ def epoch_line(found: HeldOut) -> str:
     return f"epoch {found.epoch}: held-out loss {found.loss:.3f}{score}"
 
 
-def tuned_lines(tuned: "Tuned | Probed") -> Iterator[str]:
+def tuned_lines(tuned: "Tuned | Probed | ProbedNumbers") -> Iterator[str]:
     """When it is saved."""
     if not isinstance(tuned, Tuned):
-        yield from _probe_lines(tuned)
+        yield from _number_lines(tuned) if hasattr(tuned, "mae") else _probe_lines(tuned)
         return
     best = next(e for e in tuned.state.epochs if e.epoch == tuned.state.best)
     yield f"best {epoch_line(best)}"
     yield f"adapter: {tuned.folder}"
+
+
+def _number_lines(made: "ProbedNumbers") -> Iterator[str]:
+    whole = made.names.total()
+    for name, weight in made.names.most_common():
+        yield f"{weight / whole:4.0%}  {name}"
+    yield (
+        f"cross-validated mean absolute error on {made.items:,} items: {made.mae:.3f}; the "
+        f"median's: {made.mae_of_median:.3f}"
+    )
+    yield f"probe: {made.folder}, in {duration(made.seconds)}"
 
 
 def _probe_lines(made: "Probed") -> Iterator[str]:

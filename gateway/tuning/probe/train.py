@@ -51,7 +51,7 @@ from gateway.tuning.saving import data_digest, new_adapter
 _LAYERS = 10
 """How many layers are tried where none are named, evenly over the model."""
 _STATES = "states.sqlite"
-_SCORES = "cross-validation.csv"
+SCORES = "cross-validation.csv"
 _LEAST_OF_A_LABEL = 2
 
 
@@ -72,7 +72,7 @@ class Probed:
 
 
 @dataclass(frozen=True)
-class _Material:
+class Material:
     """What the model said of the items."""
 
     data: Data
@@ -95,10 +95,10 @@ def train(job: TrainingJob, recipe: ProbeRecipe, begin: Stage) -> Probed:
         BackendError, StoreError: a pass failed, or a file cannot be written.
     """
     started = time.perf_counter()
-    _check(job)
+    check_entry(job)
     items = (*job.items, *job.held_out)
     golds = _golds(job.labels, items)
-    read = _read(job, items, golds, recipe, begin)
+    read = read_states(job, items, golds, recipe, begin)
     choices = candidates(tuple(read.data.states), words=recipe.words)
     parts = folds(items, recipe.folds, job.recipe.seed)
     done = begin("members tried", len(choices) * recipe.folds)
@@ -119,18 +119,13 @@ def train(job: TrainingJob, recipe: ProbeRecipe, begin: Stage) -> Probed:
     return result
 
 
-def _check(job: TrainingJob) -> None:
-    """What needs no model."""
+def check_entry(job: TrainingJob) -> None:
+    """Raise ConfigError for an entry that tells no hidden states; what needs no model."""
     if not isinstance(job.spec, LlamaCppSpec):
         raise ConfigError(
             f"{job.spec.name} has the backend {job.spec.backend}, and a probe is made with an "
             "entry that llama.cpp runs",
             hint="--model with such an entry (gateway models list)",
-        )
-    if job.task.kind != "classification":
-        raise ConfigError(
-            f"the task {job.task.name} has no labels, and a probe tells labels apart",
-            hint="--method lora learns numbers and fields",
         )
 
 
@@ -147,9 +142,15 @@ def _golds(labels: Sequence[str], items: Sequence[Item]) -> Codes:
     return golds
 
 
-def _read(
+def read_states(
     job: TrainingJob, items: Sequence[Item], golds: Codes, recipe: ProbeRecipe, begin: Stage
-) -> _Material:
+) -> Material:
+    """What the model says of the items; read where it is not kept.
+
+    Raises:
+        ConfigError: the template cannot be probed, or a layer is none of the model.
+        BackendError, StoreError: a pass failed, or the states cannot be kept.
+    """
     assert isinstance(job.spec, LlamaCppSpec)
     spec = replace(job.spec, parallel=1, threads=job.threads or job.spec.threads)
     path = locate(spec)
@@ -169,7 +170,7 @@ def _read(
     by_layer = {layer: states[:, at] for at, layer in enumerate(layers)}
     base = RecordedBase(spec.name, digests.contents, architecture_of(path), int(states.shape[-1]))
     data = Data(by_layer, texts, golds, len(job.labels))
-    return _Material(data, frame, base, backend.fingerprint, time.perf_counter() - started)
+    return Material(data, frame, base, backend.fingerprint, time.perf_counter() - started)
 
 
 def _prompt(job: TrainingJob, reader: Reader, item: Item) -> tuple[int, ...]:
@@ -195,7 +196,7 @@ def _layers(named: Sequence[int], blocks: int) -> tuple[int, ...]:
     return tuple(sorted(set(named or evenly)))
 
 
-def _probe(job: TrainingJob, read: _Material, chosen: Chosen) -> Probe:
+def _probe(job: TrainingJob, read: Material, chosen: Chosen) -> Probe:
     members = merged([fit(each, read.data, weight) for each, weight in chosen.weights.items()])
     return Probe(
         labels=job.labels,
@@ -260,4 +261,4 @@ def _save(job: TrainingJob, probe: Probe, card: Card, scores: Mapping[Choice, fl
     with new_adapter(job.target) as folder:
         write_probe(folder, probe)
         write_card(folder, card)
-        write_atomically(folder / _SCORES, table)
+        write_atomically(folder / SCORES, table)
