@@ -221,13 +221,15 @@ def _probe(about: _About, tensors: Mapping[str, Floats]) -> NumberProbe:
             words = NumberOnWords(member.weight, about.terms, idf, coefficients, member.intercept)
             continue
         width = about.dimensions * (2 if member.pooling == "both" else 1)
-        read = [
+        centre, scale, coefficients = (
             _shaped(tensors, f"{number}.{name}", width)
             for name in ("centre", "scale", "coefficients")
-        ]
+        )
         pooling: Pooling = member.pooling or "last"
         on_states.append(
-            NumberOnStates(member.layer, pooling, member.weight, *read, member.intercept)
+            NumberOnStates(
+                member.layer, pooling, member.weight, centre, scale, coefficients, member.intercept
+            )
         )
     if not about.members and not about.median_weight:
         raise ValueError("it has no member")

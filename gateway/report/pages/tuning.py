@@ -42,7 +42,10 @@ def epoch_line(found: HeldOut) -> str:
 def tuned_lines(tuned: "Tuned | Probed | ProbedNumbers") -> Iterator[str]:
     """When it is saved."""
     if not isinstance(tuned, Tuned):
-        yield from _number_lines(tuned) if hasattr(tuned, "mae") else _probe_lines(tuned)
+        # It is loaded by now, and not where an adapter is trained.
+        from gateway.tuning.probe.numbers import ProbedNumbers
+
+        yield from _number_lines(tuned) if isinstance(tuned, ProbedNumbers) else _probe_lines(tuned)
         return
     best = next(e for e in tuned.state.epochs if e.epoch == tuned.state.best)
     yield f"best {epoch_line(best)}"
