@@ -69,8 +69,10 @@ def _grouped(
     cell: Entrant, places: Mapping[str, IntArray], metric: str, clusters: IntArray | None
 ) -> GroupedCell:
     whole = cell.table.get(metric)
+    if whole is None:
+        return GroupedCell(cell.name, {}, None)
     found: dict[str, Metric] = {}
-    for group, at in places.items() if whole is not None else ():
+    for group, at in places.items():
         own = None if clusters is None else clusters[at]
         one = estimates({metric: whole.kept(at)}, clusters=own)
         if metric in one:
