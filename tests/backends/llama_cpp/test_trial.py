@@ -63,10 +63,11 @@ def test_an_architecture_that_the_library_misreads_is_refused(tmp_path: Path) ->
         trial.check(write("cogvlm", tmp_path), "contents", "plain")
 
 
+@pytest.mark.parametrize("name", ["plamo2", "kimi-linear"])
 def test_what_runs_only_alone_is_tried_with_as_many_sequences_as_the_entry_has(
-    tmp_path: Path,
+    name: str, tmp_path: Path
 ) -> None:
-    path = write("plamo2", tmp_path)
+    path = write(name, tmp_path)
     trial.check(path, "contents", "plain", sequences=1)
     with pytest.raises(ModelLoadError, match="parallel = 1 in their entry"):
         trial.check(path, "contents", "plain", sequences=4)
