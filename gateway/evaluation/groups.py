@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from gateway.core.errors import DataError
 from gateway.core.lists import first_of, plural
 from gateway.evaluation.record import RunRecord
-from gateway.scoring.groups import ByGroup, by_group
-from gateway.scoring.pairing import Entrant
-from gateway.scoring.statistic import IntArray
 from gateway.tasks.task import Item
+
+if TYPE_CHECKING:
+    from gateway.scoring.groups import ByGroup
+    from gateway.scoring.pairing import Entrant
+    from gateway.scoring.statistic import IntArray
 
 PER = "per"
 """Of the settings: the column that groups are of."""
@@ -46,8 +49,8 @@ def check_groups(test: Sequence[Item], train: Iterable[Item] | None, column: str
 
 
 def grouped(
-    record: RunRecord, cells: Sequence[Entrant], clusters: IntArray | None
-) -> ByGroup | None:
+    record: RunRecord, cells: "Sequence[Entrant]", clusters: "IntArray | None"
+) -> "ByGroup | None":
     """Cells of a run by group; None where it has no groups.
 
     Args:
@@ -59,5 +62,7 @@ def grouped(
         members.setdefault(item.group, []).append(item.item_id)
     if PER not in record.settings or not cells:
         return None
+    from gateway.scoring.groups import by_group
+
     column, metric = record.settings[PER], record.primary_metric
     return by_group(cells, members, column, metric, clusters=clusters)
