@@ -13,7 +13,8 @@ from gateway.tasks.task import Item
 
 if TYPE_CHECKING:
     from gateway.backends.encoder import Embedding, Encoder
-    from gateway.scoring.baselines import Example, FloatArray
+    from gateway.scoring.arrays import FloatArray
+    from gateway.scoring.baselines import Example
 
 
 @dataclass(frozen=True)

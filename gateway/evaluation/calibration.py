@@ -7,8 +7,9 @@ import numpy as np
 from gateway.core.types import LabelScores
 from gateway.evaluation.predictions import fitted
 from gateway.evaluation.store import Observation
+from gateway.scoring.arrays import FloatArray
 from gateway.scoring.results import Status
-from gateway.scoring.rules import FloatArray, ScoreRule
+from gateway.scoring.rules import ScoreRule
 
 STEP = 8
 """Items that are asked between two looks."""

@@ -9,7 +9,8 @@ from gateway.core.errors import ConfigError, DataError
 from gateway.core.lists import are, plural
 from gateway.evaluation.predictions import SavedPredictions
 from gateway.evaluation.record import RunRecord
-from gateway.scoring.clusters import IntArray, numbered, together, too_few
+from gateway.scoring.arrays import IntArray
+from gateway.scoring.clusters import numbered, together, too_few
 from gateway.tasks.similarity import near_pairs, text_of
 from gateway.tasks.task import Item
 

@@ -27,6 +27,7 @@ from gateway.evaluation.summary import (
     rare_classes,
     trivial_answer,
 )
+from gateway.scoring.arrays import IntArray
 from gateway.scoring.contest import Comparison, Design, all_pairs, hold_one, pairs_of
 from gateway.scoring.flips import Flip, differing
 from gateway.scoring.groups import ByGroup, by_group
@@ -36,7 +37,6 @@ from gateway.scoring.report import Report
 from gateway.scoring.results import Prediction
 from gateway.scoring.scores import score_cell
 from gateway.scoring.signed_rank import SignedRank, signed_rank
-from gateway.scoring.statistic import IntArray
 
 REPORT = "report.json"
 """The file of a run that holds its report."""

@@ -19,6 +19,7 @@ from gateway.evaluation.predictions import (
 )
 from gateway.evaluation.record import RecordedCell, RunRecord
 from gateway.evaluation.store import Observation, Store
+from gateway.scoring.arrays import IntArray
 from gateway.scoring.contest import Design, Held, hold_entrants
 from gateway.scoring.flips import Flip, differing
 from gateway.scoring.items import is_right
@@ -34,7 +35,6 @@ from gateway.scoring.report import Conclusion, Report, best_first
 from gateway.scoring.results import MEDIAN, CellScore, CellTimings, Prediction, Status, Verdict
 from gateway.scoring.rules import ScoreRule
 from gateway.scoring.scores import TimedItem, score_cell, timings
-from gateway.scoring.statistic import IntArray
 
 
 @dataclass(frozen=True, slots=True)

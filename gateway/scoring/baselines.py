@@ -14,11 +14,11 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from gateway.core.errors import DataError
 from gateway.core.types import Answer, TaskKind
+from gateway.scoring.arrays import FloatArray
 from gateway.scoring.contest import Design, hold
 from gateway.scoring.results import MAJORITY, MEDIAN, AgainstBaseline, Prediction, Status
 from gateway.scoring.scores import DEFAULT_RESAMPLES
@@ -32,7 +32,6 @@ TFIDF_RIDGE = "baseline:tfidf-ridge"
 ENCODER_LOGREG = "baseline:encoder-logreg"
 ENCODER_RIDGE = "baseline:encoder-ridge"
 
-FloatArray = npt.NDArray[np.float64]
 Features = WordFeatures | FloatArray
 Featuring = Callable[[Sequence[str], Sequence[str]], tuple[Features, Features]]
 """Training texts, test texts -> what a linear model reads of each."""

@@ -20,13 +20,13 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from gateway.scoring.arrays import FloatArray, IntArray
 from gateway.scoring.bootstrap import FEWEST_CARRYING, Bootstrap, Method
 from gateway.scoring.claims import ALPHA, Claim
 from gateway.scoring.metrics import is_share
 from gateway.scoring.pairing import Pairs
 from gateway.scoring.proportions import score_interval
 from gateway.scoring.results import Metric
-from gateway.scoring.statistic import FloatArray, IntArray
 
 LEVEL = 1 - ALPHA
 

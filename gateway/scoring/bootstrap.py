@@ -32,9 +32,10 @@ import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from gateway.core.errors import ConfigError
+from gateway.scoring.arrays import FloatArray, IntArray
 from gateway.scoring.results import Metric
 from gateway.scoring.scores import DEFAULT_RESAMPLES, Statistic, point_estimate
-from gateway.scoring.statistic import FloatArray, IntArray, resample_indices
+from gateway.scoring.statistic import resample_indices
 
 FEWEST_CARRYING = 6
 """Items that must carry a value for its resamples to say how sure it is. A test by signs needs as

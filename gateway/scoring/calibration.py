@@ -15,8 +15,8 @@ import numpy as np
 from scipy.optimize import bisect
 from scipy.special import expit, logit, ndtr, ndtri
 
+from gateway.scoring.arrays import BoolArray, FloatArray, IntArray
 from gateway.scoring.results import Metric
-from gateway.scoring.statistic import BoolArray, FloatArray, IntArray
 
 _EXACT = 40
 """Items of a bin up to which the distribution of its right ones is computed exactly."""

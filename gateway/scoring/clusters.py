@@ -8,11 +8,9 @@ and tests draws or swaps whole clusters.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from gateway.core.lists import plural
-
-IntArray = npt.NDArray[np.int64]
+from gateway.scoring.arrays import IntArray
 
 FEWEST = 10
 """Clusters below which no interval is to be trusted: what is known of the variance comes from so

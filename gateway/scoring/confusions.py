@@ -11,16 +11,9 @@ from dataclasses import replace
 import numpy as np
 from scipy.sparse import csr_array
 
+from gateway.scoring.arrays import FloatArray, IntArray
 from gateway.scoring.intervals import MORE_ERRORS, Bounds, Unseen, of_counts, of_losses
-from gateway.scoring.statistic import (
-    FloatArray,
-    IntArray,
-    ItemStatistic,
-    Value,
-    mean,
-    ratio,
-    share,
-)
+from gateway.scoring.statistic import ItemStatistic, Value, mean, ratio, share
 
 
 def counts_of_classes(gold: IntArray, answer: IntArray, classes: int) -> csr_array:

@@ -14,6 +14,7 @@ import numpy as np
 
 from gateway.core.errors import ComparisonRefused
 from gateway.core.types import TaskKind
+from gateway.scoring.arrays import BoolArray, FloatArray, IntArray
 from gateway.scoring.beside import LEVEL, agreeing, interval, joint_level
 from gateway.scoring.bootstrap import FEWEST_CARRYING, Bootstrap, Method, of_values
 from gateway.scoring.claims import ALPHA, Claim, claim, claim_of_looks
@@ -36,7 +37,6 @@ from gateway.scoring.results import AgainstBaseline, Metric, Prediction, Verdict
 from gateway.scoring.scores import DEFAULT_RESAMPLES
 from gateway.scoring.selection import Winner, winner
 from gateway.scoring.sequential import Sequential, scores, seeded_order, watch
-from gateway.scoring.statistic import BoolArray, FloatArray, IntArray
 
 _MOST_DETAILED = 36
 """Comparisons up to which it is also found what each could have shown, and after how many items it

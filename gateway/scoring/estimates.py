@@ -4,11 +4,12 @@ import math
 from collections.abc import Mapping
 
 from gateway.scoring import confusions, intervals, rankings
+from gateway.scoring.arrays import IntArray
 from gateway.scoring.intervals import NONE, Bounds
 from gateway.scoring.metrics import limits
 from gateway.scoring.rankings import AREAS
 from gateway.scoring.results import Metric
-from gateway.scoring.statistic import IntArray, ItemStatistic
+from gateway.scoring.statistic import ItemStatistic
 
 WITHOUT_INTERVAL = frozenset({"ece"})
 """Resampling adds noise to every bin and |gap| only grows with noise, so that what perfection would

@@ -17,18 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gateway.scoring.arrays import BoolArray, FloatArray, IntArray
 from gateway.scoring.mcnemar import FEWEST_DECIDING
 from gateway.scoring.pairing import Pairs
 from gateway.scoring.permutation import SAME, Permutation, drawn_swaps, how_many, permutation_test
 from gateway.scoring.resampling import mean_of_some
-from gateway.scoring.statistic import (
-    BoolArray,
-    Counting,
-    Counts,
-    FloatArray,
-    IntArray,
-    ItemStatistic,
-)
+from gateway.scoring.statistic import Counting, Counts, ItemStatistic
 
 MOST_PERMUTATIONS, FEWEST_PERMUTATIONS = 10_000, 1_000
 _ALL_TRIED = 13

@@ -12,11 +12,11 @@ from types import MappingProxyType
 import numpy as np
 
 from gateway.core.types import Answer, TaskKind
+from gateway.scoring.arrays import BoolArray, FloatArray
 from gateway.scoring.items import Items, ordered
 from gateway.scoring.pairing import both_answered, cell_name, matched
 from gateway.scoring.results import Prediction, Status
 from gateway.scoring.scores import Statistic, point_estimate, statistics
-from gateway.scoring.statistic import BoolArray, FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaincinv, stdtrit
 
-from gateway.scoring.statistic import BoolArray, FloatArray, IntArray, ItemStatistic, Value
+from gateway.scoring.arrays import BoolArray, FloatArray, IntArray
+from gateway.scoring.statistic import ItemStatistic, Value
 
 LEVEL = 0.95
 

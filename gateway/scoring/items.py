@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from gateway.core.errors import ConfigError, DataError
 from gateway.core.types import Answer, TaskKind
+from gateway.scoring.arrays import BoolArray, FloatArray, IntArray
 from gateway.scoring.columns import Columns
 from gateway.scoring.results import Prediction, Status
-from gateway.scoring.statistic import BoolArray, FloatArray, IntArray
 
 Made = TypeVar("Made")
 

@@ -16,8 +16,8 @@ import numpy as np
 from scipy.special import bdtr
 
 from gateway.core.lists import are
+from gateway.scoring.arrays import BoolArray
 from gateway.scoring.results import Metric
-from gateway.scoring.statistic import BoolArray
 
 FEWEST_DECIDING = 6
 """With 5 deciding items even a clean sweep has p = 2 * 0.5**5 = 0.0625, in every sign-flip test."""

@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.types import Answer, TaskKind
+from gateway.scoring.arrays import BoolArray, FloatArray, IntArray
 from gateway.scoring.items import Items, ordered
 from gateway.scoring.metrics import reads_probabilities
 from gateway.scoring.results import Prediction, Status
 from gateway.scoring.scores import ON_COMMON_ITEMS, Costs, statistics
-from gateway.scoring.statistic import BoolArray, Counts, FloatArray, IntArray, ItemStatistic
+from gateway.scoring.statistic import Counts, ItemStatistic
 
 _SHOWN_IDS = 3
 

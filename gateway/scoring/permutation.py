@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gateway.scoring.arrays import FloatArray, IntArray
 from gateway.scoring.mcnemar import FEWEST_DECIDING, too_few
 from gateway.scoring.pairing import Pairs
-from gateway.scoring.statistic import Counts, FloatArray, IntArray
+from gateway.scoring.statistic import Counts
 
 DEFAULT_PERMUTATIONS = 10_000
 

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import bdtr, ndtri
 
-from gateway.scoring.statistic import FloatArray, IntArray
+from gateway.scoring.arrays import FloatArray, IntArray
 
 DEFAULT_ALPHA = 0.05
 DEFAULT_POWER = 0.8

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.sparse import csr_array, hstack
 
+from gateway.scoring.arrays import BoolArray, FloatArray, IntArray
 from gateway.scoring.intervals import Bounds, of_ranks
-from gateway.scoring.statistic import BoolArray, FloatArray, IntArray, ItemStatistic, ratio
+from gateway.scoring.statistic import ItemStatistic, ratio
 
 Area = Callable[[FloatArray, FloatArray], FloatArray]
 """How often each score stands at an item of the label and at another, shape (scores, resamples)

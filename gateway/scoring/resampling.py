@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gateway.scoring.arrays import FloatArray, IntArray
 from gateway.scoring.pairing import Pairs
 from gateway.scoring.statistic import (
     Counts,
-    FloatArray,
-    IntArray,
     ItemStatistic,
     ratio,
     resample_weights,

@@ -15,12 +15,10 @@ from enum import StrEnum
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from gateway.core.errors import BackendError, ConfigError
 from gateway.core.types import LabelScores
-
-FloatArray = npt.NDArray[np.float64]
+from gateway.scoring.arrays import FloatArray
 
 IMPOSSIBLE = -1e4
 """A label this many nats below the best one is impossible, as -inf is: a longest sensible label

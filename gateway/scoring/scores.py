@@ -21,6 +21,7 @@ from scipy.sparse import csr_array
 from gateway.core.errors import DataError
 from gateway.core.types import TaskKind
 from gateway.scoring import calibration
+from gateway.scoring.arrays import BoolArray, FloatArray, IntArray
 from gateway.scoring.confusions import (
     agreeing,
     counts_of_classes,
@@ -46,16 +47,7 @@ from gateway.scoring.results import (
     SparseConfusion,
     Status,
 )
-from gateway.scoring.statistic import (
-    BoolArray,
-    FloatArray,
-    IntArray,
-    ItemStatistic,
-    mean,
-    median,
-    ratio,
-    share,
-)
+from gateway.scoring.statistic import ItemStatistic, mean, median, ratio, share
 
 Costs = Mapping[str, Mapping[str, float]]
 """Gold label -> answer -> what it costs."""

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gateway.scoring.arrays import FloatArray, IntArray
 from gateway.scoring.estimates import bounds_of
 from gateway.scoring.metrics import limits, merit
 from gateway.scoring.pairing import Entrant
 from gateway.scoring.results import Metric
-from gateway.scoring.statistic import FloatArray, IntArray, resampled
+from gateway.scoring.statistic import resampled
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from scipy.optimize import brentq
 
 from gateway.core.draws import seeded_rank
 from gateway.core.errors import ConfigError, DataError
-from gateway.scoring.statistic import BoolArray, FloatArray, IntArray
+from gateway.scoring.arrays import BoolArray, FloatArray, IntArray
 
 DEFAULT_ALPHA = 0.05
 

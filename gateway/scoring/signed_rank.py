@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
+from gateway.scoring.arrays import FloatArray, IntArray
 from gateway.scoring.mcnemar import FEWEST_DECIDING, too_few
-from gateway.scoring.statistic import FloatArray, IntArray
 
 _MOST_EXACT = 400
 """Differences up to which the distribution is enumerated; beyond it, the normal one with the

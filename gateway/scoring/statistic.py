@@ -16,9 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, eye_array, vstack
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
+from gateway.scoring.arrays import BoolArray, FloatArray, IntArray
 
 Counts = npt.NDArray[np.uint8]
 """How often items count."""

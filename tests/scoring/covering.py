@@ -14,18 +14,11 @@ from scipy.stats import binom
 
 from gateway.evaluation.judge import agreement as judging
 from gateway.scoring import calibration, confusions, intervals, rankings
+from gateway.scoring.arrays import BoolArray, FloatArray, IntArray
 from gateway.scoring.confusions import counts_of_classes, macro_f1
 from gateway.scoring.estimates import bounds_of
 from gateway.scoring.results import Metric
-from gateway.scoring.statistic import (
-    BoolArray,
-    FloatArray,
-    IntArray,
-    ItemStatistic,
-    Value,
-    mean,
-    median,
-)
+from gateway.scoring.statistic import ItemStatistic, Value, mean, median
 
 Interval = tuple[float | None, float | None]
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway.core.types import Answer
+from gateway.scoring.arrays import BoolArray, FloatArray, IntArray
 from gateway.scoring.bootstrap import FEWEST_CARRYING, Bootstrap, Method, bootstrap
 from gateway.scoring.equivalence import proportion_equivalence
 from gateway.scoring.pairing import Pairs, paired
 from gateway.scoring.proportions import score_interval
 from gateway.scoring.results import Metric, Prediction, Status
 from gateway.scoring.scores import Statistic
-from gateway.scoring.statistic import BoolArray, FloatArray, IntArray
 
 LABELS = ("bug", "feature", "question")
 SIZE = 20_000

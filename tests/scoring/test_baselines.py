@@ -13,9 +13,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from gateway.core.errors import DataError
 from gateway.core.types import Answer, TaskKind
+from gateway.scoring.arrays import FloatArray
 from gateway.scoring.baselines import (
     Example,
-    FloatArray,
     against_baselines,
     all_baselines,
     encoder_baseline,

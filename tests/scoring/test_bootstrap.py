@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from gateway.core.errors import ConfigError
+from gateway.scoring.arrays import FloatArray, IntArray
 from gateway.scoring.bootstrap import Bootstrap, Method, bootstrap
 from gateway.scoring.scores import Statistic
-from gateway.scoring.statistic import FloatArray, IntArray, resample_indices
+from gateway.scoring.statistic import resample_indices
 from tests.scoring.cells import Rows, pairs_of, rows
 from tests.scoring.simulating import BALANCED, HARDLY, QUANTIZED, classified, coverage, estimated
 

@@ -10,10 +10,10 @@ from scipy.stats import multinomial
 from statsmodels.stats.weightstats import ttost_paired
 
 from gateway.core.errors import ConfigError
+from gateway.scoring.arrays import FloatArray, IntArray
 from gateway.scoring.bootstrap import bootstrap
 from gateway.scoring.equivalence import bootstrap_equivalence, proportion_equivalence
 from gateway.scoring.proportions import score
-from gateway.scoring.statistic import FloatArray, IntArray
 from tests.scoring.cells import estimates_of
 from tests.scoring.simulating import QUANTIZED, classified, coverage
 

@@ -16,6 +16,7 @@ from sklearn import metrics as sk
 from gateway.core.errors import ConfigError, DataError
 from gateway.core.json import from_plain, plain_values
 from gateway.core.types import Answer, TaskKind
+from gateway.scoring.arrays import IntArray
 from gateway.scoring.items import is_right, ordered
 from gateway.scoring.results import (
     MOST_DENSE,
@@ -32,7 +33,7 @@ from gateway.scoring.scores import (
     statistics,
     timings,
 )
-from gateway.scoring.statistic import IntArray, resample_indices
+from gateway.scoring.statistic import resample_indices
 
 LABELS = ("question", "bug", "feature")
 """Not in alphabetical order, in which scikit-learn would put them."""

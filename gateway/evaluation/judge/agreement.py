@@ -24,10 +24,11 @@ from scipy.stats import rankdata, spearmanr
 
 from gateway.core.errors import DataError
 from gateway.evaluation.judge.rubric import GRADES
+from gateway.scoring.arrays import FloatArray, IntArray
 from gateway.scoring.confusions import agreeing, gwet, interval, weighted_kappa
 from gateway.scoring.intervals import of_losses
 from gateway.scoring.results import Metric
-from gateway.scoring.statistic import FloatArray, IntArray, ItemStatistic, mean
+from gateway.scoring.statistic import ItemStatistic, mean
 
 _FEWEST_RANKED = 4
 _GROUPS = 100
