@@ -10,9 +10,9 @@ from gateway.evaluation.record import RunRecord
 from gateway.tasks.task import Item
 
 if TYPE_CHECKING:
+    from gateway.scoring.arrays import IntArray
     from gateway.scoring.groups import ByGroup
     from gateway.scoring.pairing import Entrant
-    from gateway.scoring.statistic import IntArray
 
 PER = "per"
 """Of the settings: the column that groups are of."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gateway.scoring.arrays import IntArray
 from gateway.scoring.estimates import estimates
 from gateway.scoring.pairing import Entrant
 from gateway.scoring.results import Metric
-from gateway.scoring.statistic import IntArray
 
 
 @dataclass(frozen=True, slots=True)
