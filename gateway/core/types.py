@@ -28,8 +28,9 @@ bytes, or a part of a character."""
 
 TaskKind = Literal["classification", "extraction", "number"]
 
-Searching = Literal["auto", "full"]
-"""Whether labels may stay unfinished that cannot be the best and hardly count, or none may."""
+Searching = Literal["auto", "full", "best"]
+"""Whether all labels are finished, or "best": of many those alone that may be the best. "auto" is
+"full", and leaves it to whoever says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

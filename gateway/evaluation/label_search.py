@@ -14,12 +14,14 @@ from gateway.scoring.rules import BY_LENGTH, ScoreRule
 
 MOST_FINISHED = 20
 """Labels of a task that are all finished: a search of so few saves little."""
+_STRONGEST: tuple[Searching, ...] = ("full", "best")
 _VERSION = 1
 """Of what a search leaves unfinished."""
 
 
 def searching(*said: str) -> Searching:
-    """What follows from what is said in several places: "full" wherever one says so.
+    """What follows from what is said in several places: "full" wherever one says so, else "best"
+    wherever one does.
 
     Raises:
         ConfigError: one says what nobody knows.
@@ -29,7 +31,7 @@ def searching(*said: str) -> Searching:
             raise ConfigError(
                 f"unknown label_search: {each!r}", hint=f"known: {', '.join(get_args(Searching))}"
             )
-    return "full" if "full" in said else "auto"
+    return next((each for each in _STRONGEST if each in said), "auto")
 
 
 def is_searched(
@@ -39,12 +41,12 @@ def is_searched(
     backend: Backend,
     wanted: Searching,
 ) -> bool:
-    """Whether a cell's labels are searched: there are many, nobody asks for all, and each rule that
+    """Whether a cell's labels are searched: that is asked for, there are many, and each rule that
     reads them has a bound."""
     return (
         mode == "score"
         and len(labels) > MOST_FINISHED
-        and wanted != "full"
+        and searching(wanted, backend.spec.label_search) == "best"
         and not BY_LENGTH.intersection(rules)
         and isinstance(backend, SearchesLabels)
         and backend.searches

@@ -175,8 +175,8 @@ class ModelSpec:
     """"bitwise": kernels whose results do not depend on what is batched or cached. "off": faster
     ones may be taken."""
     label_search: Searching = "auto"
-    """"full" finishes all labels of a task. "auto" does up to 20, and of more those that may be the
-    best, or may change a probability."""
+    """"best" finishes, where a task has more than 20 labels, those alone that may be the best;
+    "full" all of them, whatever a run says; "auto" all, if no run says otherwise."""
     origin: str = ""
     """The file that the entry is written in."""
     left_out: tuple[str, ...] = ()

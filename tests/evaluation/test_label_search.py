@@ -58,6 +58,7 @@ def many(root: Path, labels: int = 24, *, more: str = "", **wanted: object) -> P
         models=("fake",),
         strategies=("scored",),
         prompts=task(root, labels, more),
+        label_search="best",
     )
     return prepare(replace(options, **wanted))  # type: ignore[arg-type]
 
@@ -100,6 +101,7 @@ def test_the_answers_of_a_search_are_those_of_the_full_tree_within_what_is_said(
         {"labels": 20},
         {"label_search": "full"},
         {"more": 'label_search = "full"'},
+        {"label_search": "auto"},
         {"rules": ("mean",)},
     ],
     ids=str,
