@@ -42,7 +42,7 @@ def adapters_list(adapters: option.Adapters = None) -> None:
     root = _root(adapters)
     if listed(root) or shipped_beside(root):
         show(page.listing(root))
-    else:
+    if not listed(root):
         note_none(
             f"adapters in {root}",
             "gateway tune -n NAME -t TASK --train FILE; or copy a folder that PEFT saved into it",

@@ -139,7 +139,9 @@ def test_a_list_of_nothing_says_so_and_how_to_make_the_first(
         monkeypatch.setenv(name, str(tmp_path / "new"))
     monkeypatch.chdir(tmp_path)
     done = gateway(*command)
-    assert (done.code, done.out) == (0, "")
+    assert done.code == 0
+    ships = command == ("adapters", "list") and "issue-triage" in done.out
+    assert ships or not done.out
     assert nothing in done.err
     assert "to make the first: " in done.err
     assert first in done.err
