@@ -151,7 +151,9 @@ class LlamaCppBackend(EngineBackend):
         of_processor = self.spec.deterministic == "bitwise" and not self._offload.layers
         files = kept_files() if of_processor else None
         context = make()
-        kept = kept_beginnings(files, self._computing(contents, context.length))
+        # A state says of how many sequences the memory was, and is refused by one of others.
+        of = {**self._computing(contents, context.length), "sequences": str(self.spec.parallel)}
+        kept = kept_beginnings(files, of)
         return Engine(context, remake=make, serial=self._serial, kept=kept)
 
     def _computing(self, contents: str, context_length: int) -> Mapping[str, str]:

@@ -102,6 +102,20 @@ def test_flash_attention_with_keys_of_q8_0(
     holds(replace(spec, attention="flash"), path, kept, monkeypatch)
 
 
+def test_a_memory_of_another_number_of_sequences_keeps_its_own(
+    few: tuple[LlamaCppSpec, Path], kept: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec, path = few
+    said, _ = asked(spec, path)
+    before = set(kept.iterdir())
+    alone = replace(spec, parallel=1)
+    assert asked(alone, path)[0] == said
+    assert before < set(kept.iterdir())
+    assert asked(alone, path)[1][0] >= LEAST_TOKENS
+    assert asked(spec, path)[1][0] >= LEAST_TOKENS
+    assert not caplog.records
+
+
 def test_an_adapter_never_reads_what_was_computed_without_it(tmp_path: Path, kept: Path) -> None:
     (path,) = write_gguf(tmp_path / "m.gguf")
     spec = LlamaCppSpec("m", PathSource(path), context_length=1024, threads=1, parallel=1)
