@@ -120,7 +120,10 @@ def embed(
         MissingExtra: torch or transformers is absent.
         ModelLoadError: the folder's files are not what they should be.
     """
-    with _loaded(encoder) as one, ThreadPoolExecutor(threads) as pool:
+    torch, _ = library.load()
+    # OpenMP counts for each thread by itself: what the caller sets, a worker does not have.
+    alone = partial(torch.set_num_threads, 1)
+    with _loaded(encoder) as one, ThreadPoolExecutor(threads, initializer=alone) as pool:
         for found in pool.map(one, texts):
             done()
             yield found

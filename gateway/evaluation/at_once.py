@@ -77,10 +77,13 @@ def read_at_once(lines: Sequence[bytes]) -> Rows | None:
 
 
 def _clusters(raw: Sequence[Mapping[str, object]]) -> Sequence[str] | None:
-    """Of objects that have every other key; None: some have a key that is none."""
+    """Of objects that have every other key; None: some have a key that is none, or a bound that is
+    none."""
     least = len(NAMES) + 1
     if set(map(len, raw)) == {least}:
         return [""] * len(raw)
+    if not _NUMBER.issuperset(type(each.get(OFF_BY, 0.0)) for each in raw):
+        return None
     if any(len(each) != least + (CLUSTER in each) + (OFF_BY in each) for each in raw):
         return None
     return [str(each.get(CLUSTER) or "") for each in raw]

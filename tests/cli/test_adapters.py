@@ -48,10 +48,9 @@ def root(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_adapters_are_listed_and_a_broken_one_says_why(gateway: Gateway, root: Path) -> None:
     done = gateway("adapters", "list")
     assert done.code == 0
-    names = ("mine ", "bare ", "dora ", "broken ")
-    rows = {line.split()[0]: line for line in done.out.splitlines() if line.startswith(names)}
-    assert len(rows) == len(names)
-    for word in ("LORA", " 4 ", "tiny", "train.csv", "(1,200", "macro_f1 0.7", "no"):
+    rows = {each.split()[0]: each for each in done.out.split("adapter: ")[1:]}
+    assert list(rows) == ["bare", "broken", "dora", "mine", "issue-triage"]
+    for word in ("LORA", "rank: 4", "tiny", "train.csv", "(1,200", "macro_f1 0.7", "no"):
         assert word in rows["mine"], word
     assert rows["bare"].count("unknown") == 4
     assert "broken: " in done.out
@@ -147,7 +146,8 @@ def test_an_export_lies_in_the_adapter_s_folder_and_what_has_none_is_told_to_mer
     assert (done.code, done.out.strip()) == (0, str(root / "mine" / "adapter.gguf"))
     assert "4 tensors changed, alpha 8" in done.err
     listed = gateway("adapters", "list").out
-    assert next(x for x in listed.splitlines() if "yes" in x).split()[0] == "mine"
+    exported = [each.split()[0] for each in listed.split("adapter: ")[1:] if "GGUF: yes" in each]
+    assert exported == ["mine"]
     dora = gateway("adapters", "export", "dora", "--base", "tiny")
     assert (dora.code, "use_dora is set" in dora.err) == (2, True)
     assert "gateway adapters merge" in dora.err

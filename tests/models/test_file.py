@@ -352,7 +352,7 @@ def test_a_name_that_makes_no_model_says_why(adapters: Path, name: str, said: st
 def test_an_unknown_adapter_says_which_there_are(adapters: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_models().serving(["smollm2-135m-torch+trains"])
-    assert caught.value.hint == "known: exported, trained"
+    assert caught.value.hint == "known: exported, trained, issue-triage"
 
 
 def test_adapters_lie_in_the_data_folder_unless_the_environment_says_else(
