@@ -208,7 +208,7 @@ def test_weights_that_are_written_into_while_they_are_loaded_answer_no_more(
     base = shutil.copytree(root / "good", tmp_path / "good")
     # Of the same weights in another file one copy is loaded, which may be the other's.
     tensors(lambda all_: {**all_, NORM: all_[NORM] * 1.1})(base)
-    (gguf,) = write_gguf(tmp_path / "m.gguf")
+    (gguf,) = write_gguf(tmp_path / "m.gguf", drawn(11))
     of_gguf = ["[models.gguf]", f"source = {{ path = '{gguf}' }}", "threads = 1"]
     (tmp_path / "models.toml").write_text("\n".join([*_entry("good", base), *of_gguf]))
     file = gguf if name == "gguf" else base / WEIGHTS
