@@ -18,7 +18,7 @@ RECIPE = Recipe(
     rank=16, learning_rate=5e-3, epochs=10, batch=4, patience=10, held_out=0.2, max_tokens=64
 )
 _TOLD = {"yes": ("sun", "dry"), "no": ("rain", "wet")}
-_WORDS = [
+WORDS = [
     "amber",
     "birch",
     "cedar",
@@ -45,7 +45,7 @@ def write_world(folder: Path, kind: str = "llama") -> Path:
     from transformers import PreTrainedTokenizerFast
 
     told = [word for words in _TOLD.values() for word in words]
-    words = ["<unk>", "<s>", "</s>", "Answer:", "yes", "no", *told, *_WORDS]
+    words = ["<unk>", "<s>", "</s>", "Answer:", "yes", "no", *told, *WORDS]
     model = Tokenizer(WordLevel({word: n for n, word in enumerate(words)}, unk_token="<unk>"))
     model.pre_tokenizer = WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(
@@ -61,7 +61,7 @@ def write_items(path: Path, count: int = 40) -> Path:
     rows = ["id,label,text"]
     for n in range(count):
         label = ("yes", "no")[n % 2]
-        drawn = sorted(_WORDS, key=lambda word: seeded_rank(n, "word", word))[: 4 + n % 5]
+        drawn = sorted(WORDS, key=lambda word: seeded_rank(n, "word", word))[: 4 + n % 5]
         told = _TOLD[label][n // 2 % 2]
         rows.append(f"i{n},{label},{' '.join([*drawn[:2], told, *drawn[2:]])}")
     path.write_text("\n".join(rows) + "\n")

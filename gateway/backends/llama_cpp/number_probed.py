@@ -8,18 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.llama_cpp.fitted import FittedLlamaCpp, place_of_text
 from gateway.backends.llama_cpp.spec import LlamaCppNumberProbeSpec
-from gateway.core.digests import digest_json
-from gateway.core.errors import ConfigError, InvalidRequest, Unsupported
+from gateway.core.errors import Unsupported
 from gateway.core.types import Completion, Delta, GenerationRequest, LabelScores, Usage
-from gateway.models.adapters.check import refuse_other_weights
-from gateway.models.adapters.number_probe import read_number_probe
-from gateway.models.adapters.probe import probe_digest
-from gateway.models.locate import described_digests
+from gateway.models.adapters.number_probe import NumberProbe, read_number_probe
 
 
-class NumberProbedLlamaCpp(LlamaCppBackend):
+class NumberProbedLlamaCpp(FittedLlamaCpp):
     """See `gateway.backends.protocol.Backend`.
 
     Raises:
@@ -30,18 +26,12 @@ class NumberProbedLlamaCpp(LlamaCppBackend):
     spec: LlamaCppNumberProbeSpec
 
     def __init__(self, spec: LlamaCppNumberProbeSpec, path: Path) -> None:
-        digests = described_digests(spec, path)
-        refuse_other_weights(spec.probe, digests.contents, digests.first)
-        self._probe = read_number_probe(spec.probe)
         super().__init__(spec, path)
-        if self._probe.dimensions != self._model.width:
-            raise ConfigError(
-                f"{spec.name}: the probe reads states of {self._probe.dimensions} numbers, and the "
-                f"model's have {self._model.width}"
-            )
-        self.identity = {**self.identity, "probe": probe_digest(spec.probe)}
-        self.fingerprint = digest_json(self.identity)
         self._reading = threading.Lock()
+
+    def _load(self, folder: Path) -> NumberProbe:
+        self._probe = read_number_probe(folder)
+        return self._probe
 
     async def generate(self, request: GenerationRequest) -> Completion:
         """The number, as text of no tokens: the model itself writes nothing."""
@@ -73,13 +63,7 @@ class NumberProbedLlamaCpp(LlamaCppBackend):
         )
 
     def _answer(self, prompt: Sequence[int]) -> float:
-        text = self._probe.frame.text(prompt)
-        if text is None:
-            raise InvalidRequest(
-                "the prompt is not of the template that the probe was made with",
-                hint="take the task and the strategy that its card.toml names",
-            )
-        start, stop = text
+        start, stop = place_of_text(self._probe.frame, prompt)
         states = {}
         if self._probe.layers:
             # A memory that has read nothing: the same bytes whatever was asked before.

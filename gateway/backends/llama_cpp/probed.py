@@ -8,20 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.llama_cpp.fitted import FittedLlamaCpp, place_of_text
 from gateway.backends.llama_cpp.spec import LlamaCppProbeSpec
 from gateway.backends.llama_cpp.states import StateReader
-from gateway.core.digests import digest_json
-from gateway.core.errors import ConfigError, InvalidRequest, Unsupported
+from gateway.core.errors import InvalidRequest, Unsupported
 from gateway.core.lists import first_names
 from gateway.core.types import Completion, Delta, GenerationRequest, LabelScores
 from gateway.engine.reader import check_labels
-from gateway.models.adapters.check import refuse_other_weights
-from gateway.models.adapters.probe import probe_digest, read_probe
-from gateway.models.locate import described_digests
+from gateway.models.adapters.probe import Probe, read_probe
 
 
-class ProbedLlamaCpp(LlamaCppBackend):
+class ProbedLlamaCpp(FittedLlamaCpp):
     """See `gateway.backends.protocol.Backend`.
 
     Raises:
@@ -32,19 +29,13 @@ class ProbedLlamaCpp(LlamaCppBackend):
     spec: LlamaCppProbeSpec
 
     def __init__(self, spec: LlamaCppProbeSpec, path: Path) -> None:
-        digests = described_digests(spec, path)
-        refuse_other_weights(spec.probe, digests.contents, digests.first)
-        self._probe = read_probe(spec.probe)
         super().__init__(spec, path)
-        if self._probe.dimensions != self._model.width:
-            raise ConfigError(
-                f"{spec.name}: the probe reads states of {self._probe.dimensions} numbers, and the "
-                f"model's have {self._model.width}"
-            )
-        self.identity = {**self.identity, "probe": probe_digest(spec.probe)}
-        self.fingerprint = digest_json(self.identity)
         self._states: StateReader | None = None
         self._reading = threading.Lock()
+
+    def _load(self, folder: Path) -> Probe:
+        self._probe = read_probe(folder)
+        return self._probe
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -112,13 +103,7 @@ class ProbedLlamaCpp(LlamaCppBackend):
         return tuple(found[self._probe.labels.index(label)] for label in labels)
 
     def _logprobs(self, prompt: Sequence[int], *, fresh: bool = False) -> list[float]:
-        text = self._probe.frame.text(prompt)
-        if text is None:
-            raise InvalidRequest(
-                "the prompt is not of the template that the probe was made with",
-                hint="take the task and the strategy that its card.toml names",
-            )
-        start, stop = text
+        start, stop = place_of_text(self._probe.frame, prompt)
         states = {}
         if self._probe.layers:
             with self._reading, self._reader_of_states(fresh=fresh) as reader:

@@ -15,13 +15,13 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.models.adapters.names import PROBE
 from gateway.models.adapters.probe import Floats, Frame, Pooling, pooled, vectorizer_of
+from gateway.models.adapters.probe_file import read_file, shaped
 
 _ABOUT = "number_probe"
 
@@ -191,23 +191,7 @@ def read_number_probe(folder: Path) -> NumberProbe:
         ModelLoadError: there is none, or the file is damaged.
         ConfigError: what it says of itself is not understood.
     """
-    path = folder / PROBE
-    try:
-        with safe_open(path, framework="np") as file:
-            said = (file.metadata() or {}).get(_ABOUT, "{}")
-            tensors = {name: np.asarray(file.get_tensor(name), np.float64) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as exc:
-        raise ModelLoadError(f"{path}: no readable probe: {exc}") from exc
-    try:
-        about = TypeAdapter(_About).validate_json(said)
-    except (ValidationError, ValueError) as exc:
-        raise ConfigError(
-            f"{path}: no probe that this version reads", hint="make it again: gateway tune"
-        ) from exc
-    try:
-        return _probe(about, tensors)
-    except (KeyError, ValueError) as exc:
-        raise ModelLoadError(f"{path}: a probe without all of its numbers: {exc}") from exc
+    return read_file(folder / PROBE, _ABOUT, _About, _probe)
 
 
 def _probe(about: _About, tensors: Mapping[str, Floats]) -> NumberProbe:
@@ -216,13 +200,13 @@ def _probe(about: _About, tensors: Mapping[str, Floats]) -> NumberProbe:
         if not member.layer:
             terms = len(about.terms)
             idf, coefficients = (
-                _shaped(tensors, f"words.{name}", terms) for name in ("idf", "coefficients")
+                shaped(tensors, f"words.{name}", terms) for name in ("idf", "coefficients")
             )
             words = NumberOnWords(member.weight, about.terms, idf, coefficients, member.intercept)
             continue
         width = about.dimensions * (2 if member.pooling == "both" else 1)
         centre, scale, coefficients = (
-            _shaped(tensors, f"{number}.{name}", width)
+            shaped(tensors, f"{number}.{name}", width)
             for name in ("centre", "scale", "coefficients")
         )
         pooling: Pooling = member.pooling or "last"
@@ -244,10 +228,3 @@ def _probe(about: _About, tensors: Mapping[str, Floats]) -> NumberProbe:
         frame=Frame(about.before, about.behind),
         dimensions=about.dimensions,
     )
-
-
-def _shaped(tensors: Mapping[str, Floats], name: str, length: int) -> Floats:
-    tensor = tensors[name]
-    if tensor.shape != (length,) or not np.isfinite(tensor).all():
-        raise ValueError(f"{name} has the shape {tensor.shape}, or numbers that are none")
-    return tensor

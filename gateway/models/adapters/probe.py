@@ -16,14 +16,13 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, MinLen
 from numpy.typing import NDArray
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from safetensors import SafetensorError, safe_open
+from pydantic import ConfigDict, TypeAdapter
 from safetensors.numpy import save_file
 
 from gateway.core.digests import file_digest
-from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.core.sequences import common_length
 from gateway.models.adapters.names import PROBE
+from gateway.models.adapters.probe_file import read_file, shaped
 
 _ABOUT = "probe"
 _JOINED = 3
@@ -231,23 +230,7 @@ def read_probe(folder: Path) -> Probe:
         ModelLoadError: there is none, or the file is damaged.
         ConfigError: what it says of itself is not understood.
     """
-    path = folder / PROBE
-    try:
-        with safe_open(path, framework="np") as file:
-            said = (file.metadata() or {}).get(_ABOUT, "{}")
-            tensors = {name: np.asarray(file.get_tensor(name), np.float64) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as exc:
-        raise ModelLoadError(f"{path}: no readable probe: {exc}") from exc
-    try:
-        about = TypeAdapter(_About).validate_json(said)
-    except (ValidationError, ValueError) as exc:
-        raise ConfigError(
-            f"{path}: no probe that this version reads", hint="make it again: gateway tune"
-        ) from exc
-    try:
-        return _probe(about, tensors)
-    except (KeyError, ValueError) as exc:
-        raise ModelLoadError(f"{path}: a probe without all of its numbers: {exc}") from exc
+    return read_file(folder / PROBE, _ABOUT, _About, _probe)
 
 
 def _probe(about: _About, tensors: Mapping[str, Floats]) -> Probe:
@@ -258,9 +241,9 @@ def _probe(about: _About, tensors: Mapping[str, Floats]) -> Probe:
             words = OnWords(
                 member.weight,
                 about.terms,
-                _shaped(tensors, "words.idf", terms),
-                _shaped(tensors, "words.coefficients", labels, terms),
-                _shaped(tensors, "words.intercepts", labels),
+                shaped(tensors, "words.idf", terms),
+                shaped(tensors, "words.coefficients", labels, terms),
+                shaped(tensors, "words.intercepts", labels),
             )
             continue
         width = about.dimensions * (2 if member.pooling == "both" else 1)
@@ -270,7 +253,7 @@ def _probe(about: _About, tensors: Mapping[str, Floats]) -> Probe:
             "coefficients": (labels, width),
             "intercepts": (labels,),
         }
-        read = {name: _shaped(tensors, f"{number}.{name}", *s) for name, s in shapes.items()}
+        read = {name: shaped(tensors, f"{number}.{name}", *s) for name, s in shapes.items()}
         pooling: Pooling = member.pooling or "last"
         on_states.append(OnStates(member.layer, pooling, member.weight, **read))
     return Probe(
@@ -281,10 +264,3 @@ def _probe(about: _About, tensors: Mapping[str, Floats]) -> Probe:
         Frame(about.before, about.behind),
         about.dimensions,
     )
-
-
-def _shaped(tensors: Mapping[str, Floats], name: str, *shape: int) -> Floats:
-    tensor = tensors[name]
-    if tensor.shape != shape or not np.isfinite(tensor).all():
-        raise ValueError(f"{name} has the shape {tensor.shape}, or numbers that are none")
-    return tensor

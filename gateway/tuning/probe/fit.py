@@ -1,6 +1,5 @@
 """One member of a probe: a logistic regression on states or on words."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -8,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -21,6 +19,7 @@ from gateway.models.adapters.probe import (
     pooled,
     vectorizer_of,
 )
+from gateway.scoring.words import word_features
 
 Codes = NDArray[np.int64]
 
@@ -111,14 +110,12 @@ def predict(member: Member, data: Data) -> Floats:
 
 def _on_words(choice: Choice, data: Data, weight: float) -> OnWords:
     """TF-IDF of words and word pairs that occur in two texts, as the baseline's."""
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)
-    words = vectorizer.build_analyzer()
-    seen = Counter(word for text in data.texts for word in set(words(text)))
-    if max(seen.values(), default=0) < 2:
+    features = word_features(data.texts)
+    if features is None:
         nothing = np.zeros((data.labels, 0))
         counts = np.bincount(data.golds, minlength=data.labels)
         return OnWords(weight, (), np.zeros(0), nothing, np.log(np.maximum(counts, 1e-7)))
-    inputs = vectorizer.fit_transform(data.texts)
+    vectorizer, inputs = features
     coefficients, intercepts = _regression(inputs, data, choice.penalty)
     terms = tuple(map(str, vectorizer.get_feature_names_out()))
     return OnWords(weight, terms, vectorizer.idf_, coefficients, intercepts)

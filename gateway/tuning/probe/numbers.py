@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -39,6 +38,7 @@ from gateway.models.adapters.number_probe import (
     write_number_probe,
 )
 from gateway.models.adapters.probe import Floats, pooled, vectorizer_of
+from gateway.scoring.words import word_features
 from gateway.tuning.checks.split import folds
 from gateway.tuning.job import Stage, TrainingJob
 from gateway.tuning.probe.choose import POOLINGS
@@ -210,12 +210,10 @@ def predict(member: Member, data: Data) -> Floats:
 
 def _on_words(data: Data, targets: Floats, weight: float) -> NumberOnWords:
     """TF-IDF of words and word pairs that occur in two texts, as the baseline's."""
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)
-    words = vectorizer.build_analyzer()
-    seen = Counter(word for text in data.texts for word in set(words(text)))
-    if max(seen.values(), default=0) < 2:
+    features = word_features(data.texts)
+    if features is None:
         return NumberOnWords(weight, (), np.zeros(0), np.zeros(0), float(np.mean(targets)))
-    inputs = vectorizer.fit_transform(data.texts)
+    vectorizer, inputs = features
     model = _ridge(Ridge(alpha=_OF_WORDS, solver="lsqr", tol=1e-6), inputs, targets)
     terms = tuple(map(str, vectorizer.get_feature_names_out()))
     found = np.asarray(model.coef_, dtype=np.float64)

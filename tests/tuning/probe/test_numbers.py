@@ -26,6 +26,7 @@ from gateway.tuning.probe.numbers import MEDIAN, ProbedNumbers, choose, train
 from gateway.tuning.probe.recipe import ProbeRecipe
 from gateway.tuning.recipe import Recipe
 from tests.support.tiny_gguf import write_gguf
+from tests.tuning.worlds import WORDS
 
 TASK = """
 kind = "number"
@@ -38,23 +39,6 @@ points = ["points"]
 """
 ASK = '{# mode = "generate"\nmax_tokens = 8 #}{% block user %}{{ text }}{% endblock %}\n'
 SIZES = {"typo": 1, "button": 3, "scheduler": 13}
-WORDS = [
-    "amber",
-    "birch",
-    "cedar",
-    "dune",
-    "elm",
-    "fjord",
-    "grove",
-    "heath",
-    "iris",
-    "jade",
-    "kelp",
-    "lichen",
-    "moss",
-    "oak",
-    "pine",
-]
 pytestmark = pytest.mark.needs("llama_cpp")
 NOBODY = lambda _, __: lambda: None  # noqa: E731
 
