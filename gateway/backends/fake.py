@@ -27,7 +27,7 @@ from gateway.core.types import (
     Usage,
     bounds_of,
 )
-from gateway.models.reasoning import part
+from gateway.models.reasoning import part, tokens_in
 from gateway.models.spec import Capabilities, ModelSpec
 from gateway.models.tool_calls import ToolMode
 
@@ -92,10 +92,10 @@ class FakeBackend:
             text=answer,
             token_ids=ids,
             finish_reason="stop" if whole else "length",
-            usage=Usage(len(prompt.token_ids), len(ids)),
+            usage=Usage(len(prompt.token_ids), len(ids), _thought(ids, answer, prompt)),
             fingerprint=self.fingerprint,
             logprobs=_logprobs(ids, request.logprobs),
-            reasoning=part(answer),
+            reasoning=part(answer, opened=prompt.thinking),
         )
 
     async def stream(self, request: GenerationRequest) -> AsyncIterator[Delta]:
@@ -226,6 +226,12 @@ def _encode(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as exc:
         raise InvalidRequest("the text holds a lone surrogate", hint="send valid Unicode") from exc
+
+
+def _thought(ids: Sequence[int], text: str, prompt: RenderedRequest) -> int:
+    """How many of the bytes are of a thought."""
+    ends = [len(bytes(ids[: n + 1]).decode("utf-8", "ignore")) for n in range(len(ids))]
+    return tokens_in(text, ends, opened=prompt.thinking)
 
 
 def _unit(text: str) -> float:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.engine.llama.vocabulary import GgufVocabulary
     from gateway.engine.reader import Reader
     from gateway.models.choices import Choice
+    from gateway.models.families.thoughts import ThoughtTags
 
 
 class Backend(Protocol):
@@ -202,6 +203,15 @@ class Reads(Protocol):
 
 
 @runtime_checkable
+class Thinks(Protocol):
+    """A backend that knows how its model thinks, and tells no reader."""
+
+    def own_thought(self) -> "ThoughtTags | None":
+        """As `Reader.own_thought`."""
+        ...
+
+
+@runtime_checkable
 class Choosing(Protocol):
     """A backend whose library has several ways to compute a file, of which one can be chosen."""
 
@@ -265,3 +275,11 @@ def said_of_entry(backend: Backend) -> tuple[str, ...]:
     """Its warnings that are about the entry itself and not about the machine, which every command
     says that loads it."""
     return tuple(said for said in backend.warnings if said.startswith(f"{backend.spec.name}: "))
+
+
+def thought_of(backend: Backend) -> "ThoughtTags | None":
+    """What stands around the thought that a model writes when it is asked to think; None: it is not
+    known to think, or its entry leaves thoughts out."""
+    if isinstance(backend, Reads):
+        return backend.reader.own_thought()
+    return backend.own_thought() if isinstance(backend, Thinks) else None

@@ -131,9 +131,11 @@ def request_from_json(text: str) -> GenerationRequest:
 
 
 def completion_to_json(completion: Completion) -> str:
-    """Canonical JSON of everything but the measured times, which differ from run to run."""
+    """Canonical JSON of everything but the measured times, which differ from run to run, and of
+    what follows from the rest."""
     raw = asdict(completion)
     del raw["timings"]
+    del raw["usage"]["reasoning_tokens"]
     return canonical_json(raw)
 
 

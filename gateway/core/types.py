@@ -162,6 +162,12 @@ class GenerationRequest:
     reasoning: str = ""
     """How much the model thinks before it answers: "off", "on" or a level such as "low". Empty: as
     its entry says, or else its chat template."""
+    thinking_budget: int | None = None
+    """Most tokens of what it thinks, the tags around it apart, 1 or more; then the thought is
+    closed. None: as its entry says."""
+    thinks_first: bool = False
+    """`answer_start` and `constraint` hold for what stands behind a thought, which is written
+    first. False: they hold from the first token on."""
     template_variables: str = ""
     """What the chat template is given beside the conversation: a JSON object, as text."""
     logprobs: int | None = None
@@ -178,6 +184,8 @@ class GenerationRequest:
             raise InvalidRequest("tools go with messages", parameter="tools")
         if self.logprobs is not None:
             _require(0 <= self.logprobs <= 1000, "logprobs", self.logprobs, "0 to 1000")
+        if (most := self.thinking_budget) is not None:
+            _require(1 <= most <= MAX_TOKENS_LIMIT, "thinking_budget", most, "1 to 1000000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +194,9 @@ class Usage:
 
     prompt_tokens: int
     completion_tokens: int
+    reasoning_tokens: int = field(default=0, compare=False)
+    """Of the completion's, those of a thought, tags and spaces around it apart. It follows from
+    text and tokens, so that it is not kept with them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,16 +25,26 @@ from functools import partial
 from pathlib import Path
 
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
-from gateway.backends.protocol import Able, Backend, Choosing, OwnLabels, Plain, Ranks
+from gateway.backends.protocol import (
+    Able,
+    Backend,
+    Choosing,
+    OwnLabels,
+    Plain,
+    Ranks,
+    Reads,
+    thought_of,
+)
 from gateway.backends.registry import load_backend, load_models
 from gateway.core.concurrency import Work, blocking
 from gateway.core.digests import canonical_json
 from gateway.core.errors import BackendError, InvalidRequest
-from gateway.core.types import GenerationRequest, Sampling
+from gateway.core.types import GenerationRequest, Message, Sampling
 from gateway.determinism.rendering import by_transformers
 from gateway.models.certificates import Certificate, Level, Trial, machine, save
 from gateway.models.choices import Settings
 from gateway.models.environment import certificates_file, nothing_kept
+from gateway.models.families.thoughts import ON
 from gateway.models.locate import weights_path
 from gateway.models.spec import ModelSpec
 
@@ -45,6 +55,8 @@ OnTrial = Callable[[str, int, int], None]
 LABELS = ("yes", "no", "a bug report", "a bug", "something else entirely")
 MOST_PROMPT_TOKENS = 700
 _TOKENS = 16
+_THOUGHT = 4
+"""Tokens of a thought's budget."""
 _NATS = 0.01
 """How far a label's score may lie from that of a plain pass: where kernels follow from the number
 of rows, some of this is rounding; of another text it is more."""
@@ -187,6 +199,7 @@ async def _by_another_way(backend: Backend, questions: Sequence[_Question]) -> l
     writes = not isinstance(backend, Able) or backend.abilities.can("generate")
     if writes and not isinstance(backend, OwnLabels):
         trials += filter(None, [await asyncio.to_thread(by_transformers, backend)])
+        trials += filter(None, [await _thinking(backend)])
     if not isinstance(backend, Plain):
         return trials
     scored = next((each for each in questions if each.labels), None)
@@ -203,6 +216,31 @@ async def _by_another_way(backend: Backend, questions: Sequence[_Question]) -> l
         far = not product / (math.hypot(*ours) or 1.0) >= _COSINE
         trials.append(Trial("a vector, pooled from its tokens' states", 1, 0, int(far)))
     return trials
+
+
+async def _thinking(backend: Backend) -> Trial | None:
+    """A thought that is closed at its budget, and the answer behind it, in one generation; beside
+    what follows the same tokens in a prompt. None: the model does not think."""
+    if (tags := thought_of(backend)) is None or not isinstance(backend, Reads):
+        return None
+    closed = _THOUGHT + len(backend.reader.plain_tokens(tags.closing))
+    request = GenerationRequest(
+        backend.spec.name,
+        (Message("user", "Is a piano heavier than an orange?"),),
+        sampling=Sampling(max_tokens=closed + _TOKENS),
+        reasoning=backend.spec.reasoning or ON,
+        thinking_budget=_THOUGHT,
+        thinks_first=True,
+    )
+    whole = await backend.generate(request)
+    changed = whole.usage.reasoning_tokens > _THOUGHT
+    if rest := whole.token_ids[closed:]:
+        given = (*backend.render(request).token_ids, *whole.token_ids[:closed])
+        again = GenerationRequest(
+            backend.spec.name, prompt_tokens=given, sampling=Sampling(max_tokens=len(rest))
+        )
+        changed |= (await backend.generate(again)).token_ids != rest
+    return Trial("a thought closed at its budget, and the answer behind it", 1, int(changed), 0)
 
 
 async def _as_chosen(spec: ModelSpec, load: Loader) -> ModelSpec:

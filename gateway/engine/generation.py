@@ -9,6 +9,7 @@ from gateway.engine.context import Logits
 from gateway.engine.jobs import Generated, Job, OnText, Step, Vocabulary
 from gateway.engine.sampling import Floats, adjusted, choose, log_normalizer, most_likely
 from gateway.engine.text import TextAssembler
+from gateway.engine.thinking import ThoughtGuide, ThoughtRules
 
 
 def generate(
@@ -18,6 +19,7 @@ def generate(
     *,
     logprobs: int | None = None,
     matcher: Matcher | None = None,
+    thought: ThoughtRules | None = None,
     on_text: OnText | None = None,
 ) -> Job:
     """Generate token by token until an end token, a stop text, or `max_tokens`.
@@ -25,20 +27,27 @@ def generate(
     Args:
         logprobs: record each token's log-probability and that many alternatives.
         matcher: the constraint's state; None lets every token through.
+        thought: what holds for what it thinks; None: nothing does.
         on_text: called with each piece of text as soon as no stop text can take it back, and
             with the log-probabilities that were recorded since the last call.
     """
     (row,) = yield Step(0, prompt)
     prompt_done = time.perf_counter()
     assembler = TextAssembler(sampling.stop)
+    guide = ThoughtGuide(thought, vocabulary) if thought is not None else None
     ids: list[int] = []
+    ends: list[int] = []
     recorded: list[TokenLogprob] = []
     told = 0
     reason: FinishReason = "length"
     while True:
         wanted = adjusted(row, sampling, prompt, ids)
-        allowed = wanted if matcher is None else matcher.masked(wanted)
-        token = choose(allowed, sampling, len(ids))
+        masks = matcher if guide is None or guide.answers else None
+        allowed = wanted if masks is None else masks.masked(wanted)
+        token = guide.next() if guide is not None else None
+        if token is None:
+            token = choose(allowed, sampling, len(ids))
+            token = token if guide is None else guide.instead_of(token)
         if token in vocabulary.end_tokens:
             reason = "stop"
             break
@@ -46,16 +55,21 @@ def generate(
         if logprobs is not None:
             recorded.append(_token_logprob(row, allowed, token, logprobs, vocabulary))
         assembler.add(vocabulary.piece(token))
+        ends.append(len(assembler.text))
+        if guide is not None:
+            guide.saw(assembler.text)
         if on_text and (fresh := assembler.release()):
             on_text(fresh, tuple(recorded[told:]))
             told = len(recorded)
-        if assembler.stopped or (matcher is not None and matcher.finished_by(token)):
+        if assembler.stopped or (masks is not None and masks.finished_by(token)):
             reason = "stop"
             break
         if len(ids) == sampling.max_tokens:
             break
         (row,) = yield Step(len(prompt) + len(ids) - 1, [token])
     assembler.finish()
+    if ends:
+        ends[-1] = len(assembler.text)
     if on_text and (fresh := assembler.release(final=True)):
         on_text(fresh, tuple(recorded[told:]))
     return Generated(
@@ -64,6 +78,7 @@ def generate(
         reason,
         tuple(recorded) if logprobs is not None else None,
         prompt_done,
+        tuple(ends),
     )
 
 

@@ -33,7 +33,7 @@ from gateway.engine.label_scores import score
 from gateway.engine.reader import Reader
 from gateway.engine.token_scores import read
 from gateway.models.abilities import Abilities
-from gateway.models.reasoning import part
+from gateway.models.reasoning import part, tokens_in
 from gateway.models.spec import ModelSpec
 from gateway.models.tool_calls import ToolMode
 
@@ -231,20 +231,23 @@ class EngineBackend:
             sampling,
             logprobs=request.logprobs,
             matcher=matcher,
+            thought=self._reader.thought_rules(request, opened=rendered.thinking),
             on_text=on_text,
         )
         done = await self._run(prompt, job)
         answer = done.answer
         assert isinstance(answer, Generated)
+        opened, only = rendered.thinking, request.constraint is not None
+        thought = tokens_in(answer.text, answer.ends, opened=opened, only=only)
         return Completion(
             text=answer.text,
             token_ids=answer.token_ids,
             finish_reason=answer.finish_reason,
-            usage=Usage(len(prompt), len(answer.token_ids)),
+            usage=Usage(len(prompt), len(answer.token_ids), thought),
             fingerprint=self.fingerprint,
             logprobs=answer.logprobs,
             timings=done.timings,
-            reasoning=part(answer.text, opened=rendered.thinking),
+            reasoning=part(answer.text, opened=opened, only=only),
         )
 
     async def _read(self, request: GenerationRequest) -> RenderedRequest:

@@ -41,6 +41,8 @@ class Generated:
     logprobs: tuple[TokenLogprob, ...] | None
     prompt_done: float
     """`time.perf_counter()` when the prompt's logits came."""
+    ends: tuple[int, ...] = ()
+    """Of each token, how many characters of the text there are behind it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from gateway.engine.tokenizer import Segment, Tokenizer
 from gateway.models.chat_template import Written
 
 _BEFORE, _PROBE = "\n", "a"
+_BEFORES = (_BEFORE, _PROBE)
 """A text is continued where it is read behind a line's end, whose tokens are taken away again."""
 
 
@@ -35,6 +36,27 @@ class PromptReader:
                 made += self._before() if begins else []
                 made += self._data(text, behind_control=number > 0)
         return made
+
+    def continued(self, text: Written) -> list[int]:
+        """Of a text that stands behind others."""
+        made: list[int] = []
+        for number, (stretch, special) in enumerate(self._stretches(text)):
+            if not special:
+                made += self._data(stretch, behind_control=True)
+            elif number or not self._puts_a_space:
+                made += self._tokenizer.tokenize([(stretch, True)], add_special=False)
+            else:
+                made += self._behind_another(stretch)
+        return made
+
+    def _behind_another(self, text: str) -> list[int]:
+        """Tokens of a text without the space that is put before the first one."""
+        for before in _BEFORES:
+            first = self._tokenizer.tokenize([(before, True)], add_special=False)
+            whole = self._tokenizer.tokenize([(before + text, True)], add_special=False)
+            if whole[: len(first)] == first:
+                return whole[len(first) :]
+        return self._tokenizer.tokenize([(text, True)], add_special=False)
 
     def plain(self, text: str) -> list[int]:
         """Of a text that is all data."""

@@ -4,6 +4,7 @@ import bisect
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import cast
 
@@ -16,12 +17,13 @@ from gateway.core.types import GenerationRequest, Message, RenderedRequest
 from gateway.engine.jobs import Vocabulary
 from gateway.engine.prompt import PromptReader
 from gateway.engine.recent import Recent
+from gateway.engine.thinking import ThoughtRules
 from gateway.engine.tokenizer import Tokenizer, pattern_of, written_in
 from gateway.models import chat_template, reasoning, tool_calls
 from gateway.models.chat_template import Written
 from gateway.models.families.calls import syntax_named
 from gateway.models.families.markup import markup_in
-from gateway.models.families.thoughts import OFF, Thoughts
+from gateway.models.families.thoughts import OFF, ON, Thoughts, ThoughtTags
 from gateway.models.origins import CALLER, TEMPLATE
 from gateway.models.spec import NAMED, ModelSpec
 from gateway.models.tool_calls import ToolMode
@@ -59,7 +61,7 @@ class Reader:
         key = (
             *(request.messages, request.prompt, request.tools, request.answer_start),
             *(request.reasoning, request.template_variables, _is_closed(request)),
-            request.answer_markup,
+            *(request.answer_markup, request.thinks_first),
         )
         return self._recent.get(key, lambda: self._render(request))
 
@@ -172,7 +174,8 @@ class Reader:
     @property
     def _thinking_identity(self) -> Mapping[str, str]:
         """What the entry says of thoughts, and whether answers are put behind a closed one."""
-        said = {"reasoning": self._spec.reasoning} if self._spec.reasoning else {}
+        told = {"reasoning": self._spec.reasoning, "thinking_budget": self._spec.thinking_budget}
+        said = {name: str(value) for name, value in told.items() if value}
         if self.template_source is None or self._spec.can.on_a_server:
             return said
         try:
@@ -327,7 +330,7 @@ class Reader:
         if (tools or tool_calls.are_in(turns)) and self.tool_mode == "fallback":
             tools, turns = (), tool_calls.as_text(turns, tools)
         messages = self._conversation(self._chat_template.with_calls_written(turns))
-        asked = request.reasoning or self._spec.reasoning
+        asked = self._asked(request)
         # What has to be an answer from its first token on is none within a thought.
         # What a model thought and is to go on from has the tags of it.
         thinks = bool(reasoning.tags_in(request.answer_start))
@@ -344,10 +347,66 @@ class Reader:
             variables=variables,
             texts=tool_calls.are_in(turns) and self._takes_texts,
         )
+        if request.thinks_first:
+            return prompt.more(self._tags(variables).opening, TEMPLATE), True
         if closed and not request.answer_start.startswith(_CHANNEL):
             prompt = prompt.more(self._closing(variables), TEMPLATE)
         prompt = _begun(prompt, request)
         return prompt, reasoning.opens(prompt.text, messages, request.answer_start)
+
+    def _asked(self, request: GenerationRequest) -> str:
+        """How much is to be thought, by the request or else by the entry."""
+        return request.reasoning or self._spec.reasoning
+
+    def _tags(self, variables: Mapping[str, object]) -> ThoughtTags:
+        """What stands around a thought.
+
+        Raises:
+            InvalidRequest: the chat template tells of none.
+        """
+        tags = self._thoughts.tags(variables)
+        if tags is None:
+            raise InvalidRequest(
+                f"the chat template of {self._spec.name} knows of no thought that tags end, behind "
+                "which an answer of a given form could stand",
+                parameter="reasoning_effort",
+            )
+        return tags
+
+    def thought_rules(self, request: GenerationRequest, *, opened: bool) -> ThoughtRules | None:
+        """What holds for what the model thinks; None: nothing does.
+
+        Args:
+            opened: the prompt ends within a thought.
+
+        Raises:
+            InvalidRequest: as `render`.
+        """
+        budget = request.thinking_budget or self._spec.thinking_budget or None
+        if not request.messages or not (request.thinks_first or budget):
+            return None
+        if request.constraint is not None and not request.thinks_first:
+            return None
+        given = self._thoughts.variables(self._asked(request))
+        tags = self._thoughts.tags({**given, **self._told(request.template_variables)})
+        if tags is None:
+            return None  # What thinks nothing keeps every budget.
+        rules = ThoughtRules(tags, self._prompts.continued, opened=opened, budget=budget)
+        return _first(rules, _begun(Written("", b""), request)) if request.thinks_first else rules
+
+    def own_thought(self) -> ThoughtTags | None:
+        """What stands around the thought that the model writes when it is asked to think; None: its
+        chat template knows of none, or its entry leaves it out."""
+        return self._own_thought
+
+    @cached_property
+    def _own_thought(self) -> ThoughtTags | None:
+        if self.template_source is None or self._spec.reasoning == OFF:
+            return None
+        try:
+            return self._thoughts.tags(self._thoughts.variables(self._spec.reasoning or ON))
+        except (ConfigError, InvalidRequest):
+            return None
 
     def _told(self, variables: str) -> Mapping[str, object]:
         """What a request gives the chat template beside the conversation.
@@ -474,9 +533,20 @@ def _begun(prompt: Written, request: GenerationRequest) -> Written:
     return prompt.more(text[at:], origin)
 
 
+def _first(rules: ThoughtRules, start: Written) -> ThoughtRules:
+    """The rules for a thought behind which an answer begins so."""
+    tags = rules.tags
+    if not start.text.startswith(_CHANNEL) or _CHANNEL not in tags.tag:
+        return replace(rules, first=True, start=start)
+    # A channel stands in place of the one in which answers are told.
+    tag = tags.tag.partition(_CHANNEL)[0] + start.text
+    return replace(rules, first=True, tags=replace(tags, tag=tag, behind=""))
+
+
 def _is_closed(request: GenerationRequest) -> bool:
     """Whether what is written has to be the answer from its first token on."""
-    return request.constraint is not None or bool(request.answer_start)
+    given = request.constraint is not None or bool(request.answer_start)
+    return given and not request.thinks_first
 
 
 def check_labels(labels: Sequence[str]) -> None:

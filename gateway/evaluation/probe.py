@@ -38,7 +38,7 @@ def check_prompt(request: GenerationRequest, template: PromptTemplate, backend: 
                 hint=_ANOTHER,
             )
     inside = template.mode != "generate" or template.reasoning_tokens or request.answer_start
-    if rendered.thinking and inside:
+    if rendered.thinking and inside and not request.thinks_first:
         raise ConfigError(
             f"the chat template of {model} begins every answer with {OPENING}: the strategy "
             f"{template.strategy!r} would have its answer within that thought",

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 
 from gateway.backends.pool import ModelPool
-from gateway.backends.protocol import Backend, OwnLabels, SearchesLabels
+from gateway.backends.protocol import Backend, OwnLabels, SearchesLabels, thought_of
 from gateway.core.concurrency import for_each
 from gateway.core.digests import digest_json
 from gateway.core.errors import ConfigError, ContextOverflow, RequestError, Unsupported
@@ -29,6 +29,7 @@ from gateway.evaluation.label_search import is_searched, search_for, searched
 from gateway.evaluation.probe import check_prompt
 from gateway.evaluation.reading import UNCLOSED, begins_a_line, read, read_again
 from gateway.evaluation.store import Observation, Store
+from gateway.models.families.thoughts import ON, ThoughtTags
 from gateway.models.file import Models
 from gateway.models.spec import ModelSpec
 from gateway.scoring.results import Status
@@ -60,6 +61,20 @@ class Strategy:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnThought:
+    """The thought that a reasoning model writes by itself, in which it does its reasoning."""
+
+    tags: ThoughtTags
+    budget: int
+    """Its most tokens, behind which it is closed."""
+
+    def closed(self, thought: Completion) -> str:
+        """The thought within its tags."""
+        text = thought.reasoning.text if thought.reasoning else thought.text.strip()
+        return f"{self.tags.opening}{text}{self.tags.closing}"
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What a strategy asks of one item, before the model has said anything."""
 
@@ -68,10 +83,18 @@ class Question:
     the model reason, without."""
     prompt: RenderedPrompt
     exemplars: tuple[Exemplar, ...]
+    own: OwnThought | None = None
+    """Where the model reasons in a thought of its own."""
 
     def after(self, thought: Completion) -> GenerationRequest:
         """The request for the answer, after what the model thought."""
-        return replace(self.request, answer_start=thought.text.rstrip() + self.prompt.answer_start)
+        start = self.before_answer(thought)
+        start += self.prompt.answer_start.lstrip() if self.own else self.prompt.answer_start
+        return replace(self.request, answer_start=start, thinks_first=False)
+
+    def before_answer(self, thought: Completion) -> str:
+        """What stands between the prompt and the answer: the thought, as it is closed."""
+        return self.own.closed(thought) if self.own else thought.text.rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +282,8 @@ def _digest(plan: Plan, strategy: Strategy, backend: Backend, reading: int) -> s
     }
     if template.mode != "score" and reading > 1:
         made_by["reading"] = reading
+    if (own := own_thought(strategy, backend)) is not None:
+        made_by["thought"] = asdict(own)
     return digest_json(made_by)
 
 
@@ -499,8 +524,8 @@ async def answer_to(
     try:
         if strategy.template.reasoning_tokens:
             thought = await reason(asked, strategy, backend)
-            request, known = asked.after(thought), _reasoned(known, thought)
-            if thought.answer is None:
+            request, known = asked.after(thought), _reasoned(known, thought, asked)
+            if thought.answer is None and not asked.own:
                 return replace(known, status=Status.TRUNCATED, reason=UNCLOSED)
         known = replace(known, prompt_digest=_prompt_digest(backend, request))
         if strategy.template.mode == "score":
@@ -535,31 +560,37 @@ def question(
     # A model that reasons first begins its answer after its reasoning.
     start = "" if strategy.template.reasoning_tokens else prompt.answer_start
     request = GenerationRequest(backend.spec.name, prompt.messages, answer_start=start)
-    return Question(request, prompt, exemplars)
+    own = own_thought(strategy, backend)
+    if own is not None:
+        request = replace(request, thinks_first=True, reasoning=backend.spec.reasoning or ON)
+    return Question(request, prompt, exemplars, own)
+
+
+def own_thought(strategy: Strategy, backend: Backend) -> OwnThought | None:
+    """The model's own thought, where a strategy lets it reason; None: it writes none, and reasons
+    in the text of its answer."""
+    tokens = strategy.template.reasoning_tokens
+    tags = thought_of(backend) if tokens else None
+    return None if tags is None else OwnThought(tags, backend.spec.thinking_budget or tokens)
 
 
 async def reason(asked: Question, strategy: Strategy, backend: Backend) -> Completion:
-    """Let the model think up to the strategy's budget. Raises as `Backend.generate`."""
-    template = strategy.template
+    """Let the model think up to the budget. Raises as `Backend.generate`."""
+    template, own = strategy.template, asked.own
     # A thought of the model's own ends with its tag.
-    stop = () if _thinks(asked.request, backend) else template.reasoning_stop
-    sampling = Sampling(max_tokens=template.reasoning_tokens, stop=stop)
+    stop = template.reasoning_stop if own is None else (own.tags.first,)
+    most = template.reasoning_tokens if own is None else own.budget
+    sampling = Sampling(max_tokens=most, stop=stop)
     return await backend.generate(replace(asked.request, sampling=sampling))
 
 
-def _thinks(request: GenerationRequest, backend: Backend) -> bool:
-    """Whether the chat template begins a thought by itself, as far as it is known here."""
-    try:
-        return backend.render(request).thinking
-    except Unsupported:
-        return False
-
-
-def _reasoned(known: Observation, thought: Completion) -> Observation:
+def _reasoned(known: Observation, thought: Completion, asked: Question) -> Observation:
+    cut = thought.finish_reason == "length"
     return replace(
         known,
-        text=thought.text,
-        reasoning_cut=thought.finish_reason == "length",
+        text=asked.before_answer(thought) if asked.own else thought.text,
+        reasoning_cut=cut,
+        thought_cut=cut and asked.own is not None,
         prompt_tokens=thought.usage.prompt_tokens,
         completion_tokens=thought.usage.completion_tokens,
         tokens_evaluated=thought.usage.prompt_tokens + thought.usage.completion_tokens,

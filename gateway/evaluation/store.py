@@ -68,6 +68,8 @@ class Observation:
     tokens_evaluated: int = 0
     reasoning_cut: bool = False
     """The reasoning ran into its budget."""
+    thought_cut: bool = False
+    """The same of a thought of the model's own, which was then closed."""
     shortened: Mapping[str, tuple[int, int]] | None = None
     """Fields that the template's rule shortened: tokens before and after."""
     exemplars: tuple[str, ...] = ()

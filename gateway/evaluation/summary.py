@@ -274,8 +274,11 @@ def _details(
     prompts = {o.prompt_digest for o in observed if o.prompt_digest}
     if len(prompts) < sum(bool(o.prompt_digest) for o in observed):
         details["different prompts"] = f"{len(prompts)} of {n}"
-    if cut := sum(o.reasoning_cut for o in observed):
+    thoughts = sum(o.thought_cut for o in observed)
+    if cut := sum(o.reasoning_cut for o in observed) - thoughts:
         details["reasoning cut at its budget"] = f"{cut} of {n}"
+    if thoughts:
+        details["thought cut at its budget and closed"] = f"{thoughts} of {n}"
     for shortened in sorted({f for o in observed for f in o.shortened or ()}):
         count = sum(shortened in (o.shortened or ()) for o in observed)
         details[f"{shortened} shortened"] = f"{count} of {n}"
@@ -349,9 +352,14 @@ def _warnings(record: RunRecord, cells: Sequence[CellScore], answers: Answers) -
         if not scored.exact:
             said.append(f"{scored.name}: some log-probabilities are bounds, not exact.")
     for name, observed in answers.items():
-        asked = (observed[item.digest] for item in record.items if item.digest in observed)
+        asked = [observed[item.digest] for item in record.items if item.digest in observed]
         if again := sum(answer.retries > 0 for answer in asked):
             said.append(
                 f"{name}: {plural(again, 'answer')} came only after the server was asked again."
+            )
+        if cut := sum(answer.thought_cut for answer in asked):
+            said.append(
+                f"{name}: {part_of(cut, len(asked), 'thought', 'was', 'were')} cut at the budget "
+                "and closed; thinking_budget in the model's entry raises it."
             )
     return tuple(said)

@@ -5,6 +5,7 @@ it from the answer here, so that who reads answers never meets one.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from gateway.core.types import Message, Reasoning
@@ -45,13 +46,18 @@ _DROPPED = r"<\|close\|>(?:response|message)<\|sep\|>"
 """Tags around an answer, behind which nothing else begins."""
 _TURNS = r"(?:<\|end\|>)?<\|start\|>assistant(?= to=|<\|channel\|>commentary (?:to=|json))"
 """What begins a call to somebody: it ends a thought, and without one it is text of the call."""
+_Span = tuple[int, int]
 _TAG = re.compile(
     f"(?P<opens>{OPENS.pattern})|(?P<closes>{CLOSES.pattern})|(?P<turns>{_TURNS})|{_DROPPED}",
     re.IGNORECASE,
 )
 
 
-def part(text: str, *, opened: bool = False) -> Reasoning | None:
+_BEGINS = re.compile(rf"\s*(?:{OPENS.pattern})", re.IGNORECASE)
+"""A text that begins with a thought."""
+
+
+def part(text: str, *, opened: bool = False, only: bool = False) -> Reasoning | None:
     """The thought and the answer in what was written; None where there is no thought.
 
     A thought within a thought ends with its own tag. What stands before a closing tag is thought,
@@ -59,35 +65,73 @@ def part(text: str, *, opened: bool = False) -> Reasoning | None:
 
     Args:
         opened: the prompt ended within a thought, as some chat templates begin every answer.
+        only: there is no other thought than that with which the answer begins: behind it a tag is
+            text of the answer, as a word in JSON that was asked for may be.
     """
-    if not opened and not _TAG.search(text):
+    opened = opened or (only and _BEGINS.match(text) is not None)
+    if not opened and (only or not _TAG.search(text)):
         return None
-    thought, said, depth = _parted(text, opened=opened)
-    whole = "\n".join(filter(None, map(str.strip, thought)))
+    spans, said, depth = _parted(text, opened=opened, only=only)
+    whole = "\n".join(filter(None, (text[start:end].strip() for start, end in spans)))
     if depth:
         return Reasoning(whole, None, said if said.strip() else "")
     return Reasoning(whole, said)
 
 
-def _parted(text: str, *, opened: bool) -> tuple[list[str], str, int]:
-    """The pieces of the thought, the answer, and how many thoughts are open at the end."""
-    thought: list[str] = []
+def tokens_in(text: str, ends: Sequence[int], *, opened: bool = False, only: bool = False) -> int:
+    """How many tokens are of a thought, the tags and the spaces around it apart.
+
+    Args:
+        ends: of each token, how long the text is behind it.
+        opened: as `part`.
+        only: as `part`.
+    """
+    opened = opened or (only and _BEGINS.match(text) is not None)
+    if not opened and (only or not _TAG.search(text)):
+        return 0
+    found = _parted(text, opened=opened, only=only)[0]
+    spans = [_stripped(text, *span) for span in found if text[slice(*span)].strip()]
+    starts = [start for start, _ in spans]
+
+    def is_thought(begin: int, end: int) -> bool:
+        at = bisect_right(starts, max(begin, end - 1)) - 1
+        return at >= 0 and begin < spans[at][1]
+
+    return sum(is_thought(begin, end) for begin, end in zip((0, *ends), ends, strict=False))
+
+
+def _stripped(text: str, start: int, end: int) -> _Span:
+    piece = text[start:end]
+    return start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())
+
+
+def _parted(text: str, *, opened: bool, only: bool = False) -> tuple[list[_Span], str, int]:
+    """Where the pieces of the thought stand, the answer, and how many thoughts are open at the
+    end."""
+    spans: list[_Span] = []
     answer: list[str] = []
     depth, fresh = int(opened), opened
     begins: bool | None = None
-    for piece, tag, written in _pieces(text):
-        (thought if depth or tag == "closes" else answer).append(piece)
+    for (start, end), tag, behind in _pieces(text):
+        piece = text[start:end]
+        if depth or tag == "closes":
+            spans.append((start, end))
+        else:
+            answer.append(piece)
         begins = bool(answer and piece.strip()) if begins is None else begins
         if tag == "turns" and not depth:
-            answer.append(written)
+            answer.append(text[end:behind])
         elif tag in ("closes", "turns"):
             depth = max(0, depth - 1)
         elif tag == "opens" and not (fresh and not piece.strip()):
             depth += 1
         # A tag right behind one that opens is the same once more: the prompt's and the model's.
         fresh = tag == "opens"
+        if only and not depth:
+            answer.append(text[behind:])
+            break
     # Spaces behind a thought are none of the answer. What was told before it stays as it is.
-    return thought, "".join(answer) if begins else "".join(answer).lstrip(), depth
+    return spans, "".join(answer) if begins else "".join(answer).lstrip(), depth
 
 
 def opens(prompt: str, messages: Sequence[Message], answer_start: str = "") -> bool:
@@ -124,14 +168,14 @@ def _ends_open(text: str) -> bool:
     return re.search(rf"(?:{OPENS.pattern})\s*$", text[-_LONGEST:], re.IGNORECASE) is not None
 
 
-def _pieces(text: str) -> Iterator[tuple[str, str, str]]:
-    """The text between the tags, each piece with what the tag does that ends it ("opens", "closes",
-    "turns" or "") and with the tag; the last has none."""
+def _pieces(text: str) -> Iterator[tuple[_Span, str, int]]:
+    """Where the text between the tags stands, each piece with what the tag does that ends it
+    ("opens", "closes", "turns" or "") and with where that tag ends; the last has none."""
     start = 0
     for found in _TAG.finditer(text):
-        yield text[start : found.start()], found.lastgroup or "", found.group()
+        yield (start, found.start()), found.lastgroup or "", found.end()
         start = found.end()
-    yield text[start:], "", ""
+    yield (start, len(text)), "", len(text)
 
 
 _COMPOSED = r"(?:<\|(?:end|start|begin|channel|open|close)\|>[^<]{0,40}){0,4}"
@@ -144,10 +188,13 @@ class Parting:
 
     Args:
         opened: as `part`.
+        only: as `part`.
     """
 
-    def __init__(self, *, opened: bool = False) -> None:
-        self._depth, self._fresh = int(opened), opened
+    def __init__(self, *, opened: bool = False, only: bool = False) -> None:
+        self._depth, self._fresh, self._only = int(opened), opened, only
+        self._undecided = only and not opened
+        """Whether the text may still begin with a thought."""
         self._waiting = ""
         self._parted, self._begun = opened, False
         self._thoughts, self._said = [""], ""
@@ -156,11 +203,13 @@ class Parting:
     def add(self, text: str) -> tuple[str, str]:
         """Take the next piece; return what is new of the thought and of the answer."""
         self._waiting += text
-        while tag := _TAG.search(self._waiting):
+        if self._undecided and not self._decide():
+            return "", ""
+        while self._may_turn and (tag := _TAG.search(self._waiting)):
             self._take(self._waiting[: tag.start()])
             self._turn(self._waiting[: tag.start()], tag)
             self._waiting = self._waiting[tag.end() :]
-        at = self._certain(self._waiting)
+        at = _certain(self._waiting) if self._may_turn else len(self._waiting)
         self._take(self._waiting[:at])
         self._fresh &= not self._waiting[:at].strip()
         self._waiting = self._waiting[at:]
@@ -171,6 +220,21 @@ class Parting:
     def rest(self, thought: str, answer: str) -> tuple[str, str]:
         """What of the whole was not returned yet."""
         return self._thought.rest(thought), self._answer.rest(answer)
+
+    def _decide(self) -> bool:
+        """Whether it is known by now if the text begins with a thought."""
+        begins = _BEGINS.match(self._waiting) is not None
+        said = self._waiting.lstrip()
+        if not begins and (not said or _certain(said) == 0):
+            return False
+        self._undecided, self._depth = False, int(begins)
+        self._parted = self._fresh = begins
+        return True
+
+    @property
+    def _may_turn(self) -> bool:
+        """Whether a tag is one."""
+        return self._depth > 0 or not self._only
 
     def _take(self, piece: str) -> None:
         if self._depth:
@@ -191,12 +255,65 @@ class Parting:
         self._thoughts.append("")
         self._fresh = does == "opens"
 
-    def _certain(self, text: str) -> int:
-        """Where what may become a tag begins."""
-        found = _BEGINNING.search(text)
-        at = found.start() if found else len(text)
-        steps = next((n for n in range(len(_STEPS), 0, -1) if text.endswith(_STEPS[:n])), 0)
-        return min(at, len(text) - steps)
+
+def _certain(text: str) -> int:
+    """Where what may become a tag begins."""
+    found = _BEGINNING.search(text)
+    at = found.start() if found else len(text)
+    steps = next((n for n in range(len(_STEPS), 0, -1) if text.endswith(_STEPS[:n])), 0)
+    return min(at, len(text) - steps)
+
+
+class Watching:
+    """Follows whether a text that grows stands within a thought.
+
+    Args:
+        opened: as `part`.
+        only: as `part`.
+    """
+
+    def __init__(self, *, opened: bool = False, only: bool = False) -> None:
+        self._depth, self._fresh, self._only = int(opened), opened, only
+        self._waiting = ""
+        self.behind = ""
+        """What stood behind the last tag, in the piece that ended it."""
+
+    @property
+    def inside(self) -> bool:
+        """Whether it does."""
+        return self._depth > 0
+
+    def add(self, text: str) -> None:
+        """Take the next piece."""
+        if self._only and not self._depth:
+            return
+        self._waiting += text
+        while tag := _TAG.search(self._waiting):
+            self._turn(tag)
+            self._waiting = self.behind = self._waiting[tag.end() :]
+            if self._only and not self._depth:
+                return
+        at = _certain(self._waiting)
+        self._fresh &= not self._waiting[:at].strip()
+        self._waiting = self._waiting[at:]
+
+    def ends_within(self, text: str) -> int:
+        """How much of the next piece there is up to where the thought ends, if text follows there
+        at once; 0: none does."""
+        whole = self._waiting + text
+        found = _TAG.search(whole)
+        ends = found is not None and found.lastgroup in ("closes", "turns") and self._depth == 1
+        if found is None or not ends or not whole[found.end() :].strip():
+            return 0
+        return found.end() - len(self._waiting)
+
+    def _turn(self, tag: re.Match[str]) -> None:
+        does, piece = tag.lastgroup or "", self._waiting[: tag.start()]
+        if does in ("closes", "turns"):
+            self._depth = max(0, self._depth - 1)
+        elif does == "opens" and not (self._fresh and not piece.strip()):
+            self._depth += 1
+        self._fresh = does == "opens"
 
 
 class _Growing:

@@ -155,6 +155,9 @@ class ModelSpec:
     reasoning: Effort = ""
     """How much the model thinks before it answers: "off", "on" or a level. Empty: as its chat
     template has it. A request may say otherwise."""
+    thinking_budget: Annotated[int, Ge(0), Le(1 << 20)] = 0
+    """Most tokens of what the model thinks, where a request says nothing; then the thought is
+    closed. 0: it has no budget."""
     date: str = ""
     """The day that a chat template is told which asks, "2025-01-31", with a time or without.
     Empty: `chat_template.DAY`. "today": that on which the model is loaded."""

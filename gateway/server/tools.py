@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gateway.backends.protocol import Backend
 from gateway.core.digests import canonical_json, digest_json
 from gateway.core.errors import InvalidRequest
 from gateway.core.types import (
@@ -30,8 +31,9 @@ from gateway.models.families.calls import (
 )
 from gateway.models.families.grammar import begun, of_calls
 from gateway.models.families.readers import Found
+from gateway.models.families.thoughts import EFFORTS, OFF, USUAL
 from gateway.models.families.values import schemas_of
-from gateway.models.reasoning import Parting
+from gateway.models.reasoning import OPENS, Parting
 from gateway.models.tool_calls import CLOSING, ToolMode
 from gateway.server.schemas import closed
 from gateway.server.wire import FunctionDefinition
@@ -93,6 +95,11 @@ class Asked:
     request: GenerationRequest
     offer: Offer
 
+    @property
+    def is_formed(self) -> bool:
+        """Whether the answer has to be of a form, so that it thinks at most once, at first."""
+        return self.request.constraint is not None
+
     def read(self, done: Completion) -> ParsedAnswer:
         """Part the answer."""
         return read(done, self.offer, self.request.messages)
@@ -124,6 +131,23 @@ def with_offer(request: GenerationRequest, offer: Offer, mode: ToolMode) -> Gene
     return request
 
 
+def behind_thought(request: GenerationRequest, backend: Backend) -> GenerationRequest:
+    """The request, in which what has to be of a given form stands behind a thought, where it or the
+    model's entry asks for one."""
+    begun = request.answer_start and not request.answer_markup
+    if request.constraint is None or begun or not _asks_for_thought(request, backend):
+        return request
+    return replace(request, thinks_first=True)
+
+
+def _asks_for_thought(request: GenerationRequest, backend: Backend) -> bool:
+    asked = request.reasoning or backend.spec.reasoning
+    if asked == USUAL:
+        return any(name in backend.chat_template for name in EFFORTS)
+    bounded = request.thinking_budget is not None and OPENS.search(backend.chat_template)
+    return asked != OFF and bool(asked or bounded)
+
+
 def _named(offer: Offer) -> Sequence[Tool]:
     if not offer.name:
         return offer.tools
@@ -145,7 +169,8 @@ def read(
     thought, text = (done.reasoning.text if done.reasoning else ""), done.said
     if not offer.tools:
         return ParsedAnswer(text.removeprefix(syntax_named(offer.syntax).header), (), thought)
-    start = enforcement(offer)[0] if offer.enforced else ""
+    # Behind a thought the beginning of a call is written with it.
+    start = enforcement(offer)[0] if offer.enforced and not done.reasoning else ""
     salt = digest_json([canonical_json([repr(m) for m in messages]), sample])
     taken = frozenset(call.id for message in messages for call in message.tool_calls)
     said = read_calls(start + text, offer.tools, salt, syntax_named(offer.syntax), taken)
@@ -223,10 +248,11 @@ class Telling:
 
     Args:
         opened: the prompt ended within a thought.
+        only: as `part`.
     """
 
-    def __init__(self, offer: Offer, *, opened: bool) -> None:
-        self._parting = Parting(opened=opened)
+    def __init__(self, offer: Offer, *, opened: bool, only: bool = False) -> None:
+        self._parting = Parting(opened=opened, only=only)
         syntax = syntax_named(offer.syntax)
         self._held = HeldBack(syntax) if offer.tools or syntax.header else None
         self._enforced = offer.enforced and bool(offer.tools)

@@ -6,6 +6,7 @@ here, and bookkeeping of the client's.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Self
@@ -247,6 +248,38 @@ EffortAsked = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"
 def effort_of(asked: EffortAsked | None) -> str:
     """`GenerationRequest.reasoning`."""
     return "off" if asked == "none" else asked or ""
+
+
+Budget = Annotated[Whole, Field(ge=-1)]
+"""Most tokens of a thought: 0 none, -1 as many as the answer may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingAsked:
+    """What a body asks of a thought."""
+
+    effort: str = ""
+    """`GenerationRequest.reasoning`."""
+    budget: int | None = None
+    """`GenerationRequest.thinking_budget`."""
+
+
+def thinking_asked(effort: str, budgets: Iterable[int | None] = ()) -> ThinkingAsked:
+    """Of how much is to be thought, and of the budgets that a body may have for it.
+
+    Raises:
+        ValueError: two of them differ.
+    """
+    said = {budget for budget in budgets if budget is not None}
+    if len(said) > 1:
+        raise ValueError("two budgets of the thought differ")
+    budget = said.pop() if said else NO_BUDGET
+    if effort == "off" or budget == 0:
+        return ThinkingAsked("off")
+    return ThinkingAsked(effort, None if budget == NO_BUDGET else budget)
+
+
+NO_BUDGET = -1
 
 
 def finite(logprob: float) -> float:

@@ -10,11 +10,12 @@ from gateway.core.types import (
     Completion,
     Delta,
     FinishReason,
+    Reasoning,
     Timings,
     TokenLogprob,
     Usage,
 )
-from gateway.models.reasoning import part
+from gateway.models.reasoning import CLOSING, OPENING, part, tokens_in
 
 _NS = 1e9
 
@@ -34,20 +35,41 @@ class Answer:
         self._fingerprint = fingerprint
         self.entries: list[TokenEntry] = []
         self._text = ""
+        self._thought = ""
+        self._thought_tokens = 0
         self._told = 0
         self._last: Line | None = None
 
     def add(self, line: Line) -> Delta | None:
         """Take a line; returns what of it can be passed on."""
-        requests.check_line(line, self._asked.model)
+        requests.check_line(line, self._asked.model, thinks=self._asked.thinks)
+        written = self._written(line)
         self._text += line.text
+        self._thought += line.thought
         self.entries += line.logprobs or ()
+        self._thought_tokens += len(line.logprobs or ()) if line.thought and not line.text else 0
         self._last = line
-        if self._asked.quoted or not line.text:
+        if self._asked.quoted or not written:
             return None
         fresh = self._logprobs(self._told)
         self._told = len(self.entries)
-        return Delta(line.text, logprobs=fresh)
+        return Delta(written, logprobs=fresh)
+
+    def _written(self, line: Line) -> str:
+        """What a line adds to the whole, in which tags stand around what was thought apart."""
+        begins = OPENING if line.thought and not self._thought else ""
+        ends = CLOSING if line.text and not self._text and (self._thought or line.thought) else ""
+        return f"{begins}{line.thought}{ends}{line.text}"
+
+    def _whole(self, said: str) -> str:
+        """The thought within its tags, and what was said."""
+        ends = CLOSING if said else ""
+        return f"{OPENING}{self._thought}{ends}{said}" if self._thought else said
+
+    def _reasoning(self, said: str) -> Reasoning | None:
+        if self._thought:
+            return Reasoning(self._thought.strip(), said.lstrip() if said else None)
+        return part(said, opened=self._asked.thinking, only=self._asked.formed)
 
     def completion(self, retries: int = 0) -> Completion:
         """The whole answer, once its last line is there.
@@ -65,12 +87,12 @@ class Answer:
         self._check_length(last)
         reason: FinishReason = "length" if last.done_reason == "length" else "stop"
         ids = self._tokens(last)
-        text = requests.unquoted(self._text) if self._asked.quoted else self._text
+        said = requests.unquoted(self._text) if self._asked.quoted else self._text
         return Completion(
-            text=text,
+            text=self._whole(said),
             token_ids=ids,
             finish_reason=reason,
-            usage=Usage(last.prompt_eval_count, len(ids)),
+            usage=Usage(last.prompt_eval_count, len(ids), self._tokens_of_thought(said)),
             fingerprint=self._fingerprint,
             logprobs=None if self._asked.alternatives is None else self._logprobs(0),
             timings=Timings(
@@ -79,8 +101,18 @@ class Answer:
                 decode_s=last.eval_duration / _NS,
                 retries=retries,
             ),
-            reasoning=part(text, opened=self._asked.thinking),
+            reasoning=self._reasoning(said),
         )
+
+    def _tokens_of_thought(self, said: str) -> int:
+        """Those of a thought, as far as the server tells tokens."""
+        if self._thought:
+            return self._thought_tokens
+        ends, data = [], b""
+        for entry in self.entries:
+            data += entry.data
+            ends.append(len(data.decode("utf-8", "ignore")))
+        return tokens_in(said, ends, opened=self._asked.thinking, only=self._asked.formed)
 
     def rest(self, completion: Completion) -> Delta:
         """The last piece: what was not passed on before, and the whole."""
@@ -89,7 +121,7 @@ class Answer:
 
     def _tokens(self, last: Line) -> tuple[int, ...]:
         """Ids, of which a server that tells no log-probabilities tells only how many there are."""
-        if self.entries or not self._text:
+        if self.entries or not (self._text or self._thought):
             return tuple(self._reader.token_of(entry.data) for entry in self.entries)
         if self._asked.alternatives is not None:
             raise Unsupported(

@@ -52,6 +52,7 @@ from gateway.engine.reader import Reader, check_labels
 from gateway.engine.trie import build_trie, count_nodes
 from gateway.models import ollama_store
 from gateway.models.environment import ollama_root
+from gateway.models.families.thoughts import ThoughtTags
 from gateway.models.tool_calls import ToolMode
 
 _ATTEMPTS = 4
@@ -190,6 +191,10 @@ class OllamaBackend:
     def tool_mode(self) -> ToolMode:
         return self._reader.reader.tool_mode if self.route == "raw" else "off"
 
+    def own_thought(self) -> ThoughtTags | None:
+        """As `Reader.own_thought`, where prompts are rendered here."""
+        return self._reader.reader.own_thought() if self.route == "raw" else None
+
     @property
     def chat_template(self) -> str:
         return self._reader.reader.template_source or "" if self.route == "raw" else ""
@@ -212,6 +217,7 @@ class OllamaBackend:
         """Raise InvalidRequest for a conversation that the server could not be asked."""
         try:
             requests.messages(request, self._conversations)
+            self._thinking(request)
         except Unsupported as exc:
             raise InvalidRequest(exc.message, hint=exc.hint) from exc
 
@@ -251,15 +257,27 @@ class OllamaBackend:
             body["format"] = requests.format_of(request.constraint)
         quoted = requests.is_quoted(request.constraint)
         if request.messages and self.route == "chat":
-            body |= {"messages": requests.messages(request, self._conversations), "think": False}
+            body["messages"] = requests.messages(request, self._conversations)
+            body["think"] = self._thinking(request)
             limit = sampling.max_tokens
-            return WireRequest("/api/chat", body, limit, None, request.logprobs, quoted)
+            formed = request.constraint is not None
+            return WireRequest(
+                "/api/chat", body, limit, None, request.logprobs, quoted, formed=formed
+            )
+        requests.check_thought(request)
         rendered = self.render(request)
         self._check_context(len(rendered.token_ids) + sampling.max_tokens)
         body |= {"prompt": self._reader.text_for(rendered), "raw": True}
         count, limit = len(rendered.token_ids), sampling.max_tokens
         alternatives, thinking = request.logprobs, rendered.thinking
-        return WireRequest("/api/generate", body, limit, count, alternatives, quoted, thinking)
+        formed = request.constraint is not None
+        return WireRequest(
+            "/api/generate", body, limit, count, alternatives, quoted, thinking, formed
+        )
+
+    def _thinking(self, request: GenerationRequest) -> bool | str:
+        asked = request.reasoning or self.spec.reasoning
+        return requests.thinking(request, asked, self._served.shown.capabilities)
 
     def _common(self, sampling: Sampling) -> dict[str, Any]:
         """What every request says: the model, how it samples, and that nothing may be cut."""

@@ -111,6 +111,7 @@ def identity_of(
         leaking = [shown.template, shown.system, shown.messages]
         identity["chat_template"] = digest_json(leaking)
         identity |= {"system": "merged"} if merges_system else {}
+        identity |= {"reasoning": spec.reasoning} if spec.reasoning else {}
     if stored is not None:
         identity["weights"] = weights_digests(stored.weights, digest_memory()).contents
     return identity

@@ -12,9 +12,14 @@ from gateway.core.digests import digest_json
 from gateway.core.errors import BackendError, InvalidRequest, Unsupported
 from gateway.core.types import Constraint, GenerationRequest, Message, Sampling, TokenLogprob
 from gateway.engine.constraints import checked_schema
+from gateway.models.families.thoughts import OFF, ON, USUAL
 
 MOST_ALTERNATIVES = 20
 """Of a token, as Ollama tells them (`top_logprobs`)."""
+_THINKING = "thinking"
+"""What a model can do that thinks, as the server names it."""
+_LEVELS = ("low", "medium", "high", "max")
+"""How much a model may be told to think, beside yes and no."""
 _LARGEST_SEED = 2**32 - 2
 """2**32 - 1 is llama.cpp's "draw one" (`LLAMA_DEFAULT_SEED`)."""
 
@@ -34,6 +39,13 @@ class WireRequest:
     """The answer is a JSON string."""
     thinking: bool = False
     """The prompt ends within a thought."""
+    formed: bool = False
+    """The answer has to be of a form, and thinks at most once, at first."""
+
+    @property
+    def thinks(self) -> bool:
+        """The model was told to think, apart from its answer."""
+        return bool(self.body.get("think"))
 
     @property
     def model(self) -> str:
@@ -95,15 +107,65 @@ def messages(
     """
     if request.tools or any(m.tool_calls or m.role == "tool" for m in request.messages):
         raise _only_raw("tools")
-    if request.reasoning not in ("", "off", "medium") or request.template_variables:
-        raise _only_raw("how much a model thinks")
+    if request.template_variables:
+        raise _only_raw("variables of a chat template")
+    if request.thinking_budget is not None:
+        raise _no_budget()
     if request.answer_start:
         raise _only_raw("an answer's given beginning")
     return [_turn(message) for message in conversations.of(request.messages)]
 
 
 def _turn(message: Message) -> dict[str, str]:
-    return {"role": message.role, "content": message.content}
+    thought = {"thinking": message.reasoning} if message.reasoning else {}
+    return {"role": message.role, "content": message.content, **thought}
+
+
+def thinking(request: GenerationRequest, asked: str, capabilities: Sequence[str]) -> bool | str:
+    """What a server is told of how much a model thinks: `think` of Ollama's API.
+
+    Args:
+        asked: by the request, or else by the entry.
+        capabilities: of the model, as the server tells them.
+
+    Raises:
+        InvalidRequest: the model does not think, or has no such level.
+    """
+    # An answer that has to be of a form from its first token on is none behind a thought.
+    formed = request.constraint is not None and not request.thinks_first
+    if asked in ("", OFF) or formed:
+        return False
+    if _THINKING not in capabilities:
+        if asked == USUAL:
+            return False
+        raise InvalidRequest(
+            "the Ollama server says of this model that it does not think",
+            parameter="reasoning_effort",
+        )
+    if asked != ON and asked not in _LEVELS:
+        raise InvalidRequest(
+            f"Ollama knows no thinking of the level {asked!r}",
+            hint=f"one of {', '.join(_LEVELS)}",
+            parameter="reasoning_effort",
+        )
+    return True if asked == ON else asked
+
+
+def check_thought(request: GenerationRequest) -> None:
+    """Raise Unsupported for what a server cannot be asked of a thought in a raw prompt."""
+    if request.thinking_budget is not None:
+        raise _no_budget()
+    if request.thinks_first and request.constraint is not None:
+        raise Unsupported(
+            "an answer of a given form behind a thought, in a prompt that is sent raw to Ollama",
+            hint='route = "chat" in models.toml, or an answer without a thought',
+        )
+
+
+def _no_budget() -> Unsupported:
+    return Unsupported(
+        "a budget of what a model thinks through Ollama", hint="max_tokens bounds the whole answer"
+    )
 
 
 def _only_raw(what: str) -> Unsupported:
@@ -145,7 +207,7 @@ def unquoted(text: str) -> str:
     return found if isinstance(found, str) else text
 
 
-def check_line(line: Line, model: str) -> None:
+def check_line(line: Line, model: str, *, thinks: bool) -> None:
     """An answer must have a known end, and must not think where it was told not to.
 
     Raises:
@@ -153,7 +215,7 @@ def check_line(line: Line, model: str) -> None:
     """
     if line.done and line.done_reason not in ("stop", "length"):
         raise BackendError(f"{model} on Ollama ended its answer for {line.done_reason!r}")
-    if line.message is not None and line.message.thinking:
+    if line.thought and not thinks:
         raise BackendError(f"{model} on Ollama thinks apart from its answer, though told not to")
 
 

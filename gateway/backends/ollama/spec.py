@@ -24,7 +24,7 @@ class OllamaSpec(ModelSpec):
     refused: ClassVar = dict.fromkeys(
         ("sha256", "adapter", "adapter_scale", "deterministic", "batch_tokens"),
         "decided by the Ollama server, not here",
-    )
+    ) | {"thinking_budget": "an Ollama server bounds no thought"}
     can: ClassVar = Capabilities(reads_files=False, reads_folders=False, on_a_server=True)
 
     parallel: Annotated[int, Ge(1), Le(256)] = 1

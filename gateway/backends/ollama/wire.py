@@ -55,6 +55,10 @@ class Line(WirePart):
     def text(self) -> str:
         return self.response if self.message is None else self.message.content
 
+    @property
+    def thought(self) -> str:
+        return "" if self.message is None else self.message.thinking
+
 
 class Version(WirePart):
     """Of the server."""

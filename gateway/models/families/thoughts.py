@@ -6,6 +6,7 @@ setting does is seen by rendering a probe.
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 
 from gateway.core.errors import InvalidRequest
@@ -15,7 +16,7 @@ from gateway.models.reasoning import CLOSES, OPENS, closing_of
 
 OFF, ON = "off", "on"
 LEVELS = ("minimal", "low", "medium", "high", "xhigh", "max")
-_USUAL = "medium"
+USUAL = "medium"
 """What clients say who ask for nothing."""
 SETTINGS = (OFF, ON, *LEVELS)
 """What an entry or a request may say of how much a model thinks."""
@@ -33,7 +34,7 @@ _SWITCHES: Mapping[str, tuple[object, object]] = {
     "thinking_budget": (0, -1),
 }
 """Variables by which templates leave a thought out, and ask for one."""
-_EFFORTS = ("reasoning_effort", "thinking_effort", "reasoning_strength")
+EFFORTS = ("reasoning_effort", "thinking_effort", "reasoning_strength")
 """Variables that say how much to think."""
 _NO_EFFORT = ("none", "no_think", "minimal")
 
@@ -42,6 +43,33 @@ _PAIR = rf"(?:(?:{OPENS.pattern})\s*)?(?:{CLOSES.pattern})\s*"
 _CLOSED_AT_END = re.compile(rf"{_PAIR}$", re.IGNORECASE)
 _OPEN_AT_END = re.compile(rf"(?P<tag>{OPENS.pattern})(?P<space>\s*)$", re.IGNORECASE)
 _CLOSED = re.compile(_PAIR, re.IGNORECASE)
+_FIRST = re.compile(r"<\|[^<>|]+\|>")
+
+
+@dataclass(frozen=True, slots=True)
+class ThoughtTags:
+    """What stands around a thought that a model writes behind a prompt."""
+
+    opening: str
+    """What begins it, with the space behind it; empty: the prompt ends with that."""
+    before: str
+    """The space before the tag that ends it."""
+    tag: str
+    """What ends it."""
+    behind: str
+    """What stands between that tag and the answer."""
+
+    @property
+    def first(self) -> str:
+        """The first control token of the tag: where a thought ends with several, the others say
+        what comes next."""
+        found = _FIRST.match(self.tag)
+        return found.group() if found else self.tag
+
+    @property
+    def closing(self) -> str:
+        """All that stands between a thought and an answer."""
+        return f"{self.before}{self.tag}{self.behind}"
 
 
 class Thoughts:
@@ -59,7 +87,7 @@ class Thoughts:
     def known(self) -> bool:
         """Whether the template knows of thoughts, or puts anything before an answer."""
         source, names = self._template.source, self._template.variables
-        reads = names & {*_SWITCHES, *_EFFORTS}
+        reads = names & {*_SWITCHES, *EFFORTS}
         return bool(reads or OPENS.search(source) or CLOSES.search(source)) or bool(
             self._before_answer({})
         )
@@ -94,7 +122,7 @@ class Thoughts:
         """Each with whether it is an effort, which may be no more than a word in the prompt."""
         names = self._template.variables
         yield from (({name: off}, False) for name, (off, _) in _SWITCHES.items() if name in names)
-        yield from (({name: no}, True) for name in _EFFORTS if name in names for no in _NO_EFFORT)
+        yield from (({name: no}, True) for name in EFFORTS if name in names for no in _NO_EFFORT)
 
     @property
     def _on(self) -> Variables:
@@ -110,8 +138,8 @@ class Thoughts:
         )
 
     def _level(self, asked: str) -> Variables:
-        names = [name for name in _EFFORTS if name in self._template.variables]
-        if asked == _USUAL and not names:
+        names = [name for name in EFFORTS if name in self._template.variables]
+        if asked == USUAL and not names:
             return {}
         given: Variables = {**dict.fromkeys(names, asked), **(self._on if names else {})}
         if not names or self._begun(given) is None:
@@ -138,6 +166,29 @@ class Thoughts:
         tag = closing_of(opened["tag"])
         space = opened["space"]
         return f"{space}{tag}{space * 2}{header}", tag
+
+    def tags(self, variables: Variables) -> ThoughtTags | None:
+        """What stands around a thought; None: the template knows of none that is told by tags."""
+        begun = self._begun(variables)
+        opened = _OPEN_AT_END.search(begun or "")
+        written = opened["tag"] if opened else self._written_tag
+        if begun is None or not written:
+            return None
+        space = opened["space"] if opened else self._space_behind(written)
+        tag = closing_of(written)
+        header = _CLOSED.sub("", self._before_answer(variables))
+        behind = space * 2 + ("" if tag.endswith(header) else header)
+        return ThoughtTags("" if opened else written + space, space, tag, behind)
+
+    @cached_property
+    def _written_tag(self) -> str:
+        """The tag that begins a thought in the template's source; empty: there is none."""
+        found = [each.group() for each in OPENS.finditer(self._template.source)]
+        return next((tag for tag in found if "analysis" in tag), found[0] if found else "")
+
+    def _space_behind(self, tag: str) -> str:
+        source = self._template.source
+        return "\n" if f"{tag}\\n" in source or f"{tag}\n" in source else ""
 
     def _before_answer(self, variables: Variables) -> str:
         """What the template writes before an answer and not where one begins, thoughts apart."""

@@ -30,7 +30,13 @@ async def rendered(prepared: Prepared, spec: ModelSpec, item_id: str) -> tuple[s
     lines = [f"item {item.id}: {len(text.token_ids)} tokens"]
     for field, (before, after) in asked.prompt.shortened.items():
         lines.append(f"{field} shortened from {before} to {after} tokens")
-    if strategy.template.reasoning_tokens:
+    if asked.own is not None:
+        behind = asked.own.tags.closing + asked.prompt.answer_start.lstrip()
+        lines.append(
+            f"the model thinks up to {asked.own.budget} tokens, as it does by itself; then follows "
+            f"{behind!r}"
+        )
+    elif strategy.template.reasoning_tokens:
         lines.append(
             f"the model reasons up to {strategy.template.reasoning_tokens} tokens; then follows "
             f"{asked.prompt.answer_start!r}"

@@ -80,7 +80,7 @@ class MessageRoutes:
             read = len((await session.render(asked.request)).token_ids)
             events = _Events(body, session.backend.fingerprint, emit)
             opened = await session.opened(asked.request)
-            telling = calling.Telling(asked.offer, opened=opened)
+            telling = calling.Telling(asked.offer, opened=opened, only=asked.is_formed)
             async for delta in session.stream(asked.request):
                 events.begin(read)
                 if delta.completion is None:

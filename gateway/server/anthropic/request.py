@@ -35,7 +35,11 @@ def prompt_of(body: TokensBody, session: Session) -> calling.Asked:
         messages += _read(turn)
     offer = replace(_offer(body), syntax=session.backend.call_syntax)
     request = GenerationRequest(
-        body.model, messages=tuple(messages), answer_start=begun, reasoning=body.effort
+        body.model,
+        messages=tuple(messages),
+        answer_start=begun,
+        reasoning=body.thinking_asked.effort,
+        thinking_budget=body.thinking_asked.budget,
     )
     return calling.Asked(calling.with_offer(request, offer, session.backend.tool_mode), offer)
 
@@ -58,6 +62,7 @@ async def ask(body: MessagesBody, session: Session) -> calling.Asked:
     schema = body.schema_text
     constraint = request.constraint if schema is None else Constraint("json_schema", schema)
     request = replace(request, sampling=sampling, constraint=constraint)
+    request = calling.behind_thought(request, session.backend)
     return replace(asked, request=await session.within_context(request, bound(body.max_tokens)))
 
 

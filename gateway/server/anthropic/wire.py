@@ -19,10 +19,12 @@ from gateway.server.wire import (
     Ignored,
     JsonObject,
     Text,
+    ThinkingAsked,
     Whole,
     Wire,
     only_default,
     only_empty,
+    thinking_asked,
 )
 
 _NAME = r"^[A-Za-z0-9_-]{1,128}$"
@@ -180,8 +182,9 @@ class Thinking(Wire):
 
     type: Literal["enabled", "disabled", "adaptive"] | None = None
     display: Hint = None
-    budget_tokens: Annotated[Whole | None, UNREAD] = None
-    """`max_tokens` bounds thought and answer together."""
+    budget_tokens: Annotated[Whole, Field(ge=1)] | None = None
+    """Most tokens of the thought, which is then closed; `max_tokens` bounds thought and answer
+    together."""
 
 
 class JsonFormat(Wire):
@@ -246,6 +249,11 @@ class TokensBody(Wire):
         if asked != "disabled" and level not in (None, _USUAL_EFFORT):
             return level
         return {"enabled": "on", "disabled": "off"}.get(asked or "", "")
+
+    @property
+    def thinking_asked(self) -> ThinkingAsked:
+        """How much is to be thought, and within which budget."""
+        return thinking_asked(self.effort, [self.thinking.budget_tokens if self.thinking else None])
 
     @property
     def enforces_call(self) -> bool:

@@ -115,7 +115,7 @@ async def _pieces(session: Session, request: GenerationRequest) -> AsyncIterator
         return
     opened = await session.opened(request)
     offer = tools.Offer(request.tools, syntax=session.backend.call_syntax)
-    telling = tools.Telling(offer, opened=opened)
+    telling = tools.Telling(offer, opened=opened, only=request.constraint is not None)
     async for delta in session.stream(request):
         if delta.completion is None:
             yield telling.add(delta.text), delta.logprobs, None

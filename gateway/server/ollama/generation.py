@@ -63,7 +63,7 @@ class GenerationRoutes:
         asked = OllamaRequest(
             body,
             entry_of(self._service, body.model),
-            lambda _: generate_request(body),
+            lambda session: generate_request(body, session),
             generate_answer,
         )
         return await self._answer(asked, request, empty=not body.prompt)

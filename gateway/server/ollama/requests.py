@@ -33,14 +33,15 @@ def chat_request(body: ChatBody, session: Session) -> GenerationRequest:
         reasoning=body.effort,
         logprobs=body.alternatives,
     )
-    return tools.with_offer(request, offer, session.backend.tool_mode)
+    request = tools.with_offer(request, offer, session.backend.tool_mode)
+    return tools.behind_thought(request, session.backend)
 
 
-def generate_request(body: GenerateBody) -> GenerationRequest:
+def generate_request(body: GenerateBody, session: Session) -> GenerationRequest:
     """The question as a conversation of one turn, or the raw prompt; see `fitted`."""
     prompt = body.prompt or ""
     system = [Message("system", body.system)] if body.system else []
-    return GenerationRequest(
+    request = GenerationRequest(
         model=body.model,
         messages=() if body.raw else (*system, Message("user", prompt)),
         prompt=prompt if body.raw else None,
@@ -49,6 +50,7 @@ def generate_request(body: GenerateBody) -> GenerationRequest:
         reasoning="" if body.raw else body.effort,
         logprobs=body.alternatives,
     )
+    return request if body.raw else tools.behind_thought(request, session.backend)
 
 
 async def fitted(

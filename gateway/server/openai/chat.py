@@ -28,7 +28,7 @@ from gateway.server.openai.chat_wire import (
     FunctionCall,
     MessageCall,
 )
-from gateway.server.openai.fields import usage
+from gateway.server.openai.fields import Usage, usage
 from gateway.server.service import Service, Session, together
 
 
@@ -68,7 +68,7 @@ class ChatRoutes:
             created=int(time.time()),
             model=body.model,
             choices=choices,
-            usage=usage(done[0].usage.prompt_tokens, sum(d.usage.completion_tokens for d in done)),
+            usage=_usage(done),
             system_fingerprint=done[0].fingerprint,
         )
 
@@ -98,7 +98,8 @@ class _Stream:
         """Stream one choice to its end."""
         request = self._asked.requests[number]
         opened = await self._session.opened(request)
-        telling = tools.Telling(self._asked.offer, opened=opened)
+        only = request.constraint is not None
+        telling = tools.Telling(self._asked.offer, opened=opened, only=only)
         begun = False
         async for delta in self._session.stream(request):
             if not begun:
@@ -115,8 +116,7 @@ class _Stream:
 
     def tell_usage(self, done: list[Completion]) -> None:
         """The chunk without choices that says what was used."""
-        spent = usage(done[0].usage.prompt_tokens, sum(d.usage.completion_tokens for d in done))
-        self._send(self._chunk([]).model_copy(update={"usage": spent}))
+        self._send(self._chunk([]).model_copy(update={"usage": _usage(done)}))
 
     def _finish(
         self,
@@ -138,7 +138,7 @@ class _Stream:
         self._tell(number, ChunkDelta(), finish=_reason(completion, said))
 
     def _tell_thought(self, number: int, thought: str) -> None:
-        if thought:
+        if thought and self._asked.tells_thoughts:
             self._tell(number, ChunkDelta(reasoning_content=thought))
 
     def _tell(
@@ -175,7 +175,8 @@ def answer_id() -> str:
 
 def _choice(number: int, asked: ChatChoices, answer: Completion, session: Session) -> Choice:
     said = asked.read(answer, number)
-    more: dict[str, Any] = {"reasoning_content": said.thought} if said.thought else {}
+    told = said.thought and asked.tells_thoughts
+    more: dict[str, Any] = {"reasoning_content": said.thought} if told else {}
     if said.calls:
         more["tool_calls"] = [_call(call) for call in said.calls]
     nothing = said.calls or answer.answer is None
@@ -185,6 +186,13 @@ def _choice(number: int, asked: ChatChoices, answer: Completion, session: Sessio
     return Choice(
         index=number, message=message, logprobs=logprobs, finish_reason=_reason(answer, said)
     )
+
+
+def _usage(done: Sequence[Completion]) -> Usage:
+    """Of all choices together."""
+    written = sum(each.usage.completion_tokens for each in done)
+    thought = sum(each.usage.reasoning_tokens for each in done)
+    return usage(done[0].usage.prompt_tokens, written, thought)
 
 
 def _logprobs(entries: Sequence[TokenLogprob], session: Session) -> ChoiceLogprobs:

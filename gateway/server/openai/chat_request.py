@@ -17,6 +17,8 @@ class ChatChoices:
 
     requests: tuple[GenerationRequest, ...]
     offer: calling.Offer
+    tells_thoughts: bool = True
+    """Answers show what was thought."""
 
     def read(self, done: Completion, sample: int) -> calling.ParsedAnswer:
         """Part the answer of one choice."""
@@ -36,18 +38,20 @@ async def ask(body: ChatRequest, session: Session) -> ChatChoices:
         messages=tuple(_message(message) for message in body.messages),
         sampling=body.sampling(),
         constraint=_format(body),
-        reasoning=body.effort,
+        reasoning=body.thinking_asked.effort,
+        thinking_budget=body.thinking_asked.budget,
         template_variables=body.template_variables,
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
     )
     offer = replace(_offer(body), syntax=session.backend.call_syntax)
     request = calling.with_offer(request, offer, session.backend.tool_mode)
+    request = calling.behind_thought(request, session.backend)
     request = await session.within_context(request, body.most_tokens)
     samples = [
         replace(request, sampling=replace(request.sampling, sample=number))
         for number in range(body.n or 1)
     ]
-    return ChatChoices(tuple(samples), offer)
+    return ChatChoices(tuple(samples), offer, body.tells_thoughts)
 
 
 def _offer(body: ChatRequest) -> calling.Offer:

@@ -20,17 +20,20 @@ from gateway.server.schemas import closed_text
 from gateway.server.wire import (
     UNREAD,
     Answered,
+    Budget,
     ByKind,
     EffortAsked,
     FunctionDefinition,
     Ignored,
     JsonObject,
     Text,
+    ThinkingAsked,
     Whole,
     Wire,
     effort_of,
     only_default,
     only_empty,
+    thinking_asked,
 )
 
 _NAME = r"^[A-Za-z0-9_-]{1,64}$"
@@ -190,6 +193,35 @@ _Choice = Annotated[
 ]
 
 
+class ReasoningAsked(Wire):
+    """What OpenRouter's clients say of a thought."""
+
+    effort: EffortAsked | None = None
+    max_tokens: Budget | None = None
+    """Most tokens of it."""
+    exclude: bool | None = None
+    """True: it is counted and not told."""
+    enabled: bool | None = None
+    summary: Annotated[
+        None, only_default("auto", reason="what a model thinks is not summed up")
+    ] = None
+
+
+class ThinkingSwitch(Wire):
+    """What clients of Anthropic's, DeepSeek's and Z.ai's models say of a thought."""
+
+    type: Literal["enabled", "disabled", "adaptive", "auto"] | None = None
+    budget_tokens: Budget | None = None
+    """Most tokens of it."""
+    clear_thinking: Annotated[bool | None, UNREAD] = None
+    """Earlier thoughts are shown as the chat template has it."""
+
+    @property
+    def enabled(self) -> bool | None:
+        """None: as the model's entry has it."""
+        return {"enabled": True, "disabled": False}.get(self.type or "")
+
+
 class ChatRequest(SamplingFields, OtherServersChatFields):
     """A conversation to go on with."""
 
@@ -218,6 +250,16 @@ class ChatRequest(SamplingFields, OtherServersChatFields):
     reasoning_effort: EffortAsked | None = None
     enable_thinking: bool | None = None
     """As `reasoning_effort`: false is "none"."""
+    reasoning: ReasoningAsked | None = None
+    thinking: ThinkingSwitch | None = None
+    thinking_budget: Budget | None = None
+    """Most tokens of the thought, which is then closed: 0 none, -1 no bound of its own."""
+    thinking_budget_tokens: Budget | None = None
+    thinking_token_budget: Budget | None = None
+    reasoning_budget: Budget | None = None
+    reasoning_budget_tokens: Budget | None = None
+    include_reasoning: bool | None = None
+    """False: what was thought is counted and not told."""
     chat_template_kwargs: JsonObject | None = None
     """What the chat template is given beside messages and tools."""
     moderation: Annotated[None, only_empty("answers are not moderated")] = None
@@ -242,6 +284,7 @@ class ChatRequest(SamplingFields, OtherServersChatFields):
         limits = {self.max_tokens, self.max_completion_tokens} - {None}
         if len(limits) > 1:
             raise ValueError("max_tokens and max_completion_tokens differ")
+        thinking_asked("", self._budgets)  # raises where two of them differ
         if self.enforces_call and not self.tools:
             raise ValueError("tool_choice needs tools")
         if self.enforces_call and self.response_format and self.response_format.type != "text":
@@ -254,11 +297,33 @@ class ChatRequest(SamplingFields, OtherServersChatFields):
         return bound(self.max_completion_tokens or self.max_tokens)
 
     @property
-    def effort(self) -> str:
-        """`GenerationRequest.reasoning`."""
-        if self.reasoning_effort is not None:
-            return effort_of(self.reasoning_effort)
-        return "" if self.enable_thinking is None else "on" if self.enable_thinking else "off"
+    def thinking_asked(self) -> ThinkingAsked:
+        """How much is to be thought, and within which budget."""
+        return thinking_asked(self._effort, self._budgets)
+
+    @property
+    def _budgets(self) -> tuple[int | None, ...]:
+        return (
+            self.reasoning.max_tokens if self.reasoning else None,
+            self.thinking.budget_tokens if self.thinking else None,
+            *(self.thinking_budget, self.thinking_budget_tokens, self.thinking_token_budget),
+            *(self.reasoning_budget, self.reasoning_budget_tokens),
+        )
+
+    @property
+    def _effort(self) -> str:
+        nested, switch = self.reasoning or ReasoningAsked(), self.thinking or ThinkingSwitch()
+        if (level := self.reasoning_effort or nested.effort) is not None:
+            return effort_of(level)
+        said = (nested.enabled, switch.enabled, self.enable_thinking)
+        thinks = next((each for each in said if each is not None), None)
+        return "" if thinks is None else "on" if thinks else "off"
+
+    @property
+    def tells_thoughts(self) -> bool:
+        """Whether answers show what was thought."""
+        excluded = self.reasoning is not None and self.reasoning.exclude is True
+        return not excluded and self.include_reasoning is not False
 
     @property
     def template_variables(self) -> str:

@@ -105,21 +105,39 @@ class StreamOptions(Wire):
     """True is the documented default. Padding against observers of the network is not added."""
 
 
+class CompletionDetails(Answered):
+    """Of the tokens that were written, those of a thought, tags and spaces around it apart."""
+
+    reasoning_tokens: int
+
+
 class Usage(Answered):
     """Tokens. A prompt that is answered several times counts once, as OpenAI counts it."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    completion_tokens_details: CompletionDetails | None = None
 
 
-def usage(prompt_tokens: int, completion_tokens: int) -> Usage:
-    """With their sum."""
+def usage(prompt_tokens: int, completion_tokens: int, reasoning_tokens: int | None = None) -> Usage:
+    """With their sum.
+
+    Args:
+        reasoning_tokens: those of thoughts; None: they are not told.
+    """
+    thought = reasoning_tokens
+    more = {} if thought is None else {"completion_tokens_details": _details(thought)}
     return Usage(
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         total_tokens=prompt_tokens + completion_tokens,
+        **more,
     )
+
+
+def _details(reasoning_tokens: int) -> CompletionDetails:
+    return CompletionDetails(reasoning_tokens=reasoning_tokens)
 
 
 def stops(stop: str | list[str] | None) -> tuple[str, ...]:

@@ -91,13 +91,11 @@ class OtherServersChatFields(OtherServersFields):
     ] = None
     chat_template: Annotated[None, only_empty("its entry chooses a model's template")] = None
     documents: Annotated[None, only_empty("documents are written into the messages")] = None
-    include_reasoning: Annotated[
-        None, only_default(True, reason="what was thought is always told")
-    ] = None
     separate_reasoning: Annotated[
         None, only_default(True, reason="what was thought is always told apart")
     ] = None
     reasoning_format: Annotated[
-        None, only_default("auto", "deepseek", reason="thoughts are told as reasoning_content")
+        None,
+        only_default("auto", "deepseek", "parsed", reason="thoughts are told as reasoning_content"),
     ] = None
     parse_tool_calls: Annotated[None, only_default(True, reason="calls are always read")] = None

@@ -24,7 +24,6 @@ from gateway.server.openai.responses_wire import (
     ResponseRequest,
 )
 from gateway.server.service import Session
-from gateway.server.wire import effort_of
 
 
 async def ask(body: ResponseRequest, session: Session) -> calling.Asked:
@@ -56,10 +55,12 @@ def prompt_of(body: ResponseRequest, session: Session) -> calling.Asked:
             top_p=1.0 if body.top_p is None else body.top_p,
         ),
         constraint=None if schema is None else Constraint("json_schema", schema),
-        reasoning=effort_of(body.reasoning.effort) if body.reasoning else "",
+        reasoning=body.thinking_asked.effort,
+        thinking_budget=body.thinking_asked.budget,
     )
     offer = replace(_offer(body), syntax=session.backend.call_syntax)
-    return calling.Asked(calling.with_offer(request, offer, session.backend.tool_mode), offer)
+    request = calling.with_offer(request, offer, session.backend.tool_mode)
+    return calling.Asked(calling.behind_thought(request, session.backend), offer)
 
 
 def _offer(body: ResponseRequest) -> calling.Offer:

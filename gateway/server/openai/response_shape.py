@@ -172,6 +172,6 @@ def _usage(done: Completion | None) -> ResponseUsage | None:
         input_tokens=read,
         input_tokens_details=InputDetails(cached_tokens=0),
         output_tokens=written,
-        output_tokens_details=OutputDetails(reasoning_tokens=0),
+        output_tokens_details=OutputDetails(reasoning_tokens=done.usage.reasoning_tokens),
         total_tokens=read + written,
     )

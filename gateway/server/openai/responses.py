@@ -79,7 +79,7 @@ class ResponseRoutes:
             events = Events(body, session.backend.fingerprint, emit)
             begun.append(events)
             opened = await session.opened(asked.request)
-            telling = calling.Telling(asked.offer, opened=opened)
+            telling = calling.Telling(asked.offer, opened=opened, only=asked.is_formed)
             async for delta in session.stream(asked.request):
                 events.begin()
                 if delta.completion is None:

@@ -15,6 +15,7 @@ from gateway.server.schemas import closed_text
 from gateway.server.wire import (
     UNREAD,
     Answered,
+    Budget,
     ByKind,
     EffortAsked,
     FunctionDefinition,
@@ -22,9 +23,12 @@ from gateway.server.wire import (
     Ignored,
     JsonObject,
     Text,
+    ThinkingAsked,
     Wire,
+    effort_of,
     only_default,
     only_empty,
+    thinking_asked,
 )
 
 _NAME = r"^[A-Za-z0-9_-]{1,64}$"
@@ -143,6 +147,8 @@ class Reasoning(Wire):
     """How much is thought."""
 
     effort: EffortAsked | None = None
+    max_tokens: Budget | None = None
+    """Extension, of OpenRouter: most tokens of the thought, which is then closed."""
     summary: Annotated[None, only_default("auto", reason=_NO_SUMMARY)] = None
     generate_summary: Annotated[None, only_default("auto", reason=_NO_SUMMARY)] = None
     context: Annotated[None, only_default("auto", reason=_NO_THOUGHTS)] = None
@@ -299,6 +305,12 @@ class ResponseRequest(Wire):
     stream_options: StreamOptions | None = None
 
     @property
+    def thinking_asked(self) -> ThinkingAsked:
+        """How much is to be thought, and within which budget."""
+        asked = self.reasoning or Reasoning()
+        return thinking_asked(effort_of(asked.effort), [asked.max_tokens])
+
+    @property
     def enforces_call(self) -> bool:
         """Whether the answer must be a call."""
         return self.tool_choice == "required" or isinstance(self.tool_choice, NamedFunctionTool)
@@ -360,9 +372,9 @@ class InputDetails(Answered):
 
 
 class OutputDetails(Answered):
-    """These models' reasoning is part of their text."""
+    """Those of a thought, tags and spaces around it apart."""
 
-    reasoning_tokens: Literal[0] = 0
+    reasoning_tokens: int
 
 
 class ResponseUsage(Answered):
