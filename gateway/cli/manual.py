@@ -14,7 +14,16 @@ from gateway.core.errors import ConfigError
 MANUAL = Path(__file__).parents[1] / "manual"
 TOPICS = (
     *("tutorial", "data", "evaluate", "compare", "quantize", "tune", "serve", "ollama"),
-    *("reasoning", "compatibility", "clients", "fields", "determinism", "configuration", "python", "design"),
+    *(
+        "reasoning",
+        "compatibility",
+        "clients",
+        "fields",
+        "determinism",
+        "configuration",
+        "python",
+        "design",
+    ),
     "benchmarks",
 )
 """Pages in the order in which they are best read."""
