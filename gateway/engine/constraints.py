@@ -5,6 +5,7 @@ are taken from the logits as the model gave them.
 """
 
 import json
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from gateway.core.errors import InvalidRequest
 from gateway.core.extras import require
 from gateway.core.types import Constraint
 from gateway.engine.sampling import Floats
+from gateway.models.families.grammar import with_tokens
 
 _MAX_SCHEMA_CHARS = 200_000
 
@@ -33,8 +35,11 @@ class Matcher(Protocol):
         ...
 
 
-def grammar_of(constraint: Constraint) -> str:
+def grammar_of(constraint: Constraint, token_of: Callable[[str], int | None] | None = None) -> str:
     """The llguidance grammar that accepts just what the constraint allows.
+
+    Args:
+        token_of: the id of a control token that is shown in an answer, by its text; None: of none.
 
     Raises:
         InvalidRequest: no choices, an empty choice, a schema that is no JSON object, or a grammar
@@ -52,7 +57,9 @@ def grammar_of(constraint: Constraint) -> str:
             checked_schema(constraint.value), overrides=_ONE_LINE
         )
     elif constraint.kind == "lark":
-        grammar = lib.LLMatcher.grammar_from_lark(constraint.value)
+        lark = str(constraint.value)
+        lark = with_tokens(lark, token_of) if token_of else lark
+        grammar = lib.LLMatcher.grammar_from_lark(lark)
     else:
         grammar = lib.LLMatcher.grammar_from_regex(constraint.value)
     if problem := lib.LLMatcher.validate_grammar(grammar):

@@ -223,7 +223,7 @@ class EngineBackend:
             sampling = replace(sampling, stop=(*sampling.stop, self.spec.end_of_turn))
         matcher = None
         if request.constraint is not None:
-            grammar = await asyncio.to_thread(grammar_of, request.constraint)
+            grammar = await asyncio.to_thread(grammar_of, request.constraint, self._reader.mark)
             matcher = GuidanceMatcher(self._reader.tokenizer.guidance_tokenizer, grammar)
         job = generate(
             prompt,

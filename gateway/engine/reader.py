@@ -488,6 +488,17 @@ class Reader:
         call from the rest."""
         return self.tokenizer.piece(token) or self._markup.get(token, b"")
 
+    def mark(self, text: str) -> int | None:
+        """The control token of a text that parts an answer and does not end it; None: there is
+        none, so that the text is spelled."""
+        token = self._token(text)
+        if token is None or token in self.vocabulary.end_tokens:
+            return None
+        shown = self._piece(token) == text.encode()
+        return (
+            token if shown and self.tokenizer.guidance_tokenizer.is_special_token(token) else None
+        )
+
     @cached_property
     def _markup(self) -> Mapping[int, bytes]:
         marks = syntax_named(self.call_syntax).marks if self.call_syntax else ()

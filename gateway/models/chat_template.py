@@ -193,7 +193,7 @@ class ChatTemplate:
         return frozenset(lost | ({"tool"} if shown and answer.content not in shown else set()))
 
     def shows_one_call(self, special: Mapping[str, str]) -> bool:
-        """Whether the template drops all calls of a turn but the first.
+        """Whether the template drops or refuses all calls of a turn but the first.
 
         Args:
             special: as `render`.
@@ -201,10 +201,17 @@ class ChatTemplate:
         calls = [
             ToolCall(f"probecal{n}", tool_calls.PROBE.name, f'{{"k": "probe{n}"}}') for n in "12"
         ]
-        turns = (Message("user", "?"), Message("assistant", "", tuple(calls)))
         texts = self.takes_texts(special)
-        shown = self._probe(turns, (tool_calls.PROBE,), special, texts=texts)
-        return "probe1" in shown and "probe2" not in shown
+        both, one = (
+            self._probe(
+                (Message("user", "?"), Message("assistant", "", tuple(calls[:count]))),
+                (tool_calls.PROBE,),
+                special,
+                texts=texts,
+            )
+            for count in (2, 1)
+        )
+        return "probe1" in (both or one) and "probe2" not in both
 
     def _probe(
         self,

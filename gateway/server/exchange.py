@@ -38,6 +38,8 @@ class Exchange:
     cached_tokens: int = 0
     completion_tokens: int = 0
     finish_reasons: list[str] = field(default_factory=list)
+    calls_left_out: dict[int, int] = field(default_factory=dict)
+    """Of each answer, how many calls were written behind the only one that was asked for."""
     parameters: dict[str, str] = field(default_factory=dict)
     """What the wire format calls a field of the gateway's own request."""
     body: str = ""

@@ -53,7 +53,12 @@ class Metrics:
             ("kind", *_MODEL),
             registry=self.registry,
         )
-
+        self._left_out = Counter(
+            "gateway_tool_calls_left_out_total",
+            "Calls that a model wrote behind the only one asked for (parallel_tool_calls: false).",
+            _MODEL,
+            registry=self.registry,
+        )
         self._hits = Gauge(
             "gateway_cache_hit_ratio",
             "Share of all prompt tokens that were in memory already.",
@@ -77,6 +82,7 @@ class Metrics:
         self._tokens.labels("prompt", *model).inc(exchange.prompt_tokens)
         self._tokens.labels("cached", *model).inc(exchange.cached_tokens)
         self._tokens.labels("completion", *model).inc(exchange.completion_tokens)
+        self._left_out.labels(*model).inc(sum(exchange.calls_left_out.values()))
         total = self._totals.setdefault(model, [0, 0])
         total[0] += exchange.prompt_tokens
         total[1] += exchange.cached_tokens

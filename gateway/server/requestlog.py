@@ -32,6 +32,7 @@ class RequestLog:
             "cached_tokens": exchange.cached_tokens,
             "completion_tokens": exchange.completion_tokens,
             "finish_reasons": exchange.finish_reasons,
+            "calls_left_out": sum(exchange.calls_left_out.values()),
             "error": exchange.error or None,
         }
         if exchange.body:

@@ -29,12 +29,13 @@ from gateway.models.families.calls import (
     may_begin,
     syntax_named,
 )
-from gateway.models.families.grammar import begun, of_calls
+from gateway.models.families.grammar import begun, of_calls, of_objects
 from gateway.models.families.readers import Found
 from gateway.models.families.thoughts import EFFORTS, OFF, USUAL
 from gateway.models.families.values import schemas_of
 from gateway.models.reasoning import OPENS, Parting
 from gateway.models.tool_calls import CLOSING, ToolMode
+from gateway.server.exchange import current
 from gateway.server.schemas import closed
 from gateway.server.wire import FunctionDefinition
 
@@ -51,6 +52,10 @@ class ParsedAnswer:
     calls: tuple[ToolCall, ...]
     thought: str = ""
     """What was thought before; a call that it mentions is none."""
+    cut: bool = False
+    """Whether tokens ran out within a further call that was enforced."""
+    left_out: int = 0
+    """How many calls were written behind the only one that was asked for."""
 
 
 def offered(functions: Iterable[FunctionDefinition]) -> tuple[Tool, ...]:
@@ -102,7 +107,7 @@ class Asked:
 
     def read(self, done: Completion) -> ParsedAnswer:
         """Part the answer."""
-        return read(done, self.offer, self.request.messages)
+        return noted(done, self.offer, self.request.messages)
 
 
 def with_offer(request: GenerationRequest, offer: Offer, mode: ToolMode) -> GenerationRequest:
@@ -157,6 +162,16 @@ def _named(offer: Offer) -> Sequence[Tool]:
     return found
 
 
+def noted(
+    done: Completion, offer: Offer, messages: Sequence[Message] = (), sample: int = 0
+) -> ParsedAnswer:
+    """As `read`; calls that are left out are told to the log and the metrics."""
+    said = read(done, offer, messages, sample)
+    if said.left_out:
+        current().calls_left_out[sample] = said.left_out
+    return said
+
+
 def read(
     done: Completion, offer: Offer, messages: Sequence[Message] = (), sample: int = 0
 ) -> ParsedAnswer:
@@ -173,11 +188,11 @@ def read(
     start = enforcement(offer)[0] if offer.enforced and not done.reasoning else ""
     salt = digest_json([canonical_json([repr(m) for m in messages]), sample])
     taken = frozenset(call.id for message in messages for call in message.tool_calls)
-    said = read_calls(start + text, offer.tools, salt, syntax_named(offer.syntax), taken)
+    most = None if offer.several else 1
+    said = read_calls(start + text, offer.tools, salt, syntax_named(offer.syntax), taken, most)
     if offer.enforced and said.calls:
-        said = replace(said, content="")
-    calls = said.calls if offer.several else said.calls[:1]
-    return replace(said, calls=calls, thought=thought)
+        said = replace(said, content="", cut=done.finish_reason == "length")
+    return replace(said, thought=thought)
 
 
 def read_calls(
@@ -186,6 +201,7 @@ def read_calls(
     salt: str,
     syntax: Syntax = HERMES,
     taken: frozenset[str] = frozenset(),
+    most: int | None = None,
 ) -> ParsedAnswer:
     """Part an answer. What looks like a call and is none of a known tool stays text.
 
@@ -193,14 +209,20 @@ def read_calls(
         salt: told apart by it, equal calls in different turns get different ids; the same request
             always gets the same.
         taken: ids that calls of the conversation have.
+        most: how many calls are read; the answer ends behind them. None: all.
     """
     said, found = found_in(text, syntax, schemas_of(tools))
+    left_out = len(found[most:]) if most else 0
+    if left_out:
+        said, found = found_in(text[: found[0].end], syntax, schemas_of(tools))
+        found = found[:most]
     calls: list[ToolCall] = []
     for number, each in enumerate(found):
         call = _call(each, f"{salt}/{number}", syntax)
         known = each.id and each.id not in taken | {call.id for call in calls}
         calls.append(replace(call, id=each.id) if known else call)
-    return ParsedAnswer(said.rstrip("\n") if calls else said, tuple(calls))
+    content = said.rstrip("\n") if calls else said
+    return ParsedAnswer(content, tuple(calls), left_out=left_out)
 
 
 def enforcement(offer: Offer) -> tuple[str, Constraint]:
@@ -210,8 +232,13 @@ def enforcement(offer: Offer) -> tuple[str, Constraint]:
         InvalidRequest: the model's form of calls cannot be enforced.
     """
     tools, syntax = _named(offer), syntax_named(offer.syntax)
+    most = syntax.most if offer.several and not offer.name else 1
     if syntax.objects is not None:
-        return syntax.objects.start, constraint_of(tools, syntax.objects)
+        constraint = constraint_of(tools, syntax.objects, most)
+        if most > 1 and not syntax.objects.listed:
+            schema = json.loads(str(constraint.value))
+            constraint = Constraint("lark", of_objects(syntax, syntax.objects, schema, most))
+        return syntax.objects.start, constraint
     if not syntax.before:
         raise InvalidRequest(
             "a call cannot be enforced in the form of this model's chat template",
@@ -219,25 +246,30 @@ def enforcement(offer: Offer) -> tuple[str, Constraint]:
             parameter="tool_choice",
         )
     functions = [(tool.name, _schema(tool)) for tool in tools]
-    if len(tools) == 1 and syntax.tags is None:
+    if most == 1 and len(tools) == 1 and syntax.tags is None:
         return begun(syntax, functions), Constraint("json_schema", json.dumps(functions[0][1]))
-    return begun(syntax, functions), Constraint("lark", of_calls(syntax, functions))
+    return begun(syntax, functions), Constraint("lark", of_calls(syntax, functions, most))
 
 
-def constraint_of(tools: Sequence[Tool], objects: Objects) -> Constraint:
+def constraint_of(tools: Sequence[Tool], objects: Objects, most: int = 1) -> Constraint:
     """Lets out just a JSON object that calls one of the tools with arguments of its schema.
 
     Args:
         objects: how it is written.
+        most: how many such objects a list may have, where calls are one.
 
     Raises:
         InvalidRequest: a schema is no JSON object.
     """
     definitions: dict[str, Any] = {}
-    calls = [_call_schema(tool, number, objects, definitions) for number, tool in enumerate(tools)]
+    numbers = [str(number) for number in range(most)]
+    shown: dict[str, Any] = {objects.number: {"enum": numbers}} if objects.number else {}
+    calls = [
+        _call_schema(tool, number, objects, shown, definitions) for number, tool in enumerate(tools)
+    ]
     schema = calls[0] if len(calls) == 1 else {"anyOf": calls}
     if objects.listed:
-        schema = {"type": "array", "items": schema, "minItems": 1, "maxItems": 1}
+        schema = {"type": "array", "items": schema, "minItems": 1, "maxItems": most}
     if definitions:
         schema = {**schema, "$defs": definitions}
     return Constraint("json_schema", json.dumps(schema))
@@ -311,9 +343,17 @@ def _as_json(arguments: Mapping[str, Any]) -> str:
 
 
 def _call_schema(
-    tool: Tool, number: int, objects: Objects, definitions: dict[str, Any]
+    tool: Tool,
+    number: int,
+    objects: Objects,
+    shown: Mapping[str, Any],
+    definitions: dict[str, Any],
 ) -> dict[str, Any]:
-    """Schema of a call of one tool. Its own definitions move to the root, where references look."""
+    """Schema of a call of one tool. Its own definitions move to the root, where references look.
+
+    Args:
+        shown: properties that stand before its name.
+    """
     schema = _schema(tool)
     local = {
         name: f"tool{number}_{name}"
@@ -323,7 +363,7 @@ def _call_schema(
     for key in ("$defs", "definitions"):
         for name, definition in schema.pop(key, {}).items():
             definitions[local[name]] = _renamed(definition, local)
-    fields: dict[str, Any] = {key: {"const": value} for key, value in objects.more.items()}
+    fields = {**shown}
     fields |= {objects.name: {"const": tool.name}} if objects.name else {}
     fields[objects.key if objects.name else tool.name] = _renamed(schema, local)
     return {

@@ -30,6 +30,9 @@ from gateway.models.families.values import Schemas, json_at, schemas_of
 Call = tuple[str, Mapping[str, Any]]
 """The name of a tool, and the arguments."""
 
+MOST_CALLS = 8
+"""Of an enforced answer: a small model may repeat itself until its tokens are spent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Objects:
@@ -40,10 +43,10 @@ class Objects:
     key: str = "arguments"
     name: str = "name"
     """The key of the tool's name; empty: the name is the key of the arguments."""
-    more: Mapping[str, str] = field(default_factory=dict)
-    """Fields that stand before the name."""
+    number: str = ""
+    """The key before the name of what numbers the calls of an answer; empty: nothing does."""
     listed: bool = False
-    """Whether it is the one element of a list."""
+    """Whether all calls of an answer are the elements of one list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,6 @@ class Tags:
     middle: str
     """Between key and value; {} for what `kinds` says of the kind of the value."""
     behind: str
-    ends: str
-    """What ends the call."""
     kinds: Mapping[str, str] = field(default_factory=dict)
     """A JSON type -> what is written of it; "" for all others."""
     quoted: bool = False
@@ -74,8 +75,15 @@ class Syntax:
     """Texts around calls that are no content either."""
     header: str = ""
     """What stands before an answer that calls nothing, and is no content."""
+    around: tuple[str, str] = ("", "")
+    """What stands before and behind all enforced calls."""
     before: str = ""
-    """What stands before the arguments of an enforced call, {} for the tool's name."""
+    """What stands before the arguments of an enforced call: {} for the tool's name, {0} or {1} for
+    the number of the call, counted from there."""
+    ends: str = ""
+    """What ends an enforced call that others may follow, and each whose arguments are in tags."""
+    between: str | None = None
+    """What stands between enforced calls; None: such an answer has one, or they are a list."""
     tags: Tags | None = None
     """Around those arguments; None: they are an object of JSON."""
     objects: Objects | None = None
@@ -87,6 +95,12 @@ class Syntax:
     """Writes calls for such a template, as the model does."""
     short_ids: bool = False
     """Whether templates take no ids but those of nine letters and digits."""
+
+    @property
+    def most(self) -> int:
+        """How many calls an enforced answer may have."""
+        listed = self.objects is not None and self.objects.listed
+        return MOST_CALLS if listed or self.between is not None else 1
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -146,12 +160,15 @@ def _functions(framed: str) -> Read:
     )
 
 
-def _invoke(name: str, prefix: str, around: Sequence[str], *, kinds: bool = False) -> Syntax:
+def _invoke(
+    name: str, prefix: str, around: Sequence[str], *, kinds: bool = False, several: bool = True
+) -> Syntax:
     """An `invoke` with a `parameter` for each argument; a family has its prefix of the tags.
 
     Args:
         around: names of the tags around all calls.
         kinds: whether each parameter says if it is a text.
+        several: whether calls follow each other within one turn.
     """
     told = r' string="(?P<kind>true|false)"' if kinds else ""
     read = tagged(
@@ -161,19 +178,21 @@ def _invoke(name: str, prefix: str, around: Sequence[str], *, kinds: bool = Fals
         rf"\s*</{prefix}invoke>",
     )
     tags = [tag for each in around for tag in (f"<{prefix}{each}>", f"</{prefix}{each}>")]
-    first, last = (f"{tags[0]}\n", f"\n{tags[1]}") if tags else ("", "")
+    around_all = (f"{tags[0]}\n", f"\n{tags[1]}") if tags else ("", "")
     middle = '" string="{}">' if kinds else '">'
     return Syntax(
         name,
         (*tags[::2], f"<{prefix}invoke"),
         read,
         tuple(tags),
-        before=f'{first}<{prefix}invoke name="{{}}">\n',
+        around=around_all,
+        before=f'<{prefix}invoke name="{{}}">\n',
+        ends=f"</{prefix}invoke>",
+        between="\n" if several else None,
         tags=Tags(
             f'<{prefix}parameter name="',
             middle,
             f"</{prefix}parameter>\n",
-            f"</{prefix}invoke>{last}",
             {"string": "true", "": "false"},
         ),
     )
@@ -190,6 +209,8 @@ HERMES = Syntax(
     "hermes",
     ("<tool_call>",),
     json_calls("<tool_call>", "</tool_call>"),
+    ends="\n</tool_call>",
+    between="\n",
     objects=Objects("<tool_call>\n"),
     write=_hermes,
 )
@@ -209,7 +230,9 @@ SYNTAXES: tuple[Syntax, ...] = (
         ),
         _SEED_TAGS,
         before="<seed:tool_call>\n<function={}>\n",
-        tags=Tags("<parameter=", ">", "</parameter>\n", "</function>\n</seed:tool_call>"),
+        ends="</function>\n</seed:tool_call>",
+        between="\n",
+        tags=Tags("<parameter=", ">", "</parameter>\n"),
     ),
     Syntax(
         "functions-in-line",
@@ -217,7 +240,9 @@ SYNTAXES: tuple[Syntax, ...] = (
         _functions(""),
         _CALL_TAGS,
         before="<tool_call><function={}>",
-        tags=Tags("<parameter=", ">", "</parameter>", "</function></tool_call>"),
+        ends="</function></tool_call>",
+        between="",
+        tags=Tags("<parameter=", ">", "</parameter>"),
     ),
     Syntax(
         "functions",
@@ -225,7 +250,9 @@ SYNTAXES: tuple[Syntax, ...] = (
         _functions(r"\n?"),
         _CALL_TAGS,
         before="<tool_call>\n<function={}>\n",
-        tags=Tags("<parameter=", ">\n", "\n</parameter>\n", "</function>\n</tool_call>"),
+        ends="</function>\n</tool_call>",
+        between="\n",
+        tags=Tags("<parameter=", ">\n", "\n</parameter>\n"),
     ),
     Syntax(
         "arguments",
@@ -238,7 +265,9 @@ SYNTAXES: tuple[Syntax, ...] = (
         ),
         ("<tool_calls:opensource>", "</tool_calls:opensource>"),
         before="<tool_call>{}\n",
-        tags=Tags("<arg_key>", "</arg_key>\n<arg_value>", "</arg_value>\n", "</tool_call>"),
+        ends="</tool_call>",
+        between="\n",
+        tags=Tags("<arg_key>", "</arg_key>\n<arg_value>", "</arg_value>\n"),
     ),
     Syntax(
         "mistral",
@@ -254,6 +283,7 @@ SYNTAXES: tuple[Syntax, ...] = (
             r"\[TOOL_CALLS\](?P<name>[^\[{\s]+)(?:\[CALL_ID\](?P<id>[^\[{\s]*))?(?:\[ARGS\]|(?=\{))"
         ),
         before="[TOOL_CALLS]{}[ARGS]",
+        between="",
         short_ids=True,
     ),
     Syntax(
@@ -265,7 +295,10 @@ SYNTAXES: tuple[Syntax, ...] = (
             "(?:```)?<｜tool▁call▁end｜>",
         ),
         _DEEPSEEK,
-        before="<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>{}<｜tool▁sep｜>",
+        around=_DEEPSEEK,
+        before="<｜tool▁call▁begin｜>{}<｜tool▁sep｜>",
+        ends="<｜tool▁call▁end｜>",
+        between="",
         told=_DEEPSEEK[:1],
     ),
     _invoke("dsml", "｜DSML｜", ("function_calls",), kinds=True),
@@ -278,7 +311,7 @@ SYNTAXES: tuple[Syntax, ...] = (
     ),
     _invoke("invoke", "", ("function_calls",)),
     _invoke("minimax", "", ("minimax:tool_call",)),
-    _invoke("atem", "atem:", ("function_calls",)),
+    _invoke("atem", "atem:", ("function_calls",), several=False),
     Syntax(
         "channels",
         ("<|channel|>commentary to=", " to=functions.", "to=functions.", "<|start|>assistant"),
@@ -307,8 +340,10 @@ SYNTAXES: tuple[Syntax, ...] = (
             r"<\|tool_call_end\|>",
         ),
         _KIMI,
-        before="<|tool_calls_section_begin|><|tool_call_begin|>functions.{}:0"
-        "<|tool_call_argument_begin|>",
+        around=_KIMI,
+        before="<|tool_call_begin|>functions.{}:{0}<|tool_call_argument_begin|>",
+        ends="<|tool_call_end|>",
+        between="",
         told=_KIMI[:1],
     ),
     Syntax(
@@ -323,12 +358,14 @@ SYNTAXES: tuple[Syntax, ...] = (
             key_of=_unquoted,
         ),
         _K3_TAGS,
-        before='<|open|>tools<|sep|><|open|>call tool="{}" index="1"<|sep|>',
+        around=_K3_TAGS,
+        before='<|open|>call tool="{}" index="{1}"<|sep|>',
+        ends="<|close|>call<|sep|>",
+        between="",
         tags=Tags(
             '<|open|>argument key="',
             '" type="{}"<|sep|>',
             "<|close|>argument<|sep|>",
-            "<|close|>call<|sep|><|close|>tools<|sep|>",
             {
                 **{kind: kind for kind in ("string", "boolean", "null", "object", "array")},
                 **dict.fromkeys(("integer", "number", ""), "number"),
@@ -352,14 +389,19 @@ SYNTAXES: tuple[Syntax, ...] = (
         ("<function=",),
         named_json(r"<function=(?P<name>[^>\s]+)>", "</function>"),
         before="<function={}>",
+        ends="</function>",
+        between="",
     ),
-    Syntax("recipients", (">>>",), to_whom("all"), header="all\n", before="{}\n"),
+    Syntax("recipients", (">>>",), to_whom("all"), header="all\n", before="{}\n", between=">>>"),
     Syntax(
         "python",
         ("<|tool_call_start|>",),
         python("<|tool_call_start|>", "<|tool_call_end|>"),
-        before="<|tool_call_start|>[{}(",
-        tags=Tags("", "=", ", ", ")]<|tool_call_end|>", quoted=True),
+        around=("<|tool_call_start|>[", "]<|tool_call_end|>"),
+        before="{}(",
+        ends=")",
+        between=", ",
+        tags=Tags("", "=", ", ", quoted=True),
         told=("<|tool_call_start|>", "<|tool_list_start|>", "List of tools: ["),
         write=_lfm,
     ),
@@ -373,7 +415,7 @@ SYNTAXES: tuple[Syntax, ...] = (
         "actions",
         ("<|START_ACTION|>",),
         json_calls("<|START_ACTION|>", "<|END_ACTION|>"),
-        objects=Objects("<|START_ACTION|>", "parameters", "tool_name", {"tool_call_id": "0"}, True),
+        objects=Objects("<|START_ACTION|>", "parameters", "tool_name", "tool_call_id", listed=True),
     ),
     Syntax(
         "written-actions",
@@ -386,6 +428,8 @@ SYNTAXES: tuple[Syntax, ...] = (
         ("<|action_start|>",),
         json_calls("", "<|action_end|>", r"<\|action_start\|>\s*(?:<\|plugin\|>)?\s*"),
         ("<|action_start|>", "<|plugin|>", "<|action_end|>"),
+        ends="<|action_end|>",
+        between="\n",
         objects=Objects("<|action_start|><|plugin|>\n", "parameters"),
     ),
     Syntax(
@@ -399,7 +443,9 @@ SYNTAXES: tuple[Syntax, ...] = (
             text_of=_out_of_cdata,
         ),
         before='<function name="{}">',
-        tags=Tags('<param name="', '">', "</param>", "</function>"),
+        ends="</function>",
+        between="\n",
+        tags=Tags('<param name="', '">', "</param>"),
     ),
     Syntax(
         "solar",
@@ -424,7 +470,11 @@ SYNTAXES: tuple[Syntax, ...] = (
         objects=Objects("<|tools_prefix|>", name="", listed=True),
     ),
     Syntax(
-        "functools", ("functools[",), json_calls("", "", r"functools(?=\[)"), told=("functools[",)
+        "functools",
+        ("functools[",),
+        json_calls("", "", r"functools(?=\[)"),
+        objects=Objects("functools", listed=True),
+        told=("functools[",),
     ),
     Syntax(BARE, (), bare, objects=Objects("", "parameters")),
 )

@@ -101,7 +101,8 @@ class _End:
 
 
 def _end(body: MessagesBody, asked: calling.Asked, done: Completion, session: Session) -> _End:
-    if asked.read(done).calls:
+    said = asked.read(done)
+    if said.calls and not said.cut:
         return _End("tool_use")
     if done.finish_reason == "length":
         return _End("max_tokens")

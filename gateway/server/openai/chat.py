@@ -209,4 +209,4 @@ def _call(call: ToolCall) -> MessageCall:
 
 
 def _reason(answer: Completion, said: tools.ParsedAnswer) -> FinishReason:
-    return "tool_calls" if said.calls else answer.finish_reason
+    return "tool_calls" if said.calls and not said.cut else answer.finish_reason

@@ -22,7 +22,7 @@ class ChatChoices:
 
     def read(self, done: Completion, sample: int) -> calling.ParsedAnswer:
         """Part the answer of one choice."""
-        return calling.read(done, self.offer, self.requests[sample].messages, sample)
+        return calling.noted(done, self.offer, self.requests[sample].messages, sample)
 
 
 async def ask(body: ChatRequest, session: Session) -> ChatChoices:

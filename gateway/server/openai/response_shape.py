@@ -154,7 +154,7 @@ def _status(done: Completion | None, said: ParsedAnswer | None, failed: Failed |
         return "failed"
     if done is None:
         return "in_progress"
-    cut = done.finish_reason == "length" and not (said and said.calls)
+    cut = done.finish_reason == "length" and not (said and said.calls and not said.cut)
     return "incomplete" if cut else "completed"
 
 
