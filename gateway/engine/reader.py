@@ -494,10 +494,8 @@ class Reader:
         token = self._token(text)
         if token is None or token in self.vocabulary.end_tokens:
             return None
-        shown = self._piece(token) == text.encode()
-        return (
-            token if shown and self.tokenizer.guidance_tokenizer.is_special_token(token) else None
-        )
+        is_special = self.tokenizer.guidance_tokenizer.is_special_token(token)
+        return token if is_special and self._piece(token) == text.encode() else None
 
     @cached_property
     def _markup(self) -> Mapping[int, bytes]:

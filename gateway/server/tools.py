@@ -309,19 +309,45 @@ class HeldBack:
 
     def __init__(self, syntax: Syntax = HERMES) -> None:
         self._syntax = syntax
-        self._text = ""
+        self._header = syntax.header
+        self._tail = ""
+        """What was not let through; line ends behind all that was are counted instead."""
+        self._lines = 0
         self._given = 0
-        self._header = len(syntax.header)
+        self._begun = False
+        """Whether a call may have begun: nothing is let through any more."""
 
     def add(self, text: str) -> str:
         """Take the next piece; return what is certainly content."""
-        self._text += text
-        at = begins_at(self._text, self._syntax)
-        end = len(self._text) - may_begin(self._text, self._syntax) if at is None else at
-        # The line end between content and a call belongs to neither.
-        said = self._text[self._header : end].rstrip("\n")
-        fresh = said[self._given :]
+        if self._begun:
+            return ""
+        self._tail += text
+        if self._header and not self._read_header():
+            return ""
+        fresh = self._certain()
         self._given += len(fresh)
+        return fresh
+
+    def _read_header(self) -> bool:
+        """Whether the header was read, which is no content; what begins otherwise is a call."""
+        header, self._begun = self._header, not self._header.startswith(self._tail)
+        if not self._tail.startswith(header):
+            return False
+        self._header, self._tail, self._begun = "", self._tail.removeprefix(header), False
+        return True
+
+    def _certain(self) -> str:
+        """The next text up to where a call may begin, without the line ends before that: those
+        belong to neither."""
+        is_known = not self._syntax.opening and (self._given or self._lines)
+        at = None if is_known else begins_at(self._tail, self._syntax, header="")
+        self._begun = at is not None
+        waits = 0 if is_known else may_begin(self._tail, self._syntax)
+        whole = self._tail[: len(self._tail) - waits if at is None else at]
+        said = whole.rstrip("\n")
+        fresh = "\n" * self._lines + said if said else ""
+        self._lines = len(whole) - len(said) + (0 if said else self._lines)
+        self._tail = self._tail[len(whole) :]
         return fresh
 
     def rest(self, content: str) -> str:

@@ -1,6 +1,8 @@
 """Calls in a family's own form: streamed as the whole is read, sent back, and enforced."""
 
 import json
+import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,14 +10,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidRequest
-from gateway.core.types import Completion, GenerationRequest, Message, Tool, ToolCall, Usage
-from gateway.models.families.calls import syntax_named
+from gateway.core.types import (
+    Completion,
+    Constraint,
+    GenerationRequest,
+    Message,
+    Tool,
+    ToolCall,
+    Usage,
+)
+from gateway.models.families.calls import MOST_CALLS, syntax_named
+from gateway.models.families.grammar import with_tokens
 from gateway.models.reasoning import part
 from gateway.server.tools import Offer, Telling, enforcement, read, with_offer
 from tests.support.call_forms import FORMS, GIVEN, TOOL, arguments, rendered
 
 OTHER = Tool("other")
-NOT_ENFORCED = {"elements", "gemma", "function-gemma", "solar", "functools"}
+NOT_ENFORCED = {"elements", "gemma", "function-gemma", "solar"}
+ONE_A_TURN = {"atem", "channels", "gigachat", "bare"}
+"""Those whose families write one call in a turn."""
 
 
 def completion(text: str, *, opened: bool = False) -> Completion:
@@ -123,7 +136,7 @@ def test_a_call_is_enforced_in_the_form_and_read_back(form: str, tools: tuple[To
 
     from gateway.engine.constraints import grammar_of
 
-    offer = Offer(tools, enforced=True, syntax=form)
+    offer = Offer(tools, enforced=True, syntax=form, several=False)
     start, constraint = enforcement(offer)
     one, _ = enforcement(Offer((TOOL,), enforced=True, syntax=form))
     shown = rendered(form, [ENFORCED]).removeprefix("\n")
@@ -140,6 +153,121 @@ def test_a_call_is_enforced_in_the_form_and_read_back(form: str, tools: tuple[To
     said = read(completion(tokenizer.decode_str(ids[:taken])), offer)
     assert [(c.name, json.loads(c.arguments)) for c in said.calls] == [("look_up", ENFORCED)]
     assert said.content == ""
+
+
+def written(form: str, count: int) -> str:
+    """So many equal calls, as the family writes them in one answer."""
+    syntax = syntax_named(form)
+    if objects := syntax.objects:
+        called = {objects.name: TOOL.name, objects.key: ENFORCED}
+        called = called if objects.name else {TOOL.name: ENFORCED}
+        if objects.listed:
+            numbers = [{objects.number: str(n)} if objects.number else {} for n in range(count)]
+            return objects.start + json.dumps([{**number, **called} for number in numbers])
+        one = f"{objects.start}{json.dumps(called)}{syntax.ends}"
+        return (syntax.between or "").join([one] * count)
+    arguments = json.dumps(ENFORCED)
+    if syntax.tags is not None:
+        begun, _ = enforcement(Offer((TOOL,), enforced=True, syntax=form))
+        shown, ends = rendered(form, [ENFORCED]).lstrip(), syntax.tags.behind
+        arguments = (
+            WRITTEN.get(form, "").partition(")")[0]
+            or (shown[len(begun) : shown.rindex(ends) + len(ends)])
+        )
+    calls = [
+        re.sub(r"\{(\d)\}", lambda found, n=n: str(int(found[1]) + n), syntax.before).replace(  # type: ignore[misc]
+            "{}", TOOL.name
+        )
+        for n in range(count)
+    ]
+    between = (syntax.between or "").join(f"{call}{arguments}{syntax.ends}" for call in calls)
+    return f"{syntax.around[0]}{between}{syntax.around[1]}"
+
+
+def accepted(lark_or_schema: Constraint, text: str) -> bool:
+    import llguidance
+
+    from gateway.engine.constraints import grammar_of
+
+    tokenizer = llguidance.LLTokenizer("byte")
+    matcher = llguidance.LLMatcher(tokenizer, grammar_of(lark_or_schema))
+    ids = tokenizer.tokenize_str(text)
+    return bool(matcher.try_consume_tokens(ids) == len(ids) and matcher.is_accepting())
+
+
+@pytest.mark.needs("llguidance")
+@pytest.mark.parametrize("form", [e for e in FORMS if e not in NOT_ENFORCED | ONE_A_TURN])
+@pytest.mark.parametrize("tools", [(TOOL,), (OTHER, TOOL)], ids=["one", "several"])
+def test_several_calls_are_enforced_bounded_and_read_back(
+    form: str, tools: tuple[Tool, ...]
+) -> None:
+    offer = Offer(tools, enforced=True, syntax=form)
+    start, constraint = enforcement(offer)
+    for count in (1, 2, MOST_CALLS):
+        text = written(form, count)
+        assert text.startswith(start)
+        assert accepted(constraint, text[len(start) :]), text
+        said = read(completion(text[len(start) :]), offer)
+        assert [json.loads(call.arguments) for call in said.calls] == [ENFORCED] * count
+        assert len({call.id for call in said.calls}) == count
+        assert said.content == ""
+    assert not accepted(constraint, written(form, MOST_CALLS + 1)[len(start) :])
+    for single in (replace(offer, several=False), replace(offer, name=TOOL.name)):
+        start, constraint = enforcement(single)
+        assert not accepted(constraint, written(form, 2)[len(start) :])
+
+
+@pytest.mark.parametrize("form", sorted(ONE_A_TURN))
+def test_a_family_that_calls_once_in_a_turn_is_not_made_to_call_more(form: str) -> None:
+    offer = Offer((TOOL, OTHER), enforced=True, syntax=form)
+    assert enforcement(offer) == enforcement(replace(offer, several=False))
+
+
+def test_an_answer_that_is_cut_within_a_further_call_says_so() -> None:
+    offer = Offer((TOOL,), enforced=True, syntax="hermes")
+    start, _ = enforcement(offer)
+    text = written("hermes", 2)[len(start) : -30]
+    said = read(replace(completion(text), finish_reason="length"), offer)
+    assert (len(said.calls), said.content, said.cut) == (1, "", True)
+    assert not read(completion(text), offer).cut
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_where_one_call_is_asked_for_the_answer_ends_behind_the_first(form: str) -> None:
+    text = rendered(form, [GIVEN, {"count": 1}])
+    only = read(completion(f"{text}\nMore."), Offer((TOOL,), syntax=form, several=False))
+    if not only.calls:
+        assert form == "bare"  # An answer that is more than calls is none.
+        only = read(completion(text), Offer((TOOL,), syntax=form, several=False))
+    assert [json.loads(call.arguments) for call in only.calls] == [GIVEN]
+    assert (only.content.strip(), only.left_out) == ("", 1)
+
+
+@pytest.mark.needs("llguidance")
+def test_control_tokens_stand_in_the_grammar_where_the_vocabulary_has_them() -> None:
+    import llguidance
+
+    ids = {"</arg_value>": 256, "</tool_call>": 257, "<tool_call>": 258}
+    schema = '{"properties": {"text": {"type": "string"}}, "required": ["text"]}'
+    offer = Offer((Tool("f", "", schema),), enforced=True, syntax="arguments")
+    _, constraint = enforcement(offer)
+    tokenizer = llguidance.LLTokenizer("byte")
+    lark = with_tokens(str(constraint.value), ids.get)
+    grammar = llguidance.LLMatcher.grammar_from_lark(lark)
+
+    def tokens(text: str) -> list[int]:
+        parts = re.split("(" + "|".join(ids) + ")", text)
+        each = ([ids[part]] if part in ids else tokenizer.tokenize_str(part) for part in parts)
+        return [token for part in each for token in part]
+
+    one = "<arg_key>text</arg_key>\n<arg_value>a</b></arg_value>\n</tool_call>"
+    for text in (one, one + "\n<tool_call>f\n" + one):
+        matcher = llguidance.LLMatcher(tokenizer, grammar)
+        assert matcher.try_consume_tokens(tokens(text)) == len(tokens(text))
+        assert matcher.is_accepting()
+        spelled = llguidance.LLMatcher(tokenizer, grammar)
+        spelled.try_consume_tokens(tokenizer.tokenize_str(text))
+        assert not spelled.is_accepting()
 
 
 @pytest.mark.parametrize("form", sorted(NOT_ENFORCED))
@@ -185,7 +313,7 @@ def test_a_grammar_of_tags_lets_out_what_the_schema_says() -> None:
 
 def test_how_an_enforced_answer_begins_is_read_as_control_tokens() -> None:
     request = GenerationRequest("m", (Message("user", "?"),))
-    one = Offer((TOOL,), enforced=True, syntax="functions")
+    one = Offer((TOOL,), enforced=True, syntax="functions", several=False)
     asked = with_offer(request, one, "template")
     assert asked.answer_start == "<tool_call>\n<function=look_up>\n"
     assert asked.answer_markup

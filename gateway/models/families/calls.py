@@ -153,9 +153,9 @@ def _out_of_cdata(text: str) -> str:
 def _functions(framed: str) -> Read:
     """Tags with the name in them; `framed` stands around each value."""
     return tagged(
-        r"<function=(?P<name>[^>\s]+)>",
-        rf"\s*<parameter=(?P<key>[^>]+)>{framed}(?P<value>.*?){framed}</parameter>"
-        r"(?=\s*<(?:parameter=|/function>)|\s*$)",
+        r"<function=(?P<name>[^<>\s]+)>",
+        rf"\s*<parameter=(?P<key>[^<>]+)>{framed}",
+        rf"{framed}(</parameter>)(?=\s*<(?:parameter=|/function>)|\s*$)",
         r"\s*</function>",
     )
 
@@ -173,8 +173,8 @@ def _invoke(
     told = r' string="(?P<kind>true|false)"' if kinds else ""
     read = tagged(
         rf'<{prefix}invoke name="(?P<name>[^"]+)">',
-        rf'\s*<{prefix}parameter name="(?P<key>[^"]+)"{told}>(?P<value>.*?)</{prefix}parameter>'
-        rf"(?=\s*<(?:{prefix}parameter |/{prefix}invoke>)|\s*$)",
+        rf'\s*<{prefix}parameter name="(?P<key>[^"]+)"{told}>',
+        rf"(</{prefix}parameter>)(?=\s*<(?:{prefix}parameter |/{prefix}invoke>)|\s*$)",
         rf"\s*</{prefix}invoke>",
     )
     tags = [tag for each in around for tag in (f"<{prefix}{each}>", f"</{prefix}{each}>")]
@@ -223,9 +223,9 @@ SYNTAXES: tuple[Syntax, ...] = (
         "seed",
         ("<seed:tool_call>",),
         tagged(
-            r"(?:<seed:tool_call>\s*)<function=(?P<name>[^>\s]+)>",
-            r"\s*<parameter=(?P<key>[^>]+)>(?P<value>.*?)</parameter>"
-            r"(?=\s*<(?:parameter=|/function>)|\s*$)",
+            r"(?:<seed:tool_call>\s*)<function=(?P<name>[^<>\s]+)>",
+            r"\s*<parameter=(?P<key>[^<>]+)>",
+            r"(</parameter>)(?=\s*<(?:parameter=|/function>)|\s*$)",
             r"\s*</function>(?:\s*</seed:tool_call>)?",
         ),
         _SEED_TAGS,
@@ -259,8 +259,8 @@ SYNTAXES: tuple[Syntax, ...] = (
         ("<tool_call>", "<tool_call:opensource>", "<tool_calls:opensource>"),
         tagged(
             r"<tool_call(?::\w+)?>(?P<name>[^<{\s]+)(?:<tool_sep(?::\w+)?>)?",
-            r"\s*<arg_key(?::\w+)?>(?P<key>.*?)</arg_key(?::\w+)?>\s*<arg_value(?::\w+)?>(?P<value>.*?)"
-            r"</arg_value(?::\w+)?>(?=\s*<(?:arg_key|/tool_call)|\s*$)",
+            r"\s*<arg_key(?::\w+)?>(?P<key>[^<]*)</arg_key(?::\w+)?>\s*<arg_value(?::\w+)?>",
+            r"(</arg_value(?::\w+)?>)(?=\s*<(?:arg_key|/tool_call)|\s*$)",
             r"\s*</tool_call(?::\w+)?>",
         ),
         ("<tool_calls:opensource>", "</tool_calls:opensource>"),
@@ -351,8 +351,8 @@ SYNTAXES: tuple[Syntax, ...] = (
         ("<|open|>tools<|sep|>", "<|open|>call "),
         tagged(
             r'<\|open\|>call tool="(?P<name>[^"]+)"[^<]*<\|sep\|>',
-            r'\s*<\|open\|>argument key="(?P<key>[^"]*)" type="(?P<kind>\w+)"<\|sep\|>'
-            r"(?P<value>.*?)<\|close\|>argument<\|sep\|>"
+            r'\s*<\|open\|>argument key="(?P<key>[^"]*)" type="(?P<kind>\w+)"<\|sep\|>',
+            r"(<\|close\|>argument<\|sep\|>)"
             r"(?=\s*<\|(?:open\|>argument|close\|>call)|\s*$)",
             r"\s*<\|close\|>call<\|sep\|>",
             key_of=_unquoted,
@@ -387,7 +387,7 @@ SYNTAXES: tuple[Syntax, ...] = (
     Syntax(
         "functionary",
         ("<function=",),
-        named_json(r"<function=(?P<name>[^>\s]+)>", "</function>"),
+        named_json(r"<function=(?P<name>[^<>\s]+)>", "</function>"),
         before="<function={}>",
         ends="</function>",
         between="",
@@ -437,8 +437,8 @@ SYNTAXES: tuple[Syntax, ...] = (
         ("<function name=",),
         tagged(
             r'<function name="(?P<name>[^"]+)">',
-            r'\s*<param name="(?P<key>[^"]+)">(?P<value>.*?)</param>'
-            r"(?=\s*<(?:param |/function>)|\s*$)",
+            r'\s*<param name="(?P<key>[^"]+)">',
+            r"(</param>)(?=\s*<(?:param |/function>)|\s*$)",
             r"\s*</function>",
             text_of=_out_of_cdata,
         ),
@@ -503,9 +503,14 @@ def found_in(text: str, syntax: Syntax, schemas: Schemas) -> tuple[str, list[Fou
     return (text[:first] + said).removeprefix(syntax.header), calls
 
 
-def begins_at(text: str, syntax: Syntax) -> int | None:
-    """Where a call may begin in a text; None: nowhere."""
-    if syntax.header and not text.startswith(syntax.header):
+def begins_at(text: str, syntax: Syntax, header: str | None = None) -> int | None:
+    """Where a call may begin in a text; None: nowhere.
+
+    Args:
+        header: what has to stand before all that is no call; None: the syntax's.
+    """
+    header = syntax.header if header is None else header
+    if header and not text.startswith(header):
         return 0
     if not syntax.opening:
         shown = text.lstrip()

@@ -1,13 +1,18 @@
-"""How calls are read in a text, for each kind of syntax: objects of JSON, tags, Python, Gemma's."""
+"""How calls are read in a text, for each kind of syntax: objects of JSON, tags, Python, Gemma's.
+
+Each reads a text once, whatever a model has begun in it and not ended.
+"""
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.models.families.values import (
     Schemas,
+    end_of,
     json_at,
     kinds_of,
     literal,
@@ -58,6 +63,7 @@ def json_calls(opening: str, closing: str, begins: str = "") -> Read:
         begins: matches the first text, where it is not always the same.
     """
     pattern = re.compile(begins or re.escape(opening))
+    ends = re.compile(rf"\s*{re.escape(closing)}")
 
     def read(text: str, schemas: Schemas) -> Iterator[Found]:
         opened = pattern.search(text)
@@ -67,10 +73,8 @@ def json_calls(opening: str, closing: str, begins: str = "") -> Read:
             while (found := json_at(text, end)) is not None:
                 value, end = found
                 calls += [call_of(v) for v in (value if isinstance(value, list) else [value])]
-                end += len(text[end:]) - len(text[end:].lstrip(" \n;,"))
-            close = text.find(closing, end) if closing else end
-            if closing and close >= 0 and not text[end:close].strip():
-                end = close + len(closing)
+                end = end_of(_BETWEEN_OBJECTS, text, end)
+            end = end_of(ends, text, end) if closing else end
             for call in calls:
                 if call is not None:
                     yield Found(started, end, *call)
@@ -80,6 +84,8 @@ def json_calls(opening: str, closing: str, begins: str = "") -> Read:
     return read
 
 
+_BETWEEN_OBJECTS = re.compile(r"[ \n;,]*")
+_BEHIND_BARE = re.compile(r"[ \n;]*")
 _BEFORE_BARE = re.compile(
     r"\s*(?:<\|python_tag\|>|<\|python_start\|>(?:.*?)<\|python_end\|>)?", re.S
 )
@@ -97,7 +103,7 @@ def bare(text: str, schemas: Schemas) -> Iterator[Found]:
         if value is None or not calls or len(calls) < len(values):
             return
         found += calls
-        at = value[1] + len(text[value[1] :]) - len(text[value[1] :].lstrip(" \n;"))
+        at = end_of(_BEHIND_BARE, text, value[1])
     for number, (name, arguments) in enumerate(found):
         yield Found(at if number else 0, at, name, arguments)
 
@@ -129,6 +135,7 @@ def _as_it_is(text: str) -> str:
 def tagged(
     opening: str,
     parameter: str,
+    behind: str,
     closing: str,
     *,
     key_of: Callable[[str], str] = _as_it_is,
@@ -137,24 +144,32 @@ def tagged(
     """Arguments one by one, a key and a text each; what the schema says makes values of them.
 
     Args:
-        parameter: matches one, with its `key`, its `value` and maybe what `kind` it is told to be.
+        parameter: matches what stands before a value, with its `key` and maybe what `kind` it is
+            told to be.
+        behind: matches what ends a value, with a group of what cannot belong to it.
         key_of: the name or the key that is meant by what is written.
         text_of: the same of a value.
     """
     begins, ends = re.compile(opening), re.compile(closing)
-    each = re.compile(parameter, re.DOTALL)
+    each, value_ends = re.compile(parameter), re.compile(behind)
 
     def read(text: str, schemas: Schemas) -> Iterator[Found]:
         at = 0
+        values = list(value_ends.finditer(text)) if begins.search(text) else []
+        places = [value.start(1) for value in values]
         while found := begins.search(text, at):
             name, inner = key_of(found["name"]), found.end()
             arguments: dict[str, Any] = {}
             while argument := each.match(text, inner):
-                key, value = key_of(argument["key"]), text_of(argument["value"])
+                number = bisect_left(places, argument.end())
+                if number == len(values):
+                    break
+                inner, start = values[number].end(), argument.end()
+                value = text_of(text[start : max(start, values[number].start())])
                 kind = argument.groupdict().get("kind")
                 told = "string" if kind == "true" else kind
+                key = key_of(argument["key"])
                 arguments[key] = value_of(value, key, schemas.get(name, {}), told)
-                inner = argument.end()
             end = ends.match(text, inner)
             at = end.end() if end else inner
             if end:
@@ -163,6 +178,7 @@ def tagged(
     return read
 
 
+_MOST_LEVELS = 64
 _NESTED = re.compile(r"<(?P<key>[^<>/\s][^<>\s]*)>")
 
 
@@ -179,7 +195,7 @@ def nested(mark: str) -> Read:
         while found := begins.search(text, at):
             schema = schemas.get(found["name"], {})
             at = found.end()
-            inner = _elements(text, at, mark, schema, schema)
+            inner = _elements(text, at, mark, schema, schema, _MOST_LEVELS)
             if inner is not None and text.startswith(ends, inner[1]):
                 at = inner[1] + len(ends)
                 yield Found(found.start(), at, found["name"], dict(inner[0]))
@@ -188,13 +204,18 @@ def nested(mark: str) -> Read:
 
 
 def _elements(
-    text: str, at: int, mark: str, schema: Any, root: Mapping[str, Any]
+    text: str, at: int, mark: str, schema: Any, root: Mapping[str, Any], levels: int
 ) -> tuple[list[tuple[str, Any]], int] | None:
-    """The elements that follow each other from a place on, and where they end."""
+    """The elements that follow each other from a place on, and where they end.
+
+    Args:
+        levels: how deep they may lie in each other.
+    """
     made: list[tuple[str, Any]] = []
     while text.startswith(mark, at) and (tag := _NESTED.match(text, at + len(mark))):
         key, closing = tag["key"], f"{mark}</{tag['key']}>"
-        value = _element(text, tag.end(), mark, _part_of(schema, key, root), root)
+        part = _part_of(schema, key, root)
+        value = _element(text, tag.end(), mark, part, root, levels) if levels else None
         if value is None or not text.startswith(closing, value[1]):
             return None
         made.append((key, value[0]))
@@ -203,7 +224,7 @@ def _elements(
 
 
 def _element(
-    text: str, at: int, mark: str, schema: Any, root: Mapping[str, Any]
+    text: str, at: int, mark: str, schema: Any, root: Mapping[str, Any], levels: int
 ) -> tuple[Any, int] | None:
     kinds = kinds_of(schema, root)
     if not text.startswith(f"{mark}<", at) or text.startswith(f"{mark}</", at):
@@ -213,7 +234,7 @@ def _element(
         if end == at and "string" not in kinds and kinds & {"array", "object"}:
             return ([] if "array" in kinds else {}), end
         return typed(text[at:end], schema, root), end
-    inner = _elements(text, at, mark, schema, root)
+    inner = _elements(text, at, mark, schema, root, levels - 1)
     if inner is None:
         return None
     elements, end = inner
@@ -241,6 +262,14 @@ _PYTHON_NAME = re.compile(r"\s*(?P<name>[^\s()\[\],=]+)\(\s*")
 _PYTHON_KEY = re.compile(r"\s*(?P<key>[^\s()\[\],=]+)\s*=\s*")
 _BEHIND_VALUE = re.compile(r"\s*(?:,\s*[^\s()\[\],=]+\s*=|,?\s*\)\s*(?:[,\]]|$))")
 _QUOTED = re.compile(r"[rRuU]?(?P<quote>'''|\"\"\"|'|\")")
+_TEXT = re.compile(
+    r"[rRuU]?(?:'''(?:[^\\]|\\.)*?'''|\"\"\"(?:[^\\]|\\.)*?\"\"\""
+    r"|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")",
+    re.DOTALL,
+)
+_PLAIN = re.compile(r"[^'\"()\[\]{},]+")
+_BETWEEN_ARGUMENTS = re.compile(r"[, \n\t]*")
+_COMMA = re.compile(r"\s*,")
 
 
 def python(begins: str, ends: str) -> Read:
@@ -272,8 +301,7 @@ def python_calls(body: str) -> list[tuple[str, dict[str, Any]]]:
             return []
         arguments, at = inner
         made.append((found["name"], arguments))
-        comma = re.compile(r"\s*,").match(body, at)
-        at = comma.end() if comma else at
+        at = end_of(_COMMA, body, at)
     return [] if body[at:].strip() else made
 
 
@@ -286,7 +314,7 @@ def _python_arguments(body: str, at: int) -> tuple[dict[str, Any], int] | None:
         if key is None or value is None:
             return None
         made[key["key"]], at = value
-        at += len(body[at:]) - len(body[at:].lstrip(", \n\t"))
+        at = end_of(_BETWEEN_ARGUMENTS, body, at)
     return (made, at + 1) if at < len(body) else None
 
 
@@ -296,16 +324,32 @@ def _python_value(body: str, at: int) -> tuple[Any, int] | None:
     A text whose quotes are not escaped, as some templates write them, is what stands between.
     """
     quoted = _QUOTED.match(body, at)
-    for end in range(at + 1, len(body)):
-        if body[end] not in ",) \n\t" or not _BEHIND_VALUE.match(body, end):
-            continue
-        written = body[at:end]
-        if read := literal(written):
-            return read[0], end
-        quote = quoted["quote"] if quoted else ""
-        if quote and len(written) >= 2 * len(quote) and written.endswith(quote):
-            return written[len(quoted[0]) : -len(quote)] if quoted else written, end
+    end = end_of(_TEXT, body, at) if quoted else _end_of_python(body, at)
+    if _BEHIND_VALUE.match(body, end) and (read := literal(body[at:end])):
+        return read[0], end
+    end = quoted.end() if quoted else len(body)
+    while quoted and (end := body.find(quoted["quote"], end)) >= 0:
+        behind = end + len(quoted["quote"])
+        if _BEHIND_VALUE.match(body, behind):
+            return body[quoted.end() : end], behind
+        end += 1
     return None
+
+
+def _end_of_python(body: str, at: int) -> int:
+    """Where a value ends: before a comma or a bracket that is none of its own, or a text that does
+    not end."""
+    depth = 0
+    while at < len(body):
+        if found := _TEXT.match(body, at) or _PLAIN.match(body, at):
+            at = found.end()
+            continue
+        letter = body[at]
+        depth += (letter in "([{") - (letter in ")]}")
+        if depth < 0 or letter in "'\"" or (letter == "," and not depth):
+            return at
+        at += 1
+    return at
 
 
 def gemma(begins: str, ends: str, quote: str) -> Read:
@@ -316,7 +360,7 @@ def gemma(begins: str, ends: str, quote: str) -> Read:
         at = 0
         while found := begin.search(text, at):
             at = found.end()
-            made, end = _as_json(text, at, quote)
+            made, end = _as_json(text, at, quote, begins)
             arguments = loaded(made)
             if not isinstance(arguments, dict):
                 continue
@@ -331,10 +375,10 @@ _WORD = re.compile(r"(?:None|True|False)\b")
 _IN_JSON = {"None": "null", "True": "true", "False": "false"}
 
 
-def _as_json(text: str, at: int, quote: str) -> tuple[str, int]:
-    """The object at a place as JSON, and where it ends."""
+def _as_json(text: str, at: int, quote: str, begins: str) -> tuple[str, int]:
+    """The object at a place as JSON, and where it ends; where another begins, it has no end."""
     made, depth = [], 0
-    while at < len(text):
+    while at < len(text) and not text.startswith(begins, at):
         if text.startswith(quote, at):
             end = text.find(quote, at + len(quote))
             end = len(text) if end < 0 else end

@@ -3,6 +3,7 @@
 import ast
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -28,7 +29,6 @@ _WORDS: Mapping[str, Any] = {
     "False": False,
     "None": None,
 }
-_MOST_REFERENCES = 16
 _OF_ALTERNATIVES = ("anyOf", "oneOf", "allOf")
 
 
@@ -42,6 +42,11 @@ def _finite(text: str) -> float:
         raise ValueError(f"{text} is beyond every number")
     return number
 
+
+_SPACE = re.compile(r"\s*")
+_WINDOW = 256
+_LONGEST_CUT = 16
+"""Characters of a word or an escape that the end of a window may cut."""
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 """Takes what JSON has, and so what can be written as JSON again."""
@@ -61,12 +66,36 @@ def loaded(text: str) -> Any:
 
 def json_at(text: str, at: int) -> tuple[Any, int] | None:
     """The JSON value at a place, and where it ends."""
-    while at < len(text) and text[at].isspace():
-        at += 1
+    at, size = end_of(_SPACE, text, at), _WINDOW
+    while True:
+        found = _json_in(text[at : at + size], whole=at + size >= len(text))
+        if found is not _CUT:
+            return None if found is None else (found[0], at + found[1])
+        size *= 4
+
+
+_CUT = (None, -1)
+
+
+def _json_in(part: str, *, whole: bool) -> tuple[Any, int] | None:
+    """The JSON value at the beginning of a part of a text; `_CUT`, where it may go on behind it.
+
+    It is read in parts, because an error counts the lines of all that stands before it.
+    """
     try:
-        return _DECODER.raw_decode(text, at)
+        value, end = _DECODER.raw_decode(part)
+    except json.JSONDecodeError as exc:
+        cut = exc.msg.startswith("Unterminated") or exc.pos >= len(part.rstrip()) - _LONGEST_CUT
+        return _CUT if cut and not whole else None
     except (ValueError, RecursionError):
         return None
+    return (value, end) if whole or end < len(part) else _CUT
+
+
+def end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Where a match at a place ends; the place itself where there is none."""
+    found = pattern.match(text, at)
+    return found.end() if found else at
 
 
 def literal(text: str) -> tuple[Any] | None:
@@ -133,29 +162,35 @@ def typed(text: str, kind: Any, root: Mapping[str, Any], told: str | None = None
     return read[0] if isinstance(read[0], dict | list) else text
 
 
-def kinds_of(schema: Any, root: Mapping[str, Any], depth: int = _MOST_REFERENCES) -> set[str]:
-    """The JSON types that a schema allows; nothing: it does not say."""
-    if not isinstance(schema, dict) or not depth:
+def kinds_of(schema: Any, root: Mapping[str, Any], seen: set[int] | None = None) -> set[str]:
+    """The JSON types that a schema allows; nothing: it does not say.
+
+    Args:
+        seen: ids of the parts that were looked at, each once: they may refer to each other.
+    """
+    seen = set() if seen is None else seen
+    if not isinstance(schema, dict) or id(schema) in seen:
         return set()
+    seen.add(id(schema))
     told = schema.get("type")
     found = {each for each in (told if isinstance(told, list) else [told]) if isinstance(each, str)}
     if not found:
-        found = _implied(schema, root, depth)
+        found = _implied(schema, root, seen)
     if found and schema.get("nullable") is True:
         found.add("null")
     return found | {"integer"} if "number" in found else found
 
 
-def _implied(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> set[str]:
+def _implied(schema: Mapping[str, Any], root: Mapping[str, Any], seen: set[int]) -> set[str]:
     choices = [*(schema.get("enum") or ()), *([schema["const"]] if "const" in schema else ())]
     found = {_KINDS[type(each)] for each in choices if type(each) in _KINDS}
     for word in _OF_ALTERNATIVES:
         alternatives = schema.get(word)
         for each in alternatives if isinstance(alternatives, list) else ():
-            found |= kinds_of(each, root, depth - 1)
+            found |= kinds_of(each, root, seen)
     found |= {"object"} if "properties" in schema else set()
     found |= {"array"} if "items" in schema else set()
-    return found | kinds_of(resolved(schema, root), root, depth - 1)
+    return found | kinds_of(resolved(schema, root), root, seen)
 
 
 def resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
