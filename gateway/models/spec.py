@@ -106,6 +106,8 @@ class Capabilities:
     """It computes with a GGUF's weights as they are stored there."""
     on_a_server: bool = False
     """A server computes: threads, memory and the promise of equal bytes are its own matter."""
+    grammars: bool = True
+    """Answers are held to any grammar, and not to a JSON schema alone."""
     adapters: Literal["", "folder", "gguf"] = ""
     """What it takes of an adapter: the folder that PEFT saved, or the GGUF exported from it."""
 

@@ -91,6 +91,13 @@ class Offer:
     """Whether an answer may call more than one."""
     syntax: str = ""
     """Name of the form in which the model writes calls."""
+    grammars: bool = True
+    """Whether the backend holds answers to any grammar: without, what is enforced is one object."""
+
+    def to(self, backend: Backend) -> "Offer":
+        """The offer, as this backend's model and what computes it take it."""
+        grammars = backend.spec.can.grammars
+        return replace(self, syntax=backend.call_syntax, grammars=grammars)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +241,7 @@ def enforcement(offer: Offer) -> tuple[str, Constraint]:
     tools, syntax = _named(offer), syntax_named(offer.syntax)
     most = syntax.most if offer.several and not offer.name else 1
     if syntax.objects is not None:
+        most = most if offer.grammars or syntax.objects.listed else 1
         constraint = constraint_of(tools, syntax.objects, most)
         if most > 1 and not syntax.objects.listed:
             schema = json.loads(str(constraint.value))

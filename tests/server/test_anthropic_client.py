@@ -60,7 +60,7 @@ def test_a_tool_is_called_and_answered(claude: anthropic.Anthropic, model: str) 
         model=model,
         max_tokens=80,
         tools=[WEATHER],
-        tool_choice={"type": "any"},
+        tool_choice={"type": "any", "disable_parallel_tool_use": True},
         messages=HELLO,
     )
     (call,) = first.content

@@ -172,6 +172,7 @@ def test_an_enforced_tool_is_called_streamed_or_not(client: openai.OpenAI, choic
         "tool_choice": "required"
         if choice == "required"
         else {"type": "function", "function": {"name": "weather"}},
+        "parallel_tool_calls": False if choice == "required" else None,
         "max_tokens": 80,
     }
     done = client.chat.completions.create(model=TOOLS, messages=ASKED, **options)
@@ -188,6 +189,7 @@ def test_an_enforced_tool_is_called_streamed_or_not(client: openai.OpenAI, choic
     )
     calls = [c for p in pieces for c in p.choices[0].delta.tool_calls or []]
     assert [c.id for c in calls] == [call.id]
+    assert [c.index for c in calls] == [0]
     assert calls[0].function is not None
     assert calls[0].function.arguments == call.function.arguments
     assert pieces[-1].choices[0].finish_reason == "tool_calls"
@@ -195,7 +197,12 @@ def test_an_enforced_tool_is_called_streamed_or_not(client: openai.OpenAI, choic
 
 def test_a_called_tool_answers_and_the_conversation_goes_on(client: openai.OpenAI) -> None:
     first = client.chat.completions.create(
-        model=TOOLS, messages=ASKED, tools=[WEATHER], tool_choice="required", max_tokens=80
+        model=TOOLS,
+        messages=ASKED,
+        tools=[WEATHER],
+        tool_choice="required",
+        parallel_tool_calls=False,
+        max_tokens=80,
     )
     calls = first.choices[0].message.tool_calls
     assert calls is not None
@@ -216,7 +223,12 @@ def test_tools_that_the_template_does_not_show_are_in_the_system_message(
 ) -> None:
     plain = client.chat.completions.create(model=CHAT, messages=ASKED, max_tokens=1)
     done = client.chat.completions.create(
-        model=CHAT, messages=ASKED, tools=[WEATHER], tool_choice="required", max_tokens=80
+        model=CHAT,
+        messages=ASKED,
+        tools=[WEATHER],
+        tool_choice="required",
+        parallel_tool_calls=False,
+        max_tokens=80,
     )
     (call,) = done.choices[0].message.tool_calls or []
     assert call.type == "function"

@@ -27,6 +27,7 @@ ASKED: Any = {
     "input": "What is the weather in Rome?",
     "tools": [WEATHER],
     "tool_choice": "required",
+    "parallel_tool_calls": False,
     "max_output_tokens": 80,
 }
 
@@ -66,6 +67,15 @@ def test_a_streamed_call_is_the_whole_one_in_order(client: openai.OpenAI) -> Non
     assert [event.sequence_number for event in events] == list(range(len(events)))
     assert events[2].item.status == "in_progress"
     assert events[-1].response.output == whole.output
+
+
+def test_further_calls_may_follow_the_first(client: openai.OpenAI) -> None:
+    (only,) = client.responses.create(**ASKED).output
+    several = {**ASKED, "parallel_tool_calls": True, "max_output_tokens": 60}
+    whole: Any = client.responses.create(**several)
+    assert whole.output[0].arguments == cast(Any, only).arguments
+    *_, last = cast(Any, client.responses.create(**several, stream=True))
+    assert (last.response.output, last.response.status) == (whole.output, whole.status)
 
 
 def test_without_a_call_the_message_is_streamed_as_before(client: openai.OpenAI) -> None:

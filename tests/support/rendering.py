@@ -11,6 +11,7 @@ from gateway.core.types import GenerationRequest, RenderedRequest
 from gateway.engine.reader import Reader
 from gateway.engine.tokenizer import Segment
 from gateway.models.spec import ModelSpec, PathSource
+from gateway.models.tool_calls import ToolMode
 
 
 class Bytes:
@@ -70,6 +71,14 @@ class RenderingBackend(FakeBackend):
 
     def render(self, request: GenerationRequest) -> RenderedRequest:
         return self.reader.render(request)
+
+    @property
+    def call_syntax(self) -> str:
+        return self.reader.call_syntax
+
+    @property
+    def tool_mode(self) -> ToolMode:
+        return self.reader.tool_mode
 
 
 def rendering(template: str, script: Script | None = None, **entry: Any) -> RenderingBackend:

@@ -25,7 +25,9 @@ class OllamaSpec(ModelSpec):
         ("sha256", "adapter", "adapter_scale", "deterministic", "batch_tokens"),
         "decided by the Ollama server, not here",
     ) | {"thinking_budget": "an Ollama server bounds no thought"}
-    can: ClassVar = Capabilities(reads_files=False, reads_folders=False, on_a_server=True)
+    can: ClassVar = Capabilities(
+        reads_files=False, reads_folders=False, on_a_server=True, grammars=False
+    )
 
     parallel: Annotated[int, Ge(1), Le(256)] = 1
     """One: where requests that run together change each other, that is asked for, no default."""

@@ -33,7 +33,7 @@ def prompt_of(body: TokensBody, session: Session) -> calling.Asked:
         begun, turns = turns[-1].content, turns[:-1]
     for turn in turns:
         messages += _read(turn)
-    offer = replace(_offer(body), syntax=session.backend.call_syntax)
+    offer = _offer(body).to(session.backend)
     request = GenerationRequest(
         body.model,
         messages=tuple(messages),

@@ -43,7 +43,7 @@ async def ask(body: ChatRequest, session: Session) -> ChatChoices:
         template_variables=body.template_variables,
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
     )
-    offer = replace(_offer(body), syntax=session.backend.call_syntax)
+    offer = _offer(body).to(session.backend)
     request = calling.with_offer(request, offer, session.backend.tool_mode)
     request = calling.behind_thought(request, session.backend)
     request = await session.within_context(request, body.most_tokens)

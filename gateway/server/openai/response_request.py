@@ -58,7 +58,7 @@ def prompt_of(body: ResponseRequest, session: Session) -> calling.Asked:
         reasoning=body.thinking_asked.effort,
         thinking_budget=body.thinking_asked.budget,
     )
-    offer = replace(_offer(body), syntax=session.backend.call_syntax)
+    offer = _offer(body).to(session.backend)
     request = calling.with_offer(request, offer, session.backend.tool_mode)
     return calling.Asked(calling.behind_thought(request, session.backend), offer)
 
