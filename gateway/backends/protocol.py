@@ -271,6 +271,22 @@ class OwnLabels(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsGroups(Protocol):
+    """A backend that may have learned one thing of each group of items: see
+    `GenerationRequest.group`."""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Of which it has; those of other groups are answered as if no group were known."""
+        ...
+
+    @property
+    def groups_of(self) -> str:
+        """The column that said of which group an item is; empty: it has learned none."""
+        ...
+
+
 def said_of_entry(backend: Backend) -> tuple[str, ...]:
     """Its warnings that are about the entry itself and not about the machine, which every command
     says that loads it."""

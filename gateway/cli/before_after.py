@@ -91,6 +91,7 @@ def compare(
     with staged(err, quiet=quiet) as begin:
         read = wait(readings(plan, begin))
     found = before_after(plan, compared, read)
+    compared = replace(compared, outcome=found.outcome)
     failed = finish(compared, out_dir, page.section(found))
     if out_dir is not None:
         page.write(found, out_dir)

@@ -98,6 +98,15 @@ def tune(
             min=2, max=20, help="Of the cross-validation of a probe.", rich_help_panel=_PROBE
         ),
     ] = 5,
+    per: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN",
+            help="A head for each value of a column, such as the repository, beside the probe of "
+            "all; asked with --per COLUMN too.",
+            rich_help_panel=_PROBE,
+        ),
+    ] = "",
     recipe: Recipe = _DEFAULT,
     threads: Annotated[
         int, typer.Option(min=0, max=1024, help="0: all usable cores.", rich_help_panel=_RECIPE)
@@ -146,7 +155,7 @@ def tune(
             model=model,
             strategy=strategy,
             method=method,
-            probe=ProbeRecipe(_numbers(layers, "--layers", "layers"), words, folds),
+            probe=ProbeRecipe(_numbers(layers, "--layers", "layers"), words, folds, per),
             on_stage=_stages(watched, quiet=quiet),
             recipe=recipe,
             validation=validation,

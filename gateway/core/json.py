@@ -117,7 +117,11 @@ def _field_names(kind: type[Any]) -> tuple[str, ...]:
 
 def request_to_json(request: GenerationRequest) -> str:
     """Canonical JSON: equal requests give equal texts."""
-    return canonical_json(asdict(request))
+    raw = asdict(request)
+    # Requests were written before there were groups, and have the same text since.
+    if not request.group:
+        del raw["group"]
+    return canonical_json(raw)
 
 
 def request_from_json(text: str) -> GenerationRequest:

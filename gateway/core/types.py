@@ -172,6 +172,9 @@ class GenerationRequest:
     """What the chat template is given beside the conversation: a JSON object, as text."""
     logprobs: int | None = None
     """None: no log-probabilities. k >= 0: those of each token and of the k best alternatives."""
+    group: str = ""
+    """Of what the request is about, such as a repository, for a model that has learned one thing of
+    each. Empty: not known, or nobody asks."""
 
     def __post_init__(self) -> None:
         given = (bool(self.messages), self.prompt is not None, bool(self.prompt_tokens))

@@ -130,7 +130,7 @@ async def _ask(
         (cell,) = await ask(plan, models, store, options.watch)
         answers = store.answers(cell.digest, cell.calibration)
     calibrator = _calibrator(plan, cell, answers) if cell.mode == "score" else None
-    found = (_classified(answers[item.digest], calibrator, cell) for item in plan.items)
+    found = (_classified(answers[cell.key(item)], calibrator, cell) for item in plan.items)
     said = tuple(each for each in cell.warnings if each.startswith(f"{cell.model}: "))
     return Classification(tuple(found), plan.labels, table, said)
 

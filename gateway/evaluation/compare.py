@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from gateway.evaluation.ab.ask import (
 from gateway.evaluation.ab.cells import Defaults, model_in, read_cells
 from gateway.evaluation.ab.decide import all_decided, outcome_of
 from gateway.evaluation.ab.margin import DEFAULT_MARGIN, Criterion, check_margin
+from gateway.evaluation.ab.needs import needs_of
 from gateway.evaluation.ab.outcome import Outcome
 from gateway.evaluation.plan import Prepared, RunOptions, prepare
 from gateway.evaluation.run import Cell, OnProgress, Plan
@@ -223,4 +224,7 @@ def _result(asked: CellPlan, answers: StoredAnswers, answered: AskedCells) -> Co
     sizes = {model: weights_size(spec) for model, spec in specs.items()}
     weights = {model: weights_held(spec) for model, spec in specs.items()}
     planned = asked.items if asked.stop_early else None
-    return CompareResult(*outcome_of(answers, answered, criterion, sizes, weights, planned=planned))
+    outcome, timings = outcome_of(answers, answered, criterion, sizes, weights, planned=planned)
+    baselines = [cell.name for cell in outcome.report.cells if cell.kind == "baseline"]
+    needs = needs_of(asked.prepared, criterion.cells, baselines, asked.models)
+    return CompareResult(replace(outcome, needs=needs), timings)

@@ -213,6 +213,7 @@ def record(prepared: Prepared, cells: Sequence[Cell]) -> RunRecord:
                 level=level_of(c.fingerprint, certificates_file()).value,
                 calibration=c.calibration,
                 dev=c.dev,
+                by_group=c.by_group,
             )
             for c in cells
         ),

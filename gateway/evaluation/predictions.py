@@ -63,7 +63,7 @@ def predictions_from(
     made: dict[str, list[Prediction]] = {}
     for cell in record.cells:
         answers = known[cell.digest]
-        missing = [item.item_id for item in record.items if item.digest not in answers]
+        missing = [item.item_id for item in record.items if cell.key(item) not in answers]
         if missing:
             raise DataError(
                 f"{cell.name}: "
@@ -76,8 +76,9 @@ def predictions_from(
                 made[name] = _by_rule(record, cell, name, rule, answers)
         else:
             made[cell.name] = [
-                _prediction(cell.name, item, answers[item.digest], read(answers[item.digest], None))
+                _prediction(cell.name, item, seen, read(seen, None))
                 for item in record.items
+                for seen in (answers[cell.key(item)],)
             ]
     return {name: sorted(cell, key=lambda p: p.item_id) for name, cell in made.items()}
 
@@ -205,7 +206,7 @@ def _by_rule(
 ) -> list[Prediction]:
     free, dev = record.content_free, cell.dev or record.dev
     calibrator = fitted(rule, record.labels, answers, free=free, dev=dev)
-    observed = [answers[item.digest] for item in record.items]
+    observed = [answers[cell.key(item)] for item in record.items]
     found = read_all(observed, calibrator)
     return [_prediction(name, *each) for each in zip(record.items, observed, found, strict=True)]
 

@@ -11,6 +11,7 @@ from gateway.core.types import Answer, TaskKind
 from gateway.models.certificates import Level
 from gateway.scoring.results import Prediction
 from gateway.scoring.rules import VERSIONS
+from gateway.tasks.task import Item
 
 COSTS = "costs"
 """Of the settings: the task's table of costs, as JSON."""
@@ -42,6 +43,15 @@ class RecordedItem:
     """That it is scored by; empty: there are no groups."""
 
 
+def answer_key(item: Item | RecordedItem, *, by_group: bool) -> str:
+    """Under which a cell keeps its answer to an item.
+
+    Args:
+        by_group: whether the model says something else to the same text of another group.
+    """
+    return digest_json([item.digest, item.group]) if by_group and item.group else item.digest
+
+
 @dataclass(frozen=True, slots=True)
 class RecordedCell:
     """A cell, as far as a report needs it."""
@@ -59,6 +69,12 @@ class RecordedCell:
     """As `gateway.evaluation.run.Cell.calibration`."""
     dev: tuple[str, ...] = ()
     """As `gateway.evaluation.run.Cell.dev`."""
+    by_group: bool = False
+    """As `gateway.evaluation.run.Cell.by_group`."""
+
+    def key(self, item: Item | RecordedItem) -> str:
+        """Under which its answer to an item is kept."""
+        return answer_key(item, by_group=self.by_group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +126,7 @@ class RunRecord:
         if not self.reported:
             del raw["reported"]
         for cell in raw["cells"]:
-            for name in ("calibration", "dev"):
+            for name in ("calibration", "dev", "by_group"):
                 if not cell[name]:
                     del cell[name]
         for prediction in raw["baselines"]:

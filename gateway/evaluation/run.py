@@ -11,11 +11,17 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 
 from gateway.backends.pool import ModelPool
-from gateway.backends.protocol import Backend, OwnLabels, SearchesLabels, thought_of
+from gateway.backends.protocol import (
+    Backend,
+    OwnLabels,
+    ReadsGroups,
+    SearchesLabels,
+    thought_of,
+)
 from gateway.core.concurrency import for_each
 from gateway.core.digests import digest_json
 from gateway.core.errors import ConfigError, ContextOverflow, RequestError, Unsupported
-from gateway.core.lists import first_names, plural
+from gateway.core.lists import first_names, part_of, plural
 from gateway.core.types import (
     Completion,
     Constraint,
@@ -28,6 +34,7 @@ from gateway.evaluation.calibration import is_enough, sizes
 from gateway.evaluation.label_search import is_searched, search_for, searched
 from gateway.evaluation.probe import check_prompt
 from gateway.evaluation.reading import UNCLOSED, begins_a_line, read, read_again
+from gateway.evaluation.record import answer_key
 from gateway.evaluation.store import Observation, Store
 from gateway.models.families.thoughts import ON, ThoughtTags
 from gateway.models.file import Models
@@ -134,10 +141,16 @@ class Cell:
     """The digest under which what its rules are fitted on is kept; empty: the cell's own."""
     dev: tuple[str, ...] = ()
     """Digests of the items that batch calibration is fitted on; empty: of all of the plan."""
+    by_group: bool = False
+    """Whether it says something else to the same text of another group: see `answer_key`."""
 
     @property
     def name(self) -> str:
         return f"{self.model}/{self.strategy}"
+
+    def key(self, item: Item) -> str:
+        """Under which its answer to an item is kept."""
+        return answer_key(item, by_group=self.by_group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +268,28 @@ def identify(plan: Plan, strategy: Strategy, backend: Backend) -> Cell:
         mode=strategy.template.mode,
         fingerprint=backend.fingerprint,
         identity=backend.identity,
-        warnings=(*backend.warnings, *_merges(strategy, backend)),
+        warnings=(*backend.warnings, *_merges(strategy, backend), *_heads(plan, backend)),
+        by_group=_reads_groups(backend),
     )
+
+
+def _reads_groups(backend: Backend) -> bool:
+    return isinstance(backend, ReadsGroups) and bool(backend.groups)
+
+
+def _heads(plan: Plan, backend: Backend) -> Iterator[str]:
+    """Which items of the plan a model with a head for each of some groups answers without one."""
+    if not isinstance(backend, ReadsGroups) or not backend.groups:
+        return
+    column, name = backend.groups_of, backend.spec.name
+    others = [item.group for item in plan.items if item.group not in backend.groups]
+    if not any(item.group for item in plan.items):
+        yield f"{name}: it has heads by {column}, which are asked with --per {column} alone"
+    elif others:
+        yield (
+            f"{name}: {part_of(len(others), len(plan.items), 'item', 'is', 'are')} of no {column} "
+            f"that it has a head for ({first_names(set(others))}); the probe of all answers them"
+        )
 
 
 def _merges(strategy: Strategy, backend: Backend) -> Iterator[str]:
@@ -358,19 +391,19 @@ async def _calibrate(asking: "_Asking") -> Cell:
     await asking.ask(cell.digest, free, "content-free")
     if plan.dev_tolerance is None or not dev:
         await asking.ask(cell.digest, dev, "dev")
-        return cell
+        return replace(cell, dev=tuple(map(cell.key, dev))) if cell.by_group else cell
     shown = set(asking.strategy.selector.ids) if asking.strategy.selector else set()
     kept = [item for item in dev if item.id not in shown]
     enough = len(kept)
     for count in sizes(len(kept)):
         await asking.ask(cell.digest, kept[:count], "dev")
-        fitted_on = [item.digest for item in kept[:count]]
+        fitted_on = [cell.key(item) for item in kept[:count]]
         if is_enough(fitted_on, plan.labels, asking.known, plan.dev_tolerance):
             enough = count
             break
-    used = tuple(item.digest for item in kept[:enough])
+    used = tuple(cell.key(item) for item in kept[:enough])
     for item in dev:
-        if item.digest not in used:
+        if cell.key(item) not in used:
             asking.on_progress(Progress(cell, item, None, "not needed"))
     return replace(cell, dev=used)
 
@@ -420,10 +453,11 @@ class _Asking:
         finished = self.store.finished(digest)
         todo: dict[str, Item] = {}
         for item in items:
-            if item.digest in finished or item.digest in todo:
+            key = self.cell.key(item)
+            if key in finished or key in todo:
                 self.on_progress(Progress(self.cell, item, None, purpose))
             else:
-                todo[item.digest] = item
+                todo[key] = item
         self._announce(list(todo.values())[:_PROBES])
         self._last = time.perf_counter()
 
@@ -431,7 +465,7 @@ class _Asking:
             start = time.perf_counter()
             observation = await self._answer(item, search)
             now = time.perf_counter()
-            self.store.put(digest, item.digest, observation, now - start, now - self._last)
+            self.store.put(digest, self.cell.key(item), observation, now - start, now - self._last)
             self._last = now
             self.on_progress(Progress(self.cell, item, observation, purpose))
 
@@ -559,7 +593,8 @@ def question(
     prompt = strategy.template.render(task, labels, item.fields, exemplars, backend)
     # A model that reasons first begins its answer after its reasoning.
     start = "" if strategy.template.reasoning_tokens else prompt.answer_start
-    request = GenerationRequest(backend.spec.name, prompt.messages, answer_start=start)
+    group = item.group if _reads_groups(backend) else ""
+    request = GenerationRequest(backend.spec.name, prompt.messages, answer_start=start, group=group)
     own = own_thought(strategy, backend)
     if own is not None:
         request = replace(request, thinks_first=True, reasoning=backend.spec.reasoning or ON)

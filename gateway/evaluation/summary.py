@@ -246,7 +246,7 @@ def timings_of(record: RunRecord, store: Store, predictions: Predictions) -> lis
             rows = []
             for item in record.items:
                 prediction = rights[item.item_id]
-                latency, wall, cached = seconds[item.digest]
+                latency, wall, cached = seconds[cell.key(item)]
                 right = is_right(prediction, record.kind)
                 rows.append(TimedItem(latency, wall, prediction.tokens_evaluated, cached, right))
             found.append(timings(name, rows))
@@ -257,7 +257,7 @@ def _details(
     record: RunRecord, name: str, answers: Answers, predictions: Sequence[Prediction]
 ) -> dict[str, str]:
     cell = next(c for c in record.cells if name in names_of(record, c))
-    observed = [answers[cell.name][item.digest] for item in record.items]
+    observed = [answers[cell.name][cell.key(item)] for item in record.items]
     n = len(observed)
     details = {
         "model": cell.model,
@@ -351,15 +351,15 @@ def _warnings(record: RunRecord, cells: Sequence[CellScore], answers: Answers) -
             said.append(f"{scored.name}: {plural(failed, 'item')} failed; run again to ask again.")
         if not scored.exact:
             said.append(f"{scored.name}: some log-probabilities are bounds, not exact.")
-    for name, observed in answers.items():
-        asked = [observed[item.digest] for item in record.items if item.digest in observed]
+    for cell in record.cells:
+        observed = answers.get(cell.name, {})
+        asked = [observed[cell.key(i)] for i in record.items if cell.key(i) in observed]
         if again := sum(answer.retries > 0 for answer in asked):
-            said.append(
-                f"{name}: {plural(again, 'answer')} came only after the server was asked again."
-            )
+            answered = plural(again, "answer")
+            said.append(f"{cell.name}: {answered} came only after the server was asked again.")
         if cut := sum(answer.thought_cut for answer in asked):
             said.append(
-                f"{name}: {part_of(cut, len(asked), 'thought', 'was', 'were')} cut at the budget "
-                "and closed; thinking_budget in the model's entry raises it."
+                f"{cell.name}: {part_of(cut, len(asked), 'thought', 'was', 'were')} cut at the "
+                "budget and closed; thinking_budget in the model's entry raises it."
             )
     return tuple(said)

@@ -11,6 +11,7 @@ from pathlib import Path
 from gateway.backends.pool import ModelPool
 from gateway.core.errors import ConfigError, Unsupported
 from gateway.engine.in_process import EngineBackend
+from gateway.evaluation.ab.needs import with_perplexity
 from gateway.evaluation.ab.outcome import Outcome
 from gateway.evaluation.compare import CellPlan, CompareOptions, CompareResult, plan_cells
 from gateway.evaluation.perplexity import Reading, read
@@ -194,9 +195,13 @@ def before_after(
     plan: WorthPlan, compared: CompareResult, read_by: tuple[Reading, Reading] | None
 ) -> BeforeAfter:
     """What a comparison and the readings of a text say of the adapter."""
-    return BeforeAfter(
-        compared.outcome, costs(compared.outcome, compared.timings), plan.training, read_by
-    )
+    outcome = compared.outcome
+    found = BeforeAfter(outcome, costs(outcome, compared.timings), plan.training, read_by)
+    if read_by is None or found.tuned.name not in outcome.needs:
+        return found
+    before, after = (each.perplexity.value for each in read_by)
+    needs = with_perplexity(outcome.needs, found.tuned.name, after / before)
+    return replace(found, outcome=replace(outcome, needs=needs))
 
 
 def costs(outcome: Outcome, timings: Sequence[CellTimings]) -> tuple[Cost, ...]:

@@ -120,6 +120,13 @@ def seconds(value: float | None) -> str:
     return number(value, 2) if value < 100 else count(value)
 
 
+def duration(seconds: float) -> str:
+    """As a person says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
 def display_width(text: str) -> int:
     """Columns on a terminal, or characters of a plot: wide East Asian ones count double."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from gateway.models.spec import ModelSpec
 from gateway.tasks.dataset import load_dataset
 from gateway.tasks.labels import unified
 from gateway.tasks.prompts import PromptTemplate, load_template
-from gateway.tasks.tables import Columns
+from gateway.tasks.tables import Columns, options_of
 from gateway.tasks.task import Item, Task, label_set, load_task
 from gateway.tuning.checks.check import check
 from gateway.tuning.checks.findings import Findings
@@ -132,10 +132,11 @@ def job_of(options: TuningOptions, spec: ModelSpec, target: Path) -> tuple[Train
         )
     task = load_task(options.task, options.prompts)
     template = load_template(task, options.strategy, options.prompts)
+    of_train = replace(options_of(options.columns), group=options.probe.per)
     train = load_dataset(
         options.train,
         task,
-        columns=options.columns,
+        columns=of_train,
         limit=options.limit,
         sample_seed=options.recipe.seed,
     )

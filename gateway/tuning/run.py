@@ -45,6 +45,10 @@ def tune(options: TuningOptions) -> TuningResult:
     entry = options.model or models.default
     target = new_folder(options.adapters, options.name)
     check_target(target)
+    if options.probe.per and options.method != "probe":
+        raise ConfigError(
+            "--per: an adapter has no heads by group", hint="--method probe, or leave it out"
+        )
     job, findings = job_of(options, models.get(entry), target)
     options.on_findings(findings)
     name = f"{entry}+{options.name}"
@@ -80,6 +84,11 @@ def _probed(options: TuningOptions, job: TrainingJob) -> "Probed | ProbedNumbers
         )
     # Adapters are trained without llama.cpp, and probes without torch.
     if job.task.kind == "number":
+        if options.probe.per:
+            raise ConfigError(
+                "--per: heads by group are of a task with labels, and this one asks for a number",
+                hint="leave it out; one probe a group learns from a table of its own",
+            )
         from gateway.tuning.probe.numbers import train as of_numbers
 
         return of_numbers(job, options.probe, options.on_stage)

@@ -31,7 +31,7 @@ from gateway.models.adapters.card import (
     RecordedPrompt,
     write_card,
 )
-from gateway.models.adapters.timings import TIMINGS, Took
+from gateway.models.adapters.timings import TIMINGS, Took, timings_csv
 from gateway.models.locate import locate
 from gateway.models.weights import shards_identity
 from gateway.tasks.prompts import PromptTemplate
@@ -249,7 +249,7 @@ def _save(
         write_card(half, card)
         write_atomically(half / LOG, _table(Logged, state.log))
         write_atomically(half / SCORES, _table(type(state.epochs[0]), state.epochs))
-        write_atomically(half / TIMINGS, _table(Took, [took(state)]))
+        write_atomically(half / TIMINGS, timings_csv(took(state)))
 
 
 def _table(of: type, rows: Sequence[Any]) -> str:

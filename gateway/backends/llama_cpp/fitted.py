@@ -9,7 +9,8 @@ from gateway.backends.llama_cpp.spec import LlamaCppNumberProbeSpec, LlamaCppPro
 from gateway.core.digests import digest_json
 from gateway.core.errors import ConfigError, InvalidRequest
 from gateway.models.adapters.check import refuse_other_weights
-from gateway.models.adapters.probe import Frame, probe_digest
+from gateway.models.adapters.heads import whole_digest
+from gateway.models.adapters.probe import Frame
 from gateway.models.locate import described_digests
 
 
@@ -42,7 +43,7 @@ class FittedLlamaCpp(LlamaCppBackend):
                 f"{spec.name}: the probe reads states of {probe.dimensions} numbers, and the "
                 f"model's have {self._model.width}"
             )
-        self.identity = {**self.identity, "probe": probe_digest(spec.probe)}
+        self.identity = {**self.identity, "probe": whole_digest(spec.probe)}
         self.fingerprint = digest_json(self.identity)
 
     def _load(self, folder: Path) -> Fitted:

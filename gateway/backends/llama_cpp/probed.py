@@ -15,6 +15,7 @@ from gateway.core.errors import InvalidRequest, Unsupported
 from gateway.core.lists import first_names
 from gateway.core.types import Completion, Delta, GenerationRequest, LabelScores
 from gateway.engine.reader import check_labels
+from gateway.models.adapters.heads import Heads, read_heads
 from gateway.models.adapters.probe import Probe, read_probe
 
 
@@ -35,6 +36,8 @@ class ProbedLlamaCpp(FittedLlamaCpp):
 
     def _load(self, folder: Path) -> Probe:
         self._probe = read_probe(folder)
+        self._heads: Heads = read_heads(folder, self._probe)
+        self._layers = tuple(sorted({*self._probe.layers, *self._heads.layers}))
         return self._probe
 
     @property
@@ -46,6 +49,16 @@ class ProbedLlamaCpp(FittedLlamaCpp):
     def searches(self) -> bool:
         """All its labels cost one look."""
         return False
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """See `gateway.backends.protocol.ReadsGroups`."""
+        return tuple(self._heads.by_group)
+
+    @property
+    def groups_of(self) -> str:
+        """See `gateway.backends.protocol.ReadsGroups`."""
+        return self._heads.column
 
     def around(self, text: str) -> GenerationRequest:
         """See `gateway.backends.protocol.OwnLabels`."""
@@ -79,7 +92,7 @@ class ProbedLlamaCpp(FittedLlamaCpp):
             )
         prompt = (await self._read(request)).token_ids
         self._check_context(len(prompt))
-        found = await asyncio.to_thread(self._logprobs, prompt)
+        found = await asyncio.to_thread(self._logprobs, prompt, request.group)
         return LabelScores(
             labels=tuple(labels),
             logprobs=self._of(labels, found),
@@ -96,30 +109,35 @@ class ProbedLlamaCpp(FittedLlamaCpp):
     ) -> tuple[float, ...]:
         """See `gateway.backends.protocol.Plain`: by a memory of states that has read nothing."""
         prompt = (await self._read(request)).token_ids
-        found = await asyncio.to_thread(self._logprobs, prompt, fresh=True)
+        found = await asyncio.to_thread(self._logprobs, prompt, request.group, fresh=True)
         return self._of(labels, found)
 
     def _of(self, labels: Sequence[str], found: Sequence[float]) -> tuple[float, ...]:
         return tuple(found[self._probe.labels.index(label)] for label in labels)
 
-    def _logprobs(self, prompt: Sequence[int], *, fresh: bool = False) -> list[float]:
+    def _logprobs(self, prompt: Sequence[int], group: str, *, fresh: bool = False) -> list[float]:
         start, stop = place_of_text(self._probe.frame, prompt)
         states = {}
-        if self._probe.layers:
+        # All layers, whatever the group: what is said does not depend on it, and no reader is made
+        # anew for another group.
+        if self._layers:
             with self._reading, self._reader_of_states(fresh=fresh) as reader:
                 read = reader.read(prompt, start, stop)
-            states = dict(zip(self._probe.layers, read.astype(np.float64), strict=True))
+            states = dict(zip(self._layers, read.astype(np.float64), strict=True))
         words = self._reader.tokenizer.text_of(prompt[start:stop])
-        return [float(value) for value in self._probe.log_probabilities(states, words)]
+        found = self._probe.log_probabilities(states, words)
+        if head := self._heads.by_group.get(group):
+            found = head.mixed(head.probe.log_probabilities(states, words), found)
+        return [float(value) for value in found]
 
     @contextmanager
     def _reader_of_states(self, *, fresh: bool) -> Iterator[StateReader]:
         if fresh:
-            with closing(self.states(self._probe.layers)) as reader:
+            with closing(self.states(self._layers)) as reader:
                 yield reader
             return
         if self._states is None:
-            self._states = self.states(self._probe.layers)
+            self._states = self.states(self._layers)
         yield self._states
 
     async def close(self) -> None:

@@ -27,7 +27,7 @@ def noise_floor(
         again: the same of the items that were asked a second time.
     """
     (cell,) = record.cells
-    record = replace(record, items=tuple(item for item in record.items if item.digest in again))
+    record = replace(record, items=tuple(item for item in record.items if cell.key(item) in again))
     # What the rule is fitted on stays the same, so that only the items themselves can differ.
     first, second = (
         predictions_from(record, {cell.digest: answers}) for answers in (kept, {**kept, **again})

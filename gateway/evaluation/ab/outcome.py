@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gateway.evaluation.ab.needs import Needs
 from gateway.models.certificates import Level
 from gateway.quantization.stored_weights import Held
 from gateway.scoring.contest import Comparison
@@ -83,6 +84,8 @@ class Outcome:
 
     held: Mapping[str, Held | None] = field(default_factory=dict)
     """Cell -> what its model's weights are on disk; None: nothing says."""
+    needs: Mapping[str, Needs] = field(default_factory=dict)
+    """Cell or baseline -> what it needed before it answered; empty where no model was tuned."""
 
     @property
     def against_reference(self) -> tuple[Comparison, ...]:

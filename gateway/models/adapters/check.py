@@ -13,6 +13,7 @@ from gateway.models.adapters.base import GGUF_OF, HEAD, Base, read_base
 from gateway.models.adapters.card import Card, read_card
 from gateway.models.adapters.complete import incomplete
 from gateway.models.adapters.folder import WEIGHTS, Adapter, Tensor, misnamed, read_adapter
+from gateway.models.adapters.heads import read_heads
 from gateway.models.adapters.kinds import SUPPORTED
 from gateway.models.adapters.names import is_probe
 from gateway.models.adapters.number_probe import answers_with_numbers, read_number_probe
@@ -67,11 +68,11 @@ def why_not(folder: Path, base: Base) -> tuple[str, ...]:
 
 
 def check_probe(folder: Path) -> None:
-    """Read a probe of either kind. Raises as `read_probe`."""
+    """Read a probe of either kind, with its heads. Raises as `read_probe`."""
     if answers_with_numbers(folder):
         read_number_probe(folder)
     else:
-        read_probe(folder)
+        read_heads(folder, read_probe(folder))
 
 
 def other_weights(card: Card | None, digest: str, first: str = "") -> str:

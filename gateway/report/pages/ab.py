@@ -12,6 +12,7 @@ from gateway.report import view
 from gateway.report.claims import at_margin
 from gateway.report.files import TIMINGS, names_of, write_document
 from gateway.report.pages.ab_levels import levels
+from gateway.report.pages.ab_needs import needs
 from gateway.report.pages.ab_sentences import (
     NO_TESTS,
     NOT_READ,
@@ -85,7 +86,10 @@ def write(outcome: Outcome, timings: Sequence[CellTimings], out_dir: Path) -> No
 
     plot = _plot(outcome)
     more = {"frontier.svg": as_file(plot)} if plot else {}
-    write_document("ab", document(outcome), asdict(outcome), out_dir, timings=timings, more=more)
+    values = asdict(outcome)
+    if not outcome.needs:  # Comparisons of before there were any have the same bytes since.
+        del values["needs"]
+    write_document("ab", document(outcome), values, out_dir, timings=timings, more=more)
 
 
 def document(outcome: Outcome) -> Document:
@@ -139,6 +143,7 @@ def sections(
         _differences(outcome, outcome.against_reference if brief else outcome.pairs),
         _kept(outcome),
         *levels(outcome, timings),
+        *needs(outcome, timings),
         _frontier(outcome, timings),
         _items(outcome),
     )

@@ -63,6 +63,7 @@ def details(adapter: Adapter) -> Section:
 
 def probe_details(folder: Path) -> Section:
     """Card, members and size of a probe."""
+    from gateway.models.adapters.heads import Heads, read_heads
     from gateway.models.adapters.number_probe import answers_with_numbers, read_number_probe
     from gateway.models.adapters.probe import Probe, read_probe
 
@@ -77,6 +78,7 @@ def probe_details(folder: Path) -> Section:
         answers = ("answers", f"{probe.least:g} to {probe.greatest:g}")
         members.append((f"median ({probe.median:g})", probe.median_weight))
     members = [(name, weight) for name, weight in members if weight]
+    heads = read_heads(folder, probe) if isinstance(probe, Probe) else Heads()
     whole = sum(weight for _, weight in members)
     return Section(
         facts=(
@@ -84,6 +86,10 @@ def probe_details(folder: Path) -> Section:
             *_of_card(read_card(folder)),
             answers,
             *(("member", f"{name}, {weight / whole:.0%}") for name, weight in members),
+            *(
+                (f"head of {group}", f"{1 - head.share:.0%} its own")
+                for group, head in heads.by_group.items()
+            ),
             (PROBE, _size(folder / PROBE)),
         )
     )

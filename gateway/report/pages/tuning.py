@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from gateway.tuning.probe.train import Probed
 
 
+_GROUPS = 20
+"""That are told one by one."""
+
+
 def estimate_lines(estimate: Estimate, epochs: int) -> Iterator[str]:
     """Before the first step."""
     if estimate.from_step:
@@ -27,7 +31,7 @@ def estimate_lines(estimate: Estimate, epochs: int) -> Iterator[str]:
         f"tokens in {estimate.steps_an_epoch:,} steps"
     )
     yield (
-        f"about {duration(estimate.seconds)} for {epochs} epochs at most, at "
+        f"about {fmt.duration(estimate.seconds)} for {epochs} epochs at most, at "
         f"{estimate.tokens_a_second:,.0f} tokens a second; about {readable(estimate.memory)} of "
         "memory"
     )
@@ -60,7 +64,7 @@ def _number_lines(made: "ProbedNumbers") -> Iterator[str]:
         f"cross-validated mean absolute error on {made.items:,} items: {made.mae:.3f}; the "
         f"median's: {made.mae_of_median:.3f}"
     )
-    yield f"probe: {made.folder}, in {duration(made.seconds)}"
+    yield f"probe: {made.folder}, in {fmt.duration(made.seconds)}"
 
 
 def _probe_lines(made: "Probed") -> Iterator[str]:
@@ -72,7 +76,34 @@ def _probe_lines(made: "Probed") -> Iterator[str]:
         yield f"{weight / whole:4.0%}  {name}"
     alone = ", ".join(f"{name} {score:.3f}" for name, score in made.single.items())
     yield f"cross-validated macro-F1 on {made.items:,} items: {made.macro_f1:.3f}; alone: {alone}"
-    yield f"probe: {made.folder}, in {duration(made.seconds)}"
+    yield from _group_lines(made)
+    yield f"probe: {made.folder}, in {fmt.duration(made.seconds)}"
+
+
+def _group_lines(made: "Probed") -> Iterator[str]:
+    """What answers each group, and how well; those that the probe of all answers are counted."""
+    if not made.groups:
+        return
+    for each in made.groups[:_GROUPS]:
+        own = "" if each.own is None else f", its own items alone {each.own:.3f}"
+        said = each.why or f"head ({1 - each.share:.0%} its own) {each.answered:.3f}"
+        yield (
+            f"{each.group} ({fmt.plural(each.items, 'item')}): the probe of all "
+            f"{each.pooled:.3f}{own}; {said}"
+        )
+    if (more := len(made.groups) - _GROUPS) > 0:
+        yield f"and {fmt.plural(more, 'more group')}"
+    left = [each for each in made.groups if each.why]
+    yield (
+        f"mean over {fmt.plural(len(made.groups), 'group')}: {made.mean('answered'):.3f}; by the "
+        f"probe of all alone {made.mean('pooled'):.3f}"
+    )
+    if left:
+        items = fmt.plural(sum(each.items for each in left), "item")
+        yield (
+            f"the probe of all answers {len(left)} of {fmt.plural(len(made.groups), 'group')} "
+            f"({items}), and items of groups that are not here"
+        )
 
 
 def next_lines(made: TuningResult, strategy: str, adapters: Path | None) -> Iterator[str]:
@@ -102,10 +133,3 @@ def curve(points: Sequence[Point]) -> Section:
     ]
     heads = numbers("items", "macro-F1", "loss", "best epoch", "seconds")
     return Section("curve", "held-out score by training items", tables=(by_rows(heads, rows),))
-
-
-def duration(seconds: float) -> str:
-    """As a person says it."""
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

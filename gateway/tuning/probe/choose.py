@@ -43,7 +43,7 @@ class Chosen:
 
     def loss(self, golds: Codes) -> float:
         """Nats an item."""
-        return _loss(self.logprobs, golds)
+        return mean_loss(self.logprobs, golds)
 
 
 def candidates(layers: Sequence[int], *, words: bool) -> tuple[Choice, ...]:
@@ -99,14 +99,14 @@ def choose(found: Mapping[Choice, Floats], golds: Codes) -> Chosen:
     Args:
         found: as `out_of_fold` says.
     """
-    losses = {choice: _loss(logprobs, golds) for choice, logprobs in found.items()}
+    losses = {choice: mean_loss(logprobs, golds) for choice, logprobs in found.items()}
     starts = [[min(losses, key=losses.__getitem__)], *_means(losses)]
     weights = min(
-        (Counter(start) for start in starts), key=lambda each: _loss(_mean(each, found), golds)
+        (Counter(start) for start in starts), key=lambda each: mean_loss(_mean(each, found), golds)
     )
     for _ in range(_MOST_STEPS):
-        now = _loss(_mean(weights, found), golds)
-        tried = {each: _loss(_mean(weights + Counter([each]), found), golds) for each in found}
+        now = mean_loss(_mean(weights, found), golds)
+        tried = {each: mean_loss(_mean(weights + Counter([each]), found), golds) for each in found}
         best = min(tried, key=tried.__getitem__)
         if tried[best] > now - _LEAST_GAIN:
             break
@@ -135,12 +135,13 @@ def _temperature(logits: Floats, golds: Codes) -> float:
     """That loses least: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv
     1706.04599."""
     found = minimize_scalar(
-        lambda log: _loss(log_softmax(logits / np.exp(log)), golds),
+        lambda log: mean_loss(log_softmax(logits / np.exp(log)), golds),
         bounds=tuple(np.log(_TEMPERATURES)),
         method="bounded",
     )
     return float(np.exp(found.x))
 
 
-def _loss(logprobs: Floats, golds: Codes) -> float:
+def mean_loss(logprobs: Floats, golds: Codes) -> float:
+    """Nats an item; shape of the first (items, labels)."""
     return -float(logprobs[np.arange(len(golds)), golds].mean())

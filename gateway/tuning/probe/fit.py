@@ -54,9 +54,13 @@ class Data:
 
     def part(self, chosen: NDArray[np.bool_]) -> "Data":
         """Some of the items."""
-        texts = [text for text, taken in zip(self.texts, chosen.tolist(), strict=True) if taken]
-        states = {layer: each[chosen] for layer, each in self.states.items()}
-        return Data(states, texts, self.golds[chosen], self.labels)
+        return self.at(np.flatnonzero(chosen))
+
+    def at(self, places: NDArray[np.int64]) -> "Data":
+        """The items at these places."""
+        states = {layer: each[places] for layer, each in self.states.items()}
+        texts = [self.texts[place] for place in places.tolist()]
+        return Data(states, texts, self.golds[places], self.labels)
 
 
 Member = OnStates | OnWords

@@ -10,8 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +18,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from gateway import __version__
 from gateway.core.errors import ConfigError
-from gateway.core.files import write_atomically
-from gateway.models.adapters.card import (
-    Card,
-    RecordedBase,
-    RecordedData,
-    RecordedPrompt,
-    write_card,
-)
+from gateway.models.adapters.card import Card, RecordedBase
 from gateway.models.adapters.number_probe import (
     NumberOnStates,
     NumberOnWords,
@@ -44,8 +35,8 @@ from gateway.tuning.job import Stage, TrainingJob
 from gateway.tuning.probe.choose import POOLINGS
 from gateway.tuning.probe.fit import Choice, Data
 from gateway.tuning.probe.recipe import ProbeRecipe
-from gateway.tuning.probe.train import SCORES, Material, check_entry, read_states
-from gateway.tuning.saving import data_digest, new_adapter
+from gateway.tuning.probe.saving import card_of, save
+from gateway.tuning.probe.train import Material, check_entry, read_states, took
 
 MEDIAN = Choice(0, "mean", 0.0)
 """Stands for the median among members."""
@@ -119,7 +110,11 @@ def train(job: TrainingJob, recipe: ProbeRecipe, begin: Stage) -> ProbedNumbers:
     )
     probe = _probe(read, weights, answers, logs=logs)
     errors = {choice: _mae(each, answers, logs=logs) for choice, each in said.items()}
-    _save(job, probe, _card(job, recipe, read.base, made), errors)
+    rows = [
+        (name_of(c), c.pooling if c.layer else "", c.penalty, error) for c, error in errors.items()
+    ]
+    card, write = _card(job, recipe, read.base, made), partial(write_number_probe, probe=probe)
+    save(job.target, write, card, "member,pooling,penalty,mae", rows, took(read, made.seconds))
     return made
 
 
@@ -255,40 +250,12 @@ def _probe(
 
 
 def _card(job: TrainingJob, recipe: ProbeRecipe, base: RecordedBase, made: ProbedNumbers) -> Card:
-    members = {
-        f"member_{number}": f"{name_of(choice)}, alpha {choice.penalty:g}, weight {weight}"
-        for number, (choice, weight) in enumerate(made.weights.items(), 1)
-    }
-    items = (*job.items, *job.held_out)
-    return Card(
-        base=base,
-        data=RecordedData(job.source, data_digest(items), len(items)),
-        prompt=RecordedPrompt(job.task.name, job.template.strategy, job.template.digest),
-        hyperparameters={
-            "method": "probe",
-            "folds": recipe.folds,
-            "words": recipe.words,
-            **members,
-        },
-        seed=job.recipe.seed,
-        metrics={
-            "cross_validated_mae": made.mae,
-            "cross_validated_mae_of_median": made.mae_of_median,
-        },
-        versions={
-            "local-model-gateway": __version__,
-            **{name: version(name) for name in ("llama-cpp-python", "scikit-learn")},
-        },
-        created=datetime.now(tz=UTC).date(),
-    )
-
-
-def _save(job: TrainingJob, probe: NumberProbe, card: Card, errors: Mapping[Choice, float]) -> None:
-    rows = [
-        (name_of(c), c.pooling if c.layer else "", c.penalty, error) for c, error in errors.items()
+    members = [
+        f"{name_of(choice)}, alpha {choice.penalty:g}, weight {weight}"
+        for choice, weight in made.weights.items()
     ]
-    table = "member,pooling,penalty,mae\n" + "".join(",".join(map(str, r)) + "\n" for r in rows)
-    with new_adapter(job.target) as folder:
-        write_number_probe(folder, probe)
-        write_card(folder, card)
-        write_atomically(folder / SCORES, table)
+    metrics = {
+        "cross_validated_mae": made.mae,
+        "cross_validated_mae_of_median": made.mae_of_median,
+    }
+    return card_of(job, recipe, base, members, more={}, metrics=metrics)

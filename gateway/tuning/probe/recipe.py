@@ -17,6 +17,9 @@ class ProbeRecipe:
     """Whether words of the text may be read too."""
     folds: int = 5
     """Of the cross-validation by which layers, pooling and penalty are chosen."""
+    per: str = ""
+    """Column of the data: the items of each of its values, such as a repository, get a head of
+    their own beside the probe of all items. Empty: there are no heads."""
 
     def __post_init__(self) -> None:
         low, high = _FOLDS

@@ -101,8 +101,9 @@ def collect(
     prompts: Sequence[Tokens],
     frame: Frame,
     done: Callable[[], None],
-) -> NDArray[np.float32]:
-    """The states of each prompt, shape (prompts, layers, 2, width); read where they are not kept.
+) -> tuple[NDArray[np.float32], int]:
+    """The states of each prompt, shape (prompts, layers, 2, width), and of how many they were kept;
+    the others are read.
 
     Args:
         done: called after each prompt.
@@ -110,7 +111,7 @@ def collect(
     Raises:
         BackendError: a pass failed.
     """
-    found = []
+    found, kept = [], 0
     for prompt in prompts:
         span = frame.text(prompt)
         assert span is not None, "a frame is made of these prompts"
@@ -118,6 +119,8 @@ def collect(
         if states is None:
             states = reader.read(prompt, *span)
             store.put(prompt, span, reader.layers, states)
+        else:
+            kept += 1
         found.append(states)
         done()
-    return np.stack(found)
+    return np.stack(found), kept

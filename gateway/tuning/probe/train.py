@@ -4,29 +4,22 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from sklearn.metrics import f1_score
 
-from gateway import __version__
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.errors import ConfigError, DataError
-from gateway.core.files import write_atomically
-from gateway.core.lists import first_names
+from gateway.core.lists import first_names, plural
 from gateway.core.types import GenerationRequest
 from gateway.engine.reader import Reader
 from gateway.models.adapters.base import architecture_of
-from gateway.models.adapters.card import (
-    Card,
-    RecordedBase,
-    RecordedData,
-    RecordedPrompt,
-    write_card,
-)
+from gateway.models.adapters.card import Card, RecordedBase
+from gateway.models.adapters.heads import Head, Heads, write_heads
 from gateway.models.adapters.probe import (
     Floats,
     Frame,
@@ -36,6 +29,7 @@ from gateway.models.adapters.probe import (
     frame_of,
     write_probe,
 )
+from gateway.models.adapters.timings import Took
 from gateway.models.environment import data_root
 from gateway.models.locate import described_digests, locate
 from gateway.tasks.task import Item
@@ -43,16 +37,34 @@ from gateway.tuning.checks.split import folds
 from gateway.tuning.job import Stage, TrainingJob
 from gateway.tuning.probe.choose import Chosen, candidates, choose, out_of_fold
 from gateway.tuning.probe.fit import Choice, Codes, Data, fit, merged
+from gateway.tuning.probe.heads import FoundHead, find_heads
 from gateway.tuning.probe.kept import KeptScores
 from gateway.tuning.probe.recipe import ProbeRecipe
+from gateway.tuning.probe.saving import card_of, save
 from gateway.tuning.probe.states import StateStore, collect
-from gateway.tuning.saving import data_digest, new_adapter
 
 _LAYERS = 10
 """How many layers are tried where none are named, evenly over the model."""
 _STATES = "states.sqlite"
-SCORES = "cross-validation.csv"
 _LEAST_OF_A_LABEL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredGroup:
+    """The items of one group, cross-validated: macro-F1 over the labels that they have."""
+
+    group: str
+    items: int
+    pooled: float
+    """Of the probe of all items."""
+    own: float | None
+    """Of the head alone; None: there was none to try."""
+    answered: float
+    """Of what answers them."""
+    share: float
+    """Of the probe of all items in that; 1: it answers alone."""
+    why: str
+    """Why it does; empty: it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,14 @@ class Probed:
     seconds_reading: float
     seconds: float
     """All of it, reading too."""
+    per: str = ""
+    """The column that heads are of; empty: there are none."""
+    groups: tuple[ScoredGroup, ...] = ()
+    """In the order of their names."""
+
+    def mean(self, of: Literal["pooled", "answered"]) -> float:
+        """Over the groups, each counting alike."""
+        return float(np.mean([getattr(each, of) for each in self.groups]))
 
 
 @dataclass(frozen=True)
@@ -81,6 +101,10 @@ class Material:
     model: str
     """Its fingerprint."""
     seconds: float
+    tokens: int = 0
+    """Of all prompts."""
+    kept: int = 0
+    """Items whose states were read before."""
 
 
 def train(job: TrainingJob, recipe: ProbeRecipe, begin: Stage) -> Probed:
@@ -99,12 +123,7 @@ def train(job: TrainingJob, recipe: ProbeRecipe, begin: Stage) -> Probed:
     items = (*job.items, *job.held_out)
     golds = _golds(job.labels, items)
     read = read_states(job, items, golds, recipe, begin)
-    choices = candidates(tuple(read.data.states), words=recipe.words)
-    parts = folds(items, recipe.folds, job.recipe.seed)
-    done = begin("members tried", len(choices) * recipe.folds)
-    with StateStore(data_root() / _STATES, read.model) as store:
-        found = out_of_fold(choices, read.data, parts, KeptScores(store, read.data, parts), done)
-    chosen = choose(found, golds)
+    found, chosen, heads = _find(job, recipe, read, begin)
     scores = {choice: _macro_f1(each, golds) for choice, each in found.items()}
     result = Probed(
         job.target,
@@ -114,9 +133,66 @@ def train(job: TrainingJob, recipe: ProbeRecipe, begin: Stage) -> Probed:
         len(items),
         read.seconds,
         time.perf_counter() - started,
+        recipe.per,
+        tuple(_scored(head, golds[head.at]) for head in heads),
     )
-    _save(job, _probe(job, read, chosen), _card(job, recipe, read.base, result), scores)
+    _save(job, read, result, heads, _card(job, recipe, read.base, result), scores)
     return result
+
+
+def _find(
+    job: TrainingJob, recipe: ProbeRecipe, read: Material, begin: Stage
+) -> tuple[Mapping[Choice, Floats], Chosen, tuple[FoundHead, ...]]:
+    """What each member says out of fold, the members chosen, and the heads, by the same folds."""
+    items = (*job.items, *job.held_out)
+    choices = candidates(tuple(read.data.states), words=recipe.words)
+    parts = folds(items, recipe.folds, job.recipe.seed)
+    done = begin("members tried", len(choices) * recipe.folds)
+    with StateStore(data_root() / _STATES, read.model) as store:
+        found = out_of_fold(choices, read.data, parts, KeptScores(store, read.data, parts), done)
+        chosen = choose(found, read.data.golds)
+        if not recipe.per:
+            return found, chosen, ()
+        of_heads = partial(begin, "members of heads tried")
+        heads = find_heads(read.data, items, parts, chosen, choices, store, of_heads)
+    return found, chosen, heads
+
+
+def _save(
+    job: TrainingJob,
+    read: Material,
+    made: Probed,
+    found: Sequence[FoundHead],
+    card: Card,
+    scores: Mapping[Choice, float],
+) -> None:
+    probe = _probe(job, read, made.chosen)
+    heads = Heads(made.per, {each.group: _head(job, read, each) for each in found if not each.why})
+
+    def write(folder: Path) -> None:
+        write_probe(folder, probe)
+        write_heads(folder, heads)
+
+    rows = [(c.layer, c.pooling if c.layer else "", c.penalty, s) for c, s in scores.items()]
+    save(job.target, write, card, "layer,pooling,penalty,macro_f1", rows, took(read, made.seconds))
+
+
+def _scored(head: FoundHead, golds: Codes) -> ScoredGroup:
+    return ScoredGroup(
+        head.group,
+        len(golds),
+        _macro_f1(head.pooled, golds),
+        None if head.own is None else _macro_f1(head.own.logprobs, golds),
+        _macro_f1(head.logprobs, golds),
+        head.share,
+        head.why,
+    )
+
+
+def _head(job: TrainingJob, read: Material, found: FoundHead) -> Head:
+    assert found.own is not None, "only what was tried has no reason against it"
+    own = replace(read, data=read.data.at(found.at))
+    return Head(_probe(job, own, found.own), found.share)
 
 
 def check_entry(job: TrainingJob) -> None:
@@ -163,14 +239,20 @@ def read_states(
         layers = _layers(recipe.layers, backend.blocks)
         store = StateStore(data_root() / _STATES, backend.fingerprint)
         with closing(backend.states(layers)) as reader, store:
-            states = collect(reader, store, prompts, frame, begin("texts read", len(items)))
+            states, kept = collect(reader, store, prompts, frame, begin("texts read", len(items)))
         texts = [_text(backend.reader, prompt, frame) for prompt in prompts]
     finally:
         backend.release()
     by_layer = {layer: states[:, at] for at, layer in enumerate(layers)}
     base = RecordedBase(spec.name, digests.contents, architecture_of(path), int(states.shape[-1]))
     data = Data(by_layer, texts, golds, len(job.labels))
-    return Material(data, frame, base, backend.fingerprint, time.perf_counter() - started)
+    seconds, tokens = time.perf_counter() - started, sum(map(len, prompts))
+    return Material(data, frame, base, backend.fingerprint, seconds, tokens, kept)
+
+
+def took(read: Material, seconds: float) -> Took:
+    """Of a probe, for its folder."""
+    return Took(0, 0, read.tokens, round(seconds, 1), read.kept)
 
 
 def _prompt(job: TrainingJob, reader: Reader, item: Item) -> tuple[int, ...]:
@@ -224,41 +306,29 @@ def _best_of_each(scores: Mapping[Choice, float]) -> Mapping[str, float]:
 
 
 def _card(job: TrainingJob, recipe: ProbeRecipe, base: RecordedBase, made: Probed) -> Card:
-    members = {
-        f"member_{number}": f"{choice}, C {choice.penalty:g}, weight {weight}"
-        for number, (choice, weight) in enumerate(made.chosen.weights.items(), 1)
+    members = [
+        f"{choice}, C {choice.penalty:g}, weight {weight}"
+        for choice, weight in made.chosen.weights.items()
+    ]
+    golds = _golds(job.labels, (*job.items, *job.held_out))
+    metrics = {
+        "cross_validated_macro_f1": made.macro_f1,
+        "cross_validated_loss": made.chosen.loss(golds),
     }
-    items = (*job.items, *job.held_out)
-    return Card(
-        base=base,
-        data=RecordedData(job.source, data_digest(items), len(items)),
-        prompt=RecordedPrompt(job.task.name, job.template.strategy, job.template.digest),
-        hyperparameters={
-            "method": "probe",
-            "folds": recipe.folds,
-            "words": recipe.words,
-            "temperature": made.chosen.temperature,
-            **members,
-        },
-        seed=job.recipe.seed,
-        metrics={
-            "cross_validated_macro_f1": made.macro_f1,
-            "cross_validated_loss": made.chosen.loss(_golds(job.labels, items)),
-        },
-        versions={
-            "local-model-gateway": __version__,
-            **{name: version(name) for name in ("llama-cpp-python", "scikit-learn")},
-        },
-        created=datetime.now(tz=UTC).date(),
-    )
+    if made.groups:
+        metrics["cross_validated_mean_over_groups"] = made.mean("answered")
+        metrics["cross_validated_mean_over_groups_pooled"] = made.mean("pooled")
+    more = {"temperature": made.chosen.temperature, **_card_heads(made)}
+    return card_of(job, recipe, base, members, more=more, metrics=metrics)
 
 
-def _save(job: TrainingJob, probe: Probe, card: Card, scores: Mapping[Choice, float]) -> None:
-    rows = [(c.layer, c.pooling if c.layer else "", c.penalty, s) for c, s in scores.items()]
-    table = "layer,pooling,penalty,macro_f1\n" + "".join(
-        ",".join(map(str, row)) + "\n" for row in rows
-    )
-    with new_adapter(job.target) as folder:
-        write_probe(folder, probe)
-        write_card(folder, card)
-        write_atomically(folder / SCORES, table)
+def _card_heads(made: Probed) -> dict[str, str]:
+    """The column, and each group with its head."""
+    if not made.per:
+        return {}
+    said = {
+        f"head_{number}": f"{each.group}: {plural(each.items, 'item')}, "
+        + (each.why or f"{1 - each.share:.0%} its own")
+        for number, each in enumerate(made.groups, 1)
+    }
+    return {"per": made.per, **said}
