@@ -39,7 +39,8 @@ def prepared(tmp_path: Path) -> Prepared:
 def an_adapter(folder: Path, items: int | None, took: Took | None) -> Path:
     folder.mkdir()
     data = None if items is None else RecordedData("train.csv", items=items)
-    write_card(folder, Card(RecordedBase("m", "0" * 64, "llama", 64), data, created=date(2026, 11, 27)))
+    base = RecordedBase("m", "0" * 64, "llama", 64)
+    write_card(folder, Card(base, data, created=date(2026, 11, 27)))
     if took:
         (folder / TIMINGS).write_text(timings_csv(took))
     return folder
