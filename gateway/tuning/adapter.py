@@ -1,6 +1,7 @@
 """The LoRA adapter that is trained: put on a model's layers by PEFT, read off and saved."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,11 @@ class TrainedAdapter:
     def trained(self) -> int:
         """How many numbers that is."""
         return sum(parameter.numel() for parameter in self.parameters.values())
+
+    def off(self) -> AbstractContextManager[None]:
+        """A block in which the model is its base."""
+        found: AbstractContextManager[None] = self._peft.disable_adapter()
+        return found
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of what is trained."""

@@ -6,6 +6,7 @@ is, because a vocabulary's width of them at every token costs more than all laye
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from gateway.tuning.examples import AnsweredPrompt, Example
@@ -93,6 +94,24 @@ class Network:
             sums.append(self._sum(own, answer))
             start += len(answer)
         return torch.stack(sums)
+
+    def divergence(self, tokens: Sequence[int], before: AbstractContextManager[None]) -> Tensor:
+        """KL divergence of what follows each token of a text from what followed before anything
+        was learned, their mean in nats.
+
+        Args:
+            before: within it the model is what it was.
+        """
+        torch = self._torch
+        if self._below:
+            given = {"inputs_embeds": self._states((tuple(tokens),), tokens, None, None)[None]}
+        else:
+            given = {"input_ids": torch.tensor([list(tokens)], device=self._module.device)}
+        places = range(len(tokens))
+        with before, torch.no_grad():
+            target = self._log_softmax(self._logits(given, places)[0])
+        found = self._log_softmax(self._logits(given, places)[0])
+        return (target.exp() * (target - found)).sum(dim=-1).mean()
 
     def _logits(self, given: dict[str, Any], places: Sequence[int]) -> Tensor:
         keep = self._torch.tensor(list(places), device=self._module.device)

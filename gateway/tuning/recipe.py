@@ -2,7 +2,8 @@
 
 Sources: Hu et al. 2021, "LoRA", arXiv:2106.09685 (rank, alpha); Dettmers et al. 2023, "QLoRA",
 arXiv:2305.14314 (adapters on all linear layers, learning rate 2e-4 up to 13B, dropout 0.05 for
-small models, NF4 with doubly quantized scales).
+small models, NF4 with doubly quantized scales); Li and Hoiem 2016, "Learning without forgetting",
+arXiv:1606.09282 (what the model said before as a target beside the new one: `replay`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -70,6 +71,11 @@ class Recipe:
     """Stop after so many epochs without a better held-out score."""
     held_out: float = 0.15
     """Share of --train that decides when to stop, stratified by label."""
+    replay: str = ""
+    """A text from elsewhere: each step the model also learns to predict a piece of it as its base
+    does, so that it forgets less."""
+    replay_weight: float = 1.0
+    """What a nat of that counts beside one of the answers."""
     seed: int = 0
     """Of everything drawn."""
     dtype: "Dtype" = "float32"
@@ -90,8 +96,10 @@ class Recipe:
                 raise ConfigError(f"--{name} {value} is not known", hint=f"known: {allowed}")
 
     def table(self) -> dict[str, str | int | float | bool]:
-        """As a card records it."""
-        return {key: value for key, value in asdict(self).items() if value != "" and key != "seed"}
+        """As a card records it; of replay nothing where there is none."""
+        left = {"seed"} if self.replay else {"seed", "replay_weight"}
+        given = {key: value for key, value in asdict(self).items() if value != ""}
+        return {key: value for key, value in given.items() if key not in left}
 
 
 def targeted(linear: Sequence[str], targets: str) -> list[str]:
@@ -130,5 +138,6 @@ _BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("max_tokens", 8, 1 << 17),
     ("patience", 1, 1000),
     ("held_out", 0.05, 0.5),
+    ("replay_weight", 0.0, 1000.0),
     ("seed", 0, 2**63 - 1),
 )

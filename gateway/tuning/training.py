@@ -55,6 +55,7 @@ class Training:
 
     Args:
         folder, key: of its checkpoints.
+        replay: pieces of a text that is to be predicted as the base does, as token ids.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Training:
         folder: Path,
         key: str,
         kept: Checkpoint | None,
+        replay: Sequence[Sequence[int]] = (),
     ) -> None:
         import torch
 
@@ -76,6 +78,7 @@ class Training:
         self._rows = [example.row for example in learned]
         self._held_out, self._recipe = held_out, recipe
         self._folder, self._key = folder, key
+        self._replay = replay
         self._optimizer = torch.optim.AdamW(
             adapter.parameters.values(), lr=0.0, weight_decay=recipe.weight_decay
         )
@@ -134,6 +137,7 @@ class Training:
         start = time.perf_counter()
         for part in parts:
             self._pass([self._rows[i] for i in part], 1)
+        self._replayed(0)
         self._optimizer.zero_grad()
         return time.perf_counter() - start
 
@@ -155,6 +159,7 @@ class Training:
         rows = [self._rows[i] for i in step.examples]
         answered = sum(len(row.answer) + 1 for row in rows)
         loss = sum(self._pass([self._rows[i] for i in part], answered) for part in step.parts)
+        self._replayed(number)
         rate = learning_rate(number, self.steps_in_all, self._recipe)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
@@ -177,6 +182,15 @@ class Training:
                 hint="a lower --learning-rate, or --dtype float32; else pull the base again",
             )
         return value
+
+    def _replayed(self, number: int) -> None:
+        """Forward and backward through the step's piece of the neutral text, one after the other
+        from the seed on."""
+        if not self._replay:
+            return
+        piece = self._replay[(self._recipe.seed + number) % len(self._replay)]
+        found = self._network.divergence(piece, self._adapter.off())
+        (self._recipe.replay_weight * found).backward()
 
     def _end_epoch(self, watching: Watching) -> None:
         number = len(self.state.epochs) + 1

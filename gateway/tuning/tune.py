@@ -42,6 +42,7 @@ from gateway.tuning.job import TrainingJob
 from gateway.tuning.layers import prepare
 from gateway.tuning.network import Network
 from gateway.tuning.recipe import Recipe
+from gateway.tuning.replay import pieces
 from gateway.tuning.saving import data_digest, new_adapter
 from gateway.tuning.training import Training, Watching
 
@@ -124,7 +125,8 @@ def tune(job: TrainingJob, begin: Begin, *, restart: bool = False) -> Tuned:
         torch.set_num_threads(job.threads or usable_cores())
         reader = Reader(spec, tokenizer)
         read_by = {**reader.identity, **(shards_identity(path) if path.is_dir() else {})}
-        key = _key(job, base, read_by, model.end_tokens)
+        replay = pieces(job.recipe.replay, reader.tokenizer)
+        key = _key(job, base, read_by, model.end_tokens, replay)
         kept = load(partial, key)
         read = (job.task, job.labels, job.template, reader, job.recipe.max_tokens)
         learned = examples(job.items, *read)
@@ -133,7 +135,8 @@ def tune(job: TrainingJob, begin: Begin, *, restart: bool = False) -> Tuned:
         stops = reader.vocabulary.stop_ids.tolist()
         network = Network(model.module, stops, adapter.below)
         with library.repeatable():
-            training = Training(network, adapter, learned, held_out, job.recipe, partial, key, kept)
+            sets = (learned, held_out, job.recipe, partial, key, kept, replay)
+            training = Training(network, adapter, *sets)
             estimate = _estimate(training, adapter, learned, held_out, job.recipe)
             training.run(begin(estimate, len(held_out)))
         card = _card(job, base, training.state)
@@ -163,16 +166,21 @@ def _check_template(template: PromptTemplate) -> None:
 
 
 def _key(
-    job: TrainingJob, base: Base, read_by: Mapping[str, str], end_tokens: Sequence[int]
+    job: TrainingJob,
+    base: Base,
+    read_by: Mapping[str, str],
+    end_tokens: Sequence[int],
+    replay: Sequence[Sequence[int]],
 ) -> str:
     """Digest of all that decides what comes out, but for the machine.
 
     Args:
         read_by: how texts are read, by the base's small files: `Reader.identity`.
+        replay: as `pieces` answers.
     """
     return digest_json(
         {
-            "recipe": {f.name: getattr(job.recipe, f.name) for f in fields(Recipe)},
+            "recipe": _all_of(job.recipe),
             "base": base.digest,
             "read_by": dict(read_by),
             "end_tokens": list(end_tokens),
@@ -183,8 +191,17 @@ def _key(
             "items": data_digest(job.items),
             "held_out": data_digest(job.held_out),
             "versions": _versions(),
+            **({"replay": [list(piece) for piece in replay]} if replay else {}),
         }
     )
+
+
+def _all_of(recipe: Recipe) -> dict[str, object]:
+    """Its fields; what replay is, where there is none, says nothing, as before there was any."""
+    values = {f.name: getattr(recipe, f.name) for f in fields(Recipe)}
+    if not recipe.replay:
+        del values["replay"], values["replay_weight"]
+    return values
 
 
 def _versions() -> dict[str, str]:
