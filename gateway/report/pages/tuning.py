@@ -88,7 +88,7 @@ def _group_lines(made: "Probed") -> Iterator[str]:
         own = "" if each.own is None else f", its own items alone {each.own:.3f}"
         said = each.why or f"head ({1 - each.share:.0%} its own) {each.answered:.3f}"
         yield (
-            f"{each.group} ({fmt.plural(each.items, 'item')}): the probe of all "
+            f"{fmt.clean(each.group)} ({fmt.plural(each.items, 'item')}): the probe of all "
             f"{each.pooled:.3f}{own}; {said}"
         )
     if (more := len(made.groups) - _GROUPS) > 0:

@@ -15,6 +15,7 @@ from gateway.core.lists import plural
 from gateway.models.adapters.heads import mixed
 from gateway.models.adapters.probe import Floats
 from gateway.tasks.task import Item
+from gateway.tuning.checks.split import folds
 from gateway.tuning.probe.choose import Chosen, choose, mean_loss, out_of_fold
 from gateway.tuning.probe.fit import Choice, Codes, Data
 from gateway.tuning.probe.kept import KeptScores
@@ -55,51 +56,63 @@ class FoundHead:
 def find_heads(
     data: Data,
     items: Sequence[Item],
-    folds: NDArray[np.int64],
     pooled: Chosen,
     choices: Sequence[Choice],
     store: StateStore,
     begin: Callable[[int], Callable[[], None]],
+    *,
+    count: int,
+    seed: int,
 ) -> tuple[FoundHead, ...]:
     """One for each group, in the order of their names.
 
     Args:
-        folds: of the items, by which the pooled probe was chosen too.
         begin: told of how many fits there are; answers what is called after each.
+        count, seed: of the folds of each group's items.
     """
     places: dict[str, list[int]] = {}
     for at, item in enumerate(items):
         places.setdefault(item.group, []).append(at)
-    groups = {group: np.array(places[group]) for group in sorted(places)}
-    why = {g: _too_few(data.golds[at], data.labels, folds[at]) for g, at in groups.items()}
-    tried = sum(not each for each in why.values())
-    done = begin(tried * len(choices) * (int(folds.max()) + 1))
-    found = []
-    for group, at in groups.items():
-        head = FoundHead(group, at, pooled.logprobs[at], why=why[group])
-        if not why[group]:
-            part, own = data.at(at), _dense(folds[at])
-            scores = out_of_fold(choices, part, own, KeptScores(store, part, own), done)
-            head = _shared(head, choose(scores, part.golds), part.golds)
-        found.append(head)
-    return tuple(found)
+    labels = np.unique(data.golds)
+    asked = []
+    for group in sorted(places):
+        at = np.array(places[group])
+        parts = folds([items[place] for place in places[group]], count, seed)
+        why = _too_few(data.golds[at], labels, parts)
+        asked.append((FoundHead(group, at, pooled.logprobs[at], why=why), parts))
+    done = begin(sum(int(parts.max()) + 1 for head, parts in asked if not head.why) * len(choices))
+    return tuple(
+        head if head.why else _tried(head, data.at(head.at), parts, choices, store, done)
+        for head, parts in asked
+    )
 
 
-def _too_few(golds: Codes, labels: int, folds: NDArray[np.int64]) -> str:
-    """Why a group has no head; empty: it may have one."""
+def _too_few(golds: Codes, labels: Codes, parts: NDArray[np.int64]) -> str:
+    """Why a group has no head; empty: it may have one.
+
+    Args:
+        labels: all that any item has.
+    """
     if len(golds) < FEWEST:
         return f"{plural(len(golds), 'item')}, and a head needs {FEWEST}"
-    counts = np.bincount(golds, minlength=labels)
-    if counts.min() < _OF_A_LABEL:
-        return f"{plural(int(counts.min()), 'item')} of a label, and a head needs {_OF_A_LABEL}"
-    if len(np.unique(folds)) < 2:
-        return "all its items are copies of each other"
+    least = min(int((golds == label).sum()) for label in labels)
+    if least < _OF_A_LABEL:
+        return f"{plural(least, 'item')} of a label, and a head needs {_OF_A_LABEL}"
+    if any(len(np.unique(golds[parts != part])) < len(labels) for part in range(parts.max() + 1)):
+        return "all items of a label are copies of each other"
     return ""
 
 
-def _dense(folds: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The same folds, numbered from 0 without a gap."""
-    return np.unique(folds, return_inverse=True)[1].astype(np.int64)
+def _tried(
+    head: FoundHead,
+    data: Data,
+    parts: NDArray[np.int64],
+    choices: Sequence[Choice],
+    store: StateStore,
+    done: Callable[[], None],
+) -> FoundHead:
+    scores = out_of_fold(choices, data, parts, KeptScores(store, data, parts), done)
+    return _shared(head, choose(scores, data.golds), data.golds)
 
 
 def _shared(head: FoundHead, own: Chosen, golds: Codes) -> FoundHead:

@@ -154,7 +154,8 @@ def _find(
         if not recipe.per:
             return found, chosen, ()
         of_heads = partial(begin, "members of heads tried")
-        heads = find_heads(read.data, items, parts, chosen, choices, store, of_heads)
+        by = {"count": recipe.folds, "seed": job.recipe.seed}
+        heads = find_heads(read.data, items, chosen, choices, store, of_heads, **by)
     return found, chosen, heads
 
 
