@@ -71,8 +71,8 @@ def find_heads(
         count, seed: of the folds of each group's items.
     """
     places: dict[str, list[int]] = {}
-    for at, item in enumerate(items):
-        places.setdefault(item.group, []).append(at)
+    for place, item in enumerate(items):
+        places.setdefault(item.group, []).append(place)
     labels = np.unique(data.golds)
     asked = []
     for group in sorted(places):

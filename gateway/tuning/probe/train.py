@@ -18,7 +18,7 @@ from gateway.core.lists import first_names, plural
 from gateway.core.types import GenerationRequest
 from gateway.engine.reader import Reader
 from gateway.models.adapters.base import architecture_of
-from gateway.models.adapters.card import Card, RecordedBase
+from gateway.models.adapters.card import Card, RecordedBase, Scalar
 from gateway.models.adapters.heads import Head, Heads, write_heads
 from gateway.models.adapters.probe import (
     Floats,
@@ -319,7 +319,7 @@ def _card(job: TrainingJob, recipe: ProbeRecipe, base: RecordedBase, made: Probe
     if made.groups:
         metrics["cross_validated_mean_over_groups"] = made.mean("answered")
         metrics["cross_validated_mean_over_groups_pooled"] = made.mean("pooled")
-    more = {"temperature": made.chosen.temperature, **_card_heads(made)}
+    more: dict[str, Scalar] = {"temperature": made.chosen.temperature, **_card_heads(made)}
     return card_of(job, recipe, base, members, more=more, metrics=metrics)
 
 
