@@ -11,6 +11,7 @@ from gateway.cli.outputs import check_file, check_folder
 from gateway.core.extras import require_extra
 
 if TYPE_CHECKING:
+    from gateway.models.file import Models
     from gateway.models.spec import ModelSpec
 
 models_app = typer.Typer(no_args_is_help=True, help="The models that the gateway knows.")
@@ -89,13 +90,12 @@ def models_pull(
 
     [bold]gateway models pull ollama:llama3.2:1b[/] has the Ollama server fetch it.
     """
-    from gateway.backends.registry import load_models
     from gateway.core.errors import ModelNotPulled
     from gateway.models.environment import models_root
     from gateway.models.locate import locate
     from gateway.models.pull import pull
 
-    models = load_models(models_file).serving([name] if name else [])
+    models = _known(models_file, levels).serving([name] if name else [])
     spec = models.get(name or models.default)
     made = _levels(spec, levels, tune=tune)
     if spec.can.on_a_server:
@@ -113,6 +113,18 @@ def models_pull(
         quantize(spec.name, levels, models_file=models_file, quiet=quiet)
     for entry in (made or (spec.name,)) if tune else ():
         _tune(entry, models_file, quiet=quiet)
+
+
+def _known(models_file: Path | None, levels: str) -> "Models":
+    """All entries; levels are written into a file that need not be there yet."""
+    from gateway.backends.registry import load_models
+
+    if not levels:
+        return load_models(models_file)
+    from gateway.models.environment import own_models
+    from gateway.quantization.ladder_entries import known_models
+
+    return known_models(models_file or own_models())
 
 
 def _levels(spec: "ModelSpec", levels: str, *, tune: bool) -> tuple[str, ...]:

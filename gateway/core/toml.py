@@ -1,7 +1,10 @@
-"""TOML -> the class that says what may stand in it: a pydantic model or a dataclass."""
+"""TOML -> the class that says what may stand in it: a pydantic model or a dataclass.
+
+TOML has kinds of its own, so that nothing is guessed: "yes" is no boolean, and "4" is no number.
+"""
 
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -9,11 +12,21 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import SchemaValidator
 
 from gateway.core.errors import ConfigError, located
 
 Shape = TypeVar("Shape")
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+_OF_TOML = {"bool", "int", "float", "str"}
+"""Kinds of values that TOML tells apart; an integer is a float too."""
+_KINDS = {
+    "bool_type": "Input should be true or false",
+    "int_type": "Input should be a whole number",
+    "float_type": "Input should be a number",
+}
+_SHOWN = 60
+"""Characters of a value that an error quotes."""
 
 
 def read_toml(path: Path, shape: type[Shape]) -> Shape:
@@ -44,10 +57,9 @@ def parse_toml(text: str, shape: type[Shape]) -> Shape:
 def checked(raw: object, shape: type[Shape]) -> Shape:
     """The same of what a TOML file says, tables as mappings."""
     try:
-        reader: TypeAdapter[Shape] = _reader(cast(Any, shape))
-        return reader.validate_python(raw)
+        return cast(Shape, _reader(cast(Any, shape)).validate_python(raw))
     except ValidationError as exc:
-        raise _first_problem(exc, shape) from exc
+        raise _first_problem(exc, shape, raw) from exc
 
 
 def unknown_key(key: str, known: Collection[str]) -> ConfigError:
@@ -58,17 +70,50 @@ def unknown_key(key: str, known: Collection[str]) -> ConfigError:
 
 
 @cache
-def _reader(shape: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(shape)
+def _reader(shape: type[Any]) -> SchemaValidator:
+    return SchemaValidator(_strict(TypeAdapter(shape).core_schema))
 
 
-def _first_problem(error: ValidationError, shape: type[Any]) -> ConfigError:
+def _strict(schema: Any) -> Any:
+    """The schema with values of TOML's own kinds taken as they are; paths and tuples, which TOML
+    does not have, are still made of texts and arrays. A pydantic model is strict by itself, or not:
+    the library takes its own validator for it."""
+    if isinstance(schema, list):
+        return [_strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    own = {"strict": True} if schema.get("type") in _OF_TOML else {}
+    return {**{key: _strict(value) for key, value in schema.items()}, **own}
+
+
+def _first_problem(error: ValidationError, shape: type[Any], raw: object) -> ConfigError:
+    problems = error.errors()
     # A misspelt key first: the one that is lacking for it says less.
-    first: Any = min(error.errors(), key=lambda each: each["type"] not in _UNKNOWN)
-    where = ".".join(str(part) for part in first["loc"])
+    first: Any = min(problems, key=lambda each: each["type"] not in _UNKNOWN)
+    place = _place(first["loc"], raw)
+    where = ".".join(str(part) for part in place)
     if first["type"] in _UNKNOWN:
-        return unknown_key(where, _keys(shape) if len(first["loc"]) == 1 else ())
-    return ConfigError(f"{where or 'file'}: {first['msg']}")
+        return unknown_key(where, _keys(shape) if len(place) == 1 else ())
+    # One each of what a value may be.
+    ways = [_said(each) for each in problems if _place(each["loc"], raw) == place]
+    return ConfigError(f"{where or 'file'}: {'; or '.join(dict.fromkeys(ways))}")
+
+
+def _place(where: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]:
+    """The keys of a problem's location; behind them it names one of the kinds that were tried."""
+    for number, part in enumerate(where):
+        if isinstance(raw, Mapping) and part not in raw:
+            return where  # a key that is lacking
+        if not isinstance(raw, Mapping) and not (isinstance(raw, list) and isinstance(part, int)):
+            return where[:number]
+        raw = raw[part]
+    return where
+
+
+def _said(problem: Any) -> str:
+    if expected := _KINDS.get(problem["type"]):
+        return f"{expected}, not {repr(problem['input'])[:_SHOWN]}"
+    return str(problem["msg"])
 
 
 def _keys(shape: type[Any]) -> Collection[str]:

@@ -52,7 +52,7 @@ _NOT_WRITTEN = {"name", "origin", "left_out", "kernels"}
 
 
 class _Written(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class _Pypi(_Written):

@@ -199,6 +199,11 @@ class ModelSpec:
                 raise ConfigError("sha256: of a file, and the source is a whole repository")
 
     @property
+    def context_held(self) -> int:
+        """Tokens of one sequence that there is room for, if the model was trained for as many."""
+        return self.context_length
+
+    @property
     def precision(self) -> str:
         """What its weights are kept in, in a word; empty: not known."""
         return self.quantization

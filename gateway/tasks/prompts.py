@@ -62,13 +62,13 @@ class Shortener(Protocol):
 
 
 class _Rule(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     tokens: int = Field(ge=8, le=1 << 20)
     keep: Literal["head", "head_tail"]
 
 
 class _Reasoning(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     tokens: int = Field(ge=1, le=1 << 16)
     stop: list[Annotated[str, Field(min_length=1)]] = []
 
@@ -76,7 +76,7 @@ class _Reasoning(BaseModel):
 class _Settings(BaseModel):
     """The text before a template; keys that are not known are an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     mode: Mode
     exemplars: int = Field(default=0, ge=0, le=1000)
     nearest: int = Field(default=6, ge=1, le=1000)

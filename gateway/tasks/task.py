@@ -248,7 +248,7 @@ _Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
 class _Label(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     name: str = Field(min_length=1, max_length=200)
     description: str = ""
 
@@ -256,7 +256,7 @@ class _Label(BaseModel):
 class _File(BaseModel):
     """task.toml as it is written; keys that are not known are an error."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     kind: TaskKind
     description: str = ""
     metric: str = ""

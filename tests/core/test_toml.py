@@ -1,16 +1,27 @@
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict
 
 from gateway.core.errors import ConfigError
-from gateway.core.toml import read_toml
+from gateway.core.toml import parse_toml, read_toml
 
 
 class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: str
     inner: dict[str, int] = {}
+
+
+@dataclass(frozen=True)
+class Plain:
+    sure: bool | Literal["auto"] = "auto"
+    count: int = 1
+    scale: float = 1.0
+    sizes: tuple[int, ...] = ()
+    places: tuple[Path, ...] = ()
 
 
 def test_a_file_becomes_its_shape(tmp_path: Path) -> None:
@@ -40,3 +51,27 @@ def test_what_is_wrong_is_one_error_that_says_where(tmp_path: Path, text: bytes,
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"some\.toml: cannot be read"):
         read_toml(tmp_path / "some.toml", Shape)
+
+
+def test_a_whole_number_is_a_number_and_arrays_and_texts_are_what_toml_lacks() -> None:
+    made = parse_toml('scale = 2\nsure = true\nsizes = [1, 2]\nplaces = ["a"]', Plain)
+    assert made == Plain(sure=True, scale=2.0, sizes=(1, 2), places=(Path("a"),))
+    assert isinstance(made.scale, float)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("count = '1'", "count: Input should be a whole number, not '1'$"),
+        ("count = true", "count: .* a whole number, not True"),
+        ("count = 1.0", r"count: .* a whole number, not 1\.0"),
+        ("sure = 'yes'", "sure: .* true or false, not 'yes'; or Input should be 'auto'$"),
+        ("sure = 1", "sure: .* true or false, not 1; or"),
+        ("scale = '2'", "scale: .* a number, not '2'"),
+        ("sizes = [1, '2']", r"sizes\.1: .* a whole number, not '2'"),
+        ("sizes = '2'", "sizes: Input should be a valid tuple"),
+    ],
+)
+def test_nothing_is_taken_for_a_value_of_another_kind(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse_toml(text, Plain)

@@ -11,6 +11,8 @@ from gateway.models.choices import USUAL, Settings
 from gateway.models.spec import Capabilities, Kernels, ModelSpec
 
 Attention = Literal["auto", "plain", "flash"]
+_STEP = 256
+"""Tokens that the library rounds a sequence's memory up to."""
 _Share = Annotated[float, Ge(0), Le(1e9)]
 
 
@@ -66,6 +68,11 @@ class LlamaCppSpec(ModelSpec):
         """What it says, and the usual where it says nothing."""
         attention = USUAL.attention if self.attention == "auto" else self.attention
         return Settings(attention, USUAL.repack if self.repack == "auto" else self.repack)
+
+    @property
+    def context_held(self) -> int:
+        """The library takes whole steps of tokens, so that an entry may get more than it says."""
+        return -(-self.context_length // _STEP) * _STEP
 
     def probed(self, name: str, folder: Path) -> ModelSpec:
         from gateway.models.adapters.number_probe import answers_with_numbers

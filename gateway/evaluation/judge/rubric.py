@@ -117,7 +117,7 @@ _Text = Annotated[str, Field(min_length=1)]
 class _File(BaseModel):
     """rubric.toml as it is written; keys that are not known are an error."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     description: _Text
     fields: dict[_Identifier, _Columns] = Field(min_length=1)
     grades: dict[str, _Text]

@@ -189,7 +189,7 @@ def _estimate(spec: LlamaCppSpec, header: Header) -> Estimate:
 
 def _context(ladder: Ladder) -> str:
     spec = ladder.source.spec
-    return f"{spec.parallel} x {spec.context_length} tokens"
+    return f"{spec.parallel} x {spec.context_held} tokens"
 
 
 def _sizes(contents: Contents) -> list[str]:

@@ -54,6 +54,8 @@ def _of_entry(spec: ModelSpec) -> Iterator[tuple[str, str]]:
         value = getattr(spec, key)
         if key not in hidden and value not in ("", 0, None, ()):
             yield key, str(value)
+    if (held := spec.context_held) != spec.context_length:
+        yield "room", f"for {held} tokens: llama.cpp rounds context_length up"
     yield "source", source_of(spec)
     for remark in spec.left_out:
         yield "warning", remark

@@ -44,7 +44,7 @@ def model_info(found: Description, header: Header) -> dict[str, Any]:
     trained = f"{found.family}.context_length"
     if isinstance(known.get(trained), int):
         # Clients ask for as much as this says: it is what is served here.
-        known[trained] = min(known[trained], found.spec.context_length)
+        known[trained] = min(known[trained], found.spec.context_held)
     return {
         name: _shortest(value) if isinstance(value, float) else value
         for name, value in sorted(known.items())
@@ -64,10 +64,10 @@ def _shortest(value: float) -> float:
 
 
 def _defaults(found: Description) -> dict[str, str]:
-    trained = found.number("context_length") or found.spec.context_length
+    trained = found.number("context_length") or found.spec.context_held
     return {
         "temperature": "0",
         "seed": "0",
         "repeat_penalty": "1",
-        "num_ctx": str(min(found.spec.context_length, trained)),
+        "num_ctx": str(min(found.spec.context_held, trained)),
     }

@@ -111,9 +111,7 @@ class PageRoutes:
             state = "loaded"
         if spec.name == pool.models.default:
             state += ", default"
-        return _Model(
-            spec.name, spec.precision, f"{spec.context_length:,}", state, spec.description
-        )
+        return _Model(spec.name, spec.precision, f"{spec.context_held:,}", state, spec.description)
 
 
 def _wants_page(accept: str) -> bool:
