@@ -71,22 +71,24 @@ def models_pull(
         ),
     ] = "",
     tune: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--tune/--no-tune",
             help="Choose the fastest settings with which no byte changes here, as gateway certify "
-            "--fastest does; of the levels, where there are any.",
+            "--fastest does: of the default model in a minute or two. \\[default: of levels that "
+            "are made, not of the file as it was pulled]",
         ),
-    ] = False,
+    ] = None,
     models_file: option.Models = None,
     quiet: option.Quiet = False,
 ) -> None:
     """Fetch a model's file and check its sha256. One that is here already is left as it is.
 
-    [bold]gateway models pull smollm2-135m --as Q4_0 --tune[/]
+    [bold]gateway models pull smollm2-135m --as Q4_0[/]
 
     A level of a file that is quantized already is made of its dequantized weights, and can be no
-    better than it: gateway ab says whether scores are equivalent.
+    better than it: gateway ab says whether scores are equivalent. It is new, so that its fastest
+    settings are chosen at once. What was pulled before keeps its settings, and its bytes.
 
     [bold]gateway models pull ollama:llama3.2:1b[/] has the Ollama server fetch it.
     """
@@ -97,7 +99,7 @@ def models_pull(
 
     models = _known(models_file, levels).serving([name] if name else [])
     spec = models.get(name or models.default)
-    made = _levels(spec, levels, tune=tune)
+    made = _levels(spec, levels, tune=bool(tune))
     if spec.can.on_a_server:
         got = _pull_on_ollama(spec)
     else:
@@ -111,8 +113,9 @@ def models_pull(
         from gateway.cli.quantization import quantize
 
         quantize(spec.name, levels, models_file=models_file, quiet=quiet)
-    for entry in (made or (spec.name,)) if tune else ():
-        _tune(entry, models_file, quiet=quiet)
+    if tune or (levels and tune is None):
+        for entry in made or (spec.name,):
+            _tune(entry, models_file, asked=bool(tune), quiet=quiet)
 
 
 def _known(models_file: Path | None, levels: str) -> "Models":
@@ -152,12 +155,26 @@ def _levels(spec: "ModelSpec", levels: str, *, tune: bool) -> tuple[str, ...]:
     return tuple(level_entry(spec.name, parse_level(each)) for each in listed(levels))
 
 
-def _tune(entry: str, models_file: Path | None, *, quiet: bool) -> None:
+def _tune(entry: str, models_file: Path | None, *, asked: bool, quiet: bool) -> None:
+    """Choose an entry's settings; unasked, where something can be chosen and nothing was."""
     from gateway.cli.determinism import choose_fastest
+    from gateway.core.errors import ConfigError
+    from gateway.determinism.fastest import chosen_before
     from gateway.report.pages import fastest as page
 
-    note(f"trying which settings are fastest for {entry} and change no byte (--no-tune skips it)")
-    show(page.section(choose_fastest(entry, models_file, quiet=quiet).choice))
+    if not asked and (known := chosen_before(entry, models_file)):
+        note(f"{entry} here: {page.said(known)}, as it was chosen before")
+        return
+    note(
+        f"trying which settings are fastest for {entry} and change no byte: a minute or two for a "
+        "small model (--no-tune skips it, Ctrl-C leaves it as it is)"
+    )
+    try:
+        show(page.section(choose_fastest(entry, models_file, quiet=quiet).choice))
+    except ConfigError as error:
+        if asked:
+            raise
+        note(f"nothing was chosen: {error.message}")
 
 
 def _pull_on_ollama(spec: "ModelSpec") -> str:

@@ -1,7 +1,7 @@
 """Is every byte of a model the same, whatever runs beside it? Measured, not claimed.
 
 A set of requests (long and short prompts, some with a common beginning, greedy and sampled text,
-label scores) is answered once by freshly loaded models, one request each. Then it is run again in
+label scores) is answered once by fresh engines, one request each. Then it is run again in
 every way in which a server meets requests, and each byte is compared with that reference. What
 all ways have in common is compared with another computation: label scores with one plain pass
 over all of a text, a vector with the states of its tokens, pooled here, prompts with transformers'
@@ -63,6 +63,8 @@ of rows, some of this is rounding; of another text it is more."""
 _COSINE = 1 - 1e-6
 _TOGETHER = (2, 4, 8)
 _CHUNKS = (32, 96)
+_SHORTEST = (32, 64)
+"""Lengths of a context that is not used."""
 
 _TEXT = (
     "The harbour was quiet that morning. Two boats came in with the tide, and a third one waited "
@@ -127,6 +129,9 @@ async def certify(
 ) -> Certificate:
     """Run every trial and say what level follows.
 
+    Weights stay in memory from one trial to the next; each has an engine of its own, in which
+    nothing is cached. The fresh process loads them again.
+
     Args:
         load: loads an entry; called with changed `parallel`, `threads` and `batch_tokens`.
         fresh_process: one pass in order, in another process; None leaves the trial out.
@@ -135,6 +140,16 @@ async def certify(
         GatewayError: the model cannot be loaded, or a request fails.
     """
     spec = await _as_chosen(spec, load)
+    async with _weights_kept(spec, load):
+        return await _certificate(spec, load, fresh_process, on_trial)
+
+
+async def _certificate(
+    spec: ModelSpec,
+    load: Loader,
+    fresh_process: Callable[[], Replies] | None,
+    on_trial: OnTrial,
+) -> Certificate:
     threads = not spec.can.on_a_server
     # On torch all chunks are of one size, and a server does not tell.
     chunks = _CHUNKS if "batch_tokens" in spec.takes() else ()
@@ -149,7 +164,7 @@ async def certify(
         number += 1
         return name
 
-    begin("alone, each in a fresh model")
+    begin("alone, each in a fresh engine")
     alone = replace(spec, parallel=1)
     async with _loaded(load, alone) as backend:
         fingerprint = backend.fingerprint
@@ -395,6 +410,18 @@ async def _loaded(load: Loader, spec: ModelSpec) -> AsyncIterator[Backend]:
         yield backend
     finally:
         await backend.close()
+
+
+@asynccontextmanager
+async def _weights_kept(spec: ModelSpec, load: Loader) -> AsyncIterator[None]:
+    """Whoever is loaded in the block shares the weights of a model that nobody asks. Its context is
+    of another length, so that its engine is nobody else's."""
+    if spec.can.on_a_server:
+        yield
+        return
+    length = next(few for few in _SHORTEST if few != spec.context_length)
+    async with _loaded(load, replace(spec, parallel=1, context_length=length)):
+        yield
 
 
 def _compared(name: str, reference: Sequence[Reply], replies: Replies) -> Trial:

@@ -7,7 +7,9 @@ through all plans (`gateway.backends.llama_cpp.plans`) and is certified like any
 
 import asyncio
 import statistics
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,11 +18,13 @@ from typing import Protocol
 from gateway.backends.llama_cpp.plans import total_rows
 from gateway.backends.llama_cpp.probing import (
     NotRun,
+    Probed,
     Trial,
     build_here,
     probed,
     probing,
     refuse_what_cannot_choose,
+    with_other_kernels,
 )
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.protocol import Able
@@ -36,6 +40,7 @@ from gateway.models.choices import (
     Speed,
     Tried,
     changed_in,
+    choice_for,
     rows_of,
     save_choice,
 )
@@ -51,6 +56,10 @@ CANDIDATES = (
     Settings("flash", repack=True),
 )
 ROUNDS = 3
+LONG_S = 20.0
+"""A round of so many seconds is the last."""
+HOPELESS = 0.8
+"""How many times as fast as the usual settings what is measured once is at most."""
 WORTH = 1.03
 """How many times as fast a candidate has to be: another fingerprint for less helps nobody."""
 AS_FAST = 0.97
@@ -120,6 +129,20 @@ def certify_fastest(
     return _certify_fastest(choosing(spec), models_file, begin, on_trial)
 
 
+def chosen_before(model: str, models_file: Path | None = None) -> Choice | None:
+    """What was chosen for an entry on this machine; None: nothing, or nothing can be.
+
+    Raises:
+        ConfigError: there is no such entry.
+        GatewayError: its file is not here.
+    """
+    spec = load_models(models_file).serving([model]).get(model)
+    if not isinstance(spec, LlamaCppSpec) or not spec.chooses:
+        return None
+    file = described_digests(spec, locate(spec)).file
+    return choice_for(file, spec.kernels, build_here(), _rows(spec))
+
+
 async def _certify_fastest(
     spec: LlamaCppSpec, models_file: Path | None, begin: Begin, on_trial: OnTrial
 ) -> Found:
@@ -127,12 +150,23 @@ async def _certify_fastest(
     digests = described_digests(spec, path)
     await _refuse_what_cannot_choose(spec, path)
     certified = partial(_certified, spec, models_file, on_trial)
-    with probing(probed(spec, path, _rows(spec))) as prober:
+    of = probed(spec, path, _rows(spec))
+    with probing(of) as prober:
         kept = await search(prober, _rows(spec), certified, begin)
-    found = Found(_choice(spec, digests, kept), kept.certificate)
+    choice = replace(_choice(spec, digests, kept), other_kernels=await _other_kernels(of))
+    found = Found(choice, kept.certificate)
     save(kept.certificate, certificates_file())
     save_choice(found.choice)
     return found
+
+
+async def _other_kernels(of: Probed) -> Speed | None:
+    """How fast the other kernels for K-quants are: worth a key of models.toml to who reads much."""
+    if (other := with_other_kernels(of)) is None:
+        return None
+    with probing(other) as prober, suppress(NotRun):
+        return await asyncio.to_thread(lambda: prober.speed(USUAL).best(prober.speed(USUAL)))
+    return None
 
 
 def _rows(spec: LlamaCppSpec) -> int:
@@ -243,16 +277,27 @@ async def search(
 
 
 def _speeds(prober: Prober, begin: Begin) -> dict[Settings, Speed | str]:
-    """The best of some rounds of each, in turns; of what cannot be run, why."""
+    """The best of some rounds of each, in turns; of what cannot be run, why. A long round tells as
+    much as several short ones."""
     done = begin("speed", ROUNDS * len(CANDIDATES))
     found: dict[Settings, Speed | str] = {}
-    for _ in range(ROUNDS):
+    for turn in range(ROUNDS):
+        begun = time.perf_counter()
         for settings in CANDIDATES:
             known = found.get(settings)
-            if not isinstance(known, str):
+            if not isinstance(known, str) and not (turn and _is_hopeless(known, found[USUAL])):
                 found[settings] = _round(prober, settings, known)
             done()
+        if time.perf_counter() - begun > LONG_S:
+            break
     return found
+
+
+def _is_hopeless(known: Speed | None, usual: Speed | str) -> bool:
+    """Whether a candidate was slower in the first round than any noise tells."""
+    if known is None or not isinstance(usual, Speed):
+        return False
+    return gain(known, usual) < HOPELESS
 
 
 def _round(prober: Prober, settings: Settings, known: Speed | None) -> Speed | str:

@@ -116,6 +116,9 @@ class Choice:
     """Of all logits that were compared: two machines with the same one compute the same bytes."""
     tried: tuple[Tried, ...]
     """From the fastest to the slowest."""
+    other_kernels: Speed | None = None
+    """With the usual settings and the kernels for K-quants that were not taken. They are of a whole
+    process, so that no file can choose them. None: the file has no K-quants."""
 
     @property
     def key(self) -> str:
@@ -141,6 +144,12 @@ class Choice:
         """How many times as fast as the usual settings: prefill, decode of one, of eight."""
         taken, usual = self.taken.speed, self.usual.speed
         return taken.ratios(usual) if taken and usual else ()
+
+    @property
+    def gains_of_other_kernels(self) -> tuple[float, ...]:
+        """The same of the other kernels; empty: there are none."""
+        other, usual = self.other_kernels, self.usual.speed
+        return other.ratios(usual) if other and usual else ()
 
 
 def choice_for(file: str, kernels: Kernels, build: str, rows: int) -> Choice | None:

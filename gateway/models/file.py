@@ -305,7 +305,8 @@ def _of_modelfile(name: str, keys: Keys, modelfile: Path, file: Path, kinds: Kin
         if read.adapters:
             said["adapter"] = str(_beside(modelfile, read.adapters[0]))
         if length := read.last("num_ctx"):
-            said["context_length"] = length
+            # A Modelfile has texts alone; what is no number is refused as the key's value.
+            said["context_length"] = int(length) if length.isdecimal() else length
         own = {key: value for key, value in keys.items() if key != "source"}
         spec = _spec(name, {**said, **own}, file, kinds)
     others = {key for key, _ in read.parameters} - {"num_ctx"}

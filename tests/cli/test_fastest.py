@@ -1,15 +1,20 @@
 """gateway certify --fastest and what of it gateway models shows and pulls, on small weights."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from gateway.backends.registry import load_models
+from gateway.core.errors import ConfigError
 from gateway.determinism import certify as certifying
 from gateway.determinism import fastest
+from gateway.determinism.fastest import is_faster
+from gateway.models.choices import USUAL, Speed
 from gateway.models.environment import certificates_file, fastest_file
 from tests.cli.conftest import Gateway
+from tests.models.test_choices import MADE
 from tests.support.tiny_gguf import write_gguf
 
 pytestmark = pytest.mark.needs("llama_cpp")
@@ -51,6 +56,12 @@ def test_what_is_chosen_is_certified_kept_and_shown(gateway: Gateway) -> None:
     assert (found["level"], found["choice"]["rows"]) == ("bitwise", 32)
     left = {str(each["settings"]["attention"]): each["left"] for each in found["choice"]["tried"]}
     assert left["flash"].startswith("cannot be run: ")
+    taken, usual = (
+        next(each for each in found["choice"]["tried"] if each["settings"] == wanted)
+        for wanted in (found["choice"]["settings"], asdict(USUAL))
+    )
+    assert taken == usual or is_faster(Speed(**taken["speed"]), Speed(**usual["speed"]))
+    assert found["choice"]["other_kernels"] is None, "it has no K-quants"
     shown = gateway("models", "show", "tiny")
     assert "by gateway certify --fastest" in " ".join(shown.out.split())
     assert "bitwise on this machine" in shown.out
@@ -84,13 +95,56 @@ def test_an_interrupted_choice_leaves_all_as_it_was(
 
 
 def test_a_level_of_what_is_pulled_is_an_entry_with_its_digest(gateway: Gateway, own: Path) -> None:
-    done = gateway("models", "pull", "tiny", "--as", "Q8_0")
+    done = gateway("models", "pull", "tiny", "--as", "Q8_0", "--no-tune")
     assert done.code == 0, done.err
     assert done.out.splitlines()[0].endswith("tiny.gguf")
     entry = load_models(own).get("tiny-q8_0")
     assert (entry.quantization, len(entry.sha256)) == ("Q8_0", 64)
     assert "tiny quantized to Q8_0" in entry.description
     assert entry.batch_tokens == 32
+
+
+@pytest.mark.parametrize(
+    ("asked", "tuned"),
+    [
+        (("tiny",), []),
+        (("tiny", "--tune"), ["tiny"]),
+        (("tiny", "--as", "Q8_0,Q4_0"), ["tiny-q8_0", "tiny-q4_0"]),
+        (("tiny", "--as", "Q8_0", "--no-tune"), []),
+    ],
+)
+def test_levels_that_are_made_are_tuned_unasked_and_what_was_pulled_is_not(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...], tuned: list[str]
+) -> None:
+    found: list[str] = []
+
+    def choose(entry: str, *_: object, **__: object) -> object:
+        found.append(entry)
+        raise ConfigError("not now")
+
+    monkeypatch.setattr("gateway.cli.determinism.choose_fastest", choose)
+    done = gateway("models", "pull", *asked)
+    assert found == tuned
+    assert done.code == (2 if "--tune" in asked else 0)
+    assert done.err.count("not now") == len(tuned)
+
+
+def test_what_was_chosen_before_is_not_tried_again(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.determinism.fastest.chosen_before", lambda *_: MADE)
+    done = gateway("models", "pull", "tiny", "--as", "Q8_0")
+    assert done.code == 0
+    assert "tiny-q8_0 here: repacked weights and flash attention" in " ".join(done.err.split())
+
+
+def test_levels_are_written_into_a_file_that_is_not_there_yet(
+    gateway: Gateway, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_MODELS", str(own.with_name("new.toml")))
+    done = gateway("models", "pull", "no-such-model", "--as", "Q8_0")
+    assert (done.code, "no model is called 'no-such-model'" in done.err) == (2, True)
+    assert gateway("models", "pull", "no-such-model").err.startswith("error: ")
 
 
 def test_levels_of_a_served_model_are_refused(gateway: Gateway) -> None:

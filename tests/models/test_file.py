@@ -115,7 +115,7 @@ def test_the_environment_names_a_file(tmp_path: Path, monkeypatch: pytest.Monkey
             "[models.x]\nsource = { path = 'm' }\nparallel = true",
             "parallel: Input should be a whole",
         ),
-        ("[models.x]\nsource = { path = 1 }", "source.path"),
+        ("[models.x]\nsource = { path = 1 }", "source: path"),
         ("[models.x]\nlike = 'nobody'", "nobody"),
         ("[models.'../x']\nsource = { path = 'm' }", "models"),
         ("default = 'nobody'", "nobody"),

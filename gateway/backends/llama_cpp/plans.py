@@ -35,7 +35,7 @@ def length_for(rows: int) -> int:
 
 def total_rows(rows: int) -> int:
     """Rows that all plans feed, about: for whoever shows how far they are."""
-    return rows * (rows + 1) // 2 + 7 * rows + length_for(rows) + 1_400
+    return rows * (rows + 1) // 2 + 13 * rows + length_for(rows) + 1_400
 
 
 class Reading:
@@ -108,41 +108,44 @@ class Reading:
 _Passes = Iterator[tuple[int, int]]
 
 
-def run_plans(reading: Reading, rows: int, adapter: Adapter | None) -> Iterator[PlanTrial]:
+def run_plans(
+    reading: Reading, rows: int, adapter: Adapter | None, other: Context | None = None
+) -> Iterator[PlanTrial]:
     """The plans one after the other; the last is the first in which a byte changed.
 
     Args:
         rows: most rows of one pass.
         adapter: run some of them with it too; None: there is none.
+        other: of another number of threads, for some of them; None: there is none.
     """
-    yield from _until_changed(
-        ("one row a pass", _one_by_one(reading, rows)),
-        (f"every number of rows from 1 to {rows}", _every_number(reading, range(1, rows + 1))),
-        (f"tails behind {reading.end} tokens", _tails(reading, rows)),
-        ("cut at every place", _cuts(reading, rows)),
-        ("beside other sequences", _beside(reading, rows)),
-    )
-    if adapter is not None:
-        reading.adapter = adapter
-        yield from _until_changed(
-            ("with the adapter, one row a pass", _one_by_one(reading, min(rows, _TAIL))),
-            ("with the adapter, in passes of several", _every_number(reading, _some(rows))),
-            ("with the adapter, beside other sequences", _beside(reading, rows)),
-        )
-
-
-def on_other_threads(reading: Reading, context: Context, rows: int) -> Iterator[PlanTrial]:
-    """Some of the plans in another context, of another number of threads."""
-    reading.context, reading.adapter = context, None
-    yield from _until_changed(("on one thread", _every_number(reading, _some(rows))))
-
-
-def _until_changed(*plans: tuple[str, _Passes]) -> Iterator[PlanTrial]:
-    for name, passes in plans:
+    for name, passes in _plans(reading, rows, adapter, other):
         made = _counted(name, passes)
         yield made
         if made.changed:
             return
+
+
+def _plans(
+    reading: Reading, rows: int, adapter: Adapter | None, other: Context | None
+) -> Iterator[tuple[str, _Passes]]:
+    """What takes seconds comes first, and what takes most of the time last."""
+    yield "one row a pass", _one_by_one(reading, rows)
+    yield "some numbers of rows", _every_number(reading, _some(rows))
+    yield "beside other sequences", _beside(reading, rows)
+    yield f"tails behind {reading.end} tokens", _tails(reading, rows)
+    yield "cut at every place", _cuts(reading, rows)
+    if other is not None:
+        usual, reading.context = reading.context, other
+        yield "on one thread", _every_number(reading, _some(rows))
+        reading.context = usual
+    if adapter is not None:
+        reading.adapter = adapter
+        yield "with the adapter, one row a pass", _one_by_one(reading, min(rows, _TAIL))
+        yield "with the adapter, in passes of several", _every_number(reading, _some(rows))
+        yield "with the adapter, beside other sequences", _beside(reading, rows)
+        reading.adapter = None
+    numbers = range(1, rows + 1)
+    yield f"every number of rows from 1 to {rows}", _every_number(reading, numbers)
 
 
 def _counted(name: str, passes: _Passes) -> PlanTrial:

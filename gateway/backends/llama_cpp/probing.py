@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +27,6 @@ from gateway.backends.llama_cpp.plans import (
     SEQUENCES,
     Reading,
     length_for,
-    on_other_threads,
     run_plans,
 )
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
@@ -35,7 +34,7 @@ from gateway.core.errors import BackendError, ConfigError, GatewayError
 from gateway.engine.context import PassRow
 from gateway.engine.in_process import usable_cores
 from gateway.engine.llama import library
-from gateway.models.choices import PlanTrial, Settings, Speed, changed_in
+from gateway.models.choices import PlanTrial, Settings, Speed
 from gateway.models.environment import digest_memory
 from gateway.models.spec import Kernels
 from gateway.models.weights import weights_digests
@@ -177,6 +176,14 @@ def probed(spec: LlamaCppSpec, path: Path, rows: int) -> Probed:
     return Probed(path, spec.kernels, rows, threads, length, spec.adapter)
 
 
+def with_other_kernels(of: Probed) -> Probed | None:
+    """The same file by the kernels for K-quants that its process does not take; None: it has no
+    K-quants."""
+    if not library.has_k_quants(weights_digests(of.path, digest_memory()).types):
+        return None
+    return replace(of, kernels="prefill" if of.kernels == "decode" else "decode")
+
+
 def build_here() -> str:
     """The library's version and compile options."""
     return str(library.build())
@@ -226,13 +233,10 @@ class _Bench:
     def trial(self, settings: Settings) -> None:
         context, model = self._context(settings), self._model(settings.repack)
         reading = Reading(context, model.vocab_size, lambda rows: self.say({"rows_fed": rows}))
-        rows, made = min(self.of.rows, context.length), []
-        for plan in run_plans(reading, rows, self._adapter(model)):
-            made.append(plan)
+        rows = min(self.of.rows, context.length)
+        alone = self._context(settings, threads=1) if self.of.threads > 1 else None
+        for plan in run_plans(reading, rows, self._adapter(model), alone):
             self.say(asdict(plan))
-        if self.of.threads > 1 and not changed_in(made):
-            for plan in on_other_threads(reading, self._context(settings, threads=1), rows):
-                self.say(asdict(plan))
         self.say({"digest": reading.digest})
 
     def _context(self, settings: Settings, threads: int = 0) -> Context:

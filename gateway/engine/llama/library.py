@@ -147,6 +147,11 @@ def build() -> Build:
     )
 
 
+def has_k_quants(types: Collection[str]) -> bool:
+    """Whether tensors of these types are multiplied by one of two kernels."""
+    return not _TILED_TYPES.isdisjoint(types)
+
+
 def settle_kernels(wanted: Kernels, types: Collection[str]) -> str:
     """Take one of the two kernels for K-quants, for as long as the process lives.
 
@@ -163,7 +168,7 @@ def settle_kernels(wanted: Kernels, types: Collection[str]) -> str:
         if not _settled:
             _settled.append(wanted)
             os.environ[_TILED] = os.environ[_TILED_ALWAYS] = str(int(wanted == "prefill"))
-        if not _TILED_TYPES.intersection(types):
+        if not has_k_quants(types):
             return ""
         if wanted != _settled[0]:
             raise ModelLoadError(

@@ -1,11 +1,13 @@
 """What `gateway certify --fastest` chose, and what became of each candidate."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gateway.models.choices import Choice, Tried
 from gateway.report.format import ABSENT
 from gateway.report.sections import Section, by_rows, numbers
 
+_WORTH = 1.1
+"""How many times as fast the other kernels have to be at something, to be told of."""
 _SPEEDS = ("prefill", "decode x1", "x8")
 
 
@@ -13,7 +15,8 @@ def section(made: Choice) -> Section:
     """One row a candidate, the fastest first; then what was chosen."""
     heads = ("settings", *numbers(*_SPEEDS), "what became of it")
     rows = [(each.settings.name, *_speeds(each), _became(each)) for each in made.tried]
-    lines = (f"tokens a second; {made.model} here from now on: {said(made)}", *_evidence(made))
+    chosen = f"tokens a second; {made.model} here from now on: {said(made)}"
+    lines = (chosen, *_evidence(made), *_other_kernels(made))
     return Section(tables=(by_rows(heads, rows),), lines=lines)
 
 
@@ -21,11 +24,23 @@ def said(made: Choice) -> str:
     """The choice and what it gains, in a line."""
     if not (gains := made.gains) or made.taken == made.usual:
         return f"{made.settings}, as without a choice"
-    times = ", ".join(
-        f"{name} {gain:.2f}"
-        for name, gain in zip(("prefill", "decode", "of eight"), gains, strict=True)
-    )
-    return f"{made.settings} (times as fast as the usual: {times})"
+    return f"{made.settings} (times as fast as the usual: {_times(gains)})"
+
+
+def _times(gains: Sequence[float]) -> str:
+    named = zip(("prefill", "decode", "of eight"), gains, strict=True)
+    return ", ".join(f"{name} {gain:.2f}" for name, gain in named)
+
+
+def _other_kernels(made: Choice) -> Iterator[str]:
+    """What kernels that only a whole process can take would gain; nothing where they gain none."""
+    gains = made.gains_of_other_kernels
+    if gains and max(gains) >= _WORTH:
+        other = "prefill" if made.kernels == "decode" else "decode"
+        yield (
+            f'kernels = "{other}" in models.toml, for all models of a process: {_times(gains)} '
+            "times the usual"
+        )
 
 
 def _evidence(made: Choice) -> Iterator[str]:

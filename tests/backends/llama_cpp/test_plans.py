@@ -56,15 +56,16 @@ def plans(path: Path, attention: Attending, rows: int, length: int = LENGTH) -> 
 
 def test_a_kernel_that_many_rows_have_is_found_out(tiny: Path) -> None:
     found = plans(tiny, "any", FLASH_FROM)
-    assert changed_in(found) == f"every number of rows from 1 to {FLASH_FROM}"
+    assert changed_in(found) == "some numbers of rows"
     assert found[-1].changed > 0, "the plans end there"
 
 
 def test_nothing_changes_with_one_kernel_for_all_rows(tiny: Path) -> None:
     found = plans(tiny, "plain", FLASH_FROM)
     assert [plan.name for plan in found if plan.changed] == []
-    assert len(found) == 5
-    assert min(plan.rows for plan in found) >= FLASH_FROM
+    assert len(found) == 6
+    assert found[-1].name == f"every number of rows from 1 to {FLASH_FROM}"
+    assert found[-1].rows > FLASH_FROM**2 / 4, "every second row is compared"
 
 
 def test_nothing_changes_in_layers_of_a_real_model() -> None:
