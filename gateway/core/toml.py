@@ -22,8 +22,8 @@ _OF_TOML = {"bool", "int", "float", "str"}
 """Kinds of values that TOML tells apart; an integer is a float too."""
 _KINDS = {
     "bool_type": "Input should be true or false",
-    "int_type": "Input should be a whole number",
-    "float_type": "Input should be a number",
+    "int_type": "Input should be a valid integer",
+    "float_type": "Input should be a valid number",
 }
 _SHOWN = 60
 """Characters of a value that an error quotes."""

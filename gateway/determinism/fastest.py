@@ -56,7 +56,7 @@ CANDIDATES = (
     Settings("flash", repack=True),
 )
 ROUNDS = 3
-LONG_S = 20.0
+LONG_S = 45.0
 """A round of so many seconds is the last."""
 HOPELESS = 0.8
 """How many times as fast as the usual settings what is measured once is at most."""

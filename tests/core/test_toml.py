@@ -62,13 +62,13 @@ def test_a_whole_number_is_a_number_and_arrays_and_texts_are_what_toml_lacks() -
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("count = '1'", "count: Input should be a whole number, not '1'$"),
-        ("count = true", "count: .* a whole number, not True"),
-        ("count = 1.0", r"count: .* a whole number, not 1\.0"),
+        ("count = '1'", "count: Input should be a valid integer, not '1'$"),
+        ("count = true", "count: .* a valid integer, not True"),
+        ("count = 1.0", r"count: .* a valid integer, not 1\.0"),
         ("sure = 'yes'", "sure: .* true or false, not 'yes'; or Input should be 'auto'$"),
         ("sure = 1", "sure: .* true or false, not 1; or"),
-        ("scale = '2'", "scale: .* a number, not '2'"),
-        ("sizes = [1, '2']", r"sizes\.1: .* a whole number, not '2'"),
+        ("scale = '2'", "scale: .* a valid number, not '2'"),
+        ("sizes = [1, '2']", r"sizes\.1: .* a valid integer, not '2'"),
         ("sizes = '2'", "sizes: Input should be a valid tuple"),
     ],
 )

@@ -110,10 +110,10 @@ def test_the_environment_names_a_file(tmp_path: Path, monkeypatch: pytest.Monkey
         ("[models.x]\nsource = { path = 'm' }\nchat_template = 'no.jinja'", "no such file"),
         ("[models.x]\nsource = { path = 'm' }\nsystem = 'drop'", "system"),
         ("[models.x]\nsource = { path = 'm' }\nrepack = 'yes'", "repack: Input should be true or"),
-        ("[models.x]\nsource = { path = 'm' }\nthreads = '2'", "threads: Input should be a whole"),
+        ("[models.x]\nsource = { path = 'm' }\nthreads = '2'", "threads: Input should be a valid"),
         (
             "[models.x]\nsource = { path = 'm' }\nparallel = true",
-            "parallel: Input should be a whole",
+            "parallel: Input should be a valid",
         ),
         ("[models.x]\nsource = { path = 1 }", "source: path"),
         ("[models.x]\nlike = 'nobody'", "nobody"),
