@@ -102,11 +102,14 @@ def _first_problem(error: ValidationError, shape: type[Any], raw: object) -> Con
 def _place(where: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]:
     """The keys of a problem's location; behind them it names one of the kinds that were tried."""
     for number, part in enumerate(where):
-        if isinstance(raw, Mapping) and part not in raw:
-            return where  # a key that is lacking
-        if not isinstance(raw, Mapping) and not (isinstance(raw, list) and isinstance(part, int)):
+        if isinstance(raw, Mapping):
+            if part not in raw:
+                return where  # a key that is lacking
+            raw = raw[part]
+        elif isinstance(raw, list) and isinstance(part, int):
+            raw = raw[part]
+        else:
             return where[:number]
-        raw = raw[part]
     return where
 
 
