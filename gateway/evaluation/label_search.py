@@ -9,7 +9,7 @@ from gateway.core.digests import digest_json
 from gateway.core.errors import ConfigError
 from gateway.core.types import LabelSearch, Searching
 from gateway.evaluation.predictions import fitted
-from gateway.evaluation.store import Observation
+from gateway.evaluation.store import Observation, Store
 from gateway.scoring.rules import BY_LENGTH, ScoreRule
 
 MOST_FINISHED = 20
@@ -41,12 +41,12 @@ def is_searched(
     backend: Backend,
     wanted: Searching,
 ) -> bool:
-    """Whether a cell's labels are searched: that is asked for, there are many, and each rule that
-    reads them has a bound."""
+    """Whether a cell's labels are searched: there are many, nobody wants all of them finished, and
+    each rule that reads them has a bound."""
     return (
         mode == "score"
         and len(labels) > MOST_FINISHED
-        and searching(wanted, backend.spec.label_search) == "best"
+        and searching(wanted, backend.spec.label_search) != "full"
         and not BY_LENGTH.intersection(rules)
         and isinstance(backend, SearchesLabels)
         and backend.searches
@@ -73,3 +73,23 @@ def search_for(
 def searched(cell: str, search: LabelSearch) -> str:
     """The digest of a cell whose labels are searched: which are finished depends on the rules."""
     return digest_json({"cell": cell, "label search": _VERSION, **asdict(search)})
+
+
+def take_whole(store: Store, whole: str, cell: str, items: Iterable[str]) -> int:
+    """Keep the answers in which all labels are finished as a search's own, where it has none yet.
+
+    Args:
+        whole: the cell's digest where labels are not searched.
+        cell: the same where they are.
+        items: digests of those that are asked.
+
+    Returns:
+        How many were taken.
+    """
+    lacking = store.finished(whole).intersection(items) - store.finished(cell)
+    if not lacking:
+        return 0
+    known, seconds = store.answers(whole), store.timings(whole)
+    for item in sorted(lacking):
+        store.put(cell, item, known[item], *seconds[item][:2])
+    return len(lacking)

@@ -31,7 +31,7 @@ from gateway.core.types import (
     Searching,
 )
 from gateway.evaluation.calibration import is_enough, sizes
-from gateway.evaluation.label_search import is_searched, search_for, searched
+from gateway.evaluation.label_search import is_searched, search_for, searched, take_whole
 from gateway.evaluation.probe import check_prompt
 from gateway.evaluation.reading import UNCLOSED, begins_a_line, read, read_again
 from gateway.evaluation.record import answer_key
@@ -345,6 +345,16 @@ def _take_over(plan: Plan, strategy: Strategy, cell: Cell, backend: Backend, sto
         )
 
 
+def _take_whole(plan: Plan, cell: Cell, store: Store) -> None:
+    """Answers of a run that finished all labels answer one that searches them."""
+    items = (item.digest for item in plan.items)
+    if took := take_whole(store, cell.calibration, cell.digest, items):
+        plan.tell(
+            f"{cell.name}: {plural(took, 'stored answer')} with all labels finished, taken as "
+            "they are"
+        )
+
+
 def calibration_items(plan: Plan, mode: str) -> list[tuple[Item, str]]:
     """What a cell must be asked besides the test items, for the rules of the plan."""
     if mode != "score":
@@ -378,6 +388,7 @@ async def _run_cell(asking: "_Asking") -> Cell:
             plan.rules, plan.labels, asking.known, free=free_of(plan), dev=dev_of(plan, cell)
         )
         cell = replace(cell, digest=searched(cell.digest, search), calibration=cell.digest)
+        _take_whole(plan, cell, asking.store)
     await asking.ask(cell.digest, plan.items, "test", search)
     return cell
 

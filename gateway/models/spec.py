@@ -180,8 +180,9 @@ class ModelSpec:
     """"bitwise": kernels whose results do not depend on what is batched or cached. "off": faster
     ones may be taken."""
     label_search: Searching = "auto"
-    """"best" finishes, where a task has more than 20 labels, those alone that may be the best;
-    "full" all of them, whatever a run says; "auto" all, if no run says otherwise."""
+    """"best" finishes, where a task has more than 20 labels, those alone that may be the best, if
+    nobody wants all; "full" all of them, whatever a run says; "auto" says nothing, which is
+    "best" where no run says otherwise."""
     origin: str = ""
     """The file that the entry is written in."""
     left_out: tuple[str, ...] = ()

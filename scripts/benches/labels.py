@@ -7,15 +7,21 @@ speed     the engine on many items; of the limit: tokens forwarded a second, aga
 77 / 3    seconds of all labels over those of the first three, same items and prompts
 peers     the same few items in a freshly loaded model of each, loading not counted: lm-eval (hf
           backend, the same weights dequantized), and `llama_cpp.Llama`, which keeps the last
-          prompt as its cache, in a loop over labels
+          prompt as its cache, by hand: in a loop over labels, and as well as it can be done. It
+          has the library's own settings, and its flash attention in one row. More than 20 labels
+          are searched too, as `gateway run` does
 
-The gateway's log-probabilities are compared with an unshared computation (the prompt and the label
-in one pass of a fresh context) for the items that the peers see and their first labels; those of
-the peers with the gateway's.
+    scripts/bench labels [own|peers] [MODEL]
+
+The gateway computes with the settings that its entry has here: say `gateway certify --fastest
+MODEL` first. Its log-probabilities are compared with an unshared computation (the prompt and the
+label in one pass of a fresh context) for the items that the peers see and their first labels; those
+of the peers with the gateway's.
 """
 
 import asyncio
 import itertools
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -24,18 +30,20 @@ from pathlib import Path
 from typing import Any
 
 from common import bare_prefill, lm_eval, load, out, requests_of, show
-from peer_llama_cpp import PerLabel
+from peer_llama_cpp import ByTree, PerLabel
 from rich.progress import track
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
 from gateway.backends.registry import load_models
-from gateway.core.types import GenerationRequest
+from gateway.core.types import GenerationRequest, LabelScores, LabelSearch
 from gateway.engine.context import PassRow
 from gateway.engine.sampling import log_normalizer, log_sum
+from gateway.evaluation.label_search import MOST_FINISHED
 from gateway.models.locate import locate
 
-NAME = "smollm2-135m"
+NAME = sys.argv[2] if len(sys.argv) > 2 else "smollm2-135m"
+LENGTH = 4096
 TURN_END = "<|im_end|>"
 """SmolLM2's end of turn, which a label's score includes."""
 
@@ -50,6 +58,8 @@ class Workload:
     """Items for the peers, which need minutes for one."""
     checked: int = 12
     """Labels that are compared with the unshared computation, which needs minutes for all."""
+    of_lm_eval: int = 77
+    """Labels that lm-eval is asked for; its seconds are those of all, in proportion."""
 
     def name(self, labels: Sequence[str], items: int) -> str:
         return f"{self.folder} {self.strategy}, {len(labels)} labels, n = {items}"
@@ -57,7 +67,7 @@ class Workload:
 
 WORKLOADS = (
     Workload("issue-triage", "issue-reports", "few_shot", items=24, peers=6),
-    Workload("intent", "banking77", "few_shot", items=4, peers=0),
+    Workload("intent", "banking77", "few_shot", items=4, peers=1, checked=3, of_lm_eval=7),
     Workload("intent", "banking77", "zero_shot", items=24, peers=1),
 )
 
@@ -71,23 +81,35 @@ class Scored:
     alone: int
     """Tokens that one forward a label would have taken."""
     logprobs: list[tuple[float, ...]]
+    """Of a label that a search has not finished, minus infinity."""
 
 
-async def score(requests: Sequence[GenerationRequest], labels: Sequence[str]) -> Scored:
+async def score(
+    requests: Sequence[GenerationRequest], labels: Sequence[str], *, searched: bool = False
+) -> Scored:
     backend = load(NAME)
     begun = time.perf_counter()
-    scores = await asyncio.gather(*(backend.score_labels(r, labels) for r in requests))
+    search = LabelSearch(((0.0,) * len(labels),)) if searched else None
+    scores = await asyncio.gather(*(backend._score(r, labels, search) for r in requests))
     seconds, tokens = time.perf_counter() - begun, backend.stats.tokens
     await backend.close()
     alone = sum(s.prompt_tokens * len(labels) + sum(s.token_counts) - len(labels) for s in scores)
-    return Scored(seconds, tokens, alone, [s.logprobs for s in scores])
+    return Scored(seconds, tokens, alone, [finished(each) for each in scores])
+
+
+def finished(scores: LabelScores) -> tuple[float, ...]:
+    """Log-probabilities of the labels that were finished, minus infinity of the others."""
+    bounds = scores.bounds or (False,) * len(scores.labels)
+    return tuple(
+        -math.inf if bound else x for x, bound in zip(scores.logprobs, bounds, strict=True)
+    )
 
 
 def unshared(
     backend: LlamaCppBackend, requests: Sequence[GenerationRequest], labels: Sequence[str]
 ) -> list[tuple[float, ...]]:
     """Every label's log-probability from a pass of its own over everything."""
-    context = Context(backend._model, sequences=1, length=2048, threads=backend.threads)
+    context = Context(backend._model, sequences=1, length=LENGTH, threads=backend.threads)
     stops = backend._reader.vocabulary.stop_ids
     found = []
     for request in requests:
@@ -159,30 +181,43 @@ def beside_peers(work: Workload) -> list[list[str]]:
         others: Sequence[Sequence[float]],
     ) -> list[str]:
         pairs = list(zip(scores, others, strict=True))
-        apart = max(abs(a - b) for x, y in pairs for a, b in zip(x, y, strict=False))
-        same = sum(best(x[: len(y)]) == best(y) for x, y in pairs)
-        slower = f"{seconds / mine.seconds:.1f}x"
+        both = (each for x, y in pairs for each in zip(x, y, strict=False))
+        apart = max(abs(a - b) for a, b in both if math.isfinite(a))
+        same = sum(best(x[: len(y)]) == best(y[: len(x)]) for x, y in pairs)
+        slower = f"{seconds / mine.seconds:.2f}x"
         agree = f"{same} of {work.peers}"
-        return [work.name(labels, work.peers), who, f"{seconds:.1f}", slower, f"{apart:.1g}", agree]
+        return [work.name(labels, work.peers), who, f"{seconds:.2f}", slower, f"{apart:.1g}", agree]
 
-    found = lm_eval(path, texts, [f"{label}{TURN_END}" for label in labels])
-    by_hand = PerLabel(path, length=2048, threads=backend.threads)
+    rows = [row("gateway", mine.seconds, mine.logprobs, reference)]
+    if len(labels) > MOST_FINISHED:
+        found = asyncio.run(score(requests, labels, searched=True))
+        rows.append(row("gateway, searched", found.seconds, found.logprobs, mine.logprobs))
+    by_hand = PerLabel(path, length=LENGTH, threads=backend.threads)
     begun = time.perf_counter()
     looped = [[by_hand.loop(p, [*label, end]) for label in labels] for p, labels in split]
     seconds = time.perf_counter() - begun
-    by_itself = completions(path, backend.threads, texts[0], labels[:1])
-    return [
-        row("gateway", mine.seconds, mine.logprobs, reference),
-        row("llama_cpp.Llama, by hand", seconds, looped, mine.logprobs),
-        by_itself,
-        row(f"lm-eval {found['version']}, hf", found["seconds"], found["scores"], mine.logprobs),
-    ]
+    rows.append(row("llama_cpp.Llama, a loop by hand", seconds, looped, mine.logprobs))
+    del by_hand
+    for flash in (False, True):
+        tree = ByTree(path, length=LENGTH, threads=backend.threads, flash=flash)
+        begun = time.perf_counter()
+        read = [tree.scores(prompt, labels, end) for prompt, labels in split]
+        seconds = time.perf_counter() - begun
+        who = f"llama_cpp.Llama, a tree by hand{', flash' * flash}"
+        rows.append(row(who, seconds, read, mine.logprobs))
+        del tree
+    rows.append(completions(path, backend.threads, texts[0], labels[:1]))
+    few = labels[: work.of_lm_eval]
+    theirs = lm_eval(path, texts, [f"{label}{TURN_END}" for label in few])
+    who, part = f"lm-eval {theirs['version']}, hf", len(labels) / len(few)
+    who += f", {part:.0f}x of {len(few)} labels" * (part > 1)
+    return [*rows, row(who, theirs["seconds"] * part, theirs["scores"], mine.logprobs)]
 
 
 def completions(path: Path, threads: int, text: str, labels: Sequence[str]) -> list[str]:
     """`create_completion` for one label of one item, which takes it a minute, and the engine."""
     mine = asyncio.run(score([GenerationRequest("m", prompt=text)], labels))
-    model = PerLabel(path, length=2048, threads=threads)
+    model = PerLabel(path, length=LENGTH, threads=threads)
     begun = time.perf_counter()
     theirs = [model.completion(text, f"{label}{TURN_END}") for label in labels]
     seconds = time.perf_counter() - begun
@@ -194,7 +229,7 @@ def completions(path: Path, threads: int, text: str, labels: Sequence[str]) -> l
 
 def main() -> None:
     """With "own" or "peers" only that half."""
-    asked = sys.argv[1:] or ["own", "peers"]
+    asked = sys.argv[1:2] or ["own", "peers"]
     if "own" in asked:
         show_own()
     if "peers" in asked:

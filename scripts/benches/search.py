@@ -5,49 +5,116 @@ tokens     forwarded an item, where all labels are finished and where they are s
 answers    items of which both say the same label, by each rule
 gap        the largest difference of a probability; and the largest bound that the search gave one
 
-    scripts/bench search [cut|whole] [ITEMS] [STRATEGY]
+    scripts/bench search [cut|whole] [ITEMS] [STRATEGY] [MINUTES]
 
 "cut" takes the model's first 3 layers, which say nothing sensible and take a fraction of the time.
 Every log-probability that a search finishes has to be that of the full tree to the last bit, and
 every gap within its bound, else this ends with an error. 1,540 items are all of the test data.
 Batch calibration is fitted on 16 training items.
+
+What was compared is kept in the user's cache folder, by the digest of all that decides it. So the
+same call goes on where it was: after MINUTES, after a Ctrl+C, and with more ITEMS.
 """
 
 import asyncio
+import json
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
-from common import DATA, ROOT, show
+import platformdirs
+from common import DATA, ROOT, out, show
 from rich.progress import track
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.registry import load_models
+from gateway.core.digests import canonical_json, digest_json, file_digest
 from gateway.core.types import GenerationRequest, LabelScores, LabelSearch
+from gateway.engine import label_scores, label_search, trie
 from gateway.evaluation.plan import RunOptions, prepare
 from gateway.evaluation.run import Plan, question
 from gateway.models.environment import prompts_root
 from gateway.models.locate import locate
+from gateway.scoring import rules
 from gateway.scoring.rules import Calibrator, ScoreRule
 from gateway.tasks.task import Item
 
 NAME = "smollm2-135m"
 FITTED_ON = 16
 AT_ONCE = 20
-"""Items between two steps of the progress bar."""
+"""Items that are compared and kept together."""
+KEPT = Path(platformdirs.user_cache_dir("local-model-gateway")) / "bench" / "search"
+RULES = ((ScoreRule.SUM,), (ScoreRule.SUM, ScoreRule.BATCH))
+"""Of each search."""
+DECIDED_BY = (label_scores, label_search, trie, rules)
+"""Modules that decide what is kept, beside the model and the question."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Found:
-    """What searches with some rules come to, beside the full tree."""
+    """What a search with some rules came to on some items, beside the full tree."""
 
-    tokens: list[int] = field(default_factory=lambda: [0, 0])
-    seconds: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    same: int = 0
-    gap: float = 0.0
-    bound: float = 0.0
+    tokens: tuple[int, int]
+    """Of all labels finished, and of a search."""
+    seconds: tuple[float, float]
+    same: int
+    """Answers, of each rule one an item."""
+    gap: float
+    bound: float
+
+    def and_(self, other: "Found") -> "Found":
+        """Both together."""
+        (a, b), (c, d) = self.tokens, other.tokens
+        (s, t), (u, v) = self.seconds, other.seconds
+        same, gap = self.same + other.same, max(self.gap, other.gap)
+        return Found((a + c, b + d), (s + u, t + v), same, gap, max(self.bound, other.bound))
+
+
+NOTHING = Found((0, 0), (0.0, 0.0), 0, 0.0, 0.0)
+
+
+class Kept:
+    """A file of what was compared: a line for some items, with what each search came to."""
+
+    def __init__(self, digest: str) -> None:
+        self.path = KEPT / f"{digest[:24]}.jsonl"
+        self.done: set[str] = set()
+        """Digests of the items that were compared."""
+        self.found = [NOTHING for _ in RULES]
+        """Of each of `RULES`."""
+
+    def read(self, items: Sequence[Item]) -> None:
+        """What is known of these items; a line that an interruption has cut is none."""
+        wanted = {item.digest for item in items}
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
+        for line in lines:
+            try:
+                kept = json.loads(line)
+            except ValueError:
+                continue
+            if wanted.issuperset(kept["items"]) and self.done.isdisjoint(kept["items"]):
+                self._count(kept["items"], [_read(each) for each in kept["found"]])
+
+    def add(self, items: Sequence[Item], found: Sequence[Found]) -> None:
+        """Keep what was found of some items."""
+        digests = [item.digest for item in items]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            line = {"items": digests, "found": [asdict(each) for each in found]}
+            file.write(f"\n{canonical_json(line)}")
+        self._count(digests, found)
+
+    def _count(self, digests: Sequence[str], found: Sequence[Found]) -> None:
+        self.done.update(digests)
+        self.found = [a.and_(b) for a, b in zip(self.found, found, strict=True)]
+
+
+def _read(kept: dict[str, list[float] | float]) -> Found:
+    """The inverse of `asdict`."""
+    return Found(**{k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})  # type: ignore[arg-type]
 
 
 def opened(which: str) -> LlamaCppBackend:
@@ -64,7 +131,7 @@ def opened(which: str) -> LlamaCppBackend:
 
 
 def planned(items: int, strategy: str) -> Plan:
-    """What `gateway run` would ask."""
+    """What `gateway run` would ask, of so many of the test items; fewer are some of more."""
     folder = DATA / "banking77"
     options = RunOptions(
         task="intent",
@@ -73,10 +140,28 @@ def planned(items: int, strategy: str) -> Plan:
         models=("",),
         strategies=(strategy,),
         prompts=prompts_root(),
-        limit=items,
         rules=("batch",),
     )
-    return prepare(options).plan
+    plan = prepare(options).plan
+    return replace(plan, items=tuple(sorted(plan.items, key=lambda item: item.digest)[:items]))
+
+
+def kept_for(backend: LlamaCppBackend, plan: Plan) -> Kept:
+    """The file of this question; none is read yet."""
+    (strategy,) = plan.strategies
+    return Kept(
+        digest_json(
+            {
+                "model": backend.fingerprint,
+                "task": plan.task.digest,
+                "labels": plan.labels,
+                "template": strategy.template.digest,
+                "exemplars": strategy.selector.digest if strategy.selector else "",
+                "dev": [item.digest for item in plan.dev[:FITTED_ON]],
+                "code": [file_digest(Path(str(each.__file__))) for each in DECIDED_BY],
+            }
+        )
+    )
 
 
 async def ask(
@@ -94,8 +179,8 @@ async def ask(
     return await asyncio.gather(*(scores(each.request) for each in asked))
 
 
-def compare(found: Found, whole: LabelScores, searched: LabelScores, rule: Calibrator) -> None:
-    """Count, or end where a finished label has other bits or a bound does not hold."""
+def compared(whole: LabelScores, searched: LabelScores, rule: Calibrator) -> Found:
+    """One item; ends where a finished label has other bits or a bound does not hold."""
     bounds = searched.bounds or (False,) * len(searched.labels)
     for ours, theirs, bound in zip(searched.logprobs, whole.logprobs, bounds, strict=True):
         if (ours + 1e-9 < theirs) if bound else (ours != theirs):
@@ -104,56 +189,91 @@ def compare(found: Found, whole: LabelScores, searched: LabelScores, rule: Calib
     gap, most = max(abs(exact[x] - shares[x]) for x in exact), rule.off_by(searched)
     if gap > most + 1e-12:
         raise SystemExit(f"a probability is off by {gap}, and its bound is {most}")
-    found.same += rule.best(exact) == rule.best(shares)
-    found.gap, found.bound = max(found.gap, gap), max(found.bound, most)
+    return replace(NOTHING, same=int(rule.best(exact) == rule.best(shares)), gap=gap, bound=most)
+
+
+async def timed(
+    backend: LlamaCppBackend, plan: Plan, items: Sequence[Item], search: LabelSearch | None
+) -> tuple[list[LabelScores], int, float]:
+    """Scores, the tokens that were forwarded, and seconds."""
+    begun, before = time.perf_counter(), backend.stats.tokens
+    scores = await ask(backend, plan, items, search)
+    return scores, backend.stats.tokens - before, time.perf_counter() - begun
 
 
 async def measured(
-    backend: LlamaCppBackend, plan: Plan, rules: Sequence[Calibrator], title: str
-) -> Found:
-    """All items, both ways."""
-    search, found = LabelSearch(tuple(rule.offset for rule in rules)), Found()
-    for start in track(range(0, len(plan.items), AT_ONCE), title):
-        part, both = plan.items[start : start + AT_ONCE], []
-        for at, how in enumerate((None, search)):
-            begun, before = time.perf_counter(), backend.stats.tokens
-            both.append(await ask(backend, plan, part, how))
-            found.seconds[at] += time.perf_counter() - begun
-            found.tokens[at] += backend.stats.tokens - before
-        for whole, searched in zip(*both, strict=True):
-            for rule in rules:
-                compare(found, whole, searched, rule)
+    backend: LlamaCppBackend,
+    plan: Plan,
+    items: Sequence[Item],
+    fitted: Sequence[Sequence[Calibrator]],
+) -> list[Found]:
+    """What the searches come to on some items."""
+    whole, tokens, seconds = await timed(backend, plan, items, None)
+    found = []
+    for read_by in fitted:
+        search = LabelSearch(tuple(rule.offset for rule in read_by))
+        searched, few, quick = await timed(backend, plan, items, search)
+        total = Found((tokens, few), (seconds, quick), 0, 0.0, 0.0)
+        for pair in zip(whole, searched, strict=True):
+            for rule in read_by:
+                total = total.and_(compared(*pair, rule))
+        found.append(total)
     return found
 
 
-async def rows(which: str, items: int, strategy: str) -> list[list[str]]:
-    """One for each set of rules."""
-    backend, plan = opened(which), planned(items, strategy)
+async def calibrators(backend: LlamaCppBackend, plan: Plan) -> list[list[Calibrator]]:
+    """Of each of `RULES`, fitted."""
     dev = await ask(backend, plan, plan.dev[:FITTED_ON], None)
-    plain, batch = (
-        Calibrator.fit(rule, plan.labels, dev=dev) for rule in (ScoreRule.SUM, ScoreRule.BATCH)
-    )
-    made, n = [], len(plan.items)
-    for rules in ([plain], [plain, batch]):
-        names = ", ".join(rule.rule.value for rule in rules)
-        found = await measured(backend, plan, rules, f"{which}, {names}")
+    return [[Calibrator.fit(rule, plan.labels, dev=dev) for rule in some] for some in RULES]
+
+
+async def go_on(backend: LlamaCppBackend, plan: Plan, kept: Kept, until: float) -> None:
+    """Compare what was not compared yet, as long as there is time."""
+    todo = [item for item in plan.items if item.digest not in kept.done]
+    if not todo:
+        return
+    fitted = await calibrators(backend, plan)
+    for start in track(range(0, len(todo), AT_ONCE), "items", console=out):
+        part = todo[start : start + AT_ONCE]
+        kept.add(part, await measured(backend, plan, part, fitted))
+        if time.monotonic() > until:
+            break
+
+
+def rows(kept: Kept, name: str) -> Iterator[list[str]]:
+    """One for each set of rules."""
+    n = len(kept.done)
+    for some, found in zip(RULES, kept.found, strict=True):
         full, few = found.tokens
         figures = [f"{full / n:,.0f}", f"{few / n:,.0f}", f"{full / few:.2f}x"]
         figures += [f"{seconds / n:.2f}" for seconds in found.seconds]
-        figures += [f"{found.same:,} of {n * len(rules):,}", f"{found.gap:.2g}"]
-        made.append([f"{which}, {strategy}, n = {n:,}", names, *figures, f"{found.bound:.2g}"])
-    await backend.close()
-    return made
+        figures += [f"{found.same:,} of {n * len(some):,}", f"{found.gap:.2g}"]
+        yield [f"{name}, n = {n:,}", ", ".join(some), *figures, f"{found.bound:.2g}"]
 
 
 def main() -> None:
     """Measure what the arguments name."""
-    which, items, strategy = [*sys.argv[1:], *("cut", "200", "zero_shot")[len(sys.argv) - 1 :]]
+    defaults = ("cut", "200", "zero_shot", "inf")
+    which, items, strategy, minutes = [*sys.argv[1:], *defaults[len(sys.argv) - 1 :]]
     if not (DATA / "banking77").is_dir():
         raise SystemExit(f"{DATA / 'banking77'} is absent: this bench reads real texts from there")
+    backend, plan = opened(which), planned(int(items), strategy)
+    kept = kept_for(backend, plan)
+    kept.read(plan.items)
+    out.print(f"{len(kept.done):,} of {len(plan.items):,} items are in {kept.path}", soft_wrap=True)
+    try:
+        asyncio.run(go_on(backend, plan, kept, time.monotonic() + 60 * float(minutes)))
+    except KeyboardInterrupt:
+        out.print("interrupted")
+    finally:
+        asyncio.run(backend.close())
+    if not kept.done:
+        raise SystemExit("nothing was compared")
     columns = ["items", "rules", "tokens, full", "searched", "fewer", "s, full", "searched"]
-    found = asyncio.run(rows(which, int(items), strategy))
-    show(f"labels searched, {NAME}, an item", [*columns, "same answer", "gap", "bound"], found)
+    table = list(rows(kept, f"{which}, {strategy}"))
+    show(f"labels searched, {NAME}, an item", [*columns, "same answer", "gap", "bound"], table)
+    if left := len(plan.items) - len(kept.done):
+        out.print(f"{left:,} of {len(plan.items):,} items are left: the same call goes on")
 
 
 main()
