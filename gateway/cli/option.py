@@ -87,8 +87,8 @@ LabelSearch = Annotated[
     str,
     typer.Option(
         "--label-search",
-        help="best: of more than 20 labels only those are finished that may be the best, and the "
-        "probabilities are estimates with a bound. full, or auto: all.",
+        help="best, or auto: of more than 20 labels only those are finished that may be the best, "
+        "and the probabilities are estimates with a bound. full: all.",
     ),
 ]
 Margin = Annotated[

@@ -58,7 +58,6 @@ def many(root: Path, labels: int = 24, *, more: str = "", **wanted: object) -> P
         models=("fake",),
         strategies=("scored",),
         prompts=task(root, labels, more),
-        label_search="best",
     )
     return prepare(replace(options, **wanted))  # type: ignore[arg-type]
 
@@ -101,7 +100,6 @@ def test_the_answers_of_a_search_are_those_of_the_full_tree_within_what_is_said(
         {"labels": 20},
         {"label_search": "full"},
         {"more": 'label_search = "full"'},
-        {"label_search": "auto"},
         {"rules": ("mean",)},
     ],
     ids=str,
@@ -114,6 +112,25 @@ def test_few_labels_and_those_that_are_all_wanted_are_finished(
     assert cell.calibration == ""
     assert "calibration" not in made.record.to_json()["cells"][0]
     assert not any(seen.unfinished for seen in made.answers[0].values())
+
+
+def test_answers_with_all_labels_finished_answer_a_search_and_none_of_its_own_is_replaced(
+    tmp_path: Path,
+) -> None:
+    store, fresh = tmp_path / "store.sqlite", tmp_path / "fresh.sqlite"
+    some, everything = many(tmp_path, label_search="full", limit=10), many(tmp_path)
+    whole = ran(some, store)
+    told: list[str] = []
+    plan = replace(everything.plan, tell=told.append)
+    found = ran(replace(everything, plan=plan), store)
+    assert found.requests == len(everything.plan.items) - 10
+    assert told == ["fake/scored: 10 stored answers with all labels finished, taken as they are"]
+    (seen,), (kept,) = found.answers, whole.answers
+    assert all(seen[item] == answer for item, answer in kept.items())
+    first, again = ran(everything, fresh), ran(some, fresh)
+    assert again.requests == 10, "an answer with labels unfinished is none to a run that wants all"
+    assert ran(everything, fresh).answers == first.answers, "what a report was made of stays"
+    assert found.record.run_id == first.record.run_id
 
 
 def test_an_entry_can_say_that_all_labels_are_finished(tmp_path: Path) -> None:
