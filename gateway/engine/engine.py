@@ -268,10 +268,13 @@ class Engine:
             idle = False
 
     def _drop_cancelled(self) -> None:
-        for task in [t for t in self._running if t.future.cancelled()]:
+        gone = {task for task in self._owed if task.future.cancelled()}
+        if not gone:
+            return
+        for task in [task for task in self._running if task in gone]:
             self._leave(task)
-        self._waiting = [t for t in self._waiting if not t.future.cancelled()]
-        self._owed = {t for t in self._owed if not t.future.cancelled()}
+        self._waiting = [task for task in self._waiting if task not in gone]
+        self._owed -= gone
 
     def _admit(self) -> None:
         """Give free sequences to waiting jobs, first come first served.

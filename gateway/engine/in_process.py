@@ -30,6 +30,7 @@ from gateway.engine.engine import Done, Engine, Stats
 from gateway.engine.generation import generate
 from gateway.engine.jobs import Generated, OnText, Read, Scored
 from gateway.engine.label_scores import score
+from gateway.engine.mailbox import Mailbox
 from gateway.engine.reader import Reader
 from gateway.engine.token_scores import read
 from gateway.models.abilities import Abilities
@@ -57,6 +58,8 @@ class EngineBackend:
     """What may be asked of it."""
     _files: MappedFiles
     """Of the weights."""
+    _mailbox: Mailbox | None = None
+    """Of the event loop that has asked for a stream last."""
 
     def announce(self, requests: Sequence[GenerationRequest]) -> None:
         """Say that requests like these will come: what all of them begin with is then kept as soon
@@ -70,11 +73,11 @@ class EngineBackend:
         return await self._generate(request, None)
 
     async def stream(self, request: GenerationRequest) -> AsyncIterator[Delta]:
-        loop = asyncio.get_running_loop()
+        mailbox = self._mailbox_here()
         pieces: asyncio.Queue[Delta | None] = asyncio.Queue()
 
         def put(text: str, logprobs: tuple[TokenLogprob, ...]) -> None:
-            loop.call_soon_threadsafe(pieces.put_nowait, Delta(text, logprobs=logprobs))
+            mailbox.put(pieces, Delta(text, logprobs=logprobs))
 
         task = asyncio.ensure_future(self._generate(request, put))
         task.add_done_callback(lambda _: pieces.put_nowait(None))
@@ -87,6 +90,12 @@ class EngineBackend:
             yield Delta("", completion, (completion.logprobs or ())[told:])
         finally:
             task.cancel()
+
+    def _mailbox_here(self) -> Mailbox:
+        loop = asyncio.get_running_loop()
+        if self._mailbox is None or self._mailbox.loop is not loop:
+            self._mailbox = Mailbox(loop)
+        return self._mailbox
 
     @property
     def searches(self) -> bool:

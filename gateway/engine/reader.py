@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import cast
 
 import numpy as np
@@ -32,6 +32,8 @@ _MARKUP = re.compile(r"<[^<>\s]{2,40}>")
 """How the ends of turns are written, whether a vocabulary has a token for them or not."""
 _MERGE = 'system = "merge" in its entry in models.toml puts system messages into the user\'s turn'
 
+_MOST_PIECES = 1 << 16
+"""Texts of tokens that are remembered; an answer has few different ones."""
 _REMEMBERED_TOKENS = 1 << 18
 """Of the prompts that a reader remembers: those of the requests that are being worked on."""
 
@@ -481,7 +483,8 @@ class Reader:
         stops = set(ends)
         if self._spec.end_of_turn:
             stops |= set(self.tokenizer.tokens_beginning_with(self._spec.end_of_turn))
-        return Vocabulary(self._piece, frozenset(ends), np.array(sorted(stops), dtype=np.intp))
+        piece = lru_cache(_MOST_PIECES)(self._piece)
+        return Vocabulary(piece, frozenset(ends), np.array(sorted(stops), dtype=np.intp))
 
     def _piece(self, token: int) -> bytes:
         """What a token adds to an answer: a control token nothing, unless it parts a thought or a
