@@ -9,6 +9,7 @@ Errors: Cat Got Your Tongue?", section 3), over a trie of labels, and with a bou
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ class Pruner:
         """What each rule adds to each label, shape (rules, labels)."""
         rules = len(self._lifts)
         self._best = np.full(rules, -math.inf)
+        self._highest = np.full(rules, -math.inf)
+        """Bounds of the beginnings that were most promising by each rule."""
         self._found = np.full(rules, -math.inf)
         """ln of the sum over finished labels."""
         self._left = np.full(rules, -math.inf)
@@ -51,6 +54,15 @@ class Pruner:
         """What no label behind a beginning exceeds, nor all of them together, for each rule."""
         highest: NDArray[np.float64] = self._lifts[:, node.below].max(axis=1)
         return so_far + highest
+
+    def order(self, bounds: Sequence[NDArray[np.float64]]) -> list[int]:
+        """Places of beginnings with these bounds, the most promising by any rule last. What rules
+        add lies on scales of their own, so each is held against the best that it has seen."""
+        table = np.array(bounds)
+        self._highest = np.maximum(self._highest, table.max(axis=0))
+        possible = ~np.isneginf(self._highest)
+        behind = np.subtract(table, self._highest, out=np.zeros_like(table), where=possible)
+        return sorted(range(len(bounds)), key=behind.max(axis=1).tolist().__getitem__)
 
     def leave(self, node: TrieNode, so_far: float) -> None:
         """Nothing behind a beginning is finished."""

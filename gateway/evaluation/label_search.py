@@ -15,7 +15,7 @@ from gateway.scoring.rules import BY_LENGTH, ScoreRule
 MOST_FINISHED = 20
 """Labels of a task that are all finished: a search of so few saves little."""
 _STRONGEST: tuple[Searching, ...] = ("full", "best")
-_VERSION = 1
+_VERSION = 2
 """Of what a search leaves unfinished."""
 
 
