@@ -87,8 +87,9 @@ LabelSearch = Annotated[
     str,
     typer.Option(
         "--label-search",
-        help="best, or auto: of more than 20 labels only those are finished that may be the best, "
-        "and the probabilities are estimates with a bound. full: all.",
+        help="best: of more than 20 labels only those are finished that may be the best, and the "
+        "probabilities are estimates with a bound. full: all. auto: best where the rule is the "
+        "sum, else full.",
     ),
 ]
 Margin = Annotated[

@@ -44,7 +44,7 @@ class ClassifyOptions:
     rule: str = ""
     """How label scores become answers. Empty: batch where there is training data, else sum."""
     label_search: str = "auto"
-    """"full" finishes all labels, also where there are many: see `ModelSpec.label_search`."""
+    """Which of many labels are finished: see `ModelSpec.label_search`."""
     columns: Columns = None
     """Field -> name of its column, where the table calls it otherwise."""
     store: Path = IN_MEMORY

@@ -64,7 +64,7 @@ class RunOptions:
     """Training items on which batch calibration is fitted. None: at most `DEV_SIZE`, and no more
     than change something."""
     label_search: str = "auto"
-    """"full" finishes all labels, also where there are many: see `ModelSpec.label_search`."""
+    """Which of many labels are finished: see `ModelSpec.label_search`."""
     columns: Columns = None
     """Field -> name of its column, where the data calls it otherwise."""
     metric: str = ""

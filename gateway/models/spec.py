@@ -180,9 +180,9 @@ class ModelSpec:
     """"bitwise": kernels whose results do not depend on what is batched or cached. "off": faster
     ones may be taken."""
     label_search: Searching = "auto"
-    """"best" finishes, where a task has more than 20 labels, those alone that may be the best, if
-    nobody wants all; "full" all of them, whatever a run says; "auto" says nothing, which is
-    "best" where no run says otherwise."""
+    """"best" finishes, where a task has more than 20 labels, those alone that may be the best;
+    "full" all of them, whatever a run says; "auto" leaves it to the run, which does as "best" where
+    the rule is the sum, and else as "full"."""
     origin: str = ""
     """The file that the entry is written in."""
     left_out: tuple[str, ...] = ()

@@ -76,7 +76,7 @@ def test_the_answers_of_a_search_are_those_of_the_full_tree_within_what_is_said(
 ) -> None:
     train = table(tmp_path / "train.csv", 60, 24)
     rules = ("sum", "batch", "contextual")
-    asked = many(tmp_path, train=train, rules=rules)
+    asked = many(tmp_path, train=train, rules=rules, label_search="best")
     full = many(tmp_path, train=train, rules=rules, label_search="full")
     found, whole = ran(asked, tmp_path / "a.sqlite"), ran(full, tmp_path / "b.sqlite")
     assert found.result.predictions.keys() == whole.result.predictions.keys()
@@ -100,7 +100,8 @@ def test_the_answers_of_a_search_are_those_of_the_full_tree_within_what_is_said(
         {"labels": 20},
         {"label_search": "full"},
         {"more": 'label_search = "full"'},
-        {"rules": ("mean",)},
+        {"rules": ("sum", "contextual")},
+        {"rules": ("mean",), "label_search": "best"},
     ],
     ids=str,
 )
@@ -156,9 +157,9 @@ def test_a_report_says_how_many_labels_were_finished(tmp_path: Path) -> None:
 
 def test_another_rule_is_another_search_and_asks_its_calibration_once(tmp_path: Path) -> None:
     train, store = table(tmp_path / "train.csv", 60, 24), tmp_path / "store.sqlite"
-    first = ran(many(tmp_path, train=train, rules=("batch",)), store)
-    again = ran(many(tmp_path, train=train, rules=("batch",)), store)
-    other = ran(many(tmp_path, train=train, rules=("sum", "batch")), store)
+    first = ran(many(tmp_path, train=train, rules=("batch",), label_search="best"), store)
+    again = ran(many(tmp_path, train=train, rules=("batch",), label_search="best"), store)
+    other = ran(many(tmp_path, train=train, rules=("sum", "batch"), label_search="best"), store)
     assert again.requests == 0
     assert again.record.run_id == first.record.run_id
     assert other.requests == len(first.record.items), "the items; not what batch is fitted on"
