@@ -84,12 +84,12 @@ class Context(Protocol):
         ...
 
     def copy(self, source: int, target: int) -> None:
-        """Make `target` hold what `source` holds."""
+        """Make `target` hold what `source` holds, at the latest when the next pass begins."""
         ...
 
     def state_of(self, sequence: int, length: int) -> Bytes:
         """All that a sequence of so many tokens holds, for a context of another process that is
-        made alike; empty where that cannot be told."""
+        made alike; empty where that cannot be told. Not asked between a copy and a pass."""
         ...
 
     def put_state(self, sequence: int, length: int, state: Bytes, adapter: Adapter | None) -> bool:

@@ -25,6 +25,9 @@ from gateway.engine.context import Adapter
 logger = logging.getLogger("gateway.engine")
 
 _MAGIC = b"local-model-gateway beginning 1\n"
+_KEPT = 2
+"""Raised where files of before are not to be used: the first were written between a copy and a pass
+too, and held what the sequence held before."""
 _LONGEST_HEAD = 4096
 _TOKEN = np.dtype("<i4")
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -205,7 +208,8 @@ def kept_beginnings(files: KeptFiles | None, computing: Mapping[str, str]) -> Ke
     Args:
         computing: all that decides the bytes of a state, the adapter and the tokens apart.
     """
-    return None if files is None else KeptBeginnings(files, digest_json(computing))
+    made_with = digest_json({**computing, "kept": _KEPT})
+    return None if files is None else KeptBeginnings(files, made_with)
 
 
 def _usable(kept: Beginning, prompt: list[int], adapter: Adapter | None, *, cut: bool) -> int:

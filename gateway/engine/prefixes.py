@@ -55,6 +55,9 @@ class Prefixes:
         self._piece = piece
         self._kept = kept
         self._held = [_Held() for _ in range(context.sequences)]
+        self._copying: set[int] = set()
+        """Sequences between which a library copies, as llama.cpp does, when the next pass begins.
+        Until then no state of theirs may be read or put."""
         self._clock = itertools.count(1)
 
     def claim(
@@ -79,7 +82,8 @@ class Prefixes:
         held.adapter = adapter
         held.last_used = next(self._clock)
         if self._context.goes_back and self.misses(prompt, adapter, place):
-            reused = min(reused, place)
+            # One token is left to a pass, behind which what was copied is there to be kept.
+            reused = min(reused, place - (chosen in self._copying))
         reused = min(reused, len(prompt) - 1) // self._piece * self._piece
         return chosen, reused - len(self.keep(chosen, reused))
 
@@ -93,6 +97,7 @@ class Prefixes:
             return chosen, shared[chosen]
         source, target = self._held[best], self._held[oldest]
         self._context.copy(best, oldest)
+        self._copying |= {best, oldest}
         target.tokens, target.saved = list(source.tokens), dict(source.saved)
         target.lasting = set(source.lasting)
         return oldest, shared[best]
@@ -102,7 +107,7 @@ class Prefixes:
     ) -> tuple[int, int] | None:
         """The sequence, and how much of the prompt it holds now by what a file held; None: no file
         holds much more of it than memory does."""
-        if self._kept is None:
+        if self._kept is None or sequence in self._copying:
             return None
         usable, found = self._kept.longest(prompt, adapter, cut=self._context.goes_back)
         if found is None or usable < self.longest(prompt, adapter) + COPY_WORTH:
@@ -136,7 +141,9 @@ class Prefixes:
         """
         self._save(sequence, lasts=True)
         held, cut = self._held[sequence], self._context.goes_back
-        if self._kept is None or self._kept.holds(held.tokens, held.adapter, cut=cut):
+        if self._kept is None or sequence in self._copying:
+            return
+        if self._kept.holds(held.tokens, held.adapter, cut=cut):
             return
         count = len(held.tokens)
         expected = self._context.memory.cache * count // (self._context.length * len(self._held))
@@ -208,6 +215,7 @@ class Prefixes:
 
     def add(self, sequence: int, tokens: Sequence[int]) -> None:
         """Note what a pass has computed."""
+        self._copying.clear()
         self._held[sequence].tokens += tokens
 
     def leave(self, sequence: int, prompt: Sequence[int]) -> None:

@@ -15,6 +15,7 @@ from gateway.engine.context import Adapter, Logits, Memory, PassRow
 from gateway.engine.engine import Done, Engine
 from gateway.engine.jobs import Job, Read, Step
 from gateway.engine.kept_beginnings import KeptBeginnings
+from gateway.engine.prefixes import Prefixes
 from gateway.engine.shared_beginnings import SharedBeginnings
 
 MODEL = "a" * 64
@@ -23,7 +24,8 @@ FIXED = [n % 97 for n in range(300)]
 
 
 class Remembering:
-    """A context whose logits are a function of all tokens of a sequence and of their adapters."""
+    """A context whose logits are a function of all tokens of a sequence and of their adapters. It
+    copies when the next pass begins, as llama.cpp does."""
 
     mixes_adapters = False
     length, batch_tokens = 1000, 100
@@ -32,16 +34,23 @@ class Remembering:
     def __init__(self, sequences: int = 2, *, goes_back: bool = True) -> None:
         self.sequences, self.goes_back = sequences, goes_back
         self.held: list[list[int]] = [[] for _ in range(sequences)]
+        self.memories: list[list[int]] = [[] for _ in range(sequences)]
+        """What was computed; `held` says how much of it counts."""
+        self.copies: list[tuple[int, int]] = []
         self.forwarded = 0
 
     def decode(self, rows: Sequence[PassRow]) -> list[Logits]:
         found = []
+        for source, target in self.copies:
+            self.memories[target] = list(self.memories[source])
+        self.copies.clear()
         for row in rows:
-            held = self.held[row.sequence]
+            held, memory = self.held[row.sequence], self.memories[row.sequence]
             assert row.position == len(held), "a pass goes on where the sequence ends"
             held.append(row.token + 1000 * (row.adapter is not None))
+            memory[row.position :] = held[row.position :]
             if row.output:
-                drawn = np.random.default_rng(held).normal(size=8)
+                drawn = np.random.default_rng(memory).normal(size=8)
                 found.append(drawn.astype(np.float32))
         self.forwarded += len(rows)
         return found
@@ -60,10 +69,12 @@ class Remembering:
 
     def copy(self, source: int, target: int) -> None:
         self.held[target] = list(self.held[source])
+        self.copies.append((source, target))
 
     def state_of(self, sequence: int, length: int) -> bytes:
         assert length in (0, len(self.held[sequence]))
-        return np.array(self.held[sequence], dtype="<i4").tobytes()
+        held = len(self.held[sequence])
+        return np.array(self.memories[sequence][:held], dtype="<i4").tobytes()
 
     def put_state(
         self,
@@ -74,6 +85,7 @@ class Remembering:
     ) -> bool:
         del adapter
         self.held[sequence] = [int(n) for n in np.frombuffer(state, dtype="<i4")]
+        self.memories[sequence] = list(self.held[sequence])
         return len(self.held[sequence]) == length
 
     def close(self) -> None: ...
@@ -167,6 +179,46 @@ def test_what_prompts_begin_with_unannounced_is_kept_once_three_have_it(files: K
     assert len(on_disk(files)) == 1
     with process(files) as ask:
         assert ask(4, fixed=other).timings.cached_tokens == len(other)
+
+
+def computed(context: Remembering, prefixes: Prefixes, sequence: int, tokens: list[int]) -> None:
+    start = prefixes.length(sequence)
+    context.decode(
+        [PassRow(sequence, start + n, token, False) for n, token in enumerate(tokens[start:])]
+    )
+    prefixes.add(sequence, tokens[start:])
+
+
+def test_what_is_being_copied_is_kept_once_it_is_there(files: KeptFiles) -> None:
+    context, kept = Remembering(), KeptBeginnings(files, MODEL)
+    prefixes = Prefixes(context, kept=kept)
+    first, _ = prefixes.claim([*FIXED, 1], None, set())
+    computed(context, prefixes, first, [*FIXED, 1])
+    place = len(FIXED)
+    second, cached = prefixes.claim([*FIXED, 2], None, {first}, place)
+    assert cached == place - 1, "so that a pass comes before the state is read"
+    prefixes.keep_beginning(second, 1.0)
+    computed(context, prefixes, second, FIXED)
+    prefixes.keep_beginning(second, 1.0)
+    kept.close()
+    _, found = KeptBeginnings(files, MODEL).longest([*FIXED, 3], None, cut=True)
+    assert found is not None
+    assert np.frombuffer(kept.read(found) or b"", "<i4").tolist() == FIXED
+
+
+def test_what_is_being_copied_from_is_not_overwritten_from_disk(files: KeptFiles) -> None:
+    with process(files) as ask:
+        ask(1)
+    long = [n % 83 for n in range(700)]
+    context = Remembering()
+    prefixes = Prefixes(context, kept=KeptBeginnings(files, MODEL))
+    computed(context, prefixes, prefixes.claim(long, None, set())[0], long)
+    branch = [*long[:100], 5]
+    target, cached = prefixes.claim(branch, None, set())
+    assert (context.copies, cached) == ([(1 - target, target)], 100)
+    prefixes.claim([*FIXED, 1], None, {target})
+    computed(context, prefixes, target, branch)
+    assert context.memories[target] == branch
 
 
 def test_a_conversation_that_goes_on_is_not_kept() -> None:

@@ -180,7 +180,8 @@ class Context:
         return bool(read) and self.truncate(sequence, length)
 
     def copy(self, source: int, target: int) -> None:
-        """Make `target` hold what `source` holds."""
+        """Make `target` hold what `source` holds: the library copies when the next pass begins
+        (`llama_kv_cache::update`)."""
         self._lib.llama_memory_seq_rm(self._memory, target, -1, -1)
         self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
