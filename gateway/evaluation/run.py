@@ -631,7 +631,7 @@ async def reason(asked: Question, strategy: Strategy, backend: Backend) -> Compl
 
 
 def _reasoned(known: Observation, thought: Completion, asked: Question) -> Observation:
-    cut = thought.finish_reason == "length"
+    cut = thought.finish_reason == "length" and not (asked.own and thought.answer is not None)
     return replace(
         known,
         text=asked.before_answer(thought) if asked.own else thought.text,

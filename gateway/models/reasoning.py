@@ -28,7 +28,7 @@ CLOSES = re.compile(
     rf"</(?:{_NAMES})\s?>|<\|/(?:{_NAMES})\|>|\[/think\]|◁/think▷|<\|end_of_thought\|>"
     r"|<\|end_thinking\|>|<channel\|>|<\|close\|>think<\|sep\|>|<\|open\|>response<\|sep\|>"
     r"|(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>"
-    r"|<\|end\|><\|begin\|>assistant<\|content\|>"
+    r"|(?:<\|end\|>)?<\|begin\|>assistant<\|content\|>"
     rf"|{re.escape(_FINAL)}",
     re.IGNORECASE,
 )

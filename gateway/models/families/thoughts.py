@@ -43,6 +43,7 @@ _PAIR = rf"(?:(?:{OPENS.pattern})\s*)?(?:{CLOSES.pattern})\s*"
 _CLOSED_AT_END = re.compile(rf"{_PAIR}$", re.IGNORECASE)
 _OPEN_AT_END = re.compile(rf"(?P<tag>{OPENS.pattern})(?P<space>\s*)$", re.IGNORECASE)
 _CLOSED = re.compile(_PAIR, re.IGNORECASE)
+_TURNS_TO_ANSWER = "<|end|><|begin|>assistant<|content|>"
 _FIRST = re.compile(r"<\|[^<>|]+\|>")
 
 
@@ -172,19 +173,43 @@ class Thoughts:
         begun = self._begun(variables)
         opened = _OPEN_AT_END.search(begun or "")
         written = opened["tag"] if opened else self._written_tag
-        if begun is None or not written:
+        if begun is None or not written or (_CLOSED_AT_END.search(begun) and not opened):
             return None
         space = opened["space"] if opened else self._space_behind(written)
-        tag = closing_of(written)
-        header = _CLOSED.sub("", self._before_answer(variables))
-        behind = space * 2 + ("" if tag.endswith(header) else header)
-        return ThoughtTags("" if opened else written + space, space, tag, behind)
+        tag = _TURNS_TO_ANSWER if self._turns_to_answer(written) else closing_of(written)
+        behind = self._behind_thought(variables, space)
+        opening = "" if opened else written + space
+        return ThoughtTags(opening, space, tag, "" if tag.endswith(behind) else behind)
 
     @cached_property
     def _written_tag(self) -> str:
-        """The tag that begins a thought in the template's source; empty: there is none."""
+        """The tag with which the template begins a thought: of one that it closes again, or in its
+        source. Empty: there is none."""
+        if tag := OPENS.match(self._closed_pair):
+            return tag.group()
         found = [each.group() for each in OPENS.finditer(self._template.source)]
         return next((tag for tag in found if "analysis" in tag), found[0] if found else "")
+
+    @cached_property
+    def _closed_pair(self) -> str:
+        """A thought without a word, as the template writes it to leave one out; empty: it writes
+        none."""
+        found = (_CLOSED_AT_END.search(self._begun(given) or "") for given in ({}, self.off))
+        pairs = [each.group() for each in found if each is not None]
+        return next(filter(OPENS.match, pairs), "")
+
+    def _turns_to_answer(self, tag: str) -> bool:
+        """Whether a turn of its own ends a thought, as Solar's templates have it."""
+        return tag == "<|think|>" and f"<|begin|>assistant{tag}" in self._template.source
+
+    def _behind_thought(self, variables: Variables, space: str) -> str:
+        """What stands between the end of a thought and the answer."""
+        header = self._before_answer(variables)
+        ends = [each.end() for each in CLOSES.finditer(header)]
+        if ends:
+            return header[ends[-1] :]
+        pair = self._closed_pair
+        return (pair[len(pair.rstrip()) :] if pair else space * 2) + header
 
     def _space_behind(self, tag: str) -> str:
         source = self._template.source
