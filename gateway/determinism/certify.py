@@ -214,7 +214,7 @@ async def _by_another_way(backend: Backend, questions: Sequence[_Question]) -> l
     writes = not isinstance(backend, Able) or backend.abilities.can("generate")
     if writes and not isinstance(backend, OwnLabels):
         trials += filter(None, [await asyncio.to_thread(by_transformers, backend)])
-        trials += filter(None, [await _thinking(backend)])
+        trials += filter(None, [await thinking(backend)])
     if not isinstance(backend, Plain):
         return trials
     scored = next((each for each in questions if each.labels), None)
@@ -233,7 +233,7 @@ async def _by_another_way(backend: Backend, questions: Sequence[_Question]) -> l
     return trials
 
 
-async def _thinking(backend: Backend) -> Trial | None:
+async def thinking(backend: Backend) -> Trial | None:
     """A thought that is closed at its budget, and the answer behind it, in one generation; beside
     what follows the same tokens in a prompt. None: the model does not think."""
     if (tags := thought_of(backend)) is None or not isinstance(backend, Reads):

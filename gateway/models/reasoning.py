@@ -47,8 +47,10 @@ _DROPPED = r"<\|close\|>(?:response|message)<\|sep\|>"
 _TURNS = r"(?:<\|end\|>)?<\|start\|>assistant(?= to=|<\|channel\|>commentary (?:to=|json))"
 """What begins a call to somebody: it ends a thought, and without one it is text of the call."""
 _Span = tuple[int, int]
+_NEXT = r"(?:(?:<\|end\|>)?<\|start\|>assistant(?=<\|channel\|>))?"
+"""What stands before a channel that is not the first."""
 _TAG = re.compile(
-    f"(?P<opens>{OPENS.pattern})|(?P<closes>{CLOSES.pattern})|(?P<turns>{_TURNS})|{_DROPPED}",
+    f"(?P<opens>{_NEXT}(?:{OPENS.pattern}))|(?P<closes>{CLOSES.pattern})|(?P<turns>{_TURNS})|{_DROPPED}",
     re.IGNORECASE,
 )
 
@@ -100,6 +102,11 @@ def tokens_in(text: str, ends: Sequence[int], *, opened: bool = False, only: boo
     return sum(is_thought(begin, end) for begin, end in zip((0, *ends), ends, strict=False))
 
 
+def _deeper(depth: int, tag: str) -> int:
+    """How many thoughts are open behind a tag that opens one. A channel ends the one before it."""
+    return max(depth, 1) if "<|channel|>" in tag else depth + 1
+
+
 def _stripped(text: str, start: int, end: int) -> _Span:
     piece = text[start:end]
     return start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())
@@ -124,7 +131,7 @@ def _parted(text: str, *, opened: bool, only: bool = False) -> tuple[list[_Span]
         elif tag in ("closes", "turns"):
             depth = max(0, depth - 1)
         elif tag == "opens" and not (fresh and not piece.strip()):
-            depth += 1
+            depth = _deeper(depth, text[end:behind])
         # A tag right behind one that opens is the same once more: the prompt's and the model's.
         fresh = tag == "opens"
         if only and not depth:
@@ -251,7 +258,7 @@ class Parting:
         elif does in ("closes", "turns"):
             self._depth = max(0, self._depth - 1)
         elif does == "opens" and not (self._fresh and not piece.strip()):
-            self._depth += 1
+            self._depth = _deeper(self._depth, tag.group())
         self._thoughts.append("")
         self._fresh = does == "opens"
 
@@ -312,7 +319,7 @@ class Watching:
         if does in ("closes", "turns"):
             self._depth = max(0, self._depth - 1)
         elif does == "opens" and not (self._fresh and not piece.strip()):
-            self._depth += 1
+            self._depth = _deeper(self._depth, tag.group())
         self._fresh = does == "opens"
 
 

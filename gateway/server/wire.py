@@ -26,6 +26,8 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from gateway.core.types import MAX_TOKENS_LIMIT
+
 MOST_STOPS = 16
 MOST_HINT = 4096
 MOST_DEPTH = 64
@@ -276,7 +278,7 @@ def thinking_asked(effort: str, budgets: Iterable[int | None] = ()) -> ThinkingA
     budget = said.pop() if said else NO_BUDGET
     if effort == "off" or budget == 0:
         return ThinkingAsked("off")
-    return ThinkingAsked(effort, None if budget == NO_BUDGET else budget)
+    return ThinkingAsked(effort, None if budget == NO_BUDGET else min(budget, MAX_TOKENS_LIMIT))
 
 
 NO_BUDGET = -1

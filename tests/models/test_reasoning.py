@@ -43,6 +43,18 @@ from gateway.models.reasoning import CLOSING, OPENING, Parting, opens, part
         ),
         ("<|channel|>analysis<|message|>a bug", "a bug", None),
         (
+            "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>analysis<|message|>"
+            "b<|end|><|start|>assistant<|channel|>final<|message|>no bug",
+            "a\nb",
+            "no bug",
+        ),
+        (
+            "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary"
+            "<|message|>I look.<|end|><|start|>assistant<|channel|>commentary to=f json<|message|>",
+            "a\nI look.",
+            "<|channel|>commentary to=f json<|message|>",
+        ),
+        (
             "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary to=f "
             "json<|message|>{}",
             "a",

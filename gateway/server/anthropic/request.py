@@ -41,7 +41,8 @@ def prompt_of(body: TokensBody, session: Session) -> calling.Asked:
         reasoning=body.thinking_asked.effort,
         thinking_budget=body.thinking_asked.budget,
     )
-    return calling.Asked(calling.with_offer(request, offer, session.backend.tool_mode), offer)
+    request = calling.with_offer(request, offer, session.backend.tool_mode)
+    return calling.Asked(calling.behind_thought(request, session.backend), offer)
 
 
 async def ask(body: MessagesBody, session: Session) -> calling.Asked:
