@@ -250,7 +250,20 @@ class Served(Protocol):
 
 
 @runtime_checkable
-class OwnLabels(Protocol):
+class OwnPrompt(Protocol):
+    """A backend that has learned one template, and answers no other's prompts."""
+
+    def knows(self, request: GenerationRequest) -> bool:
+        """Whether a request is in its template.
+
+        Raises:
+            RequestError: it cannot be rendered.
+        """
+        ...
+
+
+@runtime_checkable
+class OwnLabels(OwnPrompt, Protocol):
     """A backend that tells the probabilities of labels of its own, behind a template of its own."""
 
     @property
@@ -260,14 +273,6 @@ class OwnLabels(Protocol):
 
     def around(self, text: str) -> GenerationRequest:
         """A request in its template, about a text."""
-        ...
-
-    def knows(self, request: GenerationRequest) -> bool:
-        """Whether a request is in its template.
-
-        Raises:
-            RequestError: it cannot be rendered.
-        """
         ...
 
 

@@ -45,7 +45,8 @@ def adapters_list(adapters: option.Adapters = None) -> None:
     if not listed(root):
         note_none(
             f"adapters in {root}",
-            "gateway tune -n NAME -t TASK --train FILE; or copy a folder that PEFT saved into it",
+            "gateway tune -n NAME -t TASK --train FILE",
+            "copy a folder that PEFT saved into it",
         )
 
 

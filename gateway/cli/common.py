@@ -41,10 +41,12 @@ class Interrupted(Exception):
     """Ctrl-C in a command that keeps what it has; the message says what."""
 
 
-def note_none(what: str, first: str) -> None:
+def note_none(what: str, first: str, other: str = "") -> None:
     """Instead of an empty table: that there is nothing, and how to make the first."""
     note(f"no {what}")
     note(f"  to make the first: {first}")
+    if other:
+        note(f"  or {other}")
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from gateway.backends.pool import ModelPool
 from gateway.backends.protocol import (
     Backend,
     OwnLabels,
+    OwnPrompt,
     ReadsGroups,
     SearchesLabels,
     thought_of,
@@ -212,10 +213,10 @@ def _known_to(backend: Backend, plan: Plan) -> tuple[Strategy, ...]:
     Raises:
         ConfigError: there is none.
     """
-    if not isinstance(backend, OwnLabels):
+    if not isinstance(backend, OwnPrompt):
         return plan.strategies
     name = backend.spec.name
-    known = tuple(each for each in plan.strategies if _knows(backend, plan, each))
+    known = tuple(each for each in plan.strategies if _is_known(backend, plan, each))
     others = [each.name for each in plan.strategies if each not in known]
     if not known:
         raise ConfigError(
@@ -227,10 +228,11 @@ def _known_to(backend: Backend, plan: Plan) -> tuple[Strategy, ...]:
     return known
 
 
-def _knows(backend: Backend, plan: Plan, strategy: Strategy) -> bool:
+def _is_known(backend: Backend, plan: Plan, strategy: Strategy) -> bool:
     """By the first item that can be rendered; where none can be, each says why."""
-    assert isinstance(backend, OwnLabels)
-    if strategy.template.mode != "score" or strategy.template.reasoning_tokens:
+    assert isinstance(backend, OwnPrompt)
+    mode = "score" if isinstance(backend, OwnLabels) else "generate"
+    if strategy.template.mode != mode or strategy.template.reasoning_tokens:
         return False
     for item in plan.items[:_PROBES]:
         try:

@@ -66,13 +66,23 @@ def _refuse_unnamed(folder: Path) -> None:
 def refuse_broken(file: Path) -> None:
     """Raise ModelLoadError for a file of safetensors that is cut off, none, or a pointer of Git
     LFS."""
+    header_of(file)
+
+
+def header_of(file: Path) -> dict[str, Any]:
+    """What the header of a file of safetensors says, which is whole.
+
+    Raises:
+        ModelLoadError: it is cut off, none, or a pointer of Git LFS.
+    """
     try:
         with file.open("rb") as opened:
             length = int.from_bytes(opened.read(_LENGTH), "little")
             size = file.stat().st_size
-            header = opened.read(length) if length < size else b""
+            said = opened.read(length) if length < size else b""
         refuse_pointer(file)
-        wanted = _LENGTH + length + (_end_of_data(json.loads(header)) if header else 0)
+        header: dict[str, Any] = json.loads(said) if said else {}
+        wanted = _LENGTH + length + _end_of_data(header)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ModelLoadError(f"{file}: no readable safetensors: {exc}") from exc
     if size < wanted:
@@ -80,6 +90,7 @@ def refuse_broken(file: Path) -> None:
             f"{file}: it is cut off: {size} bytes, and by its header {wanted}",
             hint="fetch it again",
         )
+    return header
 
 
 def _end_of_data(header: dict[str, Any]) -> int:

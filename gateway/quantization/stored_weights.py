@@ -1,8 +1,6 @@
 """What an entry's weights are on disk: by which method, at which level, and how many bits each."""
 
-import json
 import math
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from gateway.backends.transformers.packed import Packing, packing_of
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.models.gguf import GGUF
 from gateway.models.gguf_parts import read_model
-from gateway.models.shards import refuse_broken
+from gateway.models.shards import header_of
 from gateway.models.spec import ModelSpec
 from gateway.quantization.contents import contents_of
 
@@ -90,11 +88,7 @@ def _tensors(folder: Path) -> Iterator[tuple[str, str, tuple[int, ...], int]]:
         ModelLoadError: a file is broken.
     """
     for file in sorted(folder.glob("*.safetensors")):
-        refuse_broken(file)
-        with file.open("rb") as opened:
-            (length,) = struct.unpack("<Q", opened.read(8))
-            header = json.loads(opened.read(length))
-        for name, said in header.items():
+        for name, said in header_of(file).items():
             if name != "__metadata__":
                 start, end = said["data_offsets"]
                 yield name, _type(said["dtype"]), tuple(said["shape"]), end - start

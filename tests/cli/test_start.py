@@ -33,7 +33,7 @@ MAY_LOAD = {
     "--version": "",
     "run --help": OPTIONS,
     "tune --help": OPTIONS,
-    "adapters list": f"{OPTIONS} numpy safetensors tomlkit",
+    "adapters list": f"{OPTIONS} safetensors tomlkit",
     "ask -m fake --raw x": f"{ENTRIES} asyncio",
     "classify -t mine -m fake -s scored x": ASKED,
     "compare report:fake/scored/sum fake/written": f"{SCORED} asyncio",

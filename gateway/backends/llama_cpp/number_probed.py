@@ -1,14 +1,10 @@
 """A GGUF file with a probe of numbers on its hidden states: it writes one number."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Sequence
-from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-
-from gateway.backends.llama_cpp.fitted import FittedLlamaCpp, place_of_text
+from gateway.backends.llama_cpp.fitted import FittedLlamaCpp
 from gateway.backends.llama_cpp.spec import LlamaCppNumberProbeSpec
 from gateway.core.errors import Unsupported
 from gateway.core.types import Completion, Delta, GenerationRequest, LabelScores, Usage
@@ -24,10 +20,6 @@ class NumberProbedLlamaCpp(FittedLlamaCpp):
     """
 
     spec: LlamaCppNumberProbeSpec
-
-    def __init__(self, spec: LlamaCppNumberProbeSpec, path: Path) -> None:
-        super().__init__(spec, path)
-        self._reading = threading.Lock()
 
     def _load(self, folder: Path) -> NumberProbe:
         self._probe = read_number_probe(folder)
@@ -63,11 +55,5 @@ class NumberProbedLlamaCpp(FittedLlamaCpp):
         )
 
     def _answer(self, prompt: Sequence[int]) -> float:
-        start, stop = place_of_text(self._probe.frame, prompt)
-        states = {}
-        if self._probe.layers:
-            # A memory that has read nothing: the same bytes whatever was asked before.
-            with self._reading, closing(self.states(self._probe.layers)) as reader:
-                read = reader.read(prompt, start, stop)
-            states = dict(zip(self._probe.layers, read.astype(np.float64), strict=True))
-        return self._probe.answer(states, self._reader.tokenizer.text_of(prompt[start:stop]))
+        states, words = self._look(prompt)
+        return self._probe.answer(states, words)

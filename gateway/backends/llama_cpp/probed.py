@@ -1,16 +1,11 @@
 """A GGUF file with a probe on its hidden states: it answers with labels' probabilities alone."""
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from gateway.backends.llama_cpp.fitted import FittedLlamaCpp, place_of_text
+from gateway.backends.llama_cpp.fitted import FittedLlamaCpp
 from gateway.backends.llama_cpp.spec import LlamaCppProbeSpec
-from gateway.backends.llama_cpp.states import StateReader
 from gateway.core.errors import InvalidRequest, Unsupported
 from gateway.core.lists import first_names
 from gateway.core.types import Completion, Delta, GenerationRequest, LabelScores
@@ -29,16 +24,15 @@ class ProbedLlamaCpp(FittedLlamaCpp):
 
     spec: LlamaCppProbeSpec
 
-    def __init__(self, spec: LlamaCppProbeSpec, path: Path) -> None:
-        super().__init__(spec, path)
-        self._states: StateReader | None = None
-        self._reading = threading.Lock()
-
     def _load(self, folder: Path) -> Probe:
         self._probe = read_probe(folder)
         self._heads: Heads = read_heads(folder, self._probe)
-        self._layers = tuple(sorted({*self._probe.layers, *self._heads.layers}))
         return self._probe
+
+    @property
+    def _layers(self) -> tuple[int, ...]:
+        """Of the heads of all groups too."""
+        return tuple(sorted({*self._probe.layers, *self._heads.layers}))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -65,10 +59,6 @@ class ProbedLlamaCpp(FittedLlamaCpp):
         frame = self._probe.frame
         tokens = (*frame.before, *self._reader.plain_tokens(text), *frame.behind)
         return GenerationRequest(self.spec.name, prompt_tokens=tokens)
-
-    def knows(self, request: GenerationRequest) -> bool:
-        """See `gateway.backends.protocol.OwnLabels`."""
-        return self._probe.frame.text(self._reader.render(request).token_ids) is not None
 
     async def generate(self, request: GenerationRequest) -> Completion:
         raise self._answers_with_labels()
@@ -116,32 +106,8 @@ class ProbedLlamaCpp(FittedLlamaCpp):
         return tuple(found[self._probe.labels.index(label)] for label in labels)
 
     def _logprobs(self, prompt: Sequence[int], group: str, *, fresh: bool = False) -> list[float]:
-        start, stop = place_of_text(self._probe.frame, prompt)
-        states = {}
-        # All layers, whatever the group: what is said does not depend on it, and no reader is made
-        # anew for another group.
-        if self._layers:
-            with self._reading, self._reader_of_states(fresh=fresh) as reader:
-                read = reader.read(prompt, start, stop)
-            states = dict(zip(self._layers, read.astype(np.float64), strict=True))
-        words = self._reader.tokenizer.text_of(prompt[start:stop])
+        states, words = self._look(prompt, fresh=fresh)
         found = self._probe.log_probabilities(states, words)
         if head := self._heads.by_group.get(group):
             found = head.mixed(head.probe.log_probabilities(states, words), found)
         return [float(value) for value in found]
-
-    @contextmanager
-    def _reader_of_states(self, *, fresh: bool) -> Iterator[StateReader]:
-        if fresh:
-            with closing(self.states(self._layers)) as reader:
-                yield reader
-            return
-        if self._states is None:
-            self._states = self.states(self._layers)
-        yield self._states
-
-    async def close(self) -> None:
-        if self._states is not None:
-            states, self._states = self._states, None
-            states.close()
-        await super().close()

@@ -75,7 +75,7 @@ class LlamaCppSpec(ModelSpec):
         return -(-self.context_length // _STEP) * _STEP
 
     def probed(self, name: str, folder: Path) -> ModelSpec:
-        from gateway.models.adapters.number_probe import answers_with_numbers
+        from gateway.models.adapters.probe_kind import answers_with_numbers
 
         numbers = answers_with_numbers(folder)
         kind = LlamaCppNumberProbeSpec if numbers else LlamaCppProbeSpec

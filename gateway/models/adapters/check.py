@@ -16,10 +16,11 @@ from gateway.models.adapters.folder import WEIGHTS, Adapter, Tensor, misnamed, r
 from gateway.models.adapters.heads import read_heads
 from gateway.models.adapters.kinds import SUPPORTED
 from gateway.models.adapters.names import is_probe
-from gateway.models.adapters.number_probe import answers_with_numbers, read_number_probe
+from gateway.models.adapters.number_probe import read_number_probe
 from gateway.models.adapters.numbers import oddities
 from gateway.models.adapters.own_template import own_template
 from gateway.models.adapters.probe import read_probe
+from gateway.models.adapters.probe_kind import answers_with_numbers
 
 __all__ = [
     "Base",

@@ -16,14 +16,14 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Gt
 from pydantic import ConfigDict, TypeAdapter
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from gateway.models.adapters.names import PROBE
 from gateway.models.adapters.probe import Floats, Frame, Pooling, pooled, vectorizer_of
 from gateway.models.adapters.probe_file import read_file, shaped
+from gateway.models.adapters.probe_kind import ProbeKind
 
-_ABOUT = "number_probe"
+_ABOUT: ProbeKind = "number_probe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +143,6 @@ class _About:
     behind: tuple[int, ...]
     dimensions: Annotated[int, Ge(1)]
     terms: tuple[str, ...] = ()
-
-
-def answers_with_numbers(folder: Path) -> bool:
-    """Whether the probe in a folder is one of numbers; False too where it cannot be read."""
-    try:
-        with safe_open(folder / PROBE, framework="np") as file:
-            return _ABOUT in (file.metadata() or {})
-    except (SafetensorError, OSError):
-        return False
 
 
 def write_number_probe(folder: Path, probe: NumberProbe) -> None:

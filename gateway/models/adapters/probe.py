@@ -23,8 +23,9 @@ from gateway.core.digests import file_digest
 from gateway.core.sequences import common_length
 from gateway.models.adapters.names import PROBE
 from gateway.models.adapters.probe_file import read_file, shaped
+from gateway.models.adapters.probe_kind import ProbeKind
 
-_ABOUT = "probe"
+_ABOUT: ProbeKind = "probe"
 _JOINED = 3
 """Most tokens of a template that a tokenizer may have joined with the text beside them."""
 

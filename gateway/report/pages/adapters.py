@@ -9,6 +9,7 @@ from gateway.core.errors import ConfigError, ModelLoadError
 from gateway.models.adapters.card import Card, read_card
 from gateway.models.adapters.folder import CONFIG, WEIGHTS, Adapter, read_adapter
 from gateway.models.adapters.names import PROBE, folder_of, is_probe, listed, shipped_beside
+from gateway.models.adapters.probe_kind import answers_with_numbers, probe_kind
 from gateway.report.format import ABSENT
 from gateway.report.sections import Cell, Head, Section, by_rows, numbers
 
@@ -64,7 +65,7 @@ def details(adapter: Adapter) -> Section:
 def probe_details(folder: Path) -> Section:
     """Card, members and size of a probe."""
     from gateway.models.adapters.heads import Heads, read_heads
-    from gateway.models.adapters.number_probe import answers_with_numbers, read_number_probe
+    from gateway.models.adapters.number_probe import read_number_probe
     from gateway.models.adapters.probe import Probe, read_probe
 
     of_numbers = answers_with_numbers(folder)
@@ -111,10 +112,7 @@ def _row(adapter: Adapter) -> tuple[str, ...]:
 
 
 def _probe_row(folder: Path) -> tuple[str, ...]:
-    # Most folders hold none, and a list needs no numbers else.
-    from gateway.models.adapters.check import check_probe
-
-    check_probe(folder)
+    probe_kind(folder)
     return (folder.name, "probe", ABSENT, *_told(read_card(folder)), "not needed")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import gateway
 from gateway.backends.llama_cpp.number_probed import NumberProbedLlamaCpp
 from gateway.backends.llama_cpp.spec import LlamaCppNumberProbeSpec, LlamaCppSpec
 from gateway.core.errors import ConfigError, InvalidRequest, ModelLoadError, Unsupported
@@ -15,11 +16,13 @@ from gateway.core.types import Completion, GenerationRequest, Message
 from gateway.determinism.certify import load_pulled
 from gateway.models.adapters.check import check_probe
 from gateway.models.adapters.names import PROBE
-from gateway.models.adapters.number_probe import answers_with_numbers, read_number_probe
+from gateway.models.adapters.number_probe import read_number_probe
 from gateway.models.adapters.probe import read_probe
+from gateway.models.adapters.probe_kind import answers_with_numbers
 from gateway.models.spec import PathSource
 from gateway.report.pages.adapters import listing, probe_details
 from gateway.report.pages.tuning import tuned_lines
+from gateway.tasks.tables.options import ReadOptions
 from gateway.tuning.job import TrainingJob, TuningOptions, job_of
 from gateway.tuning.probe.fit import Choice
 from gateway.tuning.probe.numbers import MEDIAN, ProbedNumbers, choose, train
@@ -120,6 +123,43 @@ def test_a_number_depends_on_no_other_request(backend: NumberProbedLlamaCpp) -> 
     texts = ["elm typo", "moss oak scheduler", "button"]
     together = [each.text for each in said(backend, *texts)]
     assert [said(backend, text)[0].text for text in texts] == together
+
+
+def test_one_memory_reads_all_that_it_is_asked(
+    backend: NumberProbedLlamaCpp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(backend, "_states", None)
+    real = backend.states
+    monkeypatch.setattr(backend, "states", lambda layers: made.append(layers) or real(layers))
+    said(backend, "elm typo", "oak scheduler")
+    assert len(made) == bool(backend._probe.layers)
+
+
+def test_in_a_grid_it_is_asked_by_what_it_has_learned_alone(
+    root: Path, spec: LlamaCppSpec, made: ProbedNumbers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(spec.source, PathSource)
+    (root / "models.toml").write_text(
+        f'[models.tiny]\nbackend = "llama_cpp"\nsource = {{ path = "{spec.source.path}" }}\n'
+        "context_length = 512\nthreads = 1\n"
+    )
+    (root / "prompts" / "points" / "other.j2").write_text(ASK.replace("text }}", "text }} points"))
+    (root / "test.csv").write_text("id,text,points\n1,elm typo,1\n2,oak scheduler,13\n")
+    monkeypatch.setenv("GATEWAY_ADAPTERS", str(made.folder.parent))
+    told: list[str] = []
+    found = gateway.run(
+        task="points",
+        data=str(root / "test.csv"),
+        models=("tiny+sizes",),
+        strategies=("written", "other"),
+        columns=ReadOptions(tell=told.append),
+        store=root / "runs.sqlite",
+        models_file=root / "models.toml",
+        prompts=root / "prompts",
+    )
+    assert [cell.name for cell in found.record.cells] == ["tiny+sizes/written"]
+    assert "tiny+sizes is not asked by other, which it has not learned" in told
 
 
 def test_what_a_probe_of_numbers_does_not_do_is_refused(backend: NumberProbedLlamaCpp) -> None:
