@@ -39,6 +39,7 @@ from gateway.server.openai.completions import CompletionRoutes
 from gateway.server.openai.embeddings import EmbeddingRoutes
 from gateway.server.openai.errors import ErrorResponse, error_response, validation_failure
 from gateway.server.openai.models import ModelRoutes
+from gateway.server.openai.response_socket import ResponseSocket
 from gateway.server.openai.responses import ResponseRoutes
 from gateway.server.origins import pattern_of
 from gateway.server.own_folders import OwnFolders
@@ -140,6 +141,7 @@ def _openai(service: Service, prefix: str) -> APIRouter:
     )
     for routes in (ModelRoutes, ChatRoutes, CompletionRoutes, EmbeddingRoutes, ResponseRoutes):
         routes(service).add_to(router)
+    ResponseSocket().add_to(router)
     return router
 
 

@@ -40,6 +40,12 @@ _DISCARD_S, _DISCARD_LIMITS = 1.0, 4
 _PUBLIC = ("/health", "/docs", "/redoc", "/openapi.json")
 """Paths that say nothing about models or callers, and so need no key."""
 
+_ASKING = ("http", "websocket")
+"""What comes from a client."""
+_BEGINNINGS = ("http.response.start", "websocket.http.response.start")
+_SWITCHED = 101
+"""Status of a connection that became a WebSocket."""
+
 _OPEN = "/"
 """The path that names models to who shows a key, and none to who shows none."""
 
@@ -64,16 +70,19 @@ class Exchanges:
         self._hidden = hidden
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in _ASKING:
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(
-            f"req_{secrets.token_hex(12)}", scope["method"], scope["path"], self._hidden
-        )
+        method = scope.get("method", "GET")
+        exchange = Exchange(f"req_{secrets.token_hex(12)}", method, scope["path"], self._hidden)
         begin(exchange)
 
         async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "websocket.accept":
+                exchange.status = _SWITCHED
+            elif message["type"] == "websocket.close":
+                exchange.status = exchange.status or 403
+            elif message["type"] in _BEGINNINGS:
                 exchange.status = message["status"]
                 MutableHeaders(scope=message)["x-request-id"] = exchange.id
             await send(message)
@@ -87,7 +96,9 @@ class Exchanges:
                 await self._render(scope["path"], failure)(scope, receive, answer)
         finally:
             exchange.route = getattr(scope.get("route"), "path", "unknown")
-            self._finished(exchange)
+            # What is asked over a WebSocket are exchanges of their own.
+            if exchange.status != _SWITCHED:
+                self._finished(exchange)
 
 
 class Guard:
@@ -105,7 +116,7 @@ class Guard:
         self._origins = re.compile(origins) if origins else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (refusal := self._refusal(Headers(scope=scope))):
+        if scope["type"] in _ASKING and (refusal := self._refusal(Headers(scope=scope))):
             await _refused(self._render, scope, refusal)(scope, receive, send)
             return
         await self._app(scope, receive, send)
@@ -140,7 +151,7 @@ class Authentication:
         self._rates = Rates()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._keys is not None:
+        if scope["type"] in _ASKING and self._keys is not None:
             headers = Headers(scope=scope)
             try:
                 if _is_private(scope["path"], headers):

@@ -114,7 +114,12 @@ async def serve(
         raise
     on_ready()
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, timeout_keep_alive=30
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=30,
+        ws_max_size=settings.limits.body_bytes,
     )
     await _Server(config, service, settings.limits.drain_s).serve([listener])
 

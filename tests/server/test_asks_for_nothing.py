@@ -357,7 +357,8 @@ ASKED_AND_CALLED: list[dict[str, Any]] = [
         ({"tools": [{"type": "web_search"}]}, "tools[0]", "web_search"),
         ({"tool_choice": "required"}, None, "tool_choice needs tools"),
         ({"previous_response_id": "resp_1"}, "previous_response_id", "not kept"),
-        ({"include": ["message.output_text.logprobs"]}, "include[0]", "encrypted_content"),
+        ({"include": ["x"]}, "include[0]", "encrypted_content"),
+        ({"top_logprobs": 21}, "top_logprobs", "20"),
         ({"reasoning": {"effort": "high"}}, "reasoning.effort", "no thoughts"),
     ],
 )

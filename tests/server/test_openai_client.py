@@ -17,6 +17,7 @@ from gateway.server.settings import Settings
 from tests.server.conftest import CHAT, TOOLS, real_models, serving
 from tests.server.waiting import wait_until
 
+INCLUDE = ["message.output_text.logprobs"]
 ASKED: list[ChatCompletionMessageParam] = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": [{"type": "text", "text": "Name three colours."}]},
@@ -335,6 +336,36 @@ def test_responses_answer_in_one_piece_or_as_events(client: openai.OpenAI) -> No
     texts = [e.delta for e in events if e.type == "response.output_text.delta"]
     assert "".join(texts) == done.output_text
     assert events[-1].type == "response.incomplete"
+
+
+@pytest.mark.parametrize(("more", "count"), [({"include": INCLUDE}, 0), ({"top_logprobs": 2}, 2)])
+def test_responses_tell_log_probabilities_as_chat_does(
+    client: openai.OpenAI, more: dict[str, Any], count: int
+) -> None:
+    chat = client.chat.completions.create(
+        model=CHAT, messages=ASKED, max_tokens=6, logprobs=True, top_logprobs=count
+    )
+    assert chat.choices[0].logprobs is not None
+    told = [each.model_dump() for each in chat.choices[0].logprobs.content or []]
+    asked: Any = {"model": CHAT, "input": ASKED, "max_output_tokens": 6, **more}
+    done = client.responses.create(**asked)
+    assert done.top_logprobs == count
+    assert logprobs_of(done) == told
+    events: list[Any] = list(client.responses.create(**asked, stream=True))
+    pieces = [e.logprobs for e in events if e.type == "response.output_text.delta"]
+    assert [each.model_dump() for piece in pieces for each in piece] == told
+    assert logprobs_of(events[-1].response) == told
+
+
+def test_responses_tell_none_where_none_are_asked_for(client: openai.OpenAI) -> None:
+    include: Any = ["reasoning.encrypted_content", "web_search_call.results"]
+    done = client.responses.create(model=CHAT, input="Hi", max_output_tokens=2, include=include)
+    assert logprobs_of(done) == []
+
+
+def logprobs_of(done: Any) -> list[Any]:
+    """Of the one text of an answer."""
+    return [each.model_dump() for each in done.output[0].content[0].logprobs]
 
 
 def test_responses_hold_a_schema(client: openai.OpenAI) -> None:

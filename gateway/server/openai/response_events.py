@@ -4,9 +4,12 @@ https://platform.openai.com/docs/api-reference/responses-streaming
 """
 
 import json
+from collections.abc import Callable, Sequence
 
-from gateway.core.types import Completion, ToolCall
+from gateway.core.types import Completion, TokenLogprob, ToolCall
 from gateway.server.client_work import Emit
+from gateway.server.logprobs import TokenLogprobs, token_logprobs
+from gateway.server.message_tokens import MessageTokens
 from gateway.server.openai import sse
 from gateway.server.openai.response_shape import (
     Failed,
@@ -23,10 +26,24 @@ from gateway.server.tools import ParsedAnswer
 
 
 class Events:
-    """Tells one answer: its message, if anything is said, and then its calls."""
+    """Tells one answer: its message, if anything is said, and then its calls.
 
-    def __init__(self, body: ResponseRequest, fingerprint: str, emit: Emit[str]) -> None:
+    Args:
+        piece: the bytes of a token.
+    """
+
+    def __init__(
+        self,
+        body: ResponseRequest,
+        fingerprint: str,
+        emit: Emit[str],
+        piece: Callable[[int], bytes],
+    ) -> None:
         self._body = body
+        self._tokens = MessageTokens(piece)
+        self._piece = piece
+        self._logprobs: list[TokenLogprobs] = []
+        """Of the message, as far as it was told."""
         self._fingerprint = fingerprint
         self._emit = emit
         self._number = 0
@@ -46,14 +63,26 @@ class Events:
         self._send("response.created", response=response)
         self._send("response.in_progress", response=response)
 
-    def tell(self, new: ParsedAnswer) -> None:
-        """The next piece; an empty one is none."""
+    def tell(
+        self, new: ParsedAnswer, tokens: Sequence[TokenLogprob] = (), *, last: bool = False
+    ) -> None:
+        """The next piece; an empty one is none.
+
+        Args:
+            tokens: since the piece before, where their log-probabilities were asked for.
+            last: no token follows.
+        """
+        self._tokens.add(tokens)
+        if last:
+            self._tokens.end()
+        shown = token_logprobs(self._tokens.of(new), self._piece, always_top=True)
         if new.thought:
             self._think(new.thought)
         if new.content:
             self._begin_message()
-            place = self._place()
-            self._send("response.output_text.delta", **place, delta=new.content, logprobs=[])
+            self._logprobs += shown
+            told = {"delta": new.content, "logprobs": [each.model_dump() for each in shown]}
+            self._send("response.output_text.delta", **self._place(), **told)
 
     def _think(self, text: str) -> None:
         if not self._thought:
@@ -79,7 +108,9 @@ class Events:
             self._end_message(said.content, cut=completion.finish_reason == "length")
         for call in said.calls:
             self._call(call)
-        response = responded(self._body, self._fingerprint, completion, said)
+        response = responded(
+            self._body, self._fingerprint, completion, said, logprobs=self._logprobs
+        )
         self._send(f"response.{response.status}", response=response.model_dump())
 
     def failed(self, code: str, message: str, parameter: str | None) -> str:
@@ -105,9 +136,11 @@ class Events:
 
     def _end_message(self, text: str, *, cut: bool) -> None:
         place = self._place()
-        self._send("response.output_text.done", **place, text=text, logprobs=[])
-        self._send("response.content_part.done", **place, part=part_of(text).model_dump())
-        item = message_of(text, cut=cut).model_dump()
+        part = part_of(text, self._logprobs).model_dump()
+        told = {"text": text, "logprobs": part["logprobs"]}
+        self._send("response.output_text.done", **place, **told)
+        self._send("response.content_part.done", **place, part=part)
+        item = message_of(text, self._logprobs, cut=cut).model_dump()
         self._send("response.output_item.done", output_index=self._message, item=item)
 
     def _call(self, call: ToolCall) -> None:

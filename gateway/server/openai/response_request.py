@@ -57,6 +57,7 @@ def prompt_of(body: ResponseRequest, session: Session) -> calling.Asked:
         constraint=None if schema is None else Constraint("json_schema", schema),
         reasoning=body.thinking_asked.effort,
         thinking_budget=body.thinking_asked.budget,
+        logprobs=body.alternatives,
     )
     offer = _offer(body).to(session.backend)
     request = calling.with_offer(request, offer, session.backend.tool_mode)

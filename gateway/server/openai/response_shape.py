@@ -1,11 +1,13 @@
 """What /v1/responses answers: the object, whole or as far as it is."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from gateway.core.types import Completion, ToolCall
 from gateway.server.exchange import current
+from gateway.server.logprobs import TokenLogprobs
 from gateway.server.openai.responses_wire import (
     Incomplete,
     InputDetails,
@@ -40,8 +42,13 @@ def responded(
     done: Completion | None,
     said: ParsedAnswer | None = None,
     failed: Failed | None = None,
+    logprobs: Sequence[TokenLogprobs] = (),
 ) -> Responded:
-    """The answer; None: before there is any of it."""
+    """The answer; None: before there is any of it.
+
+    Args:
+        logprobs: of the tokens of its message.
+    """
     status = _status(done, said, failed)
     form = body.text.format if body.text and body.text.format else None
     shown = form.model_dump(by_alias=True, exclude_none=True) if form else {"type": "text"}
@@ -60,7 +67,7 @@ def responded(
         max_output_tokens=body.max_output_tokens,
         metadata=body.metadata or {},
         model=body.model,
-        output=output_of(done, said) if done and said else [],
+        output=output_of(done, said, logprobs) if done and said else [],
         parallel_tool_calls=body.parallel_tool_calls is not False,
         previous_response_id=None,
         background=False,
@@ -71,7 +78,7 @@ def responded(
         reasoning=ReasoningAsked(effort=body.reasoning.effort if body.reasoning else None),
         safety_identifier=body.safety_identifier,
         service_tier="default",
-        top_logprobs=0,
+        top_logprobs=body.top_logprobs or 0,
         user=body.user,
         store=False,
         temperature=body.temperature or 0.0,
@@ -89,14 +96,15 @@ def responded(
 
 
 def output_of(
-    done: Completion, said: ParsedAnswer
+    done: Completion, said: ParsedAnswer, logprobs: Sequence[TokenLogprobs] = ()
 ) -> list[OutputReasoning | OutputMessage | OutputCall]:
     """The items: what was said, unless only calls were made; and the calls."""
     items: list[OutputReasoning | OutputMessage | OutputCall] = []
     if said.thought:
         items.append(thought_of(said.thought))
     if is_said(said):
-        items.append(message_of(said.content, cut=done.finish_reason == "length"))
+        cut = done.finish_reason == "length"
+        items.append(message_of(said.content, logprobs, cut=cut))
     return [*items, *(call_of(call, "completed") for call in said.calls)]
 
 
@@ -116,14 +124,14 @@ def thought_of(text: str) -> OutputReasoning:
     )
 
 
-def message_of(text: str, *, cut: bool) -> OutputMessage:
+def message_of(text: str, logprobs: Sequence[TokenLogprobs], *, cut: bool) -> OutputMessage:
     """What was said, as an item."""
     return OutputMessage(
         id=item_id(),
         type="message",
         role="assistant",
         status="incomplete" if cut else "completed",
-        content=[part_of(text)],
+        content=[part_of(text, logprobs)],
     )
 
 
@@ -139,9 +147,9 @@ def call_of(call: ToolCall, status: Literal["in_progress", "completed"]) -> Outp
     )
 
 
-def part_of(text: str) -> OutputText:
+def part_of(text: str, logprobs: Sequence[TokenLogprobs] = ()) -> OutputText:
     """A text as a part of an item."""
-    return OutputText(type="output_text", text=text, annotations=[], logprobs=[])
+    return OutputText(type="output_text", text=text, annotations=[], logprobs=list(logprobs))
 
 
 def item_id(kind: str = "msg") -> str:

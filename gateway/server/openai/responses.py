@@ -5,15 +5,18 @@ import json
 from fastapi import APIRouter, Request, Response
 
 from gateway.core.errors import InvalidRequest
+from gateway.core.types import Completion
 from gateway.server import tools as calling
 from gateway.server.client_work import Emit, unless_gone
 from gateway.server.exchange import current
+from gateway.server.logprobs import TokenLogprobs, token_logprobs
+from gateway.server.message_tokens import message_tokens
 from gateway.server.openai import sse
 from gateway.server.openai.response_events import Events
 from gateway.server.openai.response_request import ask, prompt_of
 from gateway.server.openai.response_shape import responded
 from gateway.server.openai.responses_wire import InputTokens, Responded, ResponseRequest
-from gateway.server.service import Service
+from gateway.server.service import Service, Session
 
 
 class ResponseRoutes:
@@ -71,23 +74,36 @@ class ResponseRoutes:
         async with self._service.session(body.model) as session:
             asked = await ask(body, session)
             done = await session.generate(asked.request)
-        return responded(body, done.fingerprint, done, asked.read(done))
+            said = asked.read(done)
+            logprobs = await _logprobs(asked, done, said, session)
+        return responded(body, done.fingerprint, done, said, logprobs=logprobs)
 
     async def _stream(self, body: ResponseRequest, emit: Emit[str], begun: list[Events]) -> None:
         async with self._service.session(body.model) as session:
             asked = await ask(body, session)
-            events = Events(body, session.backend.fingerprint, emit)
+            events = Events(body, session.backend.fingerprint, emit, session.backend.piece)
             begun.append(events)
             opened = await session.opened(asked.request)
             telling = calling.Telling(asked.offer, opened=opened, only=asked.is_formed)
             async for delta in session.stream(asked.request):
                 events.begin()
                 if delta.completion is None:
-                    events.tell(telling.add(delta.text))
+                    events.tell(telling.add(delta.text), delta.logprobs)
                     continue
                 said = asked.read(delta.completion)
-                events.tell(telling.rest(delta.completion, said))
+                events.tell(telling.rest(delta.completion, said), delta.logprobs, last=True)
                 events.end(delta.completion, said)
+
+
+async def _logprobs(
+    asked: calling.Asked, done: Completion, said: calling.ParsedAnswer, session: Session
+) -> list[TokenLogprobs]:
+    """Of the message; none where they were not asked for."""
+    if done.logprobs is None:
+        return []
+    telling = calling.Telling(asked.offer, opened=await session.opened(asked.request))
+    found = message_tokens(done, said, telling, session.backend.piece)
+    return token_logprobs(found, session.backend.piece, always_top=True)
 
 
 def _error_events(error_json: str, begun: list[Events]) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from gateway.server.logprobs import TokenLogprobs
 from gateway.server.openai.chat_wire import only_text
 from gateway.server.openai.fields import (
     Metadata,
@@ -24,6 +25,7 @@ from gateway.server.wire import (
     JsonObject,
     Text,
     ThinkingAsked,
+    Whole,
     Wire,
     effort_of,
     only_default,
@@ -239,6 +241,20 @@ Item = Annotated[
 ]
 
 
+_LOGPROBS = "message.output_text.logprobs"
+Included = Literal[
+    "message.output_text.logprobs",
+    "reasoning.encrypted_content",
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+    "file_search_call.results",
+    "message.input_image.image_url",
+    "web_search_call.action.sources",
+    "web_search_call.results",
+]
+"""What an answer is to tell beside itself, as OpenAI's reference has it."""
+
+
 class ResponseRequest(Wire):
     """A text, or turns, to answer."""
 
@@ -279,13 +295,15 @@ class ResponseRequest(Wire):
     service_tier: Annotated[
         None, only_default("auto", "default", reason="requests have one priority")
     ] = None
-    top_logprobs: Annotated[None, only_default(0, reason="log-probabilities are not told")] = None
+    top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
+    """Above 0, as `include: ["message.output_text.logprobs"]`: each token of the answer's text is
+    told with its log-probability, as in /v1/chat/completions, and with so many alternatives."""
     previous_response_id: Annotated[
         None, only_empty("answers are not kept: send the earlier turns as input")
     ] = None
     conversation: Annotated[None, only_empty("conversations are not kept")] = None
-    include: Annotated[list[Literal["reasoning.encrypted_content"]] | None, UNREAD] = None
-    """Of reasoning, which no answer has apart from its text."""
+    include: list[Included] | None = None
+    """Only log-probabilities are read; the others are of what no answer has."""
     background: Annotated[None, only_empty("an answer is waited for")] = None
     background_options: Annotated[
         None,
@@ -311,6 +329,12 @@ class ResponseRequest(Wire):
         return thinking_asked(effort_of(asked.effort), [asked.max_tokens])
 
     @property
+    def alternatives(self) -> int | None:
+        """How many a token is told with; None: log-probabilities are not asked for."""
+        count = self.top_logprobs or 0
+        return count if count or _LOGPROBS in (self.include or ()) else None
+
+    @property
     def enforces_call(self) -> bool:
         """Whether the answer must be a call."""
         return self.tool_choice == "required" or isinstance(self.tool_choice, NamedFunctionTool)
@@ -330,7 +354,8 @@ class OutputText(Answered):
     type: Literal["output_text"]
     text: str
     annotations: list[str]
-    logprobs: list[str]
+    logprobs: list[TokenLogprobs]
+    """One entry a token, where they were asked for."""
 
 
 class OutputMessage(Answered):
@@ -439,7 +464,7 @@ class Responded(Answered):
     reasoning: ReasoningAsked
     safety_identifier: str | None
     service_tier: Literal["default"]
-    top_logprobs: Literal[0]
+    top_logprobs: int
     user: str | None
     store: Literal[False]
     temperature: float
