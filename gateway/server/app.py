@@ -25,6 +25,7 @@ from gateway.server.exchange import Exchange, current
 from gateway.server.extensions.classify import ClassifyRoutes
 from gateway.server.extensions.rerank import RerankRoutes
 from gateway.server.extensions.scores import ScoreRoutes
+from gateway.server.extensions.templates import TemplateRoutes
 from gateway.server.extensions.tokens import TokenRoutes
 from gateway.server.health import HealthRoutes
 from gateway.server.http_errors import Failure, noted
@@ -158,6 +159,7 @@ def _anthropic(service: Service) -> APIRouter:
 def _extensions(service: Service, settings: Settings) -> APIRouter:
     router = APIRouter(tags=["extensions"], route_class=JsonRoute, responses=_FAILURES)
     TokenRoutes(service).add_to(router)
+    TemplateRoutes(service).add_to(router)
     ScoreRoutes(service).add_to(router)
     RerankRoutes(service).add_to(router)
     ClassifyRoutes(service, settings.prompts).add_to(router)

@@ -60,6 +60,8 @@ class Service:
         self._recorder = recorder
         self.admission = Admission(limits.running, limits.waiting)
         self.ready = False
+        self._first: tuple[str, ...] = ()
+        """Models that were loaded before the first request."""
 
     async def preload(self, names: Sequence[str]) -> None:
         """Load models before the first request asks for them; then the server is ready.
@@ -75,6 +77,7 @@ class Service:
                 f"the models do not fit in memory together: {', '.join(evicted)} had to go again",
                 hint="name fewer of them, or give more --memory",
             )
+        self._first = tuple(names)
         self.ready = True
 
     def troubles(self) -> dict[str, Troubles]:
@@ -113,6 +116,25 @@ class Service:
         if name not in self.pool.loaded:
             weights_path(spec)
         return spec
+
+    def meant(self, name: str) -> str:
+        """The name; or, where a request of llama.cpp's clients has none, that of the one model that
+        was loaded at the start, or of the only one.
+
+        Raises:
+            InvalidRequest: several could be meant.
+        """
+        if name:
+            return name
+        one = self._first or [spec.name for spec in self._allowed()]
+        if len(one) == 1:
+            return one[0]
+        known = ", ".join(spec.name for spec in self._allowed())
+        raise InvalidRequest(
+            "model is missing, and this server has several",
+            hint=f"name one of: {known}",
+            parameter="model",
+        )
 
     @asynccontextmanager
     async def session(self, name: str) -> AsyncIterator["Session"]:

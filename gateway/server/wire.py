@@ -188,6 +188,10 @@ def _readable(text: str) -> str:
 Text = Annotated[str, AfterValidator(_readable)]
 
 
+MeantModel = Annotated[Text, BeforeValidator(lambda given: "" if given is None else given)]
+"""A model's name; empty: the one that the server was started with, as `Service.meant` finds it."""
+
+
 def _bounded(value: dict[str, Any]) -> dict[str, Any]:
     """Refuse what later steps, which recurse or are not Python, could not read."""
     level: list[Any] = [value]

@@ -7,11 +7,15 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.pool import ModelPool
 from gateway.core.types import GenerationRequest, Message
 from gateway.evaluation.classify import classify
-from tests.server.conftest import CHAT
+from gateway.server.app import create_app
+from gateway.server.settings import Settings
+from tests.server.conftest import CHAT, fake_models
 
 LABELS = ["red", "blue", "green as grass"]
 MESSAGES = [{"role": "user", "content": "Which colour has the sky?"}]
@@ -46,7 +50,51 @@ def test_tokens_are_those_that_the_model_reads(
 def test_tokens_become_their_text_again(http: httpx.Client) -> None:
     text = "two boats, naïve 😀"
     tokens = asked(http, "/tokenize", text=text)["tokens"]
-    assert asked(http, "/detokenize", tokens=tokens) == {"text": text}
+    assert asked(http, "/detokenize", tokens=tokens) == {"text": text, "content": text}
+
+
+def test_a_content_is_read_as_llama_cpp_s_server_reads_it(
+    http: httpx.Client, smollm2: LlamaCppBackend
+) -> None:
+    text = "naïve 😀<|im_end|>"
+    found = asked(http, "/tokenize", content=text, with_pieces=True)["tokens"]
+    (end,) = smollm2.reader.tokenizer.tokenize([("<|im_end|>", True)], add_special=False)
+    assert found[-1] == {"id": end, "piece": "<|im_end|>"}
+    pieces = [each["piece"] for each in found]
+    joined = b"".join(p.encode() if isinstance(p, str) else bytes(p) for p in pieces)
+    assert joined.decode() == text
+    written = asked(http, "/tokenize", content=text, parse_special=False)["tokens"]
+    assert end not in written
+    whole = asked(http, "/tokenize", content=text, add_special=True)
+    assert whole["tokens"] == smollm2.reader.tokenizer.tokenize([(text, True)], add_special=True)
+
+
+def test_a_conversation_is_shown_as_the_model_reads_it(
+    http: httpx.Client, smollm2: LlamaCppBackend
+) -> None:
+    found = asked(http, "/apply-template", messages=MESSAGES, tools=[], stream=True)
+    told = smollm2.render(GenerationRequest(CHAT, (Message("user", MESSAGES[0]["content"]),)))
+    assert found == {"prompt": told.text}
+
+
+def test_a_model_s_props_hold_no_folder(http: httpx.Client, smollm2: LlamaCppBackend) -> None:
+    found = http.get("/props", params={"model": CHAT}).json()
+    assert found["default_generation_settings"]["n_ctx"] == 2048
+    assert found["chat_template"] == smollm2.chat_template
+    assert found["model_path"].endswith(".gguf")
+    assert "/" not in found["model_path"]
+
+
+def test_where_no_model_is_named_the_one_that_is_served_is_meant(http: httpx.Client) -> None:
+    found = http.post("/tokenize", json={"content": "Hi"})
+    assert found.status_code == 400
+    assert found.json()["error"]["param"] == "model"
+    only = create_app(ModelPool(fake_models()), Settings(log_requests=False))
+    with TestClient(only, base_url="http://localhost") as client:
+        shown = client.post("/apply-template", json={"messages": MESSAGES})
+        assert shown.status_code == 200, shown.text
+        assert client.get("/props").json()["model_alias"] == "fake"
+        assert client.post("/detokenize", json={"model": "x", "tokens": []}).status_code == 404
 
 
 def test_a_token_that_the_vocabulary_lacks_is_refused(http: httpx.Client) -> None:

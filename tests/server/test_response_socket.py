@@ -1,4 +1,4 @@
-"""/v1/responses over a WebSocket gives what it gives over HTTP, and goes on from its last answer."""
+"""/v1/responses over a WebSocket gives what HTTP does, and goes on from its last answer."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from gateway.backends.pool import ModelPool
 from gateway.server.app import create_app
-from gateway.server.keys import KeyFile
+from gateway.server.keys import create_key
 from gateway.server.openai.response_socket import ResponseSocket
 from gateway.server.settings import Limits, Settings
 from tests.server.conftest import fake_models
@@ -115,7 +115,7 @@ def test_what_is_no_request_is_refused_and_the_next_one_is_served(
 
 
 def test_a_foreign_page_and_a_caller_without_a_key_get_no_connection(tmp_path: Path) -> None:
-    key = KeyFile(tmp_path / "keys.json").create("me", ["fake"], 2)
+    key = create_key(tmp_path / "keys.json", "me", requests_per_minute=2)
     settings = Settings(keys=tmp_path / "keys.json", log_requests=False)
     with TestClient(create_app(ModelPool(fake_models()), settings), "http://localhost") as client:
         foreign = {"origin": "https://elsewhere.example", "authorization": f"Bearer {key}"}

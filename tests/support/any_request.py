@@ -123,6 +123,7 @@ _flat_tools = of(
     st.lists(st.builds(lambda f: {"type": "function", **f}, _functions), max_size=1),
     st.lists(st.builds(lambda f: {"type": "function", **f}, _bad_function), max_size=2),
 )
+_choice = of(["auto", "none", "required"], ["x", {"type": "function", "name": "g"}, {}])
 _SAMPLING: Mapping[str, Field] = {
     "temperature": of(_number, [-1, 101, 1e-9, "hot"]),
     "top_p": of([0.1, 0.9, 1], [0, 1.5, -1]),
@@ -276,6 +277,7 @@ _ROUTES: Mapping[str, tuple[Fields, Fields]] = {
             "logprobs": _flag,
             "response_format": _format,
             "tools": _tools,
+            "tool_choice": _choice,
             "parallel_tool_calls": _flag,
         },
     ),
@@ -291,9 +293,14 @@ _ROUTES: Mapping[str, tuple[Fields, Fields]] = {
             "temperature": _SAMPLING["temperature"],
             "text": _flat_format,
             "tools": _flat_tools,
-            "include": of([[], ["reasoning.encrypted_content"]], [["x"]]),
+            "tool_choice": _choice,
+            "include": of(
+                [[], ["reasoning.encrypted_content"], ["message.output_text.logprobs"]], [["x"]]
+            ),
+            "top_logprobs": of([0, 3], [-1, 21]),
         },
     ),
+    "/v1/responses/input_tokens": ({"input": _items}, {"tools": _flat_tools}),
     "/v1/embeddings": (
         {"input": _prompt},
         {
@@ -322,8 +329,12 @@ _ROUTES: Mapping[str, tuple[Fields, Fields]] = {
         {"labels": _labels, "messages": _turns},
         {"score_rule": of(["sum", "mean", "per_byte"], ["x"])},
     ),
-    "/tokenize": ({"messages": _turns}, {}),
+    "/tokenize": (
+        {"content": _text},
+        {"add_special": _flag, "parse_special": _flag, "with_pieces": _flag},
+    ),
     "/detokenize": ({"tokens": Field(_ids, _foreign_ids)}, {}),
+    "/apply-template": ({"messages": _turns}, {"tools": _tools, "max_tokens": _few}),
     "/api/chat": ({"messages": _ollama_turns, "options": _options}, {**_OLLAMA, "tools": _tools}),
     "/api/generate": (
         {"prompt": _text, "options": _options},

@@ -1,37 +1,65 @@
 """POST /tokenize and /detokenize."""
 
-from typing import Annotated, Self
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Self
 
 from fastapi import APIRouter, Request
 from pydantic import Field, model_validator
 
-from gateway.core.types import GenerationRequest, Message
+from gateway.backends.protocol import Backend, Reads
+from gateway.core.errors import Unsupported
+from gateway.core.types import GenerationRequest, Message, RenderedRequest
 from gateway.server.client_work import unless_gone
 from gateway.server.openai.chat_wire import ChatMessage
 from gateway.server.service import Service
-from gateway.server.wire import Answered, Text, Wire
+from gateway.server.wire import Answered, MeantModel, Text, Wire
+
+if TYPE_CHECKING:
+    from gateway.engine.tokenizer import Tokenizer
 
 _MOST_TOKENS = 1_000_000
 
 
 class TokenizeRequest(Wire):
-    """A raw text, or messages that the chat template renders."""
+    """A raw text, messages that the chat template renders, or a content, as llama.cpp's server has
+    it: a text that need not be a prompt."""
 
-    model: Text
+    model: MeantModel = ""
     text: Text | None = None
     messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
+    content: Text | None = None
+    add_special: bool | None = None
+    """Of a content: put what the vocabulary puts before every text."""
+    parse_special: bool | None = None
+    """Of a content: control tokens that are written in it are such, unless this is false."""
+    with_pieces: bool | None = None
+    """Each token with its text, or with its bytes where they are no text."""
+
+    @property
+    def _is_plain(self) -> bool:
+        return self.add_special is None and self.parse_special is None
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.text is None) == (self.messages is None):
-            raise ValueError("give either text or messages")
+    def _one_of_them(self) -> Self:
+        given = [each for each in (self.text, self.messages, self.content) if each is not None]
+        if len(given) != 1:
+            raise ValueError("give one of text, messages and content")
+        if self.content is None and not self._is_plain:
+            raise ValueError("add_special and parse_special are of a content")
         return self
+
+
+class Piece(Answered):
+    """A token as the vocabulary writes it."""
+
+    id: int
+    piece: str | list[int]
 
 
 class Tokens(Answered):
     """What the model reads."""
 
-    tokens: list[int]
+    tokens: list[int] | list[Piece]
     count: int
     text: str
     """The text that the tokens are of: messages as the chat template renders them."""
@@ -40,7 +68,7 @@ class Tokens(Answered):
 class DetokenizeRequest(Wire):
     """Ids of tokens."""
 
-    model: Text
+    model: MeantModel = ""
     tokens: Annotated[list[Annotated[int, Field(ge=0, lt=1 << 31)]], Field(max_length=_MOST_TOKENS)]
 
 
@@ -48,6 +76,8 @@ class Detokenized(Answered):
     """The tokens' text; control tokens have none, and half a character is U+FFFD."""
 
     text: str
+    content: str
+    """The same, as llama.cpp's server calls it."""
 
 
 class TokenRoutes:
@@ -71,14 +101,47 @@ class TokenRoutes:
 
     async def _tokenize(self, body: TokenizeRequest) -> Tokens:
         messages = tuple(Message(m.plain_role, m.text) for m in body.messages or ())
-        async with self._service.session(body.model) as session:
-            rendered = await session.render(
-                GenerationRequest(body.model, messages=messages, prompt=body.text)
-            )
-        ids = list(rendered.token_ids)
-        return Tokens(tokens=ids, count=len(ids), text=rendered.text)
+        model = self._service.meant(body.model)
+        async with self._service.session(model) as session:
+            if body.content is not None:
+                session.check_characters(len(body.content), "content")
+                rendered = await asyncio.to_thread(_of_content, body, session.backend)
+            else:
+                rendered = await session.render(
+                    GenerationRequest(model, messages=messages, prompt=body.text)
+                )
+            ids = list(rendered.token_ids)
+            shown = [_piece(i, session.backend) for i in ids] if body.with_pieces else ids
+        return Tokens(tokens=shown, count=len(ids), text=rendered.text)
 
     async def _detokenize(self, body: DetokenizeRequest) -> Detokenized:
-        async with self._service.session(body.model) as session:
+        async with self._service.session(self._service.meant(body.model)) as session:
             data = b"".join(session.backend.piece(token) for token in body.tokens)
-        return Detokenized(text=data.decode("utf-8", "replace"))
+        text = data.decode("utf-8", "replace")
+        return Detokenized(text=text, content=text)
+
+
+def _of_content(body: TokenizeRequest, backend: Backend) -> RenderedRequest:
+    text = body.content or ""
+    segment = text, body.parse_special is not False
+    tokenizer = _tokenizer(backend)
+    ids = tokenizer.tokenize([segment], add_special=body.add_special is True)
+    return RenderedRequest(text, tuple(ids))
+
+
+def _piece(token: int, backend: Backend) -> Piece:
+    """A control token has a text here, and adds none to an answer."""
+    data = backend.piece(token) or _tokenizer(backend).token_text(token).encode()
+    try:
+        return Piece(id=token, piece=data.decode())
+    except UnicodeDecodeError:
+        return Piece(id=token, piece=list(data))
+
+
+def _tokenizer(backend: Backend) -> "Tokenizer":
+    if not isinstance(backend, Reads):
+        raise Unsupported(
+            f"tokens of a text that is no prompt, by {backend.spec.backend}",
+            hint="give text instead of content",
+        )
+    return backend.reader.tokenizer

@@ -29,8 +29,23 @@ async def ask(body: ChatRequest, session: Session) -> ChatChoices:
     """What the body asks of the session's model.
 
     Raises:
-        InvalidRequest: fields contradict, or the model is shown no tools.
+        InvalidRequest: as `prompt_of`.
         ContextOverflow: the prompt fills the context.
+    """
+    asked = prompt_of(body, session)
+    request = await session.within_context(asked.request, body.most_tokens)
+    samples = [
+        replace(request, sampling=replace(request.sampling, sample=number))
+        for number in range(body.n or 1)
+    ]
+    return ChatChoices(tuple(samples), asked.offer, body.tells_thoughts)
+
+
+def prompt_of(body: ChatRequest, session: Session) -> calling.Asked:
+    """The conversation. How long the answer may be is not settled yet.
+
+    Raises:
+        InvalidRequest: fields contradict, or the model is shown no tools.
     """
     current().parameters["constraint"] = "tools" if body.enforces_call else "response_format"
     request = GenerationRequest(
@@ -45,13 +60,7 @@ async def ask(body: ChatRequest, session: Session) -> ChatChoices:
     )
     offer = _offer(body).to(session.backend)
     request = calling.with_offer(request, offer, session.backend.tool_mode)
-    request = calling.behind_thought(request, session.backend)
-    request = await session.within_context(request, body.most_tokens)
-    samples = [
-        replace(request, sampling=replace(request.sampling, sample=number))
-        for number in range(body.n or 1)
-    ]
-    return ChatChoices(tuple(samples), offer, body.tells_thoughts)
+    return calling.Asked(calling.behind_thought(request, session.backend), offer)
 
 
 def _offer(body: ChatRequest) -> calling.Offer:
