@@ -23,6 +23,7 @@ from gateway.server.anthropic.messages import MessageRoutes
 from gateway.server.client_work import ClientGone
 from gateway.server.exchange import Exchange, current
 from gateway.server.extensions.classify import ClassifyRoutes
+from gateway.server.extensions.completion import LlamaCompletionRoutes
 from gateway.server.extensions.rerank import RerankRoutes
 from gateway.server.extensions.scores import ScoreRoutes
 from gateway.server.extensions.templates import TemplateRoutes
@@ -160,6 +161,7 @@ def _extensions(service: Service, settings: Settings) -> APIRouter:
     router = APIRouter(tags=["extensions"], route_class=JsonRoute, responses=_FAILURES)
     TokenRoutes(service).add_to(router)
     TemplateRoutes(service).add_to(router)
+    LlamaCompletionRoutes(service).add_to(router)
     ScoreRoutes(service).add_to(router)
     RerankRoutes(service).add_to(router)
     ClassifyRoutes(service, settings.prompts).add_to(router)

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.server.anthropic.wire import MessagesBody, TokensBody
 from gateway.server.extensions.classify import ClassifyRequest
+from gateway.server.extensions.completion_wire import LlamaCompletionBody
 from gateway.server.extensions.rerank import RerankRequest
 from gateway.server.extensions.scores import ScoreRequest
 from gateway.server.extensions.tokens import DetokenizeRequest, TokenizeRequest
@@ -42,6 +43,7 @@ BODIES: Mapping[str, type[Wire]] = {
     "/v1/classify": ClassifyRequest,
     "/tokenize": TokenizeRequest,
     "/detokenize": DetokenizeRequest,
+    "/completion": LlamaCompletionBody,
 }
 """What each route reads."""
 

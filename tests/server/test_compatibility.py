@@ -115,6 +115,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "/v1/classify": {"messages": TURN, "labels": ["a", "b"]},
     "/tokenize": {"messages": TURN},
     "/detokenize": {"tokens": [1]},
+    "/completion": {"prompt": "Hi"},
 }
 """Bodies in which every object that a refused field lies in is there, or can be made of nothing."""
 NOTHING: list[Any] = [None, "", [], {}]

@@ -19,6 +19,7 @@ from gateway.server.settings import Limits, Settings
 from tests.server.conftest import fake_models
 
 ASKED: dict[str, Any] = {"model": "fake", "input": "Say hello", "max_output_tokens": 20}
+URL = "ws://localhost/v1/responses"
 ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
 
 
@@ -41,7 +42,7 @@ def turn(socket: WebSocketTestSession, **fields: Any) -> list[dict[str, Any]]:
 
 def test_the_events_are_those_of_http(client: TestClient) -> None:
     streamed = client.post("/v1/responses", json={**ASKED, "stream": True}).text
-    with client.websocket_connect("/v1/responses") as socket:
+    with client.websocket_connect(URL) as socket:
         events, again = turn(socket), turn(socket)
     kinds = [event["type"] for event in events]
     assert kinds == [line[7:] for line in streamed.split("\n") if line.startswith("event: ")]
@@ -51,7 +52,7 @@ def test_the_events_are_those_of_http(client: TestClient) -> None:
 
 
 def test_the_next_message_goes_on_from_the_last_answer(client: TestClient) -> None:
-    with client.websocket_connect("/v1/responses") as socket:
+    with client.websocket_connect(URL) as socket:
         first = turn(socket)[-1]["response"]
         second = turn(socket, input="And then?", previous_response_id=first["id"])[-1]["response"]
         third = turn(socket, input=[], previous_response_id=second["id"])[-1]["response"]
@@ -68,7 +69,7 @@ def test_the_next_message_goes_on_from_the_last_answer(client: TestClient) -> No
 
 def test_what_failed_is_not_gone_on_from(client: TestClient) -> None:
     output = [{"type": "function_call_output", "call_id": "none", "output": "rain"}]
-    with client.websocket_connect("/v1/responses") as socket:
+    with client.websocket_connect(URL) as socket:
         first = turn(socket)[-1]["response"]["id"]
         (failed,) = turn(socket, input=output, previous_response_id=first)
         (gone,) = turn(socket, previous_response_id=first)
@@ -78,9 +79,9 @@ def test_what_failed_is_not_gone_on_from(client: TestClient) -> None:
 
 
 def test_nothing_outlives_the_connection(client: TestClient) -> None:
-    with client.websocket_connect("/v1/responses") as socket:
+    with client.websocket_connect(URL) as socket:
         first = turn(socket)[-1]["response"]["id"]
-    with client.websocket_connect("/v1/responses") as socket:
+    with client.websocket_connect(URL) as socket:
         (event,) = turn(socket, previous_response_id=first)
     assert event["error"]["param"] == "previous_response_id"
 
@@ -103,7 +104,7 @@ def test_nothing_outlives_the_connection(client: TestClient) -> None:
 def test_what_is_no_request_is_refused_and_the_next_one_is_served(
     client: TestClient, message: str, status: int, code: str
 ) -> None:
-    with client.websocket_connect("/v1/responses") as socket:
+    with client.websocket_connect(URL) as socket:
         socket.send_text(message)
         event = socket.receive_json()
         assert (event["type"], event["status"]) == ("error", status), event
@@ -121,10 +122,10 @@ def test_a_foreign_page_and_a_caller_without_a_key_get_no_connection(tmp_path: P
         foreign = {"origin": "https://elsewhere.example", "authorization": f"Bearer {key}"}
         for headers, status in ((foreign, 403), ({}, 401), ({"authorization": "Bearer no"}, 401)):
             with pytest.raises(WebSocketDenialResponse) as denied:
-                client.websocket_connect("/v1/responses", headers=headers).__enter__()
+                client.websocket_connect(URL, headers=headers).__enter__()
             assert denied.value.status_code == status
         shown = {"authorization": f"Bearer {key}"}
-        with client.websocket_connect("/v1/responses", headers=shown) as socket:
+        with client.websocket_connect(URL, headers=shown) as socket:
             assert turn(socket)[-1]["type"] in ENDS[:2]
             assert turn(socket)[0]["error"]["code"] == "rate_limit_exceeded"
 

@@ -334,6 +334,10 @@ _ROUTES: Mapping[str, tuple[Fields, Fields]] = {
         {"add_special": _flag, "parse_special": _flag, "with_pieces": _flag},
     ),
     "/detokenize": ({"tokens": Field(_ids, _foreign_ids)}, {}),
+    "/completion": (
+        {"prompt": _prompt, "n_predict": _few},
+        {**_SAMPLING, "n_probs": of([0, 2], [21]), "json_schema": _schema, "stream": _flag},
+    ),
     "/apply-template": ({"messages": _turns}, {"tools": _tools, "max_tokens": _few}),
     "/api/chat": ({"messages": _ollama_turns, "options": _options}, {**_OLLAMA, "tools": _tools}),
     "/api/generate": (

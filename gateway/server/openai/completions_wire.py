@@ -11,7 +11,7 @@ from gateway.server.openai.fields import (
     Usage,
     bound,
 )
-from gateway.server.openai.other_servers import OtherServersFields
+from gateway.server.openai.other_servers import OtherServersOpenAIFields
 from gateway.server.wire import (
     Answered,
     Text,
@@ -36,7 +36,7 @@ Prompt = Annotated[
 ]
 
 
-class CompletionRequest(SamplingFields, OtherServersFields):
+class CompletionRequest(SamplingFields, OtherServersOpenAIFields):
     """Texts, or the ids of their tokens, to go on with."""
 
     model: Text

@@ -60,14 +60,12 @@ class OtherServersFields(Wire):
     detokenize: Annotated[None, only_default(True, reason="an answer is a text")] = None
 
     grammar: Annotated[None, _FORM] = None
-    json_schema: Annotated[None, _FORM] = None
     guided_json: Annotated[None, _FORM] = None
     guided_regex: Annotated[None, _FORM] = None
     guided_choice: Annotated[None, _FORM] = None
     guided_grammar: Annotated[None, _FORM] = None
     structured_outputs: Annotated[None, _FORM] = None
 
-    n_probs: Annotated[None, only_default(0, reason="ask for logprobs and top_logprobs")] = None
     prompt_logprobs: Annotated[
         None, only_empty("log-probabilities of a prompt are not computed")
     ] = None
@@ -77,7 +75,14 @@ class OtherServersFields(Wire):
     return_progress: Annotated[None, _Nothing] = None
 
 
-class OtherServersChatFields(OtherServersFields):
+class OtherServersOpenAIFields(OtherServersFields):
+    """The same, and what OpenAI's bodies have fields of their own for."""
+
+    json_schema: Annotated[None, _FORM] = None
+    n_probs: Annotated[None, only_default(0, reason="ask for logprobs and top_logprobs")] = None
+
+
+class OtherServersChatFields(OtherServersOpenAIFields):
     """The same, of a conversation."""
 
     add_generation_prompt: Annotated[

@@ -203,7 +203,9 @@ def _request_in(text: str) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise _Refused("a message is a JSON object", "invalid_json")
     if (kind := given.pop("type", None)) != "response.create":
-        raise _Refused(f"a message has the type response.create, not {kind!s:.40}", param="type")
+        raise _Refused(
+            f"a message has the type response.create, not {json.dumps(kind):.40}", param="type"
+        )
     return given
 
 

@@ -1,0 +1,143 @@
+"""Bodies of POST /completion, which is llama.cpp's own: a raw text goes on.
+
+https://github.com/ggml-org/llama.cpp/tree/master/tools/server, README.md
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from gateway.server.openai.completions_wire import Prompt
+from gateway.server.openai.fields import MostTokens, SamplingFields, bound
+from gateway.server.openai.other_servers import OtherServersFields
+from gateway.server.schemas import closed_text
+from gateway.server.wire import (
+    Answered,
+    JsonObject,
+    MeantModel,
+    Whole,
+    only_default,
+    only_empty,
+    text_or_ids,
+)
+
+
+def _unless_random(seed: Any) -> Any:
+    """llama.cpp's default is a seed of chance, which is said so; here it is 0."""
+    return None if seed == -1 and not isinstance(seed, bool) else seed
+
+
+class LlamaCompletionBody(SamplingFields, OtherServersFields):
+    """Texts, or the ids of their tokens, to go on with."""
+
+    model: MeantModel = ""
+    prompt: Prompt
+    """Of several, the answer is a list."""
+    n_predict: MostTokens | None = None
+    """Absent or -1: all that the prompt leaves of the context."""
+    seed: Annotated[
+        Annotated[Whole, Field(ge=0, lt=1 << 64)] | None, BeforeValidator(_unless_random)
+    ] = None
+    n: Annotated[Whole, Field(ge=1, le=1)] | None = None
+    stream: bool | None = None
+    json_schema: JsonObject | None = None
+    n_probs: Annotated[Whole, Field(ge=0, le=20)] | None = None
+    """Above 0: each token with its log-probability and so many alternatives."""
+    return_tokens: bool | None = None
+    """The answer's ids too; in a stream they are always there."""
+    post_sampling_probs: Annotated[
+        None, only_empty("log-probabilities are the model's own, before sampling")
+    ] = None
+    samplers: Annotated[None, only_empty("samplers have one order here")] = None
+    image_data: Annotated[None, only_empty("images are not read")] = None
+    lora: Annotated[None, only_empty("an entry has its adapter")] = None
+    response_fields: Annotated[None, only_empty("answers are told whole")] = None
+    n_indent: Annotated[None, only_default(0, reason="an answer ends where it ends")] = None
+    n_discard: Annotated[None, only_default(0, reason="no prompt is cut")] = None
+    n_cache_reuse: Annotated[None, only_default(0, reason="no prompt is cut")] = None
+    t_max_predict_ms: Annotated[
+        None, only_default(0, -1, reason="an answer ends where it ends, at the same place always")
+    ] = None
+
+    @property
+    def most_tokens(self) -> int | None:
+        """None: what the context leaves."""
+        return bound(self.n_predict)
+
+    @property
+    def prompts(self) -> list[str | list[int]]:
+        """One entry a prompt."""
+        return text_or_ids(self.prompt)
+
+    @property
+    def asks_for_several(self) -> bool:
+        """Whether a list is answered."""
+        return isinstance(self.prompt, list) and not isinstance(self.prompt[0], int)
+
+    @property
+    def schema_text(self) -> str | None:
+        """The schema as JSON, None where every text may come out."""
+        return None if self.json_schema is None else closed_text(self.json_schema)
+
+    @property
+    def logprobs(self) -> int | None:
+        """`GenerationRequest.logprobs`: a stream's pieces tell their ids by them."""
+        return (self.n_probs or 0) if self.n_probs or self.stream else None
+
+
+class Probability(Answered):
+    """A token that could have come."""
+
+    id: int
+    token: str
+    bytes: list[int]
+    logprob: float
+
+
+class TokenProbability(Probability):
+    """A token that came."""
+
+    top_logprobs: list[Probability]
+
+
+class Speed(Answered):
+    """Measured, and so the one thing that differs between equal requests."""
+
+    cache_n: int
+    prompt_n: int
+    prompt_ms: float
+    prompt_per_token_ms: float
+    prompt_per_second: float
+    predicted_n: int
+    predicted_ms: float
+    predicted_per_token_ms: float
+    predicted_per_second: float
+
+
+class Piece(Answered):
+    """What is new of one answer."""
+
+    index: int
+    content: str
+    tokens: list[int]
+    stop: bool
+    tokens_evaluated: int
+    """Of the prompt."""
+    tokens_predicted: int
+    """So far."""
+    completion_probabilities: list[TokenProbability] = Field(default_factory=list)
+
+
+class LlamaCompletion(Piece):
+    """One answer; at the end of a stream without its text."""
+
+    model: str
+    prompt: str
+    generation_settings: dict[str, Any]
+    has_new_line: bool
+    truncated: Literal[False]
+    """A prompt that does not fit is refused."""
+    stop_type: Literal["eos", "limit", "word"]
+    stopping_word: str
+    timings: Speed
+    system_fingerprint: str
