@@ -1,12 +1,11 @@
 """/v1/responses over a WebSocket gives what HTTP does, and goes on from its last answer."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
@@ -130,11 +129,16 @@ def test_a_foreign_page_and_a_caller_without_a_key_get_no_connection(tmp_path: P
             assert turn(socket)[0]["error"]["code"] == "rate_limit_exceeded"
 
 
+async def until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 def other_app(socket: ResponseSocket) -> FastAPI:
-    """An application that never answers."""
+    """An application that answers nobody, as long as somebody waits."""
     app, router = FastAPI(), APIRouter()
     socket.add_to(router)
-    router.post("/responses")(asyncio.Event().wait)
+    router.post("/responses")(until_gone)
     app.include_router(router)
     return app
 
