@@ -347,7 +347,8 @@ def test_responses_tell_log_probabilities_as_chat_does(
     )
     assert chat.choices[0].logprobs is not None
     told = [each.model_dump() for each in chat.choices[0].logprobs.content or []]
-    asked: Any = {"model": CHAT, "input": ASKED, "max_output_tokens": 6, **more}
+    told_to = {"instructions": "Be brief.", "input": "Name three colours."}
+    asked: Any = {"model": CHAT, **told_to, "max_output_tokens": 6, **more}
     done = client.responses.create(**asked)
     assert done.top_logprobs == count
     assert logprobs_of(done) == told

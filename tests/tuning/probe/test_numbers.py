@@ -144,7 +144,7 @@ def test_in_a_grid_it_is_asked_by_what_it_has_learned_alone(
         f'[models.tiny]\nbackend = "llama_cpp"\nsource = {{ path = "{spec.source.path}" }}\n'
         "context_length = 512\nthreads = 1\n"
     )
-    (root / "prompts" / "points" / "other.j2").write_text(ASK.replace("text }}", "text }} points"))
+    (root / "prompts" / "points" / "other.j2").write_text(ASK.replace("generate", "constrained"))
     (root / "test.csv").write_text("id,text,points\n1,elm typo,1\n2,oak scheduler,13\n")
     monkeypatch.setenv("GATEWAY_ADAPTERS", str(made.folder.parent))
     told: list[str] = []
