@@ -1,7 +1,7 @@
 """POST /tokenize and /detokenize."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 
 from fastapi import APIRouter, Request
 from pydantic import Field, model_validator
@@ -13,9 +13,6 @@ from gateway.server.client_work import unless_gone
 from gateway.server.openai.chat_wire import ChatMessage
 from gateway.server.service import Service
 from gateway.server.wire import Answered, MeantModel, Text, Wire
-
-if TYPE_CHECKING:
-    from gateway.engine.tokenizer import Tokenizer
 
 _MOST_TOKENS = 1_000_000
 
@@ -124,24 +121,25 @@ class TokenRoutes:
 def _of_content(body: TokenizeRequest, backend: Backend) -> RenderedRequest:
     text = body.content or ""
     segment = text, body.parse_special is not False
-    tokenizer = _tokenizer(backend)
-    ids = tokenizer.tokenize([segment], add_special=body.add_special is True)
+    ids = _reading(backend).reader.tokenizer.tokenize(
+        [segment], add_special=body.add_special is True
+    )
     return RenderedRequest(text, tuple(ids))
 
 
 def _piece(token: int, backend: Backend) -> Piece:
     """A control token has a text here, and adds none to an answer."""
-    data = backend.piece(token) or _tokenizer(backend).token_text(token).encode()
+    data = backend.piece(token) or _reading(backend).reader.tokenizer.token_text(token).encode()
     try:
         return Piece(id=token, piece=data.decode())
     except UnicodeDecodeError:
         return Piece(id=token, piece=list(data))
 
 
-def _tokenizer(backend: Backend) -> "Tokenizer":
+def _reading(backend: Backend) -> Reads:
     if not isinstance(backend, Reads):
         raise Unsupported(
             f"tokens of a text that is no prompt, by {backend.spec.backend}",
             hint="give text instead of content",
         )
-    return backend.reader.tokenizer
+    return backend
