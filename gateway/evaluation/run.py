@@ -230,10 +230,10 @@ def _known_to(backend: Backend, plan: Plan) -> tuple[Strategy, ...]:
 
 def _is_known(backend: Backend, plan: Plan, strategy: Strategy) -> bool:
     """By the first item that can be rendered; where none can be, each says why."""
-    assert isinstance(backend, OwnPrompt)
     mode = "score" if isinstance(backend, OwnLabels) else "generate"
     if strategy.template.mode != mode or strategy.template.reasoning_tokens:
         return False
+    assert isinstance(backend, OwnPrompt)
     for item in plan.items[:_PROBES]:
         try:
             asked = question(plan.task, plan.labels, strategy, backend, item)

@@ -96,6 +96,12 @@ def test_what_is_not_done_is_refused_by_name(
 
 
 def test_the_defaults_of_llama_cpp_s_clients_ask_for_nothing(http: httpx.Client) -> None:
-    usual = {"seed": -1, "repeat_penalty": 1.0, "cache_prompt": True, "id_slot": -1, "n_keep": 0}
+    usual: dict[str, Any] = {
+        "seed": -1,
+        "repeat_penalty": 1.0,
+        "cache_prompt": True,
+        "id_slot": -1,
+        "n_keep": 0,
+    }
     usual |= {"samplers": [], "mirostat": 0, "t_max_predict_ms": 0}
     assert asked(http, n_predict=2, **usual)["content"] == asked(http, n_predict=2)["content"]

@@ -129,9 +129,14 @@ def test_one_memory_reads_all_that_it_is_asked(
     backend: NumberProbedLlamaCpp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[object] = []
-    monkeypatch.setattr(backend, "_states", None)
     real = backend.states
-    monkeypatch.setattr(backend, "states", lambda layers: made.append(layers) or real(layers))
+
+    def counted(layers: tuple[int, ...]) -> object:
+        made.append(layers)
+        return real(layers)
+
+    monkeypatch.setattr(backend, "_states", None)
+    monkeypatch.setattr(backend, "states", counted)
     said(backend, "elm typo", "oak scheduler")
     assert len(made) == bool(backend._probe.layers)
 
