@@ -64,6 +64,7 @@ def ab(
     label_search: option.LabelSearch = "auto",
     columns: Columns = None,
     cluster: option.Cluster = "",
+    per: option.Per = "",
     encoder: option.Encoder = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for ab.html, ab.md and ab.json.")
@@ -106,6 +107,7 @@ def ab(
         label_search=label_search,
         columns=columns,
         cluster=cluster,
+        per=per,
         encoder=encoder,
         prompts=prompts or prompts_root(),
     )
@@ -131,7 +133,8 @@ def ask_cells(plan: "CellPlan", store: Path | None, *, quiet: bool) -> "CompareR
     with keeping(), open_store(store) as opened:
         with RunProgress(totals, err, quiet=quiet) as progress:
             result = wait(compare.ask_cells(plan, opened, progress.update, looked))
-        return result()
+        with reading("comparing the cells"):
+            return result()
 
 
 def finish(compared: "CompareResult", out_dir: Path | None, *more: "Section") -> bool:
@@ -145,6 +148,7 @@ def finish(compared: "CompareResult", out_dir: Path | None, *more: "Section") ->
     outcome, timings = compared.outcome, compared.timings
     show(page.brief(outcome, timings, *more))
     if out_dir is not None:
-        page.write(outcome, timings, out_dir)
+        with reading("writing the report"):
+            page.write(outcome, timings, out_dir)
         tell(f"report: {out_dir / 'ab.html'}")
     return outcome.report.failed or outcome.noise.broken

@@ -10,6 +10,7 @@ from gateway.cli.common import (
     keeping,
     note,
     open_store,
+    reading,
     show,
     tell,
     wait,
@@ -69,6 +70,7 @@ def run_file(
             result = wait(run_experiment(plan, opened, watch, begin))()
     show(page.brief(result.outcome))
     if experiment.out is not None:
-        page.write(result, experiment.out)
+        with reading("writing the report"):
+            page.write(result, experiment.out)
         tell(f"report: {experiment.out / 'experiment.html'}")
     return any(run.report.failed for run in result.runs.values())

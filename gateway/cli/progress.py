@@ -99,8 +99,8 @@ def encoding(status: "Status", *, quiet: bool = False) -> "Counting":
 
 @contextmanager
 def watched(*, quiet: bool = False, scored: bool = True) -> Iterator[tuple["Watch", "Counting"]]:
-    """Says that data is read until something is asked; then draws the progress of it. The second
-    counts what is encoded before."""
+    """Says that data is read until something is asked, then draws the progress of it, then says
+    that the answers are scored. The second counts what is encoded before."""
     with reading() as status:
 
         @contextmanager
@@ -108,6 +108,8 @@ def watched(*, quiet: bool = False, scored: bool = True) -> Iterator[tuple["Watc
             status.stop()
             with RunProgress(planned([plan]), err, quiet=quiet, scored=scored) as progress:
                 yield progress.update
+            status.update("scoring the answers" if scored else "reading the answers")
+            status.start()
 
         yield watch, encoding(status, quiet=quiet)
 

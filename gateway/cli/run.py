@@ -89,31 +89,32 @@ def run(
     require_options(context, "task", "data")
     check_folder(out_dir, files=(*FILES, PREDICTIONS))
     check_store(store)
-    with keeping(), watched(quiet=quiet) as (watch, counting):
-        found = gateway.run(
-            task,
-            data,
-            models=listed(model),
-            strategies=listed(strategy),
-            prompts=prompts or prompts_root(),
-            train=train,
-            limit=limit,
-            seed=seed,
-            exemplars=exemplars,
-            rules=listed(score_rule),
-            dev_size=dev,
-            label_search=label_search,
-            columns=columns,
-            metric=metric,
-            positive=positive,
-            cluster=cluster,
-            per=per,
-            encoder=encoder,
-            store=store,
-            models_file=models_file,
-            watch=watch,
-            counting=counting,
-        )
+    with keeping():
+        with watched(quiet=quiet) as (watch, counting):
+            found = gateway.run(
+                task,
+                data,
+                models=listed(model),
+                strategies=listed(strategy),
+                prompts=prompts or prompts_root(),
+                train=train,
+                limit=limit,
+                seed=seed,
+                exemplars=exemplars,
+                rules=listed(score_rule),
+                dev_size=dev,
+                label_search=label_search,
+                columns=columns,
+                metric=metric,
+                positive=positive,
+                cluster=cluster,
+                per=per,
+                encoder=encoder,
+                store=store,
+                models_file=models_file,
+                watch=watch,
+                counting=counting,
+            )
         _finish(found, out_dir)
 
 

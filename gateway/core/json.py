@@ -187,7 +187,8 @@ def _reader(kind: Any, reading: Strictness) -> _Reader:
     if origin is tuple and arguments[-1] is not ...:
         return partial(_tuple, tuple(_reader(each, reading) for each in arguments))
     if origin is tuple:
-        return partial(_list, _reader(arguments[0], reading))
+        plain_types = _as_they_are(arguments[0], reading)
+        return partial(_list, _reader(arguments[0], reading), plain_types)
     if origin is Mapping:
         plain_types = _as_they_are(arguments[1], reading)
         return partial(_mapping, _reader(arguments[1], reading), plain_types)
@@ -300,9 +301,11 @@ def _any_of(options: tuple[_Reader, ...], optional: bool, raw: object) -> Any:
     return last(raw)
 
 
-def _list(read: _Reader, raw: object) -> tuple[Any, ...]:
+def _list(read: _Reader, plain_types: frozenset[type[Any]], raw: object) -> tuple[Any, ...]:
     if not isinstance(raw, list):
         raise _expected(raw, "a list")
+    if plain_types.issuperset(map(type, raw)):
+        return tuple(raw)
     return _each(repeat(read), raw)
 
 

@@ -24,7 +24,7 @@ LINES = 1_000
 DIGEST, CLUSTER = "item_digest", "cluster"
 """What a line has beside the fields of a prediction; a cluster only where items share one."""
 OFF_BY = "off_by"
-"""A field that only lines of searched labels have; no figure is made of it."""
+"""A field that only lines of searched labels have; elsewhere it is zero."""
 
 _TEXT, _COUNT, _NUMBER = frozenset({str}), frozenset({int}), frozenset({float, int})
 _ANSWER: frozenset[type] = frozenset((str, float, int, dict, NoneType))
@@ -43,10 +43,12 @@ _TYPES: Mapping[str, frozenset[type]] = {
     "tokens_evaluated": _COUNT,
     "fingerprint": _TEXT,
     "prompt_digest": _TEXT,
+    OFF_BY: _NUMBER,
 }
 """As JSON has them; a subclass is none of them, so that true is no count."""
 _STATUSES = {str(each): each for each in Status}
-_row: Callable[[Any], tuple[Any, ...]] = itemgetter(*NAMES, DIGEST)
+_ALWAYS = tuple(name for name in NAMES if name != OFF_BY)
+_row: Callable[[Any], tuple[Any, ...]] = itemgetter(*_ALWAYS, DIGEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,27 +68,19 @@ def read_at_once(lines: Sequence[bytes]) -> Rows | None:
         *columns, digests = zip(*map(_row, raw), strict=True)
     except (ValueError, KeyError, TypeError):
         return None
-    found = dict(zip(NAMES, columns, strict=True))
-    clusters = _clusters(raw)
-    if clusters is None or not _as_written(found):
+    found = dict(zip(_ALWAYS, columns, strict=True))
+    least = len(_ALWAYS) + 1
+    if set(map(len, raw)) == {least}:
+        found[OFF_BY], clusters = (0.0,) * len(raw), [""] * len(raw)
+    elif all(len(each) == least + (CLUSTER in each) + (OFF_BY in each) for each in raw):
+        found[OFF_BY] = tuple(each.get(OFF_BY, 0.0) for each in raw)
+        clusters = [str(each.get(CLUSTER) or "") for each in raw]
+    else:
         return None
-    statuses = list(map(_STATUSES.get, found["status"]))
+    statuses = list(map(_STATUSES.get, found["status"])) if _as_written(found) else [None]
     if None in statuses:
         return None
     return Rows(Columns(**{**found, "status": statuses}), digests, clusters)
-
-
-def _clusters(raw: Sequence[Mapping[str, object]]) -> Sequence[str] | None:
-    """Of objects that have every other key; None: some have a key that is none, or a bound that is
-    none."""
-    least = len(NAMES) + 1
-    if set(map(len, raw)) == {least}:
-        return [""] * len(raw)
-    if not _NUMBER.issuperset(type(each.get(OFF_BY, 0.0)) for each in raw):
-        return None
-    if any(len(each) != least + (CLUSTER in each) + (OFF_BY in each) for each in raw):
-        return None
-    return [str(each.get(CLUSTER) or "") for each in raw]
 
 
 def _as_written(columns: Mapping[str, Sequence[Any]]) -> bool:

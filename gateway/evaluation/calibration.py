@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from gateway.core.types import LabelScores
 from gateway.evaluation.predictions import fitted
 from gateway.evaluation.store import Observation
 from gateway.scoring.arrays import FloatArray
@@ -37,7 +36,7 @@ def is_enough(
     Args:
         dev: digests of the items asked so far, in their order.
     """
-    seen = [answers[d].scores for d in dev if answers[d].status is Status.OK]
+    seen = [answers[d] for d in dev if answers[d].status is Status.OK]
     earlier = [d for d in dev[:-STEP] if answers[d].status is Status.OK]
     if not earlier:
         return False
@@ -51,7 +50,7 @@ def _shares(
     labels: Sequence[str],
     answers: Mapping[str, Observation],
     dev: Sequence[str],
-    items: Sequence[LabelScores],
+    items: Sequence[Observation],
 ) -> FloatArray:
     """Probabilities of the labels by a calibration on some items, shape (items, labels)."""
     calibrator = fitted(ScoreRule.BATCH, labels, answers, free=(), dev=dev)

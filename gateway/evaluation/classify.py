@@ -1,6 +1,6 @@
 """`gateway classify`: texts, or the rows of a CSV, asked as a run asks its items."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from gateway.backends.registry import load_models
 from gateway.core.concurrency import Work, blocking, taking
 from gateway.core.digests import canonical_json, digest_json
 from gateway.core.errors import ConfigError, DataError
-from gateway.core.types import EXACT_SHARE, Answer
+from gateway.core.types import Answer
 from gateway.evaluation.plan import RunOptions, plan_of
-from gateway.evaluation.predictions import fitted, read
+from gateway.evaluation.predictions import fitted, read_all
 from gateway.evaluation.run import Cell, Plan, Watch, ask, dev_of, free_of, unwatched
 from gateway.evaluation.store import IN_MEMORY, Observation, Store
 from gateway.models.adapters.card import learned_strategy
@@ -130,24 +130,27 @@ async def _ask(
         (cell,) = await ask(plan, models, store, options.watch)
         answers = store.answers(cell.digest, cell.calibration)
     calibrator = _calibrator(plan, cell, answers) if cell.mode == "score" else None
-    found = (_classified(answers[cell.key(item)], calibrator, cell) for item in plan.items)
+    found = _classified([answers[cell.key(item)] for item in plan.items], calibrator, cell)
     said = tuple(each for each in cell.warnings if each.startswith(f"{cell.model}: "))
     return Classification(tuple(found), plan.labels, table, said)
 
 
-def _classified(seen: Observation, calibrator: Calibrator | None, cell: Cell) -> Classified:
-    found = read(seen, calibrator)
-    return Classified(
-        status=found.status,
-        answer=found.answer,
-        probabilities=found.probabilities or {},
-        text=seen.text,
-        reason=found.reason,
-        exact=found.off_by <= EXACT_SHARE if seen.unfinished else seen.exact,
-        off_by=found.off_by,
-        model=cell.model,
-        fingerprint=seen.fingerprint,
-    )
+def _classified(
+    observed: Sequence[Observation], calibrator: Calibrator | None, cell: Cell
+) -> Iterator[Classified]:
+    found = read_all(observed, calibrator)
+    for at, (seen, exact) in enumerate(zip(observed, found.exact(observed), strict=True)):
+        yield Classified(
+            status=found.status[at],
+            answer=found.answer[at],
+            probabilities=found.probabilities[at] or {},
+            text=seen.text,
+            reason=found.reason[at],
+            exact=exact,
+            off_by=found.off_by[at],
+            model=cell.model,
+            fingerprint=seen.fingerprint,
+        )
 
 
 def _calibrator(plan: Plan, cell: Cell, answers: Mapping[str, Observation]) -> Calibrator:

@@ -70,6 +70,8 @@ class CompareOptions:
     columns: Columns = None
     cluster: str = ""
     """Column of the data that says which items belong together."""
+    per: str = ""
+    """As `RunOptions.per`."""
     encoder: bool | None = None
     """As `RunOptions.encoder`."""
     prompts: Path = field(default_factory=prompts_root)
@@ -142,6 +144,7 @@ def plan_cells(options: CompareOptions, models: Models) -> CellPlan:
         label_search=options.label_search,
         columns=options.columns,
         cluster=options.cluster,
+        per=options.per,
         encoder=options.encoder,
         counting=options.counting,
     )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -10,24 +10,24 @@ from typing import Any
 from pydantic_core import from_json
 
 from gateway.core.collecting import uncollected
-from gateway.core.digests import canonical_json
 from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.files import reading_bytes
 from gateway.core.json import reader_of
 from gateway.core.lists import first_of, part_of
-from gateway.core.types import EXACT_SHARE, Answer, LabelScores
+from gateway.core.types import EXACT_SHARE, Answer
 from gateway.evaluation.at_once import (
     CLUSTER,
     DIGEST,
     LINES,
-    OFF_BY,
     CellsReader,
     Rows,
     read_at_once,
 )
-from gateway.evaluation.record import RecordedCell, RecordedItem, RunRecord
+from gateway.evaluation.lines import lines_of
+from gateway.evaluation.record import RecordedCell, RunRecord
 from gateway.evaluation.store import Observation, Store
 from gateway.scoring.columns import Columns
+from gateway.scoring.items import Items, items_of
 from gateway.scoring.results import Prediction, Status
 from gateway.scoring.rules import Calibrator, ScoreRule
 
@@ -39,7 +39,7 @@ PREDICTIONS = "predictions.jsonl"
 """The file of a run that holds every answer to every item."""
 
 
-def predictions_of(record: RunRecord, store: Store) -> dict[str, list[Prediction]]:
+def predictions_of(record: RunRecord, store: Store) -> dict[str, Items]:
     """Every cell's predictions: one cell for each rule where labels were scored.
 
     Raises:
@@ -51,7 +51,7 @@ def predictions_of(record: RunRecord, store: Store) -> dict[str, list[Prediction
 
 def predictions_from(
     record: RunRecord, known: Mapping[str, Mapping[str, Observation]]
-) -> dict[str, list[Prediction]]:
+) -> dict[str, Items]:
     """`predictions_of` answers that were read already.
 
     Args:
@@ -60,7 +60,7 @@ def predictions_from(
     Raises:
         DataError: an answer is lacking that the run consists of.
     """
-    made: dict[str, list[Prediction]] = {}
+    made: dict[str, Items] = {}
     for cell in record.cells:
         answers = known[cell.digest]
         missing = [item.item_id for item in record.items if cell.key(item) not in answers]
@@ -70,17 +70,11 @@ def predictions_from(
                 f"{part_of(len(missing), len(record.items), 'item', 'has', 'have')} no answer yet",
                 hint="run the same command again: it goes on where it stopped",
             )
-        if cell.mode == "score":
-            for name in names_of(record, cell):
-                rule = ScoreRule(name.removeprefix(f"{cell.name}/"))
-                made[name] = _by_rule(record, cell, name, rule, answers)
-        else:
-            made[cell.name] = [
-                _prediction(cell.name, item, seen, read(seen, None))
-                for item in record.items
-                for seen in (answers[cell.key(item)],)
-            ]
-    return {name: sorted(cell, key=lambda p: p.item_id) for name, cell in made.items()}
+        observed = [answers[cell.key(item)] for item in record.items]
+        for name in names_of(record, cell):
+            found = read_all(observed, _calibrator(record, cell, name, answers))
+            made[name] = _by_item_id(_columns(record, name, observed, found))
+    return made
 
 
 def baselines_of(record: RunRecord) -> dict[str, list[Prediction]]:
@@ -102,27 +96,12 @@ def answers_of(record: RunRecord, store: Store) -> dict[str, dict[str, Observati
 
 def predictions_jsonl(record: RunRecord, predictions: Predictions) -> str:
     """One line an item and cell, sorted by cell and item, without a clock."""
-    items = {item.item_id: item for item in record.items}
+    digests = {item.item_id: item.digest for item in record.items}
+    clusters = {item.item_id: item.cluster for item in record.items}
     cells = {**predictions, **baselines_of(record)}
     return "".join(
-        _line(prediction, items[prediction.item_id])
-        for name in sorted(cells)
-        for prediction in cells[name]
+        lines_of(items_of(cells[name]).columns, digests, clusters) for name in sorted(cells)
     )
-
-
-def _line(prediction: Prediction, item: RecordedItem) -> str:
-    # Not `asdict`, which looks into every value again; none of these changes.
-    line = {name: getattr(prediction, name) for name in _FIELDS}
-    if not prediction.off_by:
-        del line[OFF_BY]
-    line[DIGEST] = item.digest
-    if item.cluster:
-        line[CLUSTER] = item.cluster
-    return canonical_json(line) + "\n"
-
-
-_FIELDS = tuple(each.name for each in fields(Prediction))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,18 +176,15 @@ def names_of(record: RunRecord, cell: RecordedCell) -> list[str]:
     return [name for name in names if not record.reported or name in record.reported]
 
 
-def _by_rule(
-    record: RunRecord,
-    cell: RecordedCell,
-    name: str,
-    rule: ScoreRule,
-    answers: Mapping[str, Observation],
-) -> list[Prediction]:
+def _calibrator(
+    record: RunRecord, cell: RecordedCell, name: str, answers: Mapping[str, Observation]
+) -> Calibrator | None:
+    """The rule in a cell's name, fitted; None where no labels were scored."""
+    if cell.mode != "score":
+        return None
+    rule = ScoreRule(name.removeprefix(f"{cell.name}/"))
     free, dev = record.content_free, cell.dev or record.dev
-    calibrator = fitted(rule, record.labels, answers, free=free, dev=dev)
-    observed = [answers[cell.key(item)] for item in record.items]
-    found = read_all(observed, calibrator)
-    return [_prediction(name, *each) for each in zip(record.items, observed, found, strict=True)]
+    return fitted(rule, record.labels, answers, free=free, dev=dev)
 
 
 def fitted(
@@ -228,69 +204,79 @@ def fitted(
     return Calibrator.fit(rule, labels, content_free=free_scores, dev=dev_scores)
 
 
-def _scores(answers: Mapping[str, Observation], digests: Iterable[str]) -> list[LabelScores]:
+def _scores(answers: Mapping[str, Observation], digests: Iterable[str]) -> list[Observation]:
     found = [answers[d] for d in digests if d in answers]
-    return [answer.scores for answer in found if answer.status is Status.OK]
+    return [answer for answer in found if answer.status is Status.OK]
 
 
 @dataclass(frozen=True, slots=True)
-class ReadAnswer:
-    """What an observation says by a rule."""
+class ReadAnswers:
+    """What observations say by a rule: a list a field, shape (observations,) each."""
 
-    status: Status
-    answer: Answer | None
-    reason: str
-    probabilities: Mapping[str, float] | None = None
-    off_by: float = 0.0
+    status: list[Status]
+    answer: list[Answer | None]
+    reason: list[str]
+    probabilities: list[Mapping[str, float] | None]
+    off_by: list[float]
     """As `Calibrator.off_by`."""
 
-
-def read(seen: Observation, calibrator: Calibrator | None) -> ReadAnswer:
-    """The answer in an observation; where labels were scored, by a rule."""
-    if calibrator is None:
-        return ReadAnswer(seen.status, seen.answer, seen.reason)
-    return read_all([seen], calibrator)[0]
-
-
-def read_all(observed: Sequence[Observation], calibrator: Calibrator) -> list[ReadAnswer]:
-    """The answers in observations of scored labels."""
-    scored = [each.scores for each in observed if each.status is Status.OK]
-    probabilities = calibrator.all_probabilities(scored)
-    by_rule = iter(zip(scored, probabilities, strict=True))
-    return [
-        _by_scores(*next(by_rule), calibrator)
-        if each.status is Status.OK
-        else ReadAnswer(each.status, each.answer, each.reason)
-        for each in observed
-    ]
+    def exact(self, observed: Sequence[Observation]) -> list[bool]:
+        """Whether each rests on log-probabilities that are exact, or next to it."""
+        return [
+            off_by <= EXACT_SHARE if seen.unfinished else seen.exact
+            for seen, off_by in zip(observed, self.off_by, strict=True)
+        ]
 
 
-def _by_scores(
-    scores: LabelScores, probabilities: Mapping[str, float], calibrator: Calibrator
-) -> ReadAnswer:
-    best = calibrator.best(probabilities)
-    if reason := calibrator.undecided(scores, best):
-        return ReadAnswer(Status.UNPARSED, None, reason)
-    return ReadAnswer(Status.OK, best, "", probabilities, calibrator.off_by(scores))
+def read_all(observed: Sequence[Observation], calibrator: Calibrator | None) -> ReadAnswers:
+    """The answers in observations; where labels were scored, by a rule."""
+    found = ReadAnswers(
+        status=[seen.status for seen in observed],
+        answer=[seen.answer for seen in observed],
+        reason=[seen.reason for seen in observed],
+        probabilities=[None] * len(observed),
+        off_by=[0.0] * len(observed),
+    )
+    if calibrator is not None:
+        _decide(found, observed, calibrator)
+    return found
 
 
-def _prediction(
-    name: str, item: RecordedItem, answer: Observation, found: ReadAnswer
-) -> Prediction:
-    return Prediction(
-        cell=name,
-        item_id=item.item_id,
+def _decide(found: ReadAnswers, observed: Sequence[Observation], calibrator: Calibrator) -> None:
+    places = [at for at, seen in enumerate(observed) if seen.status is Status.OK]
+    scored = [observed[at] for at in places]
+    for at, seen, (best, shares) in zip(places, scored, calibrator.decided(scored), strict=True):
+        if reason := calibrator.undecided(seen, best):
+            found.status[at], found.answer[at], found.reason[at] = Status.UNPARSED, None, reason
+        else:
+            found.answer[at], found.reason[at], found.probabilities[at] = best, "", shares
+            found.off_by[at] = calibrator.off_by(seen)
+
+
+def _columns(
+    record: RunRecord, name: str, observed: Sequence[Observation], found: ReadAnswers
+) -> Columns:
+    """The predictions of one cell, in the order of the record's items."""
+    return Columns(
+        cell=[name] * len(observed),
+        item_id=[item.item_id for item in record.items],
         status=found.status,
         answer=found.answer,
-        gold=item.gold,
+        gold=[item.gold for item in record.items],
         probabilities=found.probabilities,
-        raw_text=answer.text,
+        raw_text=[seen.text for seen in observed],
         reason=found.reason,
-        exact=found.off_by <= EXACT_SHARE if answer.unfinished else answer.exact,
+        exact=found.exact(observed),
+        prompt_tokens=[seen.prompt_tokens for seen in observed],
+        completion_tokens=[seen.completion_tokens for seen in observed],
+        tokens_evaluated=[seen.tokens_evaluated for seen in observed],
+        fingerprint=[seen.fingerprint for seen in observed],
+        prompt_digest=[seen.prompt_digest for seen in observed],
         off_by=found.off_by,
-        prompt_tokens=answer.prompt_tokens,
-        completion_tokens=answer.completion_tokens,
-        tokens_evaluated=answer.tokens_evaluated,
-        fingerprint=answer.fingerprint,
-        prompt_digest=answer.prompt_digest,
     )
+
+
+def _by_item_id(columns: Columns) -> Items:
+    ids = columns.item_id
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    return Items(columns if order == list(range(len(ids))) else columns.taken(order))

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, cast
 
-from gateway.core.digests import canonical_json, digest_json
-from gateway.core.json import from_plain
+from gateway.core.digests import digest_json
+from gateway.core.json import from_plain, plain_values
 from gateway.core.types import Answer, TaskKind
 from gateway.models.certificates import Level
 from gateway.scoring.results import Prediction
@@ -121,7 +121,8 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
-        raw = cast(dict[str, Any], json.loads(canonical_json(asdict(self))))
+        # Not `asdict`, which copies each text of thousands of items.
+        raw = cast(dict[str, Any], plain_values(self))
         # What was not there when older runs were stored must not change their ids.
         if not self.reported:
             del raw["reported"]

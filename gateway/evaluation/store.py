@@ -6,18 +6,19 @@ that asks the same thing of the same model. Two processes may write to one store
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic_core import from_json
+
 from gateway.core.digests import canonical_json
-from gateway.core.errors import StoreError
-from gateway.core.json import Strictness, read_json
+from gateway.core.errors import DataError, StoreError
+from gateway.core.json import Strictness, read_json, reader_of
 from gateway.core.sqlite import Database, Kind
-from gateway.core.types import LabelScores
 from gateway.scoring.results import Status
 
 _SCHEMA = """
@@ -89,23 +90,6 @@ class Observation:
     """Of those evaluated, the ones that were in memory already. Measured: it depends on what else
     was asked. None: not known."""
 
-    @property
-    def scores(self) -> LabelScores:
-        """The label scores, for a rule to turn into an answer."""
-        return LabelScores(
-            labels=self.labels,
-            logprobs=self.logprobs,
-            token_counts=self.token_counts,
-            byte_counts=self.byte_counts,
-            tokens_evaluated=self.tokens_evaluated,
-            prompt_tokens=self.prompt_tokens,
-            exact=self.exact,
-            bounds=self.bounds,
-            unfinished=self.unfinished,
-            ending=self.ending,
-            fingerprint=self.fingerprint,
-        )
-
 
 IN_MEMORY = Path(":memory:")
 """Of a store that is gone when it is closed."""
@@ -162,8 +146,7 @@ class Store:
             return self.answers(calibration) | self.answers(cell)
         rows = self._db.rows("SELECT item, body FROM answers WHERE cell = ?", (cell,))
         name = f"{self.path}: no answer"
-        read = partial(read_json, Observation, name=name, reading=_OF_ANY_VERSION)
-        return {item: read(body) for item, body in rows}
+        return {item: _observation(body, name) for item, body in rows}
 
     def finished(self, cell: str) -> set[str]:
         """Digests of the items that need not be asked again: all but the failed ones."""
@@ -206,10 +189,24 @@ class Store:
 _OF_ANY_VERSION = Strictness(strangers=True)
 
 
+def _observation(body: str, name: str) -> Observation:
+    """An answer as it was put; raises DataError where it is none."""
+    try:
+        # Takes half the time of `json.loads`, but refuses lone surrogates.
+        return _read(from_json(body))
+    except (ValueError, DataError):
+        return read_json(Observation, body, name, reading=_OF_ANY_VERSION)
+
+
+_read = reader_of(Observation, _OF_ANY_VERSION)
+_CACHED = re.compile(r'"cached_tokens":(\d+)')
+
+
 def _cached_tokens(body: str) -> int | None:
-    """Read here, since SQLite refuses the -Infinity of a label that cannot be."""
-    known: object = json.loads(body).get("cached_tokens")
-    return known if isinstance(known, int) else None
+    """Found without reading all of the answer. No text of it looks so, since a quotation mark in a
+    text is escaped, and no other object in it has a number under a name."""
+    known = _CACHED.search(body)
+    return int(known[1]) if known else None
 
 
 def _now() -> str:

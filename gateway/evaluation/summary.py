@@ -22,7 +22,7 @@ from gateway.evaluation.store import Observation, Store
 from gateway.scoring.arrays import IntArray
 from gateway.scoring.contest import Design, Held, hold_entrants
 from gateway.scoring.flips import Flip, differing
-from gateway.scoring.items import is_right
+from gateway.scoring.items import items_of
 from gateway.scoring.metrics import (
     FEWEST_OF_A_CLASS,
     OVER_CLASSES,
@@ -241,14 +241,16 @@ def timings_of(record: RunRecord, store: Store, predictions: Predictions) -> lis
     found = []
     for cell in record.cells:
         seconds = store.timings(cell.digest)
+        took = [seconds[cell.key(item)] for item in record.items]
         for name in names_of(record, cell):
-            rights = {p.item_id: p for p in predictions[name]}
-            rows = []
-            for item in record.items:
-                prediction = rights[item.item_id]
-                latency, wall, cached = seconds[cell.key(item)]
-                right = is_right(prediction, record.kind)
-                rows.append(TimedItem(latency, wall, prediction.tokens_evaluated, cached, right))
+            items = items_of(predictions[name])
+            places = {item_id: at for at, item_id in enumerate(items.columns.item_id)}
+            right, tokens = items.right(record.kind).tolist(), items.columns.tokens_evaluated
+            at = [places[item.item_id] for item in record.items]
+            rows = [
+                TimedItem(latency, wall, tokens[i], cached, right[i])
+                for i, (latency, wall, cached) in zip(at, took, strict=True)
+            ]
             found.append(timings(name, rows))
     return found
 
@@ -270,7 +272,7 @@ def _details(
         details["rule"] = name.rsplit("/", 1)[1]
         details |= _fitted_on(record, cell, details["rule"])
     if cell.calibration:
-        details |= _searched(record, observed, [each.off_by for each in predictions])
+        details |= _searched(record, observed, items_of(predictions).columns.off_by)
     prompts = {o.prompt_digest for o in observed if o.prompt_digest}
     if len(prompts) < sum(bool(o.prompt_digest) for o in observed):
         details["different prompts"] = f"{len(prompts)} of {n}"

@@ -8,6 +8,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from gateway.report import format as fmt
+from gateway.report.html_rows import broken, rows
 from gateway.report.sections import Document, Figure
 
 
@@ -27,7 +28,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.globals.update(plural=fmt.plural, drawn=_drawn)
+    made.globals.update(plural=fmt.plural, drawn=_drawn, path=broken, rows=rows)
     return made
 
 

@@ -7,8 +7,10 @@ written, and text stays text, so that nothing depends on the fonts of the machin
 import io
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -57,6 +59,8 @@ _LONGEST_NAME = 44
 _CHARACTER_INCHES = 0.077
 _ROW_INCHES = 0.27
 _PANEL_ROW_INCHES = 0.21
+_SQUARE = (3.3, 3.1)
+"""Inches of a reliability diagram."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,30 +114,56 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], salt: str) -> str:
         salt: makes the ids of this plot differ from those of others on the page.
     """
 
-    def draw(figure: Figure) -> None:
-        axes = figure.add_axes((0.17, 0.15, 0.8, 0.82))
-        axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=0.8, dashes=(4, 3))
-        most = max(b.count for b in bins)
-        for b in bins:
-            x = [b.mean_confidence, b.mean_confidence]
-            axes.plot(x, [b.mean_confidence, b.accuracy], color=_BEST, linewidth=1.0, alpha=0.5)
-        axes.scatter(
-            [b.mean_confidence for b in bins],
-            [b.accuracy for b in bins],
-            s=[12 + 70 * b.count / most for b in bins],
-            color=_BEST,
-            linewidths=0,
-            zorder=3,
-            clip_on=False,
-        )
-        axes.set_xlim(0, 1)
-        axes.set_ylim(0, 1)
-        axes.set_xlabel("mean confidence")
-        axes.set_ylabel("accuracy")
-        axes.grid(color=_RULE, linewidth=0.6)
-        axes.set_axisbelow(True)
+    with _steadily(salt):
+        figure, axes = _unit_square()
+        with _drawn_into(axes):
+            _draw_bins(axes, bins)
+            return _themed(_saved(figure), _SQUARE)
 
-    return _svg(draw, (3.3, 3.1), salt=salt)
+
+@cache
+def _unit_square() -> tuple[Figure, Axes]:
+    """What all reliability diagrams have in common. A page may have dozens, and to make it takes
+    longer than what is drawn into it."""
+    figure = _bare(_SQUARE)
+    axes = figure.add_axes((0.17, 0.15, 0.8, 0.82))
+    axes.patch.set_visible(False)
+    axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=0.8, dashes=(4, 3))
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("mean confidence")
+    axes.set_ylabel("accuracy")
+    axes.grid(color=_RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+@contextmanager
+def _drawn_into(axes: Axes) -> Iterator[None]:
+    """Whatever the block draws is gone behind it."""
+    before = {*axes.lines, *axes.collections}
+    try:
+        yield
+    finally:
+        for each in (*axes.lines, *axes.collections):
+            if each not in before:
+                each.remove()
+
+
+def _draw_bins(axes: Axes, bins: Sequence[ReliabilityBin]) -> None:
+    most = max(b.count for b in bins)
+    for b in bins:
+        x = [b.mean_confidence, b.mean_confidence]
+        axes.plot(x, [b.mean_confidence, b.accuracy], color=_BEST, linewidth=1.0, alpha=0.5)
+    axes.scatter(
+        [b.mean_confidence for b in bins],
+        [b.accuracy for b in bins],
+        s=[12 + 70 * b.count / most for b in bins],
+        color=_BEST,
+        linewidths=0,
+        zorder=3,
+        clip_on=False,
+    )
 
 
 def class_panel(rows: Sequence[ClassRow], salt: str) -> str:
@@ -253,21 +283,47 @@ def as_file(svg: str) -> str:
 
 
 def _svg(draw: Callable[[Figure], None], size: tuple[float, float], salt: str) -> str:
-    # "default" first: a matplotlibrc on this machine must not change the report.
-    defaults: Any = matplotlib.rcParamsDefault
-    settings: Any = {**defaults, **_SETTINGS, "svg.hashsalt": f"gateway-{salt}"}
-    settings.pop("backend", None)
-    buffer = io.StringIO()
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
-        # A name in a script that DejaVu lacks is set by the browser, not by matplotlib.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = Figure(figsize=size)
-        figure.patch.set_visible(False)
+    with _steadily(salt):
+        figure = _bare(size)
         draw(figure)
         for axes in figure.axes:
             axes.patch.set_visible(False)
-        figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
-    return _themed(buffer.getvalue(), size)
+        return _themed(_saved(figure), size)
+
+
+@contextmanager
+def _steadily(salt: str) -> Iterator[None]:
+    """Settings of matplotlib while the block runs, whatever is set on this machine."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # Not through `update`, which checks each of them every time.
+        dict.update(matplotlib.rcParams, _settings())
+        matplotlib.rcParams["svg.hashsalt"] = f"gateway-{salt}"
+        # A name in a script that DejaVu lacks is set by the browser, not by matplotlib.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+@cache
+def _settings() -> dict[str, Any]:
+    """Of every plot. "default" first: a matplotlibrc on this machine must not change the report."""
+    defaults: Any = matplotlib.rcParamsDefault
+    settings: Any = {**defaults, **_SETTINGS}
+    settings.pop("backend", None)
+    with matplotlib.rc_context(settings):
+        checked: dict[str, Any] = {name: matplotlib.rcParams[name] for name in settings}
+    return checked
+
+
+def _bare(size: tuple[float, float]) -> Figure:
+    figure = Figure(figsize=size)
+    figure.patch.set_visible(False)
+    return figure
+
+
+def _saved(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
+    return buffer.getvalue()
 
 
 def _themed(svg: str, size: tuple[float, float]) -> str:

@@ -4,7 +4,7 @@ An object for each of some hundreds of thousands of predictions takes longer to 
 is then asked of them. A column is a list, and what is asked of it is asked at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
@@ -15,15 +15,14 @@ from gateway.scoring.results import Prediction, Status
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """One column a field of `Prediction`, in the order of its fields; shape (items,) each. The
-    last field has none: nothing is made of it."""
+    """One column a field of `Prediction`, in the order of its fields; shape (items,) each."""
 
     cell: Sequence[str]
     item_id: Sequence[str]
     status: Sequence[Status]
     answer: Sequence[Answer | None]
     gold: Sequence[Answer | None]
-    probabilities: Sequence[dict[str, float] | None]
+    probabilities: Sequence[Mapping[str, float] | None]
     raw_text: Sequence[str]
     reason: Sequence[str]
     exact: Sequence[bool]
@@ -32,6 +31,7 @@ class Columns:
     tokens_evaluated: Sequence[int]
     fingerprint: Sequence[str]
     prompt_digest: Sequence[str]
+    off_by: Sequence[float]
 
     @classmethod
     def of(cls, predictions: Sequence[Prediction]) -> "Columns":

@@ -6,13 +6,16 @@ Statistics in Medicine 27 (MOVER).
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gateway.scoring.arrays import IntArray
+from gateway.scoring.clusters import FEWEST
 from gateway.scoring.estimates import estimates
+from gateway.scoring.metrics import FEWEST_OF_A_CLASS, OVER_CLASSES
 from gateway.scoring.pairing import Entrant
 from gateway.scoring.results import Metric
 
@@ -38,6 +41,10 @@ class ByGroup:
     members: Mapping[str, tuple[str, ...]]
     """Group -> ids of its items."""
     cells: tuple[GroupedCell, ...]
+    few_clusters: tuple[str, ...] = ()
+    """Groups whose items share clusters, fewer than `FEWEST` of them."""
+    rare_classes: tuple[str, ...] = ()
+    """Groups with a class of fewer than `FEWEST_OF_A_CLASS` items, where classes count alike."""
 
 
 def by_group(
@@ -61,8 +68,27 @@ def by_group(
         for group, ids in sorted(members.items())
     }
     scored = (_grouped(cell, places, metric, clusters) for cell in cells)
-    kept = {group: tuple(sorted(members[group])) for group in places}
-    return ByGroup(column, metric, kept, tuple(scored))
+    return ByGroup(
+        column,
+        metric,
+        {group: tuple(sorted(members[group])) for group in places},
+        tuple(scored),
+        tuple(group for group, at in places.items() if _few_clusters(clusters, at)),
+        tuple(group for group, at in places.items() if _rare_classes(cells[0], metric, at)),
+    )
+
+
+def _few_clusters(clusters: IntArray | None, at: IntArray) -> bool:
+    count = len(at) if clusters is None else len(np.unique(clusters[at]))
+    return count < min(len(at), FEWEST)
+
+
+def _rare_classes(cell: Entrant, metric: str, at: IntArray) -> bool:
+    counts = Counter(str(cell.golds[place]) for place in at.tolist())
+    return (
+        metric in OVER_CLASSES
+        and min(counts.values(), default=FEWEST_OF_A_CLASS) < FEWEST_OF_A_CLASS
+    )
 
 
 def _grouped(

@@ -165,6 +165,11 @@ class Items(Sequence[Prediction]):
         return {}
 
 
+def items_of(predictions: Sequence[Prediction]) -> Items:
+    """The predictions with what is read of them, in their order."""
+    return predictions if isinstance(predictions, Items) else Items(predictions)
+
+
 def ordered(predictions: Sequence[Prediction]) -> Items:
     """The predictions by item id, so that the order of arrival changes nothing.
 
@@ -173,7 +178,7 @@ def ordered(predictions: Sequence[Prediction]) -> Items:
     """
     if not predictions:
         raise DataError("there are no predictions to score", hint="run the cell first")
-    items = predictions if isinstance(predictions, Items) else Items(predictions)
+    items = items_of(predictions)
     if items.in_order:
         return items
     ids = items.columns.item_id

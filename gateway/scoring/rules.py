@@ -12,12 +12,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
 from gateway.core.errors import BackendError, ConfigError
-from gateway.core.types import LabelScores
 from gateway.scoring.arrays import FloatArray
 
 IMPOSSIBLE = -1e4
@@ -60,6 +59,26 @@ VERSIONS: Mapping[ScoreRule, str] = {ScoreRule.BATCH: "mean of probabilities"}
 """What a rule does now that it once did otherwise: runs that were stored before lack it."""
 
 
+class Scored(Protocol):
+    """What a rule reads of one item: `LabelScores`, or an answer in the store that holds them. What
+    each is says `LabelScores`."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def logprobs(self) -> tuple[float, ...]: ...
+    @property
+    def token_counts(self) -> tuple[int, ...]: ...
+    @property
+    def byte_counts(self) -> tuple[int, ...]: ...
+    @property
+    def bounds(self) -> tuple[bool, ...]: ...
+    @property
+    def unfinished(self) -> tuple[tuple[int, ...], ...]: ...
+    @property
+    def ending(self) -> float: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Calibrator:
     """A rule with all it needs; made by `fit`. The same scores always give the same bytes."""
@@ -75,8 +94,8 @@ class Calibrator:
         rule: ScoreRule,
         labels: Sequence[str],
         *,
-        content_free: Sequence[LabelScores] = (),
-        dev: Sequence[LabelScores] = (),
+        content_free: Sequence[Scored] = (),
+        dev: Sequence[Scored] = (),
     ) -> Self:
         """Fit `rule` for `labels`.
 
@@ -99,11 +118,11 @@ class Calibrator:
         offset = _offset(rule, names, content_free=content_free, dev=dev)
         return cls(rule, names, tuple(offset.tolist()))
 
-    def probabilities(self, scores: LabelScores) -> dict[str, float]:
+    def probabilities(self, scores: Scored) -> dict[str, float]:
         """As `all_probabilities`, of one item."""
         return self.all_probabilities([scores])[0]
 
-    def all_probabilities(self, items: Sequence[LabelScores]) -> list[dict[str, float]]:
+    def all_probabilities(self, items: Sequence[Scored]) -> list[dict[str, float]]:
         """Probabilities of the labels of each item, in label order, with sum 1.
 
         An impossible label gets 0. Where every label is impossible the scores tell nothing and
@@ -113,13 +132,22 @@ class Calibrator:
             ConfigError: scores are of other labels, or a label has no length to divide by.
             BackendError: a score is not a log-probability.
         """
+        return [shares for _, shares in self.decided(items)]
+
+    def decided(self, items: Sequence[Scored]) -> list[tuple[str, dict[str, float]]]:
+        """The best label of each item, as `best`, and its probabilities, as `all_probabilities`.
+
+        Raises: as there.
+        """
         if not items:
             return []
         raw = _rule_scores(self.rule, self.labels, items)
         shares = np.exp(_normalised(_normalised(raw) - np.asarray(self.offset)))
-        return [dict(zip(self.labels, row, strict=True)) for row in shares.tolist()]
+        best = map(self.labels.__getitem__, shares.argmax(axis=1).tolist())
+        every = (dict(zip(self.labels, row, strict=True)) for row in shares.tolist())
+        return list(zip(best, every, strict=True))
 
-    def undecided(self, scores: LabelScores, best: str) -> str:
+    def undecided(self, scores: Scored, best: str) -> str:
         """Why `best` is not known to be the best label; empty where it is.
 
         A bound may stand for anything below it: it can lose, but not win.
@@ -140,12 +168,12 @@ class Calibrator:
             )
         return ""
 
-    def _reach(self, scores: LabelScores) -> float:
+    def _reach(self, scores: Scored) -> float:
         """What no unfinished label's score exceeds."""
         places = (i for group in scores.unfinished for i in group)
         return max(scores.logprobs[i] - self.offset[i] for i in places)
 
-    def off_by(self, scores: LabelScores) -> float:
+    def off_by(self, scores: Scored) -> float:
         """By how much a probability may be off at most, because labels are unfinished.
 
         With V the sum of the finished ones' and U what the others have at most, a finished label's
@@ -168,8 +196,8 @@ def _offset(
     rule: ScoreRule,
     labels: tuple[str, ...],
     *,
-    content_free: Sequence[LabelScores],
-    dev: Sequence[LabelScores],
+    content_free: Sequence[Scored],
+    dev: Sequence[Scored],
 ) -> FloatArray:
     match rule:
         case ScoreRule.CONTEXTUAL:
@@ -183,7 +211,7 @@ def _offset(
 
 
 def _material(
-    rule: ScoreRule, labels: tuple[str, ...], items: Sequence[LabelScores], needed: str
+    rule: ScoreRule, labels: tuple[str, ...], items: Sequence[Scored], needed: str
 ) -> FloatArray:
     """Normalised log-probabilities, shape (items, labels)."""
     if not items:
@@ -209,9 +237,7 @@ def _prior(table: FloatArray) -> FloatArray:
     return np.where(possible, best + np.log(np.where(possible, shares, 1.0)), 0.0)
 
 
-def _rule_scores(
-    rule: ScoreRule, labels: tuple[str, ...], items: Sequence[LabelScores]
-) -> FloatArray:
+def _rule_scores(rule: ScoreRule, labels: tuple[str, ...], items: Sequence[Scored]) -> FloatArray:
     """The rule's score of each label before any offset, shape (items, labels)."""
     for scores in items:
         if scores.unfinished and rule in BY_LENGTH:
@@ -239,7 +265,7 @@ def _rule_scores(
             return logprobs
 
 
-def _apart(scores: LabelScores) -> Sequence[float]:
+def _apart(scores: Scored) -> Sequence[float]:
     """A log-probability a label. Unfinished ones are taken to go on as certain and to end as the
     finished ones do, and have equal parts of it where they have one beginning: what they have
     together stays within its bound.
@@ -256,7 +282,7 @@ def _apart(scores: LabelScores) -> Sequence[float]:
     return parted
 
 
-def _no_log_probabilities(scores: LabelScores) -> BackendError:
+def _no_log_probabilities(scores: Scored) -> BackendError:
     return BackendError(
         f"the label scores {scores.logprobs!r} are not one log-probability a label",
         hint="this is a fault of the backend, not of the data",

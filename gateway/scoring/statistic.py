@@ -7,7 +7,7 @@ goes from one to the other; neither asks what the metric is.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain
 from weakref import WeakKeyDictionary
@@ -124,7 +124,7 @@ class ItemStatistic:
 
     def kept(self, items: BoolArray | IntArray) -> "ItemStatistic":
         """The same of some items."""
-        return ItemStatistic(self.codes[items], self.rows, self.value, self.alike, self.levels)
+        return replace(self, codes=self.codes[items])
 
     def joined(self, other: "ItemStatistic") -> "ItemStatistic":
         """Of this cell's items and, behind them, another's."""

@@ -72,13 +72,12 @@ def grade(item: Item, seen: Observation) -> Grade:
 
 
 def _graded(known: Grade, seen: Observation) -> Grade:
-    scores = seen.scores
-    if all(math.isinf(logprob) for logprob in scores.logprobs):
+    if all(math.isinf(logprob) for logprob in seen.logprobs):
         return _ungraded(known, "the judge gives none of the five grades any probability")
-    probabilities = _BY_SUM.probabilities(scores)
+    probabilities = _BY_SUM.probabilities(seen)
     best = _BY_SUM.best(probabilities)
-    if _BY_SUM.undecided(scores, best):
-        count = sum(scores.bounds)
+    if _BY_SUM.undecided(seen, best):
+        count = sum(seen.bounds)
         return _ungraded(
             known, f"of {count} of 5 grades only a bound is known, and the most probable is one"
         )
@@ -89,9 +88,9 @@ def _graded(known: Grade, seen: Observation) -> Grade:
         expected=expected,
         spread=math.sqrt(math.fsum(p * (k - expected) ** 2 for k, p in enumerate(shares, start=1))),
         most_probable=int(best),
-        mass=min(1.0, math.fsum(map(math.exp, scores.logprobs))),
+        mass=min(1.0, math.fsum(map(math.exp, seen.logprobs))),
         probabilities=probabilities,
-        limits=_limits(shares, scores.bounds),
+        limits=_limits(shares, seen.bounds),
     )
 
 

@@ -11,6 +11,7 @@ from gateway.report import format as fmt
 from gateway.report import view
 from gateway.report.claims import at_margin
 from gateway.report.files import TIMINGS, names_of, write_document
+from gateway.report.pages import groups
 from gateway.report.pages.ab_levels import levels
 from gateway.report.pages.ab_needs import needs
 from gateway.report.pages.ab_sentences import (
@@ -51,7 +52,8 @@ _CELLS = "Cells and baselines"
 _TESTED = (
     "p-values in the tables allow for all pairs and baselines together: those of the permutation "
     "test of the metric by max-T, those of McNemar's test of right answers by Holm in a family of "
-    "its own. Brackets of differences are of one comparison alone."
+    "its own. Brackets of differences hold for all of them together too: zero lies outside exactly "
+    "where two cells are told apart."
 )
 
 
@@ -154,10 +156,11 @@ def _cells(report: Report, *, brief: bool) -> tuple[Section, ...]:
     verdicts = tuple(
         f"{cell.name}: {baseline_sentence(each)}" for cell in cells for each in cell.verdicts
     )
+    by_group = tuple(groups.of_report(report, brief=brief))
     if not brief:
-        return (Section("cells", _CELLS, verdicts, (scores(report),)),)
+        return (Section("cells", _CELLS, verdicts, (scores(report),)), *by_group)
     table, missing = cells_in_brief(report)
-    return replace(table, title=_CELLS), missing, Section(sentences=verdicts)
+    return replace(table, title=_CELLS), missing, *by_group, Section(sentences=verdicts)
 
 
 def _differences(outcome: Outcome, told: Sequence[Comparison]) -> Section:
@@ -168,8 +171,8 @@ def _differences(outcome: Outcome, told: Sequence[Comparison]) -> Section:
         said += pair_sentences(outcome, pair)
     if not outcome.stopping:
         said.append(_TESTED)
-    groups = groupby(outcome.pairs, key=lambda pair: pair.contest.b)
-    tables = tuple(_against(outcome, b, tuple(pairs)) for b, pairs in groups)
+    by_cell = groupby(outcome.pairs, key=lambda pair: pair.contest.b)
+    tables = tuple(_against(outcome, b, tuple(pairs)) for b, pairs in by_cell)
     return Section("differences", "Differences", tuple(said), tables)
 
 

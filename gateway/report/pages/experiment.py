@@ -11,6 +11,7 @@ from gateway.evaluation.predictions import PREDICTIONS
 from gateway.report import format as fmt
 from gateway.report import view
 from gateway.report.files import names_of, write_document
+from gateway.report.pages import groups
 from gateway.report.pages import run as single
 from gateway.report.pages.experiment_classes import by_class, confidence
 from gateway.report.pages.experiment_pairs import differences, partings
@@ -61,8 +62,8 @@ def document(outcome: ExperimentOutcome) -> Document:
 
 def brief(outcome: ExperimentOutcome) -> Document:
     """The leaderboard and what it means; the rest is in the files."""
-    board = replace(leaderboard(outcome), title="")
-    return Document(_title(outcome), (board,), warnings=outcome.report.warnings)
+    parts = (replace(leaderboard(outcome), title=""), *groups.of_report(outcome.report, brief=True))
+    return Document(_title(outcome), parts, warnings=outcome.report.warnings)
 
 
 def _title(outcome: ExperimentOutcome) -> str:
@@ -71,10 +72,11 @@ def _title(outcome: ExperimentOutcome) -> str:
 
 
 def sections(outcome: ExperimentOutcome) -> tuple[Section, ...]:
-    """All parts, the leaderboard first; classes and confidence where there are any."""
+    """All parts, the leaderboard first; classes, confidence and groups where there are any."""
     parts = [leaderboard(outcome), differences(outcome), partings(outcome)]
     if outcome.classes:
         parts += [by_class(outcome), confidence(outcome)]
+    parts += groups.of_report(outcome.report)
     return (*parts, _runs(outcome))
 
 

@@ -13,7 +13,7 @@ from gateway.report.json import values_of
 from gateway.report.pages import groups
 from gateway.report.pages import timings as seconds
 from gateway.report.pages.cell import part
-from gateway.report.pages.cells import cells_in_brief, kinds, said_cell, scores
+from gateway.report.pages.cells import cells_in_brief, said_cell, scores
 from gateway.report.sections import (
     Cell,
     Document,
@@ -61,7 +61,7 @@ def write_run(run: RunResult, out_dir: Path) -> None:
 
 def brief(report: Report, timings: Sequence[CellTimings] = ()) -> Document:
     """What a terminal has room for: one row a cell, and what follows."""
-    parts = [*cells_in_brief(report), *_groups(report, brief=True)]
+    parts = [*cells_in_brief(report), *groups.of_report(report, brief=True)]
     parts.append(Section(lines=summary_sentences(report)))
     if timings:
         parts.append(seconds.section(timings))
@@ -84,7 +84,7 @@ def document(report: Report) -> Document:
 
 def _sections(report: Report) -> Iterator[Section]:
     yield _results(report)
-    yield from _groups(report)
+    yield from groups.of_report(report)
     if report.against_best:
         yield _comparisons(report)
     if report.cells:
@@ -115,13 +115,6 @@ def _results(report: Report) -> Section:
         tables=(scores(report, linked=True),),
         figures=(figure,) if plotted else (),
     )
-
-
-def _groups(report: Report, *, brief: bool = False) -> Iterator[Section]:
-    if report.groups is not None:
-        order = [cell.name for cell in view.ranked(report)]
-        of = dict(zip(order, kinds(report), strict=True))
-        yield groups.section(report.groups, order, of, brief=brief)
 
 
 def _forest(report: Report) -> str:
