@@ -15,7 +15,8 @@ _OPENED, _CLOSED = f"{_KEY}{{", f"}}{_ITEM}"
 _FLAT = json.JSONEncoder(
     sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(_ITEM, _KEY)
 )
-_PLAIN = frozenset({str, int, float, bool, type(None)})
+_TEXT = frozenset({str})
+_PLAIN = _TEXT | {int, float, bool, type(None)}
 
 
 def indented(value: object) -> str:
@@ -87,7 +88,7 @@ def _of_objects(text: str, inner: str) -> str:
 
 
 def _are_texts(keys: Iterable[object]) -> bool:
-    return all(type(key) is str for key in keys)
+    return _TEXT.issuperset(map(type, keys))
 
 
 def _are_plain(values: Iterable[object]) -> bool:

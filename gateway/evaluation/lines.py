@@ -60,9 +60,9 @@ def _optional(key: str, values: Sequence[Any]) -> list[str]:
 def _column(values: Sequence[Any]) -> list[str]:
     """The canonical JSON of each value: a text, a number, true, false, none, or an object of
     these."""
-    objects = [value for value in values if isinstance(value, dict)]
-    if not objects:
+    if dict not in set(map(type, values)):
         return _COLUMN.encode(values)[1:-1].split(_SEPARATOR)
+    objects = [value for value in values if isinstance(value, dict)]
     # Only between two objects of the list does a brace follow a separator.
     of_objects = _COLUMN.encode(objects)[1:-1].replace(f"}}{_SEPARATOR}{{", f"}}{_APART}{{")
     texts = of_objects.replace(_SEPARATOR, ",").split(_APART)

@@ -49,6 +49,7 @@ def predictions_of(record: RunRecord, store: Store) -> dict[str, Items]:
     return predictions_from(record, known)
 
 
+@uncollected()
 def predictions_from(
     record: RunRecord, known: Mapping[str, Mapping[str, Observation]]
 ) -> dict[str, Items]:

@@ -220,7 +220,7 @@ def charged(kind: TaskKind, cells: Sequence[CellScore], trivial: float | None) -
     of = "the median of the gold values here, since there are no training answers"
     if trivial is not None:
         of = f"{trivial:g}, the median of the training answers"
-    missing = {cell.name: cell.n - cell.statuses.get(Status.OK.value, cell.n) for cell in cells}
+    missing = {cell.name: cell.left_out for cell in cells}
     return tuple(
         f"{name}: {part_of(count, cells[0].n, 'item', 'has', 'have')} no answer, and each is "
         "charged the error of "

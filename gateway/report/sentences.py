@@ -59,6 +59,7 @@ def summary_sentences(report: Report) -> tuple[str, ...]:
 def _first(report: Report, first: CellScore) -> str:
     metric, name = first.metrics[report.primary_metric], metric_name(report.primary_metric)
     figures = f"{name} {number(metric.value)}{_between(metric)}, n = {report.n:,}"
+    figures += _answered_so(report.primary_metric, first)
     said = f"{claims.best_of(first.name, report.against_best)}, {figures}"
     answered = first.statuses.get(Status.OK.value, report.n)
     own = first.metrics.get(f"{report.primary_metric}_answered")
@@ -72,6 +73,16 @@ def _first(report: Report, first: CellScore) -> str:
             f"from {luck.of}"
         )
     return f"{said}."
+
+
+def _answered_so(metric: str, cell: CellScore) -> str:
+    """Of how many items a precision is: it is silent about all others."""
+    family, _, label = metric.partition(":")
+    if family != "precision" or cell.confusion is None:
+        return ""
+    place = cell.confusion.labels.index(label)
+    count = sum(n for _, answer, n in cell.confusion.entries_found() if answer == place)
+    return f", {count:,} of them answered so"
 
 
 def _between(metric: Metric) -> str:

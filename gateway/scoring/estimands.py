@@ -14,6 +14,7 @@ class Missing(StrEnum):
     """What an item without an answer counts as."""
 
     WRONG = "a wrong answer"
+    WORST = "the worst answer there is"
     CHARGED = "the error of the trivial baseline there"
     LEFT_OUT = "nothing: it is left out"
     COUNTED = "what is counted"
@@ -32,7 +33,7 @@ class Estimand:
 
 
 _ALL, _ANSWERED, _BOTH = "all", "answered", "those that both answered"
-_GOLD = "those that gold values have"
+_GOLD, _ONE = "those that gold values have", "that one"
 
 ESTIMANDS: Mapping[str, Estimand] = {
     "macro_f1": Estimand(_ALL, _GOLD, Missing.WRONG, _ALL),
@@ -47,6 +48,17 @@ ESTIMANDS: Mapping[str, Estimand] = {
     "median_ae": Estimand(_ALL, "", Missing.CHARGED, _BOTH),
     "median_ae_answered": Estimand(_ANSWERED, "", Missing.LEFT_OUT, _BOTH),
     "within_one": Estimand(_ALL, "", Missing.WRONG, _ALL),
+    "balanced_accuracy": Estimand(_ALL, _GOLD, Missing.WRONG, _ALL),
+    "mcc": Estimand(_ALL, "all, and no answer", Missing.WRONG, _ALL),
+    "quadratic_kappa": Estimand(_ALL, "all, in their order", Missing.WORST, _ALL),
+    "cost": Estimand(_ALL, "", Missing.WORST, _ALL),
+    "roc_auc": Estimand(_ALL, _GOLD, Missing.WORST, _ALL),
+    "pr_auc": Estimand(_ALL, _GOLD, Missing.WORST, _ALL),
+    "precision:LABEL": Estimand("answered LABEL", _ONE, Missing.LEFT_OUT, _ALL),
+    "recall:LABEL": Estimand("of LABEL", _ONE, Missing.WRONG, _ALL),
+    "f1:LABEL": Estimand("of LABEL or answered so", _ONE, Missing.WRONG, _ALL),
+    "roc_auc:LABEL": Estimand(_ALL, _ONE, Missing.WORST, _ALL),
+    "pr_auc:LABEL": Estimand(_ALL, _ONE, Missing.WORST, _ALL),
     "exact_match": Estimand(_ALL, "", Missing.WRONG, _ALL),
     "field:NAME": Estimand("all whose gold value names it", "", Missing.WRONG, _ALL),
     "coverage": Estimand(_ALL, "", Missing.COUNTED, _ALL),

@@ -13,7 +13,7 @@ import numpy as np
 
 from gateway.core.types import Answer, TaskKind
 from gateway.scoring.arrays import BoolArray, FloatArray
-from gateway.scoring.items import Items, ordered
+from gateway.scoring.items import Items, in_order, ordered
 from gateway.scoring.pairing import both_answered, cell_name, matched
 from gateway.scoring.results import Prediction, Status
 from gateway.scoring.scores import Statistic, point_estimate, statistics
@@ -189,10 +189,33 @@ def answer_text(answer: Answer | None) -> str:
 def _said(cell: Items, rows: Sequence[int], kind: TaskKind) -> list[CellAnswer]:
     """What a cell said to some of its items."""
     right, of = cell.right(kind)[rows].tolist(), cell.columns
-    return [
-        _answer(of.status[at], of.answer[at], of.probabilities[at], right=own)
-        for at, own in zip(rows, right, strict=True)
-    ]
+    answers, given = ([column[at] for at in rows] for column in (of.answer, of.probabilities))
+    scored = kind == "classification" and rows and cell.of_probabilities[rows].all()
+    sure = _sure(answers, given) if scored else None
+    if sure is not None:
+        return [CellAnswer(*each) for each in zip(answers, right, *sure, strict=True)]
+    statuses = [of.status[at] for at in rows]
+    every = zip(statuses, answers, given, right, strict=True)
+    return [_answer(status, answer, shares, right=own) for status, answer, shares, own in every]
+
+
+def _sure(
+    answers: Sequence[Answer | None], given: Sequence[Mapping[str, float] | None]
+) -> tuple[list[float], list[float]] | None:
+    """Probability and lead of each answer, as `_answer` has them; None where they are not all of
+    the same labels."""
+    known = [shares for shares in given if shares is not None]
+    labels = tuple(known[0])
+    alike = len(labels) > 1 and set(map(len, known)) == {len(labels)}
+    if not alike or not set(labels).issuperset(answers):
+        return None
+    shares = in_order(labels, known)
+    if np.isnan(shares).any():
+        return None
+    places = {label: at for at, label in enumerate(labels)}
+    own = shares[np.arange(len(shares)), [places[str(answer)] for answer in answers]]
+    second, first = np.partition(shares, -2, axis=1)[:, -2:].T
+    return own.tolist(), (own - np.where(own == first, second, first)).tolist()
 
 
 def _answer(

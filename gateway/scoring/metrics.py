@@ -20,6 +20,11 @@ SHARES_OF_RIGHT = frozenset(RIGHT.values())
 OF_LABELS = frozenset({"macro_f1", "weighted_f1"})
 """Metrics for which accuracy stands in where too few items differ to resample them."""
 
+ANSWERED_ONLY = frozenset(
+    {"accuracy_answered", "log_loss", "brier", "ece", "mae_answered", "median_ae_answered"}
+)
+"""Metrics over items with an answer: what a cell left out makes it no worse."""
+
 _CORRELATIONS = frozenset({"mcc", "quadratic_kappa"})
 _OF_PROBABILITIES = frozenset({"log_loss", "brier", "ece", "roc_auc", "pr_auc"})
 

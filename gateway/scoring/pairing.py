@@ -22,6 +22,8 @@ from gateway.scoring.scores import ON_COMMON_ITEMS, Costs, statistics
 from gateway.scoring.statistic import Counts, ItemStatistic
 
 _SHOWN_IDS = 3
+_BY_HOW_MUCH = ("quadratic_kappa", "cost")
+"""Metrics of labels in which a wrong answer can be worse than another."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -293,7 +295,9 @@ def _deciding(
     a: Entrant, b: Entrant, metric: str, kept: IntArray, sides: tuple[ItemStatistic, ItemStatistic]
 ) -> IntArray:
     of_labels = a.kind == "classification" and not reads_probabilities(metric)
-    if of_labels and metric not in ("coverage", "conformance", "quadratic_kappa", "cost"):
+    # Of one label, items of others may be right or wrong and decide nothing.
+    of_all = ":" not in metric and metric not in ("coverage", "conformance", *_BY_HOW_MUCH)
+    if of_labels and of_all:
         return np.flatnonzero((a.right != b.right)[kept])
     gaps = abs(sides[0].features() - sides[1].features())
     return np.flatnonzero(np.asarray(gaps.sum(axis=1)).ravel() > 0)

@@ -5,7 +5,9 @@ ROC       the share of pairs of an item of the label and another in which the fi
 PR        average precision: precision at each item of the label, averaged (Davis and Goadrich 2006
           say why no line is drawn between the points).
 
-The tests hold both equal to scikit-learn's values. Items without probabilities are not ranked.
+The tests hold both equal to scikit-learn's values. An item without probabilities stands where it is
+wrong: below all others where it is of the label, above them where it is not. Left out, it would
+make the cell better that is silent where it is unsure. A cell without any has no area.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,9 +50,11 @@ def ranked(scores: FloatArray, positive: BoolArray, area: Area) -> ItemStatistic
         scores: probability of the label, shape (items,); NaN where there is none.
         positive: whether each item is of the label, shape (items,).
     """
-    known = ~np.isnan(scores)
+    silent = np.isnan(scores)
+    known = np.full(len(scores), not silent.all())
+    ranks = np.where(silent, np.where(positive, -1.0, 2.0), scores)
     # Rounded, so that the last digits of a division part no scores that are equal.
-    distinct, found = np.unique(scores[known].round(12), return_inverse=True)
+    distinct, found = np.unique(ranks[known].round(12), return_inverse=True)
     count = len(distinct)
     codes = np.full(len(scores), 2 * count, dtype=np.int64)
     codes[known] = found.reshape(-1) + count * ~positive[known]

@@ -195,7 +195,12 @@ class CellScore:
     def answered(self) -> bool:
         """Whether any item has an answer. Without one a metric says nothing of a model, and the
         cell is never the best."""
-        return self.statuses.get(Status.OK.value, self.n) > 0
+        return self.left_out < self.n
+
+    @property
+    def left_out(self) -> int:
+        """Items without an answer."""
+        return self.n - self.statuses.get(Status.OK.value, self.n)
 
 
 @dataclass(frozen=True, slots=True)

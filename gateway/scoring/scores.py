@@ -34,6 +34,7 @@ from gateway.scoring.confusions import (
 )
 from gateway.scoring.estimates import estimates
 from gateway.scoring.items import Items, answered_fields, gold_fields, ordered
+from gateway.scoring.metrics import ANSWERED_ONLY
 from gateway.scoring.rankings import AREAS, Area, mean_of, ranked
 from gateway.scoring.results import (
     MOST_DENSE,
@@ -56,10 +57,6 @@ Other = TypeVar("Other")
 Statistic = Callable[[IntArray], FloatArray]
 """Item indices, shape (resamples, items) -> values, shape (resamples,); NaN where undefined."""
 
-ANSWERED_ONLY = frozenset(
-    {"accuracy_answered", "log_loss", "brier", "ece", "mae_answered", "median_ae_answered"}
-)
-"""Metrics over items with an answer."""
 ON_COMMON_ITEMS = ANSWERED_ONLY | {"mae", "median_ae"}
 """Metrics on which two cells are compared only where both answered: of errors, so that neither
 what a cell left out nor what it is charged for that decides between two answers."""

@@ -39,8 +39,11 @@ def drawn(chance: np.random.Generator) -> dict[str, object]:
         raw_text=one_of(chance, ("", 'said\n"so"', "\x85")),
         exact=chance.random() < 0.5,
         prompt_tokens=whole(chance, 2**70),
+        off_by=one_of(chance, (0.0, 1e-9, 0.5, 1)),
     )
     line = {**asdict(made), "item_digest": "d"}
+    if chance.random() < 0.8:
+        del line["off_by"]
     return line | ({"cluster": one_of(chance, ("", "7"))} if chance.random() < 0.2 else {})
 
 

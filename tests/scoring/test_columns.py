@@ -2,7 +2,6 @@
 
 from dataclasses import fields
 
-from gateway.evaluation.at_once import OFF_BY
 from gateway.scoring.columns import NAMES, Columns
 from gateway.scoring.items import Items, ordered
 from gateway.scoring.results import Prediction
@@ -10,7 +9,7 @@ from tests.scoring.cells import cell
 
 
 def test_there_is_one_column_a_field_in_the_order_of_the_fields() -> None:
-    assert tuple(each.name for each in fields(Prediction)) == (*NAMES, OFF_BY)
+    assert tuple(each.name for each in fields(Prediction)) == NAMES
 
 
 def test_columns_and_objects_are_made_of_each_other() -> None:

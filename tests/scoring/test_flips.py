@@ -194,6 +194,24 @@ def test_an_abstention_is_not_right_and_is_shown_as_its_status() -> None:
     assert found.said["b"] == CellAnswer("[unparsed]", right=False)
 
 
+@given(st.lists(st.tuples(*[st.sampled_from([0.0, 0.1, 0.3, 0.3, 1.0])] * 3), min_size=1))
+@settings(max_examples=30, deadline=None)
+def test_probabilities_and_leads_of_many_are_those_of_each(drawn: list[Shares]) -> None:
+    golds = ["bug"] * len(drawn)
+    answers = [LABELS[n % 3] for n in range(len(drawn))]
+    items = scored("a", golds, drawn)
+    items = [replace(item, answer=a) for item, a in zip(items, answers, strict=True)]
+    other = cell("b", golds, [None] * len(drawn))
+    other = [replace(b, item_id=a.item_id) for a, b in zip(items, other, strict=True)]
+    found = differing([items, other], "classification")
+    assert len(found) == len(drawn)
+    for flip, item in zip(found, items, strict=True):
+        shares = dict(item.probabilities or {})
+        own = shares.pop(str(item.answer))
+        said = CellAnswer(str(item.answer), item.answer == "bug", own, own - max(shares.values()))
+        assert flip.said["a"] == said
+
+
 def test_a_scored_answer_comes_with_its_lead_over_the_next_label() -> None:
     a, b = scored("a", ["bug"], [(0.5, 0.3, 0.2)]), scored("b", ["bug"], [(0.1, 0.8, 0.1)])
     (found,) = differing([a, b], "classification")

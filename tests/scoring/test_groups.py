@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 
+from gateway.report.pages.groups import section
 from gateway.scoring.groups import ByGroup, by_group
 from gateway.scoring.pairing import entrant
 from gateway.scoring.results import Prediction, Status
@@ -61,6 +63,18 @@ def test_the_mean_counts_every_group_alike_and_varies_less_than_they_do() -> Non
     assert small.low is not None
     below = math.hypot(large.value - large.low, small.value - small.low) / 2
     assert one.mean.value - one.mean.low == pytest.approx(below)
+
+
+def test_groups_whose_intervals_promise_too_much_are_named() -> None:
+    read = [entrant(cell("c", GOLDS, GOLDS), task_kind="classification", labels=LABELS)]
+    few = by_group(read, MEMBERS, "size", "macro_f1", clusters=np.arange(12) // 8)
+    assert (few.few_clusters, few.rare_classes) == (("large", "small"), ("large", "small"))
+    own = by_group(read, MEMBERS, "size", "accuracy", clusters=np.array([*range(11), 0]))
+    assert (own.few_clusters, own.rare_classes) == ((), ())
+    lines = section(few, ["c"], {}).lines
+    assert lines[0].startswith("Items form fewer than 10 clusters in large, small: no interval")
+    assert lines[1].startswith("Some class has fewer than 10 items in large, small: intervals hold")
+    assert section(own, ["c"], {}).lines == ()
 
 
 def test_what_a_group_does_not_have_has_no_mean() -> None:

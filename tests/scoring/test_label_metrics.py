@@ -75,13 +75,25 @@ def test_values_are_those_of_scikit_learn(rows: list[tuple[str, str | None, int]
 @settings(max_examples=40, deadline=None)
 def test_areas_are_those_of_scikit_learn(rows: list[tuple[str, str | None, int]]) -> None:
     items, table = table_of(rows)
-    ranked = [item for item in items if item.probabilities is not None]
-    positive = [item.gold == "low" for item in ranked]
-    scores = [round((item.probabilities or {})["low"], 12) for item in ranked]
-    if 0 < sum(positive) < len(positive):
+    positive = [item.gold == "low" for item in items]
+    scores = [
+        round(item.probabilities["low"], 12) if item.probabilities else -1.0 if own else 2.0
+        for item, own in zip(items, positive, strict=True)
+    ]
+    if 0 < sum(positive) < len(positive) and any(item.probabilities for item in items):
         found = {name: table[f"{name}:low"].estimate() for name in ("roc_auc", "pr_auc")}
         assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(positive, scores))
         assert found["pr_auc"] == pytest.approx(sk.average_precision_score(positive, scores))
+
+
+@pytest.mark.parametrize("metric", ["roc_auc:low", "pr_auc:low", "roc_auc", "pr_auc"])
+def test_a_cell_does_not_rank_better_for_what_it_leaves_out(metric: str) -> None:
+    easy, hard = [("low", "low", 6), ("high", "high", 6)], [("low", "high", 1), ("high", "low", 1)]
+    _, whole = table_of(easy * 5 + hard * 5)
+    _, silent = table_of(easy * 5 + [(gold, None, weight) for gold, _, weight in hard] * 5)
+    assert silent[metric].estimate() <= whole[metric].estimate()
+    _, nothing = table_of([(gold, None, weight) for gold, _, weight in easy])
+    assert np.isnan(nothing[metric].estimate())
 
 
 def test_quadratic_kappa_takes_labels_in_their_order_and_silence_for_the_farthest() -> None:

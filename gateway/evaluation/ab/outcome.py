@@ -74,7 +74,8 @@ class Outcome:
     """Of every other cell to the reference."""
     recommendation: Recommendation | None
     """None where items were taken until right answers were decided, and the margin is of a metric
-    that right answers say nothing about."""
+    that right answers say nothing about; and where a metric of answered items alone would reward a
+    cell for what it left out."""
     stopping: Stopping | None
     """None: all items were asked, as planned."""
     sizes: Mapping[str, int | None]

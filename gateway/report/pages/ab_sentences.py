@@ -68,6 +68,11 @@ def pair_sentences(outcome: Outcome, pair: Comparison) -> tuple[str, ...]:
 
 def no_recommendation(outcome: Outcome) -> str:
     """Why there is none."""
+    if outcome.stopping is None:
+        return (
+            f"Nothing is recommended: {metric_name(outcome.metric)} is of answered items alone, "
+            "and not every cell has answered every item."
+        )
     return (
         f"Nothing is recommended: items were taken until right answers were decided, and a margin "
         f"of {outcome.margin:g} in {metric_name(outcome.metric)} says nothing about those."

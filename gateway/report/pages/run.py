@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from gateway.core.collecting import uncollected
 from gateway.evaluation.predictions import PREDICTIONS, predictions_jsonl
 from gateway.evaluation.summary import RunResult
 from gateway.report import format as fmt
@@ -52,6 +53,7 @@ def write(report: Report, timings: Sequence[CellTimings], out_dir: Path) -> None
     write_document("report", document(report), values_of(report), out_dir, timings=timings)
 
 
+@uncollected()
 def write_run(run: RunResult, out_dir: Path) -> None:
     """Write `FILES` and predictions.jsonl of a run. Raises as `write`."""
     lines = predictions_jsonl(run.record, run.predictions)
