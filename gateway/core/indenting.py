@@ -3,14 +3,19 @@
 `json.dumps` with an indent is Python code that takes every number into its hands: a minute for the
 report of a large run. Without one it is C, but knows one separator. Here it writes whatever holds
 no more than objects of plain values, with separators that no text can hold, and those are replaced.
+A list of many objects of one shape is written column by column.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from gateway.core.columns_json import column, woven
 
 _ITEM, _KEY = "\x01", "\x02"
 """Between items, and between key and value. Control characters are escaped in texts."""
+_MANY = 16
+"""Objects of which it is worth to see whether they are alike."""
 _OPENED, _CLOSED = f"{_KEY}{{", f"}}{_ITEM}"
 _FLAT = json.JSONEncoder(
     sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(_ITEM, _KEY)
@@ -63,10 +68,33 @@ def _object(value: Mapping[str, Any], depth: int) -> Iterator[str]:
     yield f"{end}}}"
 
 
-def _list(value: Iterable[Any], depth: int) -> Iterator[str]:
+def _alike(values: Sequence[Any], depth: int) -> list[str | list[str]] | None:
+    """The parts of the text of each value (`woven`), where all are plain, or objects of the same
+    keys of which the same is true; else None."""
+    if _are_plain(values):
+        return [column(values, finite=True)]
+    keys = values[0].keys() if len(values) >= _MANY and type(values[0]) is dict else ()
+    if not keys or not _are_texts(keys):
+        return None
+    if any(type(each) is not dict or each.keys() != keys for each in values):
+        return None
+    parts: list[str | list[str]] = []
+    for key in sorted(keys):
+        of_key = _alike([each[key] for each in values], depth + 1)
+        if of_key is None:
+            return None
+        parts += f"{',' if parts else '{'}{_line(depth + 1)}{_FLAT.encode(key)}: ", *of_key
+    return [*parts, f"{_line(depth)}}}"]
+
+
+def _list(value: Sequence[Any], depth: int) -> Iterator[str]:
     inner, end = _line(depth), _line(depth - 1)
     if _are_plain(value):
         yield f"[{inner}{_spread(_FLAT.encode(value)[1:-1], inner)}{end}]"
+        return
+    if (parts := _alike(value, depth)) is not None:
+        # The last has no comma behind it.
+        yield f"[{inner}{woven([*parts, f',{inner}'], len(value))[: -len(inner) - 1]}{end}]"
         return
     begin = f"[{inner}"
     for each in value:

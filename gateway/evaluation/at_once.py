@@ -68,7 +68,7 @@ def read_at_once(lines: Sequence[bytes]) -> Rows | None:
         *columns, digests = zip(*map(_row, raw), strict=True)
     except (ValueError, KeyError, TypeError):
         return None
-    found = dict(zip(_ALWAYS, columns, strict=True))
+    found: dict[str, Any] = dict(zip(_ALWAYS, columns, strict=True))
     least = len(_ALWAYS) + 1
     if set(map(len, raw)) == {least}:
         found[OFF_BY], clusters = (0.0,) * len(raw), [""] * len(raw)

@@ -5,6 +5,8 @@ checked: it takes longer than to score the cells. Here they are put together wit
 text is cleaned and escaped as the template's are.
 """
 
+from itertools import zip_longest
+
 from markupsafe import Markup, escape
 
 from gateway.report import format as fmt
@@ -13,10 +15,8 @@ from gateway.report.sections import Cell, Head, Kind, Table
 
 def rows(table: Table) -> Markup:
     """All rows, one a line of its own and each cell after the first."""
-    kinds = table.kinds or ("",) * len(table.rows)
-    return Markup(
-        "".join(_row(table, row, kind) for row, kind in zip(table.rows, kinds, strict=True))
-    )
+    found = zip_longest(table.rows, table.kinds)
+    return Markup("".join(_row(table, row, kind or "") for row, kind in found))
 
 
 def broken(name: str) -> Markup:

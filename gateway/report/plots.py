@@ -296,7 +296,8 @@ def _steadily(salt: str) -> Iterator[None]:
     """Settings of matplotlib while the block runs, whatever is set on this machine."""
     with matplotlib.rc_context(), warnings.catch_warnings():
         # Not through `update`, which checks each of them every time.
-        dict.update(matplotlib.rcParams, _settings())
+        parameters: Any = matplotlib.rcParams
+        dict.update(parameters, _settings())
         matplotlib.rcParams["svg.hashsalt"] = f"gateway-{salt}"
         # A name in a script that DejaVu lacks is set by the browser, not by matplotlib.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")

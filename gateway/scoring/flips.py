@@ -189,11 +189,12 @@ def answer_text(answer: Answer | None) -> str:
 def _said(cell: Items, rows: Sequence[int], kind: TaskKind) -> list[CellAnswer]:
     """What a cell said to some of its items."""
     right, of = cell.right(kind)[rows].tolist(), cell.columns
-    answers, given = ([column[at] for at in rows] for column in (of.answer, of.probabilities))
+    answers, given = [of.answer[at] for at in rows], [of.probabilities[at] for at in rows]
     scored = kind == "classification" and rows and cell.of_probabilities[rows].all()
     sure = _sure(answers, given) if scored else None
     if sure is not None:
-        return [CellAnswer(*each) for each in zip(answers, right, *sure, strict=True)]
+        texts = map(str, answers)
+        return [CellAnswer(*each) for each in zip(texts, right, *sure, strict=True)]
     statuses = [of.status[at] for at in rows]
     every = zip(statuses, answers, given, right, strict=True)
     return [_answer(status, answer, shares, right=own) for status, answer, shares, own in every]

@@ -41,7 +41,19 @@ def test_it_is_what_the_standard_library_writes(value: object) -> None:
     assert indented(value) == expected
 
 
-@pytest.mark.parametrize("wrong", [math.nan, [1, math.inf], {"a": {"b": -math.inf}}])
+@given(st.lists(st.tuples(TEXTS, PLAIN, PLAIN), min_size=14, max_size=20), VALUES)
+@settings(max_examples=60, deadline=None)
+def test_many_objects_of_one_shape_are_written_as_each_alone(
+    rows: list[tuple[str, object, object]], other: object
+) -> None:
+    alike = [{"b": a, "a": {"x": {"n": b, "}": c}, "w": c}} for a, b, c in rows]
+    for value in ({"k": alike}, [alike, alike], [*alike, {"b": 1}], [*alike, {"b": other}]):
+        assert indented(value) == json.dumps(value, indent=2, sort_keys=True)
+
+
+@pytest.mark.parametrize(
+    "wrong", [[{"a": math.nan}] * 20, math.nan, [1, math.inf], {"a": {"b": -math.inf}}]
+)
 def test_a_number_that_is_not_finite_is_refused(wrong: object) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         indented(wrong)

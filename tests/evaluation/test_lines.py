@@ -12,7 +12,11 @@ from gateway.scoring.results import Prediction, Status
 from tests.evaluation.test_at_once import MADE, one_of
 
 TEXTS = ("", 'said\n"so"', "\x00}\n{\x85", "}\n{", "\ud800", "ü,")
-SHARES = ({}, {"z": 0.25, "a": 1}, {"ü": 1e-7, '"': 5e-324, "b": float("nan")})
+SHARES: tuple[dict[str, float], ...] = (
+    {},
+    {"z": 0.25, "a": 1},
+    {"ü": 1e-7, '"': 5e-324, "b": float("nan")},
+)
 
 
 def drawn(number: int, chance: np.random.Generator) -> Prediction:

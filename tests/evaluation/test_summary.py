@@ -11,6 +11,7 @@ import pytest
 from gateway.core.errors import ComparisonRefused, DataError, InvalidRequest
 from gateway.evaluation import plan as planning
 from gateway.evaluation.predictions import (
+    Predictions,
     SavedPredictions,
     answers_of,
     load_predictions,
@@ -32,7 +33,7 @@ from tests.support.grids import FakePool, prepared
 class Ran:
     record: RunRecord
     store: Store
-    predictions: dict[str, list[Prediction]]
+    predictions: Predictions
     report: Report
 
 

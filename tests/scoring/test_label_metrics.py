@@ -88,9 +88,11 @@ def test_areas_are_those_of_scikit_learn(rows: list[tuple[str, str | None, int]]
 
 @pytest.mark.parametrize("metric", ["roc_auc:low", "pr_auc:low", "roc_auc", "pr_auc"])
 def test_a_cell_does_not_rank_better_for_what_it_leaves_out(metric: str) -> None:
-    easy, hard = [("low", "low", 6), ("high", "high", 6)], [("low", "high", 1), ("high", "low", 1)]
+    easy: list[tuple[str, str | None, int]] = [("low", "low", 6), ("high", "high", 6)]
+    hard: list[tuple[str, str | None, int]] = [("low", "high", 1), ("high", "low", 1)]
     _, whole = table_of(easy * 5 + hard * 5)
-    _, silent = table_of(easy * 5 + [(gold, None, weight) for gold, _, weight in hard] * 5)
+    left_out: list[tuple[str, str | None, int]] = [(gold, None, 1) for gold, _, _ in hard]
+    _, silent = table_of(easy * 5 + left_out * 5)
     assert silent[metric].estimate() <= whole[metric].estimate()
     _, nothing = table_of([(gold, None, weight) for gold, _, weight in easy])
     assert np.isnan(nothing[metric].estimate())

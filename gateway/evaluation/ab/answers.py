@@ -14,7 +14,7 @@ from gateway.evaluation.record import RecordedCell, RunRecord
 from gateway.evaluation.run import Cell
 from gateway.evaluation.store import Observation, Store
 from gateway.evaluation.summary import timings_of
-from gateway.scoring.results import CellTimings, Prediction
+from gateway.scoring.results import CellTimings
 from gateway.tasks.task import Item
 
 
@@ -43,7 +43,7 @@ class StoredAnswers:
             baselines=tuple(p for p in self._whole.baselines if p.item_id in kept),
         )
 
-    def predictions(self, record: RunRecord) -> dict[str, list[Prediction]]:
+    def predictions(self, record: RunRecord) -> Predictions:
         """By name of the cell, in the order in which they were asked for."""
         made = predictions_of(record, self.store)
         return {name: made[name] for name in record.reported}
