@@ -178,6 +178,7 @@ def score(
     clusters, remarks = clusters_of_saved(run.predictions, run.report.settings, cluster)
     report = run.report
     kinds = {cell.name: cell.kind for cell in report.cells}
+    details = {cell.name: cell.details for cell in report.cells}
     trivial = trivial_answer(run.baselines)
     read = run.entrants()
     for cell in read.values():
@@ -193,6 +194,7 @@ def score(
             seed=seed,
             clusters=clusters,
             table=cell.table,
+            details=details.get(name),
         )
         for name, cell in read.items()
     ]

@@ -21,7 +21,17 @@ INTERVALS_AGREE = (
     "from which it follows what is said of two cells: zero lies outside exactly where they are "
     "told apart. Where too few items decide there is no interval, or zero is in it."
 )
-NONE_BEST = "No cell is best: none of them has answered an item."
+
+
+def none_best(cells: Sequence[CellScore], name: str) -> str:
+    """That there is no first cell, and why.
+
+    Args:
+        name: of the metric.
+    """
+    answered = any(cell.kind == "model" and cell.answered for cell in cells)
+    why = f"{name} of none of them can be computed" if answered else ""
+    return f"No cell is best: {why or 'none of them has answered an item'}."
 
 
 def told_apart(claim: Claim, a: str, b: str) -> str:

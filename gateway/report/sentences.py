@@ -44,12 +44,16 @@ def summary_sentences(report: Report) -> tuple[str, ...]:
     if report.conclusion is None:
         return ()
     if first is None:
-        return (claims.NONE_BEST,)
+        return (claims.none_best(report.cells, metric_name(report.primary_metric)),)
     said = [_first(report, first)]
     if report.against_best:
         said.append(claims.lead(report.against_best))
     said += [f"{first.name}: {sentence}" for sentence in map(baseline_sentence, first.verdicts)]
     models = [cell for cell in report.cells if cell.kind == "model"]
+    if without := [cell.name for cell in models if report.primary_metric not in cell.metrics]:
+        name = metric_name(report.primary_metric)
+        without_it = ", ".join(without)
+        said.append(f"Compared with no other, since {name} cannot be computed: {without_it}.")
     said += filter(None, (claims.none_beats(models, name) for name in (MAJORITY, MEDIAN)))
     if unbeaten := claims.not_all_beaten(models):
         said.append(unbeaten)

@@ -234,6 +234,22 @@ def test_cells_are_scored_by_group_and_baselines_learn_of_each(
     assert two == [cells["fake/scored/sum"], cells["baseline:majority/per-size"]]
 
 
+def test_cells_are_compared_by_group_too(gateway: Gateway, sized: None) -> None:
+    done = gateway(
+        *("ab", "fake/scored", "fake/constrained", "-t", "mine", "--per", "size"),
+        *("--data", "sized.csv", "--train", "learned.csv"),
+        *("--store", "s.sqlite", "--out", "ab", "-q"),
+    )
+    assert done.code == 0, done.err
+    assert "macro-F1 by size" in " ".join(done.out.split())
+    assert "By size" in Path("ab/ab.md").read_text()
+    assert 'id="groups"' in Path("ab/ab.html").read_text()
+    groups = json.loads(Path("ab/ab.json").read_text())["report"]["groups"]
+    names = {cell["name"] for cell in groups["cells"]}
+    assert {"fake/constrained", "baseline:majority/per-size"} <= names
+    assert groups["rare_classes"] == ["large", "small"]
+
+
 def test_a_baseline_of_a_group_learned_from_that_group_alone(gateway: Gateway, sized: None) -> None:
     rows = ["id,label,text,size", "a,yes,w,large", "b,yes,v,large", "c,no,u,small", "d,no,t,small"]
     Path("learned.csv").write_text("\n".join(rows) + "\n")

@@ -1,13 +1,13 @@
 """The folder of a finished run: scored again and compared, from its files alone."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import gateway
 from gateway.core.errors import ComparisonRefused, DataError
+from gateway.evaluation.predictions import load_predictions
 from gateway.evaluation.saved import load_run
 from tests.support.grids import write_data, write_task
 
@@ -40,10 +40,19 @@ def test_a_run_scored_again_has_its_own_scores_and_verdicts(folder: Path) -> Non
     again = {cell.name: cell for cell in scored.cells}
     assert again.keys() == was.keys()
     for name, cell in again.items():
-        assert cell == replace(was[name], details={})
+        assert cell == was[name]
     assert scored.conclusion == report.conclusion
     assert scored.winner == report.winner
     assert [c.claim for c in scored.comparisons] == [c.claim for c in report.comparisons]
+
+
+def test_stored_predictions_keep_how_far_they_may_be_off(folder: Path, tmp_path: Path) -> None:
+    lines = (folder / "predictions.jsonl").read_text().splitlines()
+    some = [json.dumps(json.loads(line) | {"off_by": 0.25}) for line in lines[:3]]
+    (tmp_path / "predictions.jsonl").write_text("\n".join([*some, *lines[3:]]))
+    found = load_predictions(tmp_path).cells
+    bounds = [one.off_by for cell in found.values() for one in cell]
+    assert bounds == [0.25] * 3 + [0.0] * (len(lines) - 3)
 
 
 def test_what_is_a_baseline_is_said_by_the_report_and_not_by_a_name(

@@ -11,6 +11,7 @@ from gateway.evaluation.summary import charged, conclusion, held_of, trivial_ans
 from gateway.report.sentences import baseline_sentence, summary_sentences
 from gateway.scoring.contest import all_pairs
 from gateway.scoring.flips import differing
+from gateway.scoring.metrics import shown_with
 from gateway.scoring.pairing import entrant
 from gateway.scoring.report import Conclusion, Report
 from gateway.scoring.results import MEDIAN, Prediction, Verdict
@@ -32,6 +33,9 @@ def judged(
         each[0].cell: entrant(each, task_kind=kind, labels=labels, trivial=trivial)
         for each in (*models, *baselines)
     }
+    for each in read.values():
+        for name in shown_with(metric):
+            each.table.get(name)
     names = {each[0].cell for each in baselines}
     cells = [
         score_cell(

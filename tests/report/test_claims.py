@@ -101,6 +101,15 @@ _TASKS: dict[TaskKind, tuple[str, ...]] = {
 }
 
 
+def test_a_precision_says_of_how_many_items_it_is() -> None:
+    golds = ["bug"] * 10 + ["feature"] * 10
+    sure = cell("sure", golds, ["bug", *["feature"] * 19])
+    every = cell("every", golds, ["bug"] * 20)
+    (first, *_) = summary_sentences(judged("classification", "precision:bug", [sure, every]))
+    assert "sure, precision of bug 1.000" in first
+    assert "n = 20, 1 of them answered so" in first
+
+
 def drawn(seed: int) -> tuple[TaskKind, str, list[list[Prediction]], list[list[Prediction]]]:
     """A small result of any kind: what was answered, and the baselines."""
     rnd = random.Random(seed)  # noqa: S311

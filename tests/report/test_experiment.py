@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from gateway.evaluation.experiment.outcome import ExperimentOutcome
 from gateway.evaluation.experiment.run import ExperimentResult
 from gateway.report import format as fmt
 from gateway.report.html import render_html
-from gateway.report.pages.experiment import document, write
+from gateway.report.pages.experiment import brief, document, write
 from gateway.report.pages.experiment_classes import without_shared_parts
 from gateway.report.pages.experiment_pairs import MOST_FLIPS, MOST_ROWS, flips_a_pair
+from gateway.scoring.groups import ByGroup, GroupedCell
+from gateway.scoring.results import Metric
 from tests.report import samples
 from tests.report.experiments import NEVER, SCORED, SHOWN, WRITTEN, outcome
 from tests.report.test_html import Page
@@ -55,6 +58,16 @@ def test_what_a_cell_said_comes_with_how_sure_it_was(three: ExperimentOutcome) -
     assert re.search(said, texts)
     written = listed(page_of(three), three, WRITTEN, SCORED)
     assert written.count("lead") == 5, "of the cell without probabilities none is shown"
+
+
+def test_cells_by_group_are_shown_where_there_are_groups(three: ExperimentOutcome) -> None:
+    cells = tuple(GroupedCell(name, {"x": Metric(0.5)}, Metric(0.5)) for name in WRONG)
+    groups = ByGroup("repo", "accuracy", {"x": ("a", "b")}, cells)
+    found = replace(three, report=replace(three.report, groups=groups))
+    assert "By repo" in Page(page_of(found)).text
+    assert "By repo" not in Page(page_of(three)).text
+    titles = [part.title for part in brief(found).sections]
+    assert "By repo" in titles
 
 
 def test_counts_lead_to_the_lists_and_no_id_is_there_twice(three: ExperimentOutcome) -> None:

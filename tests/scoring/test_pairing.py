@@ -110,6 +110,20 @@ def test_other_gold_values_are_refused_by_name_and_number() -> None:
         matched(a, b)
 
 
+def test_of_one_label_only_its_own_items_decide() -> None:
+    golds = ["bug"] * 4 + ["feature"] * 20
+    other = ["question"] * 4 + ["question"] * 20
+    for metric, deciding in (("recall:bug", 4), ("f1:bug", 4), ("macro_f1", 24), ("accuracy", 24)):
+        found = paired(
+            cell("a", golds, golds),
+            cell("b", golds, other),
+            task_kind="classification",
+            labels=LABELS,
+            metric=metric,
+        )
+        assert len(found.deciding) == deciding
+
+
 def test_predictions_of_several_cells_are_no_cell() -> None:
     (one,), (other,) = two_cells([("bug", "bug", "bug")])
     mixed = [one, replace(other, item_id="x")]

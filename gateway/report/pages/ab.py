@@ -9,7 +9,7 @@ from gateway.evaluation.ab.outcome import Outcome
 from gateway.evaluation.ab.recommend import recommendation
 from gateway.report import format as fmt
 from gateway.report import view
-from gateway.report.claims import at_margin
+from gateway.report.claims import INTERVALS_AGREE, at_margin
 from gateway.report.files import TIMINGS, names_of, write_document
 from gateway.report.pages import groups
 from gateway.report.pages.ab_levels import levels
@@ -52,8 +52,7 @@ _CELLS = "Cells and baselines"
 _TESTED = (
     "p-values in the tables allow for all pairs and baselines together: those of the permutation "
     "test of the metric by max-T, those of McNemar's test of right answers by Holm in a family of "
-    "its own. Brackets of differences hold for all of them together too: zero lies outside exactly "
-    "where two cells are told apart."
+    "its own."
 )
 
 
@@ -170,7 +169,7 @@ def _differences(outcome: Outcome, told: Sequence[Comparison]) -> Section:
     for pair in told:
         said += pair_sentences(outcome, pair)
     if not outcome.stopping:
-        said.append(_TESTED)
+        said += [_TESTED, INTERVALS_AGREE]
     by_cell = groupby(outcome.pairs, key=lambda pair: pair.contest.b)
     tables = tuple(_against(outcome, b, tuple(pairs)) for b, pairs in by_cell)
     return Section("differences", "Differences", tuple(said), tables)
@@ -193,7 +192,10 @@ def _against(outcome: Outcome, b: str, pairs: Sequence[Comparison]) -> Table:
 def _by_tests(outcome: Outcome, pairs: Sequence[Comparison]) -> tuple[str, tuple[Column, ...]]:
     """What is compared, and the columns."""
     counts = [pair.contest.mcnemar for pair in pairs]
+    on_some = any(pair.contest.n < pair.contest.total for pair in pairs)
+    common = Column("n", tuple(fmt.count(pair.contest.n) for pair in pairs))
     return f"{metric_name(outcome.metric)} ({fmt.direction(outcome.metric)})", (
+        *((common,) if on_some else ()),
         Column("difference", tuple(fmt.difference(pair.difference) for pair in pairs)),
         Column("p", tuple(fmt.p_value(pair.permutation_p) for pair in pairs)),
         Column(

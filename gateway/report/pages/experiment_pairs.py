@@ -59,6 +59,8 @@ def _matrix(
 
 def _difference(pair: Comparison, _: str) -> Cell:
     said = f"{fmt.p_statement(pair.permutation_p)}, {at_margin(pair)}"
+    if pair.contest.n < pair.contest.total:
+        said += f", on {fmt.plural(pair.contest.n, 'item')}"
     tone: Tone = "strong" if pair.claim.shown else ""
     return Cell(fmt.difference(pair.difference), tone, below=said)
 

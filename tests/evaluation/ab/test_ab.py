@@ -17,9 +17,9 @@ from gateway.evaluation.ab.recommend import recommendation
 from gateway.models.certificates import Level
 from gateway.models.spec import ModelSpec, PathSource
 from gateway.report.pages.ab import MOST_DIFFERING, sections
-from gateway.report.pages.ab_sentences import noise_sentence, pair_sentences
+from gateway.report.pages.ab_sentences import no_recommendation, noise_sentence, pair_sentences
 from gateway.scoring.frontier import Standing
-from gateway.scoring.results import Verdict
+from gateway.scoring.results import Metric, Verdict
 from gateway.scoring.sequential import Decision
 from gateway.tasks.task import load_task
 from tests.evaluation.ab.duels import Duel, right, wrong_where
@@ -56,6 +56,17 @@ def test_the_flips_are_the_items_that_differ_and_whose_loss_they_are(tmp_path: P
     assert pair.contest.difference.value == pytest.approx(-3 / 120)
     assert pair.permutation_p is None, "3 discordant items cannot decide"
     assert "fewer than 6 cannot reach p < 0.05" in said(found)
+
+
+def test_nothing_is_recommended_by_a_metric_that_rewards_what_was_left_out(tmp_path: Path) -> None:
+    found = Duel(tmp_path, {"one": right, "two": right}).run("one", "two")
+    cells = [replace(cell, metrics={"log_loss": Metric(0.5)}) for cell in found.report.cells]
+    by_loss = replace(found, metric="log_loss", report=replace(found.report, cells=tuple(cells)))
+    assert recommendation(by_loss) is not None
+    cells[1] = replace(cells[1], statuses={"ok": 2, "failed": cells[1].n - 2})
+    silent = replace(by_loss, report=replace(by_loss.report, cells=tuple(cells)))
+    assert recommendation(silent) is None
+    assert "log-loss is of answered items alone" in no_recommendation(silent)
 
 
 def test_of_very_many_items_that_differ_the_rest_is_counted(tmp_path: Path) -> None:
