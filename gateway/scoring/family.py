@@ -20,7 +20,14 @@ import numpy as np
 from gateway.scoring.arrays import BoolArray, FloatArray, IntArray
 from gateway.scoring.mcnemar import FEWEST_DECIDING
 from gateway.scoring.pairing import Pairs
-from gateway.scoring.permutation import SAME, Permutation, drawn_swaps, how_many, permutation_test
+from gateway.scoring.permutation import (
+    SAME,
+    Permutation,
+    drawn_swaps,
+    how_many,
+    permutation_test,
+    turned,
+)
 from gateway.scoring.resampling import mean_of_some
 from gateway.scoring.statistic import Counting, Counts, ItemStatistic
 
@@ -165,6 +172,9 @@ def _chunk(family: Sequence[Pairs], swaps: Counts, whole: _WholeSides) -> FloatA
 
     for i in sorted(set(range(len(family))) - set(means)):
         pairs = family[i]
+        if pairs.parts is not None:
+            values[i] = turned(pairs, pairs.parts, swaps[pairs.kept])
+            continue
         (a, from_a), (b, from_b) = of(pairs.of_a, pairs.kept), of(pairs.of_b, pairs.kept)
         gain = from_b - from_a
         values[i] = pairs.of_a.value(a + gain) - pairs.of_b.value(b - gain)

@@ -71,6 +71,9 @@ class Pairs:
     deciding: IntArray
     """Positions among the kept items of those that a test goes by: where answers are right or
     wrong, those that exactly one cell has right; else those on which the metric differs."""
+    parts: FloatArray | None = None
+    """What each kept item adds to the difference of two precisions, which are of other items; None
+    of another metric. See `_parts`."""
 
     @property
     def n(self) -> int:
@@ -192,6 +195,7 @@ def pair(a: Entrant, b: Entrant, metric: str) -> Pairs:
         differing=_differing(a, b, metric, kept),
         estimate=sides[0].estimate() - sides[1].estimate(),
         deciding=_deciding(a, b, metric, kept, sides),
+        parts=_parts(*sides) if metric.startswith("precision:") else None,
     )
 
 
@@ -301,3 +305,18 @@ def _deciding(
         return np.flatnonzero((a.right != b.right)[kept])
     gaps = abs(sides[0].features() - sides[1].features())
     return np.flatnonzero(np.asarray(gaps.sum(axis=1)).ravel() > 0)
+
+
+def _parts(of_a: ItemStatistic, of_b: ItemStatistic) -> FloatArray:
+    """What each item adds to the difference of two shares, less what it would if both were the
+    share of all that either is of; shape (items,).
+
+    A cell that rarely says "bug" is not another's equal because its precision is: swapped answers
+    would tell how often they say so. The sign of such a part, turned by chance, tells whether the
+    shares are equal, as the score test of two predictive values does (Kosinski 2013, "A weighted
+    generalized score statistic for comparison of predictive values of diagnostic tests").
+    """
+    (hits_a, among_a), (hits_b, among_b) = (side.features().toarray().T for side in (of_a, of_b))
+    share = (hits_a.sum() + hits_b.sum()) / (among_a.sum() + among_b.sum())
+    own, other = (hits_a - share * among_a), (hits_b - share * among_b)
+    return np.asarray(own / among_a.sum() - other / among_b.sum())

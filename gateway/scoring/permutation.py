@@ -102,12 +102,24 @@ def swapped(pairs: Pairs, swaps: Counts) -> FloatArray:
     Args:
         swaps: 1 where the answers to a differing item are swapped, shape (differing, swaps).
     """
+    if pairs.parts is not None:
+        return turned(pairs, pairs.parts[pairs.differing], swaps)
     sides = (pairs.of_a, pairs.of_b)
     whole = [side.total() for side in sides]
     moved = [side.kept(pairs.differing).sums(swaps) for side in sides]
     gain = moved[1] - moved[0]
     values = pairs.of_a.value(whole[0] + gain) - pairs.of_b.value(whole[1] - gain)
     return np.where(np.isnan(values), pairs.estimate, values)
+
+
+def turned(pairs: Pairs, parts: FloatArray, swaps: Counts) -> FloatArray:
+    """The difference where the sign of some items' parts is turned, shape (swaps,).
+
+    Args:
+        parts: of those items (`Pairs.parts`).
+        swaps: 1 where it is, shape (items, swaps).
+    """
+    return np.asarray(pairs.estimate - 2 * (parts @ swaps.astype(np.float64)))
 
 
 def drawn_swaps(groups: int, permutations: int, *, seed: int) -> Iterator[Counts]:

@@ -106,7 +106,7 @@ def test_a_precision_says_of_how_many_items_it_is() -> None:
     sure = cell("sure", golds, ["bug", *["feature"] * 19])
     every = cell("every", golds, ["bug"] * 20)
     (first, *_) = summary_sentences(judged("classification", "precision:bug", [sure, every]))
-    assert "sure, precision of bug 1.000" in first
+    assert first.startswith("First here: sure, precision of bug 1.000")
     assert "n = 20, 1 of them answered so" in first
 
 

@@ -115,3 +115,19 @@ def test_a_swap_that_leaves_no_value_counts_as_extreme() -> None:
     assert pairs.estimate == 1.0
     # Of 64 swaps two leave the difference at 1 or -1, and two leave one cell without a value.
     assert permutation_test(pairs).p_value == pytest.approx(4 / 64)
+
+
+def test_a_precision_is_not_another_because_the_label_is_said_less_often() -> None:
+    """Both say "bug" by chance, one six times as often: swapped answers would tell them apart in
+    one of five samples."""
+    chance, told = np.random.default_rng(0), 0
+    for _ in range(60):
+        golds = chance.random(60) < 0.5
+        said = [chance.random(60) < share for share in (0.1, 0.6)]
+        rows = [
+            (LABELS[int(not gold)], LABELS[int(not a)], LABELS[int(not b)])
+            for gold, a, b in zip(golds, *said, strict=True)
+        ]
+        p_value = permutation_test(pairs_of(rows, "precision:bug"), permutations=300).p_value
+        told += p_value is not None and p_value <= 0.05
+    assert told <= 6
