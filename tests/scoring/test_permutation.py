@@ -124,7 +124,7 @@ def test_a_precision_is_not_another_because_the_label_is_said_less_often() -> No
     for _ in range(60):
         golds = chance.random(60) < 0.5
         said = [chance.random(60) < share for share in (0.1, 0.6)]
-        rows = [
+        rows: Rows = [
             (LABELS[int(not gold)], LABELS[int(not a)], LABELS[int(not b)])
             for gold, a, b in zip(golds, *said, strict=True)
         ]
