@@ -485,7 +485,8 @@ def _probed(source: str, special: tuple[tuple[str, str], ...]) -> ToolMode:
         shows = ChatTemplate(source).shows_tools(dict(special))
     except ConfigError:
         return "off"  # It does not compile, as the first conversation will tell.
-    return "off" if shows is None else "template" if shows else "fallback"
+    # In a form that is not read, calls would come back as text.
+    return "template" if shows else "fallback"
 
 
 def call_syntax(source: str, special: Mapping[str, str]) -> str:

@@ -152,8 +152,8 @@ class ModelSpec:
     them nowhere else; "refuse" refuses such a conversation."""
     tools: Tools = "auto"
     """Who shows tools to the model: "template"; "fallback", the system message; "off", nobody.
-    "auto" is the template where it shows them in the form that is read, the system message where it
-    shows none, else nobody."""
+    "auto" is the template where it shows them, and calls in a form that is read; else the system
+    message."""
     reasoning: Effort = ""
     """How much the model thinks before it answers: "off", "on" or a level. Empty: as its chat
     template has it. A request may say otherwise."""

@@ -127,8 +127,7 @@ def with_offer(request: GenerationRequest, offer: Offer, mode: ToolMode) -> Gene
         return request
     if mode == "off":
         raise InvalidRequest(
-            "this model is shown no tools: its chat template has them called in a form that the "
-            "gateway does not read, or its entry says so",
+            "this model is shown no tools: its entry says so, or it has no chat template",
             hint='tools = "fallback" in its entry in models.toml shows them in the system message',
             parameter="tools",
         )

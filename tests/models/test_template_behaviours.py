@@ -330,4 +330,4 @@ def test_the_syntax_of_calls_is_what_the_template_writes() -> None:
     assert ChatTemplate(TEMPLATES["hermes tools"]).call_syntax(SPECIAL) == "hermes"
     assert ChatTemplate(TEMPLATES["xml tools"]).call_syntax(SPECIAL) == "functions-in-line"
     unknown = with_tools("{{- '<tool_call>' + t.function.name + '/' + (t.id or '') }}")
-    assert tool_mode("auto", unknown, SPECIAL) == "off"
+    assert tool_mode("auto", unknown, SPECIAL) == "fallback"

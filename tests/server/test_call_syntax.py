@@ -27,7 +27,7 @@ from tests.support.call_forms import FORMS, GIVEN, TOOL, arguments, rendered
 
 OTHER = Tool("other")
 NOT_ENFORCED = {"elements", "gemma", "function-gemma", "solar"}
-ONE_A_TURN = {"atem", "channels", "gigachat", "bare"}
+ONE_A_TURN = {"atem", "channels", "gigachat", "gigachat-turns", "bare", "typed-content"}
 """Those whose families write one call in a turn."""
 
 
@@ -125,7 +125,13 @@ def test_what_is_said_to_everybody_is_the_content() -> None:
 
 
 ENFORCED = {"text": "a", "count": 2}
-WRITTEN = {"python": 'text="a", count=2, )]<|tool_call_end|>'}
+_PYTHON = 'text="a", count=2, )'
+WRITTEN = {
+    "python": f"{_PYTHON}]<|tool_call_end|>",
+    "python-lines": f"{_PYTHON}\n</function_calls>",
+    "bare-python": f"{_PYTHON}]",
+    "typed-content": json.dumps({"name": TOOL.name, "args": ENFORCED}),
+}
 
 
 @pytest.mark.needs("llguidance")
@@ -237,7 +243,7 @@ def test_where_one_call_is_asked_for_the_answer_ends_behind_the_first(form: str)
     text = rendered(form, [GIVEN, {"count": 1}])
     only = read(completion(f"{text}\nMore."), Offer((TOOL,), syntax=form, several=False))
     if not only.calls:
-        assert form == "bare"  # An answer that is more than calls is none.
+        assert form in ("bare", "bare-python")  # An answer that is more than calls is none.
         only = read(completion(text), Offer((TOOL,), syntax=form, several=False))
     assert [json.loads(call.arguments) for call in only.calls] == [GIVEN]
     assert (only.content.strip(), only.left_out) == ("", 1)

@@ -86,6 +86,10 @@ def _gemma(begins: str, ends: str, quote: str) -> str:
     )
 
 
+_PYTHON_CALL = _each(
+    f"{_NAME}({{% for k, v in c.function.arguments.items() %}}{{{{ k }}}}={_PYTHON}"
+    "{% if not loop.last %}, {% endif %}{% endfor %}){% if not loop.last %}BETWEEN{% endif %}"
+)
 _DSML = """ string="{{ 'true' if v is string else 'false' }}\""""
 FORMS: Mapping[str, str] = {
     "hermes": _each(f"<tool_call>\n{_object()}\n</tool_call>\n"),
@@ -124,6 +128,14 @@ FORMS: Mapping[str, str] = {
         f"{_M3}<tool_call>\n",
         f"{_M3}</tool_call>",
     ),
+    "dsml-spaced": _invoke("｜DSML｜ ", "calls", _DSML),
+    "step": _tags(
+        f'<｜tool_call_begin｜>function<｜tool_sep｜><steptml:invoke name="{_NAME}">\n',
+        '<steptml:parameter name="{{ k }}">VALUE</steptml:parameter>\n',
+        "</steptml:invoke><｜tool_call_end｜>\n",
+        "<｜tool_calls_begin｜>\n",
+        "<｜tool_calls_end｜>",
+    ),
     "minimax": _invoke("", "minimax:tool_call"),
     "atem": _invoke("atem:", "function_calls"),
     "invoke": _invoke("", "function_calls"),
@@ -148,11 +160,8 @@ FORMS: Mapping[str, str] = {
     "toolcall": _list("<TOOLCALL>", "</TOOLCALL>"),
     "functionary": _each(f"<function={_NAME}>{_ARGS}</function>"),
     "recipients": _each(f">>>{_NAME}\n{_ARGS}"),
-    "python": _each(
-        f"{_NAME}({{% for k, v in c.function.arguments.items() %}}{{{{ k }}}}={_PYTHON}"
-        "{% if not loop.last %}, {% endif %}{% endfor %}){% if not loop.last %}, {% endif %}",
-        "<|tool_call_start|>[",
-        "]<|tool_call_end|>",
+    "python": _PYTHON_CALL.replace("BETWEEN", ", ").join(
+        ("<|tool_call_start|>[", "]<|tool_call_end|>")
     ),
     "gemma": _gemma("<|tool_call>", "<tool_call|>", '<|"|>'),
     "function-gemma": _gemma("<start_function_call>", "<end_function_call>", "<escape>"),
@@ -170,6 +179,37 @@ FORMS: Mapping[str, str] = {
         "<|tool_calls|>",
     ),
     "gigachat": _each("<|function_call|>" + _object()),
+    "gigachat-turns": _each(f"<|message_sep|>\n\nfunction call<|role_sep|>\n{_object()}"),
+    "longcat": _each(f"<longcat_tool_call>\n{_object()}\n</longcat_tool_call>\n"),
+    "function-call": _each(f"<function_call> {_object()}\n"),
+    "unused": _list("[unused11]", "[unused12]"),
+    "clova": _list(" -> tool/function_call\n", ""),
+    "typed-content": _each(
+        f"<|message_model|>{_NAME}<|content_invoke_tool_json|>{_object(key='args')}<|end_message|>"
+    ),
+    "plamo": _each(
+        f"<|plamo:begin_tool_request:plamo|><|plamo:begin_tool_name:plamo|>{_NAME}"
+        f"<|plamo:end_tool_name:plamo|><|plamo:begin_tool_arguments:plamo|>{_ARGS}"
+        "<|plamo:end_tool_arguments:plamo|><|plamo:end_tool_request:plamo|>",
+        "<|plamo:begin_tool_requests:plamo|>",
+        "<|plamo:end_tool_requests:plamo|>",
+    ),
+    "solar-arguments": _tags(
+        f"<|tool_call:start|>{_NAME}\n",
+        "<|tool_arg:start|>{{ k }}<|tool_arg:value|>VALUE<|tool_arg:end|>\n",
+        "<|tool_call:end|>\n",
+    ),
+    "ifm-arguments": _tags(
+        f"<ifm|tool_call>{_NAME}\n",
+        "<ifm|arg_key>{{ k }}</ifm|arg_key>\n<ifm|arg_value>VALUE</ifm|arg_value>\n",
+        "</ifm|tool_call>",
+        "<ifm|tool_calls>",
+        "</ifm|tool_calls>",
+    ),
+    "python-lines": _PYTHON_CALL.replace("BETWEEN", "{{ '\\n' }}").join(
+        ("<function_calls>\n", "\n</function_calls>")
+    ),
+    "bare-python": _PYTHON_CALL.replace("BETWEEN", ", ").join("[]"),
     "prefixed": _list("<|tools_prefix|>", "<|tools_suffix|>").replace(
         _object(), "{{ {c.function.name: c.function.arguments} | tojson }}"
     ),
@@ -178,7 +218,9 @@ FORMS: Mapping[str, str] = {
 }
 """Name of a syntax -> Jinja of a turn with calls in it, as one of its families renders them."""
 
-ONE_MARK = ("granite", "mistral", "bare", "functools")
+ONE_MARK = (
+    *("granite", "mistral", "bare", "bare-python", "functools", "python-lines", "unused", "clova"),
+)
 """Those in which one mark begins all calls of an answer."""
 
 

@@ -6,8 +6,9 @@ the model of them.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.core.types import Tool
@@ -15,6 +16,7 @@ from gateway.models.families.readers import (
     Found,
     Read,
     bare,
+    bare_python,
     call_of,
     gemma,
     json_calls,
@@ -22,6 +24,7 @@ from gateway.models.families.readers import (
     nested,
     prefixed,
     python,
+    python_calls,
     tagged,
     to_whom,
 )
@@ -30,6 +33,8 @@ from gateway.models.families.values import Schemas, json_at, schemas_of
 Call = tuple[str, Mapping[str, Any]]
 """The name of a tool, and the arguments."""
 
+_MOST_ENDS = 8
+"""Of brackets that may end a list of calls."""
 MOST_CALLS = 8
 """Of an enforced answer: a small model may repeat itself until its tokens are spent."""
 
@@ -131,12 +136,23 @@ def _granite(calls: Sequence[Call]) -> str:
     return f"<|tool_call|>{_json(_as_objects(calls))}"
 
 
-def _lfm(calls: Sequence[Call]) -> str:
-    made = [
+def _in_python(calls: Sequence[Call]) -> list[str]:
+    return [
         f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
         for name, arguments in calls
     ]
-    return f"<|tool_call_start|>[{', '.join(made)}]<|tool_call_end|>"
+
+
+def _lfm(calls: Sequence[Call]) -> str:
+    return f"<|tool_call_start|>{_bare_python(calls)}<|tool_call_end|>"
+
+
+def _bare_python(calls: Sequence[Call]) -> str:
+    return f"[{', '.join(_in_python(calls))}]"
+
+
+def _olmo(calls: Sequence[Call]) -> str:
+    return "\n".join(["<function_calls>", *_in_python(calls), "</function_calls>"])
 
 
 def _unquoted(text: str) -> str:
@@ -198,13 +214,55 @@ def _invoke(
     )
 
 
+def _argument_tags(
+    name: str, prefix: str, more: Sequence[str], wrapped: Sequence[str] = ()
+) -> Syntax:
+    """The name behind the first tag, and a tag for each key and each value; a family has its prefix
+    of the tags, and some a suffix.
+
+    Args:
+        more: other texts with which calls begin.
+        wrapped: as `Syntax.wrapped`.
+    """
+    tag = re.escape(prefix)
+    return Syntax(
+        name,
+        (f"<{prefix}tool_call>", *more),
+        tagged(
+            rf"<{tag}tool_call(?::\w+)?>(?P<name>[^<{{\s]+)(?:<tool_sep(?::\w+)?>)?",
+            rf"\s*<{tag}arg_key(?::\w+)?>(?P<key>[^<]*)</{tag}arg_key(?::\w+)?>"
+            rf"\s*(?:<{tag}arg_type>(?P<kind>\w+)[^<]*</{tag}arg_type>\s*)?"
+            rf"<{tag}arg_value(?::\w+)?>",
+            rf"(</{tag}arg_value(?::\w+)?>)(?=\s*<{tag}arg_key|\s*</{tag}tool_call|\s*$)",
+            rf"\s*</{tag}tool_call(?::\w+)?>",
+        ),
+        tuple(wrapped),
+        before=f"<{prefix}tool_call>{{}}\n",
+        ends=f"</{prefix}tool_call>",
+        between="\n",
+        tags=Tags(
+            f"<{prefix}arg_key>",
+            f"</{prefix}arg_key>\n<{prefix}arg_value>",
+            f"</{prefix}arg_value>\n",
+        ),
+    )
+
+
+_IFM_TAGS = ("<ifm|tool_calls>", "</ifm|tool_calls>")
+_PLAMO_TAGS = ("<|plamo:begin_tool_requests:plamo|>", "<|plamo:end_tool_requests:plamo|>")
+_STEP_TAGS = ("<｜tool_calls_begin｜>", "<｜tool_calls_end｜>")
+_STEP_MORE = (
+    *("<｜tool_call_begin｜>", "function<｜tool_sep｜>", "<｜tool_sep｜>", "<｜tool_call_end｜>"),
+    *_STEP_TAGS,
+)
 _KIMI = ("<|tool_calls_section_begin|>", "<|tool_calls_section_end|>")
 _DEEPSEEK = ("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>")
+_OPENSOURCE = ("<tool_calls:opensource>", "</tool_calls:opensource>")
 _CALL_TAGS = ("<tool_call>", "</tool_call>")
 _SEED_TAGS = ("<seed:tool_call>", "</seed:tool_call>")
 _K3_TAGS = ("<|open|>tools<|sep|>", "<|close|>tools<|sep|>")
 
-BARE = "bare"
+BARE, BARE_PYTHON = "bare", "bare-python"
 HERMES = Syntax(
     "hermes",
     ("<tool_call>",),
@@ -254,21 +312,10 @@ SYNTAXES: tuple[Syntax, ...] = (
         between="\n",
         tags=Tags("<parameter=", ">\n", "\n</parameter>\n"),
     ),
-    Syntax(
-        "arguments",
-        ("<tool_call>", "<tool_call:opensource>", "<tool_calls:opensource>"),
-        tagged(
-            r"<tool_call(?::\w+)?>(?P<name>[^<{\s]+)(?:<tool_sep(?::\w+)?>)?",
-            r"\s*<arg_key(?::\w+)?>(?P<key>[^<]*)</arg_key(?::\w+)?>\s*<arg_value(?::\w+)?>",
-            r"(</arg_value(?::\w+)?>)(?=\s*<(?:arg_key|/tool_call)|\s*$)",
-            r"\s*</tool_call(?::\w+)?>",
-        ),
-        ("<tool_calls:opensource>", "</tool_calls:opensource>"),
-        before="<tool_call>{}\n",
-        ends="</tool_call>",
-        between="\n",
-        tags=Tags("<arg_key>", "</arg_key>\n<arg_value>", "</arg_value>\n"),
+    _argument_tags(
+        "arguments", "", ("<tool_call:opensource>", "<tool_calls:opensource>"), _OPENSOURCE
     ),
+    replace(_argument_tags("ifm-arguments", "ifm|", _IFM_TAGS[:1], _IFM_TAGS), around=_IFM_TAGS),
     Syntax(
         "mistral",
         ("[TOOL_CALLS]",),
@@ -303,6 +350,7 @@ SYNTAXES: tuple[Syntax, ...] = (
     ),
     _invoke("dsml", "｜DSML｜", ("function_calls",), kinds=True),
     _invoke("dsml-calls", "｜DSML｜", ("tool_calls",), kinds=True),
+    _invoke("dsml-spaced", "｜DSML｜ ", ("calls",), kinds=True),
     Syntax(
         "elements",
         ("]<]minimax[>[<tool_call>", "]<]minimax[>[<invoke"),
@@ -311,6 +359,14 @@ SYNTAXES: tuple[Syntax, ...] = (
     ),
     _invoke("invoke", "", ("function_calls",)),
     _invoke("minimax", "", ("minimax:tool_call",)),
+    replace(
+        _invoke("step", "steptml:", ()),
+        opening=(*_STEP_TAGS[:1], "<｜tool_call_begin｜>", "<steptml:invoke"),
+        wrapped=_STEP_MORE,
+        around=("<｜tool_calls_begin｜>\n", "\n<｜tool_calls_end｜>"),
+        before='<｜tool_call_begin｜>function<｜tool_sep｜><steptml:invoke name="{}">\n',
+        ends="</steptml:invoke><｜tool_call_end｜>",
+    ),
     _invoke("atem", "atem:", ("function_calls",), several=False),
     Syntax(
         "channels",
@@ -464,6 +520,92 @@ SYNTAXES: tuple[Syntax, ...] = (
         objects=Objects("<|function_call|>"),
     ),
     Syntax(
+        "gigachat-turns",
+        ("<|message_sep|>\n\nfunction call<|role_sep|>", "function call<|role_sep|>"),
+        json_calls("", "", r"(?:<\|message_sep\|>\s*)?function call<\|role_sep\|>\s*"),
+        ("<|message_sep|>",),
+        objects=Objects("<|message_sep|>\n\nfunction call<|role_sep|>\n"),
+    ),
+    Syntax(
+        "longcat",
+        ("<longcat_tool_call>",),
+        json_calls("<longcat_tool_call>", "</longcat_tool_call>"),
+        ends="\n</longcat_tool_call>",
+        between="\n",
+        objects=Objects("<longcat_tool_call>\n"),
+    ),
+    Syntax(
+        "function-call",
+        ("<function_call>",),
+        json_calls("<function_call>", "</function_call>"),
+        between="\n",
+        objects=Objects("<function_call> "),
+    ),
+    Syntax(
+        "unused",
+        ("[unused11]",),
+        json_calls("[unused11]", "[unused12]"),
+        objects=Objects("[unused11]", listed=True),
+    ),
+    Syntax(
+        "clova",
+        ("-> tool/function_call",),
+        json_calls("", "", r"-> tool/function_call\s*"),
+        objects=Objects(" -> tool/function_call\n", listed=True),
+    ),
+    Syntax(
+        "typed-content",
+        ("<|message_model|>", "<|content_invoke_tool_json|>"),
+        json_calls(
+            "",
+            "<|end_message|>",
+            r"(?:<\|message_model\|>[^<\s]*)?<\|content_invoke_tool_json\|>\s*",
+        ),
+        objects=Objects("<|content_invoke_tool_json|>", "args"),
+    ),
+    Syntax(
+        "plamo",
+        _PLAMO_TAGS[:1],
+        named_json(
+            r"<\|plamo:begin_tool_request:plamo\|>\s*<\|plamo:begin_tool_name:plamo\|>"
+            r"(?P<name>[^<]+)<\|plamo:end_tool_name:plamo\|>\s*"
+            r"<\|plamo:begin_tool_arguments:plamo\|>",
+            r"<\|plamo:end_tool_arguments:plamo\|>\s*<\|plamo:end_tool_request:plamo\|>",
+        ),
+        _PLAMO_TAGS,
+        around=_PLAMO_TAGS,
+        before="<|plamo:begin_tool_request:plamo|><|plamo:begin_tool_name:plamo|>{}"
+        "<|plamo:end_tool_name:plamo|><|plamo:begin_tool_arguments:plamo|>",
+        ends="<|plamo:end_tool_arguments:plamo|><|plamo:end_tool_request:plamo|>",
+        between="",
+    ),
+    Syntax(
+        "solar-arguments",
+        ("<|tool_call:start|>",),
+        tagged(
+            r"<\|tool_call:start\|>(?P<name>[^<\n]+)",
+            r"\s*<\|tool_arg:start\|>(?P<key>[^<]*)<\|tool_arg:value\|>",
+            r"(<\|tool_arg:end\|>)(?=\s*<\|tool_(?:arg:start|call:end)\|>|\s*$)",
+            r"\s*<\|tool_call:end\|>",
+        ),
+        before="<|tool_call:start|>{}\n",
+        ends="<|tool_call:end|>",
+        between="\n",
+        tags=Tags("<|tool_arg:start|>", "<|tool_arg:value|>", "<|tool_arg:end|>\n"),
+    ),
+    Syntax(
+        "python-lines",
+        ("<function_calls>",),
+        python("<function_calls>", "</function_calls>"),
+        around=("<function_calls>\n", "\n</function_calls>"),
+        before="{}(",
+        ends=")",
+        between="\n",
+        tags=Tags("", "=", ", ", quoted=True),
+        told=("<function_calls></function_calls>",),
+        write=_olmo,
+    ),
+    Syntax(
         "prefixed",
         ("<|tools_prefix|>",),
         prefixed("<|tools_prefix|>", "<|tools_suffix|>"),
@@ -476,9 +618,21 @@ SYNTAXES: tuple[Syntax, ...] = (
         objects=Objects("functools", listed=True),
         told=("functools[",),
     ),
+    Syntax(
+        BARE_PYTHON,
+        (),
+        bare_python,
+        around=("[", "]"),
+        before="{}(",
+        ends=")",
+        between=", ",
+        tags=Tags("", "=", ", ", quoted=True),
+        told=("[func_name1(",),
+        write=_bare_python,
+    ),
     Syntax(BARE, (), bare, objects=Objects("", "parameters")),
 )
-"""The bare one, which has no mark of its own, comes last."""
+"""Those that have no mark of their own come last."""
 
 
 def syntax_named(name: str) -> Syntax:
@@ -553,6 +707,9 @@ def syntax_of(
         values = first[0] if isinstance(first[0], list) else [first[0]]
         if [call_of(each) for each in values] == list(expected):
             return BARE
+    ends = [found.end() for found in re.finditer(r"\]", answer)][:_MOST_ENDS]
+    if answer.startswith("[") and list(expected) in [python_calls(answer[:end]) for end in ends]:
+        return BARE_PYTHON
     # Several read the same, and differ in what stands around all calls.
     for syntax in sorted(SYNTAXES, key=lambda each: not _opens_in(rendered, each)):
         text = answer if syntax.header else rendered

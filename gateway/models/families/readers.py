@@ -37,7 +37,12 @@ class Found:
 
 Read = Callable[[str, Schemas], Iterator[Found]]
 
-_OBJECT_KEYS = (("name", "arguments"), ("name", "parameters"), ("tool_name", "parameters"))
+_OBJECT_KEYS = (
+    ("name", "arguments"),
+    ("name", "parameters"),
+    ("tool_name", "parameters"),
+    ("name", "args"),
+)
 
 
 def call_of(value: Any) -> tuple[str, dict[str, Any]] | None:
@@ -260,7 +265,7 @@ def _part_of(schema: Any, key: str, root: Mapping[str, Any]) -> Any:
 
 _PYTHON_NAME = re.compile(r"\s*(?P<name>[^\s()\[\],=]+)\(\s*")
 _PYTHON_KEY = re.compile(r"\s*(?P<key>[^\s()\[\],=]+)\s*=\s*")
-_BEHIND_VALUE = re.compile(r"\s*(?:,\s*[^\s()\[\],=]+\s*=|,?\s*\)\s*(?:[,\]]|$))")
+_BEHIND_VALUE = re.compile(r"\s*(?:,\s*[^\s()\[\],=]+\s*=|,?\s*\)(?:\s*(?:[,\]]|$)|[ \t]*\n))")
 _QUOTED = re.compile(r"[rRuU]?(?P<quote>'''|\"\"\"|'|\")")
 _TEXT = re.compile(
     r"[rRuU]?(?:'''(?:[^\\]|\\.)*?'''|\"\"\"(?:[^\\]|\\.)*?\"\"\""
@@ -269,7 +274,7 @@ _TEXT = re.compile(
 )
 _PLAIN = re.compile(r"[^'\"()\[\]{},]+")
 _BETWEEN_ARGUMENTS = re.compile(r"[, \n\t]*")
-_COMMA = re.compile(r"\s*,")
+_COMMA = re.compile(r"\s*?[,\n]")
 
 
 def python(begins: str, ends: str) -> Read:
@@ -290,8 +295,19 @@ def python(begins: str, ends: str) -> Read:
     return read
 
 
+_PYTHON_START, _PYTHON_END = "<|python_start|>", "<|python_end|>"
+
+
+def bare_python(text: str, schemas: Schemas) -> Iterator[Found]:
+    """An answer that is nothing but a list of calls as Python writes them: ToolACE's, Llama 4's."""
+    body = text.strip().removeprefix(_PYTHON_START).removesuffix(_PYTHON_END).strip()
+    calls = python_calls(body) if body.startswith("[") and body.endswith("]") else []
+    for number, (name, arguments) in enumerate(calls):
+        yield Found(len(text) if number else 0, len(text), name, arguments)
+
+
 def python_calls(body: str) -> list[tuple[str, dict[str, Any]]]:
-    """The calls in a list of Python's; nothing where it is none."""
+    """The calls in a list of Python's, or in lines of it; nothing where it is none."""
     body = body.strip()
     body = body[1:-1] if body.startswith("[") and body.endswith("]") else body
     made, at = [], 0
