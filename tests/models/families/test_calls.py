@@ -1,6 +1,7 @@
 """Calls in the form of each family: rendered, read back, and rendered again."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -225,3 +226,43 @@ def test_calls_that_a_template_can_not_render_are_known_by_its_marks() -> None:
     assert ChatTemplate(source).call_syntax({}) == "kimi"
     broken = source.replace("tools | tojson", "tools.no.such")
     assert ChatTemplate(broken).call_syntax({}) == ""
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_begun_and_never_ended_is_read_in_time_by_its_length(form: str) -> None:
+    whole = rendered(form, [GIVEN]).lstrip("\n")
+    named = whole.index("look_up") + len("look_up")
+    for part in (whole, whole[:-1], whole[: len(whole) // 2], whole[: named + 1]):
+        short, long = (spent(form, part * (size // len(part))) for size in (1500, 12_000))
+        assert long < 24 * short + 0.004, part
+
+
+def spent(form: str, text: str) -> float:
+    """Seconds of the processor, the least of three times."""
+    syntax, times = syntax_named(form), []
+    for _ in range(3):
+        began = time.process_time()
+        found_in(text, syntax, KNOWN)
+        times.append(time.process_time() - began)
+    return min(times)
+
+
+def test_elements_that_lie_in_each_other_without_an_end_are_no_call() -> None:
+    mark = "]<]minimax[>["
+    text = f'{mark}<invoke name="look_up">' + f"{mark}<deep>" * 5000
+    assert read(text, "elements") == (text, [])
+
+
+def test_a_schema_that_refers_to_itself_is_looked_at_once() -> None:
+    loop: dict[str, Any] = {"anyOf": [{"$ref": "#/$defs/Loop"}] * 40 + [{"type": "integer"}]}
+    schema = {"properties": {"x": {"$ref": "#/$defs/Loop"}}, "$defs": {"Loop": loop}}
+    tool = Tool("look_up", "", json.dumps(schema))
+    text = "<function=look_up><parameter=x>5</parameter></function>"
+    assert read(text, "functions", tool) == ("", [{"x": 5}])
+
+
+def test_python_in_a_value_is_read_and_never_run_or_waited_for() -> None:
+    for value in ("(" * 5000, "-" * 5000 + "1", "[" * 300 + "]" * 300, "{1: " * 300, "not " * 5000):
+        text = f"<|tool_call_start|>[look_up(count={value})]<|tool_call_end|>"
+        for arguments in read(text, "python")[1]:
+            assert json.dumps(arguments)
