@@ -264,5 +264,5 @@ def test_a_schema_that_refers_to_itself_is_looked_at_once() -> None:
 def test_python_in_a_value_is_read_and_never_run_or_waited_for() -> None:
     for value in ("(" * 5000, "-" * 5000 + "1", "[" * 300 + "]" * 300, "{1: " * 300, "not " * 5000):
         text = f"<|tool_call_start|>[look_up(count={value})]<|tool_call_end|>"
-        for arguments in read(text, "python")[1]:
-            assert json.dumps(arguments)
+        for called in read(text, "python")[1]:
+            assert json.dumps(called)
