@@ -67,8 +67,8 @@ class Workload:
 
 WORKLOADS = (
     Workload("issue-triage", "issue-reports", "few_shot", items=24, peers=6),
-    Workload("intent", "banking77", "few_shot", items=4, peers=1, checked=3, of_lm_eval=7),
-    Workload("intent", "banking77", "zero_shot", items=24, peers=1),
+    Workload("intent", "banking77", "few_shot", items=4, peers=4, checked=1, of_lm_eval=3),
+    Workload("intent", "banking77", "zero_shot", items=24, peers=4, checked=3, of_lm_eval=12),
 )
 
 

@@ -14,8 +14,17 @@ def sections(found: Classified) -> Iterator[Section]:
         return
     yield Section(lines=(shown(found.answer),), tone="strong")
     shares = sorted((found.probabilities or {}).items(), key=lambda p: -p[1])
-    bounds = "≈ some of these rest on bounds or approximations"
     yield Section(
         facts=tuple((f"{share:.3f}", label) for label, share in shares),
-        lines=() if found.exact else (bounds,),
+        lines=() if found.exact else (_bounds(found),),
+    )
+
+
+def _bounds(found: Classified) -> str:
+    """How sure the probabilities are, and what to do where that is not enough."""
+    if not found.off_by:
+        return "≈ some of these rest on bounds or approximations"
+    return (
+        f"≈ the answer is certain; probabilities are off by {found.off_by:.2g} at most, since not "
+        "every label was finished. --label-search full finishes all."
     )
