@@ -44,7 +44,7 @@ from gateway.tasks.task import Item
 
 NAME = "smollm2-135m"
 FITTED_ON = 16
-AT_ONCE = 20
+AT_ONCE = 12
 """Items that are compared and kept together."""
 KEPT = Path(platformdirs.user_cache_dir("local-model-gateway")) / "bench" / "search"
 RULES = ((ScoreRule.SUM,), (ScoreRule.SUM, ScoreRule.BATCH))
