@@ -99,6 +99,8 @@ class Failure:
     """The field that is to blame."""
     retry_after: int | None = None
     """Seconds."""
+    overflow: tuple[int, int] | None = None
+    """Of a prompt that is too long: tokens that it needs, and those that the context has."""
 
 
 def failed_response(failure: Failure, body: str) -> Response:
@@ -147,7 +149,12 @@ def failure_of(error: Exception) -> Failure:
     for known, status, code in _REQUEST_CODES:
         if isinstance(error, known):
             return Failure(
-                status, str(error), "invalid_request_error", code, parameter=_parameter(error)
+                status,
+                str(error),
+                "invalid_request_error",
+                code,
+                parameter=_parameter(error),
+                overflow=_overflow(error),
             )
     if isinstance(error, BackendUnavailable):
         return Failure(
@@ -173,3 +180,9 @@ def _parameter(error: GatewayError) -> str | None:
     if isinstance(error, InvalidRequest):
         return error.parameter or None
     return next((name for known, name in _PARAMETERS if isinstance(error, known)), None)
+
+
+def _overflow(error: GatewayError) -> tuple[int, int] | None:
+    if isinstance(error, ContextOverflow) and error.needed:
+        return error.needed, error.available
+    return None

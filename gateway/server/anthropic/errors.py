@@ -43,10 +43,18 @@ class ErrorAnswer(BaseModel):
 def error_json(failure: Failure) -> str:
     """The error object; ASCII only, because a message may quote text that has no UTF-8 form."""
     kind = _KINDS.get(failure.status, "invalid_request_error" if failure.status < 500 else "")
-    detail: dict[str, object] = {"type": kind or "api_error", "message": failure.message}
+    detail: dict[str, object] = {"type": kind or "api_error", "message": _message(failure)}
     if failure.parameter in _DETAILS:
         detail["details"] = _DETAILS[failure.parameter]
     return json.dumps({"type": "error", "error": detail})
+
+
+def _message(failure: Failure) -> str:
+    """With the words by which clients know that the context is full, and begin to shorten."""
+    if failure.overflow is None:
+        return failure.message
+    needed, available = failure.overflow
+    return f"prompt is too long: {needed} tokens > {available} maximum: {failure.message}"
 
 
 def error_response(failure: Failure) -> Response:

@@ -35,12 +35,19 @@ class ErrorResponse(BaseModel):
 def error_json(failure: Failure) -> str:
     """The error object; ASCII only, because a message may quote text that has no UTF-8 form."""
     body = {
-        "message": failure.message,
+        "message": _message(failure),
         "type": failure.kind,
         "param": failure.parameter,
         "code": failure.code,
     }
     return json.dumps({"error": body})
+
+
+def _message(failure: Failure) -> str:
+    """With the words by which clients know that the context is full, and begin to shorten."""
+    if failure.overflow is None:
+        return failure.message
+    return f"this model's maximum context length is {failure.overflow[1]} tokens: {failure.message}"
 
 
 def error_response(failure: Failure) -> Response:

@@ -144,13 +144,14 @@ class Events:
         self._send("response.output_item.done", output_index=self._message, item=item)
 
     def _call(self, call: ToolCall) -> None:
-        index, begun, whole = self._items, call_of(call, "in_progress"), call_of(call, "completed")
-        self._items += 1
+        index, self._items = self._items, self._items + 1
+        begun = call_of(self._body, call, "in_progress")
+        whole = call_of(self._body, call, "completed")
         place = {"item_id": whole.id, "output_index": index}
         kind = "response.function_call_arguments"
         self._send("response.output_item.added", output_index=index, item=begun.model_dump())
-        self._send(f"{kind}.delta", **place, delta=call.arguments)
-        self._send(f"{kind}.done", **place, name=call.name, arguments=call.arguments)
+        self._send(f"{kind}.delta", **place, delta=whole.arguments)
+        self._send(f"{kind}.done", **place, name=whole.name, arguments=whole.arguments)
         self._send("response.output_item.done", output_index=index, item=whole.model_dump())
 
     def _send(self, kind: str, **fields: object) -> None:

@@ -1,5 +1,6 @@
 """A body of /v1/responses -> what the backend is asked, and how its answer is to be read."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from gateway.core.errors import InvalidRequest
@@ -18,10 +19,12 @@ from gateway.server.openai.fields import bound
 from gateway.server.openai.responses_wire import (
     CallItem,
     CallOutputItem,
+    FunctionTool,
     InputMessage,
     NamedFunctionTool,
     ReasoningItem,
     ResponseRequest,
+    called_in,
 )
 from gateway.server.service import Session
 
@@ -67,11 +70,17 @@ def prompt_of(body: ResponseRequest, session: Session) -> calling.Asked:
 def _offer(body: ResponseRequest) -> calling.Offer:
     choice = body.tool_choice
     return calling.Offer(
-        calling.offered(() if choice == "none" else body.tools or ()),
+        calling.offered(() if choice == "none" else _shown(body)),
         enforced=body.enforces_call,
-        name=choice.name if isinstance(choice, NamedFunctionTool) else "",
+        name=choice.called if isinstance(choice, NamedFunctionTool) else "",
         several=body.parallel_tool_calls is not False,
     )
+
+
+def _shown(body: ResponseRequest) -> Iterator[FunctionTool]:
+    """The functions under the names that the model is shown."""
+    for namespace, function in body.functions:
+        yield function.model_copy(update={"name": called_in(namespace, function.name)})
 
 
 def _messages(body: ResponseRequest) -> tuple[Message, ...]:
@@ -97,7 +106,7 @@ def _messages(body: ResponseRequest) -> tuple[Message, ...]:
             turns.append(Message("tool", item.text, (), item.call_id))
         elif isinstance(item, CallItem):
             called.add(item.call_id)
-            call = ToolCall(item.call_id, item.name, arguments_of(item.arguments, "input"))
+            call = ToolCall(item.call_id, item.called, arguments_of(item.arguments, "input"))
             before = turns.pop() if turns and turns[-1].role == "assistant" else None
             before = before or Message("assistant", "", reasoning=thought)
             thought = ""

@@ -3,15 +3,19 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from gateway.core.types import Completion, ToolCall
 from gateway.server.exchange import current
 from gateway.server.logprobs import TokenLogprobs
 from gateway.server.openai.responses_wire import (
+    FunctionTool,
     Incomplete,
     InputDetails,
     NamedFunctionTool,
+    Namespace,
+    NamespacedCall,
+    OfflineSearch,
     OutputCall,
     OutputDetails,
     OutputMessage,
@@ -22,6 +26,7 @@ from gateway.server.openai.responses_wire import (
     ResponseError,
     ResponseRequest,
     ResponseUsage,
+    called_in,
 )
 from gateway.server.tools import ParsedAnswer
 
@@ -67,7 +72,7 @@ def responded(
         max_output_tokens=body.max_output_tokens,
         metadata=body.metadata or {},
         model=body.model,
-        output=output_of(done, said, logprobs) if done and said else [],
+        output=output_of(body, done, said, logprobs) if done and said else [],
         parallel_tool_calls=body.parallel_tool_calls is not False,
         previous_response_id=None,
         background=False,
@@ -84,10 +89,7 @@ def responded(
         temperature=body.temperature or 0.0,
         text={"format": shown},
         tool_choice=_choice(body),
-        tools=[
-            {"description": None, "strict": None, **tool.model_dump(exclude_none=True)}
-            for tool in body.tools or ()
-        ],
+        tools=[_tool(tool) for tool in body.tools or () if not isinstance(tool, OfflineSearch)],
         top_p=1.0 if body.top_p is None else body.top_p,
         truncation="disabled",
         usage=_usage(done),
@@ -96,7 +98,10 @@ def responded(
 
 
 def output_of(
-    done: Completion, said: ParsedAnswer, logprobs: Sequence[TokenLogprobs] = ()
+    body: ResponseRequest,
+    done: Completion,
+    said: ParsedAnswer,
+    logprobs: Sequence[TokenLogprobs] = (),
 ) -> list[OutputReasoning | OutputMessage | OutputCall]:
     """The items: what was said, unless only calls were made; and the calls."""
     items: list[OutputReasoning | OutputMessage | OutputCall] = []
@@ -105,7 +110,7 @@ def output_of(
     if is_said(said):
         cut = done.finish_reason == "length"
         items.append(message_of(said.content, logprobs, cut=cut))
-    return [*items, *(call_of(call, "completed") for call in said.calls)]
+    return [*items, *(call_of(body, call, "completed") for call in said.calls)]
 
 
 def is_said(said: ParsedAnswer) -> bool:
@@ -135,16 +140,21 @@ def message_of(text: str, logprobs: Sequence[TokenLogprobs], *, cut: bool) -> Ou
     )
 
 
-def call_of(call: ToolCall, status: Literal["in_progress", "completed"]) -> OutputCall:
+def call_of(
+    body: ResponseRequest, call: ToolCall, status: Literal["in_progress", "completed"]
+) -> OutputCall:
     """A call as an item; in progress it has no arguments yet."""
-    return OutputCall(
+    named = {called_in(namespace, f.name): (namespace, f.name) for namespace, f in body.functions}
+    namespace, name = named.get(call.name, ("", call.name))
+    made = OutputCall(
         id="fc_" + call.id.removeprefix("call_"),
         type="function_call",
         status=status,
         call_id=call.id,
-        name=call.name,
+        name=name,
         arguments=call.arguments if status == "completed" else "",
     )
+    return NamespacedCall(**made.model_dump(), namespace=namespace) if namespace else made
 
 
 def part_of(text: str, logprobs: Sequence[TokenLogprobs] = ()) -> OutputText:
@@ -166,9 +176,16 @@ def _status(done: Completion | None, said: ParsedAnswer | None, failed: Failed |
     return "incomplete" if cut else "completed"
 
 
-def _choice(body: ResponseRequest) -> str | dict[str, str]:
+def _tool(tool: FunctionTool | Namespace) -> dict[str, Any]:
+    """As it was offered."""
+    if isinstance(tool, Namespace):
+        return tool.model_dump(exclude_none=True) | {"tools": [_tool(f) for f in tool.tools]}
+    return {"description": None, "strict": None, **tool.model_dump(exclude_none=True)}
+
+
+def _choice(body: ResponseRequest) -> str | dict[str, Any]:
     if isinstance(body.tool_choice, NamedFunctionTool):
-        return {"type": "function", "name": body.tool_choice.name}
+        return body.tool_choice.model_dump(exclude_none=True)
     return body.tool_choice or "auto"
 
 

@@ -34,6 +34,7 @@ from gateway.server.wire import (
 )
 
 _NAME = r"^[A-Za-z0-9_-]{1,64}$"
+_MOST_TOOLS = 128
 
 
 class InputPart(Wire):
@@ -119,11 +120,59 @@ class FunctionTool(FunctionDefinition):
     """What a function gives is read as it comes."""
 
 
-def _only_functions(tool: Any) -> Any:
+def _only(kind: str) -> BeforeValidator:
+    def check(tool: Any) -> Any:
+        given = tool.get("type") if isinstance(tool, dict) else None
+        if isinstance(given, str) and given != kind:
+            raise ValueError(f"a tool of type {given:.40} is not here: only functions are called")
+        return tool
+
+    return BeforeValidator(check)
+
+
+class Namespace(Wire):
+    """Functions that belong together; their names are told apart by the namespace's."""
+
+    type: Literal["namespace"]
+    name: Annotated[Text, Field(pattern=_NAME)]
+    description: Annotated[Text | None, UNREAD] = None
+    tools: Annotated[
+        list[Annotated[FunctionTool, _only("function")]], Field(max_length=_MOST_TOOLS)
+    ]
+
+
+class OfflineSearch(Wire):
+    """A search that may not look at the web, as Codex offers it by default: it asks for nothing."""
+
+    type: Literal["web_search"]
+    external_web_access: Literal[False]
+    search_context_size: Hint = None
+    search_content_types: Ignored = None
+    filters: Ignored = None
+    user_location: Ignored = None
+
+
+def _kind_of_tool(tool: Any) -> str:
     kind = tool.get("type") if isinstance(tool, dict) else None
-    if isinstance(kind, str) and kind != "function":
-        raise ValueError(f"a tool of type {kind:.40} is not here: only functions are called")
-    return tool
+    # With a space: the tag is no part of the place that an error names.
+    if kind == "web_search" and tool.get("external_web_access") is False:
+        return "offline search"
+    return "namespace tool" if kind == "namespace" else "function tool"
+
+
+_OfferedTool = Annotated[
+    Annotated[FunctionTool, _only("function"), Tag("function tool")]
+    | Annotated[Namespace, Tag("namespace tool")]
+    | Annotated[OfflineSearch, Tag("offline search")],
+    Discriminator(_kind_of_tool),
+]
+
+
+def called_in(namespace: str | None, name: str) -> str:
+    """What a model is shown as the name of a function."""
+    if not namespace:
+        return name
+    return f"{namespace}{name}" if namespace.endswith("__") else f"{namespace}__{name}"
 
 
 class NamedFunctionTool(Wire):
@@ -131,6 +180,12 @@ class NamedFunctionTool(Wire):
 
     type: Literal["function"]
     name: Text
+    namespace: Text | None = None
+
+    @property
+    def called(self) -> str:
+        """The function, as a model is shown its name."""
+        return called_in(self.namespace, self.name)
 
 
 _Choice = Annotated[
@@ -169,8 +224,13 @@ class CallItem(Wire):
     id: Hint = None
     status: Hint = None
     caller: Ignored = None
-    namespace: Hint = None
+    namespace: Text | None = None
     async_: Ignored = Field(default=None, alias="async")
+
+    @property
+    def called(self) -> str:
+        """The function, as a model is shown its name."""
+        return called_in(self.namespace, self.name)
 
 
 class CallOutputItem(Wire):
@@ -276,12 +336,7 @@ class ResponseRequest(Wire):
     store: Annotated[bool | None, UNREAD] = None
     """True is the documented default. Answers are not kept, as each of them says (`store`), and
     cannot be asked for by their id."""
-    tools: (
-        Annotated[
-            list[Annotated[FunctionTool, BeforeValidator(_only_functions)]], Field(max_length=128)
-        ]
-        | None
-    ) = None
+    tools: Annotated[list[_OfferedTool], Field(max_length=_MOST_TOOLS)] | None = None
     tool_choice: _Choice | None = None
     parallel_tool_calls: bool | None = None
     metadata: Metadata = None
@@ -339,9 +394,20 @@ class ResponseRequest(Wire):
         """Whether the answer must be a call."""
         return self.tool_choice == "required" or isinstance(self.tool_choice, NamedFunctionTool)
 
+    @property
+    def functions(self) -> list[tuple[str, FunctionTool]]:
+        """What is offered to be called, each with its namespace or none."""
+        made: list[tuple[str, FunctionTool]] = []
+        for tool in self.tools or ():
+            if isinstance(tool, Namespace):
+                made += [(tool.name, function) for function in tool.tools]
+            elif isinstance(tool, FunctionTool):
+                made.append(("", tool))
+        return made
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.enforces_call and not self.tools:
+        if self.enforces_call and not self.functions:
             raise ValueError("tool_choice needs tools")
         if self.enforces_call and self.text and self.text.format and self.text.format.schema_text:
             raise ValueError("an answer is either a tool call or of text.format")
@@ -388,6 +454,12 @@ class OutputCall(Answered):
     name: str
     arguments: str
     """A JSON object as text."""
+
+
+class NamespacedCall(OutputCall):
+    """A call of a function in a namespace."""
+
+    namespace: str
 
 
 class InputDetails(Answered):
@@ -453,7 +525,7 @@ class Responded(Answered):
     max_output_tokens: int | None
     metadata: dict[str, str]
     model: str
-    output: list[OutputReasoning | OutputMessage | OutputCall]
+    output: list[OutputReasoning | OutputMessage | NamespacedCall | OutputCall]
     parallel_tool_calls: bool
     previous_response_id: None
     background: Literal[False]
