@@ -118,6 +118,14 @@ LEAST: dict[str, dict[str, Any]] = {
     "/completion": {"prompt": "Hi"},
 }
 """Bodies in which every object that a refused field lies in is there, or can be made of nothing."""
+INSIDE: dict[str, dict[str, Any]] = {
+    "tools[].tools[].": {
+        "tools": [
+            {"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "f"}]},
+        ]
+    }
+}
+"""What of such a body is another where the field is of one kind of object only."""
 NOTHING: list[Any] = [None, "", [], {}]
 OURS = ("/v1/score", "/v1/classify", "/tokenize", "/detokenize")
 """Routes of no published API; an empty text is a text in them."""
@@ -267,6 +275,8 @@ def test_what_is_not_done_is_refused_by_its_name_and_its_empty_values_are_not(
 ) -> None:
     wire = BODIES[path]
     base = {"model": "m", **LEAST[path]}
+    for within, more in INSIDE.items():
+        base |= more if row.name.startswith(within) else {}
     *_, last = row.name.split(".")
     with pytest.raises(ValidationError) as caught:
         wire.model_validate(put(base, row.name, "something else"))

@@ -30,9 +30,11 @@ _NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class Version(Answered):
-    """Of the API, and after the plus sign of the gateway."""
+    """Of the API, in numbers and dots: clients part it there; and of the gateway."""
 
     version: str
+    gateway: str
+    """Extension."""
 
 
 class Details(Answered):
@@ -166,7 +168,7 @@ class ModelRoutes:
 
     async def version(self) -> Version:
         """The version of the API that is spoken here."""
-        return Version(version=f"{SPOKEN}+gateway.{__version__}")
+        return Version(version=SPOKEN, gateway=__version__)
 
     async def tags(self) -> Tags:
         """Entries whose files are on this machine and that the API key allows."""

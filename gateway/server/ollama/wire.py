@@ -28,6 +28,7 @@ from gateway.server.wire import (
     Text,
     Whole,
     Wire,
+    only_default,
     only_empty,
 )
 
@@ -131,6 +132,10 @@ class ChatBody(GenerationBody):
 
     messages: list[ChatTurn] | None = None
     tools: Annotated[list[OfferedTool], Field(max_length=_MOST_TOOLS)] | None = None
+    tool_choice: Annotated[
+        None, only_default("auto", reason="Ollama knows no choice: /v1/chat/completions does")
+    ] = None
+    """No field of Ollama's; Vercel's class for it sends it."""
 
 
 class GenerateBody(GenerationBody):

@@ -286,6 +286,11 @@ def _kind_of_item(item: Any) -> str:
 
 def _known_item(item: Any) -> Any:
     kind = item.get("type") if isinstance(item, dict) else None
+    if kind == "item_reference":
+        raise ValueError(
+            "an item_reference is not read, since answers are not kept: send the item itself, "
+            "as clients do with store: false"
+        )
     if isinstance(kind, str) and kind not in _ITEMS:
         raise ValueError(f"an item of type {kind:.40} is not read; read are: {', '.join(_ITEMS)}")
     return item
