@@ -69,9 +69,12 @@ PARAMETERS = {
 FUNCTION = {"name": "read", "description": "Reads a file.", "parameters": PARAMETERS}
 TOOL = {"type": "function", "function": FUNCTION}
 CALLED = {"id": "c1", "type": "function", "function": {"name": "read", "arguments": "{}"}}
-STREAM = {"stream": True, "stream_options": {"include_usage": True}}
-ASKED = [{"role": "system", "content": "Help."}, {"role": "user", "content": "What is in a.txt?"}]
-ANSWERED = [
+STREAM: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+ASKED: list[dict[str, Any]] = [
+    {"role": "system", "content": "Help."},
+    {"role": "user", "content": "What is in a.txt?"},
+]
+ANSWERED: list[dict[str, Any]] = [
     *ASKED,
     {"role": "assistant", "content": "I look.", "tool_calls": [CALLED]},
     {"role": "tool", "tool_call_id": "c1", "content": "hello"},
@@ -200,7 +203,7 @@ class Shape:
         return self.client.replace(" ", "-")
 
 
-def chat(client: str, *, words: str = "Done.", **body: object) -> Shape:
+def chat(client: str, *, words: str = "Done.", **body: Any) -> Shape:
     """A request to /v1/chat/completions."""
     made = {"model": "fake", "messages": ASKED, **body}
     return Shape(client, "/v1/chat/completions", made, words="" if "stream" in body else words)
