@@ -32,7 +32,8 @@ class Needs:
     seconds: float | None
     """Of training."""
     kept: int = 0
-    """Items whose hidden states had been read before, in seconds that are not counted."""
+    """Items whose hidden states had been read before, in seconds that are not counted: what is
+    needed from nothing is more than that."""
     perplexity: float | None = 1.0
     """Of a neutral text after by before; 1: the model is as it was."""
 
@@ -42,7 +43,7 @@ class Needs:
             return False
         if self.labels != other.labels:
             return self.labels < other.labels
-        if self.seconds is None or other.seconds is None:
+        if self.seconds is None or other.seconds is None or self.kept:
             return False
         return self.seconds < other.seconds
 

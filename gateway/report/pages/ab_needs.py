@@ -121,4 +121,7 @@ def _costs(found: Mapping[str, Needs], cell: str, best: str) -> str:
 def _trained(each: Needs) -> str:
     if each.seconds is None:
         return "trained for a time that is not known"
-    return f"trained for {fmt.duration(each.seconds)}" if each.seconds else "needs no training"
+    if not each.seconds:
+        return "needs no training"
+    before = f", {each.kept:,} states apart, which were kept" if each.kept else ""
+    return f"trained for {fmt.duration(each.seconds)}{before}"

@@ -103,6 +103,7 @@ def test_timings_of_before_there_were_kept_states_are_read(tmp_path: Path) -> No
         (Needs("probe", 745, 9.0), Needs("prompt", 0, 0.0), False),
         (Needs("probe", 745, 9.0), Needs("adapter", 745, 99.0), True),
         (Needs("probe", 745, None), Needs("adapter", 745, 99.0), False),
+        (Needs("probe", 745, 9.0, kept=745), Needs("adapter", 745, 99.0), False),
         (Needs("probe", None, 9.0), Needs("adapter", 745, 99.0), False),
     ],
 )
