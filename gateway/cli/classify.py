@@ -47,6 +47,13 @@ def classify(
     score_rule: Annotated[str, typer.Option(help="sum, mean, per_byte, contextual, batch")] = "",
     label_search: option.LabelSearch = "auto",
     columns: Columns = None,
+    per: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN", help="Of a table: which group a row is of, for a probe with heads."
+        ),
+    ] = "",
+    group: Annotated[str, typer.Option(help="Of which the text is, for a probe with heads.")] = "",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where the labelled CSV goes.")
     ] = None,
@@ -90,6 +97,8 @@ def classify(
             rule=score_rule,
             label_search=label_search,
             columns=columns,
+            per=per,
+            group=group,
             store=(store or default_store()) if table else IN_MEMORY,
             prompts=prompts or prompts_root(),
             models_file=models_file,

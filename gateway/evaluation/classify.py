@@ -1,7 +1,7 @@
 """`gateway classify`: texts, or the rows of a CSV, asked as a run asks its items."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gateway.backends.registry import load_models
@@ -47,6 +47,10 @@ class ClassifyOptions:
     """Which of many labels are finished: see `ModelSpec.label_search`."""
     columns: Columns = None
     """Field -> name of its column, where the table calls it otherwise."""
+    per: str = ""
+    """Column of the table that says of which group a row is, for a model with heads by group."""
+    group: str = ""
+    """Of which the texts are."""
     store: Path = IN_MEMORY
     """Where answers are kept as they come, so that the same call goes on where it was."""
     prompts: Path = field(default_factory=prompts_root)
@@ -110,10 +114,22 @@ def classify(options: ClassifyOptions) -> Work[Classification]:
         BackendError: the model failed.
     """
     models = load_models(options.models_file).serving([options.model] if options.model else [])
+    _check_groups(options)
     table = read_table(str(options.file), options_of(options.columns)) if options.file else None
     if table is not None:
         with_columns(table, [], [[]] * len(table.rows))  # What cannot be written is told first.
     return _ask(_plan(options, models), models, table, options)
+
+
+def _check_groups(options: ClassifyOptions) -> None:
+    if options.per and options.file is None:
+        raise ConfigError(
+            "--per names a column, and a text has none", hint="--group NAME says the text's group"
+        )
+    if options.group and options.file is not None:
+        raise ConfigError(
+            "--group is of a text, and a table's rows have their own", hint="--per COLUMN"
+        )
 
 
 def shown(found: Answer | None) -> str:
@@ -169,17 +185,18 @@ def _plan(options: ClassifyOptions, models: Models) -> Plan:
 
 def _data(options: ClassifyOptions, task: Task) -> Dataset:
     if options.file is not None:
-        return load_dataset(str(options.file), task, labelled=False, columns=options.columns)
+        columns = replace(options_of(options.columns), group=options.per)
+        return load_dataset(str(options.file), task, labelled=False, columns=columns)
     texts = [options.texts] if isinstance(options.texts, str) else options.texts
     if not all(text.strip() for text in texts):
         raise DataError("there is no text to classify", hint='gateway classify "some text"')
-    items = tuple(_item(task, number, text) for number, text in enumerate(texts))
+    items = tuple(_item(task, n, text, options.group) for n, text in enumerate(texts))
     return Dataset("text", items, digest_json([item.digest for item in items]), ())
 
 
-def _item(task: Task, number: int, text: str) -> Item:
+def _item(task: Task, number: int, text: str, group: str) -> Item:
     fields = {**dict.fromkeys(task.fields, ""), task.fields[-1]: text}
-    return Item(f"text-{number}", fields, None, None, digest_json(fields))
+    return Item(f"text-{number}", fields, None, None, digest_json(fields), group=group)
 
 
 def _as_run(options: ClassifyOptions, models: Models, train: Dataset | None) -> RunOptions:

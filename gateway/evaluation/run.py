@@ -286,7 +286,7 @@ def _heads(plan: Plan, backend: Backend) -> Iterator[str]:
     column, name = backend.groups_of, backend.spec.name
     others = [item.group for item in plan.items if item.group not in backend.groups]
     if not any(item.group for item in plan.items):
-        yield f"{name}: it has heads by {column}, which are asked with --per {column} alone"
+        yield f"{name}: it has heads by {column}, and nobody says the {column} (--per {column})"
     elif others:
         yield (
             f"{name}: {part_of(len(others), len(plan.items), 'item', 'is', 'are')} of no {column} "

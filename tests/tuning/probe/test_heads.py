@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -135,9 +136,31 @@ def test_a_run_by_group_asks_the_heads_and_one_without_asks_the_probe_of_all(
     assert accuracy(asked(world, "both", groups, "place")) > 0.9
     plain = asked(world, "both", groups, "")
     assert accuracy(plain) < 0.9
-    assert "tiny+mine: it has heads by place, which are asked with --per place alone" in (
+    assert "tiny+mine: it has heads by place, and nobody says the place (--per place)" in (
         plain.report.warnings
     )
+
+
+def test_a_text_and_the_rows_of_a_table_are_classified_by_their_group(
+    world: SimpleNamespace, tmp_path: Path
+) -> None:
+    classify = partial(
+        gateway.classify,
+        task="mine",
+        model="tiny+mine",
+        models_file=world.root / "models.toml",
+        prompts=world.root / "prompts",
+    )
+    text = "elm birch sun fjord moss"
+    found = [classify(text, group=group).answers[0].answer for group in ("north", "south")]
+    assert found == ["yes", "no"]
+    table = tmp_path / "table.csv"
+    table.write_text(f"id,text,place\na,{text},north\nb,{text},south\n")
+    assert [each.answer for each in classify(file=table, per="place").answers] == ["yes", "no"]
+    with pytest.raises(ConfigError, match="--per names a column, and a text has none"):
+        classify(text, per="place")
+    with pytest.raises(ConfigError, match="--group is of a text"):
+        classify(file=table, group="north")
 
 
 def test_items_of_unseen_groups_are_counted(world: SimpleNamespace) -> None:
