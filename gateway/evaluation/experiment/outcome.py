@@ -2,8 +2,9 @@
 its cells part, and every class."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from gateway.evaluation.ab.needs import Needs
 from gateway.evaluation.clusters import clusters_of
 from gateway.evaluation.experiment.spread import Spread, spreads
 from gateway.evaluation.predictions import baselines_of
@@ -35,6 +36,8 @@ class ExperimentOutcome:
     asked for nor answered has none; without labels there is nothing."""
     runs: Mapping[int, str]
     """Exemplar seed -> id of its run."""
+    needs: Mapping[str, Needs] = field(default_factory=dict)
+    """As `gateway.evaluation.ab.outcome.Outcome.needs`, of the first seed."""
 
 
 def outcome_of(runs: Mapping[int, RunResult], *, metric: str, margin: float) -> ExperimentOutcome:

@@ -5,18 +5,22 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from gateway.evaluation.ab.cells import CellName
 from gateway.evaluation.ab.margin import check_margin
+from gateway.evaluation.ab.needs import Needs, needs_of
 from gateway.evaluation.evaluate import ask
 from gateway.evaluation.experiment.file import Experiment
 from gateway.evaluation.experiment.grid import check_levels
 from gateway.evaluation.experiment.outcome import ExperimentOutcome, outcome_of
 from gateway.evaluation.experiment.spread import require_variation
 from gateway.evaluation.plan import Prepared, prepare
-from gateway.evaluation.record import RunRecord
+from gateway.evaluation.predictions import names_of
+from gateway.evaluation.record import RecordedCell, RunRecord
 from gateway.evaluation.run import Watch, unwatched
 from gateway.evaluation.store import Store
 from gateway.evaluation.summary import RunResult, result_of
 from gateway.models.file import Models
+from gateway.scoring.rules import ScoreRule
 from gateway.tasks.task import load_task
 
 
@@ -87,4 +91,20 @@ def _result(
     plan: ExperimentPlan, records: Mapping[int, RunRecord], store: Store
 ) -> ExperimentResult:
     runs = {seed: result_of(each, store, margin=plan.margin) for seed, each in records.items()}
-    return ExperimentResult(outcome_of(runs, metric=plan.metric, margin=plan.margin), runs)
+    outcome = outcome_of(runs, metric=plan.metric, margin=plan.margin)
+    return ExperimentResult(replace(outcome, needs=_needs(plan, next(iter(runs.values())))), runs)
+
+
+def _needs(plan: ExperimentPlan, first: RunResult) -> Mapping[str, Needs]:
+    record = first.record
+    cells = [
+        CellName(cell.model, cell.strategy, _rule(name, cell))
+        for cell in record.cells
+        for name in names_of(record, cell)
+    ]
+    baselines = [cell.name for cell in first.report.cells if cell.kind == "baseline"]
+    return needs_of(next(iter(plan.prepared.values())), cells, baselines, plan.models)
+
+
+def _rule(name: str, cell: RecordedCell) -> ScoreRule | None:
+    return None if name == cell.name else ScoreRule.named(name.removeprefix(f"{cell.name}/"))

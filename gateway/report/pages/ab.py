@@ -13,7 +13,6 @@ from gateway.report.claims import INTERVALS_AGREE, at_margin
 from gateway.report.files import TIMINGS, names_of, write_document
 from gateway.report.pages import groups
 from gateway.report.pages.ab_levels import levels
-from gateway.report.pages.ab_needs import needs
 from gateway.report.pages.ab_sentences import (
     NO_TESTS,
     NOT_READ,
@@ -23,6 +22,7 @@ from gateway.report.pages.ab_sentences import (
     stopping_sentence,
 )
 from gateway.report.pages.cells import cells_in_brief, said_cell, scores
+from gateway.report.pages.needs import needs
 from gateway.report.sections import (
     Column,
     Document,

@@ -15,6 +15,7 @@ from gateway.report.pages import groups
 from gateway.report.pages import run as single
 from gateway.report.pages.experiment_classes import by_class, confidence
 from gateway.report.pages.experiment_pairs import differences, partings
+from gateway.report.pages.needs import needs
 from gateway.report.sections import Column, Document, Section, by_columns, settings
 from gateway.scoring.metrics import metric_name
 
@@ -39,6 +40,8 @@ def write(result: ExperimentResult, out_dir: Path) -> None:
     for seed, run in result.runs.items():
         single.write_run(run, out_dir / _of_seed(seed))
     values, whole = asdict(result.outcome), document(result.outcome)
+    if not result.outcome.needs:  # Of before there were any, and they have the same bytes since.
+        del values["needs"]
     write_document("experiment", whole, values, out_dir, option="out")
 
 
@@ -62,7 +65,8 @@ def document(outcome: ExperimentOutcome) -> Document:
 
 def brief(outcome: ExperimentOutcome) -> Document:
     """The leaderboard and what it means; the rest is in the files."""
-    parts = (replace(leaderboard(outcome), title=""), *groups.of_report(outcome.report, brief=True))
+    board = replace(leaderboard(outcome), title="")
+    parts = (board, *needs(outcome), *groups.of_report(outcome.report, brief=True))
     return Document(_title(outcome), parts, warnings=outcome.report.warnings)
 
 
@@ -73,7 +77,7 @@ def _title(outcome: ExperimentOutcome) -> str:
 
 def sections(outcome: ExperimentOutcome) -> tuple[Section, ...]:
     """All parts, the leaderboard first; classes, confidence and groups where there are any."""
-    parts = [leaderboard(outcome), differences(outcome), partings(outcome)]
+    parts = [leaderboard(outcome), *needs(outcome), differences(outcome), partings(outcome)]
     if outcome.classes:
         parts += [by_class(outcome), confidence(outcome)]
     parts += groups.of_report(outcome.report)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.evaluation.ab.needs import Needs
 from gateway.evaluation.ab.outcome import Outcome
+from gateway.evaluation.experiment.outcome import ExperimentOutcome
 from gateway.report import format as fmt
 from gateway.report import view
 from gateway.report.claims import within
@@ -16,7 +17,9 @@ from gateway.scoring.results import CellScore, CellTimings
 UNKNOWN = "unknown"
 
 
-def needs(outcome: Outcome, timings: Sequence[CellTimings] = ()) -> Iterator[Section]:
+def needs(
+    outcome: Outcome | ExperimentOutcome, timings: Sequence[CellTimings] = ()
+) -> Iterator[Section]:
     """One row a cell and baseline; nothing where no model was tuned.
 
     Args:
@@ -51,7 +54,7 @@ _CAPTION = (
 )
 
 
-def _score(cell: CellScore, outcome: Outcome) -> str:
+def _score(cell: CellScore, outcome: Outcome | ExperimentOutcome) -> str:
     return fmt.estimate(cell.metrics.get(outcome.metric))
 
 
@@ -74,7 +77,7 @@ def _tokens(cell: CellScore) -> str:
     return fmt.count(cell.tokens_evaluated / cell.n) if cell.n else fmt.ABSENT
 
 
-def _sentences(outcome: Outcome, cells: Sequence[CellScore]) -> Iterator[str]:
+def _sentences(outcome: Outcome | ExperimentOutcome, cells: Sequence[CellScore]) -> Iterator[str]:
     """Which cell that needs less is as good as the first at the margin."""
     found, name = outcome.needs, metric_name(outcome.metric)
     models = [cell for cell in cells if cell.kind == "model" and cell.answered]

@@ -9,7 +9,7 @@ import pytest
 from gateway.evaluation.ab.needs import Needs
 from gateway.evaluation.ab.outcome import Outcome
 from gateway.report.pages import ab as page
-from gateway.report.pages.ab_needs import needs
+from gateway.report.pages.needs import needs
 from tests.evaluation.ab.duels import Duel, right, wrong_where
 
 SMALL, BIG = "small/written", "big/written"
