@@ -14,12 +14,12 @@ from gateway.scoring.metrics import metric_name
 from gateway.scoring.report import best_first
 from gateway.scoring.results import CellScore, CellTimings
 
+_Compared = Outcome | ExperimentOutcome
+
 UNKNOWN = "unknown"
 
 
-def needs(
-    outcome: Outcome | ExperimentOutcome, timings: Sequence[CellTimings] = ()
-) -> Iterator[Section]:
+def needs(outcome: _Compared, timings: Sequence[CellTimings] = ()) -> Iterator[Section]:
     """One row a cell and baseline; nothing where no model was tuned.
 
     Args:
@@ -54,7 +54,7 @@ _CAPTION = (
 )
 
 
-def _score(cell: CellScore, outcome: Outcome | ExperimentOutcome) -> str:
+def _score(cell: CellScore, outcome: _Compared) -> str:
     return fmt.estimate(cell.metrics.get(outcome.metric))
 
 
@@ -77,7 +77,7 @@ def _tokens(cell: CellScore) -> str:
     return fmt.count(cell.tokens_evaluated / cell.n) if cell.n else fmt.ABSENT
 
 
-def _sentences(outcome: Outcome | ExperimentOutcome, cells: Sequence[CellScore]) -> Iterator[str]:
+def _sentences(outcome: _Compared, cells: Sequence[CellScore]) -> Iterator[str]:
     """Which cell that needs less is as good as the first at the margin."""
     found, name = outcome.needs, metric_name(outcome.metric)
     models = [cell for cell in cells if cell.kind == "model" and cell.answered]

@@ -9,8 +9,10 @@ import pytest
 from gateway.evaluation.ab.needs import Needs
 from gateway.evaluation.ab.outcome import Outcome
 from gateway.report.pages import ab as page
+from gateway.report.pages import experiment
 from gateway.report.pages.needs import needs
 from tests.evaluation.ab.duels import Duel, right, wrong_where
+from tests.report.experiments import NEVER, SCORED, SHOWN, outcome
 
 SMALL, BIG = "small/written", "big/written"
 
@@ -68,3 +70,13 @@ def test_without_a_tuned_cell_a_comparison_has_the_bytes_that_it_had(
     page.write(tuned, (), tmp_path)
     assert json.loads((tmp_path / "ab.json").read_text())["needs"][SMALL]["labels"] == 745
     assert "What each needs" in (tmp_path / "ab.md").read_text()
+
+
+def test_an_experiment_has_the_table_too() -> None:
+    found = outcome({SCORED: NEVER, SHOWN: frozenset({1})})
+    assert not any(section.anchor == "needs" for section in experiment.sections(found))
+    known = {SCORED: Needs("probe", 745, 8.4), SHOWN: Needs("few-shot", 3, 0.0)}
+    told = replace(found, needs=known)
+    (section,) = (each for each in experiment.sections(told) if each.anchor == "needs")
+    assert [row[0].text for row in section.tables[0].rows] == [SCORED, SHOWN]
+    assert any(each.anchor == "needs" for each in experiment.brief(told).sections)
