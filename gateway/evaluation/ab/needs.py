@@ -19,6 +19,7 @@ from gateway.models.spec import ModelSpec
 Kind = Literal["prompt", "few-shot", "probe", "adapter", "encoder", "words", "constant"]
 
 TUNED = ("probe", "adapter")
+BASELINES = ("encoder", "words", "constant")
 _ENCODER, _CONSTANT = "encoder", ("baseline:majority", "baseline:median")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from gateway.evaluation.ab.needs import Needs
+from gateway.evaluation.ab.needs import BASELINES, Needs
 from gateway.evaluation.ab.outcome import Outcome
 from gateway.evaluation.experiment.outcome import ExperimentOutcome
 from gateway.report import format as fmt
@@ -70,6 +70,8 @@ def _training(each: Needs) -> str:
 
 
 def _perplexity(each: Needs) -> str:
+    if each.kind in BASELINES:
+        return fmt.ABSENT
     return UNKNOWN if each.perplexity is None else f"x{each.perplexity:.3g}"
 
 
