@@ -44,16 +44,18 @@ def generate(
         wanted = adjusted(row, sampling, prompt, ids)
         masks = matcher if guide is None or guide.answers else None
         allowed = wanted if masks is None else masks.masked(wanted)
-        token = guide.next() if guide is not None else None
-        if token is None:
-            token = choose(allowed, sampling, len(ids))
-            token = token if guide is None else guide.instead_of(token)
-        if token in vocabulary.end_tokens:
+        token = choose(allowed, sampling, len(ids))
+        token = token if guide is None else guide.instead_of(token)
+        written = guide.written if guide is not None else 0
+        if token in vocabulary.end_tokens and not written:
             reason = "stop"
             break
         ids.append(token)
         if logprobs is not None:
             recorded.append(_token_logprob(row, allowed, token, logprobs, vocabulary))
+        if written == 1:
+            assembler.finish()  # What the model wrote ends here, and half a character of it.
+            ends[-1:] = [len(assembler.text)] if ends else []
         assembler.add(vocabulary.piece(token))
         ends.append(len(assembler.text))
         if guide is not None:
@@ -68,8 +70,7 @@ def generate(
             break
         (row,) = yield Step(len(prompt) + len(ids) - 1, [token])
     assembler.finish()
-    if ends:
-        ends[-1] = len(assembler.text)
+    ends[-1:] = [len(assembler.text)] if ends else []
     if on_text and (fresh := assembler.release(final=True)):
         on_text(fresh, tuple(recorded[told:]))
     return Generated(
@@ -78,7 +79,7 @@ def generate(
         reason,
         tuple(recorded) if logprobs is not None else None,
         prompt_done,
-        tuple(ends),
+        tuple(min(end, len(assembler.text)) for end in ends),
     )
 
 

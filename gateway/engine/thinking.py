@@ -40,28 +40,34 @@ class ThoughtGuide:
         self._rules, self._vocabulary = rules, vocabulary
         self._watching = Watching(opened=rules.opened, only=rules.first)
         self._seen, self._thought = 0, 0
-        self._written: deque[int] = deque()
+        self._to_write: deque[int] = deque()
         """Tokens that stand next, whatever the model would choose."""
+        self.written = 0
+        """How many tokens up to the last one were written in the model's place; 0: it was the
+        model's own."""
         self._introduced = False
         self.answers = not rules.first
         """What is chosen now belongs to the answer."""
 
-    def next(self) -> int | None:
-        """The next token, where it is not the model's to choose."""
-        return self._written.popleft() if self._written else None
-
     def instead_of(self, token: int) -> int:
-        """The token to take where the model has chosen this one: an answer is still to come, so
-        that nothing ends in its thought, and no token is half thought and half answer."""
-        if self.answers:
+        """The token to take where the model has chosen this one."""
+        if not (self._to_write or self.answers):
+            self._replace(token)
+        if not self._to_write:
+            self.written = 0
             return token
+        self.written += 1
+        return self._to_write.popleft()
+
+    def _replace(self, token: int) -> None:
+        """Have others written, where an answer is still to come: nothing ends in its thought, and
+        no token is half thought and half answer."""
         if token in self._vocabulary.end_tokens:
             self._close("")
         else:
             text = self._vocabulary.piece(token).decode("utf-8", "replace")
             length = self._watching.ends_within(text)
-            self._write(Written(text[:length], bytes(length)) if length else _NOTHING)
-        return self._written.popleft() if self._written else token
+            self._write(Written(text[:length], bytes(length)))
 
     def saw(self, text: str) -> None:
         """Take the whole text as it is with the last token."""
@@ -72,7 +78,7 @@ class ThoughtGuide:
         self._seen = len(text)
         inside = self._watching.inside
         self._thought += inside and (was_inside or bool(self._watching.behind))
-        if self._written:
+        if self._to_write:
             return
         if inside and self._is_over(text):
             self._close(text)
@@ -102,8 +108,8 @@ class ThoughtGuide:
             start = self._rules.start
             whole = Written(lacks, bytes([TEMPLATE]) * len(lacks))
             self._write(Written(whole.text + start.text, whole.origins + start.origins))
-        self.answers = not self._written
+        self.answers = not self._to_write
 
     def _write(self, text: Written) -> None:
         if text.text:
-            self._written.extend(self._rules.tokens_of(text))
+            self._to_write.extend(self._rules.tokens_of(text))

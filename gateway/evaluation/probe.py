@@ -9,12 +9,13 @@ import re
 from dataclasses import replace
 
 from gateway.backends.protocol import Backend
-from gateway.core.errors import ConfigError, Unsupported
-from gateway.core.types import GenerationRequest, Message
+from gateway.core.errors import ConfigError, RequestError, Unsupported
+from gateway.core.types import Constraint, GenerationRequest, Message
 from gateway.models.reasoning import OPENING
 from gateway.tasks.prompts import PromptTemplate
 
 _SHOWN = 40
+_ANY = Constraint("choices", ("any",))
 _ANOTHER = "give its entry in models.toml a chat_template that does not"
 
 
@@ -38,12 +39,20 @@ def check_prompt(request: GenerationRequest, template: PromptTemplate, backend: 
                 hint=_ANOTHER,
             )
     inside = template.mode != "generate" or template.reasoning_tokens or request.answer_start
-    if rendered.thinking and inside and not request.thinks_first:
+    if rendered.thinking and inside and not (request.thinks_first or _is_closed(request, backend)):
         raise ConfigError(
             f"the chat template of {model} begins every answer with {OPENING}: the strategy "
             f"{template.strategy!r} would have its answer within that thought",
             hint=f'{_ANOTHER}, or take a strategy with mode = "generate" and no answer block',
         )
+
+
+def _is_closed(request: GenerationRequest, backend: Backend) -> bool:
+    """Whether the thought is closed where labels are scored, or an answer is of a form."""
+    try:
+        return not backend.render(replace(request, constraint=_ANY)).thinking
+    except RequestError:
+        return False
 
 
 def _check_turns(request: GenerationRequest, backend: Backend) -> None:

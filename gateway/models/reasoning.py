@@ -40,6 +40,12 @@ _CLOSING = {
     "<|open|>think<|sep|>": "<|close|>think<|sep|><|open|>response<|sep|>",
     _STEPS: _FINAL,
 }
+_ENDS = (
+    *(CLOSING, "</thinking>", "</thought>", "</reasoning>", "</seed:think>", "</mm:think>"),
+    *("[/THINK]", "<|/think|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
+    *_CLOSING.values(),
+)
+"""Tags that end thoughts, of which a text may have the beginning that ran out of tokens."""
 _LONGEST = 120
 """Characters of the longest tag and the spaces behind it."""
 _DROPPED = r"<\|close\|>(?:response|message)<\|sep\|>"
@@ -102,6 +108,13 @@ def tokens_in(text: str, ends: Sequence[int], *, opened: bool = False, only: boo
     return sum(is_thought(begin, end) for begin, end in zip((0, *ends), ends, strict=False))
 
 
+def _half_tag(text: str) -> int:
+    """How many characters of a tag that ends a thought stand at the end of a text that was cut."""
+    return max(
+        (n for tag in _ENDS for n in range(2, len(tag)) if text.endswith(tag[:n])), default=0
+    )
+
+
 def _deeper(depth: int, tag: str) -> int:
     """How many thoughts are open behind a tag that opens one. A channel ends the one before it."""
     return max(depth, 1) if "<|channel|>" in tag else depth + 1
@@ -122,7 +135,8 @@ def _parted(text: str, *, opened: bool, only: bool = False) -> tuple[list[_Span]
     for (start, end), tag, behind in _pieces(text):
         piece = text[start:end]
         if depth or tag == "closes":
-            spans.append((start, end))
+            cut = _half_tag(piece) if end == len(text) else 0
+            spans.append((start, end - cut))
         else:
             answer.append(piece)
         begins = bool(answer and piece.strip()) if begins is None else begins

@@ -42,6 +42,8 @@ from gateway.models.reasoning import CLOSING, OPENING, Parting, opens, part
             "no bug",
         ),
         ("<|channel|>analysis<|message|>a bug", "a bug", None),
+        ("<|channel|>analysis<|message|>a bug<|end|><|start|>assis", "a bug", None),
+        ("<think>a < b</thi", "a < b", None),
         (
             "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>analysis<|message|>"
             "b<|end|><|start|>assistant<|channel|>final<|message|>no bug",
