@@ -90,6 +90,10 @@ class Recipe:
                 option = name.replace("_", "-")
                 raise ConfigError(f"--{option} {value:g} is not between {low:g} and {high:g}")
 
+        if self.replay_weight != 1.0 and not self.replay:
+            raise ConfigError(
+                "--replay-weight is of a text, and none is given", hint="--replay FILE"
+            )
         for name, known in (("dtype", DTYPES), ("quantize", ("", NF4))):
             if (value := getattr(self, name)) not in known:
                 allowed = ", ".join(filter(None, known))

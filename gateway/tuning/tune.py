@@ -42,7 +42,7 @@ from gateway.tuning.job import TrainingJob
 from gateway.tuning.layers import prepare
 from gateway.tuning.network import Network
 from gateway.tuning.recipe import Recipe
-from gateway.tuning.replay import pieces
+from gateway.tuning.replay import pieces, text_of
 from gateway.tuning.saving import data_digest, new_adapter
 from gateway.tuning.training import Training, Watching
 
@@ -108,6 +108,7 @@ def tune(job: TrainingJob, begin: Begin, *, restart: bool = False) -> Tuned:
     """
     check_target(job.target)
     _check_template(job.template)
+    text_of(job.recipe.replay)  # What cannot be read is told before a model is loaded.
     require("peft")
     torch, _ = library.load()
     spec = TransformersSpec.like(job.spec, dtype=job.recipe.dtype)

@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 from gateway.backends.transformers.backend import tokenizer_of
 from gateway.backends.transformers.model import TorchModel
 from gateway.backends.transformers.spec import TransformersSpec
-from gateway.core.errors import DataError
+from gateway.core.errors import ConfigError, DataError
 from gateway.engine.reader import Reader
 from gateway.models.adapters.card import read_card
+from gateway.models.spec import PathSource
 from gateway.tuning.adapter import TrainedAdapter
 from gateway.tuning.job import TrainingJob
 from gateway.tuning.layers import prepare
@@ -22,7 +23,7 @@ from gateway.tuning.replay import PIECE, pieces
 from gateway.tuning.tune import tune
 from tests.tuning.worlds import RECIPE, WORDS, a_job, unwatched, write_world
 
-SHORT = replace(RECIPE, epochs=2, patience=2)
+SHORT = replace(RECIPE, epochs=1, patience=1)
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +91,21 @@ def test_with_replay_less_is_forgotten(
 def test_the_card_names_the_text_where_there_is_one(base: Path, text: Path, tmp_path: Path) -> None:
     assert "replay_weight" not in Recipe().table()
     assert Recipe(replay="book.txt").table()["replay_weight"] == 1.0
-    recipe = replace(SHORT, epochs=1, replay=str(text))
+    recipe = replace(SHORT, replay=str(text))
     made = tune(a_job(base, tmp_path, "named", recipe=recipe), unwatched)
     card = read_card(made.folder)
     assert card is not None
     assert card.hyperparameters["replay"] == str(text)
+
+
+def test_a_weight_without_a_text_and_a_text_that_is_not_there_are_told_first(
+    base: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="--replay-weight is of a text, and none is given"):
+        Recipe(replay_weight=2.0)
+    job = a_job(base, tmp_path, recipe=replace(SHORT, replay=str(tmp_path / "none.txt")))
+    with pytest.raises(DataError, match="cannot be read"):
+        tune(replace(job, spec=replace(job.spec, source=PathSource(tmp_path / "no"))), unwatched)
 
 
 def test_a_text_is_cut_into_whole_pieces(base: Path, text: Path, tmp_path: Path) -> None:
@@ -105,5 +116,3 @@ def test_a_text_is_cut_into_whole_pieces(base: Path, text: Path, tmp_path: Path)
     short.write_text("oak elm")
     with pytest.raises(DataError, match="2 tokens, and a piece has 128"):
         pieces(str(short), tokenizer)
-    with pytest.raises(DataError, match="cannot be read"):
-        pieces(str(tmp_path / "none.txt"), tokenizer)
