@@ -37,6 +37,9 @@ _MOST_PIECES = 1 << 16
 _REMEMBERED_TOKENS = 1 << 18
 """Of the prompts that a reader remembers: those of the requests that are being worked on."""
 
+_REMEMBERED_TAGS = 64
+"""Settings of which a reader remembers the tags of thoughts."""
+
 _CHANNEL = "<|channel|>"
 """An answer that begins with it needs no header of another."""
 
@@ -54,6 +57,7 @@ class Reader:
         self.now = chat_template.day_of(spec.date)
         """What day it is to the chat template."""
         self._recent = Recent(_REMEMBERED_TOKENS)
+        self._known_tags: dict[tuple[str, str], ThoughtTags | None] = {}
 
     def render(self, request: GenerationRequest) -> RenderedRequest:
         """What the model reads. Who asks it to bound an answer asks again to answer, so the last
@@ -389,12 +393,20 @@ class Reader:
             return None
         if request.constraint is not None and not request.thinks_first:
             return None
-        given = self._thoughts.variables(self._asked(request))
-        tags = self._thoughts.tags({**given, **self._told(request.template_variables)})
+        tags = self._tags_asked(self._asked(request), request.template_variables)
         if tags is None:
             return None  # What thinks nothing keeps every budget.
         rules = ThoughtRules(tags, self._prompts.continued, opened=opened, budget=budget)
         return _first(rules, _begun(Written("", b""), request)) if request.thinks_first else rules
+
+    def _tags_asked(self, asked: str, told: str) -> ThoughtTags | None:
+        """Of the last requests, since a template is rendered to find them."""
+        if (asked, told) not in self._known_tags:
+            if len(self._known_tags) >= _REMEMBERED_TAGS:
+                self._known_tags.clear()
+            given = {**self._thoughts.variables(asked), **self._told(told)}
+            self._known_tags[asked, told] = self._thoughts.tags(given)
+        return self._known_tags[asked, told]
 
     def own_thought(self) -> ThoughtTags | None:
         """What stands around the thought that the model writes when it is asked to think; None: its

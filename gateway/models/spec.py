@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from annotated_types import Ge, Le
 
 from gateway.core.errors import ConfigError
-from gateway.core.types import Searching
+from gateway.core.types import MAX_TOKENS_LIMIT, Searching
 from gateway.models.pinned import Pinned
 
 WITH = "+"
@@ -157,7 +157,7 @@ class ModelSpec:
     reasoning: Effort = ""
     """How much the model thinks before it answers: "off", "on" or a level. Empty: as its chat
     template has it. A request may say otherwise."""
-    thinking_budget: Annotated[int, Ge(0), Le(1 << 20)] = 0
+    thinking_budget: Annotated[int, Ge(0), Le(MAX_TOKENS_LIMIT)] = 0
     """Most tokens of what the model thinks, where a request says nothing; then the thought is
     closed. 0: it has no budget."""
     date: str = ""

@@ -72,6 +72,12 @@ def test_no_space_is_put_where_a_text_goes_on() -> None:
     assert read("_", ("<end>a", 0), ("x<think>y", 1)) == "{END}_ax<think>y"
 
 
+def test_a_text_that_stands_behind_others_has_its_tags_and_no_space_before_it() -> None:
+    for space in ("", "_"):
+        made = PromptReader(Pieces(space), CONTROL).continued(Written("a<end>", bytes(6)))
+        assert made == [*b"a", END]
+
+
 def test_what_a_label_spells_with_the_end_of_a_prompt_is_no_token() -> None:
     prompt = Written("a<e", bytes(3)).more("nd>")
     assert [m.start() for m in prompt.spelled(CONTROL)] == [1]

@@ -12,6 +12,7 @@ from gateway.core.errors import ContextOverflow, InvalidRequest
 from gateway.core.types import Constraint, GenerationRequest, Message, Sampling
 from gateway.engine.reader import Reader
 from gateway.engine.tokenizer import Segment
+from gateway.models.chat_template import Written
 from gateway.models.spec import ModelSpec, PathSource
 from tests.support.rendering import (
     CHATML,
@@ -215,6 +216,44 @@ def test_what_must_be_an_answer_is_none_within_a_thought() -> None:
     begun = read.render(replace(ASKED, answer_start="<think>so"))
     assert begun.thinking
     assert begun.text.endswith("<think>\n<think>so")
+
+
+def test_a_thought_that_is_written_first_is_begun_and_the_rest_stands_behind_it() -> None:
+    held = replace(
+        ASKED,
+        constraint=Constraint("regex", "a"),
+        answer_start="<call>",
+        reasoning="on",
+        thinks_first=True,
+        thinking_budget=9,
+    )
+    for template in (SWITCHED, CHATML + "{# <think>\n{{ enable_thinking }} #}"):
+        read = thinker(template)
+        made = read.render(
+            held if "enable_thinking is" in template else replace(held, reasoning="")
+        )
+        assert made.text.endswith("assistant\n<think>\n")
+        assert made.thinking
+        rules = read.thought_rules(replace(held, reasoning=""), opened=True)
+        assert rules is not None
+        assert (rules.budget, rules.first, rules.start.text) == (9, True, "<call>")
+        assert rules.tokens_of(Written(rules.tags.tag, bytes(8))) == [257]
+
+
+def test_a_budget_bounds_what_may_think_and_nothing_else() -> None:
+    read = thinker(SWITCHED, thinking_budget=5)
+    rules = read.thought_rules(ASKED, opened=True)
+    assert rules is not None
+    assert (rules.budget, rules.first) == (5, False)
+    asked = read.thought_rules(replace(ASKED, thinking_budget=3), opened=True)
+    assert asked is not None
+    assert asked.budget == 3
+    held = replace(ASKED, constraint=Constraint("regex", "a"))
+    assert read.thought_rules(held, opened=False) is None
+    assert thinker(CHATML, thinking_budget=5).thought_rules(ASKED, opened=False) is None
+    assert read.identity["thinking_budget"] == "5"
+    with pytest.raises(InvalidRequest, match="knows of no thought"):
+        thinker(CHATML).render(replace(held, thinks_first=True))
 
 
 def test_an_answer_behind_a_thought_that_was_written_stays_behind_it() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.core.errors import InvalidRequest
 from gateway.models.chat_template import ChatTemplate
-from gateway.models.families.thoughts import Thoughts, Variables
+from gateway.models.families.thoughts import Thoughts, ThoughtTags, Variables
 
 TURNS = "{% for m in messages %}[{{ m.role }}]{{ m.content }}[end]{% endfor %}"
 BEGINS = "{% if add_generation_prompt %}[assistant]BEGUN{% endif %}"
@@ -88,3 +88,48 @@ def test_what_a_template_does_not_know_is_refused() -> None:
             plain.variables(asked)
     with pytest.raises(InvalidRequest, match="only on and off"):
         thoughts(switch("not (enable_thinking | default(true))")).variables("high")
+
+
+CHANNEL = "<|channel|>analysis<|message|>"
+
+
+@pytest.mark.parametrize(
+    ("begun", "answer", "tags"),
+    [
+        ("<think>\n", "", ("", "\n", "</think>", "\n\n")),
+        ("<think>", "<think></think>", ("", "", "</think>", "")),
+        (
+            "{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}",
+            "",
+            ("<think>\n", "\n", "</think>", "\n\n"),
+        ),
+        (
+            "{# " + CHANNEL + " #}",
+            "<|channel|>final<|message|>",
+            (CHANNEL, "", "<|end|><|start|>assistant<|channel|>final<|message|>", ""),
+        ),
+        (
+            "{% if not enable_thinking %}<|channel>thought\n<channel|>{% endif %}",
+            "",
+            ("<|channel>thought\n", "\n", "<channel|>", ""),
+        ),
+        (
+            "{% if not enable_thinking %}<|START_THINKING|><|END_THINKING|>{% endif %}",
+            "<|START_TEXT|>",
+            ("<|START_THINKING|>", "", "<|END_THINKING|>", "<|START_TEXT|>"),
+        ),
+        (
+            "{# <|begin|>assistant<|think|> #}",
+            "<|content|>",
+            ("<|think|>", "", "<|end|><|begin|>assistant<|content|>", ""),
+        ),
+        ("<think></think>", "", None),
+        ("", "", None),
+    ],
+)
+def test_what_stands_around_a_thought(
+    begun: str, answer: str, tags: tuple[str, str, str, str] | None
+) -> None:
+    found = thoughts(begun, answer)
+    asked = {"enable_thinking": True} if "enable_thinking" in begun else {}
+    assert found.tags(asked) == (None if tags is None else ThoughtTags(*tags))
