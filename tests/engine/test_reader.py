@@ -223,18 +223,15 @@ def test_a_thought_that_is_written_first_is_begun_and_the_rest_stands_behind_it(
         ASKED,
         constraint=Constraint("regex", "a"),
         answer_start="<call>",
-        reasoning="on",
         thinks_first=True,
         thinking_budget=9,
     )
-    for template in (SWITCHED, CHATML + "{# <think>\n{{ enable_thinking }} #}"):
+    for template in (SWITCHED, CHATML + "{# <think>\\n #}"):
         read = thinker(template)
-        made = read.render(
-            held if "enable_thinking is" in template else replace(held, reasoning="")
-        )
+        made = read.render(held)
         assert made.text.endswith("assistant\n<think>\n")
         assert made.thinking
-        rules = read.thought_rules(replace(held, reasoning=""), opened=True)
+        rules = read.thought_rules(held, opened=True)
         assert rules is not None
         assert (rules.budget, rules.first, rules.start.text) == (9, True, "<call>")
         assert rules.tokens_of(Written(rules.tags.tag, bytes(8))) == [257]
