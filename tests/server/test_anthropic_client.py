@@ -160,3 +160,11 @@ def test_many_clients_get_the_bytes_that_one_gets(url: str, claude: anthropic.An
     alone = [*claude.messages.create(model=CHAT, max_tokens=6, messages=HELLO).content]
     with ThreadPoolExecutor(20) as threads:
         assert list(threads.map(ask, range(20))) == [alone] * 20
+
+
+def test_models_are_listed_as_anthropic_lists_them(claude: anthropic.Anthropic) -> None:
+    found = list(claude.models.list())
+    assert {CHAT, TOOLS} <= {model.id for model in found}
+    one = claude.models.retrieve(CHAT)
+    assert one in found
+    assert (one.type, one.display_name, one.created_at.year) == ("model", CHAT, 1970)

@@ -1,11 +1,12 @@
-"""GET /v1/models and /v1/models/{id}."""
+"""GET /v1/models and /v1/models/{id}, for Anthropic's clients in their shape."""
 
 from typing import Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from gateway.models.spec import ModelSpec
+from gateway.server.anthropic import models as anthropic
 from gateway.server.service import Service
 
 
@@ -37,14 +38,17 @@ class ModelRoutes:
         # A name may hold a slash, as those of adapters may.
         router.get("/models/{model:path}", summary="One model")(self.one)
 
-    async def all(self) -> ModelList:
+    async def all(self, request: Request) -> ModelList | anthropic.ModelPage:
         """Entries whose files are on this machine and that the API key allows."""
-        found = [_shown(spec) for spec in self._service.models()]
-        return ModelList(object="list", data=found)
+        found = self._service.models()
+        if anthropic.is_asked(request.headers):
+            return anthropic.page_of(found)
+        return ModelList(object="list", data=[_shown(spec) for spec in found])
 
-    async def one(self, model: str) -> Model:
+    async def one(self, model: str, request: Request) -> Model | anthropic.ModelInfo:
         """The entry of that name."""
-        return _shown(self._service.model(model))
+        found = self._service.model(model)
+        return anthropic.info_of(found) if anthropic.is_asked(request.headers) else _shown(found)
 
 
 def _shown(spec: ModelSpec) -> Model:
