@@ -6,13 +6,23 @@ each equal to scikit-learn's value, in which "no answer" is one label more.
 """
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from gateway.scoring.arrays import FloatArray, IntArray
-from gateway.scoring.intervals import MORE_ERRORS, Bounds, Unseen, of_counts, of_losses
+from gateway.scoring.intervals import (
+    MORE_ERRORS,
+    STEP,
+    Bounds,
+    Slopes,
+    Unseen,
+    of_counts,
+    of_losses,
+)
+from gateway.scoring.results import MOST_DENSE
 from gateway.scoring.statistic import ItemStatistic, Value, mean, ratio, share
 
 
@@ -194,16 +204,83 @@ def interval(
         clusters: of each item, shape (items,).
     """
     classes = statistic.rows.shape[1] // 3
-    rows = statistic.rows.toarray()
-    golds = np.asarray(rows[:, :classes].argmax(axis=1), dtype=np.int64)
-    counts = np.bincount(statistic.codes, minlength=len(rows)).astype(np.float64)
-    sums = counts @ rows
+    # Every row has one gold class.
+    golds = np.asarray(csr_array(statistic.rows[:, :classes]).indices, dtype=np.int64)
+    sums = statistic.total()[:, 0]
     smoothing = _unseen(sums, classes, disagreement)
-    found = of_counts(statistic, smoothing, golds, bounds=bounds, clusters=clusters)
+    slopes = _slopes(statistic, classes)
+    found = of_counts(statistic, smoothing, golds, bounds=bounds, clusters=clusters, slopes=slopes)
     if disagreement is None or found[0] is None:
         return found
-    apart = mean(rows[statistic.codes, -1])
+    apart = mean(statistic.rows.toarray()[statistic.codes, -1])
     return _no_surer(found, of_losses(apart, clusters=clusters), _expected(sums, disagreement))
+
+
+def _slopes(statistic: ItemStatistic, classes: int) -> Slopes | None:
+    """Of what is a mean over classes, where they are many: a direction changes few of them."""
+    part = _BY_CLASS.get(statistic.value)
+    if part is None or classes <= MOST_DENSE:
+        return None
+
+    def slopes(sums: FloatArray, rows: csr_array) -> tuple[FloatArray, FloatArray]:
+        at, of, moves = _touched(rows, classes)
+        counts = sums[: 3 * classes].reshape(3, classes)
+        here = part(*counts)
+        above, below = (each.sum() for each in here)
+
+        def gained(step: float) -> FloatArray:
+            """By how much the value is larger there: of small differences, so that what is lost in
+            a sum over all classes is not lost in every direction."""
+            changed = part(*(counts[:, of] + step * moves))
+            more, wider = (
+                np.bincount(at, weights=after - before[of], minlength=rows.shape[0])
+                for after, before in zip(changed, here, strict=True)
+            )
+            return np.asarray((more - above / below * wider) / (below + wider))
+
+        up, down = gained(STEP), gained(-STEP)
+        return (up - down) / (2 * STEP), (up + down) / STEP**2
+
+    return slopes
+
+
+def _touched(rows: csr_array, classes: int) -> tuple[IntArray, IntArray, FloatArray]:
+    """Which row has features of which class, shape (pairs,) each, and these: of how often it is the
+    gold label, the answer, and both, shape (3, pairs)."""
+    of, feature = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), rows.indices
+    pairs, places = np.unique(of * classes + feature % classes, return_inverse=True)
+    moves = np.zeros((3, len(pairs)))
+    moves[feature // classes, places.reshape(-1)] = rows.data
+    at, touched = np.divmod(pairs, classes)
+    return at, touched, moves
+
+
+def _f1_of_each(
+    support: FloatArray, answers: FloatArray, hits: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """What each class adds to macro-F1, above and below the line."""
+    present = support > 0
+    return _or_zero(2 * hits, support + answers) * present, present.astype(np.float64)
+
+
+def _weighted_of_each(
+    support: FloatArray, answers: FloatArray, hits: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    return _or_zero(2 * hits, support + answers) * support, support
+
+
+def _recall_of_each(
+    support: FloatArray, _: FloatArray, hits: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    present = support > 0
+    return _or_zero(hits, support) * present, present.astype(np.float64)
+
+
+_BY_CLASS: Mapping[Value, Callable[..., tuple[FloatArray, FloatArray]]] = {
+    macro_f1: _f1_of_each,
+    weighted_f1: _weighted_of_each,
+    balanced_accuracy: _recall_of_each,
+}
 
 
 def _no_surer(found: tuple[float, float], apart: Bounds, expected: float) -> Bounds:
