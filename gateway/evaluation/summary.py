@@ -326,7 +326,7 @@ def conclusion(metric: str, cells: Sequence[CellScore]) -> Conclusion:
     models = [cell for cell in ranked if cell.kind == "model" and cell.answered]
     if not models:
         return Conclusion.NOTHING_ANSWERED
-    if all(cell.kind == "model" for cell in ranked):
+    if all(cell.kind == "model" for cell in cells):
         return Conclusion.NO_BASELINE
     found = [each.verdict for each in models[0].verdicts]
     if all(verdict is Verdict.BETTER for verdict in found):

@@ -122,6 +122,12 @@ def _what_follows(report: Report, best: str) -> str:
                 f"What follows: no prompt here is worth its tokens, since "
                 f"{claims.beaten(report.best)}; a larger model, or this one tuned, may do more."
             )
+        case _ if not rival:
+            name = metric_name(report.primary_metric)
+            return (
+                f"What follows: nothing by {name}, which cannot be computed of any baseline; by "
+                f"another metric {best} may be worth its tokens."
+            )
         case _:
             return (
                 f"What follows: {are(report.n, 'item', 'does', 'do')} not show that {best} is "

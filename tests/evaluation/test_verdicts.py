@@ -140,6 +140,22 @@ def test_a_cell_that_answers_the_easy_half_does_not_lead() -> None:
     assert "Best here" not in said
 
 
+def test_baselines_without_the_metric_show_nothing_and_are_not_called_absent() -> None:
+    golds = [LABELS[i % 2] for i in range(40)]
+    report = judged(
+        "classification",
+        "mcc",
+        [cell("a", golds, golds), cell("b", golds, ["bug"] * 40)],
+        [cell("baseline:majority", golds, ["bug"] * 40)],
+    )
+    assert report.conclusion is Conclusion.NOT_SHOWN
+    said = summary_sentences(report)
+    assert "Compared with no other, since MCC cannot be computed: b." in said
+    assert said[-1].startswith("What follows: nothing by MCC, which cannot be computed of any")
+    alone = judged("classification", "mcc", [cell("b", golds, ["bug"] * 40)])
+    assert summary_sentences(alone) == ("No cell is best: MCC of none of them can be computed.",)
+
+
 def test_copies_are_one_item() -> None:
     draw = np.random.default_rng(4)
     right_a, right_b = ([*[True] * 13, *[False] * 3], [*[False] * 13, *[True] * 3])
