@@ -18,11 +18,12 @@ zero      The claim's test sees what did not occur, a bootstrap does not. Where 
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtrit
 
 from gateway.scoring.arrays import FloatArray, IntArray
 from gateway.scoring.bootstrap import FEWEST_CARRYING, Bootstrap, Method
 from gateway.scoring.claims import ALPHA, Claim
+from gateway.scoring.intervals import wilson
 from gateway.scoring.metrics import is_share
 from gateway.scoring.pairing import Pairs
 from gateway.scoring.proportions import score_interval
@@ -84,11 +85,46 @@ def interval(
     if counts is not None:
         found = score_interval(*counts, level)
         return replace(found, value=pairs.estimate), "score interval"
+    if pairs.parts is not None and clusters is None:
+        return of_precisions(pairs, level), "score intervals of both"
     few = drawn.carrying < FEWEST_CARRYING
     # Where all items differ alike, no resample says how another one might differ.
     if few or not drawn.values.size or drawn.values[-1] - drawn.values[0] <= _NOTHING:
         return Metric(pairs.estimate), ""
     return drawn.interval(level, method=method), f"{drawn.usable(method)} bootstrap"
+
+
+def of_precisions(pairs: Pairs, level: float) -> Metric:
+    """The difference of two precisions of independent items, from the score interval of each: a
+    resample of a cell that said a label a few times, and rightly, never sees it err.
+
+    Both reaches are added as squares on each side, less what the two share (Zou and Donner 2008,
+    "Construction of confidence limits about effect measures").
+    """
+    (hits_a, of_a), (hits_b, of_b) = (
+        side.features().toarray().T for side in (pairs.of_a, pairs.of_b)
+    )
+    share = (hits_a.sum() + hits_b.sum()) / (of_a.sum() + of_b.sum())
+    own, other = hits_a - share * of_a, hits_b - share * of_b
+    size = float(np.linalg.norm(own) * np.linalg.norm(other))
+    alike = max(0.0, float(own @ other) / size) if size else 0.0
+    (value_a, below_a, above_a), (value_b, below_b, above_b) = (
+        _reaches(float(hits.sum()), float(among.sum()), level)
+        for hits, among in ((hits_a, of_a), (hits_b, of_b))
+    )
+
+    def joined(first: float, second: float) -> float:
+        return float(np.sqrt(first**2 + second**2 - 2 * alike * first * second))
+
+    value = value_a - value_b
+    return Metric(value, value - joined(below_a, above_b), value + joined(above_a, below_b))
+
+
+def _reaches(hits: float, n: float, level: float) -> tuple[float, float, float]:
+    """A share, and how far its score interval goes below and above it."""
+    part = hits / n
+    low, high = wilson(part, n, float(stdtrit(max(1.0, n - 1), (1 + level) / 2)))
+    return part, part - low, high - part
 
 
 def agreeing(shown: Metric, claim: Claim) -> Metric:

@@ -91,7 +91,7 @@ def _share_of(part: float, n: float, reach: float) -> tuple[float, float]:
     """The score interval, wide enough where hardly anything was seen of one side: there it ends
     just short of shares that are as likely (Brown, Cai and DasGupta 2001, "Interval estimation for
     a binomial proportion", section 4.1.1)."""
-    low, high = _wilson(part, n, reach)
+    low, high = wilson(part, n, reach)
     return min(low, _least_of_few(n * part) / n), max(high, 1 - _least_of_few(n * (1 - part)) / n)
 
 
@@ -330,11 +330,11 @@ def _scored(
         return NONE
     n = share_of * (1 - share_of) / (variance / room**2)
     corrected = min(1.0, max(0.0, (observed - bias - least) / room))
-    low, high = _wilson(corrected, n, _student(freedom))
+    low, high = wilson(corrected, n, _student(freedom))
     return min(observed, least + room * low), max(observed, least + room * high)
 
 
-def _wilson(share_of: float, n: float, reach: float) -> tuple[float, float]:
+def wilson(share_of: float, n: float, reach: float) -> tuple[float, float]:
     """The shares that a score test does not reject; `reach` is its critical value.
 
     statsmodels has it for whole numbers of items and the normal quantile only.

@@ -118,7 +118,7 @@ def in_shares(metric: str) -> bool:
 def is_share(metric: str) -> bool:
     """Whether it is the share of items that something is true of."""
     named = metric in SHARES_OF_RIGHT or metric in ("accuracy_answered", "coverage", "conformance")
-    return named or metric.startswith("field:")
+    return named or metric.startswith(("field:", "recall:"))
 
 
 def reads_probabilities(metric: str) -> bool:

@@ -16,6 +16,7 @@ from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.types import Answer, TaskKind
 from gateway.scoring.arrays import BoolArray, FloatArray, IntArray
 from gateway.scoring.items import Items, ordered
+from gateway.scoring.mcnemar import FEWEST_DECIDING
 from gateway.scoring.metrics import reads_probabilities
 from gateway.scoring.results import Prediction, Status
 from gateway.scoring.scores import ON_COMMON_ITEMS, Costs, statistics
@@ -70,7 +71,9 @@ class Pairs:
     """The metric of `a` less that of `b`."""
     deciding: IntArray
     """Positions among the kept items of those that a test goes by: where answers are right or
-    wrong, those that exactly one cell has right; else those on which the metric differs."""
+    wrong, those that exactly one cell has right; else those on which the metric differs. Of a
+    precision, where a cell says the label so rarely that nothing can be told of it, those on which
+    it does."""
     parts: FloatArray | None = None
     """What each kept item adds to the difference of two precisions, which are of other items; None
     of another metric. See `_parts`."""
@@ -303,6 +306,10 @@ def _deciding(
     of_all = ":" not in metric and metric not in ("coverage", "conformance", *_BY_HOW_MUCH)
     if of_labels and of_all:
         return np.flatnonzero((a.right != b.right)[kept])
+    if metric.startswith("precision:"):
+        rarer = min((np.flatnonzero(side.features().toarray()[:, 1]) for side in sides), key=len)
+        if len(rarer) < FEWEST_DECIDING:
+            return rarer
     gaps = abs(sides[0].features() - sides[1].features())
     return np.flatnonzero(np.asarray(gaps.sum(axis=1)).ravel() > 0)
 

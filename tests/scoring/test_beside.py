@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.scoring.beside import LEVEL, agreeing, discordant, joint_level
+from gateway.scoring.beside import LEVEL, agreeing, discordant, joint_level, of_precisions
 from gateway.scoring.claims import claim
 from gateway.scoring.contest import contest
 from gateway.scoring.proportions import score_interval
@@ -82,3 +82,19 @@ def test_where_all_items_differ_alike_there_is_no_interval() -> None:
     found = contest(*cells, task_kind="number", labels=(), metric="mae", resamples=50)
     assert found.difference == Metric(-2.0)
     assert found.alone.shown
+
+
+def test_a_precision_of_few_answers_is_no_surer_than_they_are() -> None:
+    golds = ["bug"] * 28 + ["feature"] * 32
+    rare = ["bug", *["feature"] * 59]
+    rows: Rows = [(gold, a, "bug") for gold, a in zip(golds, rare, strict=True)]
+    one = of_precisions(pairs_of(rows, "precision:bug"), 0.95)
+    assert one.value == pytest.approx(1 - 28 / 60)
+    assert one.low is not None
+    assert one.high is not None
+    assert one.low < -0.3
+    turned = of_precisions(pairs_of([(g, b, a) for g, a, b in rows], "precision:bug"), 0.95)
+    assert (turned.low, turned.high) == (pytest.approx(-one.high), pytest.approx(-one.low))
+    wider = of_precisions(pairs_of(rows, "precision:bug"), 0.99)
+    assert wider.low is not None
+    assert wider.low < one.low
