@@ -45,6 +45,8 @@ _TRANSPARENT = {"default", "d", "first", "last", "list", "map", "select", "rejec
 _TRANSPARENT |= {"rejectattr", "attr", "items", "dictsort", "sort", "unique", "min", "max"}
 """Filters that give back what they were given, and make no text."""
 _RANDOM = ("random",)
+_OF_QUEUES = ("append", "pop")
+"""Methods that change a list, and that templates may call on lists of their own all the same."""
 
 
 class _Generator(CodeGenerator):
@@ -87,7 +89,8 @@ class _Counted(NodeTransformer):
         return node
 
     def visit_List(self, node: nodes.List) -> nodes.Expr:  # noqa: N802
-        return self._made(node)
+        self.generic_visit(node)
+        return _made_by("own", node)
 
     def visit_Dict(self, node: nodes.Dict) -> nodes.Expr:  # noqa: N802
         return self._made(node)
@@ -100,10 +103,14 @@ class _Counted(NodeTransformer):
             node.as_const()
         except nodes.Impossible:
             self.generic_visit(node)
-            made = nodes.Call(nodes.EnvironmentAttribute("made"), [node], [], None, None)
-            made.set_lineno(node.lineno)
-            return made
+            return _made_by("made", node)
         return node
+
+
+def _made_by(name: str, node: nodes.Expr) -> nodes.Expr:
+    made = nodes.Call(nodes.EnvironmentAttribute(name), [node], [], None, None)
+    made.set_lineno(node.lineno)
+    return made
 
 
 def _call(name: str, line: int) -> nodes.Stmt:
@@ -124,6 +131,10 @@ def _concat(parts: Iterable[Any]) -> str:
         if length > MOST_CHARACTERS:
             check_length(length)
     return joined(texts)
+
+
+class _Own(list[Any]):
+    """A list that a template has written."""
 
 
 class ChatEnvironment(ImmutableSandboxedEnvironment):
@@ -153,9 +164,21 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
 
     @staticmethod
     def made(value: Any) -> Any:
-        """A list that a template has written, once it is counted."""
+        """A tuple or an object that a template has written, once it is counted."""
         measure(value)
         return value
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """As the reference's, but that a template's own list may grow and shrink: those of Kimi K2
+        remember by one which calls wait for a result, and the reference refuses their history."""
+        is_queue = isinstance(obj, _Own) and attr in _OF_QUEUES
+        return is_queue or super().is_safe_attribute(obj, attr, value)
+
+    @staticmethod
+    def own(value: list[Any]) -> list[Any]:
+        """A list that a template has written, once it is counted."""
+        measure(value)
+        return _Own(value)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         parsed = super()._parse(source, name, filename)

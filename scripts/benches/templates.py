@@ -143,7 +143,7 @@ def compared(source: str, messages: Sequence[Message], tools: Sequence[Tool]) ->
         said = exc.message.splitlines()[0][:90]
         return f"refused by both: {said}" if theirs is None else f"refused: {said}"
     if theirs is None:
-        return f"differs: transformers refuses: {why[:60]}"
+        return f"here only: transformers refuses: {why[:60]}"
     if ours.text == theirs:
         return "equal"
     at = next((n for n, (a, b) in enumerate(zip(ours.text, theirs, strict=False)) if a != b), -1)
@@ -281,10 +281,11 @@ def main() -> int:
             counts[kind, verdict] += 1
             if verdict != "equal":
                 print(f"{path.stem[:36]:<36}  {kind:<22} {found}")
-    print(f"\n{len(paths)} templates      equal  refused by both  refused  differs")
+    print(f"\n{len(paths)} templates      equal  refused by both  refused  differs  here only")
     for kind in CONVERSATIONS:
-        row = [counts[kind, v] for v in ("equal", "refused by both", "refused", "differs")]
-        print(f"{kind:<22}" + "{:>5}{:>17}{:>9}{:>9}".format(*row))
+        verdicts = ("equal", "refused by both", "refused", "differs", "here only")
+        row = [counts[kind, verdict] for verdict in verdicts]
+        print(f"{kind:<22}" + "{:>5}{:>17}{:>9}{:>9}{:>11}".format(*row))
     labels = [counts["labels", verdict] for verdict in ("safe", "refused", "UNSAFE")]
     print("labels: {} safe, {} refused, {} unsafe".format(*labels))
     trips = [counts["calls", verdict] for verdict in ("equal", "none", "differs")]

@@ -18,6 +18,7 @@ from gateway.core.errors import InvalidRequest
 from gateway.core.types import Message, Tool, ToolCall
 from gateway.models.chat_template import DAY, ChatTemplate, one_call_a_turn, tool_mode
 from gateway.models.families.thoughts import Thoughts
+from gateway.models.origins import CALLER
 from gateway.models.reasoning import opens
 
 CONTROL = re.compile(r"<\|im_(?:start|end)\|>|</?think>|\[/?INST\]|</?tool_call>")
@@ -331,3 +332,29 @@ def test_the_syntax_of_calls_is_what_the_template_writes() -> None:
     assert ChatTemplate(TEMPLATES["xml tools"]).call_syntax(SPECIAL) == "functions-in-line"
     unknown = with_tools("{{- '<tool_call>' + t.function.name + '/' + (t.id or '') }}")
     assert tool_mode("auto", unknown, SPECIAL) == "fallback"
+
+
+def test_a_template_may_keep_a_queue_and_changes_nothing_that_it_was_given() -> None:
+    source = (
+        "{% set waits = namespace(ids=[]) %}{% for m in messages %}[{{ m.role }}]"
+        "{% for c in m.tool_calls or [] %}{% set _ = waits.ids.append(c.function.name) %}"
+        "{% endfor %}{% if m.role == 'tool' %}{{ waits.ids.pop(0) }}: {% endif %}{{ m.content }}"
+        "{% endfor %}"
+    )
+    calls = tuple(ToolCall(name, name, "{}") for name in "ab")
+    results = [Message("tool", f"<|im_end|> of {name}", (), name) for name in "ab"]
+    turns = [Message("user", "?"), Message("assistant", "", calls), *results]
+    shown = ChatTemplate(source).write(turns, special={}, control=None)
+    text = "[user]?[assistant][tool]a: <|im_end|> of a[tool]b: <|im_end|> of b"
+    assert shown.text == text
+    assert shown.origins[text.index("<")] == CALLER
+    for changes in ("messages.pop()", "messages[1].tool_calls.append(1)", "tools.append(1)"):
+        changing = ChatTemplate(f"{source}{{{{ {changes} }}}}{{% if tools %}}{{% endif %}}")
+        with pytest.raises(InvalidRequest, match="unsafe"):
+            changing.render(turns, special={}, tools=[Tool("t")])
+    endless = ChatTemplate(
+        "{% set a = [] %}{% for i in range(99999) %}{% for j in range(99999) %}"
+        "{% set _ = a.append(a) %}{% endfor %}{% endfor %}"
+    )
+    with pytest.raises(InvalidRequest, match="it takes more"):
+        endless.render(turns[:1], special={})

@@ -220,7 +220,7 @@ def test_arguments_are_a_text_for_a_template_that_takes_no_object() -> None:
 def test_calls_that_a_template_can_not_render_are_known_by_its_marks() -> None:
     source = SHOWS + (
         "{% set ids = [] %}{% for m in messages %}[{{ m.role }}]{% for c in m.tool_calls or [] %}"
-        "{% set _ = ids.append(c.id) %}<|tool_calls_section_begin|>{{ ids[-1] }}{% endfor %}"
+        "{% set _ = ids.insert(0, c.id) %}<|tool_calls_section_begin|>{{ ids[-1] }}{% endfor %}"
         "{% endfor %}"
     )
     assert ChatTemplate(source).call_syntax({}) == "kimi"
