@@ -91,6 +91,7 @@ def test_nothing_outlives_the_connection(client: TestClient) -> None:
         ("{", 400, "invalid_json"),
         ("[]", 400, "invalid_json"),
         ("[" * 100_000, 400, "invalid_json"),
+        (f'{{"type": "response.create", "x": {"[" * 990}{"]" * 990}}}', 400, ""),
         ('{"type": "response.cancel"}', 400, "invalid_value"),
         ("{}", 400, "invalid_value"),
         ('{"type": "response.create"}', 400, "missing_required_parameter"),

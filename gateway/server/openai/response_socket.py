@@ -118,11 +118,11 @@ class _Connection:
             items = _items_of(body.get("input"))
             if previous:
                 items = [*self._items_before(previous), *items]
+            asked = _as_body({**body, "stream": True, **({"input": items} if previous else {})})
         except _Refused as refused:
             await self._tell_error(400, refused.error)
             return
-        asked = {**body, "stream": True, **({"input": items} if previous else {})}
-        done = await self._ask(json.dumps(asked).encode(), previous or None)
+        done = await self._ask(asked, previous or None)
         if done is not None:
             self._last = _Answered(done["id"], [*items, *done["output"]])
         elif previous:
@@ -207,6 +207,16 @@ def _request_in(text: str) -> dict[str, Any]:
             f"a message has the type response.create, not {json.dumps(kind):.40}", param="type"
         )
     return given
+
+
+def _as_body(asked: dict[str, Any]) -> bytes:
+    """Raises:
+    _Refused: it is nested too deep to be written.
+    """
+    try:
+        return json.dumps(asked).encode()
+    except RecursionError as exc:
+        raise _Refused("nested too deep", "invalid_json") from exc
 
 
 def _items_of(given: Any) -> list[Any]:
