@@ -248,7 +248,10 @@ def _searched(scores: LabelScores, search: LabelSearch) -> LabelScores:
     def together(node: TrieNode) -> float:
         return math.log(math.fsum(math.exp(scores.logprobs[i]) for i in node.below))
 
-    pruner, logprobs = Pruner(search, len(scores.labels)), list(scores.logprobs)
+    pruner, logprobs = (
+        Pruner(search, scores.token_counts, scores.byte_counts),
+        list(scores.logprobs),
+    )
     pending, forwarded, unfinished = [build_trie([x.encode() for x in scores.labels])], -1, []
     while pending:
         node = pending.pop()

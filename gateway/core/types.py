@@ -287,6 +287,9 @@ class Delta:
     are the completion's."""
 
 
+Length = Literal["", "tokens", "bytes"]
+"""What a rule divides a label's log-probability by: nothing, its tokens, its bytes."""
+
 EXACT_SHARE = 1e-6
 """A probability that is off by no more than this is exact: what is shown has six digits."""
 
@@ -301,10 +304,28 @@ class LabelSearch:
     tolerance: float = 1.0
     """By how much a label's probability among all labels may be off, by each of the rules. 1: by
     any, since only the best is asked for."""
+    lengths: tuple[Length, ...] = ()
+    """For each rule, what it divides a label's log-probability by; empty: nothing."""
 
     def __post_init__(self) -> None:
         _require(bool(self.corrections), "corrections", self.corrections, "one or more")
+        rules = len(self.corrections)
+        _require(len(self.lengths) in (0, rules), "lengths", self.lengths, f"none, or {rules}")
         _require(0.0 < self.tolerance <= 1.0, "tolerance", self.tolerance, "above 0, at most 1")
+
+    def divisors(self, tokens: Sequence[int], sizes: Sequence[int]) -> tuple[Sequence[int], ...]:
+        """For each rule, what it divides each label's log-probability by.
+
+        Args:
+            tokens, sizes: of each label, as `LabelScores.token_counts` and `byte_counts`.
+        """
+        known: dict[Length, Sequence[int]] = {
+            "tokens": tokens,
+            "bytes": sizes,
+            "": [1] * len(tokens),
+        }
+        none: Length = ""
+        return tuple(known[each] for each in self.lengths or (none,) * len(self.corrections))
 
     def check(self, labels: Sequence[str]) -> None:
         """Raise InvalidRequest where a correction is not of these labels, or not finite."""

@@ -117,7 +117,8 @@ class EngineBackend:
         prompt, continuations = self._reader.split_labels(request, labels, self.context_length)
         longest = max(len(tokens) for tokens in continuations)
         self._check_context(len(prompt) + longest)
-        job = score(prompt, continuations, self._reader.vocabulary, search)
+        sizes = tuple(len(label.encode()) for label in labels)
+        job = score(prompt, continuations, self._reader.vocabulary, search, sizes)
         done = await self._run(prompt, job)
         found = done.answer
         assert isinstance(found, Scored)
@@ -125,7 +126,7 @@ class EngineBackend:
             labels=tuple(labels),
             logprobs=found.logprobs,
             token_counts=tuple(len(tokens) + 1 for tokens in continuations),
-            byte_counts=tuple(len(label.encode()) for label in labels),
+            byte_counts=sizes,
             tokens_evaluated=len(prompt) + found.forwarded,
             prompt_tokens=len(prompt),
             exact=found.exact,

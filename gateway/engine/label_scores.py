@@ -24,18 +24,24 @@ def score(
     labels: Sequence[Sequence[int]],
     vocabulary: Vocabulary,
     search: LabelSearch | None = None,
+    sizes: Sequence[int] = (),
 ) -> Job:
     """For each label, the log-probability of its tokens after the prompt and of stopping there.
 
     A node of the label trie is forwarded once at most; without a search, each is. Labels that are
     no disjoint events are all finished.
+
+    Args:
+        sizes: UTF-8 length of each label; only a search by a rule that divides by it asks for them.
     """
     if search and not _are_disjoint(labels, vocabulary):
         search = None
     root = build_trie(labels)
     (row,) = yield Step(0, prompt, returns=len(root.children) > 1)
     prompt_done = time.perf_counter()
-    found = _Found(labels, vocabulary, search)
+    lengths = [len(label) + 1 for label in labels]
+    pruner = Pruner(search, lengths, sizes or lengths) if search else None
+    found = _Found(len(labels), vocabulary, pruner)
     pending = [(len(prompt), *child) for child in found.visit(root, row, 0.0)]
     forwarded = 0
     while pending:
@@ -74,14 +80,12 @@ def _chain(token: int, node: TrieNode, most: int) -> list[tuple[int, TrieNode]]:
 class _Found:
     """What is known of the labels so far."""
 
-    def __init__(
-        self, labels: Sequence[Sequence[int]], vocabulary: Vocabulary, search: LabelSearch | None
-    ) -> None:
-        self.logprobs = [0.0] * len(labels)
+    def __init__(self, labels: int, vocabulary: Vocabulary, pruner: Pruner | None) -> None:
+        self.logprobs = [0.0] * labels
         self.unfinished: list[tuple[int, ...]] = []
         self._endings: list[float] = []
         self._vocabulary = vocabulary
-        self._pruner = Pruner(search, len(labels)) if search else None
+        self._pruner = pruner
 
     def visit(
         self, node: TrieNode, row: Logits, so_far: float

@@ -17,6 +17,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from gateway.core.errors import BackendError, ConfigError
+from gateway.core.types import Length
 from gateway.scoring.arrays import FloatArray
 
 IMPOSSIBLE = -1e4
@@ -52,8 +53,9 @@ class ScoreRule(StrEnum):
             raise ConfigError(f"unknown score rule: {exc}", hint=f"known: {known}") from exc
 
 
-BY_LENGTH = frozenset({ScoreRule.MEAN, ScoreRule.PER_BYTE})
-"""Rules by which an unfinished label has no useful bound: the longer, the better it may be."""
+BY_LENGTH: Mapping[ScoreRule, Length] = {ScoreRule.MEAN: "tokens", ScoreRule.PER_BYTE: "bytes"}
+"""Rules that divide by a label's length, and what that is. All labels are close to each other by
+them, so that what is left unfinished may be most of the probability."""
 
 VERSIONS: Mapping[ScoreRule, str] = {ScoreRule.BATCH: "mean of probabilities"}
 """What a rule does now that it once did otherwise: runs that were stored before lack it."""
@@ -161,7 +163,7 @@ class Calibrator:
                 'the largest of all is one; a strategy of mode "constrained" asks for the label '
                 "itself"
             )
-        if scores.unfinished and self._reach(scores) >= scores.logprobs[at] - self.offset[at]:
+        if scores.unfinished and self._reach(scores) >= self._corrected(scores)[at]:
             return (
                 f"undecided: {count} of {len(scores.labels)} labels are unfinished, and by this "
                 'rule one may be better; label_search = "full" finishes all'
@@ -170,20 +172,30 @@ class Calibrator:
 
     def _reach(self, scores: Scored) -> float:
         """What no unfinished label's score exceeds."""
-        places = (i for group in scores.unfinished for i in group)
-        return max(scores.logprobs[i] - self.offset[i] for i in places)
+        corrected = self._corrected(scores)
+        return max(float(corrected[i]) for group in scores.unfinished for i in group)
+
+    def _corrected(self, scores: Scored) -> FloatArray:
+        """The rule's score of each label; of one that is a bound, what it does not exceed."""
+        logprobs = np.asarray([scores.logprobs], dtype=np.float64)
+        corrected = _divided(self.rule, self.labels, [scores], logprobs) - np.asarray(self.offset)
+        of_item: FloatArray = corrected[0]
+        return of_item
 
     def off_by(self, scores: Scored) -> float:
         """By how much a probability may be off at most, because labels are unfinished.
 
         With V the sum of the finished ones' and U what the others have at most, a finished label's
         share lies between w / (V + U) and w / V, and that of all others is at most U / (V + U).
+        Labels with one beginning have no more than it together, unless each is divided by its
+        length.
         """
         if not scores.unfinished:
             return 0.0
-        corrected = np.asarray(scores.logprobs) - np.asarray(self.offset)
+        corrected = self._corrected(scores)
         shares = np.exp(corrected - corrected.max())
-        most = sum(float(shares[list(group)].max()) for group in scores.unfinished)
+        together = np.sum if self.rule in BY_LENGTH else np.max
+        most = sum(float(together(shares[list(group)])) for group in scores.unfinished)
         rest = float(shares[~np.asarray(scores.bounds)].sum()) if scores.bounds else 0.0
         return most / (rest + most)
 
@@ -240,11 +252,6 @@ def _prior(table: FloatArray) -> FloatArray:
 def _rule_scores(rule: ScoreRule, labels: tuple[str, ...], items: Sequence[Scored]) -> FloatArray:
     """The rule's score of each label before any offset, shape (items, labels)."""
     for scores in items:
-        if scores.unfinished and rule in BY_LENGTH:
-            raise ConfigError(
-                f"the rule {rule.value!r} needs every label, and some are unfinished",
-                hint='score them with label_search = "full"',
-            )
         if scores.labels != labels:
             raise ConfigError(
                 f"scores of the labels {scores.labels!r} were given where {labels!r} were expected",
@@ -256,6 +263,13 @@ def _rule_scores(rule: ScoreRule, labels: tuple[str, ...], items: Sequence[Score
     wrong = (np.isnan(logprobs) | np.isposinf(logprobs)).any(axis=1)
     if wrong.any():
         raise _no_log_probabilities(items[int(wrong.argmax())])
+    return _divided(rule, labels, items, logprobs)
+
+
+def _divided(
+    rule: ScoreRule, labels: tuple[str, ...], items: Sequence[Scored], logprobs: FloatArray
+) -> FloatArray:
+    """Log-probabilities, shape (items, labels), as the rule divides them."""
     match rule:
         case ScoreRule.MEAN:
             return logprobs / _lengths(labels, [each.token_counts for each in items], "token")

@@ -1,8 +1,8 @@
 """77 labels searched, beside all of them finished: tokens, answers, and probabilities.
 
-tokens     forwarded an item, where all labels are finished and where they are searched; what
-           prompts have in common is read once
-answers    items of which both say the same label, by each rule
+tokens, s  of an item where all labels are finished, and where they are searched and the best is
+           found; what prompts have in common is read once
+same       items of which both say the same label, by each rule
 gap        the largest difference of a probability; and the largest bound that the search gave one
 
     scripts/bench search [cut|whole] [ITEMS] [STRATEGY] [MINUTES]
@@ -39,7 +39,7 @@ from gateway.evaluation.run import Plan, question
 from gateway.models.environment import prompts_root
 from gateway.models.locate import locate
 from gateway.scoring import rules
-from gateway.scoring.rules import Calibrator, ScoreRule
+from gateway.scoring.rules import BY_LENGTH, Calibrator, ScoreRule
 from gateway.tasks.task import Item
 
 NAME = "smollm2-135m"
@@ -47,7 +47,7 @@ FITTED_ON = 16
 AT_ONCE = 12
 """Items that are compared and kept together."""
 KEPT = Path(platformdirs.user_cache_dir("local-model-gateway")) / "bench" / "search"
-RULES = ((ScoreRule.SUM,), (ScoreRule.SUM, ScoreRule.BATCH))
+RULES = ((ScoreRule.SUM,), (ScoreRule.MEAN,), (ScoreRule.SUM, ScoreRule.BATCH))
 """Of each search."""
 DECIDED_BY = (label_scores, label_search, trie, rules)
 """Modules that decide what is kept, beside the model and the question."""
@@ -211,7 +211,8 @@ async def measured(
     whole, tokens, seconds = await timed(backend, plan, items, None)
     found = []
     for read_by in fitted:
-        search = LabelSearch(tuple(rule.offset for rule in read_by))
+        lengths = tuple(BY_LENGTH.get(rule.rule, "") for rule in read_by)
+        search = LabelSearch(tuple(rule.offset for rule in read_by), lengths=lengths)
         searched, few, quick = await timed(backend, plan, items, search)
         total = Found((tokens, few), (seconds, quick), 0, 0.0, 0.0)
         for pair in zip(whole, searched, strict=True):
@@ -240,15 +241,22 @@ async def go_on(backend: LlamaCppBackend, plan: Plan, kept: Kept, until: float) 
             break
 
 
-def rows(kept: Kept, name: str) -> Iterator[list[str]]:
+def rows(kept: Kept) -> Iterator[list[str]]:
     """One for each set of rules."""
     n = len(kept.done)
     for some, found in zip(RULES, kept.found, strict=True):
-        full, few = found.tokens
-        figures = [f"{full / n:,.0f}", f"{few / n:,.0f}", f"{full / few:.2f}x"]
-        figures += [f"{seconds / n:.2f}" for seconds in found.seconds]
-        figures += [f"{found.same:,} of {n * len(some):,}", f"{found.gap:.2g}"]
-        yield [f"{name}, n = {n:,}", ", ".join(some), *figures, f"{found.bound:.2g}"]
+        tokens = [f"{each / n:,.0f}" for each in found.tokens]
+        fewer = f"{found.tokens[0] / found.tokens[1]:.2f}x"
+        seconds = [f"{each / n:.2f}" for each in found.seconds]
+        same = f"{found.same:,} of {n * len(some):,}"
+        yield [
+            ", ".join(some),
+            *tokens,
+            fewer,
+            *seconds,
+            same,
+            f"{found.gap:.1g}/{found.bound:.1g}",
+        ]
 
 
 def main() -> None:
@@ -269,9 +277,9 @@ def main() -> None:
         asyncio.run(backend.close())
     if not kept.done:
         raise SystemExit("nothing was compared")
-    columns = ["items", "rules", "tokens, full", "searched", "fewer", "s, full", "searched"]
-    table = list(rows(kept, f"{which}, {strategy}"))
-    show(f"labels searched, {NAME}, an item", [*columns, "same answer", "gap", "bound"], table)
+    columns = ["rules", "tokens", "found", "fewer", "s", "found", "same", "gap/bound"]
+    title = f"labels searched, {NAME}, {which}, {strategy}, an item of {len(kept.done):,}"
+    show(title, columns, list(rows(kept)))
     if left := len(plan.items) - len(kept.done):
         out.print(f"{left:,} of {len(plan.items):,} items are left: the same call goes on")
 

@@ -15,7 +15,7 @@ from gateway.engine.context import Logits
 from gateway.engine.jobs import Job, Scored, Vocabulary
 from gateway.engine.label_scores import score
 from gateway.engine.trie import build_trie, count_nodes
-from gateway.scoring.rules import Calibrator, ScoreRule
+from gateway.scoring.rules import BY_LENGTH, Calibrator, ScoreRule
 
 TOKENS = 6
 STOP = TOKENS
@@ -65,13 +65,17 @@ def answered(job: Job, model: Model) -> Scored:
     return found
 
 
+def size(label: Sequence[int]) -> int:
+    """UTF-8 length that stands for a label's."""
+    return 2 * sum(label) + 1
+
+
 def scores_of(found: Scored, labels: Sequence[Sequence[int]]) -> LabelScores:
-    lengths = tuple(len(label) for label in labels)
     return LabelScores(
         labels=tuple(map(str, labels)),
         logprobs=found.logprobs,
-        token_counts=lengths,
-        byte_counts=lengths,
+        token_counts=tuple(len(label) + 1 for label in labels),
+        byte_counts=tuple(map(size, labels)),
         tokens_evaluated=len(PROMPT) + found.forwarded,
         prompt_tokens=len(PROMPT),
         exact=True,
@@ -85,7 +89,9 @@ def scores_of(found: Scored, labels: Sequence[Sequence[int]]) -> LabelScores:
 def searched(
     labels: Sequence[Sequence[int]], model: Model, search: LabelSearch | None
 ) -> LabelScores:
-    return scores_of(answered(score(PROMPT, labels, VOCABULARY, search), model), labels)
+    return scores_of(
+        answered(score(PROMPT, labels, VOCABULARY, search, tuple(map(size, labels))), model), labels
+    )
 
 
 @given(
@@ -93,19 +99,28 @@ def searched(
     model=models,
     tolerance=st.sampled_from([1.0, 0.1, EXACT_SHARE]),
     seed=st.integers(0, 100),
-    rules=st.integers(1, 3),
+    rules=st.lists(
+        st.sampled_from([ScoreRule.BATCH, ScoreRule.MEAN, ScoreRule.PER_BYTE]),
+        min_size=1,
+        max_size=3,
+    ),
 )
 @settings(max_examples=150, deadline=None)
 def test_the_best_label_of_each_rule_is_that_of_the_full_tree_and_each_share_within_its_bound(
-    labels: list[tuple[int, ...]], model: Model, tolerance: float, seed: int, rules: int
+    labels: list[tuple[int, ...]],
+    model: Model,
+    tolerance: float,
+    seed: int,
+    rules: list[ScoreRule],
 ) -> None:
-    offsets = np.random.default_rng(seed).normal(0.0, 2.0, (rules, len(labels)))
+    offsets = np.random.default_rng(seed).normal(0.0, 2.0, (len(rules), len(labels)))
     offsets[0] = 0.0
-    search = LabelSearch(tuple(tuple(row) for row in offsets.tolist()), tolerance)
+    corrections = tuple(tuple(row) for row in offsets.tolist())
+    search = LabelSearch(corrections, tolerance, tuple(BY_LENGTH.get(rule, "") for rule in rules))
     whole, found = searched(labels, model, None), searched(labels, model, search)
     assert not whole.unfinished
-    for offset in search.corrections:
-        calibrator = Calibrator(ScoreRule.BATCH, whole.labels, offset)
+    for rule, offset in zip(rules, search.corrections, strict=True):
+        calibrator = Calibrator(rule, whole.labels, offset)
         exact, shares = calibrator.probabilities(whole), calibrator.probabilities(found)
         best = calibrator.best(shares)
         assert best == calibrator.best(exact)

@@ -249,6 +249,10 @@ def test_labels_that_were_left_by_one_rule_may_be_best_by_another() -> None:
 
 
 @pytest.mark.parametrize("rule", [ScoreRule.MEAN, ScoreRule.PER_BYTE])
-def test_rules_by_length_refuse_labels_that_are_unfinished(rule: ScoreRule) -> None:
-    with pytest.raises(ConfigError, match="needs every label"):
-        fitted(rule).probabilities(unfinished((1, 2)))
+def test_by_length_each_unfinished_label_may_have_all_of_its_beginning(rule: ScoreRule) -> None:
+    scores = replace(unfinished((1, 2)), token_counts=(1, 2, 3), byte_counts=(1, 2, 3))
+    rest = math.exp(-3 / 2) + math.exp(-3 / 3)
+    assert fitted(rule).off_by(scores) == pytest.approx(rest / (math.exp(-1) + rest))
+    assert fitted(rule).undecided(scores, "bug"), "the third may be as good by its length"
+    longer = replace(scores, token_counts=(4, 2, 3), byte_counts=(4, 2, 3))
+    assert fitted(rule).undecided(longer, "bug") == ""
