@@ -70,7 +70,8 @@ class Pruner:
         """What all labels behind a beginning do not exceed together, for each rule: no more than
         the beginning, where their log-probabilities are taken as they are."""
         each = self._each(node, so_far)
-        return np.where(self._by_length, np.logaddexp.reduce(each, axis=1), each.max(axis=1))
+        sums: NDArray[np.float64] = np.logaddexp.reduce(each, axis=1)
+        return np.where(self._by_length, sums, each.max(axis=1))
 
     def order(self, bounds: Sequence[NDArray[np.float64]]) -> list[int]:
         """Places of beginnings with these bounds, the most promising by any rule last. What rules
