@@ -150,6 +150,8 @@ def _levels(spec: "ModelSpec", levels: str, *, tune: bool) -> tuple[str, ...]:
         choosing(spec)
     if not levels:
         return ()
+    if not listed(levels):
+        raise ConfigError(f"--as: {levels!r} names no level", hint="--as Q4_0,Q8_0")
     from gateway.quantization.names import level_entry, parse_level
 
     return tuple(level_entry(spec.name, parse_level(each)) for each in listed(levels))
@@ -158,7 +160,7 @@ def _levels(spec: "ModelSpec", levels: str, *, tune: bool) -> tuple[str, ...]:
 def _tune(entry: str, models_file: Path | None, *, asked: bool, quiet: bool) -> None:
     """Choose an entry's settings; unasked, where something can be chosen and nothing was."""
     from gateway.cli.determinism import choose_fastest
-    from gateway.core.errors import ConfigError
+    from gateway.core.errors import GatewayError
     from gateway.determinism.fastest import chosen_before
     from gateway.report.pages import fastest as page
 
@@ -171,7 +173,7 @@ def _tune(entry: str, models_file: Path | None, *, asked: bool, quiet: bool) -> 
     )
     try:
         show(page.section(choose_fastest(entry, models_file, quiet=quiet).choice))
-    except ConfigError as error:
+    except GatewayError as error:
         if asked:
             raise
         note(f"nothing was chosen: {error.message}")

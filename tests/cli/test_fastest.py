@@ -150,3 +150,8 @@ def test_levels_are_written_into_a_file_that_is_not_there_yet(
 def test_levels_of_a_served_model_are_refused(gateway: Gateway) -> None:
     done = gateway("models", "pull", "served", "--as", "Q8_0")
     assert (done.code, "--as: served is run by ollama" in done.err) == (2, True)
+
+
+def test_no_level_at_all_is_refused(gateway: Gateway) -> None:
+    done = gateway("models", "pull", "tiny", "--as", ",")
+    assert (done.code, "',' names no level" in done.err) == (2, True)
