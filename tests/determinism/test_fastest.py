@@ -11,10 +11,11 @@ from gateway.backends.fake import FakeSpec
 from gateway.backends.llama_cpp.probing import NotRun, Trial
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.errors import BackendError, ConfigError
-from gateway.determinism.fastest import CANDIDATES, Kept, choosing, search
+from gateway.determinism.fastest import CANDIDATES, ROUNDS, Kept, choosing, search
 from gateway.models.certificates import Certificate, Level
-from gateway.models.choices import USUAL, PlanTrial, Settings, Speed
+from gateway.models.choices import USUAL, Choice, PlanTrial, Settings, Speed, Tried
 from gateway.models.spec import ModelSpec, PathSource
+from gateway.report.pages.fastest import section
 
 FLASH, REPACKED, BOTH = CANDIDATES[1:]
 SPEEDS = {USUAL: 1.0, FLASH: 1.2, REPACKED: 1.5, BOTH: 1.9}
@@ -33,8 +34,10 @@ class FakeProber:
     ending: frozenset[Settings] = frozenset()
     """They can be measured, and end the process when they are tried."""
     tried: list[Settings] = field(default_factory=list)
+    measured: list[Settings] = field(default_factory=list)
 
     def speed(self, settings: Settings) -> Speed:
+        self.measured.append(settings)
         if settings not in self.speeds:
             raise NotRun("no such kernel")
         return self.speeds[settings]
@@ -126,6 +129,29 @@ def test_the_usual_settings_stay_where_another_is_not_faster_at_all(other: Speed
     prober = FakeProber({USUAL: speed(1.0), FLASH: other})
     assert found(prober).settings == USUAL
     assert prober.tried == [USUAL]
+
+
+def test_what_is_much_slower_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    speeds = {USUAL: speed(1.0), FLASH: speed(0.5), REPACKED: speed(1.5)}
+    prober = FakeProber(speeds)
+    assert found(prober).settings == REPACKED
+    counted = {settings: prober.measured.count(settings) for settings in speeds}
+    assert counted == {USUAL: ROUNDS, FLASH: 1, REPACKED: ROUNDS}
+    monkeypatch.setattr("gateway.determinism.fastest.LONG_S", 0.0)
+    prober = FakeProber(speeds)
+    assert found(prober).settings == REPACKED
+    assert prober.measured.count(REPACKED) == 1, "a long round is the last"
+
+
+def test_other_kernels_are_told_of_where_they_gain() -> None:
+    usual = Tried(USUAL, Speed(100.0, 50.0, 80.0), (PlanTrial("together", 3, 0),))
+    choice = Choice("m", "f", "decode", "here", "b", 128, "", USUAL, "d" * 64, (usual,))
+    assert "kernels" not in " ".join(section(choice).lines)
+    assert "kernels" not in " ".join(section(replace(choice, other_kernels=usual.speed)).lines)
+    other = Speed(200.0, 10.0, 88.0)
+    said = " ".join(section(replace(choice, other_kernels=other)).lines)
+    assert 'kernels = "prefill" in models.toml' in said
+    assert "prefill 2.00, decode 0.20, of eight 1.10 times the usual" in said
 
 
 def test_nothing_is_kept_where_even_the_usual_settings_change() -> None:
