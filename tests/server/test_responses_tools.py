@@ -105,3 +105,15 @@ def test_the_tokens_of_a_prompt_are_counted_as_an_answer_counts_them(client: ope
     answered = client.responses.create(**{**ASKED, "max_output_tokens": 1})
     assert answered.usage is not None
     assert counted.input_tokens == answered.usage.input_tokens
+
+
+def test_a_function_in_a_namespace_is_enforced_by_both_names(client: openai.OpenAI) -> None:
+    tools = [{"type": "namespace", "name": "sky", "description": "The sky.", "tools": [WEATHER]}]
+    choice = {"type": "function", "name": "weather", "namespace": "sky"}
+    asked: Any = {**ASKED, "tools": tools, "tool_choice": choice}
+    (call,) = client.responses.create(**asked).output
+    assert call.type == "function_call"
+    assert (call.namespace, call.name) == ("sky", "weather")
+    assert set(json.loads(call.arguments)) == {"city"}
+    with pytest.raises(openai.BadRequestError, match="no tool is called 'weather'"):
+        client.responses.create(**{**asked, "tool_choice": {**choice, "namespace": None}})

@@ -120,14 +120,14 @@ class FunctionTool(FunctionDefinition):
     """What a function gives is read as it comes."""
 
 
-def _only(kind: str) -> BeforeValidator:
-    def check(tool: Any) -> Any:
-        given = tool.get("type") if isinstance(tool, dict) else None
-        if isinstance(given, str) and given != kind:
-            raise ValueError(f"a tool of type {given:.40} is not here: only functions are called")
-        return tool
+def _only_functions(tool: Any) -> Any:
+    kind = tool.get("type") if isinstance(tool, dict) else None
+    if isinstance(kind, str) and kind != "function":
+        raise ValueError(f"a tool of type {kind:.40} is not here: only functions are called")
+    return tool
 
-    return BeforeValidator(check)
+
+_Function = Annotated[FunctionTool, BeforeValidator(_only_functions)]
 
 
 class Namespace(Wire):
@@ -136,9 +136,8 @@ class Namespace(Wire):
     type: Literal["namespace"]
     name: Annotated[Text, Field(pattern=_NAME)]
     description: Annotated[Text | None, UNREAD] = None
-    tools: Annotated[
-        list[Annotated[FunctionTool, _only("function")]], Field(max_length=_MOST_TOOLS)
-    ]
+    """Chat templates are shown functions one by one."""
+    tools: Annotated[list[_Function], Field(max_length=_MOST_TOOLS)]
 
 
 class OfflineSearch(Wire):
@@ -161,7 +160,7 @@ def _kind_of_tool(tool: Any) -> str:
 
 
 _OfferedTool = Annotated[
-    Annotated[FunctionTool, _only("function"), Tag("function tool")]
+    Annotated[_Function, Tag("function tool")]
     | Annotated[Namespace, Tag("namespace tool")]
     | Annotated[OfflineSearch, Tag("offline search")],
     Discriminator(_kind_of_tool),
