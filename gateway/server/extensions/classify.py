@@ -94,7 +94,8 @@ class ClassifyRoutes:
         router.post("/v1/classify", summary="Label a text")(self.classify)
 
     async def classify(self, body: ClassifyRequest, request: Request) -> Classification:
-        """The most likely label. The same numbers as `gateway classify` gives with that rule."""
+        """The most likely label, all of them finished. The same numbers as `gateway classify`
+        gives with that rule, and with --label-search full where there are more than 20 labels."""
         return await unless_gone(request.receive, self._classify(body))
 
     async def _classify(self, body: ClassifyRequest) -> Classification:
