@@ -69,7 +69,7 @@ def part(text: str, *, opened: bool = False, only: bool = False) -> Reasoning | 
     """The thought and the answer in what was written; None where there is no thought.
 
     A thought within a thought ends with its own tag. What stands before a closing tag is thought,
-    also where no tag opened it: the prompt did, or a token that has no text.
+    also where no tag has opened one so far: the prompt did, or a token that has no text.
 
     Args:
         opened: the prompt ended within a thought, as some chat templates begin every answer.
@@ -130,11 +130,12 @@ def _parted(text: str, *, opened: bool, only: bool = False) -> tuple[list[_Span]
     end."""
     spans: list[_Span] = []
     answer: list[str] = []
-    depth, fresh = int(opened), opened
+    depth, fresh, known = int(opened), opened, opened
     begins: bool | None = None
     for (start, end), tag, behind in _pieces(text):
         piece = text[start:end]
-        if depth or tag == "closes":
+        # Behind a thought that was begun, a tag that ends none makes none of what was told.
+        if depth or (tag == "closes" and not known):
             cut = _half_tag(piece) if end == len(text) else 0
             spans.append((start, end - cut))
         else:
@@ -146,6 +147,8 @@ def _parted(text: str, *, opened: bool, only: bool = False) -> tuple[list[_Span]
             depth = max(0, depth - 1)
         elif tag == "opens" and not (fresh and not piece.strip()):
             depth = _deeper(depth, text[end:behind])
+        # A call to somebody in a thought that goes on behind it belongs to that.
+        known = tag == "opens" or (known and tag != "turns")
         # A tag right behind one that opens is the same once more: the prompt's and the model's.
         fresh = tag == "opens"
         if only and not depth:

@@ -85,6 +85,11 @@ def test_a_thought_that_the_prompt_began_ends_with_its_tag_alone() -> None:
     assert part("<think>\na bug?</think>no", opened=True) == Reasoning("a bug?", "no")
 
 
+def test_behind_a_thought_a_tag_that_ends_none_makes_no_thought_of_the_answer() -> None:
+    assert part("a</think>b </think>c", opened=True) == Reasoning("a", "b c")
+    assert part("<think>a</think>b </think>c") == Reasoning("a", "b c")
+
+
 @pytest.mark.parametrize("text", ["<b>bug</b>", "I think: bug", "[x] bug", "<thinker>bug", "a<b"])
 def test_other_brackets_are_text(text: str) -> None:
     assert part(text) is None
@@ -146,7 +151,15 @@ def test_a_text_that_grows_is_parted_as_the_whole_is(text: str, opened: bool, si
 
 
 PIECES = (
-    *(OPENING, CLOSING, "[THINK]", "[/THINK]", "<|open|>think<|sep|>", "<|close|>response<|sep|>"),
+    *(
+        OPENING,
+        CLOSING,
+        f'"{CLOSING}"',
+        "[THINK]",
+        "[/THINK]",
+        "<|open|>think<|sep|>",
+        "<|close|>response<|sep|>",
+    ),
     *("<|channel|>analysis<|message|>", "<|end|>", "<|start|>assistant", "<|channel|>final"),
     *("<|message|>", "<|channel|>commentary to=f", " to=", "a", "b ", "\n", "<", "Here are my"),
 )
@@ -170,6 +183,8 @@ def test_however_it_is_cut_a_stream_parts_as_the_whole(
         at += size
     whole = part(text, opened=opened)
     wanted = (whole.text, whole.answer or whole.before) if whole else ("", text)
-    assume("".join(answer for _, answer in told) in wanted[1])  # No tag ends what none began.
+    # A tag that ends what none began makes a thought of what was told as an answer.
+    begun = opened and " to=" not in text
+    assume(begun or "".join(answer for _, answer in told) in wanted[1])
     told.append(parting.rest(*wanted))
     assert ("".join(t for t, _ in told), "".join(a for _, a in told)) == wanted
