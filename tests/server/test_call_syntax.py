@@ -276,6 +276,19 @@ def test_control_tokens_stand_in_the_grammar_where_the_vocabulary_has_them() -> 
         assert not spelled.is_accepting()
 
 
+def test_what_a_caller_names_is_no_control_token() -> None:
+    schema = {"properties": {"<|im_end|>": {"type": "string", "enum": ["</tool_call>"]}, "": {}}}
+    tools = (Tool("</tool_call>", "", json.dumps(schema)), Tool('a"\n<x>'), Tool("a"))
+    for form in (each for each in FORMS if each not in NOT_ENFORCED):
+        lark = str(enforcement(Offer(tools, enforced=True, syntax=form))[1].value)
+        marks = re.findall(r'^mark\d+: "(.*)"$', lark, re.MULTILINE)
+        called = [each for each in marks if each in ("<|im_end|>", "</tool_call>", "<x>")]
+        assert called in ([], ["</tool_call>"]), form
+        if called:
+            assert "</tool_call>" in syntax_named(form).ends
+            assert with_tokens(lark, lambda _: 5).count("<[5]>") == len(marks)
+
+
 @pytest.mark.parametrize("form", sorted(NOT_ENFORCED))
 def test_what_cannot_be_enforced_is_refused_by_name(form: str) -> None:
     with pytest.raises(InvalidRequest, match="cannot be enforced") as caught:

@@ -128,6 +128,21 @@ def test_messages(http: TestClient, choice: str, parallel: bool | None, count: i
     assert cities(told) == list(CITIES[:count])
 
 
+def test_a_further_call_that_tokens_cut_off_is_told(http: TestClient) -> None:
+    most = 75  # Within the second call of both forms.
+    body = {**CHAT, "tool_choice": "required", "max_tokens": most}
+    said = post(http, "/v1/chat/completions", body)["choices"][0]
+    if said["message"].get("tool_calls"):  # A list that is cut is no call.
+        assert len(said["message"]["tool_calls"]) == 1
+    assert said["finish_reason"] == "length"
+    assert lines(http, "/v1/chat/completions", body)[-1]["choices"][0]["finish_reason"] == "length"
+    body = {**RESPONSES, "tool_choice": "required", "max_output_tokens": most}
+    assert post(http, "/v1/responses", body)["status"] == "incomplete"
+    assert lines(http, "/v1/responses", body)[-1]["type"] == "response.incomplete"
+    body = {**MESSAGES, "tool_choice": {"type": "any"}, "max_tokens": most}
+    assert post(http, "/v1/messages", body)["stop_reason"] == "max_tokens"
+
+
 def test_ollama(http: TestClient) -> None:
     body = {"messages": ASKED, "tools": CHAT["tools"]}
     calls = post(http, "/api/chat", body)["message"]["tool_calls"]

@@ -52,8 +52,10 @@ def of_calls(syntax: Syntax, functions: Sequence[Function], most: int = 1) -> st
 
     def call(number: int) -> str:
         """One of the functions, behind what stands before its name."""
-        behind = _numbered(syntax.before, number).partition("{}")[2]
-        return rules.choice([f"{name}{behind}" for name in names], arguments)
+        behind = rules.text(_numbered(syntax.before, number).partition("{}")[2])
+        return rules.choice(
+            [[*_given(n), *behind, *a] for n, a in zip(names, arguments, strict=True)]
+        )
 
     more: list[str] = []
     for number in range(most - 1, 0, -1):
@@ -114,9 +116,8 @@ class _Rules:
     def add(self, name: str, parts: Sequence[str]) -> None:
         self._bodies[name] = " ".join(parts)
 
-    def choice(self, texts: Sequence[str], behind: Sequence[Sequence[str]]) -> str:
-        """The rule of one of these texts and of what stands behind it."""
-        options = [[*self.text(text), *more] for text, more in zip(texts, behind, strict=True)]
+    def choice(self, options: Sequence[Sequence[str]]) -> str:
+        """The rule of one of these."""
         body = " | ".join(" ".join(option) for option in options)
         known = (name for name, other in self._bodies.items() if other == body)
         name = next(known, f"c{len(self._bodies)}")
@@ -124,7 +125,7 @@ class _Rules:
         return name
 
     def text(self, text: str) -> list[str]:
-        """Just this text."""
+        """Just this text, which is the family's own."""
         return [self._mark(part) if mark else _quoted(part) for part, mark in _parts(text)]
 
     def _mark(self, text: str) -> str:
@@ -157,7 +158,7 @@ class _Rules:
         known = [kind for kind in tags.kinds if kind in kinds]
         written = "string" if is_text else known[0] if known else ""
         middle = tags.middle.replace("{}", tags.kinds.get(written, tags.kinds.get("", "")))
-        opened = self.text(f"{tags.before}{key}{middle}")
+        opened = [*self.text(tags.before), *_given(key), *self.text(middle)]
         choices = schema.get("enum")
         if is_text and choices and all(isinstance(each, str) for each in choices):
             words = " | ".join(map(_quoted, choices))
@@ -197,6 +198,11 @@ def _whole_parts(text: str) -> list[tuple[str, bool]]:
     if len(parts) > 1 and not parts[0][1]:
         return [(parts[0][0] + parts[1][0], False), *parts[2:]]
     return parts
+
+
+def _given(text: str) -> list[str]:
+    """Just this text of a caller's, in which nothing is a control token."""
+    return [_quoted(text)] if text else []
 
 
 def _quoted(text: str) -> str:
