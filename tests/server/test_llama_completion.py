@@ -64,6 +64,13 @@ def test_a_stop_is_told(http: httpx.Client) -> None:
     assert found["content"] == whole[: whole.index(whole[2:4])]
 
 
+def test_a_bias_is_a_pair_too(http: httpx.Client) -> None:
+    first = asked(http, n_predict=1, return_tokens=True)["tokens"][0]
+    without = asked(http, n_predict=1, return_tokens=True, logit_bias=[[first, -100]] * 2)
+    assert without["tokens"] != [first]
+    assert without["content"] == asked(http, n_predict=1, logit_bias={str(first): -100})["content"]
+
+
 def test_several_prompts_are_a_list(http: httpx.Client) -> None:
     found = asked(http, prompt=[PROMPT, "Hi"], n_predict=2)
     assert [each["index"] for each in found] == [0, 1]
@@ -85,6 +92,9 @@ def test_a_schema_is_enforced(http: httpx.Client) -> None:
         ({"prompt": ""}, "prompt"),
         ({"prompt": "x " * 4000}, "prompt"),
         ({"n": 2}, "n"),
+        ({"logit_bias": [[5, 1.0], [5, -1.0]]}, "logit_bias"),
+        ({"logit_bias": [["word", -1.0]]}, "logit_bias"),
+        ({"logit_bias": [[5, False]]}, "logit_bias"),
         ({"json_schema": {"type": "nothing"}}, "json_schema"),
     ],
 )

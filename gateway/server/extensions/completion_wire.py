@@ -27,6 +27,16 @@ def _unless_random(seed: Any) -> Any:
     return None if seed == -1 and not isinstance(seed, bool) else seed
 
 
+def _by_id(given: Any) -> Any:
+    """Pairs of a token's id and its bias, as llama.cpp writes them; a token has one bias."""
+    if not isinstance(given, list) or not given:
+        return given
+    if not all(isinstance(each, list) and len(each) == 2 for each in given):
+        return given
+    found = {str(token): bias for token, bias in given}
+    return found if all(found[str(token)] == bias for token, bias in given) else given
+
+
 class LlamaCompletionBody(SamplingFields, OtherServersFields):
     """Texts, or the ids of their tokens, to go on with."""
 
@@ -37,6 +47,9 @@ class LlamaCompletionBody(SamplingFields, OtherServersFields):
     """Absent or -1: all that the prompt leaves of the context."""
     seed: Annotated[
         Annotated[Whole, Field(ge=0, lt=1 << 64)] | None, BeforeValidator(_unless_random)
+    ] = None
+    logit_bias: Annotated[
+        dict[str, Annotated[float, Field(ge=-100, le=100)]] | None, BeforeValidator(_by_id)
     ] = None
     n: Annotated[Whole, Field(ge=1, le=1)] | None = None
     stream: bool | None = None
