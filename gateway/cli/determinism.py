@@ -41,7 +41,8 @@ def certify(
     settings, and tried from the fastest to the slowest: every number of rows in a pass, prefixes
     cut at every place, other sequences beside, one thread, the entry's adapter. The first with
     which no byte changes is kept for this file, processor and library. An entry that says
-    attention or repack itself is left as it is.
+    attention or repack itself is left as it is. It takes a minute or two for the default model on
+    two cores, and longer for larger ones, in proportion to the time that they take to read.
 
     [bold]gateway certify smollm2-135m[/]
 
