@@ -143,7 +143,7 @@ def train(job: TrainingJob, recipe: ProbeRecipe, begin: Stage) -> Probed:
 def _find(
     job: TrainingJob, recipe: ProbeRecipe, read: Material, begin: Stage
 ) -> tuple[Mapping[Choice, Floats], Chosen, tuple[FoundHead, ...]]:
-    """What each member says out of fold, the members chosen, and the heads, by the same folds."""
+    """What each member says out of fold, the members chosen, and the heads where they are asked."""
     items = (*job.items, *job.held_out)
     choices = candidates(tuple(read.data.states), words=recipe.words)
     parts = folds(items, recipe.folds, job.recipe.seed)
@@ -154,8 +154,16 @@ def _find(
         if not recipe.per:
             return found, chosen, ()
         of_heads = partial(begin, "members of heads tried")
-        by = {"count": recipe.folds, "seed": job.recipe.seed}
-        heads = find_heads(read.data, items, chosen, choices, store, of_heads, **by)
+        heads = find_heads(
+            read.data,
+            items,
+            chosen,
+            choices,
+            store,
+            of_heads,
+            count=recipe.folds,
+            seed=job.recipe.seed,
+        )
     return found, chosen, heads
 
 
