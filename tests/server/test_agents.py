@@ -56,6 +56,13 @@ def client() -> Iterator[TestClient]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def short() -> Iterator[TestClient]:
+    """With a context of 64 tokens."""
+    with serving(context_length=64) as made:
+        yield made
+
+
 PARAMETERS = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",
@@ -431,10 +438,9 @@ OVERFLOWS: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("path", "body", "words"), OVERFLOWS)
 def test_a_prompt_that_is_too_long_is_refused_in_the_words_that_clients_look_for(
-    path: str, body: dict[str, Any], words: str
+    short: TestClient, path: str, body: dict[str, Any], words: str
 ) -> None:
-    with serving(context_length=64) as client:
-        found = client.post(path, json={"model": "fake", **body})
+    found = short.post(path, json={"model": "fake", **body})
     assert found.status_code == 400, found.text
     error = found.json()["error"]
     assert re.search(words, error if isinstance(error, str) else error["message"])
