@@ -62,6 +62,17 @@ def test_a_stream_tells_what_the_whole_answer_says(form: str, data: st.DataObjec
     assert "".join(each.thought for each in told) == whole.thought
 
 
+def test_tags_may_have_a_suffix_of_the_checkpoint_s_own() -> None:
+    call = re.sub(r"<(/?\w+)>", r"<\1:6124c78e>", rendered("arguments", [GIVEN, {"count": 1}]))
+    text = f"Well.\n<tool_calls:6124c78e>\n{call}</tool_calls:6124c78e>"
+    offer, done = Offer((TOOL,), syntax="arguments"), completion(text)
+    whole, telling = read(done, offer), Telling(offer, opened=False)
+    assert [json.loads(call.arguments) for call in whole.calls] == [GIVEN, {"count": 1}]
+    assert whole.content == "Well."
+    told = "".join(telling.add(letter).content for letter in text)
+    assert told + telling.rest(done, whole).content == whole.content
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_call_that_a_thought_mentions_is_none(form: str) -> None:
     call, offer = rendered(form, [GIVEN]), Offer((TOOL,), syntax=form)

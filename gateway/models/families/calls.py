@@ -116,6 +116,7 @@ class Syntax:
 _MORE_MARKS: Mapping[str, tuple[str, ...]] = {
     "python": ("<|tool_call_end|>",),
     "kimi": ("<|tool_call_begin|>", "<|tool_call_argument_begin|>", "<|tool_call_end|>"),
+    "arguments": ("<tool_call:opensource>",),
     "elements": ("]<]minimax[>[", "<tool_call>", "</tool_call>"),
 }
 
@@ -229,12 +230,13 @@ def _argument_tags(
         name,
         (f"<{prefix}tool_call>", *more),
         tagged(
-            rf"<{tag}tool_call(?::\w+)?>(?P<name>[^<{{\s]+)(?:<tool_sep(?::\w+)?>)?",
+            rf"(?:<{tag}tool_calls(?::\w+)?>\s*)?<{tag}tool_call(?::\w+)?>(?P<name>[^<{{\s]+)"
+            r"(?:<tool_sep(?::\w+)?>)?",
             rf"\s*<{tag}arg_key(?::\w+)?>(?P<key>[^<]*)</{tag}arg_key(?::\w+)?>"
             rf"\s*(?:<{tag}arg_type>(?P<kind>\w+)[^<]*</{tag}arg_type>\s*)?"
             rf"<{tag}arg_value(?::\w+)?>",
             rf"(</{tag}arg_value(?::\w+)?>)(?=\s*<{tag}arg_key|\s*</{tag}tool_call|\s*$)",
-            rf"\s*</{tag}tool_call(?::\w+)?>",
+            rf"\s*</{tag}tool_call(?::\w+)?>(?:\s*</{tag}tool_calls(?::\w+)?>)?",
         ),
         tuple(wrapped),
         before=f"<{prefix}tool_call>{{}}\n",
@@ -312,9 +314,7 @@ SYNTAXES: tuple[Syntax, ...] = (
         between="\n",
         tags=Tags("<parameter=", ">\n", "\n</parameter>\n"),
     ),
-    _argument_tags(
-        "arguments", "", ("<tool_call:opensource>", "<tool_calls:opensource>"), _OPENSOURCE
-    ),
+    _argument_tags("arguments", "", ("<tool_call:", "<tool_calls:"), _OPENSOURCE),
     replace(_argument_tags("ifm-arguments", "ifm|", _IFM_TAGS[:1], _IFM_TAGS), around=_IFM_TAGS),
     Syntax(
         "mistral",
