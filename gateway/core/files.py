@@ -52,8 +52,12 @@ def reading_bytes(path: Path, *, hint: str = "") -> Iterator[BinaryIO]:
         raise DataError(f"{path}: cannot be read: {exc.strerror}", hint=hint) from exc
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader, or a kill, never meets half of it."""
+def write_atomically(path: Path, text: str | Iterable[str]) -> None:
+    """Write a text file so that a reader, or a kill, never meets half of it.
+
+    Args:
+        text: or the parts of one that is too large to be held twice.
+    """
     import secrets
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +65,7 @@ def write_atomically(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with temporary.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+            file.writelines([text] if isinstance(text, str) else text)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -8,9 +8,11 @@ A list of many objects of one shape is written column by column.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from gateway.core.columns_json import column, woven
+from gateway.core.json import field_names, plain_values
 
 _ITEM, _KEY = "\x01", "\x02"
 """Between items, and between key and value. Control characters are escaped in texts."""
@@ -25,7 +27,7 @@ _PLAIN = _TEXT | {int, float, bool, type(None)}
 
 
 def indented(value: object) -> str:
-    """As `json.dumps` with an indent of 2 and sorted keys.
+    """As `json.dumps` with an indent of 2 and sorted keys, of dataclasses too.
 
     Raises:
         ValueError: a number is not finite.
@@ -36,6 +38,9 @@ def indented(value: object) -> str:
 
 def _parts(value: Any, depth: int) -> Iterator[str]:
     """The text in parts; `depth` is that of what the value holds."""
+    kind: Any = type(value)
+    if field_names(kind):
+        value = plain_values(value)
     if not isinstance(value, dict | list | tuple) or not value:
         yield _FLAT.encode(value)
     elif not isinstance(value, dict):
@@ -73,18 +78,29 @@ def _alike(values: Sequence[Any], depth: int) -> list[str | list[str]] | None:
     keys of which the same is true; else None."""
     if _are_plain(values):
         return [column(values, finite=True)]
-    keys = values[0].keys() if len(values) >= _MANY and type(values[0]) is dict else ()
-    if not keys or not _are_texts(keys):
-        return None
-    if any(type(each) is not dict or each.keys() != keys for each in values):
+    columns = _columns(values) if len(values) >= _MANY else {}
+    if not columns:
         return None
     parts: list[str | list[str]] = []
-    for key in sorted(keys):
-        of_key = _alike([each[key] for each in values], depth + 1)
+    for key in sorted(columns):
+        of_key = _alike(columns[key], depth + 1)
         if of_key is None:
             return None
         parts += f"{',' if parts else '{'}{_line(depth + 1)}{_FLAT.encode(key)}: ", *of_key
     return [*parts, f"{_line(depth)}}}"]
+
+
+def _columns(values: Sequence[Any]) -> dict[str, list[Any]]:
+    """Key -> what each value has there, of objects of the same keys; nothing of others."""
+    kind, *others = set(map(type, values))
+    if others:
+        return {}
+    if names := field_names(kind):
+        return {name: list(map(attrgetter(name), values)) for name in names}
+    keys = values[0].keys() if kind is dict else ()
+    if not keys or not _are_texts(keys) or any(each.keys() != keys for each in values):
+        return {}
+    return {key: [each[key] for each in values] for key in keys}
 
 
 def _list(value: Sequence[Any], depth: int) -> Iterator[str]:

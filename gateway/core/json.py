@@ -98,7 +98,7 @@ def plain_values(value: object) -> Any:
     kind: Any = type(value)
     if kind in _AS_THEY_ARE:
         return value
-    if names := _field_names(kind):
+    if names := field_names(kind):
         found = {name: getattr(value, name) for name in names}
         if not _AS_THEY_ARE.issuperset(map(type, found.values())):
             return {name: plain_values(each) for name, each in found.items()}
@@ -111,7 +111,8 @@ def plain_values(value: object) -> Any:
 
 
 @cache
-def _field_names(kind: type[Any]) -> tuple[str, ...]:
+def field_names(kind: type[Any]) -> tuple[str, ...]:
+    """Of a dataclass; none of another class."""
     return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else ()
 
 

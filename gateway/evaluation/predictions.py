@@ -97,12 +97,15 @@ def answers_of(record: RunRecord, store: Store) -> dict[str, dict[str, Observati
 
 def predictions_jsonl(record: RunRecord, predictions: Predictions) -> str:
     """One line an item and cell, sorted by cell and item, without a clock."""
+    return "".join(predictions_lines(record, predictions))
+
+
+def predictions_lines(record: RunRecord, predictions: Predictions) -> list[str]:
+    """The lines of `predictions_jsonl`, those of each cell together."""
     digests = {item.item_id: item.digest for item in record.items}
     clusters = {item.item_id: item.cluster for item in record.items}
     cells = {**predictions, **baselines_of(record)}
-    return "".join(
-        lines_of(items_of(cells[name]).columns, digests, clusters) for name in sorted(cells)
-    )
+    return [lines_of(items_of(cells[name]).columns, digests, clusters) for name in sorted(cells)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,10 @@ def write_document(
     write_files(files, out_dir, option)
 
 
-def write_files(files: Mapping[str, str], out_dir: Path, option: str = "--out") -> None:
-    """Write texts by file name, each atomically.
+def write_files(
+    files: Mapping[str, str | Sequence[str]], out_dir: Path, option: str = "--out"
+) -> None:
+    """Write texts by file name, each atomically, also where it is in parts.
 
     Args:
         option: what names the folder, for the hint.

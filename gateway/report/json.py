@@ -1,7 +1,7 @@
 """The report as JSON; `gateway.evaluation.saved` reads it back without loss."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from gateway.core.errors import DataError
@@ -22,8 +22,11 @@ def render_json(report: Report) -> str:
 
 
 def values_of(report: Report) -> dict[str, object]:
-    """All of a report as plain values, with the sentences that sum it up."""
-    return {**plain_values(report), "summary": summary_sentences(report)}
+    """All of a report as values that `dumped` takes, with the sentences that sum it up."""
+    # Of many items `dumped` writes them as they are in a fraction of the time.
+    rest = plain_values(replace(report, disagreements=()))
+    said = summary_sentences(report)
+    return {**rest, "disagreements": report.disagreements, "summary": said}
 
 
 def render_timings_json(timings: Sequence[CellTimings]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gateway.core.collecting import uncollected
-from gateway.evaluation.predictions import PREDICTIONS, predictions_jsonl
+from gateway.evaluation.predictions import PREDICTIONS, predictions_lines
 from gateway.evaluation.summary import RunResult
 from gateway.report import format as fmt
 from gateway.report import view
@@ -56,7 +56,7 @@ def write(report: Report, timings: Sequence[CellTimings], out_dir: Path) -> None
 @uncollected()
 def write_run(run: RunResult, out_dir: Path) -> None:
     """Write `FILES` and predictions.jsonl of a run. Raises as `write`."""
-    lines = predictions_jsonl(run.record, run.predictions)
+    lines = predictions_lines(run.record, run.predictions)
     write(run.report, run.timings, out_dir)
     write_files({PREDICTIONS: lines}, out_dir)
 
