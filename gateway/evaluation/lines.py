@@ -25,13 +25,20 @@ def lines_of(columns: Columns, digests: Mapping[str, str], clusters: Mapping[str
     values: dict[str, Sequence[Any]] = dict(zip(NAMES, columns.all(), strict=True))
     values[DIGEST] = [digests[item_id] for item_id in columns.item_id]
     values[CLUSTER] = [clusters[item_id] for item_id in columns.item_id]
-    parts: list[str | list[str]] = [f'{{"{_FIRST}":', column(values[_FIRST])]
+    parts: list[str | list[str]] = [f'{{"{_FIRST}":', _texts(values[_FIRST])]
     for key in _OTHERS:
         if key in _OPTIONAL:
             parts.append(_optional(key, values[key]))
         else:
-            parts += f',"{key}":', column(values[key])
+            parts += f',"{key}":', _texts(values[key])
     return woven([*parts, "}\n"], len(columns.item_id))
+
+
+def _texts(values: Sequence[Any]) -> str | list[str]:
+    """The text of each value; one for all where they are one and the same text."""
+    if values and isinstance(values[0], str) and values.count(values[0]) == len(values):
+        return column(values[:1])[0]
+    return column(values)
 
 
 def _optional(key: str, values: Sequence[Any]) -> str | list[str]:

@@ -249,6 +249,10 @@ def read_all(observed: Sequence[Observation], calibrator: Calibrator | None) -> 
 def _decide(found: ReadAnswers, observed: Sequence[Observation], calibrator: Calibrator) -> None:
     places = [at for at, seen in enumerate(observed) if seen.status is Status.OK]
     scored = [observed[at] for at in places]
+    if not any(seen.bounds or seen.unfinished for seen in scored):
+        for at, (best, shares) in zip(places, calibrator.decided(scored), strict=True):
+            found.answer[at], found.reason[at], found.probabilities[at] = best, "", shares
+        return
     for at, seen, (best, shares) in zip(places, scored, calibrator.decided(scored), strict=True):
         if reason := calibrator.undecided(seen, best):
             found.status[at], found.answer[at], found.reason[at] = Status.UNPARSED, None, reason
