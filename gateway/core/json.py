@@ -106,6 +106,8 @@ def plain_values(value: object) -> Any:
     if isinstance(value, Mapping):
         return {key: plain_values(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
+        if _AS_THEY_ARE.issuperset(map(type, value)):
+            return list(value)
         return [plain_values(each) for each in value]
     return value
 

@@ -64,14 +64,14 @@ def predictions_from(
     made: dict[str, Items] = {}
     for cell in record.cells:
         answers = known[cell.digest]
-        missing = [item.item_id for item in record.items if cell.key(item) not in answers]
-        if missing:
+        keys = [cell.key(item) for item in record.items]
+        if missing := sum(key not in answers for key in keys):
             raise DataError(
                 f"{cell.name}: "
-                f"{part_of(len(missing), len(record.items), 'item', 'has', 'have')} no answer yet",
+                f"{part_of(missing, len(record.items), 'item', 'has', 'have')} no answer yet",
                 hint="run the same command again: it goes on where it stopped",
             )
-        observed = [answers[cell.key(item)] for item in record.items]
+        observed = [answers[key] for key in keys]
         for name in names_of(record, cell):
             found = read_all(observed, _calibrator(record, cell, name, answers))
             made[name] = _by_item_id(_columns(record, name, observed, found))
