@@ -42,11 +42,14 @@ class MessageTokens:
     def of(self, new: ParsedAnswer) -> tuple[TokenLogprob, ...]:
         """Those of what is new of the content, which stands in the text behind what was new before
         it."""
+        before = self._read
         self._pass(new.thought.strip())
-        if (place := self._find(new.content)) is None:
+        # What is said stands behind what was thought, or before it.
+        place = self._find(new.content, self._read) or self._find(new.content, before)
+        if place is None:
             return ()
         start, end = place
-        self._read = end
+        self._read = max(self._read, end)
         found = []
         while self._told < len(self._tokens) and self._tokens[self._told][1] < end:
             token, begins, ends = self._tokens[self._told]
@@ -56,17 +59,17 @@ class MessageTokens:
         return tuple(found)
 
     def _pass(self, thought: str) -> None:
-        if place := self._find(thought):
+        if place := self._find(thought, self._read):
             self._read = place[1]
 
-    def _find(self, part: str) -> tuple[int, int] | None:
+    def _find(self, part: str, since: int) -> tuple[int, int] | None:
         if not part:
             return None
-        waiting = self._text[self._read :]
+        waiting = self._text[since:]
         for start, end in tags_in(waiting):
             waiting = waiting[:start] + "\0" * (end - start) + waiting[end:]
         at = waiting.find(part)
-        return None if at < 0 else (self._read + at, self._read + at + len(part))
+        return None if at < 0 else (since + at, since + at + len(part))
 
 
 def message_tokens(
@@ -79,7 +82,10 @@ def message_tokens(
     """
     growing = MessageTokens(piece)
     found: list[TokenLogprob] = []
+    left = len(done.text)  # Behind it the tokens spell what has ended the answer.
     for token in done.logprobs or ():
-        found += growing.of(telling.add(growing.add([token])))
+        text = growing.add([token])[:left]
+        left -= len(text)
+        found += growing.of(telling.add(text))
     growing.end()
     return (*found, *growing.of(telling.rest(done, said)))

@@ -119,17 +119,18 @@ class Service:
 
     def meant(self, name: str) -> str:
         """The name; or, where a request of llama.cpp's clients has none, that of the one model that
-        was loaded at the start, or of the only one.
+        was loaded at the start, or of the only one: of those that the caller may use.
 
         Raises:
             InvalidRequest: several could be meant.
         """
         if name:
             return name
-        one = self._first or [spec.name for spec in self._allowed()]
+        allowed = [spec.name for spec in self._allowed()]
+        one = [first for first in self._first if first in allowed] or allowed
         if len(one) == 1:
             return one[0]
-        known = ", ".join(spec.name for spec in self._allowed())
+        known = ", ".join(allowed)
         raise InvalidRequest(
             "model is missing, and this server has several",
             hint=f"name one of: {known}",

@@ -73,6 +73,17 @@ def test_tags_may_have_a_suffix_of_the_checkpoint_s_own() -> None:
     assert told + telling.rest(done, whole).content == whole.content
 
 
+@pytest.mark.parametrize("form", ["deepseek", "kimi", "plamo"])
+def test_a_call_outside_its_section_is_no_content_of_a_stream(form: str) -> None:
+    call = rendered(form, [GIVEN])
+    for tag in syntax_named(form).wrapped:
+        call = call.replace(tag, "")
+    offer, done = Offer((TOOL,), syntax=form), completion(f"Well.\n{call}")
+    whole, telling = read(done, offer), Telling(offer, opened=False)
+    assert (whole.content, len(whole.calls)) == ("Well.", 1)
+    assert "".join(telling.add(letter).content for letter in done.text) == "Well."
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_call_that_a_thought_mentions_is_none(form: str) -> None:
     call, offer = rendered(form, [GIVEN]), Offer((TOOL,), syntax=form)

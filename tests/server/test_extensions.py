@@ -3,6 +3,8 @@
 import asyncio
 import math
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +15,9 @@ from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.pool import ModelPool
 from gateway.core.types import GenerationRequest, Message
 from gateway.evaluation.classify import classify
-from gateway.server.app import create_app
+from gateway.models.file import Models
+from gateway.server.app import create_app, service_of
+from gateway.server.keys import create_key
 from gateway.server.settings import Settings
 from tests.server.conftest import CHAT, fake_models
 
@@ -95,6 +99,16 @@ def test_where_no_model_is_named_the_one_that_is_served_is_meant(http: httpx.Cli
         assert shown.status_code == 200, shown.text
         assert client.get("/props").json()["model_alias"] == "fake"
         assert client.post("/detokenize", json={"model": "x", "tokens": []}).status_code == 404
+
+
+def test_the_model_that_is_meant_is_one_that_the_key_allows(tmp_path: Path) -> None:
+    spec = fake_models().get("fake")
+    models = Models({"first": replace(spec, name="first"), "own": replace(spec, name="own")}, "own")
+    key = create_key(tmp_path / "keys.json", "me", models=["own"])
+    app = create_app(ModelPool(models), Settings(keys=tmp_path / "keys.json", log_requests=False))
+    asyncio.run(service_of(app).preload(["first"]))
+    with TestClient(app, "http://localhost", headers={"authorization": f"Bearer {key}"}) as client:
+        assert client.get("/props").json()["model_alias"] == "own"
 
 
 def test_a_token_that_the_vocabulary_lacks_is_refused(http: httpx.Client) -> None:

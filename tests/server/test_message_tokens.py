@@ -63,3 +63,20 @@ def test_what_grows_tells_each_token_once_with_the_text_that_it_is_of() -> None:
         new = growing.of(ParsedAnswer(text, ()))
         found.append((text, [token.token_id for token in new]))
     assert found == [("One", [0]), (" two", [1]), (" ", [2]), ("é", [3]), (".", [4])]
+
+
+def test_the_tokens_of_what_has_ended_an_answer_are_none_of_it() -> None:
+    pieces = [b"Hel", b"lo", b"<|e", b"nd|>"]
+    tokens = tuple(TokenLogprob(i, "", -1.0) for i in range(4))
+    done = Completion("Hello", (0, 1, 2, 3), "stop", Usage(1, 4), "", tokens)
+    telling = Telling(Offer(), opened=False)
+    found = message_tokens(done, read(done, Offer()), telling, pieces.__getitem__)
+    assert [token.token_id for token in found] == [0, 1]
+
+
+def test_what_is_said_before_a_thought_of_the_same_piece_is_told() -> None:
+    pieces = [b"So: ", b"<think>", b"hm"]
+    growing = MessageTokens(pieces.__getitem__)
+    growing.add([TokenLogprob(number, "", -1.0) for number in range(3)])
+    found = growing.of(ParsedAnswer("So: ", (), "hm"))
+    assert [token.token_id for token in found] == [0]

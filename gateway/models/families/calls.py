@@ -335,7 +335,7 @@ SYNTAXES: tuple[Syntax, ...] = (
     ),
     Syntax(
         "deepseek",
-        _DEEPSEEK[:1],
+        (_DEEPSEEK[0], "<｜tool▁call▁begin｜>"),
         named_json(
             r"<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>)?(?P<name>[^<\n]+)"
             r"(?:<｜tool▁sep｜>|\n```json\n)",
@@ -389,7 +389,7 @@ SYNTAXES: tuple[Syntax, ...] = (
     ),
     Syntax(
         "kimi",
-        _KIMI[:1],
+        (_KIMI[0], "<|tool_call_begin|>"),
         named_json(
             r"<\|tool_call_begin\|>\s*(?P<id>(?:functions\.)?(?P<name>[^:<\s]+)(?::\d+)?)\s*"
             r"<\|tool_call_argument_begin\|>",
@@ -565,7 +565,7 @@ SYNTAXES: tuple[Syntax, ...] = (
     ),
     Syntax(
         "plamo",
-        _PLAMO_TAGS[:1],
+        (_PLAMO_TAGS[0], "<|plamo:begin_tool_request:plamo|>"),
         named_json(
             r"<\|plamo:begin_tool_request:plamo\|>\s*<\|plamo:begin_tool_name:plamo\|>"
             r"(?P<name>[^<]+)<\|plamo:end_tool_name:plamo\|>\s*"
