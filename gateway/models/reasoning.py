@@ -221,7 +221,8 @@ class Parting:
         """Whether the text may still begin with a thought."""
         self._waiting = ""
         self._parted, self._begun = opened, False
-        self._thoughts, self._said = [""], ""
+        self._ended, self._thinks, self._said = "", "", ""
+        """The thoughts that have ended, the one that goes on, and the answer."""
         self._thought, self._answer = _Growing(), _Growing()
 
     def add(self, text: str) -> tuple[str, str]:
@@ -237,7 +238,7 @@ class Parting:
         self._take(self._waiting[:at])
         self._fresh &= not self._waiting[:at].strip()
         self._waiting = self._waiting[at:]
-        thought = "\n".join(filter(None, map(str.strip, self._thoughts)))
+        thought = _with(self._ended, self._thinks)
         answer = self._said.lstrip() if self._parted and not self._begun else self._said
         return self._thought.fresh(thought), self._answer.fresh(answer)
 
@@ -262,7 +263,7 @@ class Parting:
 
     def _take(self, piece: str) -> None:
         if self._depth:
-            self._thoughts[-1] += piece
+            self._thinks += piece
         else:
             self._said += piece
 
@@ -276,8 +277,13 @@ class Parting:
             self._depth = max(0, self._depth - 1)
         elif does == "opens" and not (self._fresh and not piece.strip()):
             self._depth = _deeper(self._depth, tag.group())
-        self._thoughts.append("")
+        self._ended, self._thinks = _with(self._ended, self._thinks), ""
         self._fresh = does == "opens"
+
+
+def _with(thoughts: str, another: str) -> str:
+    """Thoughts and one more, each in lines of its own."""
+    return "\n".join(filter(None, (thoughts, another.strip())))
 
 
 def _certain(text: str) -> int:

@@ -82,6 +82,33 @@ def test_responses(http: TestClient) -> None:
     assert events[-1]["response"]["output"][0]["type"] == "reasoning"
 
 
+def test_thoughts_behind_what_was_said_are_items_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, http: TestClient
+) -> None:
+    shapes = {
+        "Well. <think>a</think>Yes.": [("message", "Well. Yes."), ("reasoning", "a")],
+        "<think>a</think>Well. <think>b</think><think>c</think>Yes.": [
+            ("reasoning", "a"),
+            ("message", "Well. Yes."),
+            ("reasoning", "b\nc"),
+        ],
+    }
+    for says, items in shapes.items():
+        monkeypatch.setattr(f"{__name__}.SAYS", says)
+        whole = post(http, "/v1/responses", {"input": "How?"})["output"]
+        events = lines(http, "/v1/responses", {"input": "How?"})
+        begun = [e["output_index"] for e in events if e["type"] == "response.output_item.added"]
+        done = {
+            e["output_index"]: e["item"] for e in events if e["type"] == "response.output_item.done"
+        }
+        assert begun == sorted(done) == list(range(len(items)))
+        told = events[-1]["response"]["output"]
+        assert [done[place] for place in begun] == told
+        for output in (whole, told):
+            assert [(i["type"], i["content"][0]["text"]) for i in output] == items
+            assert len({item["id"] for item in output}) == len(items)
+
+
 def test_messages(http: TestClient) -> None:
     body = {"messages": ASKED, "max_tokens": 500}
     thought, text = post(http, "/v1/messages", body)["content"]

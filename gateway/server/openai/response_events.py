@@ -21,12 +21,17 @@ from gateway.server.openai.response_shape import (
     responded,
     thought_of,
 )
-from gateway.server.openai.responses_wire import OutputMessage, ResponseRequest
+from gateway.server.openai.responses_wire import (
+    OutputMessage,
+    OutputReasoning,
+    Responded,
+    ResponseRequest,
+)
 from gateway.server.tools import ParsedAnswer
 
 
 class Events:
-    """Tells one answer: its message, if anything is said, and then its calls.
+    """Tells one answer: what was thought and said, as it comes, and then its calls.
 
     Args:
         piece: the bytes of a token.
@@ -50,8 +55,9 @@ class Events:
         self._items = 0
         """Of those that were begun."""
         self._thought = ""
-        """What was told of it; it ends where anything else begins."""
-        self._ended = False
+        """What was told of the one that has begun; it ends where anything else begins."""
+        self._thoughts: dict[int, OutputReasoning] = {}
+        """Those that were told to their end, by their places among the items."""
         self._message = -1
         """Place of the message among the items; negative: it has not begun."""
 
@@ -79,29 +85,48 @@ class Events:
         if new.thought:
             self._think(new.thought)
         if new.content:
+            self._end_thought()
             self._begin_message()
             self._logprobs += shown
             told = {"delta": new.content, "logprobs": [each.model_dump() for each in shown]}
             self._send("response.output_text.delta", **self._place(), **told)
 
     def _think(self, text: str) -> None:
+        text = text if self._thought else text.lstrip()  # A line's end parts two thoughts.
+        if not text:
+            return
         if not self._thought:
-            self._items = 1
-            begun = thought_of("").model_dump()
-            self._send("response.output_item.added", output_index=0, item=begun)
+            index, self._items = self._items, self._items + 1
+            begun = self._thought_item("").model_dump()
+            self._send("response.output_item.added", output_index=index, item=begun)
         self._thought += text
-        self._send("response.reasoning_text.delta", **_thinking(), delta=text)
+        self._send("response.reasoning_text.delta", **self._thinking(), delta=text)
 
     def _end_thought(self) -> None:
-        if not self._thought or self._ended:
+        if not self._thought:
             return
-        self._ended = True
-        self._send("response.reasoning_text.done", **_thinking(), text=self._thought)
-        whole = thought_of(self._thought).model_dump()
-        self._send("response.output_item.done", output_index=0, item=whole)
+        place, whole = self._thinking(), self._thought_item(self._thought)
+        self._send("response.reasoning_text.done", **place, text=self._thought)
+        index = self._items - 1
+        self._send("response.output_item.done", output_index=index, item=whole.model_dump())
+        self._thoughts[index], self._thought = whole, ""
 
-    def end(self, completion: Completion, said: ParsedAnswer) -> None:
-        """The whole, item by item."""
+    def _thought_item(self, text: str) -> OutputReasoning:
+        return thought_of(text, len(self._thoughts))
+
+    def _thinking(self) -> dict[str, object]:
+        item = self._thought_item("").id
+        return {"item_id": item, "output_index": self._items - 1, "content_index": 0}
+
+    def end(
+        self, completion: Completion, said: ParsedAnswer, logprobs: Sequence[TokenLogprobs] = ()
+    ) -> Responded:
+        """The whole, item by item, and as it is told last.
+
+        Args:
+            logprobs: of the message's tokens, where they were not told piece by piece.
+        """
+        self._logprobs += logprobs
         self._end_thought()
         if is_said(said):
             self._begin_message()
@@ -111,7 +136,12 @@ class Events:
         response = responded(
             self._body, self._fingerprint, completion, said, logprobs=self._logprobs
         )
+        told = [item for item in response.output if not isinstance(item, OutputReasoning)]
+        for index, thought in self._thoughts.items():
+            told.insert(index, thought)
+        response = response.model_copy(update={"output": told})
         self._send(f"response.{response.status}", response=response.model_dump())
+        return response
 
     def failed(self, code: str, message: str, parameter: str | None) -> str:
         """The last two events: the error, and the answer that failed."""
@@ -125,7 +155,6 @@ class Events:
     def _begin_message(self) -> None:
         if self._message >= 0:
             return
-        self._end_thought()
         self._message, self._items = self._items, self._items + 1
         item = OutputMessage(
             id=item_id(), type="message", role="assistant", status="in_progress", content=[]
@@ -161,7 +190,3 @@ class Events:
         event = {"type": kind, "sequence_number": self._number, **fields}
         self._number += 1
         return sse.named(kind, json.dumps(event))
-
-
-def _thinking() -> dict[str, object]:
-    return {"item_id": item_id("rs"), "output_index": 0, "content_index": 0}

@@ -96,7 +96,7 @@ def _messages(body: ResponseRequest) -> tuple[Message, ...]:
             turns.append(Message(role, item.text, reasoning=thought if role == "assistant" else ""))
             thought = ""
         elif isinstance(item, ReasoningItem):
-            thought = item.text
+            thought = "\n".join(filter(None, (thought, item.text)))
         elif isinstance(item, CallOutputItem):
             if item.call_id not in called:
                 raise InvalidRequest(
@@ -107,10 +107,12 @@ def _messages(body: ResponseRequest) -> tuple[Message, ...]:
         elif isinstance(item, CallItem):
             called.add(item.call_id)
             call = ToolCall(item.call_id, item.called, arguments_of(item.arguments, "input"))
-            before = turns.pop() if turns and turns[-1].role == "assistant" else None
-            before = before or Message("assistant", "", reasoning=thought)
+            is_begun = bool(turns) and turns[-1].role == "assistant"
+            before = turns.pop() if is_begun else Message("assistant", "")
+            thought = "\n".join(filter(None, (before.reasoning, thought)))
+            calls = (*before.tool_calls, call)
+            turns.append(replace(before, reasoning=thought, tool_calls=calls))
             thought = ""
-            turns.append(replace(before, tool_calls=(*before.tool_calls, call)))
     return tuple(turns)
 
 

@@ -118,10 +118,14 @@ def is_said(said: ParsedAnswer) -> bool:
     return bool(said.content) or not (said.calls or said.thought)
 
 
-def thought_of(text: str) -> OutputReasoning:
-    """A thought as an item; empty, one that begins."""
+def thought_of(text: str, number: int = 0) -> OutputReasoning:
+    """A thought as an item; empty, one that begins.
+
+    Args:
+        number: how many items of thoughts stand before it.
+    """
     return OutputReasoning(
-        id=item_id("rs"),
+        id=item_id("rs") + (f"_{number}" if number else ""),
         type="reasoning",
         status="completed" if text else "in_progress",
         summary=[],

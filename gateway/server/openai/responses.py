@@ -1,11 +1,14 @@
 """POST /v1/responses."""
 
 import json
+from collections.abc import Iterator
+from itertools import pairwise
 
 from fastapi import APIRouter, Request, Response
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.types import Completion
+from gateway.models.reasoning import tags_in
 from gateway.server import tools as calling
 from gateway.server.client_work import Emit, unless_gone
 from gateway.server.exchange import current
@@ -76,7 +79,15 @@ class ResponseRoutes:
             done = await session.generate(asked.request)
             said = asked.read(done)
             logprobs = await _logprobs(asked, done, said, session)
-        return responded(body, done.fingerprint, done, said, logprobs=logprobs)
+            if done.reasoning is None:
+                return responded(body, done.fingerprint, done, said, logprobs=logprobs)
+            opened = await session.opened(asked.request)
+        events = Events(body, done.fingerprint, _to_nobody, session.backend.piece)
+        telling = calling.Telling(asked.offer, opened=opened, only=asked.is_formed)
+        for piece in _parts(done.text):
+            events.tell(telling.add(piece))
+        events.tell(telling.rest(done, said))
+        return events.end(done, said, logprobs)
 
     async def _stream(self, body: ResponseRequest, emit: Emit[str], begun: list[Events]) -> None:
         async with self._service.session(body.model) as session:
@@ -95,13 +106,24 @@ class ResponseRoutes:
                 events.end(delta.completion, said)
 
 
+def _to_nobody(_: str) -> None:
+    """A whole answer has no events; it is put together as a stream's."""
+
+
+def _parts(text: str) -> Iterator[str]:
+    """What stands between the tags around thoughts, and the tags."""
+    places = [0, *(place for tag in tags_in(text) for place in tag), len(text)]
+    return (text[start:end] for start, end in pairwise(places))
+
+
 async def _logprobs(
     asked: calling.Asked, done: Completion, said: calling.ParsedAnswer, session: Session
 ) -> list[TokenLogprobs]:
     """Of the message; none where they were not asked for."""
     if done.logprobs is None:
         return []
-    telling = calling.Telling(asked.offer, opened=await session.opened(asked.request))
+    opened = await session.opened(asked.request)
+    telling = calling.Telling(asked.offer, opened=opened, only=asked.is_formed)
     found = message_tokens(done, said, telling, session.backend.piece)
     return token_logprobs(found, session.backend.piece, always_top=True)
 
