@@ -29,7 +29,7 @@ from gateway.models.families.calls import (
     may_begin,
     syntax_named,
 )
-from gateway.models.families.grammar import begun, of_calls, of_objects
+from gateway.models.families.grammar import begun, of_calls, of_objects, unreadable
 from gateway.models.families.readers import Found
 from gateway.models.families.thoughts import EFFORTS, OFF, USUAL
 from gateway.models.families.values import schemas_of
@@ -253,6 +253,13 @@ def enforcement(offer: Offer) -> tuple[str, Constraint]:
             parameter="tool_choice",
         )
     functions = [(tool.name, _schema(tool)) for tool in tools]
+    if key := unreadable(syntax, functions):
+        raise InvalidRequest(
+            f"a call with the argument {key!r:.60} cannot be enforced: the form in which this model "
+            "writes calls has no way to tell where that name ends",
+            hint="another name of it, or tool_choice: auto",
+            parameter="tools",
+        )
     if most == 1 and len(tools) == 1 and syntax.tags is None:
         return begun(syntax, functions), Constraint("json_schema", json.dumps(functions[0][1]))
     return begun(syntax, functions), Constraint("lark", of_calls(syntax, functions, most))

@@ -73,6 +73,20 @@ def test_tags_may_have_a_suffix_of_the_checkpoint_s_own() -> None:
     assert told + telling.rest(done, whole).content == whole.content
 
 
+@pytest.mark.parametrize(
+    ("form", "key"), [("python", "first name"), ("functions", "a>b"), ("invoke", 'a"b')]
+)
+def test_an_argument_that_could_not_be_read_back_is_not_enforced(form: str, key: str) -> None:
+    for name, refused in ((key, True), ("$ref-1.é", False)):
+        schema = {"type": "object", "properties": {name: {"type": "string"}}}
+        offer = Offer((Tool("f", "", json.dumps(schema)),), syntax=form, enforced=True)
+        if refused:
+            with pytest.raises(InvalidRequest, match="cannot be enforced"):
+                enforcement(offer)
+        else:
+            enforcement(offer)
+
+
 @pytest.mark.parametrize("form", ["deepseek", "kimi", "plamo"])
 def test_a_call_outside_its_section_is_no_content_of_a_stream(form: str) -> None:
     call = rendered(form, [GIVEN])

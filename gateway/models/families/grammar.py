@@ -37,6 +37,24 @@ def begun(syntax: Syntax, functions: Sequence[Function]) -> str:
     return f"{syntax.around[0]}{head}{name}"
 
 
+def unreadable(syntax: Syntax, functions: Sequence[Function]) -> str:
+    """The first property that would not be read back from a call in this syntax, whose key is
+    written between tags; empty: all would."""
+    for function in functions:
+        for key in (function[1].get("properties") or {}) if syntax.tags is not None else ():
+            found = syntax.read(_call_with(key, syntax, syntax.tags, function), {})
+            if [set(call.arguments) for call in found] != [{key}]:
+                return str(key)
+    return ""
+
+
+def _call_with(key: str, syntax: Syntax, tags: Tags, function: Function) -> str:
+    """A call with one argument."""
+    kind = tags.kinds.get("string", tags.kinds.get("", ""))
+    value = f"{tags.middle.replace('{}', kind)}{_quoted('a') if tags.quoted else 'a'}{tags.behind}"
+    return f"{begun(syntax, [function])}{tags.before}{key}{value}{syntax.ends}{syntax.around[1]}"
+
+
 def of_calls(syntax: Syntax, functions: Sequence[Function], most: int = 1) -> str:
     """Lets out just calls of the functions, behind what `begun` says: the name where there are
     several, arguments in the order of the schema, and what ends a call.

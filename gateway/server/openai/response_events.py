@@ -22,6 +22,7 @@ from gateway.server.openai.response_shape import (
     thought_of,
 )
 from gateway.server.openai.responses_wire import (
+    OutputCall,
     OutputMessage,
     OutputReasoning,
     Responded,
@@ -136,7 +137,9 @@ class Events:
         response = responded(
             self._body, self._fingerprint, completion, said, logprobs=self._logprobs
         )
-        told = [item for item in response.output if not isinstance(item, OutputReasoning)]
+        told: list[OutputReasoning | OutputMessage | OutputCall] = [
+            item for item in response.output if not isinstance(item, OutputReasoning)
+        ]
         for index, thought in self._thoughts.items():
             told.insert(index, thought)
         response = response.model_copy(update={"output": told})
