@@ -255,8 +255,8 @@ def enforcement(offer: Offer) -> tuple[str, Constraint]:
     functions = [(tool.name, _schema(tool)) for tool in tools]
     if key := unreadable(syntax, functions):
         raise InvalidRequest(
-            f"a call with the argument {key!r:.60} cannot be enforced: the form in which this model "
-            "writes calls has no way to tell where that name ends",
+            f"a call with the argument {key!r:.60} cannot be enforced: in the form in which this "
+            "model writes calls, it could not be read back",
             hint="another name of it, or tool_choice: auto",
             parameter="tools",
         )
