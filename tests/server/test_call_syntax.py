@@ -20,7 +20,7 @@ from gateway.core.types import (
     Usage,
 )
 from gateway.models.families.calls import MOST_CALLS, syntax_named
-from gateway.models.families.grammar import with_tokens
+from gateway.models.families.grammar import unreadable, with_tokens
 from gateway.models.reasoning import part
 from gateway.server.tools import Offer, Telling, enforcement, read, with_offer
 from tests.support.call_forms import FORMS, GIVEN, TOOL, arguments, rendered
@@ -313,9 +313,11 @@ def test_control_tokens_stand_in_the_grammar_where_the_vocabulary_has_them() -> 
 
 
 def test_what_a_caller_names_is_no_control_token() -> None:
-    schema = {"properties": {"<|im_end|>": {"type": "string", "enum": ["</tool_call>"]}, "": {}}}
-    tools = (Tool("</tool_call>", "", json.dumps(schema)), Tool('a"\n<x>'), Tool("a"))
+    kind = {"type": "string", "enum": ["</tool_call>"]}
     for form in (each for each in FORMS if each not in NOT_ENFORCED):
+        is_refused = unreadable(syntax_named(form), [("f", {"properties": {"<|im_end|>": kind}})])
+        schema = {"properties": {"end" if is_refused else "<|im_end|>": kind, "": {}}}
+        tools = (Tool("</tool_call>", "", json.dumps(schema)), Tool('a"\n<x>'), Tool("a"))
         lark = str(enforcement(Offer(tools, enforced=True, syntax=form))[1].value)
         marks = re.findall(r'^mark\d+: "(.*)"$', lark, re.MULTILINE)
         called = [each for each in marks if each in ("<|im_end|>", "</tool_call>", "<x>")]

@@ -40,19 +40,20 @@ def begun(syntax: Syntax, functions: Sequence[Function]) -> str:
 def unreadable(syntax: Syntax, functions: Sequence[Function]) -> str:
     """The first property that would not be read back from a call in this syntax, whose key is
     written between tags; empty: all would."""
-    for function in functions:
-        for key in (function[1].get("properties") or {}) if syntax.tags is not None else ():
-            found = syntax.read(_call_with(key, syntax, syntax.tags, function), {})
-            if [set(call.arguments) for call in found] != [{key}]:
-                return str(key)
+    if syntax.tags is None:
+        return ""
+    for key in (key for _, schema in functions for key in schema.get("properties") or ()):
+        found = syntax.read(_call_with(key, syntax, syntax.tags), {})
+        if [set(call.arguments) for call in found] != [{key}]:
+            return str(key)
     return ""
 
 
-def _call_with(key: str, syntax: Syntax, tags: Tags, function: Function) -> str:
-    """A call with one argument."""
+def _call_with(key: str, syntax: Syntax, tags: Tags) -> str:
+    """A call of some function with one argument."""
     kind = tags.kinds.get("string", tags.kinds.get("", ""))
     value = f"{tags.middle.replace('{}', kind)}{_quoted('a') if tags.quoted else 'a'}{tags.behind}"
-    return f"{begun(syntax, [function])}{tags.before}{key}{value}{syntax.ends}{syntax.around[1]}"
+    return f"{begun(syntax, [("f", {})])}{tags.before}{key}{value}{syntax.ends}{syntax.around[1]}"
 
 
 def of_calls(syntax: Syntax, functions: Sequence[Function], most: int = 1) -> str:
