@@ -52,8 +52,9 @@ def unreadable(syntax: Syntax, functions: Sequence[Function]) -> str:
 def _call_with(key: str, syntax: Syntax, tags: Tags) -> str:
     """A call of some function with one argument."""
     kind = tags.kinds.get("string", tags.kinds.get("", ""))
-    value = f"{tags.middle.replace('{}', kind)}{_quoted('a') if tags.quoted else 'a'}{tags.behind}"
-    return f"{begun(syntax, [("f", {})])}{tags.before}{key}{value}{syntax.ends}{syntax.around[1]}"
+    value = _quoted("a") if tags.quoted else "a"
+    argument = f"{tags.before}{key}{tags.middle.replace('{}', kind)}{value}{tags.behind}"
+    return begun(syntax, [("f", {})]) + argument + syntax.ends + syntax.around[1]
 
 
 def of_calls(syntax: Syntax, functions: Sequence[Function], most: int = 1) -> str:
