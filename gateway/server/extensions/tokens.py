@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import Field, model_validator
 
 from gateway.backends.protocol import Backend, Reads
@@ -84,10 +84,10 @@ class TokenRoutes:
         self._service = service
 
     def add_to(self, router: APIRouter) -> None:
-        router.post("/tokenize", summary="Text to tokens")(self.tokenize)
+        router.post("/tokenize", response_model=Tokens, summary="Text to tokens")(self.tokenize)
         router.post("/detokenize", summary="Tokens to text")(self.detokenize)
 
-    async def tokenize(self, body: TokenizeRequest, request: Request) -> Tokens:
+    async def tokenize(self, body: TokenizeRequest, request: Request) -> Response:
         """The ids that a request with this prompt would be read as, what a vocabulary puts before
         every text included."""
         return await unless_gone(request.receive, self._tokenize(body))
@@ -96,7 +96,7 @@ class TokenRoutes:
         """The text of token ids."""
         return await unless_gone(request.receive, self._detokenize(body))
 
-    async def _tokenize(self, body: TokenizeRequest) -> Tokens:
+    async def _tokenize(self, body: TokenizeRequest) -> Response:
         messages = tuple(Message(m.plain_role, m.text) for m in body.messages or ())
         model = self._service.meant(body.model)
         async with self._service.session(model) as session:
@@ -107,15 +107,25 @@ class TokenRoutes:
                 rendered = await session.render(
                     GenerationRequest(model, messages=messages, prompt=body.text)
                 )
-            ids = list(rendered.token_ids)
-            shown = [_piece(i, session.backend) for i in ids] if body.with_pieces else ids
-        return Tokens(tokens=shown, count=len(ids), text=rendered.text)
+            # Of a long text beside the event loop, on which streams wait.
+            told = await asyncio.to_thread(_told, rendered, body, session.backend)
+        return Response(told, media_type="application/json")
 
     async def _detokenize(self, body: DetokenizeRequest) -> Detokenized:
         async with self._service.session(self._service.meant(body.model)) as session:
-            data = b"".join(session.backend.piece(token) for token in body.tokens)
-        text = data.decode("utf-8", "replace")
+            text = await asyncio.to_thread(_joined, body.tokens, session.backend)
         return Detokenized(text=text, content=text)
+
+
+def _told(rendered: RenderedRequest, body: TokenizeRequest, backend: Backend) -> str:
+    ids = list(rendered.token_ids)
+    pieces = {token: _piece(token, backend) for token in set(ids)} if body.with_pieces else {}
+    shown = [pieces[token] for token in ids] if body.with_pieces else ids
+    return Tokens(tokens=shown, count=len(ids), text=rendered.text).model_dump_json()
+
+
+def _joined(tokens: list[int], backend: Backend) -> str:
+    return b"".join(map(backend.piece, tokens)).decode("utf-8", "replace")
 
 
 def _of_content(body: TokenizeRequest, backend: Backend) -> RenderedRequest:
