@@ -18,6 +18,7 @@ from gateway.scoring.arrays import BoolArray, FloatArray, IntArray
 from gateway.scoring.items import Items, ordered
 from gateway.scoring.mcnemar import FEWEST_DECIDING
 from gateway.scoring.metrics import reads_probabilities
+from gateway.scoring.rankings import AREAS, rarer_side
 from gateway.scoring.results import Prediction, Status
 from gateway.scoring.scores import ON_COMMON_ITEMS, Costs, statistics
 from gateway.scoring.statistic import Counts, ItemStatistic
@@ -73,7 +74,7 @@ class Pairs:
     """Positions among the kept items of those that a test goes by: where answers are right or
     wrong, those that exactly one cell has right; else those on which the metric differs. Of a
     precision, where a cell says the label so rarely that nothing can be told of it, those on which
-    it does."""
+    it does; of an area whose rarer side has as few items, those of that side."""
     parts: FloatArray | None = None
     """What each kept item adds to the difference of two precisions, which are of other items; None
     of another metric. See `_parts`."""
@@ -286,7 +287,7 @@ def _sides(
     if sides[0].alike:
         return sides[0], sides[1]
     items = [side.items[i] for side in (a, b) for i in kept.tolist()]
-    both = statistics(a.kind, a.labels, items)[metric]
+    both = statistics(a.kind, a.labels, items, cells=2)[metric]
     return both.kept(np.arange(len(kept))), both.kept(np.arange(len(kept), 2 * len(kept)))
 
 
@@ -311,7 +312,13 @@ def _deciding(
         if len(rarer) < FEWEST_DECIDING:
             return rarer
     gaps = abs(sides[0].features() - sides[1].features())
-    return np.flatnonzero(np.asarray(gaps.sum(axis=1)).ravel() > 0)
+    differing = np.flatnonzero(np.asarray(gaps.sum(axis=1)).ravel() > 0)
+    family, _, label = metric.partition(":")
+    if family in AREAS:
+        rarer = rarer_side([a.golds[at] for at in kept.tolist()], label)
+        if len(rarer) < FEWEST_DECIDING:
+            return np.intersect1d(differing, rarer)
+    return differing
 
 
 def _parts(of_a: ItemStatistic, of_b: ItemStatistic) -> FloatArray:

@@ -43,6 +43,36 @@ def average_precision(positive: FloatArray, negative: FloatArray) -> FloatArray:
 AREAS: dict[str, Area] = {"roc_auc": roc, "pr_auc": average_precision}
 
 
+def each_ranked(shares: FloatArray, cells: int) -> FloatArray:
+    """Probabilities of cells one behind the other, shape (items of all, labels); of several cells
+    each one's ranks instead, from 0 to 1.
+
+    An area knows only the order within a cell. Swapped as they are, scores of a cell that is surer
+    of itself would stand above or below all others, and equal cells would be told apart
+    (Venkatraman and Begg 1996, "A distribution-free procedure for comparing receiver operating
+    characteristic curves from a paired experiment").
+    """
+    if cells == 1:
+        return shares
+    from scipy.stats import rankdata
+
+    # Rounded as in `ranked`.
+    parts = np.split(shares.round(12), cells)
+    return np.concatenate([rankdata(p, axis=0, nan_policy="omit") / len(p) for p in parts])
+
+
+def rarer_side(golds: Sequence[object], label: str) -> IntArray:
+    """Positions of the items on the rarer side of an area: those of the label, or all others.
+
+    Args:
+        label: empty: the area is a mean over labels; of that whose rarer side is the largest.
+    """
+    found = np.asarray([str(gold) for gold in golds], dtype=object)
+    each = [found == one for one in ([label] if label else set(found.tolist()))]
+    sides = [np.flatnonzero(own if 2 * own.sum() <= len(own) else ~own) for own in each]
+    return max(sides, key=len)
+
+
 def ranked(scores: FloatArray, positive: BoolArray, area: Area) -> ItemStatistic:
     """An area as a statistic of items.
 

@@ -35,7 +35,7 @@ from gateway.scoring.confusions import (
 from gateway.scoring.estimates import estimates
 from gateway.scoring.items import Items, answered_fields, gold_fields, ordered
 from gateway.scoring.metrics import ANSWERED_ONLY
-from gateway.scoring.rankings import AREAS, Area, mean_of, ranked
+from gateway.scoring.rankings import AREAS, Area, each_ranked, mean_of, ranked
 from gateway.scoring.results import (
     MOST_DENSE,
     CellScore,
@@ -192,7 +192,7 @@ def class_f1(
         DataError, ConfigError: as `score_cell`.
     """
     items = ordered(predictions)
-    table = _classification(labels, items, None)
+    table = _classification(labels, items, None, cells=1)
     named = {f"f1:{label}": table[f"f1:{label}"] for label in labels}
     found = estimates(named, clusters=clusters, with_intervals=resamples > 0)
     return {label: found[f"f1:{label}"] for label in labels if f"f1:{label}" in found}
@@ -213,6 +213,7 @@ def statistics(
     *,
     trivial: float | None = None,
     costs: Costs | None = None,
+    cells: int = 1,
 ) -> dict[str, ItemStatistic]:
     """Every metric of the task kind, by the names listed at `CellScore.metrics`.
 
@@ -223,6 +224,7 @@ def statistics(
         trivial: of a number task, the answer whose error an item without one is charged with;
             None: the median of the items' own gold values.
         costs: gold label -> answer -> what that costs; what is not named costs nothing.
+        cells: that answered the items: all of the first one's, then as many of the next's.
 
     Returns:
         A table that also makes what it is asked for: mcc, balanced_accuracy, quadratic_kappa,
@@ -235,7 +237,7 @@ def statistics(
     read = items if isinstance(items, Items) else Items(items)
     match task_kind:
         case "classification":
-            return _classification(labels, read, costs)
+            return _classification(labels, read, costs, cells)
         case "number":
             return _number_errors(read, trivial) | _answering(read)
         case "extraction":
@@ -281,7 +283,7 @@ class Table(dict[str, ItemStatistic]):
 
 
 def _classification(
-    labels: Sequence[str], items: Items, costs: Costs | None
+    labels: Sequence[str], items: Items, costs: Costs | None, cells: int
 ) -> dict[str, ItemStatistic]:
     gold, answer = items.codes(labels)
     table = _of_confusion(gold, answer, items, len(labels))
@@ -294,7 +296,7 @@ def _classification(
             return None
         at = labels.index(label) if label else None
         if family in AREAS:
-            return _area(labels, gold, items, AREAS[family], at)
+            return _area(gold, each_ranked(items.shares(labels), cells), AREAS[family], at)
         if family == "cost":
             return None if costs is None else _cost(labels, gold, answer, costs)
         if family == "quadratic_kappa":
@@ -308,14 +310,9 @@ def _classification(
 
 
 def _area(
-    labels: Sequence[str],
-    gold: IntArray,
-    items: Items,
-    area: Area,
-    label: int | None,
+    gold: IntArray, shares: FloatArray, area: Area, label: int | None
 ) -> ItemStatistic | None:
     """Of one label, or the mean over those that gold values have, each against the others."""
-    shares = items.shares(labels)
     if label is not None:
         return ranked(shares[:, label], gold == label, area)
     each = [ranked(shares[:, k], gold == k, area) for k in np.unique(gold).tolist()]

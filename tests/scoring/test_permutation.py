@@ -1,5 +1,6 @@
 """Facts about the paired permutation test: brute force, McNemar, and scipy on plain values."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -11,7 +12,7 @@ from sklearn.metrics import f1_score
 
 from gateway.scoring.mcnemar import mcnemar
 from gateway.scoring.pairing import paired, rights
-from gateway.scoring.permutation import permutation_test
+from gateway.scoring.permutation import Permutation, permutation_test
 from gateway.scoring.results import Prediction, Status
 from tests.scoring.cells import LABELS, Rows, estimates_of, pairs_of, rows, two_cells
 
@@ -131,3 +132,40 @@ def test_a_precision_is_not_another_because_the_label_is_said_less_often() -> No
         p_value = permutation_test(pairs_of(rows, "precision:bug"), permutations=300).p_value
         told += p_value is not None and p_value <= 0.05
     assert told <= 6
+
+
+def _scored(name: str, scores: Sequence[float], positives: int) -> list[Prediction]:
+    return [
+        Prediction(
+            name,
+            f"{at:03}",
+            Status.OK,
+            "bug" if score > 0.5 else "feature",
+            "bug" if at < positives else "feature",
+            {"bug": score, "feature": 1 - score},
+        )
+        for at, score in enumerate(scores)
+    ]
+
+
+def _of_areas(scores: Sequence[Sequence[float]], positives: int, metric: str) -> Permutation:
+    a, b = (_scored(name, of, positives) for name, of in zip("ab", scores, strict=True))
+    pairs = paired(a, b, task_kind="classification", labels=("bug", "feature"), metric=metric)
+    return permutation_test(pairs, permutations=200)
+
+
+@pytest.mark.parametrize("metric", ["roc_auc:bug", "pr_auc:bug", "roc_auc"])
+def test_an_area_of_a_few_items_of_the_label_tells_no_cells_apart(metric: str) -> None:
+    chance = np.random.default_rng(0)
+    b, a = np.sort(chance.random((2, 40)), axis=1)
+    assert _of_areas((a[::-1].tolist(), b.tolist()), 2, metric).p_value is None
+    found = _of_areas((a[::-1].tolist(), b.tolist()), 12, metric)
+    assert found.p_value is not None
+    assert found.p_value <= 0.05
+
+
+@pytest.mark.parametrize("metric", ["roc_auc:bug", "pr_auc"])
+def test_an_area_asks_for_the_order_within_a_cell_and_not_how_sure_it_is(metric: str) -> None:
+    order = np.random.default_rng(0).random((2, 40))
+    sure, less = order.tolist(), [order[0].tolist(), (order[1] / 1000).tolist()]
+    assert _of_areas(sure, 10, metric).p_value == _of_areas(less, 10, metric).p_value
