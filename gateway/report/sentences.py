@@ -5,6 +5,8 @@ how small a difference could have been found. The words for who is better are th
 `gateway.report.claims` alone.
 """
 
+from collections.abc import Iterator, Sequence
+
 from gateway.core.lists import are
 from gateway.report import claims
 from gateway.report.format import (
@@ -50,14 +52,20 @@ def summary_sentences(report: Report) -> tuple[str, ...]:
         said.append(claims.lead(report.against_best))
     said += [f"{first.name}: {sentence}" for sentence in map(baseline_sentence, first.verdicts)]
     models = [cell for cell in report.cells if cell.kind == "model"]
-    if without := [cell.name for cell in models if report.primary_metric not in cell.metrics]:
-        name = metric_name(report.primary_metric)
-        without_it = ", ".join(without)
-        said.append(f"Compared with no other, since {name} cannot be computed: {without_it}.")
+    said += _not_compared(report, first, models)
     said += filter(None, (claims.none_beats(models, name) for name in (MAJORITY, MEDIAN)))
     if unbeaten := claims.not_all_beaten(models):
         said.append(unbeaten)
     return (*said, _what_follows(report, first.name))
+
+
+def _not_compared(report: Report, first: CellScore, models: Sequence[CellScore]) -> Iterator[str]:
+    name, compared = metric_name(report.primary_metric), {c.contest.a for c in report.against_best}
+    if without := [cell.name for cell in models if report.primary_metric not in cell.metrics]:
+        yield f"Compared with no other, since {name} cannot be computed: {', '.join(without)}."
+    others = [cell.name for cell in models if cell.name not in {first.name, *compared, *without}]
+    if report.against_best and others:
+        yield f"No item was answered both by {first.name} and by: {', '.join(others)}."
 
 
 def _first(report: Report, first: CellScore) -> str:
@@ -86,7 +94,8 @@ def _answered_so(metric: str, cell: CellScore) -> str:
         return ""
     place = cell.confusion.labels.index(label)
     count = sum(n for _, answer, n in cell.confusion.entries_found() if answer == place)
-    return f", {count:,} of them answered so"
+    silent = f" and {cell.left_out:,} not answered" if cell.left_out else ""
+    return f", {count:,} of them answered so{silent}"
 
 
 def _between(metric: Metric) -> str:

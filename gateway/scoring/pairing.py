@@ -263,8 +263,9 @@ def _comparable(a: Entrant, b: Entrant, metric: str) -> IntArray:
     kept = np.flatnonzero(a.answered & b.answered)
     if not len(kept):
         raise ComparisonRefused(
-            f"no item was answered by both cells, so their {metric} cannot be compared",
-            hint="look at the reasons of the items without an answer",
+            f"no item was answered by both {a.name} and {b.name}, so their {metric} cannot be "
+            "compared",
+            hint="look at the reasons of the items without an answer, or leave one of the two out",
         )
     return kept
 

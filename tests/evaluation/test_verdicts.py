@@ -140,6 +140,16 @@ def test_a_cell_that_answers_the_easy_half_does_not_lead() -> None:
     assert "Best here" not in said
 
 
+def test_a_cell_that_answered_nothing_where_the_first_did_is_named() -> None:
+    golds: list[Answer] = [5.0] * 20 + [3.0] * 20
+    right = cell("right", golds, golds)
+    off = cell("off", golds, [float(str(gold)) + 2 for gold in golds])
+    report = judged("number", "mae", [right, off, cell("mute", golds, [None] * 40)])
+    said = " ".join(summary_sentences(report))
+    assert "Its lead over the other cell is shown" in said
+    assert "No item was answered both by right and by: mute." in said
+
+
 def test_baselines_without_the_metric_show_nothing_and_are_not_called_absent() -> None:
     golds = [LABELS[i % 2] for i in range(40)]
     report = judged(
