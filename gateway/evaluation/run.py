@@ -349,7 +349,7 @@ def _take_over(plan: Plan, strategy: Strategy, cell: Cell, backend: Backend, sto
 
 def _take_whole(plan: Plan, cell: Cell, store: Store) -> None:
     """Answers of a run that finished all labels answer one that searches them."""
-    items = (item.digest for item in plan.items)
+    items = map(cell.key, plan.items)
     if took := take_whole(store, cell.calibration, cell.digest, items):
         plan.tell(
             f"{cell.name}: {plural(took, 'stored answer')} with all labels finished, taken as "

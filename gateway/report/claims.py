@@ -97,8 +97,16 @@ def within(pair: Comparison, name: str) -> str:
     margin = f"{result.margin:g}" if result else ABSENT
     if pair.equivalent:
         return f"{a} and {b} are equivalent within {margin} in {name}"
-    less = f"worse than {b} by less than {margin} in {name}"
-    return f"{a} is {less}, if at all" if pair.not_worse else f"It is not shown that {a} is {less}"
+    if pair.not_worse:
+        return no_worse(pair, a, b, name)
+    return f"It is not shown that {a} is worse than {b} by less than {margin} in {name}"
+
+
+def no_worse(pair: Comparison, cell: str, other: str, name: str) -> str:
+    """That one cell of a pair is shown to be no worse than the other by more than the margin."""
+    result = pair.contest.equivalence
+    margin = f"{result.margin:g}" if result else ABSENT
+    return f"{cell} is worse than {other} by less than {margin} in {name}, if at all"
 
 
 def beyond_margin(pair: Comparison, name: str) -> str:

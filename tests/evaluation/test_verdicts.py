@@ -144,7 +144,8 @@ def test_a_cell_that_answered_nothing_where_the_first_did_is_named() -> None:
     golds: list[Answer] = [5.0] * 20 + [3.0] * 20
     right = cell("right", golds, golds)
     off = cell("off", golds, [float(str(gold)) + 2 for gold in golds])
-    report = judged("number", "mae", [right, off, cell("mute", golds, [None] * 40)])
+    silent: list[Answer | None] = [None] * 40
+    report = judged("number", "mae", [right, off, cell("mute", golds, silent)])
     said = " ".join(summary_sentences(report))
     assert "Its lead over the other cell is shown" in said
     assert "No item was answered both by right and by: mute." in said

@@ -76,18 +76,24 @@ def _difference(pair: Comparison, best: str) -> Metric:
 
 def _not_worse(outcome: Outcome, pair: Comparison, best: str) -> bool | None:
     """Whether the cell is shown to be not worse than the first by more than the margin, as the
-    table of differences says it; None where items were taken until something was decided.
-
-    The table says it of `a`. Of `b` it is the other one-sided test of the same comparisons, which
-    all are corrected for by the same rule; both tests together are what makes two equivalent.
-    """
+    table of differences says it; None where items were taken until something was decided."""
     if outcome.stopping or pair.contest.equivalence is None:
         return None
-    if pair.contest.a != best:
-        return pair.not_worse
-    tests = [each.contest.equivalence for each in outcome.pairs]
+    return shown_not_worse(outcome.pairs, pair, best)
+
+
+def shown_not_worse(pairs: Sequence[Comparison], pair: Comparison, best: str) -> bool:
+    """Whether one cell of a pair is shown to be not worse than `best`, the other, by more than the
+    margin.
+
+    A table says it of `a`. Of `b` it is the other one-sided test of the same comparisons, which
+    all are corrected for by the same rule; both tests together are what makes two equivalent.
+    """
+    if pair.contest.a != best or pair.equivalent:
+        return pair.equivalent or pair.not_worse
+    tests = [each.contest.equivalence for each in pairs]
     p_values = [test.usable(test.p_better) if test else None for test in tests]
     # Comparisons with baselines are of the family, and count as if they showed nothing.
     others = [None] * (pair.claim.family - len(tests))
-    found = holm([*p_values, *others])[outcome.pairs.index(pair)]
-    return pair.equivalent or (found is not None and found <= ALPHA)
+    found = holm([*p_values, *others])[pairs.index(pair)]
+    return found is not None and found <= ALPHA

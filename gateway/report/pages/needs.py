@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.evaluation.ab.needs import BASELINES, Needs
 from gateway.evaluation.ab.outcome import Outcome
+from gateway.evaluation.ab.recommend import shown_not_worse
 from gateway.evaluation.experiment.outcome import ExperimentOutcome
 from gateway.report import format as fmt
 from gateway.report import view
-from gateway.report.claims import within
+from gateway.report.claims import no_worse, within
 from gateway.report.sections import Column, Section, by_columns
 from gateway.scoring.contest import Comparison
 from gateway.scoring.metrics import metric_name
@@ -93,8 +94,9 @@ def _sentences(outcome: _Compared, cells: Sequence[CellScore]) -> Iterator[str]:
         return
     for cell in less:
         pair = _pair(outcome.pairs, cell, best)
-        if pair is not None and (pair.equivalent or (pair.contest.a == cell and pair.not_worse)):
-            yield f"With {_labels(found[cell])} {within(pair, name)}. {_costs(found, cell, best)}"
+        if pair is not None and shown_not_worse(outcome.pairs, pair, best):
+            shown = within(pair, name) if pair.equivalent else no_worse(pair, cell, best, name)
+            yield f"With {_labels(found[cell])} {shown}. {_costs(found, cell, best)}"
             return
     margin = f"{outcome.margin:g}"
     named = ", ".join(less)

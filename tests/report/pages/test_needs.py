@@ -38,6 +38,19 @@ def test_one_that_needs_less_and_is_as_good_is_named_with_what_both_need(alike: 
     )
 
 
+def test_a_reference_is_no_worse_by_the_same_rule_as_another_cell(tmp_path: Path) -> None:
+    scripts = {"big": right, "small": wrong_where(lambda n: n % 30 == 0)}
+    found = Duel(tmp_path, scripts).run("small", "big", margin=0.09)
+    (pair,) = found.pairs
+    assert pair.contest.b == SMALL
+    only_below = replace(found, pairs=(replace(pair, equivalence_p=0.5, not_worse_p=0.5),))
+    said = told(only_below, Needs("prompt", 0, 0.0), Needs("probe", 745, 40.0))
+    assert said.startswith(
+        "With 0 labels small/written is worse than big/written by less than 0.09 in accuracy, if "
+        "at all."
+    )
+
+
 def test_where_none_needs_less_that_is_said(alike: Outcome) -> None:
     said = told(alike, Needs("adapter", 745, 99.0), Needs("prompt", 0, 0.0))
     assert said == "No other cell is known to need less than big/written, the first here."
