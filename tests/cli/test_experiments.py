@@ -45,6 +45,18 @@ def test_the_spread_over_exemplar_seeds_is_that_of_the_single_runs(
     assert f"standard deviation {deviation:.3f}" in " ".join(done.out.split())
 
 
+def test_its_metric_may_be_one_that_a_run_has_only_where_it_is_asked_for(
+    gateway: Gateway, experiment: Path
+) -> None:
+    only = FILE.replace("out =", 'metric = "recall:yes"\nout =').replace("[0, 1, 2]", "[0]")
+    experiment.write_text(only)
+    assert gateway("run", experiment, "--store", "s.sqlite", "-q").code == 0
+    found = json.loads(Path("out/experiment.json").read_text())
+    assert all("0" in each["values"] for each in found["spreads"])
+    experiment.write_text(only.replace("recall:yes", "recall:none"))
+    assert "'none' is none of the labels" in gateway("run", experiment).err
+
+
 def test_every_document_has_one_answer_for_the_same_two_cells(
     gateway: Gateway, experiment: Path
 ) -> None:

@@ -143,7 +143,8 @@ def test_a_cell_that_answers_the_easy_half_does_not_lead() -> None:
 def test_a_cell_that_answered_nothing_where_the_first_did_is_named() -> None:
     golds: list[Answer] = [5.0] * 20 + [3.0] * 20
     right = cell("right", golds, golds)
-    off = cell("off", golds, [float(str(gold)) + 2 for gold in golds])
+    later: list[Answer | None] = [7.0] * 20 + [5.0] * 20
+    off = cell("off", golds, later)
     silent: list[Answer | None] = [None] * 40
     report = judged("number", "mae", [right, off, cell("mute", golds, silent)])
     said = " ".join(summary_sentences(report))

@@ -21,7 +21,7 @@ from gateway.evaluation.store import Store
 from gateway.evaluation.summary import RunResult, result_of
 from gateway.models.file import Models
 from gateway.scoring.rules import ScoreRule
-from gateway.tasks.task import load_task
+from gateway.tasks.task import is_metric, load_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,9 @@ def plan_experiment(experiment: Experiment, models: Models, prompts: Path) -> Ex
     task = load_task(run.task, prompts)
     metric = experiment.metric or task.metric
     check_margin(metric, experiment.margin, task)
+    if is_metric(metric, task.kind):
+        # Some metrics a run has only where it is asked for them.
+        run = replace(run, metric=metric)
     prepared = {seed: prepare(replace(run, exemplar_seed=seed)) for seed in experiment.seeds}
     require_variation(prepared)
     return ExperimentPlan(models, metric, experiment.margin, prepared)
