@@ -187,7 +187,7 @@ def pair(a: Entrant, b: Entrant, metric: str) -> Pairs:
     if a.ids != b.ids or a.golds != b.golds:
         _require_same_items(a.items, b.items, a.name, b.name)
     kept = _comparable(a, b, metric)
-    sides = _sides(a, b, metric, kept)
+    sides, differing = _sides(a, b, metric, kept), _differing(a, b, metric, kept)
     return Pairs(
         a=a.name,
         b=b.name,
@@ -196,9 +196,9 @@ def pair(a: Entrant, b: Entrant, metric: str) -> Pairs:
         of_b=sides[1],
         kept=kept,
         total=len(a.ids),
-        differing=_differing(a, b, metric, kept),
+        differing=differing,
         estimate=sides[0].estimate() - sides[1].estimate(),
-        deciding=_deciding(a, b, metric, kept, sides),
+        deciding=_deciding(a, b, metric, kept, sides, differing),
         parts=_parts(*sides) if metric.startswith("precision:") else None,
     )
 
@@ -301,7 +301,12 @@ def _differing(a: Entrant, b: Entrant, metric: str, kept: IntArray) -> IntArray:
 
 
 def _deciding(
-    a: Entrant, b: Entrant, metric: str, kept: IntArray, sides: tuple[ItemStatistic, ItemStatistic]
+    a: Entrant,
+    b: Entrant,
+    metric: str,
+    kept: IntArray,
+    sides: tuple[ItemStatistic, ItemStatistic],
+    differing: IntArray,
 ) -> IntArray:
     of_labels = a.kind == "classification" and not reads_probabilities(metric)
     # Of one label, items of others may be right or wrong and decide nothing.
@@ -313,13 +318,15 @@ def _deciding(
         if len(rarer) < FEWEST_DECIDING:
             return rarer
     gaps = abs(sides[0].features() - sides[1].features())
-    differing = np.flatnonzero(np.asarray(gaps.sum(axis=1)).ravel() > 0)
+    deciding = np.flatnonzero(np.asarray(gaps.sum(axis=1)).ravel() > 0)
     family, _, label = metric.partition(":")
     if family in AREAS:
+        # With the ranks of a few items those of all others move.
+        deciding = np.intersect1d(deciding, differing)
         rarer = rarer_side([a.golds[at] for at in kept.tolist()], label)
         if len(rarer) < FEWEST_DECIDING:
-            return np.intersect1d(differing, rarer)
-    return differing
+            return np.intersect1d(deciding, rarer)
+    return deciding
 
 
 def _parts(of_a: ItemStatistic, of_b: ItemStatistic) -> FloatArray:

@@ -141,9 +141,9 @@ def test_a_cell_that_answers_the_easy_half_does_not_lead() -> None:
 
 
 def test_a_cell_that_answered_nothing_where_the_first_did_is_named() -> None:
-    golds: list[Answer] = [5.0] * 20 + [3.0] * 20
+    golds: list[Answer] = [5.0] * 40
     right = cell("right", golds, golds)
-    later: list[Answer | None] = [7.0] * 20 + [5.0] * 20
+    later: list[Answer | None] = [7.0] * 40
     off = cell("off", golds, later)
     silent: list[Answer | None] = [None] * 40
     report = judged("number", "mae", [right, off, cell("mute", golds, silent)])

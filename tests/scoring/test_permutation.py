@@ -164,6 +164,12 @@ def test_an_area_of_a_few_items_of_the_label_tells_no_cells_apart(metric: str) -
     assert found.p_value <= 0.05
 
 
+def test_ranks_that_move_with_those_of_others_decide_nothing() -> None:
+    a = np.random.default_rng(0).random(40)
+    b = np.where(np.arange(40) < 3, 1 - a / 4, a)
+    assert _of_areas((a.tolist(), b.tolist()), 20, "roc_auc:bug").p_value is None
+
+
 @pytest.mark.parametrize("metric", ["roc_auc:bug", "pr_auc"])
 def test_an_area_asks_for_the_order_within_a_cell_and_not_how_sure_it_is(metric: str) -> None:
     order = np.random.default_rng(0).random((2, 40))
