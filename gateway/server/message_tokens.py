@@ -7,6 +7,8 @@ from gateway.core.types import Completion, TokenLogprob
 from gateway.models.reasoning import tags_in
 from gateway.server.tools import ParsedAnswer, Telling
 
+_UNFINISHED = "\ufffd"
+
 
 class MessageTokens:
     """Finds them as the answer grows: each is told once, with the text that it is of.
@@ -44,8 +46,10 @@ class MessageTokens:
         it."""
         before = self._read
         self._pass(new.thought.strip())
-        # What is said stands behind what was thought, or before it.
-        place = self._find(new.content, self._read) or self._find(new.content, before)
+        place = self._place(new.content, before)
+        if place is None and new.content.endswith(_UNFINISHED):
+            self.end()  # Its text was told as that of a character that is not finished any more.
+            place = self._place(new.content, before)
         if place is None:
             return ()
         start, end = place
@@ -57,6 +61,10 @@ class MessageTokens:
             if ends > start or begins == ends == start:
                 found.append(token)
         return tuple(found)
+
+    def _place(self, content: str, before: int) -> tuple[int, int] | None:
+        """Where it stands: behind what was thought, or before it."""
+        return self._find(content, self._read) or self._find(content, before)
 
     def _pass(self, thought: str) -> None:
         if place := self._find(thought, self._read):
