@@ -85,7 +85,7 @@ def test_what_is_said_before_a_thought_of_the_same_piece_is_told() -> None:
 def test_a_character_that_stays_unfinished_is_told_with_its_token() -> None:
     pieces = [b"A", b"\xf0\x9f"]
     growing = MessageTokens(pieces.__getitem__)
-    found = []
+    found: list[TokenLogprob] = []
     for number, text in enumerate(("A", "\ufffd", "")):
         growing.add([TokenLogprob(number, "", -1.0)] if text else [])
         found += growing.of(ParsedAnswer(text, ()))
