@@ -109,6 +109,15 @@ def test_thoughts_behind_what_was_said_are_items_of_their_own(
             assert len({item["id"] for item in output}) == len(items)
 
 
+def test_messages_have_no_empty_block_behind_a_thought(
+    monkeypatch: pytest.MonkeyPatch, http: TestClient
+) -> None:
+    monkeypatch.setattr(f"{__name__}.SAYS", "Well. <think>a")
+    events = lines(http, "/v1/messages", {"messages": ASKED, "max_tokens": 500})
+    begun = [e["content_block"]["type"] for e in events if e["type"] == "content_block_start"]
+    assert begun == ["text", "thinking"]
+
+
 def test_messages(http: TestClient) -> None:
     body = {"messages": ASKED, "max_tokens": 500}
     thought, text = post(http, "/v1/messages", body)["content"]

@@ -154,6 +154,8 @@ class _Events:
         self._blocks = 0
         self._open = ""
         """Kind of the block that is told."""
+        self._said = False
+        """Whether any text was told."""
 
     def begin(self, prompt_tokens: int) -> None:
         """Announce the answer, once."""
@@ -179,12 +181,13 @@ class _Events:
             self._begin("thinking", thinking="", signature="")
             self._add({"type": "thinking_delta", "thinking": new.thought})
         if new.content:
+            self._said = True
             self._begin("text", text="")
             self._add({"type": "text_delta", "text": new.content})
 
     def end(self, done: Completion, said: calling.ParsedAnswer, end: _End) -> None:
         """The rest, and why it ended."""
-        if _is_said(said):
+        if _is_said(said) and not self._said:
             self._begin("text", text="")
         self._stop()
         for call in said.calls:
