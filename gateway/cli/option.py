@@ -88,8 +88,8 @@ LabelSearch = Annotated[
     typer.Option(
         "--label-search",
         help="best: of more than 20 labels only those are finished that may be the best, and the "
-        "probabilities are estimates with a bound. full: all. auto: best where the rule is the "
-        "sum, else full.",
+        "probabilities are estimates with a bound. full: all. auto: what the entry or the task "
+        "says, else full.",
     ),
 ]
 Margin = Annotated[

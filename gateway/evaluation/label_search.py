@@ -14,11 +14,6 @@ from gateway.scoring.rules import BY_LENGTH, ScoreRule
 
 MOST_FINISHED = 20
 """Labels of a task that are all finished: a search of so few saves little."""
-_PAYS = frozenset({ScoreRule.SUM})
-"""Rules by which a search is worth what it leaves open. What is subtracted of a label that is
-hardly ever said lets every beginning of it win: of 77 labels (SmolLM2 135M, zero-shot, 60 items) a
-search by the sum takes 0.30 of the tokens, and one by batch calibration too 0.72. Divided by their
-lengths, labels lie so close together that what is left open is most of the probability."""
 _STRONGEST: tuple[Searching, ...] = ("full", "best")
 _VERSION = 2
 """Of what a search leaves unfinished."""
@@ -41,18 +36,16 @@ def searching(*said: str) -> Searching:
 
 def is_searched(
     labels: Sequence[str],
-    rules: Iterable[ScoreRule],
     mode: str,
     backend: Backend,
     wanted: Searching,
 ) -> bool:
-    """Whether a cell's labels are searched: there are many, and that is asked for, or the rules are
-    those by which it pays."""
-    asked = searching(wanted, backend.spec.label_search)
+    """Whether a cell's labels are searched: there are many, and that is asked for. It is not the
+    default, since probabilities are estimates then."""
     return (
         mode == "score"
         and len(labels) > MOST_FINISHED
-        and (asked == "best" or (asked == "auto" and _PAYS.issuperset(rules)))
+        and searching(wanted, backend.spec.label_search) == "best"
         and isinstance(backend, SearchesLabels)
         and backend.searches
     )

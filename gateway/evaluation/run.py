@@ -385,7 +385,7 @@ async def _run_cell(asking: "_Asking") -> Cell:
     _take_over(plan, asking.strategy, cell, asking.backend, asking.store)
     cell = await _calibrate(asking)
     search = None
-    if is_searched(plan.labels, plan.rules, cell.mode, asking.backend, plan.label_search):
+    if is_searched(plan.labels, cell.mode, asking.backend, plan.label_search):
         search = search_for(
             plan.rules, plan.labels, asking.known, free=free_of(plan), dev=dev_of(plan, cell)
         )

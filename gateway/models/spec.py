@@ -181,8 +181,8 @@ class ModelSpec:
     ones may be taken."""
     label_search: Searching = "auto"
     """"best" finishes, where a task has more than 20 labels, those alone that may be the best;
-    "full" all of them, whatever a run says; "auto" leaves it to the run, which does as "best" where
-    the rule is the sum, and else as "full"."""
+    "full" all of them, whatever a run says; "auto" leaves it to the run, whose own default is all
+    of them."""
     origin: str = ""
     """The file that the entry is written in."""
     left_out: tuple[str, ...] = ()
