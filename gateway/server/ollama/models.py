@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from pydantic import Field
 
-from gateway import __version__
 from gateway.backends.protocol import Backend
 from gateway.core.errors import InvalidRequest, ModelNotPulled, UnknownModel
 from gateway.models.gguf_parts import read_model
@@ -30,11 +29,10 @@ _NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class Version(Answered):
-    """Of the API, in numbers and dots: clients part it there; and of the gateway."""
+    """Of the API, in numbers and dots alone: clients part it there. /openapi.json has the
+    gateway's own."""
 
     version: str
-    gateway: str
-    """Extension."""
 
 
 class Details(Answered):
@@ -168,7 +166,7 @@ class ModelRoutes:
 
     async def version(self) -> Version:
         """The version of the API that is spoken here."""
-        return Version(version=SPOKEN, gateway=__version__)
+        return Version(version=SPOKEN)
 
     async def tags(self) -> Tags:
         """Entries whose files are on this machine and that the API key allows."""
