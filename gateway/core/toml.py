@@ -107,6 +107,8 @@ def _place(where: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]:
                 return where  # a key that is lacking
             raw = raw[part]
         elif isinstance(raw, list) and isinstance(part, int):
+            if part >= len(raw):
+                return where  # a value that is lacking
             raw = raw[part]
         else:
             return where[:number]

@@ -22,6 +22,7 @@ class Plain:
     scale: float = 1.0
     sizes: tuple[int, ...] = ()
     places: tuple[Path, ...] = ()
+    reach: tuple[int, int] = (0, 1)
 
 
 def test_a_file_becomes_its_shape(tmp_path: Path) -> None:
@@ -69,6 +70,8 @@ def test_a_whole_number_is_a_number_and_arrays_and_texts_are_what_toml_lacks() -
         ("sure = 1", "sure: .* true or false, not 1; or"),
         ("scale = '2'", "scale: .* a valid number, not '2'"),
         ("sizes = [1, '2']", r"sizes\.1: .* a valid integer, not '2'"),
+        ("reach = [1]", r"reach\.1: Field required"),
+        ("reach = [1, 2, 3]", "reach: Tuple should have at most 2 items"),
         ("sizes = '2'", "sizes: Input should be a valid tuple"),
     ],
 )

@@ -98,6 +98,11 @@ def _group_lines(made: "Probed") -> Iterator[str]:
         f"mean over {fmt.plural(len(made.groups), 'group')}: {made.mean('answered'):.3f}; by the "
         f"probe of all alone {made.mean('pooled'):.3f}"
     )
+    if any(not each.why for each in made.groups):
+        yield (
+            "which groups have a head, and its share, was chosen on these same items, which "
+            "flatters heads; items that were held out say what they gain"
+        )
     if left:
         items = fmt.plural(sum(each.items for each in left), "item")
         yield (

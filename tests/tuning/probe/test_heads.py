@@ -119,6 +119,7 @@ def test_a_group_of_few_items_has_no_head_and_is_counted(made: Probed) -> None:
     assert east.answered == east.pooled
     said = "\n".join(tuned_lines(made))
     assert "the probe of all answers 1 of 3 groups (3 items)" in said
+    assert "was chosen on these same items, which flatters heads" in said
 
 
 def test_the_card_and_the_page_name_the_heads(made: Probed) -> None:
