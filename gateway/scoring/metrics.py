@@ -25,6 +25,13 @@ ANSWERED_ONLY = frozenset(
 )
 """Metrics over items with an answer: what a cell left out makes it no worse."""
 
+
+def rewards_silence(metric: str) -> bool:
+    """Whether what a cell leaves out makes it no worse by a metric. A precision is of the items
+    that were given its label alone, conformance of those that were written to their end."""
+    return metric in ANSWERED_ONLY or metric == "conformance" or metric.startswith("precision:")
+
+
 _CORRELATIONS = frozenset({"mcc", "quadratic_kappa"})
 _OF_PROBABILITIES = frozenset({"log_loss", "brier", "ece", "roc_auc", "pr_auc"})
 

@@ -8,7 +8,7 @@ from gateway.core.types import TaskKind
 from gateway.scoring.contest import Comparison
 from gateway.scoring.flips import Flip
 from gateway.scoring.groups import ByGroup
-from gateway.scoring.metrics import ANSWERED_ONLY, merit
+from gateway.scoring.metrics import merit, rewards_silence
 from gateway.scoring.results import CellScore, Status
 from gateway.scoring.selection import Winner
 
@@ -73,11 +73,11 @@ class Report:
 
 def best_first(cells: Iterable[CellScore], metric: str) -> list[CellScore]:
     """The cells that have a metric, the best one first, equals as they come; those that answered
-    nothing come last, whatever they have. Where the metric is of answered items alone, so do before
-    them those that left some out: what they answered may be the easy part."""
+    nothing come last, whatever they have. Where the metric does not count what was left out, so
+    do before them those that left some out: what they answered may be the easy part."""
 
     def place(cell: CellScore) -> tuple[bool, bool, float]:
-        silent = metric in ANSWERED_ONLY and cell.left_out > 0
+        silent = rewards_silence(metric) and cell.left_out > 0
         return not cell.answered, silent, -merit(metric, cell.metrics[metric].value)
 
     return sorted((cell for cell in cells if metric in cell.metrics), key=place)

@@ -8,7 +8,7 @@ from gateway.scoring.claims import ALPHA
 from gateway.scoring.contest import Comparison
 from gateway.scoring.family import holm
 from gateway.scoring.frontier import Candidate, Recommendation, recommend
-from gateway.scoring.metrics import ANSWERED_ONLY, RIGHT
+from gateway.scoring.metrics import RIGHT, rewards_silence
 from gateway.scoring.results import CellTimings, Metric
 
 
@@ -17,7 +17,7 @@ def recommendation(outcome: Outcome, timings: Sequence[CellTimings] = ()) -> Rec
 
     Where items were taken until something was decided, the rule reads right answers, whose
     interval holds in spite of that. None where those cannot be read at the margin, and where the
-    metric is of answered items alone and not all were answered.
+    metric does not count what was left out and not all were answered.
     """
     metric = outcome.metric
     if outcome.stopping:
@@ -25,7 +25,7 @@ def recommendation(outcome: Outcome, timings: Sequence[CellTimings] = ()) -> Rec
         looks = outcome.pairs[0].contest.sequential
         if looks is None or looks.margin is None:
             return None
-    if metric in ANSWERED_ONLY and _silent(outcome):
+    if rewards_silence(metric) and _silent(outcome):
         return None
     scored = {cell.name: cell.metrics[metric].value for cell in outcome.report.cells}
     names = list(outcome.sizes)
@@ -40,7 +40,7 @@ def recommendation(outcome: Outcome, timings: Sequence[CellTimings] = ()) -> Rec
 
 
 def _silent(outcome: Outcome) -> bool:
-    """Whether some cell has left an item out, which a metric of answered items alone rewards."""
+    """Whether some cell has left an item out, which some metrics reward."""
     cells = (cell for cell in outcome.report.cells if cell.name in outcome.sizes)
     return any(cell.left_out for cell in cells)
 

@@ -11,7 +11,7 @@ from gateway.core.errors import ConfigError
 from gateway.evaluation.plan import Prepared
 from gateway.evaluation.record import RunRecord
 from gateway.evaluation.summary import RunResult
-from gateway.scoring.metrics import ANSWERED_ONLY, limits, merit
+from gateway.scoring.metrics import limits, merit, rewards_silence
 from gateway.scoring.results import Metric
 
 
@@ -88,7 +88,7 @@ def require_variation(prepared: Mapping[int, Prepared]) -> None:
 
 def spreads(runs: Mapping[int, RunResult], metric: str) -> tuple[Spread, ...]:
     """The model cells over all seeds, the best mean first, cells without a value last. Where the
-    metric is of answered items alone, those that left some out come after the others.
+    metric does not count what was left out, those that left some out come after the others.
 
     Args:
         runs: by exemplar seed, of the same grid.
@@ -98,7 +98,7 @@ def spreads(runs: Mapping[int, RunResult], metric: str) -> tuple[Spread, ...]:
     found = [_spread(name, runs, metric) for name in names]
     with_value = [(merit(metric, each.mean), each) for each in found if each.mean is not None]
     silent = {c.name for run in runs.values() for c in run.report.cells if c.left_out}
-    last = silent if metric in ANSWERED_ONLY else set[str]()
+    last = silent if rewards_silence(metric) else set[str]()
     in_order = sorted(with_value, key=lambda pair: (pair[1].cell in last, -pair[0]))
     return (*(each for _, each in in_order), *(each for each in found if each.mean is None))
 

@@ -70,8 +70,8 @@ def no_recommendation(outcome: Outcome) -> str:
     """Why there is none."""
     if outcome.stopping is None:
         return (
-            f"Nothing is recommended: {metric_name(outcome.metric)} is of answered items alone, "
-            "and not every cell has answered every item."
+            f"Nothing is recommended: {metric_name(outcome.metric)} does not count what a "
+            "cell left out, and not every cell has answered every item."
         )
     return (
         f"Nothing is recommended: items were taken until right answers were decided, and a margin "

@@ -6,7 +6,7 @@ from gateway.report import format as fmt
 from gateway.report import view
 from gateway.report.sections import Cell, Column, Kind, Section, Table, by_columns
 from gateway.scoring.flips import Flip
-from gateway.scoring.metrics import ANSWERED_ONLY, metric_name
+from gateway.scoring.metrics import metric_name, rewards_silence
 from gateway.scoring.report import Report
 from gateway.scoring.results import CellScore
 
@@ -48,7 +48,7 @@ def scores(report: Report, *, linked: bool = False) -> Table:
     columns.append(
         Column("tok/correct", tuple(fmt.count(cell.tokens_per_correct) for cell in cells))
     )
-    last = "; those that left items out come later" if primary in ANSWERED_ONLY else ""
+    last = "; those that left items out come later" if rewards_silence(primary) else ""
     caption = (
         f"Each cell on the same {fmt.plural(report.n, 'item')}, ordered by {metric_name(primary)} "
         f"({fmt.direction(primary)}{last}), baselines last; 95% intervals in brackets."

@@ -66,7 +66,7 @@ def test_nothing_is_recommended_by_a_metric_that_rewards_what_was_left_out(tmp_p
     cells[1] = replace(cells[1], statuses={"ok": 2, "failed": cells[1].n - 2})
     silent = replace(by_loss, report=replace(by_loss.report, cells=tuple(cells)))
     assert recommendation(silent) is None
-    assert "log-loss is of answered items alone" in no_recommendation(silent)
+    assert "log-loss does not count what a cell left out" in no_recommendation(silent)
 
 
 def test_of_very_many_items_that_differ_the_rest_is_counted(tmp_path: Path) -> None:
