@@ -71,6 +71,33 @@ def test_a_bias_is_a_pair_too(http: httpx.Client) -> None:
     assert without["content"] == asked(http, n_predict=1, logit_bias={str(first): -100})["content"]
 
 
+def test_an_answer_that_the_context_ends_is_truncated(http: httpx.Client) -> None:
+    context = http.get("/props", params={"model": CHAT}).json()
+    room = 3
+    length = context["default_generation_settings"]["n_ctx"] - room
+    prompt = asked(http, n_predict=1, return_tokens=True)["tokens"] * length
+    for most, made, truncated in [(2, 2, False), (room, room, False), (9, room, True)]:
+        found = asked(http, prompt=prompt, n_predict=most)
+        assert (found["tokens_predicted"], found["stop_type"]) == (made, "limit")
+        assert found["truncated"] is truncated
+
+
+def test_what_it_was_made_with_is_told(http: httpx.Client) -> None:
+    found = asked(http, n_predict=1, repetition_penalty=1.5, logit_bias=[[5, -1.0]])
+    settings = found["generation_settings"]
+    assert settings["repeat_penalty"] == 1.5
+    assert settings["logit_bias"] == [{"token": 5, "bias": -1.0}]
+    assert asked(http, n_predict=1)["generation_settings"]["logit_bias"] == []
+
+
+def test_the_rate_is_that_of_the_passes_behind_the_prompt(http: httpx.Client) -> None:
+    alone = asked(http, n_predict=1)["timings"]
+    assert (alone["predicted_n"], alone["predicted_per_second"]) == (1, 0.0)
+    assert alone["predicted_per_token_ms"] == 0.0
+    six = asked(http, n_predict=6)["timings"]
+    assert six["predicted_per_second"] == pytest.approx(5 * 1000 / six["predicted_ms"])
+
+
 def test_several_prompts_are_a_list(http: httpx.Client) -> None:
     found = asked(http, prompt=[PROMPT, "Hi"], n_predict=2)
     assert [each["index"] for each in found] == [0, 1]

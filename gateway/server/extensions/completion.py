@@ -117,7 +117,7 @@ class _Asked:
             prompt=self.prompt,
             generation_settings=self._settings(),
             has_new_line="\n" in done.text,
-            truncated=False,
+            truncated=kind == "limit" and self._wants_more,
             stop_type=kind,
             stopping_word=word,
             timings=_speed(done),
@@ -133,6 +133,12 @@ class _Asked:
         word = next((s for s in self.request.sampling.stop if behind.startswith(s)), "")
         return ("word", word) if word else ("eos", "")
 
+    @property
+    def _wants_more(self) -> bool:
+        """Whether the request has room for fewer tokens than it asks for."""
+        most = self.body.most_tokens
+        return most is None or most > self.request.sampling.max_tokens
+
     def _settings(self) -> dict[str, Any]:
         """What the answer was made with."""
         sampling = self.request.sampling
@@ -143,8 +149,10 @@ class _Asked:
             "top_k": sampling.top_k,
             "top_p": sampling.top_p,
             "min_p": sampling.min_p,
+            "repeat_penalty": sampling.repetition_penalty,
             "presence_penalty": sampling.presence_penalty,
             "frequency_penalty": sampling.frequency_penalty,
+            "logit_bias": [{"token": t, "bias": bias} for t, bias in sampling.logit_bias],
             "stop": list(sampling.stop),
             "n_probs": self.body.n_probs or 0,
             "stream": bool(self.body.stream),
@@ -182,6 +190,7 @@ def _probability(entry: TokenLogprob, session: Session) -> TokenProbability:
 def _speed(done: Completion) -> Speed:
     times, made = done.timings, done.usage.completion_tokens
     read = done.usage.prompt_tokens - times.cached_tokens
+    passes = max(made - 1, 0)  # the prompt's own pass tells the first token
     return Speed(
         cache_n=times.cached_tokens,
         prompt_n=read,
@@ -190,8 +199,8 @@ def _speed(done: Completion) -> Speed:
         prompt_per_second=_share(read, times.prefill_s),
         predicted_n=made,
         predicted_ms=1000 * times.decode_s,
-        predicted_per_token_ms=_share(1000 * times.decode_s, made),
-        predicted_per_second=_share(made, times.decode_s),
+        predicted_per_token_ms=_share(1000 * times.decode_s, passes),
+        predicted_per_second=_share(passes, times.decode_s),
     )
 
 

@@ -148,8 +148,8 @@ class LlamaCompletion(Piece):
     prompt: str
     generation_settings: dict[str, Any]
     has_new_line: bool
-    truncated: Literal[False]
-    """A prompt that does not fit is refused."""
+    truncated: bool
+    """The context ended the answer, and nothing else did. A prompt is never cut."""
     stop_type: Literal["eos", "limit", "word"]
     stopping_word: str
     timings: Speed

@@ -5,13 +5,23 @@ llama.cpp: tools/server/README.md of its repository. vLLM: "OpenAI-Compatible Se
 
 from typing import Annotated
 
-from gateway.server.wire import Hint, Ignored, Refusing, Wire, only_default, only_empty
+from gateway.server.wire import (
+    UNREAD,
+    Hint,
+    Ignored,
+    Refusing,
+    Wire,
+    only_default,
+    only_empty,
+)
 
 
 def _sampler(default: float, other: str = "") -> Refusing:
     return only_default(default, reason=other or "there is no such sampler here")
 
 
+_OfSampler = Annotated[float | None, UNREAD]
+"""Means nothing without its sampler, which is refused."""
 _Nothing = only_empty("answers do not tell this")
 _FORM = only_empty("response_format enforces a schema, and tool_choice a call")
 _STOPS = only_empty("stop ends an answer at a text")
@@ -25,6 +35,8 @@ class OtherServersFields(Wire):
     """What is cached, where and for how long, changes no answer."""
     cache_salt: Hint = None
     id_slot: Ignored = None
+    backend_sampling: Annotated[bool | None, UNREAD] = None
+    """Where a token is chosen, not which."""
     ttl: Ignored = None
     request_id: Hint = None
     priority: Annotated[None, only_default(0, reason="requests have one priority")] = None
@@ -34,8 +46,16 @@ class OtherServersFields(Wire):
     dynatemp_range: Annotated[None, _sampler(0)] = None
     dynatemp_exponent: Annotated[None, _sampler(1)] = None
     xtc_probability: Annotated[None, _sampler(0)] = None
+    xtc_threshold: _OfSampler = None
     dry_multiplier: Annotated[None, _sampler(0)] = None
+    dry_base: _OfSampler = None
+    dry_allowed_length: _OfSampler = None
+    dry_penalty_last_n: _OfSampler = None
+    dry_sequence_breakers: Ignored = None
     mirostat: Annotated[None, _sampler(0)] = None
+    mirostat_tau: _OfSampler = None
+    mirostat_eta: _OfSampler = None
+    top_n_sigma: Annotated[None, _sampler(-1)] = None
     length_penalty: Annotated[None, _sampler(1)] = None
     use_beam_search: Annotated[None, only_empty("there is no such search here")] = None
     repeat_penalty: Annotated[None, _sampler(1, "it is repetition_penalty here")] = None
@@ -73,6 +93,7 @@ class OtherServersFields(Wire):
     return_tokens_as_token_ids: Annotated[None, _Nothing] = None
     timings_per_token: Annotated[None, _Nothing] = None
     return_progress: Annotated[None, _Nothing] = None
+    verbose: Annotated[None, _Nothing] = None
 
 
 class OtherServersOpenAIFields(OtherServersFields):
