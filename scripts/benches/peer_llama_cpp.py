@@ -22,14 +22,7 @@ class PerLabel:
     """A `Llama` on a file, with the threads of the gateway's entry."""
 
     def __init__(self, path: Path, *, length: int, threads: int) -> None:
-        self._model = llama_cpp.Llama(
-            str(path),
-            n_ctx=length,
-            n_threads=threads,
-            n_threads_batch=threads,
-            logits_all=True,
-            verbose=False,
-        )
+        self._model = _opened(path, length, threads, logits_all=True)
 
     def loop(self, prompt: Sequence[int], label: Sequence[int]) -> float:
         """Log-probability of the label's tokens, by hand."""
@@ -63,14 +56,7 @@ class ByTree:
     """
 
     def __init__(self, path: Path, *, length: int, threads: int, flash: bool) -> None:
-        self._model = llama_cpp.Llama(
-            str(path),
-            n_ctx=length,
-            n_threads=threads,
-            n_threads_batch=threads,
-            flash_attn=flash,
-            verbose=False,
-        )
+        self._model = _opened(path, length, threads, flash_attn=flash)
 
     def scores(
         self, prompt: Sequence[int], labels: Sequence[Sequence[int]], end: int
@@ -99,3 +85,14 @@ class ByTree:
         model.eval(tokens[keep - first :])
         row = llama_cpp.llama_get_logits_ith(model.ctx, -1)
         return np.ctypeslib.as_array(row, shape=(model.n_vocab(),)).copy()
+
+
+def _opened(path: Path, length: int, threads: int, **options: bool) -> llama_cpp.Llama:
+    return llama_cpp.Llama(
+        str(path),
+        n_ctx=length,
+        n_threads=threads,
+        n_threads_batch=threads,
+        verbose=False,
+        **options,
+    )

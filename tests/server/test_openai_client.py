@@ -7,7 +7,7 @@ import httpx
 import openai
 import pytest
 from fastapi import FastAPI
-from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
+from openai.types.chat import ChatCompletion, ChatCompletionMessageParam, ChatCompletionToolParam
 from pydantic import BaseModel, Field
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
@@ -196,15 +196,20 @@ def test_an_enforced_tool_is_called_streamed_or_not(client: openai.OpenAI, choic
     assert pieces[-1].choices[0].finish_reason == "tool_calls"
 
 
-def test_a_called_tool_answers_and_the_conversation_goes_on(client: openai.OpenAI) -> None:
-    first = client.chat.completions.create(
-        model=TOOLS,
+def with_one_call(client: openai.OpenAI, model: str) -> ChatCompletion:
+    """An answer in which exactly one call is enforced."""
+    return client.chat.completions.create(
+        model=model,
         messages=ASKED,
         tools=[WEATHER],
         tool_choice="required",
         parallel_tool_calls=False,
         max_tokens=80,
     )
+
+
+def test_a_called_tool_answers_and_the_conversation_goes_on(client: openai.OpenAI) -> None:
+    first = with_one_call(client, TOOLS)
     calls = first.choices[0].message.tool_calls
     assert calls is not None
     said: Any = first.choices[0].message
@@ -223,14 +228,7 @@ def test_tools_that_the_template_does_not_show_are_in_the_system_message(
     client: openai.OpenAI,
 ) -> None:
     plain = client.chat.completions.create(model=CHAT, messages=ASKED, max_tokens=1)
-    done = client.chat.completions.create(
-        model=CHAT,
-        messages=ASKED,
-        tools=[WEATHER],
-        tool_choice="required",
-        parallel_tool_calls=False,
-        max_tokens=80,
-    )
+    done = with_one_call(client, CHAT)
     (call,) = done.choices[0].message.tool_calls or []
     assert call.type == "function"
     assert set(json.loads(call.function.arguments)) == {"city"}
