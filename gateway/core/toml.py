@@ -1,6 +1,7 @@
 """TOML -> the class that says what may stand in it: a pydantic model or a dataclass.
 
 TOML has kinds of its own, so that nothing is guessed: "yes" is no boolean, and "4" is no number.
+Where an integer stands, 4.0 is 4.
 """
 
 import tomllib
@@ -13,8 +14,10 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator
+from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 
 from gateway.core.errors import ConfigError, located
+from gateway.core.whole import whole
 
 Shape = TypeVar("Shape")
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
@@ -74,16 +77,32 @@ def _reader(shape: type[Any]) -> SchemaValidator:
     return SchemaValidator(_strict(TypeAdapter(shape).core_schema))
 
 
-def _strict(schema: Any) -> Any:
+def _strict(schema: Any, whole_floats: bool = True) -> Any:
     """The schema with values of TOML's own kinds taken as they are; paths and tuples, which TOML
     does not have, are still made of texts and arrays. A pydantic model is strict by itself, or not:
-    the library takes its own validator for it."""
+    the library takes its own validator for it.
+
+    Args:
+        whole_floats: whether 4.0 is read as 4; not where a float may stand too.
+    """
     if isinstance(schema, list):
-        return [_strict(each) for each in schema]
+        return [_strict(each, whole_floats) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    own = {"strict": True} if schema.get("type") in _OF_TOML else {}
-    return {**{key: _strict(value) for key, value in schema.items()}, **own}
+    whole_floats = whole_floats and not _may_be_float(schema)
+    read = {key: _strict(value, whole_floats) for key, value in schema.items()}
+    if schema.get("type") in _OF_TOML:
+        read["strict"] = True
+    if schema.get("type") == "int" and whole_floats:
+        return no_info_before_validator_function(whole, cast(CoreSchema, read))
+    return read
+
+
+def _may_be_float(schema: Mapping[str, Any]) -> bool:
+    """Whether it is a union of which one is a float."""
+    return any(
+        isinstance(each, dict) and each.get("type") == "float" for each in schema.get("choices", ())
+    )
 
 
 def _first_problem(error: ValidationError, shape: type[Any], raw: object) -> ConfigError:

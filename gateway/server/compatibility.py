@@ -87,7 +87,7 @@ def _rows(name: str, field: FieldInfo) -> Iterator[Row]:
     refusing = next((mark for mark in field.metadata if isinstance(mark, Refusing)), None)
     if refusing is not None:
         values = " or ".join(_json(value) for value in refusing.defaults if value is not False)
-        false = "false" if False in refusing.defaults else ""
+        false = "false" if any(value is False for value in refusing.defaults) else ""
         yield Row(name, "refused", " or ".join(filter(None, (false, values))), refusing.reason)
         return
     if any(isinstance(mark, Unread) for mark in field.metadata):

@@ -27,6 +27,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from gateway.core.types import MAX_TOKENS_LIMIT
+from gateway.core.whole import Whole
 
 MOST_STOPS = 16
 MOST_HINT = 4096
@@ -127,14 +128,6 @@ class Unread:
 
 
 UNREAD = Unread()
-
-
-def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
-"""A whole number; JSON writers of some languages write 8 as 8.0."""
 
 
 def _kind(value: Any) -> str:

@@ -40,6 +40,7 @@ from gateway.core.errors import ConfigError, located
 from gateway.core.names import check_name
 from gateway.core.toml import parse_toml
 from gateway.core.types import Answer, Message
+from gateway.core.whole import Whole
 from gateway.tasks.exemplars import Exemplar
 from gateway.tasks.task import Task
 
@@ -63,13 +64,13 @@ class Shortener(Protocol):
 
 class _Rule(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    tokens: int = Field(ge=8, le=1 << 20)
+    tokens: Whole = Field(ge=8, le=1 << 20)
     keep: Literal["head", "head_tail"]
 
 
 class _Reasoning(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    tokens: int = Field(ge=1, le=1 << 16)
+    tokens: Whole = Field(ge=1, le=1 << 16)
     stop: list[Annotated[str, Field(min_length=1)]] = []
 
 
@@ -78,9 +79,9 @@ class _Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     mode: Mode
-    exemplars: int = Field(default=0, ge=0, le=1000)
-    nearest: int = Field(default=6, ge=1, le=1000)
-    max_tokens: int = Field(default=32, ge=1, le=1 << 16)
+    exemplars: Whole = Field(default=0, ge=0, le=1000)
+    nearest: Whole = Field(default=6, ge=1, le=1000)
+    max_tokens: Whole = Field(default=32, ge=1, le=1 << 16)
     reasoning: _Reasoning | None = None
     shorten: dict[str, _Rule] = {}
     shorten_exemplar: dict[str, _Rule] = {}

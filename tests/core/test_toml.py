@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ class Shape(BaseModel):
 
 @dataclass(frozen=True)
 class Plain:
+    any: dict[str, str | int | float | bool] = field(default_factory=dict)
     sure: bool | Literal["auto"] = "auto"
     count: int = 1
     scale: float = 1.0
@@ -60,12 +61,25 @@ def test_a_whole_number_is_a_number_and_arrays_and_texts_are_what_toml_lacks() -
     assert isinstance(made.scale, float)
 
 
+def test_a_whole_float_is_the_integer_where_one_stands() -> None:
+    made = parse_toml("count = 4096.0\nsizes = [1.0, 2]\nreach = [0.0, -3.0]", Plain)
+    assert made == Plain(count=4096, sizes=(1, 2), reach=(0, -3))
+    assert all(type(each) is int for each in (made.count, *made.sizes, *made.reach))
+
+
+def test_a_whole_float_stays_one_where_a_float_may_stand() -> None:
+    made = parse_toml("any = {a = 2.0, b = 2, c = true}\nscale = 2.0", Plain)
+    assert [type(each) for each in (*made.any.values(), made.scale)] == [float, int, bool, float]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("count = '1'", "count: Input should be a valid integer, not '1'$"),
         ("count = true", "count: .* a valid integer, not True"),
-        ("count = 1.0", r"count: .* a valid integer, not 1\.0"),
+        ("count = 1.5", r"count: .* a valid integer, not 1\.5"),
+        ("count = inf", "count: .* a valid integer, not inf"),
+        ("count = nan", "count: .* a valid integer, not nan"),
         ("sure = 'yes'", "sure: .* true or false, not 'yes'; or Input should be 'auto'$"),
         ("sure = 1", "sure: .* true or false, not 1; or"),
         ("scale = '2'", "scale: .* a valid number, not '2'"),

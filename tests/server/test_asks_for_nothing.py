@@ -14,6 +14,7 @@ from gateway.server.openai.completions_wire import CompletionRequest
 from gateway.server.openai.responses_wire import ResponseRequest
 from gateway.server.settings import Settings
 from tests.server.conftest import fake_models
+from tests.support.llama_server import GENERATION_SETTINGS
 
 TURN = [{"role": "user", "content": "Hi"}]
 CHAT: dict[str, Any] = {"model": "fake", "messages": TURN, "max_tokens": 2}
@@ -91,6 +92,11 @@ def test_every_optional_field_may_be_null(
         {"skip_special_tokens": True, "spaces_between_special_tokens": True, "min_tokens": 0},
         {"use_beam_search": False, "length_penalty": 1.0, "guided_json": None, "priority": 0},
         {"cache_salt": "s", "request_id": "r", "ttl": 300},
+        GENERATION_SETTINGS,
+        {"samplers": ["dry", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature"]},
+        {"samplers": "edskypmxt", "speculative.n_max": 8, "speculative.type": "none"},
+        {"repeat_last_n": 64.0, "repetition_penalty": 1.0, "presence_penalty": 0},
+        {"repeat_last_n": -1, "repetition_penalty": 1.5},
         {"max_tokens": 10**9},
         {"max_tokens": None, "max_completion_tokens": 10**12},
     ],
@@ -111,6 +117,17 @@ def test_defaults_hints_and_bounds_of_the_chat_are_accepted(
         ({"web_search_options": {"a": 1}}, "web_search_options", "nothing is looked up"),
         ({"verbose": True}, "verbose", "do not tell this"),
         ({"top_n_sigma": 1.5}, "top_n_sigma", "no such sampler"),
+        ({"adaptive_target": 0.5}, "adaptive_target", "no such sampler"),
+        ({"samplers": ["temperature"]}, "samplers", "one order"),
+        ({"n_cmpl": 2}, "n_cmpl", "it is n here"),
+        ({"n_cmpl": True}, "n_cmpl", "it is n here"),
+        ({"n_predict": 5}, "n_predict", "max_tokens"),
+        ({"grammar_lazy": True}, "grammar_lazy", "from the first token"),
+        ({"repeat_last_n": 64, "repetition_penalty": 1.1}, None, "repeat_last_n: penalties"),
+        ({"repeat_last_n": 0, "frequency_penalty": 0.1}, None, "repeat_last_n: penalties"),
+        ({"repeat_last_n": -2}, "repeat_last_n", "greater than or equal to -1"),
+        ({"repeat_last_n": 64.5}, "repeat_last_n", "integer"),
+        ({"repeat_last_n": True}, "repeat_last_n", "integer"),
         ({"functions": [{"name": "f"}]}, "functions", "offered as tools"),
         ({"max_tokens": 0}, "max_tokens", "asks for no token"),
         ({"max_tokens": 2.5}, "max_tokens", "integer"),

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.server.conftest import CHAT
+from tests.support.llama_server import GENERATION_SETTINGS
 
 pytestmark = pytest.mark.needs("llama_cpp")
 PROMPT = "The capital of France is"
@@ -123,6 +124,11 @@ def test_a_schema_is_enforced(http: httpx.Client) -> None:
         ({"logit_bias": [["word", -1.0]]}, "logit_bias"),
         ({"logit_bias": [[5, False]]}, "logit_bias"),
         ({"json_schema": {"type": "nothing"}}, "json_schema"),
+        ({"n_cmpl": 2}, "n_cmpl"),
+        ({"samplers": ["temperature", "top_k"]}, "samplers"),
+        ({"adaptive_target": 0.5}, "adaptive_target"),
+        ({"lora": [{"id": 0, "scale": 1.0}]}, "lora"),
+        ({"max_tokens": 5}, "max_tokens"),
     ],
 )
 def test_what_is_not_done_is_refused_by_name(
@@ -138,7 +144,7 @@ def test_the_defaults_of_llama_cpp_s_clients_ask_for_nothing(http: httpx.Client)
         "repeat_penalty": 1.0,
         "cache_prompt": True,
         "id_slot": -1,
-        "n_keep": 0,
+        **GENERATION_SETTINGS,
     }
-    usual |= {"samplers": [], "mirostat": 0, "t_max_predict_ms": 0}
-    assert asked(http, n_predict=2, **usual)["content"] == asked(http, n_predict=2)["content"]
+    usual["n_predict"] = 2
+    assert asked(http, **usual)["content"] == asked(http, n_predict=2)["content"]

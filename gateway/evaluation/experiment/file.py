@@ -24,13 +24,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from gateway.core.errors import located
 from gateway.core.toml import read_toml
 from gateway.core.types import Searching
+from gateway.core.whole import Whole
 from gateway.evaluation.ab.margin import DEFAULT_MARGIN
 from gateway.evaluation.experiment.grid import NONE, Entry, entries_of
 from gateway.evaluation.plan import RunOptions
 from gateway.tasks.tables import Quoting, ReadOptions
 
 _Name = Annotated[str, Field(min_length=1)]
-_Seed = Annotated[int, Field(ge=0)]
+_Seed = Annotated[Whole, Field(ge=0)]
 _FROM_A_HUB = "hf:"
 _LISTS = ("models", "quantizations", "adapters", "strategies", "score_rules", "exemplar_seeds")
 
@@ -49,9 +50,9 @@ class _File(BaseModel):
     score_rules: list[_Name] = []
     exemplars: str = ""
     exemplar_seeds: Annotated[list[_Seed], Field(min_length=1)] | None = None
-    limit: Annotated[int, Field(ge=1)] | None = None
+    limit: Annotated[Whole, Field(ge=1)] | None = None
     seed: _Seed = 0
-    dev: Annotated[int, Field(ge=1)] | None = None
+    dev: Annotated[Whole, Field(ge=1)] | None = None
     label_search: Searching = "auto"
     columns: dict[str, str] = {}
     delimiter: str = ""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from gateway.core.whole import Whole
 from gateway.server.openai.fields import MostTokens
 from gateway.server.schemas import closed_text
 from gateway.server.wire import (
@@ -20,7 +21,6 @@ from gateway.server.wire import (
     JsonObject,
     Text,
     ThinkingAsked,
-    Whole,
     Wire,
     only_default,
     only_empty,

@@ -7,15 +7,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from gateway.core.whole import Whole
 from gateway.server.openai.completions_wire import Prompt
-from gateway.server.openai.fields import MostTokens, SamplingFields, bound
+from gateway.server.openai.fields import MostTokens, bound
 from gateway.server.openai.other_servers import OtherServersFields
 from gateway.server.schemas import closed_text
 from gateway.server.wire import (
     Answered,
+    Ignored,
     JsonObject,
     MeantModel,
-    Whole,
     only_default,
     only_empty,
     text_or_ids,
@@ -37,7 +38,7 @@ def _by_id(given: Any) -> Any:
     return found if all(found[str(token)] == bias for token, bias in given) else given
 
 
-class LlamaCompletionBody(SamplingFields, OtherServersFields):
+class LlamaCompletionBody(OtherServersFields):
     """Texts, or the ids of their tokens, to go on with."""
 
     model: MeantModel = ""
@@ -58,19 +59,14 @@ class LlamaCompletionBody(SamplingFields, OtherServersFields):
     """Above 0: each token with its log-probability and so many alternatives."""
     return_tokens: bool | None = None
     """The answer's ids too; in a stream they are always there."""
-    post_sampling_probs: Annotated[
-        None, only_empty("log-probabilities are the model's own, before sampling")
-    ] = None
-    samplers: Annotated[None, only_empty("samplers have one order here")] = None
+    max_tokens: Annotated[None, only_default(-1, reason="it is n_predict here")] = None
+    chat_format: Ignored = None
+    """Of a conversation, which a raw text is not."""
+    reasoning_format: Ignored = None
+    reasoning_in_content: Ignored = None
+    thinking_forced_open: Ignored = None
+    generation_prompt: Ignored = None
     image_data: Annotated[None, only_empty("images are not read")] = None
-    lora: Annotated[None, only_empty("an entry has its adapter")] = None
-    response_fields: Annotated[None, only_empty("answers are told whole")] = None
-    n_indent: Annotated[None, only_default(0, reason="an answer ends where it ends")] = None
-    n_discard: Annotated[None, only_default(0, reason="no prompt is cut")] = None
-    n_cache_reuse: Annotated[None, only_default(0, reason="no prompt is cut")] = None
-    t_max_predict_ms: Annotated[
-        None, only_default(0, -1, reason="an answer ends where it ends, at the same place always")
-    ] = None
 
     @property
     def most_tokens(self) -> int | None:

@@ -15,6 +15,7 @@ from pydantic import Field, Tag, model_validator
 from gateway.backends.protocol import Ranks
 from gateway.core.errors import ContextOverflow
 from gateway.core.types import GenerationRequest, LabelScores, Message, Ranking
+from gateway.core.whole import Whole
 from gateway.server.client_work import unless_gone
 from gateway.server.exchange import current
 from gateway.server.service import Service, Session, together
@@ -25,7 +26,6 @@ from gateway.server.wire import (
     Hint,
     Ignored,
     Text,
-    Whole,
     Wire,
     only_default,
     only_empty,

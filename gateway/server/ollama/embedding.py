@@ -7,6 +7,7 @@ from pydantic import Field, Tag
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.types import Embeddings
+from gateway.core.whole import Whole
 from gateway.server.client_work import unless_gone
 from gateway.server.exchange import current
 from gateway.server.ollama.answers import nanoseconds
@@ -15,7 +16,7 @@ from gateway.server.ollama.names import entry_of
 from gateway.server.ollama.options import Options
 from gateway.server.ollama.unsupported import WhereItFits
 from gateway.server.service import Service
-from gateway.server.wire import Answered, ByKind, Text, Whole, Wire
+from gateway.server.wire import Answered, ByKind, Text, Wire
 
 _MOST_TEXTS = 2048
 _SAMPLING = Options().sampling()

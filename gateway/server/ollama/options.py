@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from gateway.core.types import SEED_LIMIT, Sampling
+from gateway.core.whole import Whole
 from gateway.server.ollama.unsupported import (
     NoMirostat,
     NotAModel,
@@ -13,7 +14,7 @@ from gateway.server.ollama.unsupported import (
     OfMirostat,
     OperatorsChoice,
 )
-from gateway.server.wire import MOST_STOPS, Text, Whole, Wire
+from gateway.server.wire import MOST_STOPS, Text, Wire
 
 
 def _no_zero(value: Any) -> Any:

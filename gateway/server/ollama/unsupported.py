@@ -11,8 +11,9 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field
 
+from gateway.core.whole import Whole
 from gateway.server.http_errors import Forbidden
-from gateway.server.wire import UNREAD, Whole, only_default, only_empty
+from gateway.server.wire import UNREAD, only_default, only_empty
 
 NoImages = Annotated[None, only_empty("the model reads text only, no images")]
 NoSuffix = Annotated[

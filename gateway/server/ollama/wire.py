@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from gateway.core.types import ToolCall
+from gateway.core.whole import Whole
 from gateway.server.logprobs import TokenLogprobs
 from gateway.server.ollama.formats import Format
 from gateway.server.ollama.keep_alive import KeepAlive, seconds_of
@@ -26,7 +27,6 @@ from gateway.server.wire import (
     Ignored,
     JsonObject,
     Text,
-    Whole,
     Wire,
     only_default,
     only_empty,

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, Tag, model_validator
 
 from gateway.core.types import Role
+from gateway.core.whole import Whole
 from gateway.server.logprobs import TokenLogprobs
 from gateway.server.openai.fields import (
     Metadata,
     MostTokens,
-    SamplingFields,
     StreamOptions,
     Usage,
     bound,
@@ -28,7 +28,6 @@ from gateway.server.wire import (
     JsonObject,
     Text,
     ThinkingAsked,
-    Whole,
     Wire,
     effort_of,
     only_default,
@@ -222,7 +221,7 @@ class ThinkingSwitch(Wire):
         return {"enabled": True, "disabled": False}.get(self.type or "")
 
 
-class ChatRequest(SamplingFields, OtherServersChatFields):
+class ChatRequest(OtherServersChatFields):
     """A conversation to go on with."""
 
     model: Text

@@ -4,9 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, Tag, model_validator
 
+from gateway.core.whole import Whole
 from gateway.server.openai.fields import (
     MostTokens,
-    SamplingFields,
     StreamOptions,
     Usage,
     bound,
@@ -17,7 +17,6 @@ from gateway.server.wire import (
     Text,
     TextsOrIds,
     TokenIds,
-    Whole,
     only_default,
     only_empty,
     text_or_ids,
@@ -36,7 +35,7 @@ Prompt = Annotated[
 ]
 
 
-class CompletionRequest(SamplingFields, OtherServersOpenAIFields):
+class CompletionRequest(OtherServersOpenAIFields):
     """Texts, or the ids of their tokens, to go on with."""
 
     model: Text

@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Request
 from pydantic import Field, Tag
 
+from gateway.core.whole import Whole
 from gateway.server.client_work import unless_gone
 from gateway.server.service import Service
-from gateway.server.wire import Answered, Hint, Text, TextsOrIds, TokenIds, Whole, Wire, text_or_ids
+from gateway.server.wire import Answered, Hint, Text, TextsOrIds, TokenIds, Wire, text_or_ids
 
 MOST_TEXTS = 2048
 

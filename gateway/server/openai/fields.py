@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, Tag
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.types import Sampling
+from gateway.core.whole import Whole
 from gateway.server.wire import (
     MOST_STOPS,
     UNREAD,
@@ -14,7 +15,6 @@ from gateway.server.wire import (
     ByKind,
     Hint,
     Text,
-    Whole,
     Wire,
     only_empty,
 )
@@ -79,6 +79,12 @@ class SamplingFields(Wire):
     prompt_cache_retention: Hint = None
     prompt_cache_options: PromptCacheOptions | None = None
     """What is cached changes no answer."""
+
+    @property
+    def penalizes(self) -> bool:
+        """Whether tokens that were there before are less likely."""
+        others = (self.presence_penalty, self.frequency_penalty)
+        return self.repetition_penalty not in (None, 1) or any(others)
 
     def sampling(self) -> Sampling:
         """How tokens are chosen. How many there may be only the prompt's length tells."""

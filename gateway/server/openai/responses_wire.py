@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from gateway.core.whole import Whole
 from gateway.server.logprobs import TokenLogprobs
 from gateway.server.openai.chat_wire import only_text
 from gateway.server.openai.fields import (
@@ -25,7 +26,6 @@ from gateway.server.wire import (
     JsonObject,
     Text,
     ThinkingAsked,
-    Whole,
     Wire,
     effort_of,
     only_default,
