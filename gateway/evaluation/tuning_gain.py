@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.backends.pool import ModelPool
-from gateway.core.errors import ConfigError, Unsupported
+from gateway.core.errors import ComparisonRefused, ConfigError, Unsupported
 from gateway.engine.in_process import EngineBackend
 from gateway.evaluation.ab.needs import with_perplexity
 from gateway.evaluation.ab.outcome import Outcome
@@ -158,16 +158,31 @@ class BeforeAfter:
 
     @property
     def best_prompt(self) -> CellScore:
-        """The base's cell that does best; of equals the one asked first."""
+        """The base's cell that does best; of equals the one asked first.
+
+        Raises:
+            ComparisonRefused: none has the metric.
+        """
         cells = [self._cell(cost.cell) for cost in self.costs[:-1]]
-        return best_first(cells, self.outcome.metric)[0]
+        ranked = best_first(cells, self.outcome.metric)
+        if not ranked:
+            raise ComparisonRefused(f"no prompt of the base has a metric {self.outcome.metric!r}")
+        return ranked[0]
 
     @property
     def comparison(self) -> Comparison:
-        """The tuned model against the best prompt."""
+        """The tuned model against the best prompt.
+
+        Raises:
+            ComparisonRefused: one of the two has no such metric.
+        """
         names = (self.tuned.name, self.best_prompt.name)
-        pairs = self.outcome.pairs
-        return next(each for each in pairs if (each.contest.a, each.contest.b) == names)
+        for each in self.outcome.pairs:
+            if (each.contest.a, each.contest.b) == names:
+                return each
+        refused = self.outcome.not_compared
+        why = (each.why for each in refused if (each.a, each.b) == names)
+        raise ComparisonRefused(next(why, f"{' and '.join(names)} are not compared"))
 
     def cost(self, cell: str) -> Cost:
         """Of a cell."""

@@ -126,6 +126,15 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class NotCompared:
+    """Two cells between which the metric has no difference."""
+
+    a: str
+    b: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """Cells held against each other and against baselines: one family of comparisons."""
 
@@ -136,6 +145,8 @@ class Held:
     winner: Winner | None
     """The cell with the best value, and that value as far as it was not luck; None where no cell
     has one, or items were taken until something was decided."""
+    not_compared: tuple[NotCompared, ...] = ()
+    """Pairs of cells that `comparisons` lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +221,9 @@ def hold_entrants(models: Sequence[Entrant], rivals: Sequence[Entrant], design: 
             for model in models
         },
         winner=None if design.planned is not None else _winner(models, design),
+        not_compared=tuple(
+            NotCompared(a, b, why) for (a, b), why in refused.items() if b not in names
+        ),
     )
 
 

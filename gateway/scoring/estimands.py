@@ -67,6 +67,14 @@ ESTIMANDS: Mapping[str, Estimand] = {
 """By the names listed at `CellScore.metrics`."""
 
 
+def items_of(metric: str) -> str:
+    """Of which items a metric is, of one label or field too."""
+    name, of_one, _ = metric.partition(":")
+    wanted = f"{name}:" if of_one else name
+    found = (each.items for key, each in ESTIMANDS.items() if key == name or key.startswith(wanted))
+    return next(found, _ALL)
+
+
 def rows() -> list[tuple[str, ...]]:
     """The table: metric, items, classes, what a missing answer counts, items of a comparison."""
     return [

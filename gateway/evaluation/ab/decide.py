@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import isnan
 
+from gateway.core.errors import ComparisonRefused
 from gateway.evaluation.ab.answers import StoredAnswers
 from gateway.evaluation.ab.ask import BATCH, AskedCells
 from gateway.evaluation.ab.margin import Criterion
@@ -56,7 +58,7 @@ def outcome_of(
         planned: items in all, where they were taken until everything was decided.
 
     Raises:
-        ComparisonRefused: a cell has no such metric.
+        ComparisonRefused: no cell has such a metric.
     """
     record = answers.record(answered.cells, answered.items)
     predictions = answers.predictions(record)
@@ -71,11 +73,15 @@ def outcome_of(
             criterion.margin,
             planned,
             record.seed,
-            strict=True,
             clusters=clusters_of(record),
         ),
     )
     known = answers_of(record, answers.store)
+    if all(isnan(read[name].value(criterion.metric)) for name in predictions):
+        raise ComparisonRefused(
+            f"no cell has a metric {criterion.metric!r}: {held.not_compared[0].why}",
+            hint="gateway help evaluate: which items each metric counts",
+        )
     outcome = Outcome(
         report=evaluate(record, predictions, known, compare=False, held=held, read=read),
         reference=criterion.cells[0].name,
@@ -83,6 +89,7 @@ def outcome_of(
         margin=criterion.margin,
         noise=answers.noise(record, answered.again),
         pairs=held.comparisons,
+        not_compared=held.not_compared,
         items=disagreements(record, [read[name].items for name in predictions]),
         fidelity=_fidelity(predictions, record),
         recommendation=None,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from gateway.evaluation.ab.needs import Needs
 from gateway.models.certificates import Level
 from gateway.quantization.stored_weights import Held
-from gateway.scoring.contest import Comparison
+from gateway.scoring.contest import Comparison, NotCompared
 from gateway.scoring.flips import Flip, KeptAnswers
 from gateway.scoring.frontier import Recommendation
 from gateway.scoring.report import Report
@@ -67,7 +67,8 @@ class Outcome:
     margin: float
     noise: NoiseFloor
     pairs: tuple[Comparison, ...]
-    """Each cell held against those named before it; the pairs with the reference come first."""
+    """Each cell held against those named before it; the pairs with the reference come first. Those
+    of cells without the metric are not among them."""
     items: tuple[Flip, ...]
     """Those that any two cells answer differently."""
     fidelity: tuple[KeptAnswers, ...]
@@ -75,7 +76,7 @@ class Outcome:
     recommendation: Recommendation | None
     """None where items were taken until right answers were decided, and the margin is of a metric
     that right answers say nothing about; and where a metric of answered items alone would reward a
-    cell for what it left out."""
+    cell for what it left out. Cells without the metric are none of it."""
     stopping: Stopping | None
     """None: all items were asked, as planned."""
     sizes: Mapping[str, int | None]
@@ -83,6 +84,8 @@ class Outcome:
     memory: Mapping[str, int | None]
     """Cell -> bytes that its model took while it was loaded; None: a server has it."""
 
+    not_compared: tuple[NotCompared, ...] = ()
+    """The pairs that lack, because a cell has no such metric or no item was answered by both."""
     held: Mapping[str, Held | None] = field(default_factory=dict)
     """Cell -> what its model's weights are on disk; None: nothing says."""
     needs: Mapping[str, Needs] = field(default_factory=dict)

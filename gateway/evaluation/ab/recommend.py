@@ -22,13 +22,14 @@ def recommendation(outcome: Outcome, timings: Sequence[CellTimings] = ()) -> Rec
     metric = outcome.metric
     if outcome.stopping:
         metric = RIGHT[outcome.report.kind]
-        looks = outcome.pairs[0].contest.sequential
+        looks = next((pair.contest.sequential for pair in outcome.pairs), None)
         if looks is None or looks.margin is None:
             return None
     if rewards_silence(metric) and _silent(outcome):
         return None
-    scored = {cell.name: cell.metrics[metric].value for cell in outcome.report.cells}
-    names = list(outcome.sizes)
+    cells = outcome.report.cells
+    scored = {cell.name: cell.metrics[metric].value for cell in cells if metric in cell.metrics}
+    names = [name for name in outcome.sizes if name in scored]
     plain = [Candidate(name, scored[name], outcome.sizes[name]) for name in names]
     best = recommend(plain, metric=metric, margin=outcome.margin).best.name
     seconds = {cell.name: cell for cell in timings}

@@ -18,6 +18,7 @@ from gateway.report.pages.ab_sentences import (
     NOT_READ,
     no_recommendation,
     noise_sentence,
+    not_compared_sentence,
     pair_sentences,
     stopping_sentence,
 )
@@ -88,8 +89,9 @@ def write(outcome: Outcome, timings: Sequence[CellTimings], out_dir: Path) -> No
     plot = _plot(outcome)
     more = {"frontier.svg": as_file(plot)} if plot else {}
     values = asdict(outcome)
-    if not outcome.needs:  # Comparisons of before there were any have the same bytes since.
-        del values["needs"]
+    for since in ("needs", "not_compared"):
+        if not values[since]:  # Comparisons of before there were any have the same bytes since.
+            del values[since]
     write_document("ab", document(outcome), values, out_dir, timings=timings, more=more)
 
 
@@ -168,7 +170,8 @@ def _differences(outcome: Outcome, told: Sequence[Comparison]) -> Section:
         said.insert(0, stopping_sentence(outcome.stopping))
     for pair in told:
         said += pair_sentences(outcome, pair)
-    if not outcome.stopping:
+    said += [not_compared_sentence(each) for each in outcome.not_compared]
+    if outcome.pairs and not outcome.stopping:
         said += [_TESTED, INTERVALS_AGREE]
     by_cell = groupby(outcome.pairs, key=lambda pair: pair.contest.b)
     tables = tuple(_against(outcome, b, tuple(pairs)) for b, pairs in by_cell)
@@ -282,13 +285,14 @@ def _frontier(outcome: Outcome, timings: Sequence[CellTimings]) -> Section:
     columns = [
         Column(
             metric_name(metric),
-            tuple(fmt.estimate(scores[name].metrics.get(metric)) for name in names),
+            tuple(_defined(scores[name].metrics.get(metric)) for name in names),
         ),
         Column("weights", tuple(_megabytes(outcome.sizes[name]) for name in names)),
         Column("memory", tuple(_megabytes(outcome.memory[name]) for name in names)),
     ]
     if found:
-        columns.append(Column("by the rule", tuple(_standing(s) for _, s in found.standings)))
+        by_rule = {cell.name: _standing(standing) for cell, standing in found.standings}
+        columns.append(Column("by the rule", tuple(by_rule.get(n, fmt.ABSENT) for n in names)))
     if timings:
         columns += [
             Column("forwarded/s", tuple(fmt.count(seconds[name].tokens_per_s) for name in names)),
@@ -319,10 +323,12 @@ def _plot(outcome: Outcome) -> str:
     found = outcome.recommendation
     if found is None:
         return ""
-    scores = {cell.name: cell.metrics[found.metric] for cell in outcome.report.cells}
+    metric = found.metric
+    cells = (cell for cell in outcome.report.cells if metric in cell.metrics)
+    scores = {cell.name: cell.metrics[metric] for cell in cells}
     return frontier_plot(
         found.metric,
-        [(name, size, scores[name]) for name, size in outcome.sizes.items()],
+        [(name, size, scores[name]) for name, size in outcome.sizes.items() if name in scores],
         [cell.name for cell in found.frontier],
         found.chosen.name,
     )
@@ -358,6 +364,10 @@ def _differing(pair: Comparison, items: Mapping[str, Flip]) -> Table:
         words=True,
         folded=True,
     )
+
+
+def _defined(metric: Metric | None) -> str:
+    return "not defined" if metric is None else fmt.estimate(metric)
 
 
 def _standing(standing: Standing) -> str:

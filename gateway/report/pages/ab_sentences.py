@@ -3,7 +3,7 @@
 from gateway.evaluation.ab.outcome import NoiseFloor, Outcome, Stopping
 from gateway.report.format import plural
 from gateway.report.sentences import contest_sentences, needed_sentence, sequential_sentence
-from gateway.scoring.contest import Comparison
+from gateway.scoring.contest import Comparison, NotCompared
 from gateway.scoring.metrics import metric_name
 
 NOT_READ = "unknown"
@@ -64,6 +64,11 @@ def pair_sentences(outcome: Outcome, pair: Comparison) -> tuple[str, ...]:
     if not pair.claim.shown and result.needed is not None:
         said += (needed_sentence(result.needed, outcome.margin, result.metric),)
     return said
+
+
+def not_compared_sentence(pair: NotCompared) -> str:
+    """That two cells are not compared, and why."""
+    return f"{pair.a} and {pair.b} are not compared: {pair.why}."
 
 
 def no_recommendation(outcome: Outcome) -> str:

@@ -16,7 +16,7 @@ from gateway.evaluation.ab.outcome import Outcome
 from gateway.evaluation.ab.recommend import recommendation
 from gateway.models.certificates import Level
 from gateway.models.spec import ModelSpec, PathSource
-from gateway.report.pages.ab import MOST_DIFFERING, sections
+from gateway.report.pages.ab import MOST_DIFFERING, sections, write
 from gateway.report.pages.ab_sentences import no_recommendation, noise_sentence, pair_sentences
 from gateway.scoring.frontier import Standing
 from gateway.scoring.results import Metric, Verdict
@@ -215,9 +215,36 @@ def test_log_probabilities_count_in_the_noise_floor(tmp_path: Path) -> None:
     )
 
 
-def test_cells_without_probabilities_are_not_compared_by_log_loss(tmp_path: Path) -> None:
-    with pytest.raises(ComparisonRefused, match="has no metric 'log_loss'"):
+def test_a_metric_that_no_cell_has_compares_none(tmp_path: Path) -> None:
+    with pytest.raises(ComparisonRefused, match="no cell has a metric 'log_loss': two/written has"):
         Duel(tmp_path, {"one": right, "two": right}).run("one", "two", metric="log_loss")
+
+
+@pytest.mark.parametrize("lacking", [0, 1, 2])
+def test_a_cell_without_the_metric_is_left_out_of_what_the_others_say(
+    tmp_path: Path, lacking: int
+) -> None:
+    strategies = ["scored", "scored", "scored"]
+    strategies[lacking] = "constrained"
+    names = [f"{name}/{how}" for name, how in zip(("a", "b", "c"), strategies, strict=True)]
+    duel = Duel(tmp_path, dict.fromkeys("abc", right))
+    found = duel.run(*names, metric="log_loss", margin=0.5)
+    told = [n if n.endswith("constrained") else f"{n}/sum" for n in names]
+    without = told.pop(lacking)
+    (pair,) = found.pairs
+    assert (pair.contest.b, pair.contest.a) == tuple(told)
+    assert {(each.a, each.b) for each in found.not_compared} == {
+        tuple(sorted((without, name), reverse=True)) for name in told
+    }
+    assert all(
+        each.why.startswith(f"{without} has no metric 'log_loss'") for each in found.not_compared
+    )
+    assert found.recommendation is not None
+    assert [cell.name for cell, _ in found.recommendation.standings] == told
+    write(found, (), tmp_path / "out")
+    text = (tmp_path / "out" / "ab.md").read_text()
+    assert "not defined" in text
+    assert "are not compared" in text
 
 
 @pytest.mark.parametrize(
