@@ -74,6 +74,8 @@ def _probe_lines(made: "Probed") -> Iterator[str]:
         parts[str(choice)] += weight
     for name, weight in parts.most_common():
         yield f"{weight / whole:4.0%}  {name}"
+    if made.rounds.tried:
+        yield f"tried on all items: {made.rounds}"
     alone = ", ".join(f"{name} {score:.3f}" for name, score in made.single.items())
     yield f"cross-validated macro-F1 on {made.items:,} items: {made.macro_f1:.3f}; alone: {alone}"
     yield from _group_lines(made)

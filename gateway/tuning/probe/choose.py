@@ -104,13 +104,18 @@ def choose(found: Mapping[Choice, Floats], golds: Codes) -> Chosen:
     weights = min(
         (Counter(start) for start in starts), key=lambda each: mean_loss(_mean(each, found), golds)
     )
+    total = _total(weights, found)
     for _ in range(_MOST_STEPS):
-        now = mean_loss(_mean(weights, found), golds)
-        tried = {each: mean_loss(_mean(weights + Counter([each]), found), golds) for each in found}
+        number = weights.total()
+        now = _loss_of(total / number, golds)
+        tried = {
+            each: _loss_of((total + said) / (number + 1), golds) for each, said in found.items()
+        }
         best = min(tried, key=tried.__getitem__)
         if tried[best] > now - _LEAST_GAIN:
             break
         weights[best] += 1
+        total = total + found[best]
     mean = _mean(weights, found)
     temperature = _temperature(mean, golds)
     return Chosen(dict(weights), temperature, log_softmax(mean / temperature))
@@ -127,8 +132,15 @@ def _means(losses: Mapping[Choice, float]) -> list[list[Choice]]:
 
 
 def _mean(weights: Mapping[Choice, int], found: Mapping[Choice, Floats]) -> Floats:
-    total = sum((weight * found[each] for each, weight in weights.items()), np.zeros(()))
-    return log_softmax(total / sum(weights.values()))
+    return log_softmax(_total(weights, found) / sum(weights.values()))
+
+
+def _total(weights: Mapping[Choice, int], found: Mapping[Choice, Floats]) -> Floats:
+    return np.asarray(sum((n * found[each] for each, n in weights.items()), np.zeros(())))
+
+
+def _loss_of(logits: Floats, golds: Codes) -> float:
+    return mean_loss(log_softmax(logits), golds)
 
 
 def _temperature(logits: Floats, golds: Codes) -> float:

@@ -1,6 +1,7 @@
 """One member of a probe: a logistic regression on states or on words."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from gateway.engine.in_process import usable_cores
 from gateway.models.adapters.probe import (
     Floats,
     OnStates,
@@ -75,6 +77,23 @@ def fit(choice: Choice, data: Data, weight: float = 1.0) -> Member:
     scale[scale == 0] = 1.0
     coefficients, intercepts = _regression((inputs - centre) / scale, data, choice.penalty)
     return OnStates(choice.layer, choice.pooling, weight, centre, scale, coefficients, intercepts)
+
+
+def fit_all(weights: Mapping[Choice, int], data: Data, done: Callable[[], None]) -> list[Member]:
+    """Members with their weights, several at once; what reads the same is one.
+
+    Args:
+        done: called after each.
+    """
+
+    def one(choice: Choice) -> Member:
+        member = fit(choice, data, weights[choice])
+        done()
+        return member
+
+    # One thread of BLAS in each of ours: no fit may change it beside another.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as workers:
+        return merged(list(workers.map(one, weights)))
 
 
 def merged(members: Sequence[Member]) -> list[Member]:

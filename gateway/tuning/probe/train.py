@@ -1,9 +1,9 @@
 """From labelled items to a probe: `gateway tune --method probe`."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -36,7 +36,8 @@ from gateway.tasks.task import Item
 from gateway.tuning.checks.split import folds
 from gateway.tuning.job import Stage, TrainingJob
 from gateway.tuning.probe.choose import Chosen, candidates, choose, out_of_fold
-from gateway.tuning.probe.fit import Choice, Codes, Data, fit, merged
+from gateway.tuning.probe.fit import Choice, Codes, Data, fit_all
+from gateway.tuning.probe.halving import Halving, Rounds
 from gateway.tuning.probe.heads import FoundHead, find_heads
 from gateway.tuning.probe.kept import KeptScores
 from gateway.tuning.probe.recipe import ProbeRecipe
@@ -85,6 +86,8 @@ class Probed:
     """The column that heads are of; empty: there are none."""
     groups: tuple[ScoredGroup, ...] = ()
     """In the order of their names."""
+    rounds: Rounds = field(default_factory=Rounds)
+    """By which members were left out before all items were tried; mostly there is none."""
 
     def mean(self, of: Literal["pooled", "answered"]) -> float:
         """Over the groups, each counting alike."""
@@ -123,59 +126,72 @@ def train(job: TrainingJob, recipe: ProbeRecipe, begin: Stage) -> Probed:
     items = (*job.items, *job.held_out)
     golds = _golds(job.labels, items)
     read = read_states(job, items, golds, recipe, begin)
-    found, chosen, heads = _find(job, recipe, read, begin)
-    scores = {choice: _macro_f1(each, golds) for choice, each in found.items()}
+    found = _find(job, recipe, read, begin)
+    fitted = begin("members fitted on all items", len(found.chosen.weights))
+    probe = _probe(job, read, found.chosen, fitted)
+    scores = {choice: _macro_f1(each, golds) for choice, each in found.said.items()}
     result = Probed(
         job.target,
-        chosen,
+        found.chosen,
         _best_of_each(scores),
-        _macro_f1(chosen.logprobs, golds),
+        _macro_f1(found.chosen.logprobs, golds),
         len(items),
         read.seconds,
         time.perf_counter() - started,
         recipe.per,
-        tuple(_scored(head, golds[head.at]) for head in heads),
+        tuple(_scored(head, golds[head.at]) for head in found.heads),
+        found.rounds,
     )
-    _save(job, read, result, heads, _card(job, recipe, read.base, result), scores)
+    card = _card(job, recipe, read.base, result)
+    _save(job, read, result, probe, found.heads, card, scores)
     return result
 
 
-def _find(
-    job: TrainingJob, recipe: ProbeRecipe, read: Material, begin: Stage
-) -> tuple[Mapping[Choice, Floats], Chosen, tuple[FoundHead, ...]]:
-    """What each member says out of fold, the members chosen, and the heads where they are asked."""
-    items = (*job.items, *job.held_out)
-    choices = candidates(tuple(read.data.states), words=recipe.words)
-    parts = folds(items, recipe.folds, job.recipe.seed)
-    done = begin("members tried", len(choices) * recipe.folds)
+@dataclass(frozen=True)
+class _Found:
+    """What the items say of members."""
+
+    said: Mapping[Choice, Floats]
+    """Out of fold, by each that was tried on all items."""
+    chosen: Chosen
+    rounds: Rounds
+    heads: tuple[FoundHead, ...] = ()
+    """Where they are asked."""
+
+
+def _find(job: TrainingJob, recipe: ProbeRecipe, read: Material, begin: Stage) -> _Found:
+    items, seed = (*job.items, *job.held_out), job.recipe.seed
+    parts = folds(items, recipe.folds, seed)
     with StateStore(data_root() / _STATES, read.model) as store:
-        found = out_of_fold(choices, read.data, parts, KeptScores(store, read.data, parts), done)
-        chosen = choose(found, read.data.golds)
+        every = candidates(tuple(read.data.states), words=recipe.words)
+        choices, rounds = Halving(read.data, parts, store, begin, seed).worth_trying(every)
+        done = begin("members tried", len(choices) * (int(parts.max()) + 1))
+        said = out_of_fold(choices, read.data, parts, KeptScores(store, read.data, parts), done)
+        found = _Found(said, choose(said, read.data.golds), rounds)
         if not recipe.per:
-            return found, chosen, ()
-        of_heads = partial(begin, "members of heads tried")
+            return found
         heads = find_heads(
             read.data,
             items,
-            chosen,
+            found.chosen,
             choices,
             store,
-            of_heads,
+            partial(begin, "members of heads tried"),
             count=recipe.folds,
-            seed=job.recipe.seed,
+            seed=seed,
         )
-    return found, chosen, heads
+    return replace(found, heads=heads)
 
 
 def _save(
     job: TrainingJob,
     read: Material,
     made: Probed,
+    probe: Probe,
     found: Sequence[FoundHead],
     card: Card,
     scores: Mapping[Choice, float],
 ) -> None:
-    probe = _probe(job, read, made.chosen)
     heads = Heads(made.per, {each.group: _head(job, read, each) for each in found if not each.why})
 
     def write(folder: Path) -> None:
@@ -201,7 +217,7 @@ def _scored(head: FoundHead, golds: Codes) -> ScoredGroup:
 def _head(job: TrainingJob, read: Material, found: FoundHead) -> Head:
     assert found.own is not None, "only what was tried has no reason against it"
     own = replace(read, data=read.data.at(found.at))
-    return Head(_probe(job, own, found.own), found.share)
+    return Head(_probe(job, own, found.own, lambda: None), found.share)
 
 
 def check_entry(job: TrainingJob) -> None:
@@ -287,8 +303,8 @@ def _layers(named: Sequence[int], blocks: int) -> tuple[int, ...]:
     return tuple(sorted(set(named or evenly)))
 
 
-def _probe(job: TrainingJob, read: Material, chosen: Chosen) -> Probe:
-    members = merged([fit(each, read.data, weight) for each, weight in chosen.weights.items()])
+def _probe(job: TrainingJob, read: Material, chosen: Chosen, done: Callable[[], None]) -> Probe:
+    members = fit_all(chosen.weights, read.data, done)
     return Probe(
         labels=job.labels,
         states=tuple(each for each in members if isinstance(each, OnStates)),
@@ -327,7 +343,12 @@ def _card(job: TrainingJob, recipe: ProbeRecipe, base: RecordedBase, made: Probe
     if made.groups:
         metrics["cross_validated_mean_over_groups"] = made.mean("answered")
         metrics["cross_validated_mean_over_groups_pooled"] = made.mean("pooled")
-    more: dict[str, Scalar] = {"temperature": made.chosen.temperature, **_card_heads(made)}
+    tried = {"tried_on_all_items": str(made.rounds)} if made.rounds.tried else {}
+    more: dict[str, Scalar] = {
+        "temperature": made.chosen.temperature,
+        **tried,
+        **_card_heads(made),
+    }
     return card_of(job, recipe, base, members, more=more, metrics=metrics)
 
 
