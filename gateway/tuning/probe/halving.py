@@ -97,11 +97,11 @@ class Halving:
 def work(choices: Sequence[Choice], data: Data, folds: int) -> float:
     """Items, inputs and labels multiplied, over all members on states and folds."""
     inputs = sum(
-        data.states[choice.layer].shape[-1] * (2 if choice.pooling == "both" else 1)
+        int(data.states[choice.layer].shape[-1]) * (2 if choice.pooling == "both" else 1)
         for choice in choices
         if choice.layer
     )
-    return float(len(data.golds)) * inputs * data.labels * folds
+    return float(len(data.golds) * inputs * data.labels * folds)
 
 
 def part_of(golds: Codes, share: float, seed: int) -> NDArray[np.int64]:
