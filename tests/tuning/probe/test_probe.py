@@ -30,10 +30,12 @@ from gateway.models.adapters.probe import Floats, log_softmax, read_probe
 from gateway.models.certificates import Level
 from gateway.models.spec import PathSource
 from gateway.report.pages.adapters import listing, probe_details
+from gateway.report.pages.tuning import tuned_lines
 from gateway.tasks.tables.options import ReadOptions
 from gateway.tuning.job import TrainingJob, TuningOptions, job_of
 from gateway.tuning.probe.choose import out_of_fold
 from gateway.tuning.probe.fit import Choice, Data, Member, fit, merged, predict
+from gateway.tuning.probe.halving import Halving
 from gateway.tuning.probe.recipe import ProbeRecipe
 from gateway.tuning.probe.train import Probed, train
 from gateway.tuning.recipe import Recipe
@@ -184,6 +186,16 @@ def test_members_tried_on_one_thread_say_the_same(
     monkeypatch.setattr("gateway.tuning.probe.kept.KeptScores.get", lambda *_: None)
     alone = train(a_job(root, spec, "alone"), ProbeRecipe(folds=4), NOBODY)
     assert (alone.folder / PROBE).read_bytes() == (made.folder / PROBE).read_bytes()
+
+
+def test_members_left_out_after_a_part_of_the_items_are_counted(
+    root: Path, spec: LlamaCppSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.tuning.probe.train.Halving", partial(Halving, most_work=0))
+    halved = train(a_job(root, spec, "halved"), ProbeRecipe(folds=2), NOBODY)
+    assert halved.rounds.left < halved.rounds.tried == 12
+    assert f"tried on all items: {halved.rounds}" in tuned_lines(halved)
+    assert str(halved.rounds) in str(probe_details(halved.folder))
 
 
 def test_states_are_the_same_bytes_behind_another_prompt(spec: LlamaCppSpec, made: Probed) -> None:
