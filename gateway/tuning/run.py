@@ -73,9 +73,10 @@ def _probed(options: TuningOptions, job: TrainingJob) -> "Probed | ProbedNumbers
     given |= {key for key in ("validation", "curve") if getattr(options, key)}
     if given:
         named = ", ".join(f"--{key.replace('_', '-')}" for key in sorted(given))
+        join = "; its items may stand in --train too" if "validation" in given else ""
         raise ConfigError(
             f"{named}: of an adapter's training; a probe is chosen by cross-validation",
-            hint="--method lora, or leave it out",
+            hint=f"--method lora, or leave it out{join}",
         )
     if job.task.kind == "extraction":
         raise ConfigError(
