@@ -37,12 +37,13 @@ def certify(
     A model of an Ollama server is unloaded and loaded again where a cold cache is wanted. Nothing
     is promised for it: the level is what was measured.
 
-    With [bold]--fastest[/] repacked weights and flash attention are measured beside the usual
-    settings, and tried from the fastest to the slowest: every number of rows in a pass, prefixes
-    cut at every place, other sequences beside, one thread, the entry's adapter. The first with
-    which no byte changes is kept for this file, processor and library. An entry that says
-    attention or repack itself is left as it is. It takes a minute or two for the default model on
-    two cores, and longer for larger ones, in proportion to the time that they take to read.
+    With [bold]--fastest[/] repacked weights, Q4_1 split and flash attention are measured beside the
+    usual settings, and tried from the fastest to the slowest: every number of rows in a pass,
+    prefixes cut at every place, other sequences beside, one thread, the entry's adapter. The first
+    with which no byte changes is kept for this file, processor and library. An entry that says
+    attention, repack or split itself is left as it is. It takes a minute or two for the
+    default model on two cores, and longer for larger ones, in proportion to the time that they take
+    to read.
 
     [bold]gateway certify smollm2-135m[/]
 

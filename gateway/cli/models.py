@@ -75,8 +75,8 @@ def models_pull(
         typer.Option(
             "--tune/--no-tune",
             help="Choose the fastest settings with which no byte changes here, as gateway certify "
-            "--fastest does: of the default model in a minute or two. \\[default: of levels that "
-            "are made, not of the file as it was pulled]",
+            "--fastest does: of the default model in two or three minutes. \\[default: of what is "
+            "pulled anew and of levels that are made, not of what is here]",
         ),
     ] = None,
     models_file: option.Models = None,
@@ -87,8 +87,10 @@ def models_pull(
     [bold]gateway models pull smollm2-135m --as Q4_0[/]
 
     A level of a file that is quantized already is made of its dequantized weights, and can be no
-    better than it: gateway ab says whether scores are equivalent. It is new, so that its fastest
-    settings are chosen at once. What was pulled before keeps its settings, and its bytes.
+    better than it: gateway ab says whether scores are equivalent.
+
+    The fastest settings of what is new are chosen at once, where llama.cpp runs it. What was pulled
+    before keeps its settings, and its bytes.
 
     [bold]gateway models pull ollama:llama3.2:1b[/] has the Ollama server fetch it.
     """
@@ -100,6 +102,7 @@ def models_pull(
     models = _known(models_file, levels).serving([name] if name else [])
     spec = models.get(name or models.default)
     made = _levels(spec, levels, tune=bool(tune))
+    is_new = False
     if spec.can.on_a_server:
         got = _pull_on_ollama(spec)
     else:
@@ -107,15 +110,21 @@ def models_pull(
             got = str(locate(spec))
         except ModelNotPulled:
             check_folder(models_root(), "GATEWAY_DATA")
-            got = str(pull(spec))
+            got, is_new = str(pull(spec)), True
     tell(got)
     if levels:
         from gateway.cli.quantization import quantize
 
         quantize(spec.name, levels, models_file=models_file, quiet=quiet)
-    if tune or (levels and tune is None):
+    if tune or (tune is None and (levels or (is_new and _can_choose(spec)))):
         for entry in made or (spec.name,):
             _tune(entry, models_file, asked=bool(tune), quiet=quiet)
+
+
+def _can_choose(spec: "ModelSpec") -> bool:
+    from gateway.backends.llama_cpp.spec import LlamaCppSpec
+
+    return isinstance(spec, LlamaCppSpec) and spec.chooses
 
 
 def _known(models_file: Path | None, levels: str) -> "Models":
@@ -164,14 +173,14 @@ def _tune(entry: str, models_file: Path | None, *, asked: bool, quiet: bool) -> 
     from gateway.determinism.fastest import chosen_before
     from gateway.report.pages import fastest as page
 
-    if not asked and (known := chosen_before(entry, models_file)):
-        note(f"{entry} here: {page.said(known)}, as it was chosen before")
-        return
-    note(
-        f"trying which settings are fastest for {entry} and change no byte: a minute or two for a "
-        "small model (--no-tune skips it, Ctrl-C leaves it as it is)"
-    )
     try:
+        if not asked and (known := chosen_before(entry, models_file)):
+            note(f"{entry} here: {page.said(known)}, as it was chosen before")
+            return
+        note(
+            f"trying which settings are fastest for {entry} and change no byte: two or three "
+            "minutes for a small model (--no-tune skips it, Ctrl-C leaves it as it is)"
+        )
         show(page.section(choose_fastest(entry, models_file, quiet=quiet).choice))
     except GatewayError as error:
         if asked:

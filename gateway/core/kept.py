@@ -17,7 +17,7 @@ Bytes = bytes | bytearray | memoryview
 BEGINNING = ".beginning"
 """How the name of the state behind a prompt's beginning ends."""
 WEIGHTS = ".weights"
-"""How the name of dequantized weights ends."""
+"""How the name of weights ends that were written in another form."""
 
 _UNFINISHED = ".writing-"
 """How the name of a file begins that is being written."""

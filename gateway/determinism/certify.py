@@ -445,7 +445,7 @@ def _level(trials: Sequence[Trial], repeatable: bool | None) -> Level:
 def pinned(spec: ModelSpec, settings: Settings) -> ModelSpec:
     """The entry as if it said these settings itself."""
     assert isinstance(spec, LlamaCppSpec)
-    return replace(spec, attention=settings.attention, repack=settings.repack)
+    return replace(spec, attention=settings.attention, repack=settings.repack, split=settings.split)
 
 
 def _main(model: str, models_file: str = "", settings: str = "") -> None:

@@ -54,6 +54,8 @@ CANDIDATES = (
     Settings("flash"),
     Settings(repack=True),
     Settings("flash", repack=True),
+    Settings(repack=True, split=True),
+    Settings("flash", repack=True, split=True),
 )
 ROUNDS = 3
 LONG_S = 45.0
@@ -141,7 +143,8 @@ def chosen_before(model: str, models_file: Path | None = None) -> Choice | None:
     if not isinstance(spec, LlamaCppSpec) or not spec.chooses:
         return None
     file = described_digests(spec, locate(spec)).file
-    return choice_for(file, spec.kernels, build_here(), _rows(spec))
+    adapted = spec.adapter is not None
+    return choice_for(file, spec.kernels, build_here(), _rows(spec), adapted=adapted)
 
 
 async def _certify_fastest(
@@ -221,8 +224,8 @@ def choosing(spec: ModelSpec) -> LlamaCppSpec:
         )
     if not spec.chooses:
         raise ConfigError(
-            f"{spec.name}: its entry says attention or repack, and is computed as it says",
-            hint=f"leave both out of {spec.origin or 'the entry'}, and they are chosen",
+            f"{spec.name}: its entry says attention, repack or split, and is computed as it says",
+            hint=f"leave them out of {spec.origin or 'the entry'}, and they are chosen",
         )
     return spec
 

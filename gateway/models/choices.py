@@ -29,15 +29,18 @@ class Settings:
     """As an entry's key of that name."""
     repack: bool = False
     """As an entry's key of that name."""
+    split: bool = False
+    """As an entry's key of that name."""
 
     @property
     def name(self) -> str:
-        """In a word or two: "plain", "repacked", "repacked, flash"."""
-        flash = self.attention == "flash"
-        return ", ".join(["repacked"] * self.repack + ["flash"] * flash) or "plain"
+        """In a word or two: "plain", "repacked", "split, repacked, flash"."""
+        said = {"split": self.split, "repacked": self.repack, "flash": self.attention == "flash"}
+        return ", ".join(word for word, holds in said.items() if holds) or "plain"
 
     def __str__(self) -> str:
         weights = "repacked weights" if self.repack else "weights as in the file"
+        weights += ", Q4_1 split," if self.split else ""
         keys = " with keys of Q8_0" if self.attention == "flash" else ""
         return f"{weights} and {self.attention} attention{keys}"
 
@@ -152,16 +155,24 @@ class Choice:
         return other.ratios(usual) if other and usual else ()
 
 
-def choice_for(file: str, kernels: Kernels, build: str, rows: int) -> Choice | None:
+def choice_for(
+    file: str, kernels: Kernels, build: str, rows: int, *, adapted: bool = False
+) -> Choice | None:
     """What was chosen for a file on this processor and with this build; None: nothing, or it was
-    tried with fewer rows than passes now have."""
+    tried with fewer rows than passes now have.
+
+    Args:
+        adapted: for an entry with an adapter, which is not computed with split weights.
+    """
     path = fastest_file()
     if not path.is_file():
         return None
     found = _read(path).get(_key(file, kernels, processor(), build))
     with suppress(DataError):
         choice = from_plain(Choice, found, str(path), reading=_OURS) if found else None
-        return choice if choice and choice.rows >= rows else None
+        if choice is None or (adapted and choice.settings.split):
+            return None
+        return choice if choice.rows >= rows else None
     return None
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from gateway.backends.registry import load_models
-from gateway.core.errors import ConfigError
+from gateway.core.errors import ConfigError, ModelNotPulled
 from gateway.determinism import certify as certifying
 from gateway.determinism import fastest
 from gateway.determinism.fastest import is_faster
 from gateway.models.choices import USUAL, Speed
 from gateway.models.environment import certificates_file, fastest_file
+from gateway.models.locate import locate
+from gateway.models.spec import ModelSpec
 from tests.cli.conftest import Gateway
 from tests.models.test_choices import MADE
 from tests.support.tiny_gguf import write_gguf
@@ -69,7 +71,7 @@ def test_what_is_chosen_is_certified_kept_and_shown(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize(
     ("entry", "why"),
-    [("pinned", "its entry says attention or repack"), ("served", "is run by ollama")],
+    [("pinned", "its entry says attention, repack or split"), ("served", "is run by ollama")],
 )
 @pytest.mark.parametrize("command", [("certify", "--fastest"), ("models", "pull", "--tune")])
 def test_where_nothing_can_be_chosen_is_said_before_anything_is_done(
@@ -127,6 +129,43 @@ def test_levels_that_are_made_are_tuned_unasked_and_what_was_pulled_is_not(
     assert found == tuned
     assert done.code == (2 if "--tune" in asked else 0)
     assert done.err.count("not now") == len(tuned)
+
+
+@pytest.mark.parametrize(
+    ("asked", "tuned"),
+    [
+        (("tiny",), ["tiny"]),
+        (("tiny", "--no-tune"), []),
+        (("tiny", "--as", "Q8_0"), ["tiny-q8_0"]),
+        (("pinned",), []),
+    ],
+)
+def test_what_is_pulled_anew_is_tuned_unasked(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...], tuned: list[str]
+) -> None:
+    found: list[str] = []
+
+    def choose(entry: str, *_: object, **__: object) -> object:
+        found.append(entry)
+        raise ConfigError("not now")
+
+    pulled = [False]
+
+    def located(spec: ModelSpec) -> Path:
+        if not pulled[0]:
+            raise ModelNotPulled("not here")
+        return locate(spec)
+
+    def pull(spec: ModelSpec) -> Path:
+        pulled[0] = True
+        return locate(spec)
+
+    monkeypatch.setattr("gateway.cli.determinism.choose_fastest", choose)
+    monkeypatch.setattr("gateway.models.locate.locate", located)
+    monkeypatch.setattr("gateway.models.pull.pull", pull)
+    done = gateway("models", "pull", *asked)
+    assert (done.code, found) == (0, tuned), done.err
+    assert ("nothing was chosen: not now" in done.err) == bool(tuned)
 
 
 def test_what_was_chosen_before_is_not_tried_again(

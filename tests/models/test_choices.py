@@ -96,3 +96,4 @@ def test_settings_are_named_in_a_word() -> None:
         *("plain", "flash", "repacked"),
         "repacked, flash",
     ]
+    assert replace(FASTEST, split=True).name == "split, repacked, flash"

@@ -15,7 +15,7 @@ from gateway.backends.llama_cpp.offload import offload
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.llama_cpp.states import StateReader
 from gateway.core.digests import digest_json
-from gateway.core.errors import InvalidRequest, Unsupported
+from gateway.core.errors import InvalidRequest, ModelLoadError, Unsupported
 from gateway.core.mapped import SeenFiles
 from gateway.core.types import EmbeddingInput, Embeddings, GenerationRequest, MemoryUse, Ranking
 from gateway.engine.engine import SERIAL_PIECE, Engine
@@ -65,11 +65,16 @@ class LlamaCppBackend(EngineBackend):
         self._offload = offload(spec, path)
         self.choice = self._chosen(digests.file)
         chosen = self.choice.settings if self.choice else spec.pinned
-        self._repack = chosen.repack
-        self._model_key = (digests.file, digests.contents, self._offload.setting, self._repack)
+        self._repack, self._split = chosen.repack, chosen.split
+        where = (self._offload.setting, self._repack, self._split)
+        self._model_key = (digests.file, digests.contents, *where)
         self._attending: Attending = chosen.attention if spec.deterministic == "bitwise" else "any"
-        trial.check(path, digests.contents, self._attending, self._offload, spec.parallel)
-        load = partial(GgufModel, path, self._offload, repack=self._repack)
+        split = self._split_from(digests)
+        trial.check(
+            *(path, digests.contents, self._attending, self._offload, spec.parallel),
+            split=self._split,
+        )
+        load = partial(GgufModel, path, self._offload, repack=self._repack, split=split)
         self._model = _models.take(self._model_key, load)
         self._files = self._model.files
         try:
@@ -105,7 +110,17 @@ class LlamaCppBackend(EngineBackend):
         if not self.chooses:
             return None
         rows = rows_of(self.spec.batch_tokens, self.spec.parallel)
-        return choice_for(file, self.spec.kernels, str(library.build()), rows)
+        build, adapted = str(library.build()), self.spec.adapter is not None
+        return choice_for(file, self.spec.kernels, build, rows, adapted=adapted)
+
+    def _split_from(self, digests: WeightsDigests) -> str:
+        """The contents that are computed split; empty: none are."""
+        if self._split and self._offload.layers:
+            raise ModelLoadError(
+                f"{self.spec.name}: split weights are computed on a processor alone",
+                hint="gpu_layers = 0 in its entry, or leave split out",
+            )
+        return digests.contents if self._split else ""
 
     @property
     def chooses(self) -> bool:
@@ -162,6 +177,7 @@ class LlamaCppBackend(EngineBackend):
         serial = f"serial={min(SERIAL_PIECE, self.spec.batch_tokens)}" if self._serial else ""
         on_card = self._offload.setting
         ways = f"{_SETTINGS[self._attending]} extra_bufts={int(self._repack)}"
+        ways += " q4_1=split" if self._split else ""
         asked = (ways, self._kernels, serial, on_card)
         of_card = ", ".join(card.description for card in self._offload.cards)
         return {

@@ -87,6 +87,8 @@ class Context:
             if model.offload.layers:
                 message, hint = too_large(model.path, model.offload, said)
             raise ModelLoadError(message, hint=f"{hint} in models.toml")
+        if model.minimums is not None:
+            adapters.select(self._handle, model.minimums)
         self.memory = library.memory_taken()
         self._lib = lib
         self._files = model.files

@@ -105,7 +105,7 @@ def _context(
     if not handle:
         raise ModelLoadError(f"{model.path}: no context for embeddings: {library.recent_errors()}")
     try:
-        adapters.select(handle, adapter)
+        adapters.select(handle, adapter or model.minimums)
         yield handle
     finally:
         lib.llama_free(handle)

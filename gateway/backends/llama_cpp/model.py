@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.backends.llama_cpp.adapter import Adapter, load_adapter
 from gateway.backends.llama_cpp.offload import Offload, too_large
+from gateway.backends.llama_cpp.split import split_files
 from gateway.core.errors import ModelLoadError
 from gateway.core.mapped import MappedFiles
 from gateway.engine.llama import library
@@ -44,6 +45,8 @@ class GgufModel(GgufVocabulary):
     Args:
         offload: which layers lie on a card.
         repack: lay weights out anew for the processor.
+        split: digest of the file's contents, to compute its Q4_1 as Q4_0 and a product beside it;
+            empty: it is computed as it is.
 
     Raises:
         ModelLoadError: the file is absent, no GGUF, truncated, of an unknown architecture, or too
@@ -56,6 +59,7 @@ class GgufModel(GgufVocabulary):
         offload: Offload = Offload(),  # noqa: B008 - frozen
         *,
         repack: bool = False,
+        split: str = "",
     ) -> None:
         settings: dict[str, Any] = {"use_extra_bufts": repack, "n_gpu_layers": offload.layers}
         if offload.layers:
@@ -66,8 +70,10 @@ class GgufModel(GgufVocabulary):
             settings["tensor_split"] = (ctypes.c_float * most)(*offload.split[:most])
         self.offload = offload
         self.files = MappedFiles(parts_of(path) if path.is_file() else ())
+        self.minimums: Adapter | None = None
+        """What each pass is computed with, beside weights that are split."""
         try:
-            super().__init__(path, **settings)
+            self._load(path, split, settings)
         except ModelLoadError as error:
             self.files.close()
             if not offload.layers or "memory" not in str(error):
@@ -82,6 +88,20 @@ class GgufModel(GgufVocabulary):
         self._adapters: dict[str, Any] = {}
         self._adapters_lock = threading.Lock()
 
+    def _load(self, path: Path, split: str, settings: Mapping[str, Any]) -> None:
+        if not split:
+            super().__init__(path, **settings)
+            return
+        with split_files(path, split) as (weights, minimums):
+            super().__init__(weights, **settings)
+            self.path = path
+            self.files.hold(weights)
+            try:
+                self.minimums = Adapter(split, 1.0, load_adapter(self.handle, minimums))
+            except ModelLoadError:
+                super().close()
+                raise
+
     def close(self) -> None:
         super().close()
         self.files.close()
@@ -92,6 +112,8 @@ class GgufModel(GgufVocabulary):
         Raises:
             ModelLoadError: the file is no adapter for this model.
         """
+        # The library sums what adapters add in the order of their addresses, another each time.
+        assert self.minimums is None, "an adapter on split weights"
         with self._adapters_lock:
             if digest not in self._adapters:
                 self._adapters[digest] = load_adapter(self.handle, path)

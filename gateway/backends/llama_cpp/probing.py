@@ -30,11 +30,12 @@ from gateway.backends.llama_cpp.plans import (
     run_plans,
 )
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.backends.llama_cpp.trial import refuse_other_numbers
 from gateway.core.errors import BackendError, ConfigError, GatewayError
 from gateway.engine.context import PassRow
 from gateway.engine.in_process import usable_cores
 from gateway.engine.llama import library
-from gateway.models.choices import PlanTrial, Settings, Speed
+from gateway.models.choices import USUAL, PlanTrial, Settings, Speed
 from gateway.models.environment import digest_memory
 from gateway.models.spec import Kernels
 from gateway.models.weights import weights_digests
@@ -223,15 +224,15 @@ class _Bench:
 
     of: Probed
     say: Callable[[dict[str, Any]], None]
-    _models: dict[bool, GgufModel] = field(default_factory=dict)
+    _models: dict[tuple[bool, bool], GgufModel] = field(default_factory=dict)
     _contexts: dict[tuple[Settings, int], Context] = field(default_factory=dict)
 
     def speed(self, settings: Settings) -> None:
         context = self._context(settings)
-        self.say(asdict(_speed(context, self._model(settings.repack).vocab_size)))
+        self.say(asdict(_speed(context, self._model(settings).vocab_size)))
 
     def trial(self, settings: Settings) -> None:
-        context, model = self._context(settings), self._model(settings.repack)
+        context, model = self._context(settings), self._model(settings)
         reading = Reading(context, model.vocab_size, lambda rows: self.say({"rows_fed": rows}))
         rows = min(self.of.rows, context.length)
         alone = self._context(settings, threads=1) if self.of.threads > 1 else None
@@ -243,7 +244,7 @@ class _Bench:
         key = settings, threads
         if key not in self._contexts:
             self._contexts[key] = Context(
-                self._model(settings.repack),
+                self._model(settings),
                 sequences=SEQUENCES,
                 length=self.of.length,
                 threads=threads or self.of.threads,
@@ -252,21 +253,32 @@ class _Bench:
             )
         return self._contexts[key]
 
-    def _model(self, repack: bool) -> GgufModel:
-        if repack not in self._models:
-            self._models[repack] = _loaded(self.of.path, repack)
-        return self._models[repack]
+    def _model(self, settings: Settings) -> GgufModel:
+        key = settings.repack, settings.split
+        if key not in self._models:
+            self._models[key] = self._loaded(settings)
+        return self._models[key]
+
+    def _loaded(self, settings: Settings) -> GgufModel:
+        if not settings.split:
+            return _loaded(self.of.path, settings.repack)
+        if self.of.adapter:
+            raise BackendError("split weights take the place of the entry's adapter")
+        contents = weights_digests(self.of.path, digest_memory()).contents
+        model = _loaded(self.of.path, settings.repack, contents)
+        refuse_other_numbers(model, self._model(USUAL))
+        return model
 
     def _adapter(self, model: GgufModel) -> Adapter | None:
         path = self.of.adapter
         return model.adapter(path, str(path), 1.0) if path else None
 
 
-def _loaded(path: Path, repack: bool) -> GgufModel:
+def _loaded(path: Path, repack: bool, split: str = "") -> GgufModel:
     """Raises BackendError where nothing was laid out anew: it would be the other one again."""
     said: list[str] = []
     with library.listening(said.append):
-        model = GgufModel(path, repack=repack)
+        model = GgufModel(path, repack=repack, split=split)
     if repack and not _REPACKED.search("".join(said)):
         model.close()
         raise BackendError("the library has no layout of its own for these types here")

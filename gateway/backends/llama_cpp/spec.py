@@ -32,6 +32,9 @@ class LlamaCppSpec(ModelSpec):
     repack: bool | Literal["auto"] = "auto"
     """Whether weights are laid out anew for the processor: faster, and bitwise for some types on
     some processors, which `gateway certify` tells. "auto": as attention, else false."""
+    split: bool | Literal["auto"] = "auto"
+    """Whether Q4_1 is computed as Q4_0 and a small product beside it (`llama_cpp.split`): the same
+    weights, for which the library may have a faster layout. "auto": as attention, else false."""
     kernels: Kernels = "decode"
     """Which of two invariant ways to multiply K-quants the process takes, the same for all entries:
     "decode" is fast at one token at a time, "prefill" at many."""
@@ -55,19 +58,24 @@ class LlamaCppSpec(ModelSpec):
                 'attention = "flash" is for deterministic = "bitwise": '
                 'with "off" the library chooses'
             )
+        if self.split is True and self.adapter is not None:
+            raise ConfigError(
+                "split: not with an adapter, whose place in the library split weights take",
+                hint="leave one of the two out",
+            )
 
     @property
     def chooses(self) -> bool:
         """Whether what was certified as fastest holds for it: an entry that says any of it, or
         promises nothing, is computed as it says."""
-        auto = self.attention == self.repack == "auto"
+        auto = self.attention == self.repack == self.split == "auto"
         return auto and self.deterministic == "bitwise"
 
     @property
     def pinned(self) -> Settings:
         """What it says, and the usual where it says nothing."""
         attention = USUAL.attention if self.attention == "auto" else self.attention
-        return Settings(attention, USUAL.repack if self.repack == "auto" else self.repack)
+        return Settings(attention, repack=self.repack is True, split=self.split is True)
 
     @property
     def context_held(self) -> int:

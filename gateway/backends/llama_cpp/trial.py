@@ -5,7 +5,7 @@ server with it. `models.gguf_sound` refuses by name what is known of that; what 
 here. Each file is first read in a child process; what went well there is remembered by the
 contents of the weights, the version of the library and where it computes.
 
-    python -m gateway.backends.llama_cpp.trial FILE.gguf ATTENTION OFFLOAD SEQUENCES
+    python -m gateway.backends.llama_cpp.trial FILE.gguf ATTENTION OFFLOAD SEQUENCES [SPLIT]
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.llama_cpp.offload import Offload
 from gateway.core.errors import BackendError, GatewayError, ModelLoadError
 from gateway.core.files import write_atomically
-from gateway.engine.context import PassRow
+from gateway.engine.context import Logits, PassRow
 from gateway.engine.llama import library
 from gateway.models.environment import data_root, tries_files
 from gateway.models.gguf_parts import files_of
@@ -38,6 +38,8 @@ _SHARED = ((1, 2, 0), (0, 1, 3), (2, 2, 2))
 """How many tokens of which sequence share a pass."""
 _ROUNDING = 0.1
 """How far logits may lie from those of other kernels, as a part of their range."""
+_SPLIT_ROUNDING = 0.03
+"""The same of split weights: 0.01 was seen, and one kind of layer left out changes far more."""
 _PATIENCE_S, _SLOWEST = 120, 10e6
 """How long a child process may take: so many seconds, and a file's bytes by so many a second. Some
 kernels never end where a header's numbers are odd."""
@@ -57,6 +59,8 @@ def check(
     attention: Attending,
     offload: Offload = _HERE,
     sequences: int = MOST_SEQUENCES,
+    *,
+    split: bool = False,
 ) -> None:
     """Try a file in a child process, unless its contents were tried before.
 
@@ -64,6 +68,7 @@ def check(
         contents: digest of the weights.
         offload: which layers lie on a card.
         sequences: how many are computed together; `MOST_SEQUENCES` stand for more.
+        split: its Q4_1 is to be computed split.
 
     Raises:
         ModelLoadError: the library does not run it, with its reason.
@@ -72,11 +77,12 @@ def check(
         return
     memory = data_root() / "tried.json"
     where = f" {offload.setting}" if offload.setting else ""
+    where += " split" if split else ""
     sequences = min(sequences, MOST_SEQUENCES)
     key = f"{contents} {library.build().version} {attention} {sequences}{where}"
     if key in (known := _read(memory)):
         return
-    if _runs_elsewhere(path, attention, offload, sequences):
+    if _runs_elsewhere(path, attention, offload, sequences, contents if split else ""):
         # Where it cannot be kept it is tried again, which costs a second.
         with contextlib.suppress(OSError):
             write_atomically(memory, json.dumps(sorted({*known, key}), indent=1))
@@ -90,10 +96,13 @@ def _read(memory: Path) -> list[str]:
     return [str(each) for each in found] if isinstance(found, list) else []
 
 
-def _runs_elsewhere(path: Path, attention: Attending, offload: Offload, sequences: int) -> bool:
+def _runs_elsewhere(
+    path: Path, attention: Attending, offload: Offload, sequences: int, split: str
+) -> bool:
     """False where it fails with an error of Python's, which loading it here will tell."""
     where = json.dumps([offload.layers, offload.of, offload.main, offload.split])
     command = [sys.executable, "-m", __name__, str(path), attention, where, str(sequences)]
+    command += [split] if split else []
     patience = _PATIENCE_S + sum(part.stat().st_size for part in files_of(path)) / _SLOWEST
     try:
         done = subprocess.run(
@@ -127,18 +136,44 @@ def run(
     attention: Attending,
     offload: Offload = _HERE,
     sequences: int = MOST_SEQUENCES,
+    split: str = "",
 ) -> None:
     """All kinds of passes that the gateway makes, on a few tokens.
+
+    Args:
+        split: as `GgufModel` has it.
 
     Raises:
         BackendError: the library does not run it.
     """
-    model = GgufModel(path, offload)
+    model = GgufModel(path, offload, split=split)
+    if split:
+        refuse_other_numbers(model, GgufModel(path))
     if model.abilities.writes:
         _decode(model, attention, sequences)
     pooling = model.abilities.pooling
     if model.abilities.can("embed") or model.abilities.can("rerank"):
         outputs(model, [[1, 2, 3]], "mean" if pooling == "none" else pooling, threads=1)
+
+
+def refuse_other_numbers(split: GgufModel, whole: GgufModel) -> None:
+    """Raise BackendError where split weights are not computed as those that they were made of: an
+    architecture's own kind of layer takes no LoRA."""
+    if not split.abilities.writes:
+        raise BackendError("split weights are for models that write")
+    found, wanted = (_last_logits(model) for model in (split, whole))
+    if np.abs(found - wanted).max() > _SPLIT_ROUNDING * np.ptp(wanted):
+        raise _Misread("split weights give other numbers than those that they were made of")
+
+
+def _last_logits(model: GgufModel) -> Logits:
+    size = {"sequences": 1, "length": _LENGTH, "batch_tokens": _LENGTH}
+    context = Context(model, threads=1, **size)
+    try:
+        (last,) = context.decode(_rows(0, 0, _LENGTH // 2))
+        return last.copy()
+    finally:
+        context.close()
 
 
 def _decode(model: GgufModel, attention: Attending, sequences: int) -> None:
@@ -173,10 +208,10 @@ def _rows(sequence: int, first: int, count: int) -> list[PassRow]:
     return [PassRow(sequence, first + i, i, i == count - 1) for i in range(count)]
 
 
-def _main(path: str, attention: str, where: str, sequences: str) -> None:
+def _main(path: str, attention: str, where: str, sequences: str, split: str = "") -> None:
     try:
         offload = Offload(*json.loads(where))
-        run(Path(path), cast(Attending, attention), offload, int(sequences))
+        run(Path(path), cast(Attending, attention), offload, int(sequences), split)
     except _Misread as error:
         print(error)
         sys.exit(_MISREAD)

@@ -6,7 +6,7 @@ from gateway.report.sections import Section, by_rows
 
 _KINDS = {
     "states behind the beginnings of prompts": BEGINNING,
-    "weights of a GGUF, dequantized for torch": WEIGHTS,
+    "weights of a GGUF in another form": WEIGHTS,
 }
 
 

@@ -1,47 +1,173 @@
-"""Split models whose first parts are equal are two models all the same."""
+"""Q4_1 computed split: the same weights, found again to the last bit, and the same numbers."""
 
 import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from gguf import quants
+from numpy.typing import NDArray
 
+from gateway.backends.llama_cpp import trial
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
+from gateway.backends.llama_cpp.context import Context
+from gateway.backends.llama_cpp.model import GgufModel
+from gateway.backends.llama_cpp.plans import SEQUENCES, Reading, run_plans
+from gateway.backends.llama_cpp.probing import NotRun, Probed, build_here, probing
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
-from gateway.core.types import GenerationRequest
+from gateway.backends.llama_cpp.split import split_files
+from gateway.core.errors import BackendError, ConfigError, ModelLoadError
+from gateway.core.types import GenerationRequest, Message
+from gateway.engine.llama.quantizer import quantize
+from gateway.models.choices import USUAL, Choice, Settings, changed_in, choice_for, save_choice
+from gateway.models.gguf_reader import PlainReader
 from gateway.models.spec import PathSource
-from tests.support.tiny_gguf import drawn, write_gguf
+from gateway.models.weights import weights_digests
+from gateway.quantization.names import parse_level
+from tests.support.tiny_gguf import write_gguf
 
-pytestmark = pytest.mark.needs("llama_cpp")
-
-
-def backend_of(first: Path) -> LlamaCppBackend:
-    spec = LlamaCppSpec("m", PathSource(first), context_length=256, threads=1, parallel=1)
-    return LlamaCppBackend(spec, first)
+CONTENTS = "c" * 64
+SPLIT = Settings(split=True)
 
 
-def answer(backend: LlamaCppBackend) -> tuple[float, ...]:
-    request = GenerationRequest("m", prompt="is it a bug ")
-    return asyncio.run(backend.score_labels(request, ("yes", "no"))).logprobs
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A llama of drawn weights in Q4_1."""
+    return _quantized(tmp_path_factory.mktemp("tiny"), "Q4_1")
 
 
-def test_neither_answers_with_the_other_s_second_part(tmp_path: Path) -> None:
-    firsts = []
-    for seed in (0, 1):
-        folder = tmp_path / str(seed)
-        folder.mkdir()
-        other = drawn(seed)
-        changed = {**drawn(0), "output.weight": other["output.weight"]}
-        firsts.append(write_gguf(folder / "m.gguf", changed, tensors_a_part=12)[0])
-    assert firsts[0].read_bytes() == firsts[1].read_bytes()
-    alone = []
-    for first in firsts:
-        backend = backend_of(first)
-        assert backend.abilities.parts == 2
-        alone.append((answer(backend), backend.fingerprint))
-        asyncio.run(backend.close())
-    both = [backend_of(first) for first in firsts]
-    assert [(answer(backend), backend.fingerprint) for backend in both] == alone
-    assert alone[0][0] != alone[1][0]
-    assert alone[0][1] != alone[1][1]
-    for backend in both:
-        asyncio.run(backend.close())
+def _quantized(folder: Path, kind: str) -> Path:
+    (source,) = write_gguf(folder / "f32.gguf")
+    made, level = folder / f"{kind}.gguf", parse_level(kind).number or 0
+    quantize(source, made, level, importance={}, threads=1, on_tensor=lambda _: None)
+    return made
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GATEWAY_DATA", str(tmp_path))
+    monkeypatch.setenv("GATEWAY_CACHE", "8GB")
+    return tmp_path / "kept"
+
+
+def matrices(path: Path) -> Iterator[tuple[str, str, NDArray[np.float32]]]:
+    for tensor in PlainReader(path).tensors:
+        values = quants.dequantize(tensor.data, tensor.tensor_type)
+        yield str(tensor.name), tensor.tensor_type.name, np.asarray(values, np.float32)
+
+
+def test_both_parts_together_are_the_weights(tiny: Path) -> None:
+    with split_files(tiny, CONTENTS) as (weights, minimums):
+        lora = {name: values for name, _, values in matrices(minimums)}
+        rest = {name: (kind, values) for name, kind, values in matrices(weights)}
+    split = 0
+    for name, kind, values in matrices(tiny):
+        now, part = rest[name]
+        if f"{name}.lora_a" in lora:
+            split += 1
+            assert (kind, now) == ("Q4_1", "Q4_0")
+            part = part + lora[f"{name}.lora_b"] @ lora[f"{name}.lora_a"]
+            assert np.abs(part - values).max() <= 1e-6 * np.abs(values).max(), name
+        else:
+            assert now == kind
+            assert np.array_equal(part, values), name
+    assert split > 1
+
+
+def test_what_was_made_is_kept_and_made_once(tiny: Path, kept: Path) -> None:
+    with split_files(tiny, CONTENTS) as first:
+        stamps = [path.stat().st_mtime_ns for path in first]
+    with split_files(tiny, CONTENTS) as again:
+        assert again == first
+        assert [path.stat().st_mtime_ns for path in again] == stamps
+    assert {path.parent for path in first} == {kept}
+    said = [path.read_bytes() for path in first]
+    first[0].unlink()
+    with split_files(tiny, CONTENTS) as once_more:
+        assert [path.read_bytes() for path in once_more] == said
+    assert len(list(kept.iterdir())) == 2, "nothing unfinished is left"
+
+
+def test_what_has_no_q4_1_is_refused(tmp_path: Path) -> None:
+    file = _quantized(tmp_path, "Q8_0")
+    with pytest.raises(ModelLoadError, match="no matrices of Q4_1"):
+        GgufModel(file, split=CONTENTS)
+
+
+def test_split_weights_give_the_same_numbers_and_change_no_byte(tiny: Path) -> None:
+    with closing(GgufModel(tiny)) as whole, closing(GgufModel(tiny, split=CONTENTS)) as split:
+        trial.refuse_other_numbers(split, whole)
+        assert split.path == tiny
+        context = Context(
+            split,
+            sequences=SEQUENCES,
+            length=128,
+            threads=1,
+            batch_tokens=16,
+            attention="plain",
+        )
+        with closing(context):
+            reading = Reading(context, split.vocab_size, lambda _: None)
+            assert changed_in(list(run_plans(reading, 16, None))) == ""
+        split.minimums = None
+        with pytest.raises(BackendError, match="other numbers"):
+            trial.refuse_other_numbers(split, whole)
+
+
+def _spec(path: Path, **changes: object) -> LlamaCppSpec:
+    return LlamaCppSpec.like(
+        LlamaCppSpec("tiny", PathSource(path), chat_template="plain"), **changes
+    )
+
+
+def test_an_entry_answers_with_split_weights_and_says_so(tiny: Path) -> None:
+    (scores, identity), (usual, other) = (
+        asyncio.run(_answered(_spec(tiny, split=split))) for split in (True, False)
+    )
+    assert scores == pytest.approx(usual, abs=0.2)
+    assert scores != usual
+    assert "q4_1=split" in identity["settings"]
+    assert "q4_1" not in other["settings"], "the identity of before"
+    assert identity["weights"] == other["weights"]
+
+
+async def _answered(spec: LlamaCppSpec) -> tuple[tuple[float, ...], Mapping[str, str]]:
+    assert isinstance(spec.source, PathSource)
+    backend = LlamaCppBackend(spec, spec.source.path)
+    try:
+        request = GenerationRequest("tiny", (Message("user", "a b c"),))
+        scores = await backend.score_labels(request, ("a", "b"))
+        (vector,) = (await backend.embed(["a b"])).vectors
+        return (*scores.logprobs, *vector), backend.identity
+    finally:
+        await backend.close()
+
+
+def test_an_adapter_takes_the_place_of_split_weights(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_DATA", str(tmp_path))
+    with pytest.raises(ConfigError, match="split: not with an adapter"):
+        _spec(tiny, split=True, adapter=tmp_path / "adapter.gguf")
+    file = weights_digests(tiny, tmp_path / "digests.json").file
+    made = Choice("m", file, "decode", "here", build_here(), 128, "", SPLIT, "d" * 64, ())
+    monkeypatch.setattr("gateway.models.choices.processor", lambda: "here")
+    save_choice(made)
+    assert choice_for(file, "decode", build_here(), 128) == made
+    assert choice_for(file, "decode", build_here(), 128, adapted=True) is None
+
+
+def test_a_prober_runs_split_candidates_where_there_is_no_adapter(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_DATA", str(tmp_path))
+    of = Probed(tiny, "decode", rows=8, threads=1, length=128)
+    with probing(of) as prober:
+        assert prober.speed(SPLIT).prefill > 0
+    with probing(replace(of, adapter=tmp_path / "adapter.gguf")) as prober:
+        assert prober.speed(USUAL).prefill > 0
+        with pytest.raises(NotRun, match="take the place of the entry's adapter"):
+            prober.speed(SPLIT)

@@ -1,0 +1,184 @@
+"""Q4_1 as Q4_0 and what is left: the same weights in a form that may have faster kernels.
+
+A block of Q4_1 says w = d q + m for its 32 weights, and one of Q4_0 says w = d (q - 8). So
+
+    d q + m  =  d (q - 8)  +  (m + 8 d)
+
+The first is a block of Q4_0 with the same scale and the same numbers: nothing is quantized again.
+The second is one constant a block. Its product with the inputs is that of the constants with the
+sum of each block's inputs: a LoRA of rank width / 32, whose first matrix has ones where a block
+lies. Its rank is filled up with zeros to what the library's product of F32 takes in one step.
+
+llama.cpp has a repacked kernel of Q4_0 on most processors and none of Q4_1. What the LoRA costs is
+less than what that gains; `gateway certify --fastest` measures both.
+
+Both files are written once and kept (`gateway.core.kept`); no answer depends on whether they are.
+"""
+
+import os
+import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.core.digests import digest_json
+from gateway.core.errors import ModelLoadError
+from gateway.core.kept import WEIGHTS, KeptFiles
+from gateway.models.environment import kept_files
+from gateway.models.gguf_parts import parts_of
+
+Bytes = NDArray[np.uint8]
+
+_BLOCK = 32
+_OF_Q4_1, _OF_Q4_0, _OF_Q8_0 = 20, 18, 34
+"""Bytes of a block: scale and minimum, or a scale, as F16, and 16 bytes of numbers; of Q8_0 32."""
+_STEP = 64
+"""Numbers that `ggml_vec_dot_f32` takes at once with AVX-512, less with other processors. What is
+left of a row it takes one by one: a rank of 18 is 1.3 times slower than one of 64."""
+_FORM = 1
+"""Counts the ways in which the files were written."""
+_OF_MATRICES = ("blk.", "output.")
+"""How names of matrices begin that a LoRA may change; the embedding is looked up instead."""
+
+
+@contextmanager
+def split_files(path: Path, contents: str) -> Iterator[tuple[Path, Path]]:
+    """The weights in which Q4_1 is Q4_0, and the LoRA with the rest; made where they are not kept.
+
+    They are there while the block runs. What is mapped stays readable behind it.
+
+    Args:
+        contents: digest of the file's contents.
+
+    Raises:
+        ModelLoadError: the file has no matrices of Q4_1, is one of several, or cannot be read.
+        OSError: nothing can be written.
+    """
+    if len(parts_of(path)) > 1:
+        raise ModelLoadError(f"{path}: split weights are made of a model in one file")
+    name = digest_json([contents, _FORM])
+    if (files := kept_files()) is not None and files.takes(path.stat().st_size):
+        yield _kept(files, path, name)
+        return
+    with tempfile.TemporaryDirectory(prefix="split-", ignore_cleanup_errors=True) as folder:
+        yield _made(path, Path(folder) / "weights", Path(folder) / "minimums")
+
+
+def _kept(files: KeptFiles, path: Path, name: str) -> tuple[Path, Path]:
+    names = [f"{name}-{part}{WEIGHTS}" for part in ("q4_0", "minimums")]
+    weights, minimums = (files.folder / each for each in names)
+    if weights.is_file() and minimums.is_file():
+        files.used(weights)
+        files.used(minimums)
+        return weights, minimums
+    files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unfinished = [files.unfinished(each) for each in names]
+    try:
+        _made(path, *unfinished)
+        os.replace(unfinished[0], weights)
+        os.replace(unfinished[1], minimums)
+    finally:
+        for each in unfinished:
+            each.unlink(missing_ok=True)
+    files.trim()
+    return weights, minimums
+
+
+def _made(path: Path, weights: Path, minimums: Path) -> tuple[Path, Path]:
+    from gateway.models.gguf_reader import RawReader
+
+    reader = RawReader(path)
+    if not any(map(_is_split, reader.tensors)):
+        raise ModelLoadError(f"{path}: it has no matrices of Q4_1, which alone are split")
+    _write_weights(reader, weights)
+    _write_minimums(reader, minimums)
+    return weights, minimums
+
+
+def _is_split(tensor: Any) -> bool:
+    name = str(tensor.name)
+    is_matrix = len(tensor.shape) == 2 and name.startswith(_OF_MATRICES)
+    return is_matrix and tensor.tensor_type.name == "Q4_1"
+
+
+def _write_weights(reader: Any, target: Path) -> None:
+    """The same file with other types of some tensors, and so with other places of all."""
+    from gguf import GGMLQuantizationType
+
+    begin = bytearray(reader.data[: reader.data_offset].tobytes())
+    at, step = 0, int(reader.alignment)
+    with target.open("wb") as file:
+        file.seek(len(begin))
+        for tensor in reader.tensors:
+            split = _is_split(tensor)
+            kind = GGMLQuantizationType.Q4_0 if split else tensor.tensor_type
+            body = _without_minimums(tensor) if split else tensor.data
+            struct.pack_into("<IQ", begin, _place_of_type(tensor), int(kind), at)
+            file.write(memoryview(np.ascontiguousarray(body)).cast("B"))
+            file.write(bytes(-body.nbytes % step))
+            at += body.nbytes + -body.nbytes % step
+        file.seek(0)
+        file.write(begin)
+
+
+def _place_of_type(tensor: Any) -> int:
+    """Where in the file a tensor's type stands, with the place of its data behind it."""
+    name_length, name, count, dimensions, *_ = tensor.field.parts
+    before = sum(int(part.nbytes) for part in (name_length, name, count, dimensions))
+    return int(tensor.field.offset) + before
+
+
+def _blocks(tensor: Any) -> Bytes:
+    """Shape (blocks, bytes)."""
+    return np.asarray(tensor.data).reshape(-1).view(np.uint8).reshape(-1, _OF_Q4_1)
+
+
+def _without_minimums(tensor: Any) -> Bytes:
+    blocks = _blocks(tensor)
+    return np.concatenate([blocks[:, :2], blocks[:, 4:]], axis=1)
+
+
+def _constants(tensor: Any) -> NDArray[np.float32]:
+    """m + 8 d of each block, shape (rows, rank)."""
+    width, _ = map(int, tensor.shape)
+    both = _blocks(tensor)[:, :4].copy().view(np.float16).astype(np.float32)
+    made = both[:, 1] + np.float32(8) * both[:, 0]
+    count = width // _BLOCK
+    return np.pad(made.reshape(-1, count), ((0, 0), (0, _rank(count) - count)))
+
+
+def _sums(width: int) -> Bytes:
+    """The matrix that sums the inputs of each block, as Q8_0: ones there, exactly, and zeros."""
+    count = width // _BLOCK
+    made = np.zeros((_rank(count), count, _OF_Q8_0), np.uint8)
+    own = np.arange(count)
+    made[own, own, :2] = np.array([1], np.float16).view(np.uint8)
+    made[own, own, 2:] = 1
+    return made.reshape(len(made), -1)
+
+
+def _rank(blocks: int) -> int:
+    return -(-blocks // _STEP) * _STEP
+
+
+def _write_minimums(reader: Any, target: Path) -> None:
+    from gguf import GGMLQuantizationType, GGUFWriter
+
+    architecture = str(reader.fields["general.architecture"].contents())
+    writer = GGUFWriter(target, architecture)
+    writer.add_string("general.type", "adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 0.0)  # none: the product is taken as it is
+    for tensor in filter(_is_split, reader.tensors):
+        sums = _sums(int(tensor.shape[0]))
+        writer.add_tensor(f"{tensor.name}.lora_a", sums, raw_dtype=GGMLQuantizationType.Q8_0)
+        writer.add_tensor(f"{tensor.name}.lora_b", _constants(tensor))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
