@@ -73,7 +73,7 @@ class GgufModel(GgufVocabulary):
         self.minimums: Adapter | None = None
         """What each pass is computed with, beside weights that are split."""
         try:
-            self._load(path, split, settings)
+            beside = self._load(path, split, settings)
         except ModelLoadError as error:
             self.files.close()
             if not offload.layers or "memory" not in str(error):
@@ -84,14 +84,15 @@ class GgufModel(GgufVocabulary):
         self.dimensions: int = self._lib.llama_model_n_embd_out(self.handle)
         self.width: int = self._lib.llama_model_n_embd(self.handle)
         self.blocks: int = self._lib.llama_model_n_layer(self.handle)
-        self.weights_bytes: int = self._lib.llama_model_size(self.handle)
+        self.weights_bytes: int = self._lib.llama_model_size(self.handle) + beside
         self._adapters: dict[str, Any] = {}
         self._adapters_lock = threading.Lock()
 
-    def _load(self, path: Path, split: str, settings: Mapping[str, Any]) -> None:
+    def _load(self, path: Path, split: str, settings: Mapping[str, Any]) -> int:
+        """How many bytes lie beside the model's own tensors."""
         if not split:
             super().__init__(path, **settings)
-            return
+            return 0
         with split_files(path, split) as (weights, minimums):
             super().__init__(weights, **settings)
             self.path = path
@@ -101,6 +102,7 @@ class GgufModel(GgufVocabulary):
             except ModelLoadError:
                 super().close()
                 raise
+            return minimums.stat().st_size
 
     def close(self) -> None:
         super().close()

@@ -119,7 +119,7 @@ def _write_weights(reader: Any, target: Path) -> None:
             kind = GGMLQuantizationType.Q4_0 if split else tensor.tensor_type
             body = _without_minimums(tensor) if split else tensor.data
             struct.pack_into("<IQ", begin, _place_of_type(tensor), int(kind), at)
-            file.write(memoryview(np.ascontiguousarray(body)).cast("B"))
+            file.write(body.tobytes())
             file.write(bytes(-body.nbytes % step))
             at += body.nbytes + -body.nbytes % step
         file.seek(0)

@@ -167,8 +167,7 @@ def refuse_other_numbers(split: GgufModel, whole: GgufModel) -> None:
 
 
 def _last_logits(model: GgufModel) -> Logits:
-    size = {"sequences": 1, "length": _LENGTH, "batch_tokens": _LENGTH}
-    context = Context(model, threads=1, **size)
+    context = Context(model, sequences=1, length=_LENGTH, threads=1, batch_tokens=_LENGTH)
     try:
         (last,) = context.decode(_rows(0, 0, _LENGTH // 2))
         return last.copy()
