@@ -56,8 +56,8 @@ def split_files(path: Path, contents: str) -> Iterator[tuple[Path, Path]]:
         contents: digest of the file's contents.
 
     Raises:
-        ModelLoadError: the file has no matrices of Q4_1, is one of several, or cannot be read.
-        OSError: nothing can be written.
+        ModelLoadError: the file has no matrices of Q4_1, is one of several, or its split form
+            cannot be written.
     """
     if len(parts_of(path)) > 1:
         raise ModelLoadError(f"{path}: split weights are made of a model in one file")
@@ -95,8 +95,11 @@ def _made(path: Path, weights: Path, minimums: Path) -> tuple[Path, Path]:
     reader = RawReader(path)
     if not any(map(_is_split, reader.tensors)):
         raise ModelLoadError(f"{path}: it has no matrices of Q4_1, which alone are split")
-    _write_weights(reader, weights)
-    _write_minimums(reader, minimums)
+    try:
+        _write_weights(reader, weights)
+        _write_minimums(reader, minimums)
+    except OSError as exc:
+        raise ModelLoadError(f"{path}: its split form cannot be written: {exc.strerror}") from exc
     return weights, minimums
 
 
