@@ -1,7 +1,7 @@
 """JSON of very many values of one shape: a column of them is written at once, not each alone."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import to_json
@@ -51,6 +51,8 @@ def column(values: Sequence[Any], *, finite: bool = False) -> list[str]:
 def _floats(values: Sequence[float], *, finite: bool) -> list[str]:
     """As `column`. Of most numbers Rust's shortest digits are Python's, found in a quarter of the
     time; the two differ in how they write the others, and what is not finite."""
+    if not values:
+        return []
     texts = to_json(values).decode().removeprefix("[").removesuffix("]").split(",")
     odd = [at for at, each in enumerate(values) if each and not _LEAST <= abs(each) < _MOST]
     others = _ENCODERS[finite].encode([values[at] for at in odd])[1:-1].split(_SEPARATOR)
@@ -73,13 +75,31 @@ def _objects_of_floats(values: Sequence[dict[str, Any]], *, finite: bool) -> lis
     return list(map(f"{{{names}}}".__mod__, texts))
 
 
+def objects_of_floats(columns: Mapping[str, Sequence[float]]) -> list[str | list[str]]:
+    """The parts (`woven`) of the canonical JSON of objects that have floats alone.
+
+    Args:
+        columns: at least one, by key.
+    """
+    parts: list[str | list[str]] = []
+    for key in sorted(columns):
+        parts += f"{',' if parts else '{'}{json.dumps(key)}:", _floats(columns[key], finite=False)
+    return [*parts, "}"]
+
+
 def woven(parts: Sequence[str | list[str]], count: int) -> str:
     """So many texts, one behind the other, each of the same parts.
 
     Args:
         parts: a text that all of them have, or one for each.
     """
-    texts = [""] * (len(parts) * count)
-    for place, part in enumerate(parts):
-        texts[place :: len(parts)] = [part] * count if isinstance(part, str) else part
+    fewer: list[str | list[str]] = []
+    for part in parts:
+        if isinstance(part, str) and fewer and isinstance(before := fewer[-1], str):
+            fewer[-1] = before + part
+        else:
+            fewer.append(part)
+    texts = [""] * (len(fewer) * count)
+    for place, part in enumerate(fewer):
+        texts[place :: len(fewer)] = [part] * count if isinstance(part, str) else part
     return "".join(texts)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
+from gateway.core.columned import Columned
 from gateway.core.columns_json import column, woven
 from gateway.core.json import field_names, plain_values
 
@@ -41,8 +42,8 @@ def _parts(value: Any, depth: int) -> Iterator[str]:
     kind: Any = type(value)
     if field_names(kind):
         value = plain_values(value)
-    if not isinstance(value, dict | list | tuple) or not value:
-        yield _FLAT.encode(value)
+    if not isinstance(value, dict | list | tuple | Columned) or not value:
+        yield "[]" if isinstance(value, Columned) else _FLAT.encode(value)
     elif not isinstance(value, dict):
         yield from _list(value, depth)
     elif _are_texts(value):
@@ -90,8 +91,10 @@ def _alike(values: Sequence[Any], depth: int) -> list[str | list[str]] | None:
     return [*parts, f"{_line(depth)}}}"]
 
 
-def _columns(values: Sequence[Any]) -> dict[str, list[Any]]:
+def _columns(values: Sequence[Any]) -> Mapping[str, Sequence[Any]]:
     """Key -> what each value has there, of objects of the same keys; nothing of others."""
+    if isinstance(values, Columned):
+        return values.columns if _are_texts(values.columns) else {}
     kind, *others = set(map(type, values))
     if others:
         return {}

@@ -8,13 +8,14 @@ read gives the same text again; texts may hold lone surrogates, which pydantic d
 import json
 import math
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from enum import StrEnum
 from functools import cache, partial
 from itertools import repeat
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from gateway.core.columned import Columned
 from gateway.core.digests import canonical_json
 from gateway.core.errors import DataError
 from gateway.core.types import Completion, GenerationRequest
@@ -105,7 +106,7 @@ def plain_values(value: object) -> Any:
         return found
     if isinstance(value, Mapping):
         return {key: plain_values(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | Columned):
         if _AS_THEY_ARE.issuperset(map(type, value)):
             return list(value)
         return [plain_values(each) for each in value]
@@ -189,7 +190,7 @@ def _reader(kind: Any, reading: Strictness) -> _Reader:
         return partial(_any_of, options, types.NoneType in arguments)
     if origin is tuple and arguments[-1] is not ...:
         return partial(_tuple, tuple(_reader(each, reading) for each in arguments))
-    if origin is tuple:
+    if origin in (tuple, Sequence):
         plain_types = _as_they_are(arguments[0], reading)
         return partial(_list, _reader(arguments[0], reading), plain_types)
     if origin is Mapping:

@@ -217,7 +217,7 @@ async def ask_cells(
     async with ModelPool(asked.models, loader=loader) as pool:
         answered = await ask(asked.prepared, criterion.cells, pool, store, on_progress, look)
     record = answers.record(answered.cells, answered.items)
-    store.put_run(record.run_id, record.task, record.to_json())
+    store.put_run(record.run_id, record.task, record.text)
     return partial(_result, asked, answers, answered)
 
 

@@ -53,7 +53,7 @@ async def ask(
     """Ask what the store does not know yet; the record of the run, which is put there too."""
     cells = await asking.ask(prepared.plan, models, store, watch)
     record = record_of(prepared, cells)
-    store.put_run(record.run_id, record.task, record.to_json())
+    store.put_run(record.run_id, record.task, record.text)
     return record
 
 

@@ -23,13 +23,14 @@ from gateway.evaluation.at_once import (
     Rows,
     read_at_once,
 )
-from gateway.evaluation.lines import lines_of
+from gateway.evaluation.lines import LinesWriter
 from gateway.evaluation.record import RecordedCell, RunRecord
 from gateway.evaluation.store import Observation, Store
 from gateway.scoring.columns import Columns
 from gateway.scoring.items import Items, items_of
 from gateway.scoring.results import Prediction, Status
 from gateway.scoring.rules import Calibrator, ScoreRule
+from gateway.scoring.shares import Given, Shares
 
 Predictions = Mapping[str, Sequence[Prediction]]
 """Cell name -> one prediction an item, in order of item id."""
@@ -105,7 +106,8 @@ def predictions_lines(record: RunRecord, predictions: Predictions) -> list[str]:
     digests = {item.item_id: item.digest for item in record.items}
     clusters = {item.item_id: item.cluster for item in record.items}
     cells = {**predictions, **baselines_of(record)}
-    return [lines_of(items_of(cells[name]).columns, digests, clusters) for name in sorted(cells)]
+    writer = LinesWriter(digests, clusters)
+    return [writer.lines_of(items_of(cells[name]).columns) for name in sorted(cells)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +222,7 @@ class ReadAnswers:
     status: list[Status]
     answer: list[Answer | None]
     reason: list[str]
-    probabilities: list[Mapping[str, float] | None]
+    probabilities: Sequence[Given]
     off_by: list[float]
     """As `Calibrator.off_by`."""
 
@@ -234,31 +236,26 @@ class ReadAnswers:
 
 def read_all(observed: Sequence[Observation], calibrator: Calibrator | None) -> ReadAnswers:
     """The answers in observations; where labels were scored, by a rule."""
-    found = ReadAnswers(
-        status=[seen.status for seen in observed],
-        answer=[seen.answer for seen in observed],
-        reason=[seen.reason for seen in observed],
-        probabilities=[None] * len(observed),
-        off_by=[0.0] * len(observed),
-    )
-    if calibrator is not None:
-        _decide(found, observed, calibrator)
-    return found
-
-
-def _decide(found: ReadAnswers, observed: Sequence[Observation], calibrator: Calibrator) -> None:
-    places = [at for at, seen in enumerate(observed) if seen.status is Status.OK]
+    status = [seen.status for seen in observed]
+    answer = [seen.answer for seen in observed]
+    reason = [seen.reason for seen in observed]
+    off_by = [0.0] * len(observed)
+    if calibrator is None:
+        return ReadAnswers(status, answer, reason, [None] * len(observed), off_by)
+    places = [at for at, seen in enumerate(status) if seen is Status.OK]
     scored = [observed[at] for at in places]
-    if not any(seen.bounds or seen.unfinished for seen in scored):
-        for at, (best, shares) in zip(places, calibrator.decided(scored), strict=True):
-            found.answer[at], found.reason[at], found.probabilities[at] = best, "", shares
-        return
-    for at, seen, (best, shares) in zip(places, scored, calibrator.decided(scored), strict=True):
-        if reason := calibrator.undecided(seen, best):
-            found.status[at], found.answer[at], found.reason[at] = Status.UNPARSED, None, reason
-        else:
-            found.answer[at], found.reason[at], found.probabilities[at] = best, "", shares
-            found.off_by[at] = calibrator.off_by(seen)
+    decided, table = calibrator.decided(scored)
+    shares = Shares.of_some(calibrator.labels, table, places, len(observed))
+    for at, best in zip(places, decided, strict=True):
+        answer[at], reason[at] = best, ""
+    if any(seen.bounds or seen.unfinished for seen in scored):
+        for at, seen, best in zip(places, scored, decided, strict=True):
+            if why := calibrator.undecided(seen, best):
+                status[at], answer[at], reason[at] = Status.UNPARSED, None, why
+                shares.known[at] = False
+            else:
+                off_by[at] = calibrator.off_by(seen)
+    return ReadAnswers(status, answer, reason, shares, off_by)
 
 
 def _columns(

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, cast
 
-from gateway.core.digests import digest_json
+from gateway.core.digests import canonical_json, digest_json, digest_text
 from gateway.core.json import from_plain, plain_values
 from gateway.core.types import Answer, TaskKind
 from gateway.models.certificates import Level
@@ -77,9 +78,12 @@ class RecordedCell:
         return answer_key(item, by_group=self.by_group)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunRecord:
-    """What a run consists of. Kept in the store beside the answers."""
+    """What a run consists of. Kept in the store beside the answers.
+
+    It has no slots, so that its text and its id are made once: of many items each takes a second.
+    """
 
     task: str
     kind: TaskKind
@@ -100,10 +104,15 @@ class RunRecord:
     """Names of the cells that were asked for, each with its rule, where not every cell is read by
     every rule; empty: all."""
 
-    @property
+    @cached_property
+    def text(self) -> str:
+        """Canonical JSON of all this."""
+        return canonical_json(self.to_json())
+
+    @cached_property
     def run_id(self) -> str:
         """Twelve digits of the digest of all this: the same run has the same id."""
-        return digest_json(self.to_json())[:12]
+        return digest_text(self.text)[:12]
 
     @property
     def costs(self) -> dict[str, dict[str, float]] | None:

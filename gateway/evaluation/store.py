@@ -162,11 +162,15 @@ class Store:
         )
         return {item: (latency, wall, _cached_tokens(body)) for item, latency, wall, body in rows}
 
-    def put_run(self, run_id: str, task: str, body: Mapping[str, Any]) -> None:
-        """Record what a run consists of; the same run again changes nothing but its time."""
+    def put_run(self, run_id: str, task: str, body: str) -> None:
+        """Record what a run consists of; the same run again changes nothing but its time.
+
+        Args:
+            body: canonical JSON of it.
+        """
         self._db.execute(
             "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)",
-            (run_id, task, _now(), canonical_json(body)),
+            (run_id, task, _now(), body),
         )
 
     def run(self, prefix: str) -> tuple[str, dict[str, Any]]:

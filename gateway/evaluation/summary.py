@@ -230,7 +230,7 @@ def charged(kind: TaskKind, cells: Sequence[CellScore], trivial: float | None) -
     )
 
 
-def disagreements(record: RunRecord, cells: Sequence[Sequence[Prediction]]) -> tuple[Flip, ...]:
+def disagreements(record: RunRecord, cells: Sequence[Sequence[Prediction]]) -> Sequence[Flip]:
     """The items that any two cells answer differently."""
     excerpts = {item.item_id: item.excerpt for item in record.items}
     return differing(cells, record.kind, excerpts)

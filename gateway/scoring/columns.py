@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.core.types import Answer
 from gateway.scoring.results import Prediction, Status
+from gateway.scoring.shares import Shares
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +49,13 @@ class Columns:
 
     def taken(self, positions: Sequence[int]) -> "Columns":
         """Some of them, in the order of the positions."""
-        return Columns(*(list(map(column.__getitem__, positions)) for column in self.all()))
+        return Columns(*(_taken(column, positions) for column in self.all()))
+
+
+def _taken(column: Sequence[Any], positions: Sequence[int]) -> Sequence[Any]:
+    if isinstance(column, Shares):
+        return column.taken(positions)
+    return list(map(column.__getitem__, positions))
 
 
 NAMES = tuple(each.name for each in fields(Columns))

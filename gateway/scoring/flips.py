@@ -5,18 +5,21 @@ the same items with less confidence. Counted here: whose answers change and for 
 loss; by how much the labels' probabilities move; which classes suffer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
+from gateway.core.columned import Columned
 from gateway.core.types import Answer, TaskKind
 from gateway.scoring.arrays import BoolArray, FloatArray
-from gateway.scoring.items import Items, in_order, ordered
+from gateway.scoring.items import Items, ordered
 from gateway.scoring.pairing import both_answered, cell_name, matched
 from gateway.scoring.results import Prediction, Status
 from gateway.scoring.scores import Statistic, point_estimate, statistics
+from gateway.scoring.shares import Given, Shares, in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ def differing(
     cells: Sequence[Sequence[Prediction]],
     kind: TaskKind,
     excerpts: Mapping[str, str] = MappingProxyType({}),
-) -> tuple[Flip, ...]:
+) -> Sequence[Flip]:
     """The items that any two cells answer differently, in the order of their ids.
 
     Args:
@@ -147,18 +150,24 @@ def differing(
     for cell in read[1:]:
         apart |= cell.seen != first.seen
     rows = np.flatnonzero(apart).tolist()
-    said = zip(*(_said(cell, rows, kind) for cell in read), strict=True)
-    names = [cell.columns.cell[0] for cell in read]
-    ids, golds = first.columns.item_id, first.columns.gold
-    return tuple(
-        Flip(
-            item_id=ids[at],
-            gold=answer_text(golds[at]),
-            excerpt=excerpts.get(ids[at], ""),
-            said=dict(zip(names, of_each, strict=True)),
-        )
-        for at, of_each in zip(rows, said, strict=True)
-    )
+    said = {cell.columns.cell[0]: _said(cell, rows, kind) for cell in read}
+    ids = [first.columns.item_id[at] for at in rows]
+    columns = {
+        "item_id": ids,
+        "gold": [answer_text(first.columns.gold[at]) for at in rows],
+        "excerpt": [excerpts.get(item_id, "") for item_id in ids],
+        "said": Columned(dict, said),
+    }
+    return Columned(lambda values: Flip(**values), columns)
+
+
+def of_items(flips: Sequence[Flip], ids: Collection[str]) -> dict[str, Flip]:
+    """Those of some items, by their ids; of very many no other is made."""
+    if isinstance(flips, Columned):
+        every = flips.columns["item_id"]
+    else:
+        every = [flip.item_id for flip in flips]
+    return {item_id: flips[at] for at, item_id in enumerate(every) if item_id in ids}
 
 
 def answered(item: Prediction) -> tuple[Status, Answer | None]:
@@ -186,37 +195,58 @@ def answer_text(answer: Answer | None) -> str:
     return f"{answer:g}"
 
 
-def _said(cell: Items, rows: Sequence[int], kind: TaskKind) -> list[CellAnswer]:
+def _said(cell: Items, rows: Sequence[int], kind: TaskKind) -> Columned[CellAnswer]:
     """What a cell said to some of its items."""
     right, of = cell.right(kind)[rows].tolist(), cell.columns
-    answers, given = [of.answer[at] for at in rows], [of.probabilities[at] for at in rows]
+    answers, given = [of.answer[at] for at in rows], _of_rows(of.probabilities, rows)
     scored = kind == "classification" and rows and cell.of_probabilities[rows].all()
     sure = _sure(answers, given) if scored else None
     if sure is not None:
-        texts = map(str, answers)
-        return [CellAnswer(*each) for each in zip(texts, right, *sure, strict=True)]
+        texts = list(map(str, answers))
+        columns = {"answer": texts, "right": right, "probability": sure[0], "lead": sure[1]}
+        return Columned(_made, columns)
     statuses = [of.status[at] for at in rows]
     every = zip(statuses, answers, given, right, strict=True)
-    return [_answer(status, answer, shares, right=own) for status, answer, shares, own in every]
+    found = [_answer(status, answer, shares, right=own) for status, answer, shares, own in every]
+    return Columned.of(CellAnswer, found, _made)
+
+
+def _made(values: Mapping[str, Any]) -> CellAnswer:
+    return CellAnswer(**values)
+
+
+def _of_rows(given: Sequence[Given], rows: Sequence[int]) -> Sequence[Given]:
+    return given.taken(rows) if isinstance(given, Shares) else [given[at] for at in rows]
 
 
 def _sure(
-    answers: Sequence[Answer | None], given: Sequence[Mapping[str, float] | None]
+    answers: Sequence[Answer | None], given: Sequence[Given]
 ) -> tuple[list[float], list[float]] | None:
     """Probability and lead of each answer, as `_answer` has them; None where they are not all of
-    the same labels."""
-    known = [shares for shares in given if shares is not None]
-    labels = tuple(known[0])
-    alike = len(labels) > 1 and set(map(len, known)) == {len(labels)}
-    if not alike or not set(labels).issuperset(answers):
-        return None
-    shares = in_order(labels, known)
-    if np.isnan(shares).any():
+    the same labels.
+
+    Args:
+        given: of each some.
+    """
+    labels, shares = _labels_and_table(given)
+    if len(labels) < 2 or not set(labels).issuperset(answers) or np.isnan(shares).any():
         return None
     places = {label: at for at, label in enumerate(labels)}
     own = shares[np.arange(len(shares)), [places[str(answer)] for answer in answers]]
     second, first = np.partition(shares, -2, axis=1)[:, -2:].T
     return own.tolist(), (own - np.where(own == first, second, first)).tolist()
+
+
+def _labels_and_table(given: Sequence[Given]) -> tuple[tuple[str, ...], FloatArray]:
+    """The labels that all of them have and the probabilities in their order, shape (given, labels);
+    no labels where they have not all the same number of them."""
+    if isinstance(given, Shares):
+        return given.labels, given.table
+    known = [shares for shares in given if shares is not None]
+    labels = tuple(known[0])
+    if len(labels) < 2 or set(map(len, known)) != {len(labels)}:
+        return (), np.empty((0, 0))
+    return labels, in_order(labels, known)
 
 
 def _answer(

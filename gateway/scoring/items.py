@@ -9,8 +9,8 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain, compress, islice, repeat
-from operator import eq, is_, is_not, itemgetter, lt
+from itertools import compress, islice, repeat
+from operator import eq, is_, is_not, lt
 from typing import Any, TypeVar, cast, overload
 
 import numpy as np
@@ -21,6 +21,7 @@ from gateway.core.types import Answer, TaskKind
 from gateway.scoring.arrays import BoolArray, FloatArray, IntArray
 from gateway.scoring.columns import Columns
 from gateway.scoring.results import Prediction, Status
+from gateway.scoring.shares import Given, Shares, table_of
 
 Made = TypeVar("Made")
 
@@ -97,10 +98,11 @@ class Items(Sequence[Prediction]):
     @cached_property
     def of_probabilities(self) -> BoolArray:
         """Whether there is an answer with probabilities of the labels."""
-        given = np.fromiter(
-            map(is_not, self.columns.probabilities, repeat(None)), dtype=np.bool_, count=len(self)
-        )
-        return self.answered & given
+        shares = self.columns.probabilities
+        if isinstance(shares, Shares):
+            return self.answered & shares.known
+        given = map(is_not, shares, repeat(None))
+        return self.answered & np.fromiter(given, dtype=np.bool_, count=len(self))
 
     @cached_property
     def inexact(self) -> int:
@@ -295,19 +297,17 @@ def _require_labels(code: Mapping[str, int], items: Items) -> None:
 
 def _shares(labels: Sequence[str], items: Items) -> FloatArray:
     table = np.full((len(items), len(labels)), np.nan)
-    known = items.of_probabilities
-    given = [
-        shares for shares in compress(items.columns.probabilities, known) if shares is not None
-    ]
-    if not given:
+    known = np.flatnonzero(items.of_probabilities)
+    if not len(known):
         return table
-    shares = in_order(labels, given)
+    given = items.columns.probabilities
+    shares = table_of(labels, given, known)
     totals = shares.sum(axis=1)
-    whole = np.fromiter(map(len, given), dtype=np.int64, count=len(given)) == len(labels)
+    whole = _lengths(given, known) == len(labels)
     # Written so that a NaN fails too.
     sound = whole & (shares >= 0).all(axis=1) & (np.abs(totals - 1.0) <= 1e-6)
     if not sound.all():
-        item_id = items.columns.item_id[int(np.flatnonzero(known)[sound.argmin()])]
+        item_id = items.columns.item_id[int(known[sound.argmin()])]
         raise DataError(
             f"the probabilities of item {item_id!r} are not a distribution over the labels",
             hint="they need one entry a label, none negative, and the sum 1",
@@ -316,17 +316,12 @@ def _shares(labels: Sequence[str], items: Items) -> FloatArray:
     return table
 
 
-def in_order(labels: Sequence[str], given: Sequence[Mapping[str, float]]) -> FloatArray:
-    """Each item's probabilities in the order of at least two labels, shape (given, labels); NaN
-    where one has none."""
-    try:
-        # Some tens of thousands of items have one for every label: read at once.
-        rows = chain.from_iterable(map(itemgetter(*labels), given))
-        found = np.fromiter(rows, dtype=np.float64, count=len(given) * len(labels))
-    except KeyError:
-        every = (p.get(label, math.nan) for p in given for label in labels)
-        found = np.fromiter(every, dtype=np.float64, count=len(given) * len(labels))
-    return found.reshape(len(given), len(labels))
+def _lengths(given: Sequence[Given], which: IntArray) -> IntArray:
+    """How many labels have a probability, of each of some items that have any."""
+    if isinstance(given, Shares):
+        return np.full(len(which), len(given.labels))
+    lengths = (len(given[at] or ()) for at in which.tolist())
+    return np.fromiter(lengths, dtype=np.int64, count=len(which))
 
 
 def _finite(item_id: str, what: str, value: object) -> float:

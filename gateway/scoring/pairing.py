@@ -7,7 +7,6 @@ an item, each without knowing what the metric is.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import ne
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ from gateway.scoring.metrics import reads_probabilities
 from gateway.scoring.rankings import AREAS, rarer_side
 from gateway.scoring.results import Prediction, Status
 from gateway.scoring.scores import ON_COMMON_ITEMS, Costs, statistics
+from gateway.scoring.shares import unlike
 from gateway.scoring.statistic import Counts, ItemStatistic
 
 _SHOWN_IDS = 3
@@ -297,8 +297,7 @@ def _sides(
 def _differing(a: Entrant, b: Entrant, metric: str, kept: IntArray) -> IntArray:
     found = a.answers != b.answers
     if reads_probabilities(metric):
-        other = map(ne, a.items.columns.probabilities, b.items.columns.probabilities)
-        found |= np.fromiter(other, dtype=np.bool_, count=len(found))
+        found |= unlike(a.items.columns.probabilities, b.items.columns.probabilities)
     return np.flatnonzero(found[kept])
 
 

@@ -1,6 +1,6 @@
 """All that a run comes to, as one value: what every report is made from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -39,7 +39,7 @@ class Report:
     comparisons: tuple[Comparison, ...]
     """Every pair of model cells that have the metric. `b` is the one that is better here, of equals
     the one asked first. Empty where a report does not compare."""
-    disagreements: tuple[Flip, ...]
+    disagreements: Sequence[Flip]
     """The items that any two model cells answer differently; empty as `comparisons`."""
     conclusion: Conclusion | None
     """None where a report does not compare."""

@@ -134,20 +134,20 @@ class Calibrator:
             ConfigError: scores are of other labels, or a label has no length to divide by.
             BackendError: a score is not a log-probability.
         """
-        return [shares for _, shares in self.decided(items)]
+        rows = self.decided(items)[1].tolist()
+        return [dict(zip(self.labels, row, strict=True)) for row in rows]
 
-    def decided(self, items: Sequence[Scored]) -> list[tuple[str, dict[str, float]]]:
-        """The best label of each item, as `best`, and its probabilities, as `all_probabilities`.
+    def decided(self, items: Sequence[Scored]) -> tuple[list[str], FloatArray]:
+        """The best label of each item, as `best`, and its probabilities, as `all_probabilities`,
+        shape (items, labels).
 
         Raises: as there.
         """
         if not items:
-            return []
+            return [], np.empty((0, len(self.labels)))
         raw = _rule_scores(self.rule, self.labels, items)
         shares = np.exp(_normalised(_normalised(raw) - np.asarray(self.offset)))
-        best = map(self.labels.__getitem__, shares.argmax(axis=1).tolist())
-        every = (dict(zip(self.labels, row, strict=True)) for row in shares.tolist())
-        return list(zip(best, every, strict=True))
+        return list(map(self.labels.__getitem__, shares.argmax(axis=1).tolist())), shares
 
     def undecided(self, scores: Scored, best: str) -> str:
         """Why `best` is not known to be the best label; empty where it is.

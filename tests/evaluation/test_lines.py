@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gateway.core.digests import canonical_json
-from gateway.evaluation.lines import lines_of
+from gateway.evaluation.lines import LinesWriter
 from gateway.scoring.columns import Columns
 from gateway.scoring.results import Prediction, Status
 from tests.evaluation.test_at_once import MADE, one_of
@@ -54,4 +54,5 @@ def test_the_bytes_are_those_of_single_lines(count: int, seed: int) -> None:
         made = [replace(one, off_by=0.0) for one in made]
     clusters = {one.item_id: one_of(chance, ("", "7", '"')) if seed % 3 else "" for one in made}
     digests = {one.item_id: f"d{one.item_id}" for one in made}
-    assert lines_of(Columns.of(made), digests, clusters) == one_by_one(made, clusters)
+    lines = LinesWriter(digests, clusters).lines_of(Columns.of(made))
+    assert lines == one_by_one(made, clusters)

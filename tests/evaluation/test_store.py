@@ -102,8 +102,8 @@ def test_a_store_is_opened_while_another_process_is_making_it(tmp_path: Path) ->
 
 def test_a_run_is_found_by_the_beginning_of_its_id(tmp_path: Path) -> None:
     store = Store(tmp_path / "runs.sqlite")
-    store.put_run("abc123", "task", {"n": 1})
-    store.put_run("abd456", "task", {"n": 2})
+    store.put_run("abc123", "task", '{"n":1}')
+    store.put_run("abd456", "task", '{"n":2}')
     assert store.run("abc") == ("abc123", {"n": 1})
     with pytest.raises(StoreError, match="2 runs"):
         store.run("ab")

@@ -1,7 +1,7 @@
 """What an experiment comes to: the spread over exemplar seeds; of the first seed every pair, where
 its cells part, and every class."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.evaluation.ab.needs import Needs
@@ -29,7 +29,7 @@ class ExperimentOutcome:
     pairs: tuple[Comparison, ...]
     """Of the first seed, each cell held against those that are better there. Cells without the
     metric are in none."""
-    items: tuple[Flip, ...]
+    items: Sequence[Flip]
     """Those that any two cells answer differently."""
     classes: Mapping[str, Mapping[str, Metric]]
     """Cell or baseline -> label -> F1 over the items of the first seed. A class that was neither

@@ -27,7 +27,7 @@ from gateway.report.sections import (
 )
 from gateway.report.sentences import summary_sentences
 from gateway.scoring.contest import Comparison
-from gateway.scoring.flips import Flip
+from gateway.scoring.flips import Flip, of_items
 from gateway.scoring.metrics import metric_name
 from gateway.scoring.report import Report
 from gateway.scoring.results import CellTimings
@@ -135,7 +135,8 @@ def _comparisons(report: Report) -> Section:
         f"{first.b} is b, each row is a. Differences are {metric_name(first.metric)} of a minus "
         f"that of b ({fmt.direction(first.metric)})."
     )
-    items = {item.item_id: item for item in report.disagreements}
+    shown = {item_id for each in report.against_best for item_id in each.flips[:MOST_FLIPS]}
+    items = of_items(report.disagreements, shown)
     return Section(
         "comparisons",
         "The first cell against the others",

@@ -1,0 +1,67 @@
+"""Very many objects of one shape, kept as columns: one of them is made when it is asked for.
+
+An object for each of some hundreds of thousands of things takes longer to make than all that is
+then asked of them, and what is asked of them all is asked of a column.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from operator import attrgetter, eq
+from typing import Any, TypeVar, overload
+
+Row = TypeVar("Row", covariant=True)
+
+
+class Columned(Sequence[Row]):
+    """Objects of one class, or mappings of the same keys, as one column a field or key."""
+
+    def __init__(
+        self, make: Callable[[dict[str, Any]], Row], columns: Mapping[str, Sequence[Any]]
+    ) -> None:
+        """
+        Args:
+            make: an object of its values by name.
+            columns: shape (objects,) each; at least one.
+        """
+        self.make = make
+        self.columns = columns
+
+    @classmethod
+    def of(
+        cls, kind: type[Any], objects: Sequence[Row], make: Callable[[dict[str, Any]], Row]
+    ) -> "Columned[Row]":
+        """Objects of a dataclass that are there already."""
+        names = [each.name for each in fields(kind)]
+        return cls(make, {name: list(map(attrgetter(name), objects)) for name in names})
+
+    def taken(self, positions: Iterable[int]) -> "Columned[Row]":
+        """Some of them, in the order of the positions."""
+        places = list(positions)
+        columns = self.columns.items()
+        return Columned(
+            self.make, {name: list(map(own.__getitem__, places)) for name, own in columns}
+        )
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Row, ...]: ...
+    def __getitem__(self, at: int | slice) -> Row | tuple[Row, ...]:
+        if isinstance(at, slice):
+            return tuple(self[place] for place in range(len(self))[at])
+        return self.make({name: own[at] for name, own in self.columns.items()})
+
+    def __iter__(self) -> Iterator[Row]:
+        names = list(self.columns)
+        for values in zip(*self.columns.values(), strict=True):
+            yield self.make(dict(zip(names, values, strict=True)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(map(eq, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
