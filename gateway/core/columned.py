@@ -36,14 +36,10 @@ class Columned(Sequence[Row]):
 
     def taken(self, positions: Iterable[int]) -> "Columned[Row]":
         """Some of them, in the order of the positions."""
-        places = list(positions)
-        columns = self.columns.items()
-        return Columned(
-            self.make, {name: list(map(own.__getitem__, places)) for name, own in columns}
-        )
+        return Columned(self.make, _Taken(self.columns, list(positions)))
 
     def __len__(self) -> int:
-        return len(next(iter(self.columns.values())))
+        return len(self.columns[next(iter(self.columns))])
 
     @overload
     def __getitem__(self, at: int) -> Row: ...
@@ -65,3 +61,36 @@ class Columned(Sequence[Row]):
         return len(self) == len(other) and all(map(eq, self, other))
 
     __hash__ = None  # type: ignore[assignment]
+
+
+class _Taken(Mapping[str, Sequence[Any]]):
+    """Columns of some of the objects, each made when it is first asked for."""
+
+    def __init__(self, columns: Mapping[str, Sequence[Any]], places: Sequence[int]) -> None:
+        self._columns, self._places = columns, places
+        self._made: dict[str, list[Any]] = {}
+
+    def __getitem__(self, name: str) -> list[Any]:
+        if name not in self._made:
+            self._made[name] = list(map(self._columns[name].__getitem__, self._places))
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+def column_of(objects: Sequence[object], name: str) -> Sequence[Any]:
+    """A field of each of some objects."""
+    if isinstance(objects, Columned):
+        return objects.columns[name]
+    return list(map(attrgetter(name), objects))
+
+
+def some_of(objects: Sequence[Row], positions: Sequence[int]) -> Sequence[Row]:
+    """Some objects, in the order of the positions."""
+    if isinstance(objects, Columned):
+        return objects.taken(positions)
+    return list(map(objects.__getitem__, positions))

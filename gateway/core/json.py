@@ -88,7 +88,7 @@ def reader_of(shape: type[Shape], reading: Strictness = EXACT) -> Callable[[obje
         try:
             return cast(Shape, of_shape(raw))
         except _Wrong as wrong:
-            place = f"{shape.__name__.lower()}{wrong.place}"
+            place = f"{getattr(shape, '__name__', 'value').lower()}{wrong.place}"
             raise DataError(f"{place} {wrong.what}") from None
 
     return read
@@ -191,10 +191,10 @@ def _reader(kind: Any, reading: Strictness) -> _Reader:
     if origin is tuple and arguments[-1] is not ...:
         return partial(_tuple, tuple(_reader(each, reading) for each in arguments))
     if origin in (tuple, Sequence):
-        plain_types = _as_they_are(arguments[0], reading)
+        plain_types = as_they_are(arguments[0], reading)
         return partial(_list, _reader(arguments[0], reading), plain_types)
     if origin is Mapping:
-        plain_types = _as_they_are(arguments[1], reading)
+        plain_types = as_they_are(arguments[1], reading)
         return partial(_mapping, _reader(arguments[1], reading), plain_types)
     return partial(_number, reading.finite) if kind is float else partial(_exactly, kind)
 
@@ -202,7 +202,7 @@ def _reader(kind: Any, reading: Strictness) -> _Reader:
 def _of_class(kind: type[Any], reading: Strictness) -> _Reader:
     hints = get_type_hints(kind)
     readers = {field.name: _reader(hints[field.name], reading) for field in fields(kind)}
-    plain_types = {field.name: _as_they_are(hints[field.name], reading) for field in fields(kind)}
+    plain_types = {field.name: as_they_are(hints[field.name], reading) for field in fields(kind)}
     needed = {
         field.name
         for field in fields(kind)
@@ -262,10 +262,10 @@ def _maker(kind: type[Any], keys: tuple[str, ...]) -> _Maker:
     return make
 
 
-def _as_they_are(kind: Any, reading: Strictness) -> frozenset[type[Any]]:
+def as_they_are(kind: Any, reading: Strictness = EXACT) -> frozenset[type[Any]]:
     """Types of plain values that are read as they are."""
     if get_origin(kind) in (types.UnionType, Union):
-        parts = [_as_they_are(each, reading) for each in get_args(kind)]
+        parts = [as_they_are(each, reading) for each in get_args(kind)]
         return frozenset[type[Any]]().union(*parts)
     if kind is float:
         return frozenset() if reading.finite else frozenset({float, int})

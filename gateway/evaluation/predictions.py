@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from gateway.core.collecting import uncollected
+from gateway.core.columned import column_of, some_of
 from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.files import reading_bytes
 from gateway.core.json import reader_of
@@ -25,7 +26,7 @@ from gateway.evaluation.at_once import (
 )
 from gateway.evaluation.lines import LinesWriter
 from gateway.evaluation.record import RecordedCell, RunRecord
-from gateway.evaluation.store import Observation, Store
+from gateway.evaluation.store import Observation, Observations, Store, observed_of
 from gateway.scoring.columns import Columns
 from gateway.scoring.items import Items, items_of
 from gateway.scoring.results import Prediction, Status
@@ -65,14 +66,14 @@ def predictions_from(
     made: dict[str, Items] = {}
     for cell in record.cells:
         answers = known[cell.digest]
-        keys = [cell.key(item) for item in record.items]
+        keys = cell.keys(record.items)
         if missing := sum(key not in answers for key in keys):
             raise DataError(
                 f"{cell.name}: "
                 f"{part_of(missing, len(record.items), 'item', 'has', 'have')} no answer yet",
                 hint="run the same command again: it goes on where it stopped",
             )
-        observed = [answers[key] for key in keys]
+        observed = observed_of(answers, keys)
         for name in names_of(record, cell):
             found = read_all(observed, _calibrator(record, cell, name, answers))
             made[name] = _by_item_id(_columns(record, name, observed, found))
@@ -91,7 +92,7 @@ Answers = Mapping[str, Mapping[str, Observation]]
 """Cell name without its rule -> item digest -> what was observed."""
 
 
-def answers_of(record: RunRecord, store: Store) -> dict[str, dict[str, Observation]]:
+def answers_of(record: RunRecord, store: Store) -> dict[str, Observations]:
     """The observations behind a run."""
     return {c.name: store.answers(c.digest, c.calibration) for c in record.cells}
 
@@ -229,26 +230,31 @@ class ReadAnswers:
     def exact(self, observed: Sequence[Observation]) -> list[bool]:
         """Whether each rests on log-probabilities that are exact, or next to it."""
         return [
-            off_by <= EXACT_SHARE if seen.unfinished else seen.exact
-            for seen, off_by in zip(observed, self.off_by, strict=True)
+            off_by <= EXACT_SHARE if unfinished else exact
+            for unfinished, exact, off_by in zip(
+                column_of(observed, "unfinished"),
+                column_of(observed, "exact"),
+                self.off_by,
+                strict=True,
+            )
         ]
 
 
 def read_all(observed: Sequence[Observation], calibrator: Calibrator | None) -> ReadAnswers:
     """The answers in observations; where labels were scored, by a rule."""
-    status = [seen.status for seen in observed]
-    answer = [seen.answer for seen in observed]
-    reason = [seen.reason for seen in observed]
+    status = list(column_of(observed, "status"))
+    answer = list(column_of(observed, "answer"))
+    reason = list(column_of(observed, "reason"))
     off_by = [0.0] * len(observed)
     if calibrator is None:
         return ReadAnswers(status, answer, reason, [None] * len(observed), off_by)
     places = [at for at, seen in enumerate(status) if seen is Status.OK]
-    scored = [observed[at] for at in places]
+    scored = some_of(observed, places)
     decided, table = calibrator.decided(scored)
     shares = Shares.of_some(calibrator.labels, table, places, len(observed))
     for at, best in zip(places, decided, strict=True):
         answer[at], reason[at] = best, ""
-    if any(seen.bounds or seen.unfinished for seen in scored):
+    if any(column_of(scored, "bounds")) or any(column_of(scored, "unfinished")):
         for at, seen, best in zip(places, scored, decided, strict=True):
             if why := calibrator.undecided(seen, best):
                 status[at], answer[at], reason[at] = Status.UNPARSED, None, why
@@ -269,14 +275,14 @@ def _columns(
         answer=found.answer,
         gold=[item.gold for item in record.items],
         probabilities=found.probabilities,
-        raw_text=[seen.text for seen in observed],
+        raw_text=column_of(observed, "text"),
         reason=found.reason,
         exact=found.exact(observed),
-        prompt_tokens=[seen.prompt_tokens for seen in observed],
-        completion_tokens=[seen.completion_tokens for seen in observed],
-        tokens_evaluated=[seen.tokens_evaluated for seen in observed],
-        fingerprint=[seen.fingerprint for seen in observed],
-        prompt_digest=[seen.prompt_digest for seen in observed],
+        prompt_tokens=column_of(observed, "prompt_tokens"),
+        completion_tokens=column_of(observed, "completion_tokens"),
+        tokens_evaluated=column_of(observed, "tokens_evaluated"),
+        fingerprint=column_of(observed, "fingerprint"),
+        prompt_digest=column_of(observed, "prompt_digest"),
         off_by=found.off_by,
     )
 

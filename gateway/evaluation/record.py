@@ -1,7 +1,7 @@
 """What a run asked: the record that a report is made from, without a model."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
@@ -76,6 +76,10 @@ class RecordedCell:
     def key(self, item: Item | RecordedItem) -> str:
         """Under which its answer to an item is kept."""
         return answer_key(item, by_group=self.by_group)
+
+    def keys(self, items: Sequence[RecordedItem]) -> list[str]:
+        """Under which its answers to items are kept."""
+        return [self.key(item) for item in items] if self.by_group else [i.digest for i in items]
 
 
 @dataclass(frozen=True)

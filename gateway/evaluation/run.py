@@ -451,7 +451,7 @@ class _Asking:
         self._last = time.perf_counter()
 
     @property
-    def known(self) -> dict[str, Observation]:
+    def known(self) -> Mapping[str, Observation]:
         """All that the store has under the cell's own digest."""
         return self.store.answers(self.cell.digest)
 

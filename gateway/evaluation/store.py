@@ -7,17 +7,20 @@ that asks the same thing of the same model. Two processes may write to one store
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic_core import from_json
 
+from gateway.core.columned import Columned
 from gateway.core.digests import canonical_json
 from gateway.core.errors import DataError, StoreError
 from gateway.core.json import Strictness, read_json, reader_of
+from gateway.core.json_columns import column_reader
 from gateway.core.sqlite import Database, Kind
 from gateway.scoring.results import Status
 
@@ -91,6 +94,41 @@ class Observation:
     was asked. None: not known."""
 
 
+class Observations(Mapping[str, Observation]):
+    """Answers of one cell by the key of their item, kept as columns."""
+
+    def __init__(self, keys: Sequence[str], rows: Columned[Observation]) -> None:
+        self._places = {key: at for at, key in enumerate(keys)}
+        self._rows = rows
+        self._last: tuple[Sequence[str], Columned[Observation]] | None = None
+
+    def of(self, keys: Sequence[str]) -> Columned[Observation]:
+        """The answers to some items, in the order of these."""
+        # The answers to a run's items are asked for again and again.
+        if self._last is None or self._last[0] != keys:
+            self._last = keys, self._rows.taken(map(self._places.__getitem__, keys))
+        return self._last[1]
+
+    def __getitem__(self, key: str) -> Observation:
+        return self._rows[self._places[key]]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __or__(self, other: "Observations") -> "Observations":
+        """With another's, which go before its own."""
+        own = [key for key in self._places if key not in other]
+        some, more = self.of(own).columns, other._rows.columns
+        rows = Columned(_made, {name: [*some[name], *more[name]] for name in _NAMES})
+        return Observations([*own, *other], rows)
+
+
 IN_MEMORY = Path(":memory:")
 """Of a store that is gone when it is closed."""
 
@@ -135,7 +173,7 @@ class Store:
             (cell, item, observation.status.value, body, latency, wall, _now()),
         )
 
-    def answers(self, cell: str, calibration: str = "") -> dict[str, Observation]:
+    def answers(self, cell: str, calibration: str = "") -> "Observations":
         """All answers of a cell, by item digest.
 
         Args:
@@ -146,13 +184,19 @@ class Store:
             return self.answers(calibration) | self.answers(cell)
         rows = self._db.rows("SELECT item, body FROM answers WHERE cell = ?", (cell,))
         name = f"{self.path}: no answer"
-        return {item: _observation(body, name) for item, body in rows}
+        bodies = [body for _, body in rows]
+        return Observations([item for item, _ in rows], _observed(bodies, name))
 
     def finished(self, cell: str) -> set[str]:
         """Digests of the items that need not be asked again: all but the failed ones."""
         query = "SELECT item FROM answers WHERE cell = ? AND status <> 'failed'"
         rows = self._db.rows(query, (cell,))
         return {item for (item,) in rows}
+
+    def seconds(self, cell: str) -> dict[str, tuple[float, float]]:
+        """Measured of each answer of a cell, by item digest: latency and wall in seconds."""
+        rows = self._db.rows("SELECT item, latency, wall FROM answers WHERE cell = ?", (cell,))
+        return {item: (latency, wall) for item, latency, wall in rows}
 
     def timings(self, cell: str) -> dict[str, tuple[float, float, int | None]]:
         """Measured of each answer of a cell, by item digest: latency and wall in seconds, and
@@ -202,7 +246,41 @@ def _observation(body: str, name: str) -> Observation:
         return read_json(Observation, body, name, reading=_OF_ANY_VERSION)
 
 
+def _observed(bodies: Sequence[str], name: str) -> Columned[Observation]:
+    """Answers as they were put; raises DataError where one is none."""
+    columns: dict[str, list[Any]] = {each: [] for each in _NAMES}
+    for start in range(0, len(bodies), _AT_ONCE):
+        some = bodies[start : start + _AT_ONCE]
+        found = _read_at_once(some)
+        if found is None:
+            singly = [_observation(body, name) for body in some]
+            found = {each: list(map(attrgetter(each), singly)) for each in _NAMES}
+        for each in _NAMES:
+            columns[each] += found[each]
+    for each in _ALIKE:
+        same: dict[object, object] = {}
+        columns[each] = list(map(same.setdefault, columns[each], columns[each]))
+    return Columned(_made, columns)
+
+
+def _made(values: Mapping[str, Any]) -> Observation:
+    return Observation(**values)
+
+
+def observed_of(answers: Mapping[str, Observation], keys: Sequence[str]) -> Columned[Observation]:
+    """The answers to some items, in the order of these."""
+    if isinstance(answers, Observations):
+        return answers.of(keys)
+    return Columned.of(Observation, [answers[key] for key in keys], _made)
+
+
+_NAMES = tuple(each.name for each in fields(Observation))
+_ALIKE = ("labels", "token_counts", "byte_counts", "exemplars", "fingerprint")
+"""Fields that many answers have in common: one object stands for all that are equal."""
+_AT_ONCE = 1_000
+"""Answers read at once: few enough to stay in the processor's cache, many enough to be worth it."""
 _read = reader_of(Observation, _OF_ANY_VERSION)
+_read_at_once = column_reader(Observation, _OF_ANY_VERSION)
 _CACHED = re.compile(r'"cached_tokens":(\d+)')
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from gateway.core.collecting import uncollected
+from gateway.core.columned import Columned, column_of
 from gateway.core.lists import first_of, part_of, plural
 from gateway.core.types import EXACT_SHARE, Answer, TaskKind
 from gateway.evaluation.clusters import SETTING, clusters_of, remarks
@@ -18,11 +19,11 @@ from gateway.evaluation.predictions import (
     predictions_from,
 )
 from gateway.evaluation.record import RecordedCell, RunRecord
-from gateway.evaluation.store import Observation, Store
+from gateway.evaluation.store import Observation, Store, observed_of
 from gateway.scoring.arrays import IntArray
 from gateway.scoring.contest import Design, Held, hold_entrants
 from gateway.scoring.flips import Flip, differing
-from gateway.scoring.items import items_of
+from gateway.scoring.items import Items, items_of
 from gateway.scoring.metrics import (
     FEWEST_OF_A_CLASS,
     OVER_CLASSES,
@@ -62,7 +63,8 @@ def result_of(record: RunRecord, store: Store, *, margin: float | None = None) -
     predictions = predictions_from(record, known)
     answers = {cell.name: known[cell.digest] for cell in record.cells}
     report = evaluate(record, predictions, answers, margin=margin)
-    return RunResult(record, predictions, report, tuple(timings_of(record, store, predictions)))
+    seconds = timings_of(record, store, predictions, known)
+    return RunResult(record, predictions, report, tuple(seconds))
 
 
 @uncollected()
@@ -236,30 +238,45 @@ def disagreements(record: RunRecord, cells: Sequence[Sequence[Prediction]]) -> S
     return differing(cells, record.kind, excerpts)
 
 
-def timings_of(record: RunRecord, store: Store, predictions: Predictions) -> list[CellTimings]:
-    """Measured seconds of each cell; cells that differ by their rule only share them."""
+def timings_of(
+    record: RunRecord, store: Store, predictions: Predictions, known: Answers | None = None
+) -> list[CellTimings]:
+    """Measured seconds of each cell; cells that differ by their rule only share them.
+
+    Args:
+        known: the answers of each cell by its digest, where they were read already.
+    """
     found = []
     for cell in record.cells:
-        seconds = store.timings(cell.digest)
-        took = [seconds[cell.key(item)] for item in record.items]
+        keys = cell.keys(record.items)
+        seconds = store.seconds(cell.digest)
+        answers = store.answers(cell.digest) if known is None else known[cell.digest]
+        took = [seconds[key] for key in keys]
+        columns: dict[str, Sequence[object]] = {
+            "latency_s": [latency for latency, _ in took],
+            "wall_s": [wall for _, wall in took],
+            "cached": column_of(observed_of(answers, keys), "cached_tokens"),
+        }
         for name in names_of(record, cell):
-            items = items_of(predictions[name])
-            places = {item_id: at for at, item_id in enumerate(items.columns.item_id)}
-            right, tokens = items.right(record.kind).tolist(), items.columns.tokens_evaluated
-            at = [places[item.item_id] for item in record.items]
-            rows = [
-                TimedItem(latency, wall, tokens[i], cached, right[i])
-                for i, (latency, wall, cached) in zip(at, took, strict=True)
-            ]
+            own = _in_order_of(record, items_of(predictions[name]))
+            rows = Columned(lambda values: TimedItem(**values), columns | own)
             found.append(timings(name, rows))
     return found
+
+
+def _in_order_of(record: RunRecord, items: Items) -> dict[str, Sequence[object]]:
+    """What `TimedItem` has of a cell's predictions, in the order of the record's items."""
+    places = {item_id: at for at, item_id in enumerate(items.columns.item_id)}
+    order = [places[item.item_id] for item in record.items]
+    right, tokens = items.right(record.kind).tolist(), items.columns.tokens_evaluated
+    return {"right": [right[at] for at in order], "tokens": [tokens[at] for at in order]}
 
 
 def _details(
     record: RunRecord, name: str, answers: Answers, predictions: Sequence[Prediction]
 ) -> dict[str, str]:
     cell = next(c for c in record.cells if name in names_of(record, c))
-    observed = [answers[cell.name][cell.key(item)] for item in record.items]
+    observed = observed_of(answers[cell.name], cell.keys(record.items))
     n = len(observed)
     details = {
         "model": cell.model,
@@ -273,17 +290,17 @@ def _details(
         details |= _fitted_on(record, cell, details["rule"])
     if cell.calibration:
         details |= _searched(record, observed, items_of(predictions).columns.off_by)
-    prompts = {o.prompt_digest for o in observed if o.prompt_digest}
-    if len(prompts) < sum(bool(o.prompt_digest) for o in observed):
-        details["different prompts"] = f"{len(prompts)} of {n}"
-    thoughts = sum(o.thought_cut for o in observed)
-    if cut := sum(o.reasoning_cut for o in observed) - thoughts:
+    known = [digest for digest in column_of(observed, "prompt_digest") if digest]
+    if (prompts := len(set(known))) < len(known):
+        details["different prompts"] = f"{prompts} of {n}"
+    thoughts = sum(column_of(observed, "thought_cut"))
+    if cut := sum(column_of(observed, "reasoning_cut")) - thoughts:
         details["reasoning cut at its budget"] = f"{cut} of {n}"
     if thoughts:
         details["thought cut at its budget and closed"] = f"{thoughts} of {n}"
-    for shortened in sorted({f for o in observed for f in o.shortened or ()}):
-        count = sum(shortened in (o.shortened or ()) for o in observed)
-        details[f"{shortened} shortened"] = f"{count} of {n}"
+    shortened = Counter(name for each in column_of(observed, "shortened") for name in each or ())
+    for cut_field, count in sorted(shortened.items()):
+        details[f"{cut_field} shortened"] = f"{count} of {n}"
     return details
 
 
@@ -304,8 +321,9 @@ def _searched(
     """
     places = {label: i for i, label in enumerate(record.labels)}
     golds = [places.get(item.gold, -1) for item in record.items if isinstance(item.gold, str)]
-    left = [{i for group in seen.unfinished for i in group} for seen in observed]
-    scored = [each for each, seen in zip(left, observed, strict=True) if seen.labels]
+    unfinished, labels = column_of(observed, "unfinished"), column_of(observed, "labels")
+    left = [{i for group in each for i in group} for each in unfinished]
+    scored = [each for each, own in zip(left, labels, strict=True) if own]
     if not scored:
         return {}
     finished = len(places) - sum(map(len, scored)) / len(scored)
@@ -355,11 +373,11 @@ def _warnings(record: RunRecord, cells: Sequence[CellScore], answers: Answers) -
             said.append(f"{scored.name}: some log-probabilities are bounds, not exact.")
     for cell in record.cells:
         observed = answers.get(cell.name, {})
-        asked = [observed[cell.key(i)] for i in record.items if cell.key(i) in observed]
-        if again := sum(answer.retries > 0 for answer in asked):
+        asked = observed_of(observed, [key for key in cell.keys(record.items) if key in observed])
+        if again := sum(retries > 0 for retries in column_of(asked, "retries")):
             answered = plural(again, "answer")
             said.append(f"{cell.name}: {answered} came only after the server was asked again.")
-        if cut := sum(answer.thought_cut for answer in asked):
+        if cut := sum(column_of(asked, "thought_cut")):
             said.append(
                 f"{cell.name}: {part_of(cut, len(asked), 'thought', 'was', 'were')} cut at the "
                 "budget and closed; thinking_budget in the model's entry raises it."

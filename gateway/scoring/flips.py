@@ -158,7 +158,11 @@ def differing(
         "excerpt": [excerpts.get(item_id, "") for item_id in ids],
         "said": Columned(dict, said),
     }
-    return Columned(lambda values: Flip(**values), columns)
+    return Columned(_flip, columns)
+
+
+def _flip(values: Mapping[str, Any]) -> Flip:
+    return Flip(**values)
 
 
 def of_items(flips: Sequence[Flip], ids: Collection[str]) -> dict[str, Flip]:
@@ -204,14 +208,14 @@ def _said(cell: Items, rows: Sequence[int], kind: TaskKind) -> Columned[CellAnsw
     if sure is not None:
         texts = list(map(str, answers))
         columns = {"answer": texts, "right": right, "probability": sure[0], "lead": sure[1]}
-        return Columned(_made, columns)
+        return Columned(_cell_answer, columns)
     statuses = [of.status[at] for at in rows]
     every = zip(statuses, answers, given, right, strict=True)
     found = [_answer(status, answer, shares, right=own) for status, answer, shares, own in every]
-    return Columned.of(CellAnswer, found, _made)
+    return Columned.of(CellAnswer, found, _cell_answer)
 
 
-def _made(values: Mapping[str, Any]) -> CellAnswer:
+def _cell_answer(values: Mapping[str, Any]) -> CellAnswer:
     return CellAnswer(**values)
 
 

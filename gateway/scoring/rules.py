@@ -16,6 +16,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from gateway.core.columned import column_of
 from gateway.core.errors import BackendError, ConfigError
 from gateway.core.types import Length
 from gateway.scoring.arrays import FloatArray
@@ -251,19 +252,28 @@ def _prior(table: FloatArray) -> FloatArray:
 
 def _rule_scores(rule: ScoreRule, labels: tuple[str, ...], items: Sequence[Scored]) -> FloatArray:
     """The rule's score of each label before any offset, shape (items, labels)."""
-    for scores in items:
-        if scores.labels != labels:
-            raise ConfigError(
-                f"scores of the labels {scores.labels!r} were given where {labels!r} were expected",
-                hint="score the same labels in the same order",
-            )
-        if len(scores.logprobs) != len(labels):
-            raise _no_log_probabilities(scores)
-    logprobs = np.asarray([_apart(scores) for scores in items], dtype=np.float64)
+    _require_labels(labels, items)
+    given: Sequence[Sequence[float]] = column_of(items, "logprobs")
+    if any(column_of(items, "unfinished")):
+        given = [_apart(scores) for scores in items]
+    logprobs = np.asarray(given, dtype=np.float64)
     wrong = (np.isnan(logprobs) | np.isposinf(logprobs)).any(axis=1)
     if wrong.any():
         raise _no_log_probabilities(items[int(wrong.argmax())])
     return _divided(rule, labels, items, logprobs)
+
+
+def _require_labels(labels: tuple[str, ...], items: Sequence[Scored]) -> None:
+    """Raise for the first item that was scored for others, or not for each."""
+    every, given = column_of(items, "labels"), column_of(items, "logprobs")
+    for at, (own, logprobs) in enumerate(zip(every, given, strict=True)):
+        if own != labels:
+            raise ConfigError(
+                f"scores of the labels {own!r} were given where {labels!r} were expected",
+                hint="score the same labels in the same order",
+            )
+        if len(logprobs) != len(labels):
+            raise _no_log_probabilities(items[at])
 
 
 def _divided(
@@ -272,9 +282,9 @@ def _divided(
     """Log-probabilities, shape (items, labels), as the rule divides them."""
     match rule:
         case ScoreRule.MEAN:
-            return logprobs / _lengths(labels, [each.token_counts for each in items], "token")
+            return logprobs / _lengths(labels, column_of(items, "token_counts"), "token")
         case ScoreRule.PER_BYTE:
-            return logprobs / _lengths(labels, [each.byte_counts for each in items], "byte")
+            return logprobs / _lengths(labels, column_of(items, "byte_counts"), "byte")
         case _:
             return logprobs
 

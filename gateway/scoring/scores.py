@@ -18,6 +18,7 @@ from typing import Literal, TypeVar, overload
 import numpy as np
 from scipy.sparse import csr_array
 
+from gateway.core.columned import column_of
 from gateway.core.errors import DataError
 from gateway.core.types import TaskKind
 from gateway.scoring import calibration
@@ -155,13 +156,11 @@ def timings(name: str, rows: Sequence[TimedItem]) -> CellTimings:
     """
     if not rows:
         raise DataError(f"{name}: no item was timed", hint="run the cell first")
-    seconds = np.asarray([row.latency_s for row in rows])
-    total = math.fsum(row.wall_s for row in rows)
-    right = sum(row.right is True for row in rows)
-    read = sum(row.tokens for row in rows)
-    cached = None
-    if all(row.cached is not None for row in rows):
-        cached = sum(row.cached or 0 for row in rows)
+    seconds = np.asarray(column_of(rows, "latency_s"))
+    total = math.fsum(column_of(rows, "wall_s"))
+    right = sum(each is True for each in column_of(rows, "right"))
+    read, in_memory = sum(column_of(rows, "tokens")), column_of(rows, "cached")
+    cached = None if None in in_memory else sum(in_memory)
     return CellTimings(
         name=name,
         n=len(rows),

@@ -67,7 +67,7 @@ def ran(prepared: Prepared, store: Path, pool: FakePool | None = None) -> Ran:
     with Store(store) as opened:
         cells = asyncio.run(run(prepared.plan, pool, opened, lambda _: None))
         record = planning.record(prepared, cells)
-        answers = [opened.answers(cell.digest) for cell in cells]
+        answers = [dict(opened.answers(cell.digest)) for cell in cells]
         return Ran(result_of(record, opened), pool.backend.requests, answers)
 
 

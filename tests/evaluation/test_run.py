@@ -36,7 +36,7 @@ def go(
 def answers(root: Path, cell: Cell) -> dict[str, Observation]:
     store = Store(root / "store.sqlite")
     try:
-        return store.answers(cell.digest)
+        return dict(store.answers(cell.digest))
     finally:
         store.close()
 

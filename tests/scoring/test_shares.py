@@ -1,5 +1,7 @@
 """A table of the labels' probabilities is the mappings that it stands for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,12 +59,11 @@ def predictions(cell: str, rows: list[Given]) -> list[Prediction]:
 def test_what_is_asked_of_items_is_the_same(whole: bool) -> None:
     rows = [row for row in ROWS if row or not whole]
     made, others = predictions("a", rows), predictions("b", rows[::-1])
-    columns = Columns.of(made)
-    by_table = Items(Columns(*(columns.all()[:5]), shares(rows), *columns.all()[6:]))
+    by_table = Items(replace(Columns.of(made), probabilities=shares(rows)))
     assert by_table == made
     assert (by_table.of_probabilities == Items(made).of_probabilities).all()
-    both = [items.shares(LABELS) for items in (by_table, Items(made))]
-    assert np.array_equal(*both, equal_nan=True)
+    expected_table = Items(made).shares(LABELS)
+    assert np.array_equal(by_table.shares(LABELS), expected_table, equal_nan=True)
     found, expected = (differing([items, others], "classification") for items in (by_table, made))
     assert found == expected
     assert len(found) == 2

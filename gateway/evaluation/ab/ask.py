@@ -132,7 +132,7 @@ def weights_held(spec: ModelSpec) -> Held | None:
 
 async def _ask_again(
     plan: Plan, items: Sequence[Item], pool: ModelPool, on_progress: OnProgress
-) -> dict[str, Observation]:
+) -> Mapping[str, Observation]:
     """What a cell says to these items in the reverse order, when nothing is kept of it."""
     # Test items alone: what a rule was fitted on is not what is measured here.
     # All labels are finished, since which are not depends on the rules.

@@ -90,7 +90,7 @@ def outcome_of(
         noise=answers.noise(record, answered.again),
         pairs=held.comparisons,
         not_compared=held.not_compared,
-        items=disagreements(record, [read[name].items for name in predictions]),
+        items=tuple(disagreements(record, [read[name].items for name in predictions])),
         fidelity=_fidelity(predictions, record),
         recommendation=None,
         stopping=Stopping(len(record.items), planned, BATCH, answered.decided) if planned else None,

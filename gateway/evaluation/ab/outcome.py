@@ -1,6 +1,6 @@
 """What a comparison of cells comes to: plain frozen values without a clock in them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.evaluation.ab.needs import Needs
@@ -69,7 +69,7 @@ class Outcome:
     pairs: tuple[Comparison, ...]
     """Each cell held against those named before it; the pairs with the reference come first. Those
     of cells without the metric are not among them."""
-    items: Sequence[Flip]
+    items: tuple[Flip, ...]
     """Those that any two cells answer differently."""
     fidelity: tuple[KeptAnswers, ...]
     """Of every other cell to the reference."""

@@ -1,7 +1,7 @@
 """What an experiment comes to: the spread over exemplar seeds; of the first seed every pair, where
 its cells part, and every class."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.evaluation.ab.needs import Needs
@@ -29,7 +29,7 @@ class ExperimentOutcome:
     pairs: tuple[Comparison, ...]
     """Of the first seed, each cell held against those that are better there. Cells without the
     metric are in none."""
-    items: Sequence[Flip]
+    items: tuple[Flip, ...]
     """Those that any two cells answer differently."""
     classes: Mapping[str, Mapping[str, Metric]]
     """Cell or baseline -> label -> F1 over the items of the first seed. A class that was neither
@@ -54,7 +54,7 @@ def outcome_of(runs: Mapping[int, RunResult], *, metric: str, margin: float) -> 
         seeds=tuple(runs),
         spreads=spreads(runs, metric),
         pairs=_pairs(first, metric, margin),
-        items=first.report.disagreements,
+        items=tuple(first.report.disagreements),
         classes=_classes(first),
         runs={seed: run.report.run_id for seed, run in runs.items()},
     )
