@@ -27,9 +27,9 @@ none."""
 
 _CHUNK = 4_000_000
 """Weights that are made at a time: bounds memory, changes no value."""
-_NARROW = 32
-"""Resamples that are counted at a time: their weights stay in the processor's cache while all cells
-are counted."""
+_NARROW, _PIECE = 32, 64_000
+"""Resamples that are counted at a time, and weights where items are so few that these are more: they
+stay in the processor's cache while all cells are counted."""
 _MOST_JOINT = 256
 """Codes that are counted as one: their counts stay in the processor's cache."""
 _DRAWN = 2_000_000
@@ -152,8 +152,9 @@ class Counting:
             weights: shape (items, resamples).
         """
         found = [np.empty((width, weights.shape[1])) for width in self._widths]
-        for start in range(0, weights.shape[1], _NARROW):
-            part = slice(start, start + _NARROW)
+        narrow = max(_NARROW, _PIECE // len(weights)) if len(weights) else _PIECE
+        for start in range(0, weights.shape[1], narrow):
+            part = slice(start, start + narrow)
             # Exact: whole numbers, and few enough for their sums to be.
             some = np.ascontiguousarray(weights[:, part], dtype=np.float32)
             for counts, own in zip(found, self._of_each(some), strict=True):

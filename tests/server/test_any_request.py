@@ -19,8 +19,8 @@ pytestmark = pytest.mark.needs("llama_cpp")
 
 REFERENCE = {"model": CHAT, "prompt": "The capital of France is", "max_tokens": 4, "logprobs": 1}
 WITH_A_REASON = (503, 507)
-EVERY = 50
-"""So many requests after the last one, also where none failed, the reference is asked."""
+EVERY, FAILED = 50, 8
+"""After so many requests, or so many that failed, the reference is asked."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,8 @@ class Sending:
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
         self._right = self._reference()
-        self._since = 0
+        self._since: list[str] = []
+        self._failed = 0
         self.statuses: Counter[tuple[str, int]] = Counter()
 
     def send(self, request: AnyRequest) -> None:
@@ -53,10 +54,15 @@ class Sending:
         assert "internal_error" not in text, shown
         if status != 200:
             assert reason(answered.json()), shown
-        self._since += 1
-        if status != 200 or self._since >= EVERY:
-            self._since = 0
-            assert self._reference() == self._right, shown
+        self._since.append(shown)
+        self._failed += status != 200
+        if self._failed >= FAILED or len(self._since) >= EVERY:
+            self.check()
+
+    def check(self) -> None:
+        """Ask for the reference: its bytes are what they were before those requests."""
+        assert self._reference() == self._right, "\n".join(self._since)
+        self._since, self._failed = [], 0
 
     def _reference(self) -> Any:
         answered = self._client.post("/v1/completions", json=REFERENCE)
@@ -87,6 +93,7 @@ def watched(client: httpx.Client, count: int, number: int) -> Sending:
         sending.send(request)
 
     send()
+    sending.check()
     return sending
 
 
