@@ -25,7 +25,10 @@ from tests.support.ollama_server import gateway_process
 if TYPE_CHECKING:
     from gateway.backends.llama_cpp.backend import LlamaCppBackend
 
-pytest_plugins = ("tests.support.tiers", "tests.support.side_by_side", "tests.support.torch_models")
+pytest_plugins = (
+    *("tests.support.tiers", "tests.support.side_by_side", "tests.support.torch_models"),
+    "tests.support.collecting",
+)
 
 # Files that tests make run; each would be tried for a second in a process of its own.
 os.environ.setdefault("GATEWAY_TRIAL", "off")

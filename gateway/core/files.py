@@ -85,6 +85,17 @@ def stamps(paths: Iterable[Path]) -> str:
     return "|".join(map(stamp, found))
 
 
+def settled_stamp(path: Path) -> str:
+    """The stamp of a file; empty where it was written a moment ago, so that another write could
+    leave it as it is.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    age = time.time_ns() - path.stat().st_ctime_ns
+    return "" if 0 <= age < _TICK_NS else stamp(path)
+
+
 def stamp(path: Path) -> str:
     """What tells a file from another of the same name without reading it: size, times, inode.
 

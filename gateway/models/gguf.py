@@ -9,10 +9,12 @@ import mmap
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from gateway.core.errors import ModelLoadError
+from gateway.core.files import settled_stamp
 from gateway.core.lfs import refuse_pointer
 
 GGUF = ".gguf"
@@ -36,6 +38,8 @@ _STRING, _ARRAY = 8, 9
 _SIZE = struct.Struct("<Q")
 _ALIGNMENT = 32
 """Of the data, where the metadata say nothing."""
+_KEPT = 32
+"""Headers that stay in memory."""
 _DIMENSIONS = 4
 """Most of a tensor: `GGML_MAX_DIMS`."""
 
@@ -131,11 +135,23 @@ def read_header(path: Path, *, arrays: bool = False) -> Header:
         ModelLoadError: the file is absent or no GGUF that can be read.
     """
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            read = _Cursor(data, arrays).header()
-            return replace(read, parts=(path,), begins=(read.data_begins,))
+        if not arrays and (seen := settled_stamp(path)):
+            return _kept(path, seen)
+        return _read(path, arrays)
     except (OSError, ValueError, struct.error, IndexError, OverflowError) as exc:
         raise _unreadable(path, exc) from exc
+
+
+@lru_cache(maxsize=_KEPT)
+def _kept(path: Path, stamp: str) -> Header:
+    """Of a file as it is: a load asks for it in ten places. Without arrays it is small."""
+    return _read(path, False)
+
+
+def _read(path: Path, arrays: bool) -> Header:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        read = _Cursor(data, arrays).header()
+    return replace(read, parts=(path,), begins=(read.data_begins,))
 
 
 def _unreadable(path: Path, exc: Exception) -> ModelLoadError:

@@ -80,9 +80,10 @@ def _reasons(path: Path) -> Iterator[str]:
     yield from _of_tensors(header)
     refuse_incomplete(header)
     try:
-        for part in header.parts:
-            yield from _of_types(RawReader(part).fields)
         fields = RawReader(header.parts[0]).fields
+        yield from _of_types(fields)
+        for part in header.parts[1:]:
+            yield from _of_types(RawReader(part).fields)
         yield from _of_vocabulary(fields, str(header.metadata.get("tokenizer.ggml.model", "")))
     except _UNREADABLE as exc:
         yield f"no readable GGUF: {exc}"

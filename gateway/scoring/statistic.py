@@ -28,7 +28,7 @@ none."""
 _CHUNK = 4_000_000
 """Weights that are made at a time: bounds memory, changes no value."""
 _NARROW, _PIECE = 32, 64_000
-"""Resamples that are counted at a time, and weights where items are so few that these are more: they
+"""Resamples that are counted at a time; where items are few, as many as have so many weights. They
 stay in the processor's cache while all cells are counted."""
 _MOST_JOINT = 256
 """Codes that are counted as one: their counts stay in the processor's cache."""

@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 
 from gateway.core.errors import ModelLoadError
+from gateway.core.files import stamps
+from gateway.models import gguf
 from gateway.models.gguf import read_header
 from gateway.models.gguf_reader import PlainReader
 from tests.conftest import spec_and_path
 from tests.support.gguf_adapters import write_adapter
 
 CHAT = "smollm2-135m"
+read = gguf._read
 
 
 def test_the_header_says_what_the_gguf_package_reads() -> None:
@@ -57,3 +60,22 @@ def test_what_is_no_gguf_or_lies_about_its_lengths_is_refused(tmp_path: Path) ->
         file.write_bytes(data)
         with pytest.raises(ModelLoadError, match="no readable GGUF"):
             read_header(file)
+
+
+def test_a_header_is_read_once_while_its_file_is_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_adapter(tmp_path / "a.gguf", 1)
+    bytes_of = path.read_bytes()
+    stamps([path])  # Waits until another write is seen by the file's times.
+    reads: list[Path] = []
+    monkeypatch.setattr(gguf, "_read", lambda of, arrays: (reads.append(of), read(of, arrays))[1])
+    first = read_header(path)
+    assert read_header(path) is first
+    assert reads == [path]
+    path.write_bytes(bytes_of.replace(b"llama", b"other"))
+    assert read_header(path).architecture == "other", "written a moment ago, and of the same size"
+    stamps([path])
+    assert read_header(path).architecture == "other"
+    read_header(path, arrays=True)
+    assert len(reads) == 4, "a vocabulary is not kept"
