@@ -9,6 +9,7 @@ from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.lists import first_names
 from gateway.core.sizes import readable
+from gateway.models.choices import Settings
 from gateway.models.gguf import Header
 from gateway.models.gguf_parts import read_model
 from gateway.models.spec import PathSource
@@ -155,8 +156,12 @@ def fidelity_json(made: Fidelity) -> dict[str, Any]:
     return shown | {"models": models}
 
 
-def file_rows(spec: LlamaCppSpec, path: Path) -> Iterator[tuple[str, str]]:
-    """What a GGUF file holds and what it will take, for a table of two columns."""
+def file_rows(spec: LlamaCppSpec, path: Path, settings: Settings) -> Iterator[tuple[str, str]]:
+    """What a GGUF file holds and what it will take, for a table of two columns.
+
+    Args:
+        settings: with which it is computed.
+    """
     header = read_model(path)
     contents = contents_of(header, path, spec.quantization)
     yield "tensors", types(contents)
@@ -166,7 +171,7 @@ def file_rows(spec: LlamaCppSpec, path: Path) -> Iterator[tuple[str, str]]:
     yield "bits a weight", f"{contents.total.bits_per_weight:.2f}: {', '.join(parts)}"
     for line in name_remarks(contents):
         yield "not as named", line
-    yield "memory, estimated", _estimated(_estimate(spec, header))
+    yield "memory, estimated", _estimated(_estimate(spec, header, settings))
 
 
 def _estimated(found: Estimate) -> str:
@@ -177,13 +182,13 @@ def _estimated(found: Estimate) -> str:
     )
 
 
-def _estimate(spec: LlamaCppSpec, header: Header) -> Estimate:
+def _estimate(spec: LlamaCppSpec, header: Header, settings: Settings) -> Estimate:
     return estimate(
         header,
         spec.context_length,
         sequences=spec.parallel,
         batch_tokens=spec.batch_tokens,
-        flash=spec.attention == "flash",
+        flash=settings.attention == "flash",
     )
 
 
@@ -199,7 +204,8 @@ def _sizes(contents: Contents) -> list[str]:
 
 def _memory(ladder: Ladder, contents: Contents) -> str:
     header = Header(ladder.source.header.metadata, tuple(contents.tensors))
-    total = _estimate(ladder.source.spec, header).total
+    spec = ladder.source.spec
+    total = _estimate(spec, header, spec.pinned).total
     return "unknown" if total is None else readable(total)
 
 

@@ -38,9 +38,9 @@ async def section(spec: ModelSpec) -> Section:
         path = locate(spec) if spec.can.reads_files else Path()
     except (ModelNotPulled, ModelLoadError, ConfigError) as unusable:
         return Section(facts=(*facts, ("file", str(unusable))))
-    facts += _of_file(spec, path)
     backend = await asyncio.to_thread(load_backend, spec, path)
     try:
+        facts += _of_file(spec, path, backend)
         facts += await asyncio.to_thread(lambda: list(_of_loaded(spec, path, backend)))
     finally:
         await backend.close()
@@ -61,7 +61,7 @@ def _of_entry(spec: ModelSpec) -> Iterator[tuple[str, str]]:
         yield "warning", remark
 
 
-def _of_file(spec: ModelSpec, path: Path) -> Iterator[tuple[str, str]]:
+def _of_file(spec: ModelSpec, path: Path, backend: Backend) -> Iterator[tuple[str, str]]:
     if spec.can.reads_files:
         files = files_of(path)
         parts = f", {len(files)} parts" if len(files) > 1 else ""
@@ -72,7 +72,8 @@ def _of_file(spec: ModelSpec, path: Path) -> Iterator[tuple[str, str]]:
     if isinstance(spec, LlamaCppSpec):
         from gateway.report.pages.ladder import file_rows
 
-        yield from file_rows(spec, path)
+        chosen = backend.choice if isinstance(backend, Choosing) else None
+        yield from file_rows(spec, path, chosen.settings if chosen else spec.pinned)
 
 
 def _read_of(files: Sequence[Path]) -> Iterator[Path]:

@@ -1,5 +1,7 @@
 """Plans find the bytes that change with the rows of a pass, and none where nothing does."""
 
+import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -21,6 +23,7 @@ from gateway.models.environment import digest_memory
 from gateway.models.spec import PathSource
 from gateway.models.weights import weights_digests
 from gateway.quantization.names import parse_level
+from gateway.report.pages.model import section
 from tests.conftest import few_layers
 from tests.support.tiny_gguf import write_gguf
 
@@ -138,21 +141,26 @@ def entry(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LlamaC
 @pytest.fixture
 def chosen(entry: LlamaCppSpec, tiny: Path) -> LlamaCppSpec:
     """The entry, for whose file repacked weights were chosen."""
+    choose(entry, tiny, Settings(repack=True))
+    return entry
+
+
+def choose(entry: LlamaCppSpec, path: Path, settings: Settings) -> None:
+    """As `gateway certify --fastest` keeps it."""
     save_choice(
         Choice(
             model=entry.name,
-            file=weights_digests(tiny, digest_memory()).file,
+            file=weights_digests(path, digest_memory()).file,
             kernels="decode",
             processor=processor(),
             build=str(library.build()),
             rows=entry.batch_tokens,
             adapter="",
-            settings=Settings(repack=True),
+            settings=settings,
             digest="",
             tried=(),
         )
     )
-    return entry
 
 
 def test_without_a_choice_all_is_as_it_was(entry: LlamaCppSpec, tiny: Path) -> None:
@@ -165,6 +173,25 @@ def test_an_entry_that_says_nothing_takes_the_choice(chosen: LlamaCppSpec, tiny:
     assert settings_of(chosen, tiny) == "kv_unified=0 flash_attn=0 extra_bufts=1"
     pinned = replace(chosen, repack=True)
     assert settings_of(pinned, tiny) == settings_of(chosen, tiny), "the same bytes, the same name"
+
+
+@pytest.mark.skipif(library.build().llamafile, reason="nothing is chosen on a stock build")
+def test_what_a_file_will_take_is_estimated_as_it_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, path = few_layers("smollm2-135m")
+    monkeypatch.setenv("GATEWAY_DATA", str(tmp_path))
+
+    def keys_and_values() -> list[str]:
+        said = dict(asyncio.run(section(spec)).facts)
+        rows = [said["memory, estimated"], said["memory"]]
+        return [re.findall(r"keys and values ([\d.]+ \w+)", row)[0] for row in rows]
+
+    plain, loaded = keys_and_values()
+    assert plain == loaded
+    choose(spec, path, Settings("flash"))
+    flash, loaded = keys_and_values()
+    assert flash == loaded != plain
 
 
 @pytest.mark.parametrize(
