@@ -66,6 +66,26 @@ def test_the_next_message_goes_on_from_the_last_answer(client: TestClient) -> No
     assert third["usage"]["input_tokens"] > second["usage"]["input_tokens"]
 
 
+def test_a_prompt_is_read_without_an_answer_and_gone_on_from(client: TestClient) -> None:
+    with client.websocket_connect(URL) as socket:
+        events = turn(socket, generate=False)
+        warm = events[-1]["response"]
+        second = turn(socket, input="Now", previous_response_id=warm["id"])[-1]["response"]
+        plain = turn(socket, generate=True)[-1]["response"]
+    kinds = [event["type"] for event in events]
+    assert kinds == ["response.created", "response.in_progress", "response.completed"]
+    assert [event["sequence_number"] for event in events] == [0, 1, 2]
+    assert (warm["status"], warm["output"], warm["incomplete_details"]) == ("completed", [], None)
+    turns = [{"role": "user", "content": text} for text in ("Say hello", "Now")]
+    whole = client.post("/v1/responses", json={**ASKED, "input": turns}).json()
+    assert (second["usage"], second["output"][0]["content"]) == (
+        whole["usage"],
+        whole["output"][0]["content"],
+    )
+    assert warm["usage"]["input_tokens"] == plain["usage"]["input_tokens"]
+    assert warm["usage"]["output_tokens"] == 0
+
+
 def test_what_failed_is_not_gone_on_from(client: TestClient) -> None:
     output = [{"type": "function_call_output", "call_id": "none", "output": "rain"}]
     with client.websocket_connect(URL) as socket:
@@ -95,6 +115,8 @@ def test_nothing_outlives_the_connection(client: TestClient) -> None:
         ('{"type": "response.cancel"}', 400, "invalid_value"),
         ("{}", 400, "invalid_value"),
         ('{"type": "response.create"}', 400, "missing_required_parameter"),
+        ('{"type": "response.create", "generate": 0, "input": "Hi"}', 400, "invalid_value"),
+        ('{"type": "response.create", "generate": false}', 400, "missing_required_parameter"),
         ('{"type": "response.create", "model": "x", "input": "Hi"}', 404, "model_not_found"),
         ('{"type": "response.create", "model": "fake", "input": NaN}', 400, "invalid_json"),
         ('{"type": "response.create", "model": "fake", "y": 1, "input": "Hi"}', 400, "unknown_"),

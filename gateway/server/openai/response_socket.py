@@ -2,9 +2,11 @@
 
 Each message is sent through the whole application as a POST is, so that keys, rates, limits, logs
 and answers are those of HTTP. The connection keeps its last answer, so that the next message may go
-on from it (`previous_response_id`); nothing of it outlives the connection.
+on from it (`previous_response_id`); nothing of it outlives the connection. A message with
+`generate: false` has its prompt read, and is answered by nothing that the next may go on from.
 
 https://www.openresponses.org/specification, "WebSocket Transport"
+https://developers.openai.com/api/docs/guides/websocket-mode
 """
 
 import asyncio
@@ -114,6 +116,7 @@ class _Connection:
     async def _answer(self, text: str) -> None:
         try:
             body = _request_in(text)
+            answers = _answers(body)
             previous = body.pop("previous_response_id", None)
             items = _items_of(body.get("input"))
             if previous:
@@ -122,7 +125,7 @@ class _Connection:
         except _Refused as refused:
             await self._tell_error(400, refused.error)
             return
-        done = await self._ask(asked, previous or None)
+        done = await self._ask(asked, previous or None, answers=answers)
         if done is not None:
             self._last = _Answered(done["id"], [*items, *done["output"]])
         elif previous:
@@ -138,8 +141,14 @@ class _Connection:
             )
         return self._last.items
 
-    async def _ask(self, body: bytes, previous: str | None) -> dict[str, Any] | None:
-        """Send a request through the application; the answer, if it did not fail."""
+    async def _ask(
+        self, body: bytes, previous: str | None, *, answers: bool
+    ) -> dict[str, Any] | None:
+        """Send a request through the application; the answer, if it did not fail.
+
+        Args:
+            answers: whether it is told; else the response is, without it.
+        """
         asked: list[bytes] = [body]
         status, refusal = 0, b""
         done: dict[str, Any] | None = None
@@ -158,7 +167,8 @@ class _Connection:
                 refusal += piece
                 return
             for event in _events_in(piece):
-                done = await self._tell(event, previous) or done
+                shown = event if answers else without_answer(event)
+                done = (await self._tell(shown, previous) if shown else None) or done
 
         await self._socket.app(_as_post(self._socket.scope, len(body)), receive, send)
         if refusal:
@@ -207,6 +217,48 @@ def _request_in(text: str) -> dict[str, Any]:
             f"a message has the type response.create, not {json.dumps(kind):.40}", param="type"
         )
     return given
+
+
+def _answers(body: dict[str, Any]) -> bool:
+    """Whether a message asks for an answer; one that does not is made one of a single token, behind
+    which its prompt has been read.
+
+    Raises:
+        _Refused: it does not say so by true or false.
+    """
+    said = body.pop("generate", None)
+    if said is not None and not isinstance(said, bool):
+        raise _Refused("generate is true or false", param="generate")
+    if said is False:
+        body["max_output_tokens"] = 1
+    return said is not False
+
+
+_WITHOUT_ANSWER = {
+    "status": "completed",
+    "incomplete_details": None,
+    "max_output_tokens": None,
+    "output": [],
+}
+
+
+def without_answer(event: str) -> str:
+    """An event of a response whose answer is not told; empty where it is about the answer."""
+    told = json.loads(event)
+    kind, response = told["type"], told.get("response")
+    if response is None:
+        return "" if kind.startswith("response.") else event
+    if kind == "response.failed":
+        return event
+    if kind in ("response.completed", "response.incomplete"):
+        usage = response["usage"]
+        read = {**usage, "output_tokens": 0, "total_tokens": usage["input_tokens"]}
+        read["output_tokens_details"] = {"reasoning_tokens": 0}
+        response |= {**_WITHOUT_ANSWER, "usage": read}
+        # Behind those of its beginning, which are 0 and 1.
+        told |= {"type": "response.completed", "sequence_number": 2}
+    response["max_output_tokens"] = None
+    return json.dumps(told)
 
 
 def _as_body(asked: dict[str, Any]) -> bytes:
