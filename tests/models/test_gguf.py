@@ -7,7 +7,7 @@ import pytest
 from gateway.core.errors import ModelLoadError
 from gateway.core.files import stamps
 from gateway.models import gguf
-from gateway.models.gguf import read_header
+from gateway.models.gguf import Header, read_header
 from gateway.models.gguf_reader import PlainReader
 from tests.conftest import spec_and_path
 from tests.support.gguf_adapters import write_adapter
@@ -69,7 +69,12 @@ def test_a_header_is_read_once_while_its_file_is_as_it_was(
     bytes_of = path.read_bytes()
     stamps([path])  # Waits until another write is seen by the file's times.
     reads: list[Path] = []
-    monkeypatch.setattr(gguf, "_read", lambda of, arrays: (reads.append(of), read(of, arrays))[1])
+
+    def counted(of: Path, arrays: bool) -> Header:
+        reads.append(of)
+        return read(of, arrays)
+
+    monkeypatch.setattr(gguf, "_read", counted)
     first = read_header(path)
     assert read_header(path) is first
     assert reads == [path]

@@ -234,7 +234,7 @@ def _answers(body: dict[str, Any]) -> bool:
     return said is not False
 
 
-_WITHOUT_ANSWER = {
+_WITHOUT_ANSWER: dict[str, Any] = {
     "status": "completed",
     "incomplete_details": None,
     "max_output_tokens": None,
