@@ -110,7 +110,7 @@ def test_the_tutorial_works_from_the_first_command_to_the_last(
     entry = '[models.smollm2-135m]\nbackend = "fake"\nsource = { path = "none" }\n'
     (tmp_path / "models.toml").write_text(entry)
     for arguments in commands(MANUAL / "tutorial.md"):
-        if arguments != ["models", "pull"]:
+        if arguments[:2] != ["models", "pull"]:
             assert not app(arguments, standalone_mode=False), arguments
     assert (tmp_path / "first" / "report.html").is_file()
     assert (tmp_path / "second" / "ab.html").is_file()

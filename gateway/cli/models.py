@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from gateway.models.file import Models
     from gateway.models.spec import ModelSpec
 
+_SMALL_BYTES = 500_000_000
+"""Of weights whose settings are chosen unasked when they are pulled."""
+
 models_app = typer.Typer(no_args_is_help=True, help="The models that the gateway knows.")
 
 
@@ -89,8 +92,8 @@ def models_pull(
     A level of a file that is quantized already is made of its dequantized weights, and can be no
     better than it: gateway ab says whether scores are equivalent.
 
-    The fastest settings of what is new are chosen at once, where llama.cpp runs it. What was pulled
-    before keeps its settings, and its bytes.
+    The fastest settings of what is new are chosen at once, where llama.cpp runs it and it is small
+    (500 MB). What was pulled before keeps its settings, and its bytes.
 
     [bold]gateway models pull ollama:llama3.2:1b[/] has the Ollama server fetch it.
     """
@@ -116,15 +119,24 @@ def models_pull(
         from gateway.cli.quantization import quantize
 
         quantize(spec.name, levels, models_file=models_file, quiet=quiet)
-    if tune or (tune is None and (levels or (is_new and _can_choose(spec)))):
+    unasked = bool(levels) or (is_new and tune is None and _is_tuned_unasked(spec))
+    if unasked if tune is None else tune:
         for entry in made or (spec.name,):
             _tune(entry, models_file, asked=bool(tune), quiet=quiet)
 
 
-def _can_choose(spec: "ModelSpec") -> bool:
+def _is_tuned_unasked(spec: "ModelSpec") -> bool:
+    """Whether something can be chosen for what was pulled, in minutes and not in hours."""
     from gateway.backends.llama_cpp.spec import LlamaCppSpec
+    from gateway.models.gguf_parts import files_of
+    from gateway.models.locate import locate
 
-    return isinstance(spec, LlamaCppSpec) and spec.chooses
+    if not isinstance(spec, LlamaCppSpec) or not spec.chooses:
+        return False
+    small = sum(part.stat().st_size for part in files_of(locate(spec))) <= _SMALL_BYTES
+    if not small:
+        note(f"gateway models pull {spec.name} --tune chooses its fastest settings on this machine")
+    return small
 
 
 def _known(models_file: Path | None, levels: str) -> "Models":

@@ -132,16 +132,21 @@ def test_levels_that_are_made_are_tuned_unasked_and_what_was_pulled_is_not(
 
 
 @pytest.mark.parametrize(
-    ("asked", "tuned"),
+    ("asked", "large", "tuned"),
     [
-        (("tiny",), ["tiny"]),
-        (("tiny", "--no-tune"), []),
-        (("tiny", "--as", "Q8_0"), ["tiny-q8_0"]),
-        (("pinned",), []),
+        (("tiny",), False, ["tiny"]),
+        (("tiny",), True, []),
+        (("tiny", "--no-tune"), False, []),
+        (("tiny", "--as", "Q8_0"), True, ["tiny-q8_0"]),
+        (("pinned",), False, []),
     ],
 )
-def test_what_is_pulled_anew_is_tuned_unasked(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...], tuned: list[str]
+def test_what_is_pulled_anew_is_tuned_unasked_where_it_is_small(
+    gateway: Gateway,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: tuple[str, ...],
+    large: bool,
+    tuned: list[str],
 ) -> None:
     found: list[str] = []
 
@@ -163,6 +168,7 @@ def test_what_is_pulled_anew_is_tuned_unasked(
     monkeypatch.setattr("gateway.cli.determinism.choose_fastest", choose)
     monkeypatch.setattr("gateway.models.locate.locate", located)
     monkeypatch.setattr("gateway.models.pull.pull", pull)
+    monkeypatch.setattr("gateway.cli.models._SMALL_BYTES", 0 if large else 1 << 30)
     done = gateway("models", "pull", *asked)
     assert (done.code, found) == (0, tuned), done.err
     assert ("nothing was chosen: not now" in done.err) == bool(tuned)
