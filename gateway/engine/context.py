@@ -29,6 +29,8 @@ class PassRow:
     output: bool
     adapter: Adapter | None = None
     """None: the base model alone."""
+    prompt: bool = False
+    """Part of a prompt, not of what goes on behind it; some contexts compute the two otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,8 @@ class _Task:
     """Tokens of the current step that no forward pass has taken yet."""
     outputs: int = 0
     """How many of the last pending tokens want logits."""
+    reads_prompt: bool = True
+    """Whether the pending tokens are the prompt's."""
     returns: bool = False
     """Whether it comes back to where the current step ends."""
     place: int = 0
@@ -117,6 +119,7 @@ class Engine:
         serial: one job a pass; see above.
         prompt_beside_short: most prompt tokens in a pass that also serves short steps.
         kept: beginnings of prompts on disk; None: none are read or written. Closed with it.
+        prompts_apart: as for `Prefixes`.
     """
 
     def __init__(
@@ -127,13 +130,15 @@ class Engine:
         serial: bool = False,
         prompt_beside_short: int = PROMPT_BESIDE_SHORT,
         kept: KeptBeginnings | None = None,
+        prompts_apart: bool = False,
     ) -> None:
         self._context = context
+        self._prompts_apart = prompts_apart
         self._remake = remake
         self._prompt_beside_short = prompt_beside_short
         self._piece = min(SERIAL_PIECE, context.batch_tokens) if serial else 0
         self._kept = kept
-        self._prefixes = Prefixes(context, self._piece or 1, kept)
+        self._prefixes = self._empty()
         self._beginnings = SharedBeginnings()
         self._prompts_s, self._prompts_tokens = 0.0, 0
         self._inbox: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
@@ -237,10 +242,15 @@ class Engine:
             self._count(error)
             self._fail_all(BackendUnavailable(f"the engine stopped and cannot begin anew: {error}"))
             return False
-        self._prefixes = Prefixes(self._context, self._piece or 1, self._kept)
+        self._prefixes = self._empty()
         self._adapter, self._turn_ends = None, 0.0
         self.stats.down = False
         return True
+
+    def _empty(self) -> Prefixes:
+        """What the context holds when it is new."""
+        piece, apart = self._piece or 1, self._prompts_apart
+        return Prefixes(self._context, piece, self._kept, prompts_apart=apart)
 
     def _loop(self) -> None:
         while (self.stats.down and self._begin_anew()) or self._take_submissions():
@@ -363,6 +373,7 @@ class Engine:
                 f"{len(task.pending)} tokens; a pass gives those of {OUTPUTS_PER_PASS}"
             )
         task.outputs, task.returns = step.outputs, step.returns
+        task.reads_prompt = first
 
     def _pass(self) -> None:
         """One forward pass over what the running jobs need next."""
@@ -453,8 +464,9 @@ class Engine:
     def _rows(self, task: _Task, count: int) -> list[PassRow]:
         start = self._prefixes.length(task.sequence)
         first_output = len(task.pending) - task.outputs
+        told = task.adapter, task.reads_prompt
         return [
-            PassRow(task.sequence, start + i, task.pending[i], i >= first_output, task.adapter)
+            PassRow(task.sequence, start + i, task.pending[i], i >= first_output, *told)
             for i in range(count)
         ]
 

@@ -38,6 +38,8 @@ class _Held:
     """Of these states, those behind a beginning that other prompts have."""
     adapter: Adapter | None = None
     last_used: int = 0
+    of_prompt: int = 0
+    """Of these tokens, so many were read as a prompt, and not behind one."""
 
 
 class Prefixes:
@@ -46,13 +48,21 @@ class Prefixes:
     Args:
         piece: where given, only whole pieces of a prompt, counted from its beginning, are reused.
         kept: beginnings on disk; None: none are read or written.
+        prompts_apart: the context computes prompts otherwise than what goes on behind them, so that
+            only what was read as a prompt is reused.
     """
 
     def __init__(
-        self, context: Context, piece: int = 1, kept: KeptBeginnings | None = None
+        self,
+        context: Context,
+        piece: int = 1,
+        kept: KeptBeginnings | None = None,
+        *,
+        prompts_apart: bool = False,
     ) -> None:
         self._context = context
         self._piece = piece
+        self._prompts_apart = prompts_apart
         self._kept = kept
         self._held = [_Held() for _ in range(context.sequences)]
         self._copying: set[int] = set()
@@ -85,7 +95,9 @@ class Prefixes:
             # One token is left to a pass, behind which what was copied is there to be kept.
             reused = min(reused, place - (chosen in self._copying))
         reused = min(reused, len(prompt) - 1) // self._piece * self._piece
-        return chosen, reused - len(self.keep(chosen, reused))
+        reused -= len(self.keep(chosen, reused))
+        held.of_prompt = len(prompt)
+        return chosen, reused
 
     def _from_memory(self, shared: list[int], free: list[int], oldest: int) -> tuple[int, int]:
         """A free sequence and how much it holds, of those that hold so much each."""
@@ -99,7 +111,7 @@ class Prefixes:
         self._context.copy(best, oldest)
         self._copying |= {best, oldest}
         target.tokens, target.saved = list(source.tokens), dict(source.saved)
-        target.lasting = set(source.lasting)
+        target.lasting, target.of_prompt = set(source.lasting), source.of_prompt
         return oldest, shared[best]
 
     def _from_disk(
@@ -161,6 +173,8 @@ class Prefixes:
     def _usable(self, held: _Held, prompt: list[int]) -> int:
         """How many of a prompt's first tokens need not be computed again."""
         common = common_length(held.tokens, prompt)
+        if self._prompts_apart:
+            common = min(common, held.of_prompt)
         whole = common == len(held.tokens) and common < len(prompt)
         if self._context.goes_back or whole:
             return common
@@ -177,6 +191,7 @@ class Prefixes:
         if length >= len(held.tokens):
             return []
         held.saved = {n: state for n, state in held.saved.items() if n <= length}
+        held.of_prompt = min(held.of_prompt, length)
         kept = length if self._context.truncate(sequence, length) else self._go_back(sequence)
         lost = held.tokens[kept:length]
         del held.tokens[kept:]

@@ -25,7 +25,7 @@ from gateway.models.spec import Kernels
 class Settings:
     """What may be chosen of the ways in which the library computes a file."""
 
-    attention: Literal["plain", "flash"] = "plain"
+    attention: Literal["plain", "flash", "tiled"] = "plain"
     """As an entry's key of that name."""
     repack: bool = False
     """As an entry's key of that name."""
@@ -34,14 +34,15 @@ class Settings:
 
     @property
     def name(self) -> str:
-        """In a word or two: "plain", "repacked", "split, repacked, flash"."""
-        said = {"split": self.split, "repacked": self.repack, "flash": self.attention == "flash"}
+        """In a word or two: "plain", "repacked", "split, repacked, flash", "tiled"."""
+        said = {"split": self.split, "repacked": self.repack}
+        said[self.attention] = self.attention != "plain"
         return ", ".join(word for word, holds in said.items() if holds) or "plain"
 
     def __str__(self) -> str:
         weights = "repacked weights" if self.repack else "weights as in the file"
         weights += ", Q4_1 split," if self.split else ""
-        keys = " with keys of Q8_0" if self.attention == "flash" else ""
+        keys = " with keys of Q8_0" * (self.attention == "flash")
         return f"{weights} and {self.attention} attention{keys}"
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from gateway.backends.llama_cpp import plain, trial
 from gateway.backends.llama_cpp.adapter import Adapter
-from gateway.backends.llama_cpp.context import Attending, Context, NoContext
+from gateway.backends.llama_cpp.context import Attending, NoContext
 from gateway.backends.llama_cpp.embedding import Vector, outputs, pair, unit
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.llama_cpp.offload import offload
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.llama_cpp.states import StateReader
+from gateway.backends.llama_cpp.tiled import context_kind
 from gateway.core.digests import digest_json
 from gateway.core.errors import InvalidRequest, ModelLoadError, Unsupported
 from gateway.core.mapped import SeenFiles
@@ -34,6 +35,7 @@ from gateway.models.weights import WeightsDigests, weights_digests
 _SETTINGS: Mapping[Attending, str] = {
     "plain": "kv_unified=0 flash_attn=0",
     "flash": "kv_unified=0 flash_attn=1 type_k=q8_0",
+    "tiled": "kv_unified=0 flash_attn=1 prompts=tiled",
     "any": "kv_unified=0 flash_attn=auto",
 }
 """What is asked of the library for each way to attend."""
@@ -154,7 +156,7 @@ class LlamaCppBackend(EngineBackend):
             batch, count = self.spec.batch_tokens, self.spec.parallel
             return Engine(NoContext(sequences=count, length=length, batch_tokens=batch))
         make = partial(
-            Context,
+            context_kind(self._attending),
             self._model,
             sequences=self.spec.parallel,
             length=length,
@@ -169,7 +171,8 @@ class LlamaCppBackend(EngineBackend):
         # A state says of how many sequences the memory was, and is refused by one of others.
         of = {**self._computing(contents, context.length), "sequences": str(self.spec.parallel)}
         kept = kept_beginnings(files, of)
-        return Engine(context, remake=make, serial=self._serial, kept=kept)
+        apart = self._attending == "tiled"
+        return Engine(context, remake=make, serial=self._serial, kept=kept, prompts_apart=apart)
 
     def _computing(self, contents: str, context_length: int) -> Mapping[str, str]:
         """What computes, whatever is read: all that the state behind some tokens depends on."""
@@ -285,7 +288,8 @@ class LlamaCppBackend(EngineBackend):
             length=self.context_length,
             threads=self.threads,
             batch_tokens=self.spec.batch_tokens,
-            attention=self._attending,
+            # What is watched here are all rows of a pass, and none that fill it up.
+            attention="flash" if self._attending == "tiled" else self._attending,
         )
 
     @property

@@ -19,16 +19,22 @@ from gateway.core.sizes import available_bytes, readable
 from gateway.engine.context import OUTPUTS_PER_PASS, Logits, Memory, PassRow
 from gateway.engine.llama import library
 
-Attending = Literal["plain", "flash", "any"]
+Attending = Literal["plain", "flash", "tiled", "any"]
 """How a context attends.
 
 "plain": as separate products of matrices.
 "flash": in one operation. It has three kernels (`ggml_compute_forward_flash_attn_ext_f16` in
 `ggml-cpu/ops.cpp`): for 64 or more query tokens, for a single one behind many, and for all else.
 The first two want keys of F16 or F32. So keys are Q8_0, and the third is always taken.
+"tiled": the first for prompts and the third behind them, with keys of F16; see `tiled`.
 "any": what the library finds faster; its bytes depend on what is batched."""
 
-_FLASH: Mapping[Attending, str] = {"plain": "DISABLED", "flash": "ENABLED", "any": "AUTO"}
+_FLASH: Mapping[Attending, str] = {
+    "plain": "DISABLED",
+    "flash": "ENABLED",
+    "tiled": "ENABLED",
+    "any": "AUTO",
+}
 
 
 class Context:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from gateway.backends.llama_cpp.adapter import Adapter
-from gateway.backends.llama_cpp.context import Attending, Context
+from gateway.backends.llama_cpp.context import Attending
 from gateway.backends.llama_cpp.embedding import Vector, outputs, unit
 from gateway.backends.llama_cpp.model import GgufModel
+from gateway.backends.llama_cpp.tiled import context_kind
 from gateway.core.errors import OtherKind
 from gateway.engine.context import Logits, PassRow
 from gateway.engine.jobs import Vocabulary
@@ -29,8 +30,11 @@ def label_score(
     """ln P of a label's tokens behind a prompt, and of stopping there."""
     tokens = [*prompt, *label]
     first = len(prompt) - 1
-    passed = [PassRow(0, i, token, i >= first, adapter) for i, token in enumerate(tokens)]
-    context = Context(
+    passed = [
+        PassRow(0, i, token, i >= first, adapter, prompt=i <= first)
+        for i, token in enumerate(tokens)
+    ]
+    context = context_kind(attention)(
         model,
         sequences=1,
         length=len(tokens),

@@ -30,6 +30,7 @@ from gateway.backends.llama_cpp.plans import (
     run_plans,
 )
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.backends.llama_cpp.tiled import context_kind
 from gateway.backends.llama_cpp.trial import refuse_other_numbers
 from gateway.core.errors import BackendError, ConfigError, GatewayError
 from gateway.engine.context import PassRow
@@ -243,7 +244,7 @@ class _Bench:
     def _context(self, settings: Settings, threads: int = 0) -> Context:
         key = settings, threads
         if key not in self._contexts:
-            self._contexts[key] = Context(
+            self._contexts[key] = context_kind(settings.attention)(
                 self._model(settings),
                 sequences=SEQUENCES,
                 length=self.of.length,
@@ -293,7 +294,7 @@ def _speed(context: Context, vocabulary: int) -> Speed:
     size, begun = context.batch_tokens, time.perf_counter()
     for start in range(0, prompt, size):
         piece = range(start, min(start + size, prompt))
-        context.decode([PassRow(0, i, i % vocabulary, i == prompt - 1) for i in piece])
+        context.decode([PassRow(0, i, i % vocabulary, i == prompt - 1, prompt=True) for i in piece])
     prefill = prompt / (time.perf_counter() - begun)
     for other in range(1, context.sequences):
         context.copy(0, other)

@@ -10,8 +10,8 @@ from gateway.core.errors import ConfigError
 from gateway.models.choices import USUAL, Settings
 from gateway.models.spec import Capabilities, Kernels, ModelSpec
 
-Attention = Literal["auto", "plain", "flash"]
-_STEP = 256
+Attention = Literal["auto", "plain", "flash", "tiled"]
+STEP = 256
 """Tokens that the library rounds a sequence's memory up to."""
 _Share = Annotated[float, Ge(0), Le(1e9)]
 
@@ -26,9 +26,10 @@ class LlamaCppSpec(ModelSpec):
     can: ClassVar = Capabilities(reads_folders=False, runs_quantized=True, adapters="gguf")
 
     attention: Attention = "auto"
-    """Which of two invariant ways to attend at "bitwise": "flash" is faster at generating;
-    its keys are kept as Q8_0, in little more than half of the memory. "auto": as
-    `gateway certify --fastest` chose here for the file, else "plain"."""
+    """Which of three invariant ways to attend at "bitwise": "flash" is faster at generating;
+    its keys are kept as Q8_0, in little more than half of the memory. "tiled" reads long prompts
+    faster, and generates slower. "auto": as `gateway certify --fastest` chose here for the file,
+    else "plain"."""
     repack: bool | Literal["auto"] = "auto"
     """Whether weights are laid out anew for the processor: faster, and bitwise for some types on
     some processors, which `gateway certify` tells. "auto": as attention, else false."""
@@ -53,9 +54,9 @@ class LlamaCppSpec(ModelSpec):
 
     def __post_init__(self) -> None:
         ModelSpec.__post_init__(self)
-        if self.attention == "flash" and self.deterministic == "off":
+        if self.attention in ("flash", "tiled") and self.deterministic == "off":
             raise ConfigError(
-                'attention = "flash" is for deterministic = "bitwise": '
+                f'attention = "{self.attention}" is for deterministic = "bitwise": '
                 'with "off" the library chooses'
             )
         if self.split is True and self.adapter is not None:
@@ -80,7 +81,7 @@ class LlamaCppSpec(ModelSpec):
     @property
     def context_held(self) -> int:
         """The library takes whole steps of tokens, so that an entry may get more than it says."""
-        return -(-self.context_length // _STEP) * _STEP
+        return -(-self.context_length // STEP) * STEP
 
     def probed(self, name: str, folder: Path) -> ModelSpec:
         from gateway.models.adapters.probe_kind import answers_with_numbers

@@ -19,10 +19,11 @@ from typing import cast
 
 import numpy as np
 
-from gateway.backends.llama_cpp.context import Attending, Context
+from gateway.backends.llama_cpp.context import Attending
 from gateway.backends.llama_cpp.embedding import outputs
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.llama_cpp.offload import Offload
+from gateway.backends.llama_cpp.tiled import context_kind
 from gateway.core.errors import BackendError, GatewayError, ModelLoadError
 from gateway.core.files import write_atomically
 from gateway.engine.context import Logits, PassRow
@@ -177,7 +178,7 @@ def _last_logits(model: GgufModel) -> Logits:
 
 
 def _decode(model: GgufModel, attention: Attending, sequences: int) -> None:
-    context = Context(
+    context = context_kind(attention)(
         model,
         sequences=sequences,
         length=_LENGTH,
@@ -198,7 +199,7 @@ def _decode(model: GgufModel, attention: Attending, sequences: int) -> None:
     last_one = sequences - 1
     context.copy(0, last_one)
     context.truncate(last_one, 0)
-    again = [replace(row, output=True) for row in _rows(last_one, 0, _FEW)]
+    again = [replace(row, output=True, prompt=True) for row in _rows(last_one, 0, _FEW)]
     (*_, among) = context.decode(again)
     if np.abs(among - first).max() > _ROUNDING * np.ptp(first):
         raise _Misread("it gives other numbers for a token where those before it are told too")

@@ -49,11 +49,12 @@ def answers(
 
 
 @pytest.mark.usefixtures("all_cores")
-def test_flash_attention_changes_no_byte(name: str) -> None:
+@pytest.mark.parametrize("attention", ["flash", "tiled"])
+def test_flash_attention_changes_no_byte(name: str, attention: Attending) -> None:
     found = []
     for parallel, chunk, threads in ((1, 512, 2), (4, 512, 2), (4, 32, 2), (4, 100, 1)):
         backend = made(
-            name, attention="flash", parallel=parallel, batch_tokens=chunk, threads=threads
+            name, attention=attention, parallel=parallel, batch_tokens=chunk, threads=threads
         )
         # Asked again where what was cached is taken up.
         found += [answers(backend, together=parallel > 1) for _ in range(1 + (chunk == 32))]

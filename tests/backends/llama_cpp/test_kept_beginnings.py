@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.backends.llama_cpp.spec import Attention, LlamaCppSpec
 from gateway.core.errors import ConfigError
 from gateway.core.types import GenerationRequest
 from gateway.engine import kept_beginnings
@@ -95,11 +95,15 @@ def test_sliding_windows_are_not_kept(name: str, tmp_path: Path, kept: Path) -> 
     assert asked(spec, path)[0] == said
 
 
-def test_flash_attention_with_keys_of_q8_0(
-    few: tuple[LlamaCppSpec, Path], kept: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("attention", ["flash", "tiled"])
+def test_flash_attention(
+    few: tuple[LlamaCppSpec, Path],
+    kept: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    attention: Attention,
 ) -> None:
     spec, path = few
-    holds(replace(spec, attention="flash"), path, kept, monkeypatch)
+    holds(replace(spec, attention=attention), path, kept, monkeypatch)
 
 
 def test_a_memory_of_another_number_of_sequences_keeps_its_own(
