@@ -429,13 +429,19 @@ class Engine:
         of_prompts = self._prompt_beside_short if any_short else tokens
         for task in sorted(together, key=lambda t: (len(t.pending) > _SHORT, t.submitted)):
             is_prompt = len(task.pending) > _SHORT
-            count = self._share(task, min(tokens, of_prompts) if is_prompt else tokens, outputs)
+            by_itself = is_prompt and task.reads_prompt and self._prompts_apart
+            room = min(tokens, of_prompts) if is_prompt else tokens
+            if by_itself:
+                room = _evenly(len(task.pending), room)
+            count = self._share(task, room, outputs)
             if count <= 0:
                 continue
             if count == len(task.pending):
                 outputs -= task.outputs
             tokens -= count
-            of_prompts -= count if is_prompt else 0
+            if is_prompt:
+                # One that is computed by itself gains nothing from another one in its pass.
+                of_prompts = 0 if by_itself else of_prompts - count
             shares.append((task, count))
         return sorted(shares, key=lambda share: share[0].sequence)
 
@@ -497,6 +503,13 @@ class Engine:
         if task in self._running:
             self._running.remove(task)
             self._prefixes.leave(task.sequence, task.prompt)
+
+
+def _evenly(tokens: int, most: int) -> int:
+    """The size of so few equal pieces as may be, none larger than that; of a short one, a context
+    that computes prompts apart may compute as much as of a longer one."""
+    pieces = -(-tokens // max(most, 1))
+    return min(-(-tokens // pieces), most)
 
 
 def _check_finite(rows: Sequence[Logits]) -> None:

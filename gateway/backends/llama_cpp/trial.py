@@ -19,7 +19,7 @@ from typing import cast
 
 import numpy as np
 
-from gateway.backends.llama_cpp.context import Attending
+from gateway.backends.llama_cpp.context import Attending, Context
 from gateway.backends.llama_cpp.embedding import outputs
 from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.llama_cpp.offload import Offload

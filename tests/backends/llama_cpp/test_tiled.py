@@ -169,7 +169,7 @@ def test_what_was_generated_is_read_again_where_it_comes_back_as_a_prompt() -> N
     behind = WORDS + first.text + " and so on"
     again, known = ask(talking, behind), ask(fresh, behind)
     assert (again.token_ids, again.logprobs) == (known.token_ids, known.logprobs)
-    assert 0 < again.timings.cached_tokens <= first.prompt_tokens
+    assert 0 < again.timings.cached_tokens <= first.usage.prompt_tokens
     for each in (talking, fresh):
         asyncio.run(each.close())
 
