@@ -20,6 +20,7 @@ from gateway.cli.common import (
 )
 from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.outputs import check_folder
+from gateway.core.collecting import uncollected
 
 if TYPE_CHECKING:
     from gateway.evaluation.summary import RunResult
@@ -122,10 +123,12 @@ def _finish(found: "RunResult", out_dir: Path | None) -> NoReturn:
     """Print the tables, write the files; exit code 1 when items failed."""
     from gateway.report.pages import run as page
 
-    show(page.brief(found.report, found.timings))
+    with uncollected():
+        show(page.brief(found.report, found.timings))
+        if out_dir is not None:
+            with reading("writing the report"):
+                page.write_run(found, out_dir)
     if out_dir is not None:
-        with reading("writing the report"):
-            page.write_run(found, out_dir)
         tell(f"report: {out_dir / 'report.html'}")
     raise typer.Exit(FAILED if found.report.failed else 0)
 

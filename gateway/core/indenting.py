@@ -109,7 +109,7 @@ def _columns(values: Sequence[Any]) -> Mapping[str, Sequence[Any]]:
 def _list(value: Sequence[Any], depth: int) -> Iterator[str]:
     inner, end = _line(depth), _line(depth - 1)
     if _are_plain(value):
-        yield f"[{inner}{_spread(_FLAT.encode(value)[1:-1], inner)}{end}]"
+        yield f"[{inner}{_of_texts(value, inner) or _of_plain(value, inner)}{end}]"
         return
     if (parts := _alike(value, depth)) is not None:
         # The last has no comma behind it.
@@ -121,6 +121,21 @@ def _list(value: Sequence[Any], depth: int) -> Iterator[str]:
         yield from _parts(each, depth + 1)
         begin = f",{inner}"
     yield f"{end}]"
+
+
+def _of_texts(values: Sequence[Any], inner: str) -> str:
+    """Texts of which no character is to be escaped, such as ids, one a line; "" for others."""
+    if not _are_texts(values):
+        return ""
+    whole = "".join(values)
+    if not (whole.isascii() and whole.isprintable()) or '"' in whole or "\\" in whole:
+        return ""
+    between = f'",{inner}"'
+    return f'"{between.join(values)}"'
+
+
+def _of_plain(values: Sequence[Any], inner: str) -> str:
+    return _spread(_FLAT.encode(values)[1:-1], inner)
 
 
 def _spread(text: str, inner: str) -> str:

@@ -81,8 +81,12 @@ def _of_lists(kind: Any, reading: Strictness) -> Callable[[Sequence[Any]], list[
     plain = as_they_are(cast(Any, arguments[0]), reading)
 
     def read(values: Sequence[Any]) -> list[Any] | None:
-        if not plain.issuperset(map(type, chain.from_iterable(values))):
+        kinds = set(map(type, chain.from_iterable(values)))
+        if not plain.issuperset(kinds):
             return None
+        # Most lists of labels and their lengths are one: an object for each would be a lot.
+        if len(kinds) <= 1 and values.count(values[0]) == len(values):
+            return [tuple(values[0])] * len(values)
         return list(map(tuple, values))
 
     return read

@@ -64,6 +64,7 @@ def predictions_from(
         DataError: an answer is lacking that the run consists of.
     """
     made: dict[str, Items] = {}
+    order = _order(record)
     for cell in record.cells:
         answers = known[cell.digest]
         keys = cell.keys(record.items)
@@ -76,7 +77,8 @@ def predictions_from(
         observed = observed_of(answers, keys)
         for name in names_of(record, cell):
             found = read_all(observed, _calibrator(record, cell, name, answers))
-            made[name] = _by_item_id(_columns(record, name, observed, found))
+            columns = _columns(record, name, observed, found)
+            made[name] = Items(columns.taken(order) if order else columns)
     return made
 
 
@@ -287,7 +289,8 @@ def _columns(
     )
 
 
-def _by_item_id(columns: Columns) -> Items:
-    ids = columns.item_id
+def _order(record: RunRecord) -> list[int]:
+    """Places of the items in the order of their ids; none where they stand so."""
+    ids = [item.item_id for item in record.items]
     order = sorted(range(len(ids)), key=ids.__getitem__)
-    return Items(columns if order == list(range(len(ids))) else columns.taken(order))
+    return [] if order == list(range(len(ids))) else order

@@ -257,9 +257,6 @@ def _observed(bodies: Sequence[str], name: str) -> Columned[Observation]:
             found = {each: list(map(attrgetter(each), singly)) for each in _NAMES}
         for each in _NAMES:
             columns[each] += found[each]
-    for each in _ALIKE:
-        same: dict[object, object] = {}
-        columns[each] = list(map(same.setdefault, columns[each], columns[each]))
     return Columned(_made, columns)
 
 
@@ -275,8 +272,6 @@ def observed_of(answers: Mapping[str, Observation], keys: Sequence[str]) -> Colu
 
 
 _NAMES = tuple(each.name for each in fields(Observation))
-_ALIKE = ("labels", "token_counts", "byte_counts", "exemplars", "fingerprint")
-"""Fields that many answers have in common: one object stands for all that are equal."""
 _AT_ONCE = 1_000
 """Answers read at once: few enough to stay in the processor's cache, many enough to be worth it."""
 _read = reader_of(Observation, _OF_ANY_VERSION)

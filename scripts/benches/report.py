@@ -2,32 +2,42 @@
 
     scripts/bench report [ITEMS] [CELLS]
 
-run     what `gateway run` does when the last answer is there: score, compare, write the files.
-score   `gateway score FOLDER`, a process of its own, from its start to its end.
+read    the answers of all cells, from their store.
+run     what `gateway run` does then: score, compare, write the files.
+both    one after the other.
+report  `gateway report RUN`, which does the same: a process of its own, from its start to its end.
+score   `gateway score FOLDER`, likewise.
 
 Seconds of the clock and of the processor; the second are less touched by what else runs.
 """
 
+import gc
 import resource
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import numpy as np
 from common import show
 
-from gateway.core.digests import digest_text
+from gateway.core.collecting import uncollected
+from gateway.core.digests import canonical_json, digest_text
 from gateway.evaluation.predictions import predictions_from
 from gateway.evaluation.record import RecordedCell, RecordedItem, RunRecord
-from gateway.evaluation.store import Observation
+from gateway.evaluation.store import Observation, Store
 from gateway.evaluation.summary import RunResult, evaluate
 from gateway.report.pages.run import write_run
 from gateway.scoring.results import Prediction, Status
 
 LABELS = ("bug", "feature", "question")
+Made = TypeVar("Made")
 
 
 def made(items: int, cells: int) -> tuple[RunRecord, dict[str, dict[str, Observation]]]:
@@ -82,34 +92,81 @@ def made(items: int, cells: int) -> tuple[RunRecord, dict[str, dict[str, Observa
     return record, answers
 
 
-def reported(record: RunRecord, answers: dict[str, dict[str, Observation]], folder: Path) -> None:
+Answers = Mapping[str, Mapping[str, Observation]]
+
+
+def stored(record: RunRecord, answers: Answers, path: Path) -> None:
+    """Put all into a store, with one commit: with one an answer it takes longer than the rest."""
+    with Store(path) as store:
+        store.put_run(record.run_id, record.task, record.text)
+    rows = (
+        (cell, item, "ok", canonical_json(asdict(observation)), 0.5, 0.25, "")
+        for cell, said in answers.items()
+        for item, observation in said.items()
+    )
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executemany("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+@uncollected()
+def read(record: RunRecord, path: Path) -> Answers:
+    """As `gateway run` reads what the store has."""
+    with Store(path) as store:
+        return {cell.name: store.answers(cell.digest) for cell in record.cells}
+
+
+def reported(record: RunRecord, answers: Answers, folder: Path) -> None:
     """As `gateway run` ends."""
     predictions = predictions_from(record, answers)
     report = evaluate(record, predictions, answers)
     write_run(RunResult(record, predictions, report, ()), folder)
 
 
-def timed(who: int, what: Callable[[], object]) -> list[str]:
+@dataclass(frozen=True)
+class Took:
+    """Seconds of the clock and of the processor."""
+
+    clock: float
+    processor: float
+
+    def row(self, name: str) -> list[str]:
+        return [name, f"{self.clock:.1f}", f"{self.processor:.1f}"]
+
+
+def timed(what: Callable[[], Made], who: int = resource.RUSAGE_SELF) -> tuple[Made, Took]:
     begun, before = time.perf_counter(), resource.getrusage(who)
-    what()
+    found = what()
     seconds, after = time.perf_counter() - begun, resource.getrusage(who)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return [f"{seconds:.1f}", f"{used:.1f}"]
+    return found, Took(seconds, used)
+
+
+def command(*words: str | Path) -> Took:
+    """How long a command of the gateway takes."""
+    line = [sys.executable, "-m", "gateway", *map(str, words)]
+    return timed(
+        lambda: subprocess.run(line, check=True, capture_output=True), resource.RUSAGE_CHILDREN
+    )[1]
 
 
 def main() -> None:
     items, cells = (int(word) for word in [*sys.argv[1:], *("20000", "20")[len(sys.argv) - 1 :]])
-    record, answers = made(items, cells)
     with TemporaryDirectory() as made_here:
-        folder = Path(made_here) / "report"
-        run = timed(resource.RUSAGE_SELF, lambda: reported(record, answers, folder))
-        command = [sys.executable, "-m", "gateway", "score", str(folder)]
-        score = timed(
-            resource.RUSAGE_CHILDREN,
-            lambda: subprocess.run(command, check=True, capture_output=True),
-        )
+        store, folder = Path(made_here) / "store.sqlite", Path(made_here) / "report"
+        record, answers = made(items, cells)
+        stored(record, answers, store)
+        # What made them would be looked at again and again by the garbage collector.
+        del answers
+        gc.collect()
+        known, reading = timed(lambda: read(record, store))
+        _, run = timed(lambda: reported(record, known, folder))
+        both = Took(reading.clock + run.clock, reading.processor + run.processor)
+        again = Path(made_here) / "again"
+        report = command("report", record.run_id, "--store", store, "--out", again)
+        score = command("score", folder)
+    took = {"read": reading, "run": run, "both": both, "report": report, "score": score}
     title = f"A report of {items:,} items, {cells} cells and 2 baselines"
-    show(title, ["", "seconds", "of processor"], [["run", *run], ["score", *score]])
+    show(title, ["", "seconds", "of processor"], [each.row(name) for name, each in took.items()])
 
 
 if __name__ == "__main__":
