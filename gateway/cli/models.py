@@ -191,7 +191,7 @@ def _tune(entry: str, models_file: Path | None, *, asked: bool, quiet: bool) -> 
             return
         note(
             f"trying which settings are fastest for {entry} and change no byte: two or three "
-            "minutes for a small model (--no-tune skips it, Ctrl-C leaves it as it is)"
+            "minutes for a small model (--no-tune or Ctrl-C skips it, --tune does it later)"
         )
         show(page.section(choose_fastest(entry, models_file, quiet=quiet).choice))
     except GatewayError as error:
