@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from gateway.core.types import Answer, TaskKind
-from gateway.evaluation.summary import charged, conclusion, models_and_rivals, trivial_answer
+from gateway.evaluation.summary import charged, conclusion, held_of, trivial_answer
 from gateway.report.sentences import baseline_sentence, summary_sentences
-from gateway.scoring.contest import Design, all_pairs, hold_entrants
+from gateway.scoring.contest import all_pairs
 from gateway.scoring.flips import differing
 from gateway.scoring.metrics import shown_with
 from gateway.scoring.pairing import entrant
@@ -25,13 +25,8 @@ def judged(
     models: Sequence[list[Prediction]],
     baselines: Sequence[list[Prediction]] = (),
     resamples: int = 300,
-    permutations: int | None = None,
 ) -> Report:
-    """As a run is judged.
-
-    Args:
-        permutations: of each test, and resamples of each difference; None: those of a run.
-    """
+    """As a run is judged."""
     labels = LABELS if kind == "classification" else ()
     trivial = trivial_answer({each[0].cell: each for each in baselines})
     read = {
@@ -54,10 +49,7 @@ def judged(
         )
         for name, each in read.items()
     ]
-    design = Design(metric)
-    if permutations is not None:
-        design = replace(design, permutations=permutations, resamples=permutations)
-    held = hold_entrants(*models_and_rivals(read, metric, cells), design)
+    held = held_of(read, metric, cells=cells)
     cells = [replace(each, verdicts=held.against.get(each.name, ())) for each in cells]
     return Report(
         run_id="0",
