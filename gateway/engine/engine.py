@@ -249,7 +249,8 @@ class Engine:
 
     def _empty(self) -> Prefixes:
         """What the context holds when it is new."""
-        piece, apart = self._piece or 1, self._prompts_apart
+        # A piece is computed at once; what was generated, token by token.
+        piece, apart = self._piece or 1, self._prompts_apart or self._piece > 0
         return Prefixes(self._context, piece, self._kept, prompts_apart=apart)
 
     def _loop(self) -> None:

@@ -1,6 +1,8 @@
 """The scheduler changes no byte, survives failures, and lets go of what nobody waits for."""
 
 import asyncio
+import contextlib
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -305,6 +307,30 @@ def test_a_serial_engine_never_takes_generated_tokens_for_a_prompt(
     again = engine.submit(longer, greedy(backend, longer)).result(timeout=120)
     assert again.timings.cached_tokens == SERIAL_PIECE
     engine.close()
+
+
+def test_nor_those_of_a_request_that_still_generates(backend: LlamaCppBackend) -> None:
+    prompt = prompt_of(backend, " ".join(WORDS * 30))[:250]
+    context = Context(backend._model, sequences=2, length=2048, threads=1)
+    with contextlib.closing(Engine(context, serial=True)) as engine:
+        done = engine.submit(prompt, greedy(backend, prompt, 30)).result(timeout=120).answer
+    assert isinstance(done, Generated)
+    longer = [*prompt, *done.token_ids]
+    context = Context(backend._model, sequences=2, length=2048, threads=1)
+    decode, far = context.decode, threading.Event()
+
+    def spied(rows: Sequence[PassRow]) -> Logits:
+        if any(row.position >= len(longer) for row in rows):
+            far.set()
+        return decode(rows)
+
+    context.decode = spied  # type: ignore[method-assign]
+    with contextlib.closing(Engine(context, serial=True)) as engine:
+        running = engine.submit(prompt, greedy(backend, prompt, 400))
+        assert far.wait(timeout=120)
+        again = engine.submit(longer, greedy(backend, longer)).result(timeout=120)
+        assert again.timings.cached_tokens == SERIAL_PIECE
+        running.cancel()
 
 
 def test_a_pass_past_its_deadline_frees_its_sequence(backend: LlamaCppBackend) -> None:
