@@ -74,7 +74,7 @@ class LlamaCppBackend(EngineBackend):
         split = self._split_from(digests)
         trial.check(
             *(path, digests.contents, self._attending, self._offload, spec.parallel),
-            split=self._split,
+            split=split,
         )
         load = partial(GgufModel, path, self._offload, repack=self._repack, split=split)
         self._model = _models.take(self._model_key, load)
@@ -116,13 +116,13 @@ class LlamaCppBackend(EngineBackend):
         return choice_for(file, self.spec.kernels, build, rows, adapted=adapted)
 
     def _split_from(self, digests: WeightsDigests) -> str:
-        """The contents that are computed split; empty: none are."""
+        """Digest of the file that is computed split; empty: it is not."""
         if self._split and self._offload.layers:
             raise ModelLoadError(
                 f"{self.spec.name}: split weights are computed on a processor alone",
                 hint="gpu_layers = 0 in its entry, or leave split out",
             )
-        return digests.contents if self._split else ""
+        return digests.file if self._split else ""
 
     @property
     def chooses(self) -> bool:

@@ -45,8 +45,8 @@ class GgufModel(GgufVocabulary):
     Args:
         offload: which layers lie on a card.
         repack: lay weights out anew for the processor.
-        split: digest of the file's contents, to compute its Q4_1 as Q4_0 and a product beside it;
-            empty: it is computed as it is.
+        split: the file's digest, to compute its Q4_1 as Q4_0 and a product beside it; empty: it is
+            computed as it is.
 
     Raises:
         ModelLoadError: the file is absent, no GGUF, truncated, of an unknown architecture, or too
@@ -96,13 +96,25 @@ class GgufModel(GgufVocabulary):
         with split_files(path, split) as (weights, minimums):
             super().__init__(weights, **settings)
             self.path = path
-            self.files.hold(weights)
             try:
-                self.minimums = Adapter(split, 1.0, load_adapter(self.handle, minimums))
-            except ModelLoadError:
+                return self._hold(weights, minimums, split)
+            except (ModelLoadError, OSError) as error:
                 super().close()
-                raise
-            return minimums.stat().st_size
+                if isinstance(error, ModelLoadError):
+                    raise
+                raise ModelLoadError(
+                    f"{path}: its split form was removed while it was loaded", hint="load it again"
+                ) from error
+
+    def _hold(self, weights: Path, minimums: Path, split: str) -> int:
+        if not self.abilities.writes:
+            raise ModelLoadError(
+                f"{self.path}: split weights are for models that write",
+                hint="leave split out of its entry",
+            )
+        self.files.hold(weights)
+        self.minimums = Adapter(split, 1.0, load_adapter(self.handle, minimums))
+        return minimums.stat().st_size
 
     def close(self) -> None:
         super().close()

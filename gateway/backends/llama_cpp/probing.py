@@ -265,8 +265,8 @@ class _Bench:
             return _loaded(self.of.path, settings.repack)
         if self.of.adapter:
             raise BackendError("split weights take the place of the entry's adapter")
-        contents = weights_digests(self.of.path, digest_memory()).contents
-        model = _loaded(self.of.path, settings.repack, contents)
+        digest = weights_digests(self.of.path, digest_memory()).file
+        model = _loaded(self.of.path, settings.repack, digest)
         refuse_other_numbers(model, self._model(USUAL))
         return model
 

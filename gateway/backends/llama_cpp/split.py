@@ -12,48 +12,59 @@ lies. Its rank is filled up with zeros to what the library's product of F32 take
 llama.cpp has a repacked kernel of Q4_0 on most processors and none of Q4_1. What the LoRA costs is
 less than what that gains; `gateway certify --fastest` measures both.
 
-Both files are written once and kept (`gateway.core.kept`); no answer depends on whether they are.
+Both files are written once and kept (`gateway.core.kept`) with their digests; what is not as it
+was written is made again. So no answer depends on whether they are kept.
 """
 
+import json
+import logging
 import os
 import struct
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.core.digests import digest_json
+from gateway.core.digests import canonical_json, digest_json, file_digest
 from gateway.core.errors import ModelLoadError
+from gateway.core.files import stamps
 from gateway.core.kept import WEIGHTS, KeptFiles
 from gateway.models.environment import kept_files
 from gateway.models.gguf_parts import parts_of
 
+logger = logging.getLogger("gateway.models")
+
 Bytes = NDArray[np.uint8]
 
+_PARTS = ("q4_0", "minimums", "seal")
+_OFTEN_S = 3600.0
+"""A use is noted where the last one is so many seconds ago."""
 _BLOCK = 32
 _OF_Q4_1, _OF_Q4_0, _OF_Q8_0 = 20, 18, 34
 """Bytes of a block: scale and minimum, or a scale, as F16, and 16 bytes of numbers; of Q8_0 32."""
 _STEP = 64
 """Numbers that `ggml_vec_dot_f32` takes at once with AVX-512, less with other processors. What is
 left of a row it takes one by one: a rank of 18 is 1.3 times slower than one of 64."""
-_FORM = 1
+_FORM = 2
 """Counts the ways in which the files were written."""
 _OF_MATRICES = ("blk.", "output.")
 """How names of matrices begin that a LoRA may change; the embedding is looked up instead."""
 
 
 @contextmanager
-def split_files(path: Path, contents: str) -> Iterator[tuple[Path, Path]]:
+def split_files(path: Path, digest: str) -> Iterator[tuple[Path, Path]]:
     """The weights in which Q4_1 is Q4_0, and the LoRA with the rest; made where they are not kept.
 
     They are there while the block runs. What is mapped stays readable behind it.
 
     Args:
-        contents: digest of the file's contents.
+        digest: of the file. One of the same contents may have another chat template, which the
+            weights bring too.
 
     Raises:
         ModelLoadError: the file has no matrices of Q4_1, is one of several, or its split form
@@ -61,46 +72,106 @@ def split_files(path: Path, contents: str) -> Iterator[tuple[Path, Path]]:
     """
     if len(parts_of(path)) > 1:
         raise ModelLoadError(f"{path}: split weights are made of a model in one file")
-    name = digest_json([contents, _FORM])
-    if (files := kept_files()) is not None and files.takes(path.stat().st_size):
-        yield _kept(files, path, name)
+    if kept := _kept(path, digest_json([digest, _FORM])):
+        yield kept
         return
     with tempfile.TemporaryDirectory(prefix="split-", ignore_cleanup_errors=True) as folder:
-        yield _made(path, Path(folder) / "weights", Path(folder) / "minimums")
+        yield _made_once(path, Path(folder))
 
 
-def _kept(files: KeptFiles, path: Path, name: str) -> tuple[Path, Path]:
-    names = [f"{name}-{part}{WEIGHTS}" for part in ("q4_0", "minimums")]
-    weights, minimums = (files.folder / each for each in names)
-    if weights.is_file() and minimums.is_file():
-        files.used(weights)
-        files.used(minimums)
-        return weights, minimums
-    files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    unfinished = [files.unfinished(each) for each in names]
+def _kept(path: Path, name: str) -> tuple[Path, Path] | None:
+    """None: they are not kept, or cannot be."""
+    files = kept_files()
+    if files is None or not files.takes(path.stat().st_size):
+        return None
+    weights, minimums, seal = (files.folder / f"{name}-{part}{WEIGHTS}" for part in _PARTS)
+    made = weights, minimums
     try:
-        _made(path, *unfinished)
-        os.replace(unfinished[0], weights)
-        os.replace(unfinished[1], minimums)
+        if not _is_sealed(files, made, seal):
+            _make(files, path, made, seal)
+    except OSError as why:
+        # It costs time and nothing else.
+        logger.warning("the split form of %s is not kept for the next start: %s", path, why)
+        return None
+    # One that is too large for the cache together with the other is gone again.
+    return made if weights.is_file() and minimums.is_file() else None
+
+
+def _make(files: KeptFiles, path: Path, made: tuple[Path, Path], seal: Path) -> None:
+    files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unfinished = [files.unfinished(each.name) for each in made]
+    try:
+        _write(path, *unfinished)
+        digests = [file_digest(each) for each in unfinished]
+        for written, target in zip(unfinished, made, strict=True):
+            _to_disk(written)
+            os.replace(written, target)
     finally:
         for each in unfinished:
             each.unlink(missing_ok=True)
-    files.trim()
-    return weights, minimums
+    _seal(files, made, seal, digests)
 
 
-def _made(path: Path, weights: Path, minimums: Path) -> tuple[Path, Path]:
+def _to_disk(path: Path) -> None:
+    """What a lost current would leave of a file is else zeros of the right number."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+# The seal: what both files hold, and what they were when that was last seen.
+
+
+def _seal(files: KeptFiles, made: tuple[Path, Path], seal: Path, digests: list[str]) -> None:
+    said = {"digests": digests, "stamp": stamps(made)}
+    files.write(seal.name, [canonical_json(said).encode()])
+
+
+def _is_sealed(files: KeptFiles, made: tuple[Path, Path], seal: Path) -> bool:
+    """Whether both files are there and hold what was written. They are read whole only where
+    somebody touched them since."""
+    try:
+        said = json.loads(seal.read_bytes())
+        before, wanted = str(said["stamp"]), list(said["digests"])
+        touched = stamps(made) != before
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    if touched and [file_digest(each) for each in made] != wanted:
+        logger.warning("%s or what belongs to it is damaged; it is made again", made[0])
+        return False
+    if touched or time.time() - _used_last(made) > _OFTEN_S:
+        for each in made:
+            files.used(each)
+        with suppress(OSError):
+            _seal(files, made, seal, wanted)
+    return True
+
+
+def _used_last(made: tuple[Path, Path]) -> float:
+    """To note a use changes a file's stamp, so that it is noted now and then."""
+    return min(max(told.st_atime, told.st_mtime) for told in map(Path.stat, made))
+
+
+# What is written.
+
+
+def _made_once(path: Path, folder: Path) -> tuple[Path, Path]:
+    made = folder / "weights", folder / "minimums"
+    try:
+        _write(path, *made)
+    except OSError as exc:
+        raise ModelLoadError(f"{path}: its split form cannot be written: {exc.strerror}") from exc
+    return made
+
+
+def _write(path: Path, weights: Path, minimums: Path) -> None:
+    """Raise OSError where they cannot be written."""
     from gateway.models.gguf_reader import RawReader
 
     reader = RawReader(path)
     if not any(map(_is_split, reader.tensors)):
         raise ModelLoadError(f"{path}: it has no matrices of Q4_1, which alone are split")
-    try:
-        _write_weights(reader, weights)
-        _write_minimums(reader, minimums)
-    except OSError as exc:
-        raise ModelLoadError(f"{path}: its split form cannot be written: {exc.strerror}") from exc
-    return weights, minimums
+    _write_weights(reader, weights)
+    _write_minimums(reader, minimums)
 
 
 def _is_split(tensor: Any) -> bool:

@@ -62,7 +62,7 @@ def check(
     offload: Offload = _HERE,
     sequences: int = MOST_SEQUENCES,
     *,
-    split: bool = False,
+    split: str = "",
 ) -> None:
     """Try a file in a child process, unless its contents were tried before.
 
@@ -70,7 +70,7 @@ def check(
         contents: digest of the weights.
         offload: which layers lie on a card.
         sequences: how many are computed together; `MOST_SEQUENCES` stand for more.
-        split: its Q4_1 is to be computed split.
+        split: as `GgufModel` has it.
 
     Raises:
         ModelLoadError: the library does not run it, with its reason.
@@ -84,7 +84,7 @@ def check(
     key = f"{contents} {library.build().version} {attention} {sequences}{where}"
     if key in (known := _read(memory)):
         return
-    if _runs_elsewhere(path, attention, offload, sequences, contents if split else ""):
+    if _runs_elsewhere(path, attention, offload, sequences, split):
         # Where it cannot be kept it is tried again, which costs a second.
         with contextlib.suppress(OSError):
             write_atomically(memory, json.dumps(sorted({*known, key}), indent=1))
@@ -161,8 +161,6 @@ def run(
 def refuse_other_numbers(split: GgufModel, whole: GgufModel) -> None:
     """Raise BackendError where split weights are not computed as those that they were made of: an
     architecture's own kind of layer takes no LoRA."""
-    if not split.abilities.writes:
-        raise BackendError("split weights are for models that write")
     found, wanted = (_last_logits(model) for model in (split, whole))
     if np.abs(found - wanted).max() > _SPLIT_ROUNDING * np.ptp(wanted):
         raise _Misread("split weights give other numbers than those that they were made of")

@@ -1,6 +1,7 @@
 """Q4_1 computed split: the same weights, found again to the last bit, and the same numbers."""
 
 import asyncio
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -27,6 +28,7 @@ from gateway.models.gguf_reader import PlainReader
 from gateway.models.spec import PathSource
 from gateway.models.weights import weights_digests
 from gateway.quantization.names import parse_level
+from tests.support.architectures import write
 from tests.support.tiny_gguf import write_gguf
 
 CONTENTS = "c" * 64
@@ -39,8 +41,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _quantized(tmp_path_factory.mktemp("tiny"), "Q4_1")
 
 
-def _quantized(folder: Path, kind: str) -> Path:
-    (source,) = write_gguf(folder / "f32.gguf")
+def _quantized(folder: Path, kind: str, source: Path | None = None) -> Path:
+    source = source or write_gguf(folder / "f32.gguf")[0]
     made, level = folder / f"{kind}.gguf", parse_level(kind).number or 0
     quantize(source, made, level, importance={}, threads=1, on_tensor=lambda _: None)
     return made
@@ -88,12 +90,81 @@ def test_what_was_made_is_kept_and_made_once(tiny: Path, kept: Path) -> None:
     first[0].unlink()
     with split_files(tiny, CONTENTS) as once_more:
         assert [path.read_bytes() for path in once_more] == said
-    assert len(list(kept.iterdir())) == 2, "nothing unfinished is left"
+    names = {path.name.rpartition("-")[2] for path in kept.iterdir()}
+    assert names == {"q4_0.weights", "minimums.weights", "seal.weights"}, "nothing unfinished"
+
+
+@pytest.mark.parametrize("part", [0, 1])
+@pytest.mark.parametrize("damage", ["a bit", "the end"])
+def test_what_was_damaged_is_made_again(tiny: Path, kept: Path, part: int, damage: str) -> None:
+    with split_files(tiny, CONTENTS) as made:
+        said = [path.read_bytes() for path in made]
+    whole, times = said[part], made[part].stat()
+    made[part].write_bytes(
+        bytes([*whole[:-9], whole[-9] ^ 1, *whole[-8:]]) if damage == "a bit" else whole[:-64]
+    )
+    os.utime(made[part], ns=(times.st_atime_ns, times.st_mtime_ns))
+    with split_files(tiny, CONTENTS) as again:
+        assert [path.read_bytes() for path in again] == said
+
+
+def test_a_use_is_noted_and_what_is_whole_stays(tiny: Path, kept: Path) -> None:
+    with split_files(tiny, CONTENTS) as made:
+        stamps = [path.stat() for path in made]
+    for path in made:
+        os.utime(path, ns=(1, 1))
+    with split_files(tiny, CONTENTS) as again:
+        after = [path.stat() for path in again]
+    assert [each.st_ino for each in after] == [each.st_ino for each in stamps], "not made again"
+    assert min(each.st_atime for each in after) > 1.0
+
+
+@pytest.mark.parametrize("seal", ["", "{", "[]", '{"digests": 1, "stamp": ""}'])
+def test_what_no_seal_speaks_for_is_made_again(tiny: Path, kept: Path, seal: str) -> None:
+    with split_files(tiny, CONTENTS) as made:
+        said = made[0].read_bytes()
+    made[0].write_bytes(b"another's")
+    next(kept.glob("*-seal*")).write_text(seal)
+    with split_files(tiny, CONTENTS) as again:
+        assert again[0].read_bytes() == said
+
+
+def test_what_cannot_be_kept_is_made_for_one_load(
+    tiny: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.write_text("no folder")
+    with split_files(tiny, CONTENTS) as made:
+        assert all(path.is_file() and kept not in path.parents for path in made)
+    kept.unlink()
+    most = 2 * tiny.stat().st_size
+    monkeypatch.setenv("GATEWAY_CACHE", f"{most}B")
+    with split_files(tiny, CONTENTS) as made:
+        assert all(path.is_file() for path in made), "one of the two was too much for the cache"
+
+
+def test_a_file_with_another_template_has_its_own(tiny: Path, tmp_path: Path, kept: Path) -> None:
+    other = tmp_path / "other.gguf"
+    other.write_bytes(tiny.read_bytes().replace(b"message", b"massage"))
+    memory = tmp_path / "digests.json"
+    first, second = (weights_digests(path, memory).contents for path in (tiny, other))
+    assert first == second
+    for path in (tiny, other):
+        backend = LlamaCppBackend(_spec(path, split=True), path)
+        with closing(GgufModel(path)) as whole:
+            assert backend._model.chat_template == whole.chat_template
+        backend.release()
+    assert len(list(kept.iterdir())) == 6
 
 
 def test_what_has_no_q4_1_is_refused(tmp_path: Path) -> None:
     file = _quantized(tmp_path, "Q8_0")
     with pytest.raises(ModelLoadError, match="no matrices of Q4_1"):
+        GgufModel(file, split=CONTENTS)
+
+
+def test_an_encoder_is_refused(tmp_path: Path) -> None:
+    file = _quantized(tmp_path, "Q4_1", write("bert-mean", tmp_path))
+    with pytest.raises(ModelLoadError, match="for models that write"):
         GgufModel(file, split=CONTENTS)
 
 
