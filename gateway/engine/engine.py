@@ -389,7 +389,7 @@ class Engine:
             logger.error("a pass failed, and its %d requests with it", len(shares), exc_info=error)
             self._count(error)
             for task, _ in shares:
-                self._prefixes.keep(task.sequence, 0)
+                self._prefixes.forget(task.sequence)
                 self._fail(task, error)
             return
         self.stats.passes += 1

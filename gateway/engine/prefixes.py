@@ -197,6 +197,11 @@ class Prefixes:
         del held.tokens[kept:]
         return lost
 
+    def forget(self, sequence: int) -> None:
+        """Make a sequence empty, whatever a pass that failed has left there."""
+        self.keep(sequence, 0)
+        self._context.truncate(sequence, 0)
+
     def _go_back(self, sequence: int) -> int:
         """To the last state that was saved; returns how many tokens it holds."""
         saved = self._held[sequence].saved

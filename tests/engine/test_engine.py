@@ -319,7 +319,7 @@ def test_nor_those_of_a_request_that_still_generates(backend: LlamaCppBackend) -
     context = Context(backend._model, sequences=2, length=2048, threads=1)
     decode, far = context.decode, threading.Event()
 
-    def spied(rows: Sequence[PassRow]) -> Logits:
+    def spied(rows: Sequence[PassRow]) -> list[Logits]:
         if any(row.position >= len(longer) for row in rows):
             far.set()
         return decode(rows)

@@ -1,7 +1,7 @@
 """An engine that fails answers everybody at once, says why, and serves the next request."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from gateway.backends.llama_cpp.context import Context
 from gateway.core.errors import BackendError, BackendUnavailable, InvalidRequest, ModelLoadError
 from gateway.core.types import Sampling
 from gateway.engine import engine as engines
-from gateway.engine.context import OUTPUTS_PER_PASS, PassRow
+from gateway.engine.context import OUTPUTS_PER_PASS, Logits, PassRow
 from gateway.engine.engine import Engine
 from gateway.engine.generation import generate
 from gateway.engine.jobs import Generated, Job, Step
@@ -132,6 +132,29 @@ def test_a_fault_anywhere_is_told_and_the_next_request_gets_its_bytes(
         assert f"planted in {name}" in caplog.text
         assert "Traceback" in caplog.text
     assert not engine.stats.down
+
+
+def test_what_a_failed_pass_has_computed_is_forgotten(
+    smollm2: LlamaCppBackend,
+    engine: Engine,
+    right: tuple[object, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, failed = Context.decode, []
+
+    def fail(context: Context, rows: Sequence[PassRow]) -> list[Logits]:
+        found = whole(context, rows)
+        if not failed:
+            failed.append(len(rows))
+            raise BackendError("planted behind some tokens")
+        return found
+
+    monkeypatch.setattr(Context, "decode", fail)
+    for _ in range(engine._context.sequences):
+        failed.clear()
+        error = engine.submit(BESIDE, greedy(smollm2, BESIDE)).exception(timeout=30)
+        assert "planted" in str(error)
+    assert answer(engine, smollm2, PROMPT) == right
 
 
 def test_where_no_new_context_is_to_be_had_it_is_told_at_once_and_tried_again(
