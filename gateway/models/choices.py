@@ -48,6 +48,9 @@ class Settings:
 
 _OURS = Strictness(strangers=True)
 
+_ADAPTED = "adapted"
+"""What an entry with an adapter chose is its own: it can do less than its base."""
+
 USUAL = Settings()
 """What a file is computed with for which nothing was chosen."""
 
@@ -127,7 +130,8 @@ class Choice:
     @property
     def key(self) -> str:
         """What it holds for."""
-        return _key(self.file, self.kernels, self.processor, self.build)
+        adapted = [_ADAPTED] if self.adapter else []
+        return _key(self.file, self.kernels, self.processor, self.build, *adapted)
 
     @property
     def taken(self) -> Tried:
@@ -163,17 +167,22 @@ def choice_for(
     tried with fewer rows than passes now have.
 
     Args:
-        adapted: for an entry with an adapter, which is not computed with split weights.
+        adapted: for an entry with an adapter, which is not computed with split weights. What it
+            chose itself comes before what was chosen for its base.
     """
     path = fastest_file()
     if not path.is_file():
         return None
-    found = _read(path).get(_key(file, kernels, processor(), build))
+    known, of = _read(path), (file, kernels, processor(), build)
+    keys = [_key(*of, _ADAPTED), _key(*of)] if adapted else [_key(*of)]
+    found = (_choice(known.get(key), path) for key in keys)
+    holds = (each for each in found if each and each.rows >= rows)
+    return next((each for each in holds if not (adapted and each.settings.split)), None)
+
+
+def _choice(found: object, path: Path) -> Choice | None:
     with suppress(DataError):
-        choice = from_plain(Choice, found, str(path), reading=_OURS) if found else None
-        if choice is None or (adapted and choice.settings.split):
-            return None
-        return choice if choice.rows >= rows else None
+        return from_plain(Choice, found, str(path), reading=_OURS) if found else None
     return None
 
 

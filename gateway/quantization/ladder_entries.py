@@ -19,9 +19,12 @@ from gateway.quantization.source import Given
 
 _KEPT = (
     *("license", "context_length", "end_of_turn", "parallel", "threads", "batch_tokens"),
-    *("adapter_scale", "deterministic", "attention", "repack", "system", "dtype", "device"),
+    *("adapter_scale", "deterministic", "attention", "repack", "split"),
+    *("system", "dtype", "device"),
 )
 """Keys of the source's entry that hold for its levels too; what is the default is left out."""
+_LEFT = ("split", True)
+"""A level of another type has nothing to split."""
 
 _PLAIN = "plain"
 """The one chat template that has a name instead of a file."""
@@ -98,7 +101,7 @@ def kept_keys(spec: ModelSpec, template: str) -> Iterator[tuple[str, object]]:
     """
     own = {field.name: field.default for field in fields(spec)}
     for key in _KEPT:
-        if key in own and (value := getattr(spec, key)) != own[key]:
+        if key in own and (value := getattr(spec, key)) != own[key] and (key, value) != _LEFT:
             yield key, value
     if template:
         yield "chat_template", template

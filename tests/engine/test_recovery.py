@@ -140,7 +140,8 @@ def test_what_a_failed_pass_has_computed_is_forgotten(
     right: tuple[object, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole, failed = Context.decode, []
+    whole = Context.decode
+    failed: list[int] = []
 
     def fail(context: Context, rows: Sequence[PassRow]) -> list[Logits]:
         found = whole(context, rows)

@@ -78,6 +78,20 @@ def test_other_choices_are_left_as_they_are() -> None:
     assert choice_for(other.file, "decode", MADE.build, 1) == other
 
 
+def test_an_adapter_and_its_base_choose_each_for_itself() -> None:
+    split = replace(MADE, settings=Settings(split=True))
+    adapted = replace(MADE, adapter="a" * 64, settings=USUAL)
+
+    def with_adapter() -> Choice | None:
+        return choice_for(MADE.file, "decode", MADE.build, 128, adapted=True)
+
+    save_choice(MADE)
+    assert with_adapter() == MADE
+    save_choice(adapted)
+    save_choice(split)
+    assert (found(), with_adapter()) == (split, adapted)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"x": 1}'])
 def test_an_unreadable_file_chooses_nothing(text: str) -> None:
     fastest_file().write_text(text)
