@@ -67,12 +67,29 @@ ESTIMANDS: Mapping[str, Estimand] = {
 """By the names listed at `CellScore.metrics`."""
 
 
-def items_of(metric: str) -> str:
-    """Of which items a metric is, of one label or field too."""
-    name, of_one, _ = metric.partition(":")
-    wanted = f"{name}:" if of_one else name
-    found = (each.items for key, each in ESTIMANDS.items() if key == name or key.startswith(wanted))
-    return next(found, _ALL)
+_PHRASES = {
+    _ALL: "",
+    "answered": "that are answered",
+    "answered, with probabilities": "that are answered, with probabilities",
+    "answered LABEL": "that are answered {}",
+    "of LABEL": "of {}",
+    "of LABEL or answered so": "of {} or answered so",
+    "all whose gold value names it": "whose gold value names {}",
+    "all that were written to their end": "that were written to their end",
+}
+"""What stands behind "items", of one label or field too."""
+
+
+def not_defined(metric: str) -> str:
+    """Why a cell may have no value of a metric, as the end of a sentence that names it; empty of
+    what is no metric."""
+    name, of_one, one = metric.partition(":")
+    wanted = (f"{name}:LABEL", f"{name}:NAME") if of_one else (name,)
+    found = next((ESTIMANDS[key] for key in wanted if key in ESTIMANDS), None)
+    if found is None:
+        return ""
+    phrase = _PHRASES[found.items].format(repr(one))
+    return f", which counts only items {phrase}" if phrase else " on these items"
 
 
 def rows() -> list[tuple[str, ...]]:

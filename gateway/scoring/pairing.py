@@ -14,7 +14,7 @@ import numpy.typing as npt
 from gateway.core.errors import ComparisonRefused, DataError
 from gateway.core.types import Answer, TaskKind
 from gateway.scoring.arrays import BoolArray, FloatArray, IntArray
-from gateway.scoring.estimands import items_of
+from gateway.scoring.estimands import not_defined
 from gateway.scoring.items import Items, ordered
 from gateway.scoring.mcnemar import FEWEST_DECIDING
 from gateway.scoring.metrics import reads_probabilities
@@ -283,7 +283,7 @@ def _sides(
         if own is None or np.isnan(own.estimate()):
             defined = [name for name in side.table if not np.isnan(side.value(name))]
             raise ComparisonRefused(
-                f"{side.name} has no metric {metric!r}, which is of items {items_of(metric)}",
+                f"{side.name} has no metric {metric!r}{not_defined(metric)}",
                 hint=f"it has {', '.join(defined)}",
             )
         sides.append(own)

@@ -7,7 +7,7 @@ import pytest
 
 import gateway
 from gateway.core.types import Answer, TaskKind
-from gateway.scoring.estimands import ESTIMANDS, Missing, rows
+from gateway.scoring.estimands import ESTIMANDS, Missing, not_defined, rows
 from gateway.scoring.scores import ON_COMMON_ITEMS, score_cell
 from tests.scoring.cells import LABELS, cell
 
@@ -50,3 +50,22 @@ def _wrong(gold: Answer) -> Answer:
 def test_errors_are_compared_where_both_answered() -> None:
     paired = {name for name, each in ESTIMANDS.items() if "both" in each.paired}
     assert paired == set(ON_COMMON_ITEMS)
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("mcc", " on these items"),
+        ("log_loss", ", which counts only items that are answered, with probabilities"),
+        ("precision:a:b", ", which counts only items that are answered 'a:b'"),
+        ("roc_auc:bug", " on these items"),
+        ("field:date", ", which counts only items whose gold value names 'date'"),
+        ("no such metric", ""),
+    ],
+)
+def test_why_a_cell_has_no_value_is_a_sentence(metric: str, said: str) -> None:
+    assert not_defined(metric) == said
+
+
+def test_why_is_said_of_every_metric() -> None:
+    assert all(not_defined(metric) for metric in ESTIMANDS)

@@ -20,6 +20,7 @@ TURN = [{"role": "user", "content": "Hi"}]
 CHAT: dict[str, Any] = {"model": "fake", "messages": TURN, "max_tokens": 2}
 TEXT: dict[str, Any] = {"model": "fake", "prompt": "Hi", "max_tokens": 2}
 RESPONSE: dict[str, Any] = {"model": "fake", "input": "Hi", "max_output_tokens": 2}
+SAMPLERS = ["dry", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature"]
 TOLD: dict[str, Any] = {"model": "fake", "messages": TURN, "stream": False}
 
 OPENAI = [
@@ -93,7 +94,9 @@ def test_every_optional_field_may_be_null(
         {"use_beam_search": False, "length_penalty": 1.0, "guided_json": None, "priority": 0},
         {"cache_salt": "s", "request_id": "r", "ttl": 300},
         GENERATION_SETTINGS,
-        {"samplers": ["dry", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature"]},
+        {"samplers": SAMPLERS},
+        {"samplers": ["penalties", *SAMPLERS[:1], "top_n_sigma", *SAMPLERS[1:]], "top_k": 3}
+        | {"repetition_penalty": 1.1},
         {"samplers": "edskypmxt", "speculative.n_max": 8, "speculative.type": "none"},
         {"repeat_last_n": 64.0, "repetition_penalty": 1.0, "presence_penalty": 0},
         {"repeat_last_n": -1, "repetition_penalty": 1.5},
@@ -119,6 +122,7 @@ def test_defaults_hints_and_bounds_of_the_chat_are_accepted(
         ({"top_n_sigma": 1.5}, "top_n_sigma", "no such sampler"),
         ({"adaptive_target": 0.5}, "adaptive_target", "no such sampler"),
         ({"samplers": ["temperature"]}, "samplers", "one order"),
+        ({"samplers": SAMPLERS, "repetition_penalty": 1.1}, None, "samplers: penalties are not"),
         ({"n_cmpl": 2}, "n_cmpl", "it is n here"),
         ({"n_cmpl": True}, "n_cmpl", "it is n here"),
         ({"n_predict": 5}, "n_predict", "max_tokens"),

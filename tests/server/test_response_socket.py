@@ -86,6 +86,16 @@ def test_a_prompt_is_read_without_an_answer_and_gone_on_from(client: TestClient)
     assert warm["usage"]["output_tokens"] == 0
 
 
+@pytest.mark.parametrize(("limit", "told"), [(50.0, 50), (-1, -1), (None, None), (0, 400)])
+def test_without_an_answer_too_a_limit_is_told_or_refused(
+    client: TestClient, limit: Any, told: int | None
+) -> None:
+    with client.websocket_connect(URL) as socket:
+        end = turn(socket, generate=False, max_output_tokens=limit)[-1]
+    shown = end["status"] if end["type"] == "error" else end["response"]["max_output_tokens"]
+    assert shown == told
+
+
 def test_what_failed_is_not_gone_on_from(client: TestClient) -> None:
     output = [{"type": "function_call_output", "call_id": "none", "output": "rain"}]
     with client.websocket_connect(URL) as socket:

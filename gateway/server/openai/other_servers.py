@@ -3,7 +3,7 @@
 llama.cpp: tools/server/README.md of its repository. vLLM: "OpenAI-Compatible Server" of its manual.
 """
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -31,13 +31,21 @@ _STOPS = only_empty("stop ends an answer at a text")
 _ENDS = "an answer ends where it ends"
 _LAZY = only_empty("a schema holds from the first token of an answer, or behind its thought")
 _OF_LLAMA_CPP = ["dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature"]
-_SAMPLERS = only_default(
+_ORDERS = only_default(
     ["penalties", *_OF_LLAMA_CPP],
     [name for name in _OF_LLAMA_CPP if name != "top_n_sigma"],
     "edskypmxt",
     reason="samplers have one order here",
 )
 """llama.cpp's own order as it is computed, as its manual has it, and in letters."""
+
+
+def _in_order(given: Any) -> Any:
+    _ORDERS.func(given)
+    return given
+
+
+_SAMPLERS = Refusing(_in_order, defaults=_ORDERS.defaults, reason=_ORDERS.reason)
 
 
 class OtherServersFields(SamplingFields):
@@ -83,7 +91,8 @@ class OtherServersFields(SamplingFields):
     top_n_sigma: Annotated[None, _sampler(-1)] = None
     adaptive_target: Annotated[None, _sampler(-1)] = None
     adaptive_decay: _OfSampler = None
-    samplers: Annotated[None, _SAMPLERS] = None
+    samplers: Annotated[Ignored, _SAMPLERS] = None
+    """Where there is a penalty, it must be among them."""
     length_penalty: Annotated[None, _sampler(1)] = None
     use_beam_search: Annotated[None, only_empty("there is no such search here")] = None
     repeat_penalty: Annotated[None, _sampler(1, "it is repetition_penalty here")] = None
@@ -143,6 +152,8 @@ class OtherServersFields(SamplingFields):
     def _penalties_are_of_all(self) -> Self:
         if self.repeat_last_n not in (None, -1) and self.penalizes:
             raise ValueError("repeat_last_n: penalties look at the whole prompt and answer: -1")
+        if isinstance(self.samplers, list) and "penalties" not in self.samplers and self.penalizes:
+            raise ValueError("samplers: penalties are not among them, and a penalty is asked for")
         return self
 
 

@@ -12,15 +12,20 @@ https://developers.openai.com/api/docs/guides/websocket-mode
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, WebSocket
 from starlette.datastructures import Headers
 from starlette.types import Message, Scope
 from starlette.websockets import WebSocketDisconnect
+
+from gateway.core.whole import whole
+from gateway.server.openai.fields import NO_LIMIT
+from gateway.server.wire import is_empty
 
 _LONGEST_S = 3600.0
 """Seconds that a connection lasts; an answer that has begun is told to its end."""
@@ -116,7 +121,7 @@ class _Connection:
     async def _answer(self, text: str) -> None:
         try:
             body = _request_in(text)
-            answers = _answers(body)
+            shown = _as_it_is if _answers(body) else _begun_only(body)
             previous = body.pop("previous_response_id", None)
             items = _items_of(body.get("input"))
             if previous:
@@ -125,7 +130,7 @@ class _Connection:
         except _Refused as refused:
             await self._tell_error(400, refused.error)
             return
-        done = await self._ask(asked, previous or None, answers=answers)
+        done = await self._ask(asked, previous or None, shown)
         if done is not None:
             self._last = _Answered(done["id"], [*items, *done["output"]])
         elif previous:
@@ -142,12 +147,12 @@ class _Connection:
         return self._last.items
 
     async def _ask(
-        self, body: bytes, previous: str | None, *, answers: bool
+        self, body: bytes, previous: str | None, shown: Callable[[str], str]
     ) -> dict[str, Any] | None:
         """Send a request through the application; the answer, if it did not fail.
 
         Args:
-            answers: whether it is told; else the response is, without it.
+            shown: what is told of an event; empty: nothing.
         """
         asked: list[bytes] = [body]
         status, refusal = 0, b""
@@ -167,8 +172,8 @@ class _Connection:
                 refusal += piece
                 return
             for event in _events_in(piece):
-                shown = event if answers else without_answer(event)
-                done = (await self._tell(shown, previous) if shown else None) or done
+                if told := shown(event):
+                    done = await self._tell(told, previous) or done
 
         await self._socket.app(_as_post(self._socket.scope, len(body)), receive, send)
         if refusal:
@@ -220,8 +225,7 @@ def _request_in(text: str) -> dict[str, Any]:
 
 
 def _answers(body: dict[str, Any]) -> bool:
-    """Whether a message asks for an answer; one that does not is made one of a single token, behind
-    which its prompt has been read.
+    """Whether a message asks for an answer.
 
     Raises:
         _Refused: it does not say so by true or false.
@@ -229,35 +233,40 @@ def _answers(body: dict[str, Any]) -> bool:
     said = body.pop("generate", None)
     if said is not None and not isinstance(said, bool):
         raise _Refused("generate is true or false", param="generate")
-    if said is False:
-        body["max_output_tokens"] = 1
     return said is not False
 
 
-_WITHOUT_ANSWER: dict[str, Any] = {
-    "status": "completed",
-    "incomplete_details": None,
-    "max_output_tokens": None,
-    "output": [],
-}
+def _as_it_is(event: str) -> str:
+    return event
 
 
-def without_answer(event: str) -> str:
-    """An event of a response whose answer is not told; empty where it is about the answer."""
+def _begun_only(body: dict[str, Any]) -> Callable[[str], str]:
+    """Make it one of an answer of a single token, behind which its prompt has been read; what is
+    told of an event. A limit that is none is left to be refused."""
+    limit = whole(body.get("max_output_tokens"))
+    if is_empty(limit) or (type(limit) is int and (limit > 0 or limit == NO_LIMIT)):
+        body["max_output_tokens"] = 1
+    return partial(without_answer, limit=None if is_empty(limit) else limit)
+
+
+def without_answer(event: str, limit: int | None = None) -> str:
+    """An event of a response whose answer is not told; empty where it is about the answer.
+
+    Args:
+        limit: the most tokens that were asked for.
+    """
     told = json.loads(event)
     kind, response = told["type"], told.get("response")
     if response is None:
         return "" if kind.startswith("response.") else event
-    if kind == "response.failed":
-        return event
+    response["max_output_tokens"] = limit
     if kind in ("response.completed", "response.incomplete"):
         usage = response["usage"]
         read = {**usage, "output_tokens": 0, "total_tokens": usage["input_tokens"]}
         read["output_tokens_details"] = {"reasoning_tokens": 0}
-        response |= {**_WITHOUT_ANSWER, "usage": read}
+        response |= {"status": "completed", "incomplete_details": None, "output": [], "usage": read}
         # Behind those of its beginning, which are 0 and 1.
         told |= {"type": "response.completed", "sequence_number": 2}
-    response["max_output_tokens"] = None
     return json.dumps(told)
 
 
