@@ -14,6 +14,7 @@ from gateway.server.wire import (
     Hint,
     Ignored,
     Refusing,
+    is_empty,
     only_default,
     only_empty,
 )
@@ -31,21 +32,19 @@ _STOPS = only_empty("stop ends an answer at a text")
 _ENDS = "an answer ends where it ends"
 _LAZY = only_empty("a schema holds from the first token of an answer, or behind its thought")
 _OF_LLAMA_CPP = ["dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature"]
-_ORDERS = only_default(
+_ORDERS = (
     ["penalties", *_OF_LLAMA_CPP],
     [name for name in _OF_LLAMA_CPP if name != "top_n_sigma"],
     "edskypmxt",
-    reason="samplers have one order here",
 )
 """llama.cpp's own order as it is computed, as its manual has it, and in letters."""
+_ONE_ORDER = "samplers have one order here"
 
 
 def _in_order(given: Any) -> Any:
-    _ORDERS.func(given)
+    if not is_empty(given) and given not in _ORDERS:
+        raise ValueError(_ONE_ORDER)
     return given
-
-
-_SAMPLERS = Refusing(_in_order, defaults=_ORDERS.defaults, reason=_ORDERS.reason)
 
 
 class OtherServersFields(SamplingFields):
@@ -91,7 +90,7 @@ class OtherServersFields(SamplingFields):
     top_n_sigma: Annotated[None, _sampler(-1)] = None
     adaptive_target: Annotated[None, _sampler(-1)] = None
     adaptive_decay: _OfSampler = None
-    samplers: Annotated[Ignored, _SAMPLERS] = None
+    samplers: Annotated[Ignored, Refusing(_in_order, defaults=_ORDERS, reason=_ONE_ORDER)] = None
     """Where there is a penalty, it must be among them."""
     length_penalty: Annotated[None, _sampler(1)] = None
     use_beam_search: Annotated[None, only_empty("there is no such search here")] = None

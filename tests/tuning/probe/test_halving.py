@@ -73,6 +73,13 @@ def test_work_that_no_number_of_rounds_makes_little_ends_all_the_same(
     assert {choice.pooling for choice in left if choice.layer} == set(POOLINGS)
 
 
+def test_where_a_part_is_all_items_none_is_left_out(data: Data, store: StateStore) -> None:
+    few = np.arange(10 * LABELS)
+    begun = halving(data, store, 0.0)
+    all_few = Halving(data.at(few), FOLDS[few], store, begun.begin, most_work=0.0)
+    assert all_few.worth_trying(CHOICES) == (CHOICES, Rounds())
+
+
 def test_rounds_are_kept_and_chosen_alike_again(data: Data, store: StateStore) -> None:
     first = halving(data, store, 0.4).worth_trying(CHOICES)
     assert halving(data, store, 0.4).worth_trying(CHOICES) == first
