@@ -35,6 +35,7 @@ from gateway.core.errors import ModelLoadError
 from gateway.core.files import stamps
 from gateway.core.kept import WEIGHTS, KeptFiles
 from gateway.models.environment import kept_files
+from gateway.models.gguf import read_header
 from gateway.models.gguf_parts import parts_of
 
 logger = logging.getLogger("gateway.models")
@@ -52,6 +53,8 @@ _STEP = 64
 left of a row it takes one by one: a rank of 18 is 1.3 times slower than one of 64."""
 _FORM = 2
 """Counts the ways in which the files were written."""
+SUMS = ".lora_a"
+"""How the name of the matrix ends that sums the inputs of another one's blocks."""
 _OF_MATRICES = ("blk.", "output.")
 """How names of matrices begin that a LoRA may change; the embedding is looked up instead."""
 
@@ -174,10 +177,22 @@ def _write(path: Path, weights: Path, minimums: Path) -> None:
     _write_minimums(reader, minimums)
 
 
+def split_names(path: Path) -> list[str]:
+    """Names of the matrices of a file that are split.
+
+    Raises:
+        ModelLoadError: it cannot be read.
+    """
+    tensors = read_header(path).tensors
+    return [each.name for each in tensors if _takes(each.name, each.type, len(each.shape))]
+
+
 def _is_split(tensor: Any) -> bool:
-    name = str(tensor.name)
-    is_matrix = len(tensor.shape) == 2 and name.startswith(_OF_MATRICES)
-    return is_matrix and tensor.tensor_type.name == "Q4_1"
+    return _takes(str(tensor.name), tensor.tensor_type.name, len(tensor.shape))
+
+
+def _takes(name: str, kind: str, dimensions: int) -> bool:
+    return kind == "Q4_1" and dimensions == 2 and name.startswith(_OF_MATRICES)
 
 
 def _write_weights(reader: Any, target: Path) -> None:
@@ -250,7 +265,7 @@ def _write_minimums(reader: Any, target: Path) -> None:
     writer.add_float32("adapter.lora.alpha", 0.0)  # none: the product is taken as it is
     for tensor in filter(_is_split, reader.tensors):
         sums = _sums(int(tensor.shape[0]))
-        writer.add_tensor(f"{tensor.name}.lora_a", sums, raw_dtype=GGMLQuantizationType.Q8_0)
+        writer.add_tensor(f"{tensor.name}{SUMS}", sums, raw_dtype=GGMLQuantizationType.Q8_0)
         writer.add_tensor(f"{tensor.name}.lora_b", _constants(tensor))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

@@ -184,8 +184,19 @@ def test_split_weights_give_the_same_numbers_and_change_no_byte(tiny: Path) -> N
             reading = Reading(context, split.vocab_size, lambda _: None)
             assert changed_in(list(run_plans(reading, 16, None))) == ""
         split.minimums = None
-        with pytest.raises(BackendError, match="other numbers"):
+        with pytest.raises(BackendError, match=r"lose the minimums of blk\.0\."):
             trial.refuse_other_numbers(split, whole)
+
+
+def test_an_architecture_whose_layers_take_no_lora_is_refused(tmp_path: Path) -> None:
+    """Its logits differ by less than those of others do by rounding."""
+    file = _quantized(tmp_path, "Q4_1", write("minicpm3", tmp_path))
+    with (
+        closing(GgufModel(file)) as whole,
+        closing(GgufModel(file, split=CONTENTS)) as split,
+        pytest.raises(BackendError, match=r"lose the minimums of .*attn_kv_b\.weight"),
+    ):
+        trial.refuse_other_numbers(split, whole)
 
 
 def _spec(path: Path, **changes: object) -> LlamaCppSpec:
