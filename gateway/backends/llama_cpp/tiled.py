@@ -11,6 +11,7 @@ On several threads, a single row alone in a pass over F16 keys has a third kerne
 keys among the threads. There it gets a row beside it.
 """
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,10 +22,12 @@ from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.llama_cpp.spec import STEP
 from gateway.core.errors import ModelLoadError
 from gateway.engine.context import Logits, PassRow
+from gateway.models.gguf_parts import read_model
 
 TILE = 64
 """Rows of a sequence in a pass from which on the kernel for many is taken (`GGML_FA_TILE_Q`)."""
 
+_POSITIONS = "position_embd.weight"
 _Numbers = list[int]
 """Of rows of a pass, in order."""
 
@@ -63,7 +66,9 @@ class TiledContext(Context):
             on_eval=on_eval,
         )
         # Behind the last token there is room for the rows that fill up a pass.
-        self.length = min(-(-length // STEP) * STEP, self.length - TILE)
+        held = self._lib.llama_n_ctx_seq(self._handle) - TILE
+        self.length = min(-(-length // STEP) * STEP, held, _last_position(model) - TILE)
+        self.length = min(self.length, model.context_trained)
         self._parts_keys = threads > 1
 
     def decode(self, rows: Sequence[PassRow]) -> list[Logits]:
@@ -124,6 +129,12 @@ def _refuse(model: GgufModel) -> None:
             f"this one {why}",
             hint='attention = "plain" in its entry, or no such line',
         )
+
+
+def _last_position(model: GgufModel) -> int:
+    """Behind which the library ends the process: of a table of positions, its end."""
+    shapes = {tensor.name: tensor.shape for tensor in read_model(model.path).tensors}
+    return int(shapes[_POSITIONS][-1]) if _POSITIONS in shapes else sys.maxsize
 
 
 def _by_sequence(rows: Sequence[PassRow], *, prompt: bool) -> dict[int, _Numbers]:

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
@@ -144,6 +146,25 @@ def test_a_sequence_is_filled_up_to_its_last_token(opened: Opened) -> None:
     prompt(context, (0, 400, 800, LENGTH - 1, LENGTH))
     context.truncate(0, LENGTH - 1)
     assert context.decode(rows((0, LENGTH - 1, 1), prompt=False))
+
+
+@pytest.mark.needs("llama_cpp")
+@pytest.mark.parametrize(("name", "length"), [("llama", 512), ("gpt2", 4096 - TILE)])
+def test_a_prompt_is_as_long_as_the_model_allows(tmp_path: Path, name: str, length: int) -> None:
+    """A row that fills up a pass may lie behind what the model was trained for, but not behind the
+    table of its positions."""
+    trained = {} if name == "gpt2" else {"context_length": length}
+    with closing(GgufModel(write(name, tmp_path, says=trained))) as model:
+        room = min(model.context_trained, 4096)
+        context = TiledContext(model, sequences=1, length=room, threads=1, batch_tokens=512)
+        with closing(context):
+            assert context.length == length
+            for start in range(0, length, 500):
+                end = min(start + 500, length)
+                found = context.decode(
+                    [PassRow(0, n, 5 + n % 9, n == end - 1, prompt=True) for n in range(start, end)]
+                )
+            assert np.isfinite(found[0]).all()
 
 
 # In the gateway.
