@@ -60,6 +60,9 @@ class Columned(Sequence[Row]):
             return NotImplemented
         return len(self) == len(other) and all(map(eq, self, other))
 
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
     __hash__ = None  # type: ignore[assignment]
 
 

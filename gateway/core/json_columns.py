@@ -85,7 +85,8 @@ def _of_lists(kind: Any, reading: Strictness) -> Callable[[Sequence[Any]], list[
         if not plain.issuperset(kinds):
             return None
         # Most lists of labels and their lengths are one: an object for each would be a lot.
-        if len(kinds) <= 1 and values.count(values[0]) == len(values):
+        # Of floats 0.0 equals -0.0.
+        if len(kinds) <= 1 and float not in kinds and values.count(values[0]) == len(values):
             return [tuple(values[0])] * len(values)
         return list(map(tuple, values))
 

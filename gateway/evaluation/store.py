@@ -221,7 +221,7 @@ class Store:
         """The run whose id begins with `prefix`: its whole id and its record.
 
         Raises:
-            StoreError: none or several begin so.
+            StoreError: none or several begin so, or the record is no JSON.
         """
         rows = self._db.rows("SELECT run_id, body FROM runs ORDER BY started DESC")
         matching = [row for row in rows if row[0].startswith(prefix)]
@@ -231,7 +231,11 @@ class Store:
                 f"{self.path}: {len(matching)} runs begin with {prefix!r}",
                 hint=f"the latest: {known}",
             )
-        return matching[0][0], json.loads(matching[0][1])
+        run_id, body = matching[0]
+        try:
+            return run_id, json.loads(body)
+        except ValueError as exc:
+            raise StoreError(f"{self.path}: the record of run {run_id} is damaged: {exc}") from exc
 
 
 _OF_ANY_VERSION = Strictness(strangers=True)

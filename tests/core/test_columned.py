@@ -28,6 +28,7 @@ def test_they_are_the_objects(count: int) -> None:
     points, columned = kept(count)
     assert columned == points
     assert list(columned) == points
+    assert repr(columned) == repr(tuple(points))
     assert columned[1:3] == tuple(points[1:3])
     assert columned.taken(range(count)[::-1]) == points[::-1]
 

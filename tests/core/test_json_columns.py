@@ -98,6 +98,11 @@ def test_what_is_wrong_is_left_to_the_reader_of_single_ones(wrong: str) -> None:
         reader_of(Kept, LENIENT)(json.loads(wrong))
 
 
+def test_a_sign_of_zero_is_each_text_s_own() -> None:
+    made = [Kept(Colour.RED, shares=(zero,)) for zero in (0.0, -0.0, 0.0)]
+    assert repr(at_once([json.dumps(asdict(each)) for each in made])) == repr(made)
+
+
 def test_texts_of_other_keys_are_left_to_it_too() -> None:
     assert at_once([WHOLE, '{"colour":"red","number":1}']) is None
     assert at_once([WHOLE, '{"colour":"red"}']) is None

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import StoreError
-from gateway.evaluation.store import Observation, Store
+from gateway.evaluation.store import IN_MEMORY, Observation, Store
 from gateway.scoring.results import Status
 
 OK = Observation(Status.OK, answer="bug", labels=("bug", "x"), logprobs=(-0.1, -1e-300))
@@ -128,3 +128,10 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(StoreError, match="another version"):
         Store(path)
+
+
+def test_a_damaged_record_of_a_run_is_said_to_be_one() -> None:
+    with Store(IN_MEMORY) as store:
+        store.put_run("abc", "task", "\0\0")
+        with pytest.raises(StoreError, match="the record of run abc is damaged"):
+            store.run("a")

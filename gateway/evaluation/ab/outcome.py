@@ -76,7 +76,8 @@ class Outcome:
     recommendation: Recommendation | None
     """None where items were taken until right answers were decided, and the margin is of a metric
     that right answers say nothing about; and where a metric of answered items alone would reward a
-    cell for what it left out. Cells without the metric are none of it."""
+    cell for what it left out. Cells without the metric are none of it, and where but one has it
+    there is none."""
     stopping: Stopping | None
     """None: all items were asked, as planned."""
     sizes: Mapping[str, int | None]

@@ -11,13 +11,17 @@ from gateway.scoring.frontier import Candidate, Recommendation, recommend
 from gateway.scoring.metrics import RIGHT, rewards_silence
 from gateway.scoring.results import CellTimings, Metric
 
+_FEWEST = 2
+"""Cells between which there is something to choose."""
+
 
 def recommendation(outcome: Outcome, timings: Sequence[CellTimings] = ()) -> Recommendation | None:
     """Which cell to take. With seconds, what they say is part of it; a file has none.
 
     Where items were taken until something was decided, the rule reads right answers, whose
-    interval holds in spite of that. None where those cannot be read at the margin, and where the
-    metric does not count what was left out and not all were answered.
+    interval holds in spite of that. None where those cannot be read at the margin, where the
+    metric does not count what was left out and not all were answered, and where but one cell has
+    it.
     """
     metric = outcome.metric
     if outcome.stopping:
@@ -30,6 +34,8 @@ def recommendation(outcome: Outcome, timings: Sequence[CellTimings] = ()) -> Rec
     cells = outcome.report.cells
     scored = {cell.name: cell.metrics[metric].value for cell in cells if metric in cell.metrics}
     names = [name for name in outcome.sizes if name in scored]
+    if len(names) < len(outcome.sizes) and len(names) < _FEWEST:
+        return None
     plain = [Candidate(name, scored[name], outcome.sizes[name]) for name in names]
     best = recommend(plain, metric=metric, margin=outcome.margin).best.name
     seconds = {cell.name: cell for cell in timings}

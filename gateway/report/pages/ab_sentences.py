@@ -73,6 +73,10 @@ def not_compared_sentence(pair: NotCompared) -> str:
 
 def no_recommendation(outcome: Outcome) -> str:
     """Why there is none."""
+    name = outcome.metric
+    having = [c.name for c in outcome.report.cells if c.name in outcome.sizes and name in c.metrics]
+    if outcome.stopping is None and len(having) == 1:
+        return f"Nothing is recommended: {having[0]} alone has a {metric_name(name)}."
     if outcome.stopping is None:
         return (
             f"Nothing is recommended: {metric_name(outcome.metric)} does not count what a "

@@ -220,6 +220,15 @@ def test_a_metric_that_no_cell_has_compares_none(tmp_path: Path) -> None:
         Duel(tmp_path, {"one": right, "two": right}).run("one", "two", metric="log_loss")
 
 
+def test_of_one_cell_that_has_the_metric_nothing_is_recommended(tmp_path: Path) -> None:
+    duel = Duel(tmp_path, {"a": right, "b": right})
+    found = duel.run("a/scored", "b/constrained", metric="log_loss", margin=0.5)
+    assert (found.recommendation, found.pairs) == (None, ())
+    assert no_recommendation(found) == "Nothing is recommended: a/scored/sum alone has a log-loss."
+    write(found, (), tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "ab.json").read_text())["recommendation"] is None
+
+
 @pytest.mark.parametrize("lacking", [0, 1, 2])
 def test_a_cell_without_the_metric_is_left_out_of_what_the_others_say(
     tmp_path: Path, lacking: int
