@@ -27,7 +27,7 @@ from gateway.engine.reader import Reader
 from gateway.engine.shared import Shelf
 from gateway.models.abilities import READ_ALONE, Abilities, Pooling
 from gateway.models.choices import Choice, choice_for, rows_of
-from gateway.models.environment import digest_memory, kept_files
+from gateway.models.environment import digest_memory, kept_files, tries_files
 from gateway.models.gguf_parts import files_of
 from gateway.models.locate import described_digests
 from gateway.models.weights import WeightsDigests, weights_digests
@@ -81,6 +81,8 @@ class LlamaCppBackend(EngineBackend):
         self._files = self._model.files
         try:
             seen.check()
+            if split and not tries_files():
+                trial.refuse_lost_minimums(self._model)
             self._adapter = self._load_adapter(digests)
             bitwise = spec.deterministic == "bitwise"
             self.abilities = _as_entry_says(spec, self._model.abilities)

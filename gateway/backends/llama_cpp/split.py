@@ -22,7 +22,7 @@ import os
 import struct
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from gateway.core.errors import ModelLoadError
 from gateway.core.files import stamps
 from gateway.core.kept import WEIGHTS, KeptFiles
 from gateway.models.environment import kept_files
-from gateway.models.gguf import read_header
+from gateway.models.gguf import Tensor, read_header
 from gateway.models.gguf_parts import parts_of
 
 logger = logging.getLogger("gateway.models")
@@ -172,7 +172,10 @@ def _write(path: Path, weights: Path, minimums: Path) -> None:
 
     reader = RawReader(path)
     if not any(map(_is_split, reader.tensors)):
-        raise ModelLoadError(f"{path}: it has no matrices of Q4_1, which alone are split")
+        raise ModelLoadError(
+            f"{path}: it has no matrices of Q4_1, which alone are split",
+            hint="leave split out of its entry",
+        )
     _write_weights(reader, weights)
     _write_minimums(reader, minimums)
 
@@ -185,6 +188,18 @@ def split_names(path: Path) -> list[str]:
     """
     tensors = read_header(path).tensors
     return [each.name for each in tensors if _takes(each.name, each.type, len(each.shape))]
+
+
+def more_bytes(tensors: Iterable[Tensor]) -> int:
+    """How many bytes more split weights take than those of a file."""
+    shapes = [each.shape for each in tensors if _takes(each.name, each.type, len(each.shape))]
+    return sum(_more_bytes(*shape) for shape in shapes)
+
+
+def _more_bytes(width: int, rows: int) -> int:
+    blocks = width // _BLOCK
+    beside = _rank(blocks) * (blocks * _OF_Q8_0 + rows * np.dtype(np.float32).itemsize)
+    return beside - rows * blocks * (_OF_Q4_1 - _OF_Q4_0)
 
 
 def _is_split(tensor: Any) -> bool:

@@ -166,12 +166,19 @@ def run(
 def refuse_other_numbers(split: GgufModel, whole: GgufModel) -> None:
     """Raise BackendError where split weights are not computed as those that they were made of: an
     architecture's own kind of layer takes no LoRA."""
-    uses = _Uses()
-    found, wanted = _last_logits(split, uses), _last_logits(whole)
-    if left := uses.without_minimums(split_names(whole.path)):
-        raise _Misread(f"split weights lose the minimums of {first_names(left)}")
+    found, wanted = refuse_lost_minimums(split), _last_logits(whole)
     if np.abs(found - wanted).max() > _SPLIT_ROUNDING * np.ptp(wanted):
         raise _Misread("split weights give other numbers than those that they were made of")
+
+
+def refuse_lost_minimums(split: GgufModel) -> Logits:
+    """The logits behind a few tokens. Raise BackendError where an operation reads a split matrix
+    without the constants that were taken out of it."""
+    uses = _Uses()
+    found = _last_logits(split, uses)
+    if left := uses.without_minimums(split_names(split.path)):
+        raise _Misread(f"split weights lose the minimums of {first_names(left)}")
+    return found
 
 
 class _Uses(Watch):

@@ -1,11 +1,12 @@
 """What `gateway quantize` and `gateway fidelity` print, and what `models show` says of a file."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.backends.llama_cpp.split import more_bytes
 from gateway.backends.transformers.spec import TransformersSpec
 from gateway.core.lists import first_names
 from gateway.core.sizes import readable
@@ -183,13 +184,15 @@ def _estimated(found: Estimate) -> str:
 
 
 def _estimate(spec: LlamaCppSpec, header: Header, settings: Settings) -> Estimate:
-    return estimate(
+    found = estimate(
         header,
         spec.context_length,
         sequences=spec.parallel,
         batch_tokens=spec.batch_tokens,
         flash=settings.attention == "flash",
     )
+    more = more_bytes(header.tensors) if settings.split else 0
+    return replace(found, weights=found.weights + more)
 
 
 def _context(ladder: Ladder) -> str:

@@ -19,11 +19,12 @@ from gateway.backends.llama_cpp.model import GgufModel
 from gateway.backends.llama_cpp.plans import SEQUENCES, Reading, run_plans
 from gateway.backends.llama_cpp.probing import NotRun, Probed, build_here, probing
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
-from gateway.backends.llama_cpp.split import split_files
+from gateway.backends.llama_cpp.split import more_bytes, split_files
 from gateway.core.errors import BackendError, ConfigError, ModelLoadError
 from gateway.core.types import GenerationRequest, Message
 from gateway.engine.llama.quantizer import quantize
 from gateway.models.choices import USUAL, Choice, Settings, changed_in, choice_for, save_choice
+from gateway.models.gguf import read_header
 from gateway.models.gguf_reader import PlainReader
 from gateway.models.spec import PathSource
 from gateway.models.weights import weights_digests
@@ -172,6 +173,8 @@ def test_split_weights_give_the_same_numbers_and_change_no_byte(tiny: Path) -> N
     with closing(GgufModel(tiny)) as whole, closing(GgufModel(tiny, split=CONTENTS)) as split:
         trial.refuse_other_numbers(split, whole)
         assert split.path == tiny
+        told = whole.weights_bytes + more_bytes(read_header(tiny).tensors)
+        assert split.weights_bytes == pytest.approx(told, rel=0.02)
         context = Context(
             split,
             sequences=SEQUENCES,
@@ -197,6 +200,8 @@ def test_an_architecture_whose_layers_take_no_lora_is_refused(tmp_path: Path) ->
         pytest.raises(BackendError, match=r"lose the minimums of .*attn_kv_b\.weight"),
     ):
         trial.refuse_other_numbers(split, whole)
+    with pytest.raises(BackendError, match="lose the minimums"):  # Also where no file is tried.
+        LlamaCppBackend(_spec(file, split=True), file)
 
 
 def _spec(path: Path, **changes: object) -> LlamaCppSpec:
