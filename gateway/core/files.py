@@ -93,7 +93,8 @@ def settled_stamp(path: Path) -> str:
         OSError: there is no such file.
     """
     age = time.time_ns() - path.stat().st_ctime_ns
-    return "" if 0 <= age < _TICK_NS else stamp(path)
+    # A file server's clock may be ahead of this one.
+    return "" if age < _TICK_NS else stamp(path)
 
 
 def stamp(path: Path) -> str:

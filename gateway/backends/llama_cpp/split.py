@@ -112,7 +112,8 @@ def _make(files: KeptFiles, path: Path, made: tuple[Path, Path], seal: Path) -> 
     finally:
         for each in unfinished:
             each.unlink(missing_ok=True)
-    _seal(files, made, seal, digests)
+    if not _seal(files, made, seal, digests):
+        raise OSError(f"somebody wrote into {made[0]} or what belongs to it")
 
 
 def _to_disk(path: Path) -> None:
@@ -124,29 +125,33 @@ def _to_disk(path: Path) -> None:
 # The seal: what both files hold, and what they were when that was last seen.
 
 
-def _seal(files: KeptFiles, made: tuple[Path, Path], seal: Path, digests: list[str]) -> None:
+def _seal(files: KeptFiles, made: tuple[Path, Path], seal: Path, digests: list[str]) -> bool:
+    """Whether both files hold that. The stamp is of before they are read, so that whoever writes
+    into them meanwhile changes it."""
     said = {"digests": digests, "stamp": stamps(made)}
-    files.write(seal.name, [canonical_json(said).encode()])
+    if [file_digest(each) for each in made] != digests:
+        return False
+    with suppress(OSError):  # Then they are read whole the next time too.
+        files.write(seal.name, [canonical_json(said).encode()])
+    return True
 
 
 def _is_sealed(files: KeptFiles, made: tuple[Path, Path], seal: Path) -> bool:
     """Whether both files are there and hold what was written. They are read whole only where
-    somebody touched them since."""
+    somebody touched them since, and once in a while."""
     try:
         said = json.loads(seal.read_bytes())
         before, wanted = str(said["stamp"]), list(said["digests"])
-        touched = stamps(made) != before
+        is_as_before = stamps(made) == before
     except (OSError, ValueError, LookupError, TypeError):
         return False
-    if touched and [file_digest(each) for each in made] != wanted:
+    if is_as_before and time.time() - _used_last(made) < _OFTEN_S:
+        return True
+    for each in made:
+        files.used(each)
+    if not (whole := _seal(files, made, seal, wanted)):
         logger.warning("%s or what belongs to it is damaged; it is made again", made[0])
-        return False
-    if touched or time.time() - _used_last(made) > _OFTEN_S:
-        for each in made:
-            files.used(each)
-        with suppress(OSError):
-            _seal(files, made, seal, wanted)
-    return True
+    return whole
 
 
 def _used_last(made: tuple[Path, Path]) -> float:

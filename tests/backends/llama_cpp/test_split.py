@@ -12,6 +12,7 @@ import pytest
 from gguf import quants
 from numpy.typing import NDArray
 
+from gateway.backends.llama_cpp import split as split_module
 from gateway.backends.llama_cpp import trial
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Context
@@ -141,6 +142,15 @@ def test_what_cannot_be_kept_is_made_for_one_load(
     monkeypatch.setenv("GATEWAY_CACHE", f"{most}B")
     with split_files(tiny, CONTENTS) as made:
         assert all(path.is_file() for path in made), "one of the two was too much for the cache"
+
+
+def test_what_somebody_writes_into_meanwhile_is_not_kept(
+    tiny: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(split_module, "_to_disk", lambda path: path.write_bytes(b"another's"))
+    with split_files(tiny, CONTENTS) as made:
+        assert kept not in {path.parent for path in made}
+    assert not list(kept.glob("*-seal*"))
 
 
 def test_a_file_with_another_template_has_its_own(tiny: Path, tmp_path: Path, kept: Path) -> None:
