@@ -8,6 +8,7 @@ gap        the largest difference of a probability; and the largest bound that t
     scripts/bench search [cut|whole] [ITEMS] [STRATEGY] [MINUTES]
 
 "cut" takes the model's first 3 layers, which say nothing sensible and take a fraction of the time.
+"whole" leaves batch calibration out: to find the best label by it, most labels are finished.
 Every log-probability that a search finishes has to be that of the full tree to the last bit, and
 every gap within its bound, else this ends with an error. 1,540 items are all of the test data.
 Batch calibration is fitted on 16 training items.
@@ -47,7 +48,11 @@ FITTED_ON = 16
 AT_ONCE = 12
 """Items that are compared and kept together."""
 KEPT = Path(platformdirs.user_cache_dir("local-model-gateway")) / "bench" / "search"
-RULES = ((ScoreRule.SUM,), (ScoreRule.MEAN,), (ScoreRule.SUM, ScoreRule.BATCH))
+Rules = tuple[tuple[ScoreRule, ...], ...]
+RULES: dict[str, Rules] = {
+    "cut": ((ScoreRule.SUM,), (ScoreRule.MEAN,), (ScoreRule.SUM, ScoreRule.BATCH)),
+    "whole": ((ScoreRule.SUM,), (ScoreRule.MEAN,)),
+}
 """Of each search."""
 DECIDED_BY = (label_scores, label_search, trie, rules)
 """Modules that decide what is kept, beside the model and the question."""
@@ -79,12 +84,13 @@ NOTHING = Found((0, 0), (0.0, 0.0), 0, 0.0, 0.0)
 class Kept:
     """A file of what was compared: a line for some items, with what each search came to."""
 
-    def __init__(self, digest: str) -> None:
+    def __init__(self, rules: Rules, digest: str) -> None:
+        self.rules = rules
         self.path = KEPT / f"{digest[:24]}.jsonl"
         self.done: set[str] = set()
         """Digests of the items that were compared."""
-        self.found = [NOTHING for _ in RULES]
-        """Of each of `RULES`."""
+        self.found = [NOTHING for _ in rules]
+        """Of each of `rules`."""
 
     def read(self, items: Sequence[Item]) -> None:
         """What is known of these items; a line that an interruption has cut is none."""
@@ -146,12 +152,14 @@ def planned(items: int, strategy: str) -> Plan:
     return replace(plan, items=tuple(sorted(plan.items, key=lambda item: item.digest)[:items]))
 
 
-def kept_for(backend: LlamaCppBackend, plan: Plan) -> Kept:
+def kept_for(backend: LlamaCppBackend, plan: Plan, rules: Rules) -> Kept:
     """The file of this question; none is read yet."""
     (strategy,) = plan.strategies
     return Kept(
+        rules,
         digest_json(
             {
+                "rules": [[rule.value for rule in some] for some in rules],
                 "model": backend.fingerprint,
                 "task": plan.task.digest,
                 "labels": plan.labels,
@@ -160,7 +168,7 @@ def kept_for(backend: LlamaCppBackend, plan: Plan) -> Kept:
                 "dev": [item.digest for item in plan.dev[:FITTED_ON]],
                 "code": [file_digest(Path(str(each.__file__))) for each in DECIDED_BY],
             }
-        )
+        ),
     )
 
 
@@ -222,10 +230,10 @@ async def measured(
     return found
 
 
-async def calibrators(backend: LlamaCppBackend, plan: Plan) -> list[list[Calibrator]]:
-    """Of each of `RULES`, fitted."""
+async def calibrators(backend: LlamaCppBackend, plan: Plan, rules: Rules) -> list[list[Calibrator]]:
+    """Of each search, fitted."""
     dev = await ask(backend, plan, plan.dev[:FITTED_ON], None)
-    return [[Calibrator.fit(rule, plan.labels, dev=dev) for rule in some] for some in RULES]
+    return [[Calibrator.fit(rule, plan.labels, dev=dev) for rule in some] for some in rules]
 
 
 async def go_on(backend: LlamaCppBackend, plan: Plan, kept: Kept, until: float) -> None:
@@ -233,7 +241,7 @@ async def go_on(backend: LlamaCppBackend, plan: Plan, kept: Kept, until: float) 
     todo = [item for item in plan.items if item.digest not in kept.done]
     if not todo:
         return
-    fitted = await calibrators(backend, plan)
+    fitted = await calibrators(backend, plan, kept.rules)
     for start in track(range(0, len(todo), AT_ONCE), "items", console=out):
         part = todo[start : start + AT_ONCE]
         kept.add(part, await measured(backend, plan, part, fitted))
@@ -244,7 +252,7 @@ async def go_on(backend: LlamaCppBackend, plan: Plan, kept: Kept, until: float) 
 def rows(kept: Kept) -> Iterator[list[str]]:
     """One for each set of rules."""
     n = len(kept.done)
-    for some, found in zip(RULES, kept.found, strict=True):
+    for some, found in zip(kept.rules, kept.found, strict=True):
         tokens = [f"{each / n:,.0f}" for each in found.tokens]
         fewer = f"{found.tokens[0] / found.tokens[1]:.2f}x"
         seconds = [f"{each / n:.2f}" for each in found.seconds]
@@ -266,7 +274,7 @@ def main() -> None:
     if not (DATA / "banking77").is_dir():
         raise SystemExit(f"{DATA / 'banking77'} is absent: this bench reads real texts from there")
     backend, plan = opened(which), planned(int(items), strategy)
-    kept = kept_for(backend, plan)
+    kept = kept_for(backend, plan, RULES[which])
     kept.read(plan.items)
     out.print(f"{len(kept.done):,} of {len(plan.items):,} items are in {kept.path}", soft_wrap=True)
     try:
