@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,6 +14,9 @@ from gateway.cli.outputs import check_file
 if TYPE_CHECKING:
     from gateway.determinism.fastest import Found
 
+Purpose = Literal["all", "labels"]
+"""As `gateway.models.choices` has it, which a command line does not load to be read."""
+
 
 def certify(
     model: Annotated[str, typer.Argument(help="Name of the entry.")],
@@ -24,6 +27,14 @@ def certify(
             help="First choose the fastest settings of llama.cpp with which no byte changes.",
         ),
     ] = False,
+    purpose: Annotated[
+        Purpose,
+        typer.Option(
+            "--for",
+            help="With --fastest: what for. labels: scoring them, which reads much and writes "
+            "little; tiled attention is measured too.",
+        ),
+    ] = "all",
     models_file: option.Models = None,
     json_output: option.Json = False,
     quiet: option.Quiet = False,
@@ -49,20 +60,28 @@ def certify(
 
     [bold]gateway certify --fastest smollm2-135m[/]
 
+    [bold]gateway certify --fastest --for labels smollm2-135m[/]
+
     [bold]gateway certify ollama:llama3.2:1b[/]
     """
     from dataclasses import asdict
 
     import gateway
     from gateway.backends.registry import load_models
+    from gateway.core.errors import ConfigError
     from gateway.models.certificates import Level
     from gateway.models.environment import certificates_file
     from gateway.report.pages import certificate as page
 
     check_file(certificates_file(), "GATEWAY_DATA")
     if fastest:
-        _certify_fastest(model, models_file, json_output=json_output, quiet=quiet)
+        _certify_fastest(model, models_file, purpose, json_output=json_output, quiet=quiet)
         return
+    if purpose != "all":
+        raise ConfigError(
+            "--for says what the fastest settings are chosen for",
+            hint=f"gateway certify --fastest --for {purpose} {model}",
+        )
     spec = load_models(models_file).serving([model]).get(model)
     with err.status("loading") as status:
         made = gateway.certify(
@@ -77,18 +96,20 @@ def certify(
 
 
 def _certify_fastest(
-    model: str, models_file: Path | None, *, json_output: bool, quiet: bool
+    model: str, models_file: Path | None, purpose: Purpose, *, json_output: bool, quiet: bool
 ) -> None:
     from dataclasses import asdict
 
     from gateway.report.pages import certificate, fastest
 
-    found = choose_fastest(model, models_file, quiet=quiet)
+    found = choose_fastest(model, models_file, purpose, quiet=quiet)
     values = {**asdict(found.certificate), "choice": asdict(found.choice)} if json_output else None
     show((fastest.section(found.choice), certificate.section(found.certificate)), values)
 
 
-def choose_fastest(model: str, models_file: Path | None, *, quiet: bool = False) -> "Found":
+def choose_fastest(
+    model: str, models_file: Path | None, purpose: Purpose = "all", *, quiet: bool = False
+) -> "Found":
     """Choose and certify a model's fastest settings, with bars; Ctrl-C leaves all as it was."""
     from gateway.cli.progress import staged
     from gateway.determinism.fastest import certify_fastest
@@ -101,7 +122,9 @@ def choose_fastest(model: str, models_file: Path | None, *, quiet: bool = False)
                 trials.append(begin("certify", total))
             trials[-1]()
 
-        return certify_fastest(model, models_file=models_file, begin=begin, on_trial=on_trial)
+        return certify_fastest(
+            model, models_file=models_file, purpose=purpose, begin=begin, on_trial=on_trial
+        )
 
 
 @reads_data

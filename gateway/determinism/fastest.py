@@ -3,6 +3,9 @@
 Candidates are measured in turns, so that what else runs here slows all of them alike, and tried
 from the fastest to the slowest: each is dropped at its first changed byte. The first that goes
 through all plans (`gateway.backends.llama_cpp.plans`) and is certified like any model is kept.
+
+For scoring labels tiled attention is a candidate too. It reads prompts faster, and generates a
+little slower.
 """
 
 import asyncio
@@ -36,6 +39,7 @@ from gateway.models.certificates import Certificate, Level, processor, save
 from gateway.models.choices import (
     USUAL,
     Choice,
+    Purpose,
     Settings,
     Speed,
     Tried,
@@ -57,6 +61,11 @@ CANDIDATES = (
     Settings(repack=True, split=True),
     Settings("flash", repack=True, split=True),
 )
+_TILED = (
+    Settings("tiled"),
+    Settings("tiled", repack=True),
+    Settings("tiled", repack=True, split=True),
+)
 ROUNDS = 3
 LONG_S = 45.0
 """A round of so many seconds is the last."""
@@ -67,6 +76,26 @@ WORTH = 1.03
 NEAR = 0.97
 """How slow it may look at one thing to be measured again: so much a measurement repeats to. What
 still looks slower at anything is not taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What settings are compared by. Numbers are those of `Speed`."""
+
+    candidates: tuple[Settings, ...]
+    weighed: tuple[str, ...]
+    """Their geometric mean orders the candidates."""
+    counted: tuple[str, ...]
+    """A candidate is slower at none of them."""
+
+
+AIMS: dict[Purpose, Aim] = {
+    "all": Aim(CANDIDATES, ("prefill", "decode_8"), ("prefill", "decode", "decode_8")),
+    "labels": Aim((*CANDIDATES, *_TILED), ("prefill",), ("prefill", "decode_8")),
+}
+"""Labels branch behind a prompt, a few rows together: nothing is read one row a pass."""
+ALL = AIMS["all"]
+_SHOWN = {"prefill": "prefill", "decode": "decode x1", "decode_8": "x8"}
 
 Begin = Callable[[str, int], Callable[[], None]]
 """Called with the name of a stage and how many steps it has; answers what is called after each."""
@@ -116,6 +145,7 @@ def certify_fastest(
     model: str,
     *,
     models_file: Path | None = None,
+    purpose: Purpose = "all",
     begin: Begin = unstaged,
     on_trial: OnTrial = lambda *_: None,
 ) -> Work[Found]:
@@ -123,13 +153,16 @@ def certify_fastest(
 
     Nothing is kept before everything is known, so that it may be stopped at any time.
 
+    Args:
+        purpose: what they are to be the fastest for.
+
     Raises:
         ConfigError: there is no such entry, or nothing can be chosen for it.
         BackendError: even the usual settings change bytes.
         GatewayError: the model cannot be loaded.
     """
     spec = load_models(models_file).serving([model]).get(model)
-    return _certify_fastest(choosing(spec), models_file, begin, on_trial)
+    return _certify_fastest(choosing(spec), models_file, purpose, begin, on_trial)
 
 
 def chosen_before(model: str, models_file: Path | None = None) -> Choice | None:
@@ -148,7 +181,11 @@ def chosen_before(model: str, models_file: Path | None = None) -> Choice | None:
 
 
 async def _certify_fastest(
-    spec: LlamaCppSpec, models_file: Path | None, begin: Begin, on_trial: OnTrial
+    spec: LlamaCppSpec,
+    models_file: Path | None,
+    purpose: Purpose,
+    begin: Begin,
+    on_trial: OnTrial,
 ) -> Found:
     path = locate(spec)
     digests = described_digests(spec, path)
@@ -156,8 +193,10 @@ async def _certify_fastest(
     certified = partial(_certified, spec, models_file, on_trial)
     of = probed(spec, path, _rows(spec))
     with probing(of) as prober:
-        kept = await search(prober, _rows(spec), certified, begin)
-    choice = replace(_choice(spec, digests, kept), other_kernels=await _other_kernels(of))
+        kept = await search(prober, _rows(spec), certified, begin, AIMS[purpose])
+    choice = replace(
+        _choice(spec, digests, kept), purpose=purpose, other_kernels=await _other_kernels(of)
+    )
     found = Found(choice, kept.certificate)
     save(kept.certificate, certificates_file())
     save_choice(found.choice)
@@ -250,28 +289,30 @@ async def search(
     rows: int,
     certified: Callable[[Settings], Awaitable[Certificate]],
     begin: Begin = unstaged,
+    aim: Aim = ALL,
 ) -> Kept:
     """Measure all candidates, and try them from the fastest to the slowest.
 
     Args:
         rows: most rows of one pass.
         certified: what `gateway certify` finds of a candidate.
+        aim: what they are compared by.
 
     Raises:
         BackendError: the usual settings cannot be run, or change bytes too.
     """
-    speeds = await asyncio.to_thread(_speeds, prober, begin)
+    speeds = await asyncio.to_thread(_speeds, prober, begin, aim)
     usual = speeds[USUAL]
     if not isinstance(usual, Speed):
         raise BackendError(f"not even the usual settings can be run: {usual}")
-    order = _order(speeds, usual)
+    order = _order(speeds, usual, aim)
     left: dict[Settings, Tried] = {}
     for settings, speed in order:
         tried, digest = await asyncio.to_thread(_tried, prober, settings, speed, rows, begin)
         certificate = None if tried.left else await _certificate(prober, settings, certified)
         if certificate is not None and certificate.level is Level.BITWISE:
             left[settings] = tried
-            return Kept(settings, digest, certificate, _all(speeds, left))
+            return Kept(settings, digest, certificate, _all(speeds, left, aim))
         left[settings] = replace(tried, left=tried.left or _where(certificate))
     raise BackendError(
         f"bytes change with every one of {len(order)} settings, also with the usual ones: "
@@ -280,27 +321,27 @@ async def search(
     )
 
 
-def _speeds(prober: Prober, begin: Begin) -> dict[Settings, Speed | str]:
+def _speeds(prober: Prober, begin: Begin, aim: Aim) -> dict[Settings, Speed | str]:
     """The best of some rounds of each, in turns; of what cannot be run, why. A long round tells as
     much as several short ones."""
-    done = begin("speed", ROUNDS * len(CANDIDATES))
+    done = begin("speed", ROUNDS * len(aim.candidates))
     found: dict[Settings, Speed | str] = {}
     for turn in range(ROUNDS):
         begun = time.perf_counter()
-        for settings in CANDIDATES:
+        for settings in aim.candidates:
             known = found.get(settings)
-            if not isinstance(known, str) and not (turn and _is_hopeless(known, found[USUAL])):
+            if not isinstance(known, str) and not (turn and _is_hopeless(known, found[USUAL], aim)):
                 found[settings] = _round(prober, settings, known)
             done()
         if time.perf_counter() - begun > LONG_S:
             return found
     for _ in range(ROUNDS):
-        for settings in _doubtful(found):
+        for settings in _doubtful(found, aim):
             found[settings] = _round(prober, settings, found[settings])
     return found
 
 
-def _doubtful(found: Mapping[Settings, Speed | str]) -> list[Settings]:
+def _doubtful(found: Mapping[Settings, Speed | str], aim: Aim) -> list[Settings]:
     """What would be taken if it were not a little slower at one thing, and the usual settings."""
     usual = found[USUAL]
     if not isinstance(usual, Speed):
@@ -309,17 +350,17 @@ def _doubtful(found: Mapping[Settings, Speed | str]) -> list[Settings]:
         settings
         for settings, speed in found.items()
         if isinstance(speed, Speed)
-        and gain(speed, usual) >= WORTH
-        and NEAR <= min(speed.ratios(usual)) < 1.0
+        and gain(speed, usual, aim) >= WORTH
+        and NEAR <= _least(speed, usual, aim) < 1.0
     ]
     return [USUAL, *near] if near else []
 
 
-def _is_hopeless(known: Speed | None, usual: Speed | str) -> bool:
+def _is_hopeless(known: Speed | None, usual: Speed | str, aim: Aim) -> bool:
     """Whether a candidate was slower in the first round than any noise tells."""
     if known is None or not isinstance(usual, Speed):
         return False
-    return gain(known, usual) < HOPELESS
+    return gain(known, usual, aim) < HOPELESS
 
 
 def _round(prober: Prober, settings: Settings, known: Speed | str | None) -> Speed | str:
@@ -330,30 +371,37 @@ def _round(prober: Prober, settings: Settings, known: Speed | str | None) -> Spe
     return speed.best(known) if isinstance(known, Speed) else speed
 
 
-def _order(speeds: Mapping[Settings, Speed | str], usual: Speed) -> list[tuple[Settings, Speed]]:
+def _order(
+    speeds: Mapping[Settings, Speed | str], usual: Speed, aim: Aim
+) -> list[tuple[Settings, Speed]]:
     """The usual settings, and before them what is worth it, the fastest first."""
     runs = [(settings, speed) for settings, speed in speeds.items() if isinstance(speed, Speed)]
-    better = [each for each in runs if each[0] != USUAL and is_faster(each[1], usual)]
-    better.sort(key=lambda each: gain(each[1], usual), reverse=True)
+    better = [each for each in runs if each[0] != USUAL and is_faster(each[1], usual, aim)]
+    better.sort(key=lambda each: gain(each[1], usual, aim), reverse=True)
     return [*better, (USUAL, usual)]
 
 
-def gain(speed: Speed, usual: Speed) -> float:
-    """How many times as fast at reading and at generating eight together, as one number."""
-    return statistics.geometric_mean(
-        [speed.prefill / usual.prefill, speed.decode_8 / usual.decode_8]
-    )
+def gain(speed: Speed, usual: Speed, aim: Aim = ALL) -> float:
+    """How many times as fast it is, as one number: of all at reading and at generating eight
+    together, for labels at reading."""
+    times = speed.times(usual)
+    return statistics.geometric_mean([times[name] for name in aim.weighed])
 
 
-def is_faster(speed: Speed, usual: Speed) -> bool:
-    """Whether it is worth another fingerprint, and slower at nothing."""
-    return gain(speed, usual) >= WORTH and min(speed.ratios(usual)) >= 1.0
+def is_faster(speed: Speed, usual: Speed, aim: Aim = ALL) -> bool:
+    """Whether it is worth another fingerprint, and slower at nothing that counts."""
+    return gain(speed, usual, aim) >= WORTH and _least(speed, usual, aim) >= 1.0
+
+
+def _least(speed: Speed, usual: Speed, aim: Aim) -> float:
+    times = speed.times(usual)
+    return min(times[name] for name in aim.counted)
 
 
 def _tried(
     prober: Prober, settings: Settings, speed: Speed, rows: int, begin: Begin
 ) -> tuple[Tried, str]:
-    done = begin(settings.name, total_rows(rows))
+    done = begin(settings.name, total_rows(rows, settings))
 
     def fed(count: int) -> None:
         for _ in range(count):
@@ -384,28 +432,31 @@ def _where(certificate: Certificate | None) -> str:
 
 
 def _all(
-    speeds: Mapping[Settings, Speed | str], tried: Mapping[Settings, Tried]
+    speeds: Mapping[Settings, Speed | str], tried: Mapping[Settings, Tried], aim: Aim
 ) -> tuple[Tried, ...]:
     """What became of each candidate, the fastest first."""
     usual = speeds[USUAL]
     assert isinstance(usual, Speed)
     made = [
-        tried.get(settings) or _untried(settings, found, usual)
+        tried.get(settings) or _untried(settings, found, usual, aim)
         for settings, found in speeds.items()
     ]
-    return tuple(sorted(made, key=lambda each: -gain(each.speed, usual) if each.speed else 0.0))
+    return tuple(
+        sorted(made, key=lambda each: -gain(each.speed, usual, aim) if each.speed else 0.0)
+    )
 
 
-def _untried(settings: Settings, found: Speed | str, usual: Speed) -> Tried:
+def _untried(settings: Settings, found: Speed | str, usual: Speed, aim: Aim) -> Tried:
     if isinstance(found, str):
         return Tried(settings, None, left=found)
-    if settings == USUAL or is_faster(found, usual):
+    if settings == USUAL or is_faster(found, usual, aim):
         return Tried(settings, found, left="a faster one was kept")
-    return Tried(settings, found, left=_no_faster(found, usual))
+    return Tried(settings, found, left=_no_faster(found, usual, aim))
 
 
-def _no_faster(speed: Speed, usual: Speed) -> str:
-    if gain(speed, usual) < WORTH:
+def _no_faster(speed: Speed, usual: Speed, aim: Aim) -> str:
+    if gain(speed, usual, aim) < WORTH:
         return "no faster than the usual settings"
-    slower = zip(("prefill", "decode x1", "x8"), speed.ratios(usual), strict=True)
-    return f"slower than the usual settings at {', '.join(n for n, times in slower if times < 1)}"
+    times = speed.times(usual)
+    slower = (_SHOWN[name] for name in aim.counted if times[name] < 1.0)
+    return f"slower than the usual settings at {', '.join(slower)}"

@@ -55,6 +55,10 @@ USUAL = Settings()
 """What a file is computed with for which nothing was chosen."""
 
 
+Purpose = Literal["all", "labels"]
+"""What settings are chosen for: reading and generating alike, or scoring labels, which reads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Speed:
     """Tokens a second."""
@@ -73,8 +77,12 @@ class Speed:
 
     def ratios(self, base: "Speed") -> tuple[float, ...]:
         """Of each number to that of another."""
-        pairs = zip(asdict(self).values(), asdict(base).values(), strict=True)
-        return tuple(mine / its for mine, its in pairs)
+        return tuple(self.times(base).values())
+
+    def times(self, base: "Speed") -> dict[str, float]:
+        """The same by name."""
+        its = asdict(base)
+        return {name: mine / its[name] for name, mine in asdict(self).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +134,8 @@ class Choice:
     other_kernels: Speed | None = None
     """With the usual settings and the kernels for K-quants that were not taken. They are of a whole
     process, so that no file can choose them. None: the file has no K-quants."""
+    purpose: Purpose = "all"
+    """What it is the fastest for."""
 
     @property
     def key(self) -> str:

@@ -82,6 +82,12 @@ def test_where_nothing_can_be_chosen_is_said_before_anything_is_done(
     assert not fastest_file().exists()
 
 
+def test_a_purpose_is_of_the_fastest(gateway: Gateway) -> None:
+    done = gateway("certify", "--for", "labels", "tiny")
+    assert (done.code, done.out) == (2, "")
+    assert "gateway certify --fastest --for labels tiny" in done.err
+
+
 def test_an_interrupted_choice_leaves_all_as_it_was(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,11 +11,11 @@ from gateway.backends.fake import FakeSpec
 from gateway.backends.llama_cpp.probing import NotRun, Trial
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.errors import BackendError, ConfigError
-from gateway.determinism.fastest import CANDIDATES, ROUNDS, Kept, choosing, search
+from gateway.determinism.fastest import AIMS, CANDIDATES, ROUNDS, Kept, choosing, search
 from gateway.models.certificates import Certificate, Level
-from gateway.models.choices import USUAL, Choice, PlanTrial, Settings, Speed, Tried
+from gateway.models.choices import USUAL, Choice, PlanTrial, Purpose, Settings, Speed, Tried
 from gateway.models.spec import ModelSpec, PathSource
-from gateway.report.pages.fastest import section
+from gateway.report.pages.fastest import said, section
 
 FLASH, REPACKED, BOTH = CANDIDATES[1:4]
 SPEEDS = {USUAL: 1.0, FLASH: 1.2, REPACKED: 1.5, BOTH: 1.9}
@@ -66,8 +66,12 @@ def certifying(
     return certified
 
 
-def found(prober: FakeProber, refused: frozenset[Settings] = frozenset()) -> Kept:
-    return asyncio.run(search(prober, 32, certifying(refused)))
+def found(
+    prober: FakeProber,
+    refused: frozenset[Settings] = frozenset(),
+    purpose: Purpose = "all",
+) -> Kept:
+    return asyncio.run(search(prober, 32, certifying(refused), aim=AIMS[purpose]))
 
 
 NONE: frozenset[Settings] = frozenset()
@@ -137,6 +141,36 @@ def test_the_usual_settings_stay_where_another_is_not_faster_at_all(other: Speed
 def test_it_is_told_at_what_a_candidate_is_slower() -> None:
     kept = found(FakeProber({USUAL: speed(1.0), FLASH: speed(1.5, one=0.99)}))
     assert left(kept)["flash"] == "slower than the usual settings at decode x1"
+
+
+TILED = Settings("tiled", repack=True)
+
+
+def for_labels(tiled: Speed, purpose: Purpose = "labels") -> Kept:
+    """Flash attention generates faster than this."""
+    speeds = {USUAL: speed(1.0), BOTH: Speed(190.0, 90.0, 150.0), TILED: tiled}
+    return found(FakeProber(speeds), purpose=purpose)
+
+
+def test_for_labels_what_reads_fastest_is_kept_though_it_generates_slower() -> None:
+    tiled = Speed(200.0, 45.0, 81.0)
+    assert for_labels(tiled).settings == TILED
+    assert for_labels(tiled, "all").settings == BOTH
+    assert "repacked, tiled" not in left(for_labels(tiled, "all")), "it is not even measured"
+
+
+def test_for_labels_nothing_is_slower_at_reading_or_at_eight() -> None:
+    kept = for_labels(Speed(200.0, 60.0, 79.0))
+    assert kept.settings == BOTH
+    assert left(kept)["repacked, tiled"] == "slower than the usual settings at x8"
+
+
+def test_what_was_chosen_for_labels_is_said_so() -> None:
+    taken = Tried(TILED, Speed(200.0, 45.0, 81.0))
+    usual = Tried(USUAL, speed(1.0))
+    of = ("m", "f" * 64, "decode", "here", "1", 32, "", TILED, "d" * 64, (taken, usual))
+    assert "tiled attention, chosen for labels (times" in said(Choice(*of, purpose="labels"))
+    assert "chosen for labels" not in said(Choice(*of))
 
 
 @dataclass

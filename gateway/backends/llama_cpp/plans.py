@@ -6,12 +6,13 @@ row's logits are compared with those of one row a pass, as digests of all their 
 """
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from gateway.engine.context import OUTPUTS_PER_PASS, Adapter, Context, PassRow
-from gateway.models.choices import PlanTrial
+from gateway.models.choices import PlanTrial, Settings
 
 SEQUENCES = 8
 """Of the context that plans are run in."""
@@ -23,6 +24,8 @@ _PIECES = (1, 2, 3, 5, 8, 13, 16, 31)
 _FEW = 9
 """Numbers of rows from 1 on that are tried again with an adapter, and on one thread."""
 _SEED = 0
+_SHORT = 32
+"""Tokens of a prompt behind which all the others are said to follow on it."""
 
 Passed = Callable[[int], None]
 """Told the rows of each pass."""
@@ -33,19 +36,34 @@ def length_for(rows: int) -> int:
     return max(rows, BEHIND) + _TAIL
 
 
-def total_rows(rows: int) -> int:
+def total_rows(rows: int, settings: Settings) -> int:
     """Rows that all plans feed, about: for whoever shows how far they are."""
-    return rows * (rows + 1) // 2 + 13 * rows + length_for(rows) + 1_400
+    once = rows * (rows + 1) // 2 + 13 * rows + length_for(rows) + 1_400
+    return once * len(readings(settings))
+
+
+def readings(settings: Settings) -> dict[str, int]:
+    """How often all plans are gone through: what to call it, and how many tokens are a prompt's.
+
+    Tiled attention computes a prompt otherwise than what follows on it; others do not ask.
+    """
+    if settings.attention != "tiled":
+        return {"": 0}
+    return {" of a prompt": sys.maxsize, f" behind a prompt of {_SHORT}": _SHORT}
 
 
 class Reading:
     """Reads one text in any sequence, from any place, and compares what comes of each row.
 
     What was never seen before is the reference for what comes later.
+
+    Args:
+        prompt: how many of the text's first tokens are said to be a prompt's.
     """
 
-    def __init__(self, context: Context, vocabulary: int, on_pass: Passed) -> None:
+    def __init__(self, context: Context, vocabulary: int, on_pass: Passed, prompt: int = 0) -> None:
         self.context = context
+        self._prompt = prompt
         draw = np.random.default_rng(_SEED)
         self._text = draw.integers(0, vocabulary, context.length).tolist()
         self._known: dict[tuple[Adapter | None, int], bytes] = {}
@@ -78,13 +96,17 @@ class Reading:
         # Kernels for what is left over behind whole blocks of rows meet the last ones.
         heard = [number for number, (*_, wanted) in enumerate(places) if wanted][-OUTPUTS_PER_PASS:]
         rows = [
-            PassRow(sequence, position, self._text[position], number in heard, self.adapter)
+            self._row(sequence, position, number in heard)
             for number, (sequence, position, _) in enumerate(places)
         ]
         found = self.context.decode(rows)
         self._on_pass(len(rows))
         where = [rows[number].position for number in heard]
         return self._compared(where, [hashlib.sha256(row.data).digest() for row in found])
+
+    def _row(self, sequence: int, position: int, output: bool) -> PassRow:
+        token, prompt = self._text[position], position < self._prompt
+        return PassRow(sequence, position, token, output, self.adapter, prompt)
 
     def _compared(self, where: list[int], found: list[bytes]) -> tuple[int, int]:
         compared = changed = 0

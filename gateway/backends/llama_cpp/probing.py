@@ -27,11 +27,13 @@ from gateway.backends.llama_cpp.plans import (
     SEQUENCES,
     Reading,
     length_for,
+    readings,
     run_plans,
 )
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.llama_cpp.tiled import context_kind
 from gateway.backends.llama_cpp.trial import refuse_other_numbers
+from gateway.core.digests import digest_json
 from gateway.core.errors import BackendError, ConfigError, GatewayError
 from gateway.engine.context import PassRow
 from gateway.engine.in_process import usable_cores
@@ -233,13 +235,25 @@ class _Bench:
         self.say(asdict(_speed(context, self._model(settings).vocab_size)))
 
     def trial(self, settings: Settings) -> None:
+        digests = []
+        for name, prompt in readings(settings).items():
+            reading, plans = self._plans(settings, prompt)
+            for plan in plans:
+                self.say(asdict(replace(plan, name=f"{plan.name}{name}")))
+                if plan.changed:
+                    return
+            digests.append(reading.digest)
+        self.say({"digest": digests[0] if len(digests) == 1 else digest_json(digests)})
+
+    def _plans(self, settings: Settings, prompt: int) -> tuple[Reading, Iterator[PlanTrial]]:
         context, model = self._context(settings), self._model(settings)
-        reading = Reading(context, model.vocab_size, lambda rows: self.say({"rows_fed": rows}))
+        reading = Reading(context, model.vocab_size, self._fed, prompt)
         rows = min(self.of.rows, context.length)
         alone = self._context(settings, threads=1) if self.of.threads > 1 else None
-        for plan in run_plans(reading, rows, self._adapter(model), alone):
-            self.say(asdict(plan))
-        self.say({"digest": reading.digest})
+        return reading, run_plans(reading, rows, self._adapter(model), alone)
+
+    def _fed(self, rows: int) -> None:
+        self.say({"rows_fed": rows})
 
     def _context(self, settings: Settings, threads: int = 0) -> Context:
         key = settings, threads

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from gateway.models.choices import Choice, Tried
+from gateway.models.choices import Choice, Purpose, Tried
 from gateway.report.format import ABSENT
 from gateway.report.sections import Section, by_rows, numbers
 
 _WORTH = 1.1
 """How many times as fast the other kernels have to be at something, to be told of."""
+_FOR: dict[Purpose, str] = {"all": "", "labels": ", chosen for labels"}
 _SPEEDS = ("prefill", "decode x1", "x8")
 
 
@@ -22,9 +23,10 @@ def section(made: Choice) -> Section:
 
 def said(made: Choice) -> str:
     """The choice and what it gains, in a line."""
+    what = f"{made.settings}{_FOR[made.purpose]}"
     if not (gains := made.gains) or made.taken == made.usual:
-        return f"{made.settings}, as without a choice"
-    return f"{made.settings} (times as fast as the usual: {_times(gains)})"
+        return f"{what}, as without a choice"
+    return f"{what} (times as fast as the usual: {_times(gains)})"
 
 
 def _times(gains: Sequence[float]) -> str:

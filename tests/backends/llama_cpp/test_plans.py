@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -10,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
-from gateway.backends.llama_cpp.context import Attending, Context
+from gateway.backends.llama_cpp.context import Attending
 from gateway.backends.llama_cpp.model import GgufModel
-from gateway.backends.llama_cpp.plans import SEQUENCES, Reading, run_plans
+from gateway.backends.llama_cpp.plans import SEQUENCES, Reading, readings, run_plans
 from gateway.backends.llama_cpp.probing import ChildProber, NotRun, Probed, probing
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
+from gateway.backends.llama_cpp.tiled import TILE, TiledContext, context_kind
 from gateway.engine.llama import library
 from gateway.engine.llama.quantizer import quantize
 from gateway.models.certificates import processor
@@ -42,9 +44,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def plans(path: Path, attention: Attending, rows: int, length: int = LENGTH) -> list[PlanTrial]:
+def plans(
+    path: Path, attention: Attending, rows: int, length: int = LENGTH, prompt: int = 0
+) -> list[PlanTrial]:
     with closing(GgufModel(path)) as model:
-        context = Context(
+        context = context_kind(attention)(
             model,
             sequences=SEQUENCES,
             length=length,
@@ -53,7 +57,7 @@ def plans(path: Path, attention: Attending, rows: int, length: int = LENGTH) -> 
             attention=attention,
         )
         with closing(context):
-            reading = Reading(context, model.vocab_size, lambda _: None)
+            reading = Reading(context, model.vocab_size, lambda _: None, prompt)
             return list(run_plans(reading, rows, None))
 
 
@@ -74,6 +78,21 @@ def test_nothing_changes_with_one_kernel_for_all_rows(tiny: Path) -> None:
 def test_nothing_changes_in_layers_of_a_real_model() -> None:
     found = plans(few_layers("smollm2-135m")[1], "flash", 4, 32)
     assert changed_in(found) == ""
+
+
+@pytest.mark.parametrize("prompt", readings(Settings("tiled")).values())
+def test_nothing_changes_where_a_prompt_has_a_kernel_of_its_own(prompt: int) -> None:
+    path = few_layers("smollm2-135m")[1]
+    assert changed_in(plans(path, "tiled", 2, 32, prompt)) == ""
+
+
+def test_a_prompt_is_told_from_what_follows_where_it_is_computed_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = few_layers("smollm2-135m")[1]
+    monkeypatch.setattr(TiledContext, "_filled", lambda _, rows: rows)
+    assert changed_in(plans(path, "tiled", TILE, 64, sys.maxsize)) == "some numbers of rows"
+    assert list(readings(Settings("flash")).values()) == [0]
 
 
 @pytest.fixture(scope="module")
