@@ -16,6 +16,7 @@ from gateway.models.certificates import Certificate, Level
 from gateway.models.choices import USUAL, Choice, PlanTrial, Purpose, Settings, Speed, Tried
 from gateway.models.spec import ModelSpec, PathSource
 from gateway.report.pages.fastest import said, section
+from tests.models.test_choices import MADE
 
 FLASH, REPACKED, BOTH = CANDIDATES[1:4]
 SPEEDS = {USUAL: 1.0, FLASH: 1.2, REPACKED: 1.5, BOTH: 1.9}
@@ -168,9 +169,9 @@ def test_for_labels_nothing_is_slower_at_reading_or_at_eight() -> None:
 def test_what_was_chosen_for_labels_is_said_so() -> None:
     taken = Tried(TILED, Speed(200.0, 45.0, 81.0))
     usual = Tried(USUAL, speed(1.0))
-    of = ("m", "f" * 64, "decode", "here", "1", 32, "", TILED, "d" * 64, (taken, usual))
-    assert "tiled attention, chosen for labels (times" in said(Choice(*of, purpose="labels"))
-    assert "chosen for labels" not in said(Choice(*of))
+    made = replace(MADE, settings=TILED, tried=(taken, usual))
+    assert "tiled attention, chosen for labels (times" in said(replace(made, purpose="labels"))
+    assert "chosen for labels" not in said(made)
 
 
 @dataclass
