@@ -5,7 +5,7 @@ holds whatever `execute` returned from. Two processes may write to one file.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,18 @@ class Database:
         """Carry out one statement and commit it."""
         with self._errors():
             self._db.execute(statement, tuple(values))
+
+    def execute_for_each(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Carry out one statement for each row, and commit them together: each commit waits for
+        the disk."""
+        with self._errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany(statement, rows)
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
 
     def rows(self, query: str, values: Iterable[Any] = ()) -> list[Any]:
         """All rows of a query, read at once."""

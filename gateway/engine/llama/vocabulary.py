@@ -4,7 +4,7 @@ import ctypes
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import compress, repeat
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from gateway.models.spec import DEFAULT
 
 _PIECE_BYTES = 64
 _VALUE_BYTES = 256
+_MOST_PIECES = 1 << 16
+"""Bytes of tokens that are remembered; a text has few different ones."""
 _TEMPLATE = "tokenizer.chat_template."
 """Before the name of a chat template, where a file has more than one."""
 _NO_CALL = ("unk", "cls")
@@ -300,7 +302,11 @@ class GgufVocabulary:
         Raises:
             InvalidRequest: the vocabulary lacks one of them.
         """
-        return b"".join(map(self.checked_piece, tokens)).decode("utf-8", "replace")
+        return b"".join(map(self._checked, tokens)).decode("utf-8", "replace")
+
+    @cached_property
+    def _checked(self) -> Callable[[int], bytes]:
+        return lru_cache(_MOST_PIECES)(self.checked_piece)
 
     def tokens_beginning_with(self, text: str) -> tuple[int, ...]:
         """Ids of all tokens whose text begins with `text`, ascending."""

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,10 @@ from gateway.models.adapters.probe import (
     pooled,
     vectorizer_of,
 )
-from gateway.scoring.words import word_features
+from gateway.scoring.words import WordFeatures, word_features
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 Codes = NDArray[np.int64]
 
@@ -53,6 +56,11 @@ class Data:
     golds: Codes
     labels: int
     """How many there are."""
+
+    @cached_property
+    def words(self) -> "tuple[TfidfVectorizer, WordFeatures] | None":
+        """As `word_features` says: the same for all members on words."""
+        return word_features(self.texts)
 
     def part(self, chosen: NDArray[np.bool_]) -> "Data":
         """Some of the items."""
@@ -133,12 +141,11 @@ def predict(member: Member, data: Data) -> Floats:
 
 def _on_words(choice: Choice, data: Data, weight: float) -> OnWords:
     """TF-IDF of words and word pairs that occur in two texts, as the baseline's."""
-    features = word_features(data.texts)
-    if features is None:
+    if data.words is None:
         nothing = np.zeros((data.labels, 0))
         counts = np.bincount(data.golds, minlength=data.labels)
         return OnWords(weight, (), np.zeros(0), nothing, np.log(np.maximum(counts, 1e-7)))
-    vectorizer, inputs = features
+    vectorizer, inputs = data.words
     coefficients, intercepts = _regression(inputs, data, choice.penalty)
     terms = tuple(map(str, vectorizer.get_feature_names_out()))
     return OnWords(weight, terms, vectorizer.idf_, coefficients, intercepts)

@@ -29,7 +29,6 @@ from gateway.models.adapters.number_probe import (
     write_number_probe,
 )
 from gateway.models.adapters.probe import Floats, pooled, vectorizer_of
-from gateway.scoring.words import word_features
 from gateway.tuning.checks.split import folds
 from gateway.tuning.job import Stage, TrainingJob
 from gateway.tuning.probe.choose import POOLINGS
@@ -205,10 +204,9 @@ def predict(member: Member, data: Data) -> Floats:
 
 def _on_words(data: Data, targets: Floats, weight: float) -> NumberOnWords:
     """TF-IDF of words and word pairs that occur in two texts, as the baseline's."""
-    features = word_features(data.texts)
-    if features is None:
+    if data.words is None:
         return NumberOnWords(weight, (), np.zeros(0), np.zeros(0), float(np.mean(targets)))
-    vectorizer, inputs = features
+    vectorizer, inputs = data.words
     model = _ridge(Ridge(alpha=_OF_WORDS, solver="lsqr", tol=1e-6), inputs, targets)
     terms = tuple(map(str, vectorizer.get_feature_names_out()))
     found = np.asarray(model.coef_, dtype=np.float64)

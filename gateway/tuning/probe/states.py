@@ -1,6 +1,8 @@
 """The hidden states of many prompts, kept on disk, so that a second training costs seconds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -81,11 +83,19 @@ class StateStore:
 
     def keep(self, key: str, scores: bytes) -> None:
         """Keep what was computed of states beside them."""
+        self.keep_all({key: scores})
+
+    def keep_all(self, found: Mapping[str, bytes]) -> None:
+        """As `keep`, of many at once."""
         query = "INSERT OR REPLACE INTO states (key, layers, pooled) VALUES (?, '', ?)"
-        self._file.execute(query, [key, scores])
+        self._file.execute_for_each(query, found.items())
+
+    def key(self, about: Sequence[object]) -> str:
+        """Digest of what the model is told, for `keep`."""
+        return digest_json([self._model, *about])
 
     def _key(self, prompt: Tokens, span: Span) -> str:
-        return digest_json([self._model, list(prompt), list(span)])
+        return self.key([list(prompt), list(span)])
 
     def _forget(self) -> None:
         self._file.execute(
@@ -96,7 +106,8 @@ class StateStore:
 
 
 def collect(
-    reader: StateReader,
+    reader: Callable[[Sequence[int]], StateReader],
+    layers: Sequence[int],
     store: StateStore,
     prompts: Sequence[Tokens],
     frame: Frame,
@@ -106,21 +117,24 @@ def collect(
     the others are read.
 
     Args:
+        reader: who reads the states behind these layers; not asked where all are kept.
         done: called after each prompt.
 
     Raises:
         BackendError: a pass failed.
     """
     found, kept = [], 0
-    for prompt in prompts:
-        span = frame.text(prompt)
-        assert span is not None, "a frame is made of these prompts"
-        states = store.get(prompt, span, reader.layers)
-        if states is None:
-            states = reader.read(prompt, *span)
-            store.put(prompt, span, reader.layers, states)
-        else:
-            kept += 1
-        found.append(states)
-        done()
+    with ExitStack() as opened:
+        reading = cache(lambda: opened.enter_context(closing(reader(layers))))
+        for prompt in prompts:
+            span = frame.text(prompt)
+            assert span is not None, "a frame is made of these prompts"
+            states = store.get(prompt, span, layers)
+            if states is None:
+                states = reading().read(prompt, *span)
+                store.put(prompt, span, layers, states)
+            else:
+                kept += 1
+            found.append(states)
+            done()
     return np.stack(found), kept

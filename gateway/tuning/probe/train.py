@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +41,7 @@ from gateway.tuning.probe.heads import FoundHead, find_heads
 from gateway.tuning.probe.kept import KeptScores
 from gateway.tuning.probe.recipe import ProbeRecipe
 from gateway.tuning.probe.saving import card_of, save
+from gateway.tuning.probe.shortening import KeptShortener
 from gateway.tuning.probe.states import StateStore, collect
 
 _LAYERS = 10
@@ -259,12 +259,12 @@ def read_states(
     started = time.perf_counter()
     backend = LlamaCppBackend(spec, path)
     try:
-        prompts = [_prompt(job, backend.reader, item) for item in items]
-        frame = frame_of(prompts)
         layers = _layers(recipe.layers, backend.blocks)
-        store = StateStore(data_root() / _STATES, backend.fingerprint)
-        with closing(backend.states(layers)) as reader, store:
-            states, kept = collect(reader, store, prompts, frame, begin("texts read", len(items)))
+        with StateStore(data_root() / _STATES, backend.fingerprint) as store:
+            prompts = _prompts(job, backend.reader, items, store)
+            frame = frame_of(prompts)
+            done = begin("texts read", len(items))
+            states, kept = collect(backend.states, layers, store, prompts, frame, done)
         texts = [_text(backend.reader, prompt, frame) for prompt in prompts]
     finally:
         backend.release()
@@ -280,10 +280,17 @@ def took(read: Material, seconds: float) -> Took:
     return Took(0, 0, read.tokens, round(seconds, 1), read.kept)
 
 
-def _prompt(job: TrainingJob, reader: Reader, item: Item) -> tuple[int, ...]:
-    said = job.template.render(job.task, job.labels, item.fields, (), reader)
-    request = GenerationRequest("", said.messages, answer_start=said.answer_start)
-    return reader.render(request).token_ids
+def _prompts(
+    job: TrainingJob, reader: Reader, items: Sequence[Item], store: StateStore
+) -> list[tuple[int, ...]]:
+    shortener = KeptShortener(reader, store)
+    found = []
+    for item in items:
+        said = job.template.render(job.task, job.labels, item.fields, (), shortener)
+        request = GenerationRequest("", said.messages, answer_start=said.answer_start)
+        found.append(reader.render(request).token_ids)
+    shortener.save()
+    return found
 
 
 def _text(reader: Reader, prompt: Sequence[int], frame: Frame) -> str:

@@ -12,9 +12,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import gateway
+from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.probed import ProbedLlamaCpp
 from gateway.backends.llama_cpp.spec import LlamaCppProbeSpec, LlamaCppSpec
-from gateway.backends.llama_cpp.states import StateReader
 from gateway.backends.registry import load_backend
 from gateway.core.errors import (
     ConfigError,
@@ -167,7 +167,7 @@ def test_the_same_command_gives_the_same_file_without_reading_again(
     def read(*_: object) -> None:
         raise AssertionError("the states are kept")
 
-    monkeypatch.setattr(StateReader, "read", read)
+    monkeypatch.setattr(LlamaCppBackend, "states", read)
     tried = out_of_fold
 
     def none_tried(*args: object) -> object:
@@ -199,7 +199,6 @@ def test_members_left_out_after_a_part_of_the_items_are_counted(
 
 
 def test_states_are_the_same_bytes_behind_another_prompt(spec: LlamaCppSpec, made: Probed) -> None:
-    from gateway.backends.llama_cpp.backend import LlamaCppBackend
     from gateway.models.locate import locate
 
     loaded = LlamaCppBackend(spec, locate(spec))
