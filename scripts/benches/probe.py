@@ -9,6 +9,7 @@ test items.
 """
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -24,14 +25,20 @@ WAYS = {"states": ("--no-words",), "both": (), "heads": ("--per", "repo"), "agai
 
 
 def gateway(*arguments: str | Path) -> float:
-    """Run a command, whose output is the bench's, and answer its seconds."""
+    """Run a command, whose output is the bench's, and answer its seconds, start and end too."""
     shown = " ".join(map(str, arguments))
     print(f"\n$ gateway {shown}", flush=True)
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), processor()
     subprocess.run([sys.executable, "-m", "gateway", *map(str, arguments)], check=True)
     took = time.perf_counter() - begun
-    print(f"# {took:.1f} s", flush=True)
+    print(f"# {took:.1f} s, of a processor {processor() - used:.1f} s", flush=True)
     return took
+
+
+def processor() -> float:
+    """Seconds that the commands so far have computed."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:

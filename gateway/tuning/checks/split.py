@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -105,8 +106,7 @@ def _size(held: Counter[tuple[str, int]], fold: int) -> int:
 
 def _families(items: Sequence[Item], seed: int) -> list[list[int]]:
     """Copies together, in a seeded order that does not depend on that of the items."""
-    copies = Copies([text_of(item) for item in items], [""] * len(items), CAUTIOUS)
-    numbers = copies.families()
+    numbers = _family_of_each(tuple(map(text_of, items)))
     members: dict[int, list[int]] = defaultdict(list)
     for at, number in enumerate(numbers):
         members[int(number)].append(at)
@@ -114,6 +114,12 @@ def _families(items: Sequence[Item], seed: int) -> list[list[int]]:
         members.values(),
         key=lambda family: min(seeded_rank(seed, _PURPOSE, items[at].id) for at in family),
     )
+
+
+@lru_cache(maxsize=1)
+def _family_of_each(texts: tuple[str, ...]) -> npt.NDArray[np.intp]:
+    """Data is checked and then divided: the same texts, twice in a row."""
+    return Copies(texts, [""] * len(texts), CAUTIOUS).families()
 
 
 def _strata(items: Sequence[Item]) -> list[str]:
