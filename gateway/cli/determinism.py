@@ -54,7 +54,7 @@ def certify(
     with which no byte changes is kept for this file, processor and library. An entry that says
     attention, repack or split itself is left as it is. It takes a minute or two for the
     default model on two cores, and longer for larger ones, in proportion to the time that they take
-    to read.
+    to read. With [bold]--for labels[/] it takes three times as long.
 
     [bold]gateway certify smollm2-135m[/]
 

@@ -37,6 +37,7 @@ from gateway.core.errors import BackendError, ConfigError
 from gateway.determinism.certify import OnTrial, certify, in_fresh_process, load_pulled, pinned
 from gateway.models.certificates import Certificate, Level, processor, save
 from gateway.models.choices import (
+    SPLIT_FORM,
     USUAL,
     Choice,
     Purpose,
@@ -237,6 +238,7 @@ def _choice(spec: LlamaCppSpec, digests: WeightsDigests, kept: Kept) -> Choice:
         settings=kept.settings,
         digest=kept.digest,
         tried=kept.tried,
+        split_form=SPLIT_FORM,
     )
 
 

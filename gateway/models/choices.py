@@ -46,6 +46,9 @@ class Settings:
         return f"{weights} and {self.attention} attention{keys}"
 
 
+SPLIT_FORM = 3
+"""Counts the ways in which split weights were written: each has bytes of its own."""
+
 _OURS = Strictness(strangers=True)
 
 _ADAPTED = "adapted"
@@ -136,6 +139,8 @@ class Choice:
     process, so that no file can choose them. None: the file has no K-quants."""
     purpose: Purpose = "all"
     """What it is the fastest for."""
+    split_form: int = 2
+    """`SPLIT_FORM` of then. A choice of split weights holds for that form alone."""
 
     @property
     def key(self) -> str:
@@ -186,8 +191,12 @@ def choice_for(
     known, of = _read(path), (file, kernels, processor(), build)
     keys = [_key(*of, _ADAPTED), _key(*of)] if adapted else [_key(*of)]
     found = (_choice(known.get(key), path) for key in keys)
-    holds = (each for each in found if each and each.rows >= rows)
+    holds = (each for each in found if each and each.rows >= rows and _has_form(each))
     return next((each for each in holds if not (adapted and each.settings.split)), None)
+
+
+def _has_form(choice: Choice) -> bool:
+    return not choice.settings.split or choice.split_form == SPLIT_FORM
 
 
 def _choice(found: object, path: Path) -> Choice | None:

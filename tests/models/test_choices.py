@@ -5,6 +5,7 @@ import pytest
 
 from gateway.models import choices
 from gateway.models.choices import (
+    SPLIT_FORM,
     USUAL,
     Choice,
     PlanTrial,
@@ -78,8 +79,18 @@ def test_other_choices_are_left_as_they_are() -> None:
     assert choice_for(other.file, "decode", MADE.build, 1) == other
 
 
+def test_a_choice_of_split_weights_is_of_one_form() -> None:
+    split = replace(MADE, settings=Settings(split=True), split_form=SPLIT_FORM)
+    save_choice(split)
+    assert found() == split
+    save_choice(replace(split, split_form=SPLIT_FORM - 1))
+    assert found() is None, "bytes were others"
+    save_choice(replace(MADE, split_form=SPLIT_FORM - 1))
+    assert found() is not None, "it has no split weights"
+
+
 def test_an_adapter_and_its_base_choose_each_for_itself() -> None:
-    split = replace(MADE, settings=Settings(split=True))
+    split = replace(MADE, settings=Settings(split=True), split_form=SPLIT_FORM)
     adapted = replace(MADE, adapter="a" * 64, settings=USUAL)
 
     def with_adapter() -> Choice | None:

@@ -26,7 +26,7 @@ from gateway.engine.llama import library
 from gateway.engine.reader import Reader
 from gateway.engine.shared import Shelf
 from gateway.models.abilities import READ_ALONE, Abilities, Pooling
-from gateway.models.choices import Choice, choice_for, rows_of
+from gateway.models.choices import SPLIT_FORM, Choice, choice_for, rows_of
 from gateway.models.environment import digest_memory, kept_files, tries_files
 from gateway.models.gguf_parts import files_of
 from gateway.models.locate import described_digests
@@ -182,7 +182,7 @@ class LlamaCppBackend(EngineBackend):
         serial = f"serial={min(SERIAL_PIECE, self.spec.batch_tokens)}" if self._serial else ""
         on_card = self._offload.setting
         ways = f"{_SETTINGS[self._attending]} extra_bufts={int(self._repack)}"
-        ways += " q4_1=split" if self._split else ""
+        ways += f" q4_1=split form={SPLIT_FORM}" if self._split else ""
         asked = (ways, self._kernels, serial, on_card)
         of_card = ", ".join(card.description for card in self._offload.cards)
         return {

@@ -34,6 +34,7 @@ from gateway.core.digests import canonical_json, digest_json, file_digest
 from gateway.core.errors import ModelLoadError
 from gateway.core.files import stamps
 from gateway.core.kept import WEIGHTS, KeptFiles
+from gateway.models.choices import SPLIT_FORM
 from gateway.models.environment import kept_files
 from gateway.models.gguf import Tensor, read_header
 from gateway.models.gguf_parts import parts_of
@@ -46,13 +47,13 @@ _PARTS = ("q4_0", "minimums", "seal")
 _OFTEN_S = 3600.0
 """A use is noted where the last one is so many seconds ago."""
 _BLOCK = 32
-_OF_Q4_1, _OF_Q4_0, _OF_Q8_0 = 20, 18, 34
-"""Bytes of a block: scale and minimum, or a scale, as F16, and 16 bytes of numbers; of Q8_0 32."""
+_OF_Q4_1, _OF_Q4_0 = 20, 18
+"""Bytes of a block: scale and minimum, or a scale, as F16, and 16 bytes of numbers."""
 _STEP = 64
 """Numbers that `ggml_vec_dot_f32` takes at once with AVX-512, less with other processors. What is
 left of a row it takes one by one: a rank of 18 is 1.3 times slower than one of 64."""
-_FORM = 2
-"""Counts the ways in which the files were written."""
+_ONE = 0x3F80
+"""1 as BF16."""
 SUMS = ".lora_a"
 """How the name of the matrix ends that sums the inputs of another one's blocks."""
 _OF_MATRICES = ("blk.", "output.")
@@ -75,7 +76,7 @@ def split_files(path: Path, digest: str) -> Iterator[tuple[Path, Path]]:
     """
     if len(parts_of(path)) > 1:
         raise ModelLoadError(f"{path}: split weights are made of a model in one file")
-    if kept := _kept(path, digest_json([digest, _FORM])):
+    if kept := _kept(path, digest_json([digest, SPLIT_FORM])):
         yield kept
         return
     with tempfile.TemporaryDirectory(prefix="split-", ignore_cleanup_errors=True) as folder:
@@ -203,7 +204,8 @@ def more_bytes(tensors: Iterable[Tensor]) -> int:
 
 def _more_bytes(width: int, rows: int) -> int:
     blocks = width // _BLOCK
-    beside = _rank(blocks) * (blocks * _OF_Q8_0 + rows * np.dtype(np.float32).itemsize)
+    sums, constants = np.dtype(np.uint16), np.dtype(np.float32)
+    beside = _rank(blocks) * (width * sums.itemsize + rows * constants.itemsize)
     return beside - rows * blocks * (_OF_Q4_1 - _OF_Q4_0)
 
 
@@ -262,13 +264,16 @@ def _constants(tensor: Any) -> NDArray[np.float32]:
 
 
 def _sums(width: int) -> Bytes:
-    """The matrix that sums the inputs of each block, as Q8_0: ones there, exactly, and zeros."""
+    """The matrix that sums the inputs of each block, as BF16: ones there, exactly, and zeros.
+
+    Its product rounds each input to 8 bits, and adds in F32. It takes half the time of that of
+    Q8_0, and less of that of F32 or F16.
+    """
     count = width // _BLOCK
-    made = np.zeros((_rank(count), count, _OF_Q8_0), np.uint8)
+    made = np.zeros((_rank(count), count, _BLOCK), np.uint16)
     own = np.arange(count)
-    made[own, own, :2] = np.array([1], np.float16).view(np.uint8)
-    made[own, own, 2:] = 1
-    return made.reshape(len(made), -1)
+    made[own, own] = _ONE
+    return made.reshape(len(made), -1).view(np.uint8)
 
 
 def _rank(blocks: int) -> int:
@@ -285,7 +290,7 @@ def _write_minimums(reader: Any, target: Path) -> None:
     writer.add_float32("adapter.lora.alpha", 0.0)  # none: the product is taken as it is
     for tensor in filter(_is_split, reader.tensors):
         sums = _sums(int(tensor.shape[0]))
-        writer.add_tensor(f"{tensor.name}{SUMS}", sums, raw_dtype=GGMLQuantizationType.Q8_0)
+        writer.add_tensor(f"{tensor.name}{SUMS}", sums, raw_dtype=GGMLQuantizationType.BF16)
         writer.add_tensor(f"{tensor.name}.lora_b", _constants(tensor))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

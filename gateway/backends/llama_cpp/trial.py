@@ -33,6 +33,7 @@ from gateway.core.lists import first_names
 from gateway.engine.context import Logits, PassRow
 from gateway.engine.llama import library
 from gateway.engine.llama.operations import Tensor, Watch
+from gateway.models.choices import SPLIT_FORM
 from gateway.models.environment import data_root, tries_files
 from gateway.models.gguf_parts import files_of
 
@@ -84,7 +85,7 @@ def check(
         return
     memory = data_root() / "tried.json"
     where = f" {offload.setting}" if offload.setting else ""
-    where += " split, each product" if split else ""
+    where += f" split {SPLIT_FORM}, each product" if split else ""
     sequences = min(sequences, MOST_SEQUENCES)
     key = f"{contents} {library.build().version} {attention} {sequences}{where}"
     if key in (known := _read(memory)):

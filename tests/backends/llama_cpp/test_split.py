@@ -24,7 +24,15 @@ from gateway.backends.llama_cpp.split import more_bytes, split_files
 from gateway.core.errors import BackendError, ConfigError, ModelLoadError
 from gateway.core.types import GenerationRequest, Message
 from gateway.engine.llama.quantizer import quantize
-from gateway.models.choices import USUAL, Choice, Settings, changed_in, choice_for, save_choice
+from gateway.models.choices import (
+    SPLIT_FORM,
+    USUAL,
+    Choice,
+    Settings,
+    changed_in,
+    choice_for,
+    save_choice,
+)
 from gateway.models.gguf import read_header
 from gateway.models.gguf_reader import PlainReader
 from gateway.models.spec import PathSource
@@ -250,7 +258,10 @@ def test_an_adapter_takes_the_place_of_split_weights(
     with pytest.raises(ConfigError, match="split: not with an adapter"):
         _spec(tiny, split=True, adapter=tmp_path / "adapter.gguf")
     file = weights_digests(tiny, tmp_path / "digests.json").file
-    made = Choice("m", file, "decode", "here", build_here(), 128, "", SPLIT, "d" * 64, ())
+    made = Choice(
+        *("m", file, "decode", "here", build_here(), 128, "", SPLIT, "d" * 64, ()),
+        split_form=SPLIT_FORM,
+    )
     monkeypatch.setattr("gateway.models.choices.processor", lambda: "here")
     save_choice(made)
     assert choice_for(file, "decode", build_here(), 128) == made
