@@ -165,12 +165,20 @@ def _list_of(path: Path) -> list[dict[str, Any]]:
 
 
 def _most_tokens(folder: Path) -> int:
-    """As the folder says it, and never more than it has positions for."""
-    said = folder / "sentence_bert_config.json"
-    own = read_object(said).get("max_seq_length") if said.is_file() else None
+    """As the folder says it, and never more than it has positions for.
+
+    Sentence Transformers said it in a file of its own, and says it in that of the tokenizer now.
+    """
+    own = _said(folder / "sentence_bert_config.json", "max_seq_length")
+    if own is None:
+        own = _said(folder / "tokenizer_config.json", "model_max_length")
     positions = read_object(folder / "config.json").get("max_position_embeddings")
     known = [n for n in (own, positions) if isinstance(n, int) and n > 2]
     return min(known, default=_MOST_TOKENS)
+
+
+def _said(path: Path, name: str) -> object:
+    return read_object(path).get(name) if path.is_file() else None
 
 
 @contextmanager

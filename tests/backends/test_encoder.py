@@ -1,5 +1,6 @@
 """A sentence encoder: its vectors, what it refuses, and what is kept of them."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,6 +66,23 @@ def test_of_a_long_text_the_beginning_is_read_and_that_is_said(encoder: Encoder)
     assert [each.cut for each in found] == [False, False, False, True, False, False]
     beginning = " ".join(TEXTS[3].split()[:MOST_TOKENS])
     assert vectors(encoder, beginning).tobytes() == found[3].vector.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("own", "tokenizers", "most"),
+    [
+        ({"max_seq_length": 12}, {"model_max_length": 8}, 12),
+        ({}, {"model_max_length": 8}, 8),
+        ({}, {"model_max_length": 10**30}, 40),
+        ({}, {}, 40),
+    ],
+)
+def test_where_the_encoder_does_not_say_how_much_it_reads_its_tokenizer_does(
+    copy: Path, own: dict[str, int], tokenizers: dict[str, int], most: int
+) -> None:
+    (copy / "sentence_bert_config.json").write_text(json.dumps(own))
+    (copy / "tokenizer_config.json").write_text(json.dumps(tokenizers))
+    assert read_encoder(copy).most_tokens == most
 
 
 def test_text_that_no_tokenizer_reads_is_read_all_the_same(encoder: Encoder) -> None:
