@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from gateway.backends.llama_cpp.tiled import TILE
 from gateway.engine.context import OUTPUTS_PER_PASS, Adapter, Context, PassRow
 from gateway.models.choices import PlanTrial, Settings
 
@@ -38,18 +39,29 @@ def length_for(rows: int) -> int:
 
 def total_rows(rows: int, settings: Settings) -> int:
     """Rows that all plans feed, about: for whoever shows how far they are."""
-    once = rows * (rows + 1) // 2 + 13 * rows + length_for(rows) + 1_400
-    return once * len(readings(settings))
+    most = rows_tried(settings, rows)
+    once = most * (most + 1) // 2 + 13 * most + length_for(most) + 1_400
+    return once * len(readings(settings, length_for(most)))
 
 
-def readings(settings: Settings) -> dict[str, int]:
+def rows_tried(settings: Settings, rows: int) -> int:
+    """Most rows of one pass, where an entry asks for so many: tiled attention takes a whole tile
+    also where it is asked for fewer."""
+    return max(rows, TILE) if settings.attention == "tiled" else rows
+
+
+def readings(settings: Settings, length: int) -> dict[str, int]:
     """How often all plans are gone through: what to call it, and how many tokens are a prompt's.
 
     Tiled attention computes a prompt otherwise than what follows on it; others do not ask.
+
+    Args:
+        length: of the text, in tokens. Of a short one half is the prompt.
     """
     if settings.attention != "tiled":
         return {"": 0}
-    return {" of a prompt": sys.maxsize, f" behind a prompt of {_SHORT}": _SHORT}
+    short = min(_SHORT, length // 2)
+    return {" of a prompt": sys.maxsize, f" behind a prompt of {short}": short}
 
 
 class Reading:

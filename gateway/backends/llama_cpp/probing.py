@@ -28,10 +28,11 @@ from gateway.backends.llama_cpp.plans import (
     Reading,
     length_for,
     readings,
+    rows_tried,
     run_plans,
 )
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
-from gateway.backends.llama_cpp.tiled import context_kind
+from gateway.backends.llama_cpp.tiled import context_kind, refuse_shorter
 from gateway.backends.llama_cpp.trial import refuse_other_numbers
 from gateway.core.digests import digest_json
 from gateway.core.errors import BackendError, ConfigError, GatewayError
@@ -236,7 +237,7 @@ class _Bench:
 
     def trial(self, settings: Settings) -> None:
         digests = []
-        for name, prompt in readings(settings).items():
+        for name, prompt in readings(settings, self._context(settings).length).items():
             reading, plans = self._plans(settings, prompt)
             for plan in plans:
                 self.say(asdict(replace(plan, name=f"{plan.name}{name}")))
@@ -248,7 +249,7 @@ class _Bench:
     def _plans(self, settings: Settings, prompt: int) -> tuple[Reading, Iterator[PlanTrial]]:
         context, model = self._context(settings), self._model(settings)
         reading = Reading(context, model.vocab_size, self._fed, prompt)
-        rows = min(self.of.rows, context.length)
+        rows = min(rows_tried(settings, self.of.rows), context.length)
         alone = self._context(settings, threads=1) if self.of.threads > 1 else None
         return reading, run_plans(reading, rows, self._adapter(model), alone)
 
@@ -258,6 +259,8 @@ class _Bench:
     def _context(self, settings: Settings, threads: int = 0) -> Context:
         key = settings, threads
         if key not in self._contexts:
+            if settings.attention == "tiled":
+                refuse_shorter(self._model(settings))
             self._contexts[key] = context_kind(settings.attention)(
                 self._model(settings),
                 sequences=SEQUENCES,

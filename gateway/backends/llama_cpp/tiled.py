@@ -131,6 +131,15 @@ def _refuse(model: GgufModel) -> None:
         )
 
 
+def refuse_shorter(model: GgufModel) -> None:
+    """Raise ModelLoadError where a sequence would hold fewer tokens than without tiled attention:
+    an entry may say so, and nobody chooses it for one."""
+    if _last_position(model) - TILE < model.context_trained:
+        raise ModelLoadError(
+            f"{model.path}: its table of positions has no room for rows that fill up a pass"
+        )
+
+
 def _last_position(model: GgufModel) -> int:
     """Behind which the library ends the process: of a table of positions, its end."""
     shapes = {tensor.name: tensor.shape for tensor in read_model(model.path).tensors}

@@ -12,6 +12,9 @@ from gateway.tuning.probe.states import StateStore
 _ROUND = 1
 """Counts how often the way of counting or of shortening has changed."""
 
+_BYTES = 8
+"""Of a length on disk. What has others is damaged, and found again."""
+
 
 class KeptShortener:
     """Shortens as a model's reader does, and remembers where.
@@ -49,6 +52,6 @@ class KeptShortener:
     def _length(self, which: str, text: str, tokens: int, find: Callable[[], int]) -> int:
         key = self._store.key(["length", _ROUND, which, text, tokens])
         blob = self._new.get(key) or self._store.scores(key)
-        if blob is None:
-            blob = self._new[key] = find().to_bytes(8, "little")
+        if blob is None or len(blob) != _BYTES:
+            blob = self._new[key] = find().to_bytes(_BYTES, "little")
         return int.from_bytes(blob, "little")

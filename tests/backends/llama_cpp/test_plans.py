@@ -13,7 +13,7 @@ import pytest
 from gateway.backends.llama_cpp.backend import LlamaCppBackend
 from gateway.backends.llama_cpp.context import Attending
 from gateway.backends.llama_cpp.model import GgufModel
-from gateway.backends.llama_cpp.plans import SEQUENCES, Reading, readings, run_plans
+from gateway.backends.llama_cpp.plans import SEQUENCES, Reading, readings, run_plans, total_rows
 from gateway.backends.llama_cpp.probing import ChildProber, NotRun, Probed, probing
 from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.backends.llama_cpp.tiled import TILE, TiledContext, context_kind
@@ -27,6 +27,7 @@ from gateway.models.weights import weights_digests
 from gateway.quantization.names import parse_level
 from gateway.report.pages.model import section
 from tests.conftest import few_layers
+from tests.support.architectures import write
 from tests.support.tiny_gguf import write_gguf
 
 LENGTH = 96
@@ -80,7 +81,7 @@ def test_nothing_changes_in_layers_of_a_real_model() -> None:
     assert changed_in(found) == ""
 
 
-@pytest.mark.parametrize("prompt", readings(Settings("tiled")).values())
+@pytest.mark.parametrize("prompt", readings(Settings("tiled"), 96).values())
 def test_nothing_changes_where_a_prompt_has_a_kernel_of_its_own(prompt: int) -> None:
     path = few_layers("smollm2-135m")[1]
     assert changed_in(plans(path, "tiled", 2, 32, prompt)) == ""
@@ -92,7 +93,11 @@ def test_a_prompt_is_told_from_what_follows_where_it_is_computed_otherwise(
     path = few_layers("smollm2-135m")[1]
     monkeypatch.setattr(TiledContext, "_filled", lambda _, rows: rows)
     assert changed_in(plans(path, "tiled", TILE, 64, sys.maxsize)) == "some numbers of rows"
-    assert list(readings(Settings("flash")).values()) == [0]
+    assert list(readings(Settings("flash"), 96).values()) == [0]
+
+
+def test_of_a_short_text_half_is_a_prompt() -> None:
+    assert list(readings(Settings("tiled"), 24)) == [" of a prompt", " behind a prompt of 12"]
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +123,25 @@ def test_a_candidate_that_the_library_does_not_run_is_refused_and_others_go_on(
     with pytest.raises(NotRun, match="does not divide"):
         prober.speed(Settings("flash"))
     assert prober.speed(USUAL).prefill > 0
+
+
+def test_a_child_tries_a_whole_tile_where_an_entry_has_smaller_passes(
+    prober: ChildProber,
+) -> None:
+    fed: list[int] = []
+    settings = Settings("tiled")
+    found = prober.trial(settings, fed.append)
+    assert changed_in(found.plans) == ""
+    assert found.plans[-1].name == f"every number of rows from 1 to {TILE} behind a prompt of 32"
+    assert max(fed) == TILE
+    assert sum(fed) == pytest.approx(total_rows(32, settings), rel=0.5)
+
+
+def test_tiled_attention_is_not_tried_where_it_holds_fewer_tokens(tmp_path: Path) -> None:
+    with probing(Probed(write("gpt2", tmp_path), "decode", 32, 1, LENGTH)) as made:
+        with pytest.raises(NotRun, match="table of positions"):
+            made.speed(Settings("tiled"))
+        assert made.speed(USUAL).prefill > 0
 
 
 def test_a_child_that_ends_is_told_and_another_goes_on(prober: ChildProber) -> None:

@@ -1,5 +1,7 @@
 """Where texts are cut, kept on disk."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,15 @@ def test_what_is_asked_twice_is_found_once(tmp_path: Path) -> None:
         shortener = KeptShortener(words, store)
         assert said(shortener) == said(shortener)
     assert words.asked == len(said(Words()))
+
+
+def test_what_is_damaged_is_found_again(kept: Path) -> None:
+    with closing(sqlite3.connect(kept)) as file, file:
+        file.execute("UPDATE states SET pooled = x'01'")
+    with StateStore(kept, "a model") as store:
+        again = Words()
+        assert said(KeptShortener(again, store)) == said(Words())
+    assert again.asked == len(said(Words()))
 
 
 def test_another_model_counts_for_itself(kept: Path) -> None:
