@@ -9,8 +9,9 @@ accelerate`, and the extras `encoders` and `hf`), on one thread. Nothing is down
 GATEWAY_ENCODER names another encoder to begin with.
 
 `all` is one encoder of all projects, `projects` one of each, and without a name there are both.
-Scores are of the held-out items, with `test` of the test items. FOLDER keeps the split and the
-encoders. What is in it is not trained again, so a change of this file needs another folder.
+Scores are of the held-out items, with `test` of the test items. As in any run, a training item
+that is nearly one of those is left out. FOLDER keeps the split and the encoders. What is in it is
+not trained again, so a change of this file needs another folder.
 """
 
 import os
@@ -146,8 +147,9 @@ def by_projects(prepared: Prepared, folder: Path) -> Encoded:
 
 
 def main() -> None:
-    folder, *names = sys.argv[1:]
-    kept = Path(folder)
+    if len(sys.argv) < 2 or {*sys.argv[2:]} - {"test", "all", "projects"}:
+        raise SystemExit(__doc__)
+    kept, names = Path(sys.argv[1]), sys.argv[2:]
     kept.mkdir(parents=True, exist_ok=True)
     learned, held_out = write_parts(kept)
     data = ISSUES / "test.csv" if "test" in names else held_out
