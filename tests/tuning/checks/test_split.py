@@ -17,7 +17,7 @@ def unlike(golds: list[str]) -> list[Item]:
     return [item(f"i{n}", words(n), gold, n, body="") for n, gold in enumerate(golds)]
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(GOLDS, SHARES, st.integers(0, 5))
 def test_every_item_is_on_one_side_in_the_order_of_the_data(
     golds: list[str], share: float, seed: int
@@ -30,7 +30,7 @@ def test_every_item_is_on_one_side_in_the_order_of_the_data(
     assert not {i.id for i in made.train} & {i.id for i in made.validation}
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(GOLDS, SHARES)
 def test_each_label_has_its_share_to_within_one(golds: list[str], share: float) -> None:
     made = split(unlike(golds), share)
@@ -53,7 +53,7 @@ def test_another_seed_holds_out_others() -> None:
     assert len(chosen) == 5
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=20, max_size=40), st.integers(0, 3))
 def test_copies_stay_on_one_side(texts: list[int], seed: int) -> None:
     data = [
