@@ -1,6 +1,7 @@
 """What members said in cross-validation, kept on disk beside the states that they read."""
 
 import json
+import math
 from dataclasses import astuple
 from importlib.metadata import version
 
@@ -31,9 +32,11 @@ class KeptScores:
         self._about = [_ROUND, version("scikit-learn"), version("scipy"), digest_json(split)]
 
     def get(self, choice: Choice) -> Floats | None:
-        """None: this member was not fitted on these items yet."""
+        """None: this member was not fitted on these items yet, or what is kept is damaged."""
         blob = self._store.scores(self._key(choice))
-        return None if blob is None else np.frombuffer(blob, dtype="<f8").reshape(self._shape)
+        if blob is None or len(blob) != np.dtype("<f8").itemsize * math.prod(self._shape):
+            return None
+        return np.frombuffer(blob, dtype="<f8").reshape(self._shape)
 
     def put(self, choice: Choice, logprobs: Floats) -> None:
         """Keep what a member says."""

@@ -56,11 +56,13 @@ class StateStore:
     def get(
         self, prompt: Sequence[int], span: tuple[int, int], layers: Sequence[int]
     ) -> Pooled | None:
-        """The states behind these layers, shape (layers, 2, width); None: not all are known."""
+        """The states behind these layers, shape (layers, 2, width); None: not all are known, or
+        what is kept is damaged."""
         query = "SELECT layers, pooled FROM states WHERE key = ?"
         for kept, blob in self._file.rows(query, [self._key(prompt, span)]):
             known = [int(layer) for layer in str(kept).split()]
-            if set(layers) <= set(known):
+            of_one = len(known) * 2 * np.dtype("<f4").itemsize
+            if set(layers) <= set(known) and blob and len(blob) % of_one == 0:
                 states = np.frombuffer(blob, dtype="<f4").reshape(len(known), 2, -1)
                 return states[[known.index(layer) for layer in layers]]
         return None
