@@ -179,21 +179,24 @@ def _levels(spec: "ModelSpec", levels: str, *, tune: bool) -> tuple[str, ...]:
 
 
 def _tune(entry: str, models_file: Path | None, *, asked: bool, quiet: bool) -> None:
-    """Choose an entry's settings; unasked, where something can be chosen and nothing was."""
+    """Choose an entry's settings; unasked, where something can be chosen and nothing was. What was
+    chosen before says what for."""
     from gateway.cli.determinism import choose_fastest
     from gateway.core.errors import GatewayError
     from gateway.determinism.fastest import chosen_before
     from gateway.report.pages import fastest as page
 
     try:
-        if not asked and (known := chosen_before(entry, models_file)):
+        known = chosen_before(entry, models_file)
+        if known and not asked:
             note(f"{entry} here: {page.said(known)}, as it was chosen before")
             return
         note(
             f"trying which settings are fastest for {entry} and change no byte: two or three "
             "minutes for a small model (--no-tune or Ctrl-C skips it, --tune does it later)"
         )
-        show(page.section(choose_fastest(entry, models_file, quiet=quiet).choice))
+        purpose = known.purpose if known else "all"
+        show(page.section(choose_fastest(entry, models_file, purpose, quiet=quiet).choice))
     except GatewayError as error:
         if asked:
             raise

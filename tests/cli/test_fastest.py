@@ -1,7 +1,7 @@
 """gateway certify --fastest and what of it gateway models shows and pulls, on small weights."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -187,6 +187,22 @@ def test_what_was_chosen_before_is_not_tried_again(
     done = gateway("models", "pull", "tiny", "--as", "Q8_0")
     assert done.code == 0
     assert "tiny-q8_0 here: repacked weights and flash attention" in " ".join(done.err.split())
+
+
+def test_what_is_chosen_again_is_for_what_it_was_before(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[object] = []
+
+    def choose(*asked: object, **_: object) -> object:
+        found.append(asked[-1])
+        raise ConfigError("not now")
+
+    before = replace(MADE, purpose="labels")
+    monkeypatch.setattr("gateway.determinism.fastest.chosen_before", lambda *_: before)
+    monkeypatch.setattr("gateway.cli.determinism.choose_fastest", choose)
+    gateway("models", "pull", "tiny", "--tune")
+    assert found == ["labels"]
 
 
 def test_levels_are_written_into_a_file_that_is_not_there_yet(
