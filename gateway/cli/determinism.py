@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,12 +10,10 @@ from gateway.cli import option
 from gateway.cli.common import FAILED, err, keeping, reading, show, wait
 from gateway.cli.data_options import Columns, reads_data
 from gateway.cli.outputs import check_file
+from gateway.models.purpose import Purpose
 
 if TYPE_CHECKING:
     from gateway.determinism.fastest import Found
-
-Purpose = Literal["all", "labels"]
-"""As `gateway.models.choices` has it, which a command line does not load to be read."""
 
 
 def certify(

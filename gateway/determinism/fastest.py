@@ -40,7 +40,6 @@ from gateway.models.choices import (
     SPLIT_FORM,
     USUAL,
     Choice,
-    Purpose,
     Settings,
     Speed,
     Tried,
@@ -51,6 +50,7 @@ from gateway.models.choices import (
 )
 from gateway.models.environment import certificates_file, digest_memory
 from gateway.models.locate import described_digests, locate
+from gateway.models.purpose import Purpose
 from gateway.models.spec import ModelSpec
 from gateway.models.weights import WeightsDigests, weights_digests
 

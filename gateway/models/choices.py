@@ -18,6 +18,7 @@ from gateway.core.files import write_atomically
 from gateway.core.json import Strictness, from_plain
 from gateway.models.certificates import processor
 from gateway.models.environment import fastest_file
+from gateway.models.purpose import Purpose
 from gateway.models.spec import Kernels
 
 
@@ -56,10 +57,6 @@ _ADAPTED = "adapted"
 
 USUAL = Settings()
 """What a file is computed with for which nothing was chosen."""
-
-
-Purpose = Literal["all", "labels"]
-"""What settings are chosen for: reading and generating alike, or scoring labels, which reads."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from gateway.backends.llama_cpp.spec import LlamaCppSpec
 from gateway.core.errors import BackendError, ConfigError
 from gateway.determinism.fastest import AIMS, CANDIDATES, ROUNDS, Kept, choosing, search
 from gateway.models.certificates import Certificate, Level
-from gateway.models.choices import USUAL, Choice, PlanTrial, Purpose, Settings, Speed, Tried
+from gateway.models.choices import USUAL, Choice, PlanTrial, Settings, Speed, Tried
+from gateway.models.purpose import Purpose
 from gateway.models.spec import ModelSpec, PathSource
 from gateway.report.pages.fastest import said, section
 from tests.models.test_choices import MADE

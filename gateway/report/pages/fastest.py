@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from gateway.models.choices import Choice, Purpose, Tried
+from gateway.models.choices import Choice, Tried
+from gateway.models.purpose import Purpose
 from gateway.report.format import ABSENT
 from gateway.report.sections import Section, by_rows, numbers
 
